@@ -1,0 +1,73 @@
+# make demo    JupyterLab with the quickstart notebook
+# make test    everything: Python, TypeScript, real kernels, real browser
+# make check   the quick part: lint, types, floors, unit tests
+#
+# Each target installs what it needs, into .venv and js/node_modules.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+STATIC := src/gpuview/static/widget.js
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+.PHONY: demo test check build lint unit wheel bench-notebook clean
+
+demo: .venv/demo.stamp $(STATIC)
+	$(BIN)/jupyter lab --no-browser $(AS_ROOT) notebooks/quickstart.ipynb
+
+test: check browser
+	$(BIN)/python -m pytest -m "browser or kernel or wheel or cuda" $(PYTEST)
+
+check: lint unit
+
+build: $(STATIC)
+
+lint: .venv/dev.stamp js/node_modules/.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_messages.py --check
+	npm --prefix js run --silent check
+
+unit: .venv/dev.stamp $(STATIC)
+	npm --prefix js run --silent test
+	$(BIN)/python -m pytest -m "not (browser or kernel or wheel or cuda)"
+
+bench-notebook: .venv/dev.stamp $(STATIC) browser
+	$(BIN)/python -m benchmarks.notebook
+
+wheel: $(STATIC) .venv/dev.stamp
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf .venv js/node_modules src/gpuview/static dist artifacts
+
+# --- what they need -----------------------------------------------------------------------------
+
+.PHONY: browser
+browser:
+	@scripts/need_chromium.sh
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gpuview needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "no venv module: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+
+.venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/pip
+	$(PIP) --editable . --group demo
+	@touch $@
+
+.venv/dev.stamp: .venv/demo.stamp
+	$(PIP) --editable . --group dev
+	@touch $@
+
+js/node_modules/.stamp: js/package.json js/package-lock.json
+	npm --prefix js ci --silent
+	@touch $@
+
+$(STATIC): js/node_modules/.stamp js/build.mjs $(wildcard js/src/*)
+	npm --prefix js run --silent build
+	@touch $@

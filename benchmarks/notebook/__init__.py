@@ -1,0 +1,1 @@
+"""gpuview against jupyter_rfb, in a real JupyterLab and a real Chromium."""

@@ -1,0 +1,82 @@
+"""Run the contenders in turn and write the figures down.
+
+    python -m benchmarks.notebook [--rounds 3] [--only jupyter_rfb]
+
+Writes ``artifacts/bench-notebook.json`` and, after a complete run, the table in
+``docs/benchmarks.md``. Takes about seven minutes; the machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks.notebook.contenders import CONTENDERS
+from benchmarks.notebook.measure import Run, Stretch, measure
+from benchmarks.notebook.report import environment, replace_between_markers, table
+from playwright.sync_api import ViewportSize, sync_playwright
+from tests.browser.lab import Lab, launch_chromium
+
+_ROOT = Path(__file__).parents[2]
+_VIEWPORT: ViewportSize = {"width": 1500, "height": 1100}  # 1280x720 fits into the notebook
+_SIZES = ((640, 360), (1280, 720))
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = _parse()
+    runs: list[Run] = []
+    with (
+        tempfile.TemporaryDirectory() as home,
+        Lab(Path(home), {"PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}) as lab,
+        sync_playwright() as playwright,
+        launch_chromium(playwright) as browser,
+    ):
+        chromium = browser.new_context(viewport=_VIEWPORT)
+        for round_ in range(options.rounds):
+            # The order alternates, so that neither always has the warmer machine.
+            contenders = options.only or CONTENDERS[:: -1 if round_ % 2 else 1]
+            for width, height in _SIZES:
+                for contender in contenders:
+                    runs.append(measure(lab, chromium, contender, width, height))
+                    print(_line(runs[-1]), flush=True)
+        measured_on = environment("make bench-notebook", browser.version, options.rounds)
+    _write(runs, measured_on, is_complete=not options.only)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.notebook")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", choices=CONTENDERS)
+    return parser.parse_args()
+
+
+def _write(runs: list[Run], measured_on: dict[str, str], *, is_complete: bool) -> None:
+    artifacts = _ROOT / "artifacts"
+    artifacts.mkdir(exist_ok=True)
+    record = {"measured_on": measured_on, "runs": [dataclasses.asdict(run) for run in runs]}
+    (artifacts / "bench-notebook.json").write_text(json.dumps(record, indent=2))
+    text = table(runs, measured_on)
+    print(text)
+    if is_complete:
+        replace_between_markers(_ROOT / "docs" / "benchmarks.md", text)
+
+
+def _line(run: Run) -> str:
+    stretches = f"idle {_figures(run.idle)}; busy {_figures(run.busy)}"
+    name = f"{run.contender} {run.width}x{run.height}"
+    return f"{name}: first picture {run.first_picture_ms:.0f} ms; {stretches}"
+
+
+def _figures(stretch: Stretch) -> str:
+    if stretch.p50_ms is None:
+        return "nothing shown"
+    ages = f"{stretch.p50_ms:.0f}/{stretch.p95_ms:.0f}/{stretch.p99_ms:.0f} ms"
+    return f"{stretch.shown_fps:.1f} fps, {ages}, {stretch.cpu_ms_per_frame:.1f} ms CPU a frame"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What runs in the kernel, cell by cell, for each contender."""
+
+from __future__ import annotations
+
+__all__ = ["CONTENDERS", "SPIN_S", "cells"]
+
+SPIN_S = 10
+"""How long the last cell keeps the interpreter busy, in seconds."""
+
+_PREPARE = {
+    "gpuview": "from gpuview import GPUStream",
+    # As its documentation has it for animations: each frame asks for the next.
+    "jupyter_rfb": """
+from jupyter_rfb import RemoteFrameBuffer
+
+class Animation(RemoteFrameBuffer):
+    def get_frame(self):
+        self.request_draw()
+        return scene().numpy()
+""",
+}
+
+_SHOW = {
+    "gpuview": "stream = GPUStream(scene, fps=30)\nstream",
+    "jupyter_rfb": """
+view = Animation(css_width="{width}px", css_height="{height}px")
+view
+""",
+}
+
+CONTENDERS = tuple(_SHOW)
+
+_SPIN = f"""
+spin_began = time.time()
+end, turns = time.monotonic() + {SPIN_S}, 0
+while time.monotonic() < end:
+    turns += 1
+"""
+
+
+def cells(contender: str, width: int, height: int) -> list[str]:
+    """Return the three cells: imports and scene, show it, spin.
+
+    Imports are not part of the time to the first picture: a notebook has them in its first cell.
+    """
+    prepare = f"""
+import time
+from benchmarks.notebook.scene import MarkedScene
+scene = MarkedScene({width}, {height})
+{_PREPARE[contender]}
+"""
+    show = "cell_began = time.time()\n" + _SHOW[contender].format(width=width, height=height)
+    return [prepare, show, _SPIN]

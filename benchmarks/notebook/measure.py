@@ -1,0 +1,137 @@
+"""One run: a fresh kernel and a fresh page, an idle stretch, a busy stretch."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+from benchmarks.notebook.contenders import SPIN_S, cells
+from playwright.sync_api import BrowserContext
+from tests.browser.lab import Lab, NotebookPage
+
+__all__ = ["Run", "Stretch", "measure"]
+
+_WARM_UP_S = 4.0
+_STRETCH_S = 8.0
+_WRAP_US = 2**40  # the time code's range
+
+Sample = tuple[float, int, int]
+"""When the page showed a frame (ms, its clock), the frame's counter, its time code (us)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """What one stretch of time looked like; a latency is None where no frame was shown."""
+
+    shown_fps: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    cpu_ms_per_frame: float | None
+    """Of the kernel and all processes below it, per frame shown; when busy, without the kernel's
+    main thread, which runs the cell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One contender at one size, once."""
+
+    contender: str
+    width: int
+    height: int
+    first_picture_ms: float
+    """From the first line of the cell, in the kernel, to the first frame shown."""
+    idle: Stretch
+    busy: Stretch
+    """While a later cell runs pure Python."""
+
+
+def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, height: int) -> Run:
+    """Show the scene in a new notebook and watch it; takes about half a minute."""
+    path = lab.write_notebook("bench", cells(contender, width, height))
+    with contextlib.closing(NotebookPage(lab, chromium, path)) as notebook:
+        offset_ms = notebook.clock_offset_ms()
+        kernel = lab.kernel_process(notebook.kernel_id)
+        notebook.run(0)
+        notebook.page.evaluate("probe.watch()")
+        notebook.start(1)
+        notebook.page.wait_for_function("probe.samples.length > 0", timeout=30_000)
+        notebook.show(1)
+        time.sleep(_WARM_UP_S)
+        idle = _watch(lambda: _tree_cpu_s(kernel))
+        notebook.start(2)
+        time.sleep(1.0)
+        busy = _watch(lambda: _tree_cpu_s(kernel) - _main_thread_cpu_s(kernel))
+        notebook.wait_idle()
+        _check_spin(notebook, busy)
+        samples = _samples(notebook, offset_ms)
+        cell_began_ms = notebook.python("cell_began") * 1000
+    lab.shutdown_kernels()
+    return Run(
+        contender=contender,
+        width=width,
+        height=height,
+        first_picture_ms=samples[0][0] - cell_began_ms,
+        idle=_stretch(samples, idle),
+        busy=_stretch(samples, busy),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    began_s: float
+    ended_s: float
+    cpu_s: float
+
+
+def _watch(cpu_s: Callable[[], float]) -> _Window:
+    """Let a stretch pass and return what it cost by the given clock."""
+    began_s, cpu_began_s = time.time(), cpu_s()
+    time.sleep(_STRETCH_S)
+    return _Window(began_s, time.time(), cpu_s() - cpu_began_s)
+
+
+def _tree_cpu_s(kernel: psutil.Process) -> float:
+    tree = [kernel, *kernel.children(recursive=True)]
+    times = [process.cpu_times() for process in tree]
+    return sum(spent.user + spent.system for spent in times)
+
+
+def _main_thread_cpu_s(kernel: psutil.Process) -> float:
+    # Linux gives a process's first thread the process's own number.
+    return sum(
+        thread.user_time + thread.system_time
+        for thread in kernel.threads()
+        if thread.id == kernel.pid
+    )
+
+
+def _check_spin(notebook: NotebookPage, window: _Window) -> None:
+    began_s = notebook.python("spin_began")
+    if not (began_s <= window.began_s and window.ended_s <= began_s + SPIN_S):
+        raise RuntimeError(f"the busy stretch {window} lies outside the spinning cell {began_s = }")
+
+
+def _samples(notebook: NotebookPage, offset_ms: float) -> list[Sample]:
+    samples = notebook.page.evaluate("probe.samples")
+    return [(at_ms - offset_ms, counter, stamp_us) for at_ms, counter, stamp_us in samples]
+
+
+def _stretch(samples: Sequence[Sample], window: _Window) -> Stretch:
+    inside = [sample for sample in samples if window.began_s <= sample[0] / 1000 <= window.ended_s]
+    shown_fps = len(inside) / (window.ended_s - window.began_s)
+    if not inside:
+        return Stretch(shown_fps=0.0, p50_ms=None, p95_ms=None, p99_ms=None, cpu_ms_per_frame=None)
+    ages_ms = [(int(at_ms * 1000) - stamp_us) % _WRAP_US / 1000 for at_ms, _, stamp_us in inside]
+    p50, p95, p99 = (float(value) for value in np.percentile(ages_ms, [50, 95, 99]))
+    return Stretch(
+        shown_fps=shown_fps,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        cpu_ms_per_frame=window.cpu_s * 1000 / len(inside),
+    )

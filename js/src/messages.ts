@@ -1,0 +1,85 @@
+// Generated from src/gpuview/wire/messages.py by scripts/generate_messages.py. Do not edit.
+
+/** A view asks to be shown the stream. Repeated, unchanged, until it is answered. */
+export interface Offer {
+  readonly type: "Offer";
+  /** The view's id: 1 to 64 of `A-Za-z0-9_-`, made anew by the page for each view. */
+  readonly view: string;
+  /** Counts the view's offers from 1. A higher one replaces the view's connection. */
+  readonly seq: number;
+  /** The offer, at most `MAX_SDP_CHARS` characters. */
+  readonly sdp: string;
+}
+
+/** A view asks for the ICE servers that it shall use; answered by `Welcome`. */
+export interface Hello {
+  readonly type: "Hello";
+  readonly view: string;
+}
+
+/** A view has its answer, or its refusal; the kernel takes it out of `answers`. */
+export interface Ack {
+  readonly type: "Ack";
+  readonly view: string;
+  readonly seq: number;
+}
+
+/** A view has gone, or is being sent away; its connection is closed at once. */
+export interface Bye {
+  readonly type: "Bye";
+  readonly view: string;
+}
+
+/** One entry of the W3C `iceServers` list; a part of `Welcome`, never sent alone. */
+export interface IceServer {
+  readonly urls: string[];
+  readonly username?: string;
+  readonly credential?: string;
+}
+
+/** The answer to the offer of the same view and seq. */
+export interface Answer {
+  readonly type: "Answer";
+  readonly view: string;
+  readonly seq: number;
+  readonly sdp: string;
+}
+
+/** The offer of the same view and seq is not answered, and why: shown on the page as it is. */
+export interface Refusal {
+  readonly type: "Refusal";
+  readonly view: string;
+  readonly seq: number;
+  readonly problem: string;
+  readonly expected: string;
+  readonly fix: string;
+}
+
+/** The ICE servers for one view. A custom message, as traits end up in saved notebooks. */
+export interface Welcome {
+  readonly type: "Welcome";
+  readonly view: string;
+  readonly ice_servers: IceServer[];
+}
+
+/**
+ * What the stream is doing; the `status` trait.
+ *
+ * waiting: no frame has been made yet. live: frames come. error: the source failed; the stream
+ * goes on when it recovers. restarting: the media process is being started again. failed: it could
+ * not be. closed: `stream.close()` was called. `problem`, `expected` and `fix` are set for
+ * error and failed.
+ */
+export interface Status {
+  readonly type: "Status";
+  readonly state: "waiting" | "live" | "error" | "restarting" | "failed" | "closed";
+  readonly problem: string;
+  readonly expected: string;
+  readonly fix: string;
+}
+
+/** What a page sends. */
+export type PageMessage = Offer | Hello | Ack | Bye;
+
+/** What a page receives. */
+export type KernelMessage = Answer | Refusal | Welcome | Status;

@@ -1,0 +1,39 @@
+// The widget's model as anywidget hands it to us, and the one way to listen to it.
+
+import type { Answer, Offer, PageMessage, Refusal, Status } from "./messages";
+
+/** What kernel and page keep in step. */
+export interface Traits {
+  /** A mailbox, by view: pages write it, the kernel never echoes it. */
+  offers: Readonly<Record<string, Offer>>;
+  /** By view; the kernel removes an entry once it is acknowledged. */
+  answers: Readonly<Record<string, Answer | Refusal>>;
+  status: Status;
+  /** Counts the media processes: when it changes, every connection of before is dead. */
+  epoch: number;
+  /** Whether a view must ask for ICE servers before its first offer. */
+  needs_ice: boolean;
+}
+
+/** The events that we listen to; `comm_live_update` is ipywidgets' word for "the kernel has gone". */
+export type ModelEvent = `change:${keyof Traits}` | "msg:custom" | "comm_live_update";
+
+export interface Model {
+  get<Name extends keyof Traits>(name: Name): Traits[Name];
+  set<Name extends keyof Traits>(name: Name, value: Traits[Name]): void;
+  save_changes(): void;
+  send(message: PageMessage): void;
+  on(event: ModelEvent, callback: (content: unknown) => void): void;
+  off(event: ModelEvent, callback: (content: unknown) => void): void;
+}
+
+/** Calls `callback` on every `event` until `stop` is aborted. */
+export function listen(
+  model: Model,
+  event: ModelEvent,
+  callback: (content: unknown) => void,
+  stop: AbortSignal,
+): void {
+  model.on(event, callback);
+  stop.addEventListener("abort", () => model.off(event, callback), { once: true });
+}

@@ -1,0 +1,79 @@
+// The picture. A new connection's track gets a <video> of its own, which stays unseen until its
+// first frame has been decoded and then takes the place of the old one: never black, no flicker.
+
+/** Frames narrower than this are enlarged, pixel by pixel, so that they can be seen. */
+const MIN_WIDTH = 320;
+
+export class Player {
+  readonly #stage: HTMLElement;
+  readonly #onSize: (width: number, height: number) => void;
+  #shown: HTMLVideoElement | null = null;
+
+  /** `onSize` gets the size of the frames that are shown, first and whenever it changes. */
+  constructor(stage: HTMLElement, onSize: (width: number, height: number) => void) {
+    this.#stage = stage;
+    this.#onSize = onSize;
+  }
+
+  /** Plays `track`, and shows it from its first frame on unless `stop` is aborted before that. */
+  attach(track: MediaStreamTrack, onFirstFrame: () => void, stop: AbortSignal): void {
+    const video = newVideo(track);
+    stop.addEventListener("abort", () => video !== this.#shown && release(video), { once: true });
+    video.addEventListener("resize", () => video === this.#shown && this.#measure(video));
+    whenFirstFrame(video, () => {
+      if (stop.aborted) return;
+      this.#show(video);
+      onFirstFrame();
+    });
+    this.#stage.append(video);
+  }
+
+  close(): void {
+    if (this.#shown !== null) release(this.#shown);
+    this.#shown = null;
+  }
+
+  #show(video: HTMLVideoElement): void {
+    this.close();
+    this.#shown = video;
+    video.className = "gpuview-video";
+    this.#measure(video);
+  }
+
+  #measure(video: HTMLVideoElement): void {
+    video.classList.toggle("gpuview-tiny", video.videoWidth < MIN_WIDTH);
+    this.#onSize(video.videoWidth, video.videoHeight);
+  }
+}
+
+function newVideo(track: MediaStreamTrack): HTMLVideoElement {
+  const video = document.createElement("video");
+  video.className = "gpuview-pending";
+  video.autoplay = true;
+  video.muted = true; // Without this, browsers do not let a page play by itself.
+  video.playsInline = true;
+  video.srcObject = new MediaStream([track]);
+  // A notebook takes outputs out of the document when they are scrolled away, which pauses them.
+  video.addEventListener("pause", () => resume(video));
+  return video;
+}
+
+function resume(video: HTMLVideoElement): void {
+  // Rejected when the element is released meanwhile, and then it is of no interest.
+  if (video.srcObject !== null) video.play().catch(() => undefined);
+}
+
+function release(video: HTMLVideoElement): void {
+  video.srcObject = null;
+  video.remove();
+}
+
+function whenFirstFrame(video: HTMLVideoElement, callback: () => void): void {
+  if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(callback);
+  else listenOnce(video, "loadeddata", callback);
+}
+
+// TypeScript takes the other branch of the test above for impossible; older browsers do not.
+function listenOnce(target: EventTarget, event: string, callback: () => void): void {
+  target.addEventListener(event, callback, { once: true });
+}

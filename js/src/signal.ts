@@ -1,0 +1,99 @@
+// One view's conversation with the kernel, over the model.
+//
+// An offer goes out twice at once: as a trait, which is delivered even when the page has not yet
+// been told how to reach a busy kernel, and as a custom message, which ipywidgets neither delays
+// nor merges. The message is then repeated, as either may be lost; the kernel removes doubles.
+
+import type { Answer, IceServer, KernelMessage, Offer, PageMessage, Refusal } from "./messages";
+import { listen, type Model } from "./model";
+import { every } from "./timers";
+
+const REPEAT_MS = 400;
+
+export class Signalling {
+  readonly view = newViewId();
+  readonly #model: Model;
+  readonly #kernelGone: () => void;
+  #seq = 0;
+
+  /** `kernelGone` is called when there is no way left to reach the kernel. */
+  constructor(model: Model, kernelGone: () => void) {
+    this.#model = model;
+    this.#kernelGone = kernelGone;
+  }
+
+  /** Asks for this view's ICE servers. Never settles once `stop` is aborted. */
+  iceServers(stop: AbortSignal): Promise<readonly IceServer[]> {
+    return new Promise((resolve) => {
+      const heard = new AbortController();
+      const asking = AbortSignal.any([stop, heard.signal]);
+      const read = (content: unknown) => {
+        const message = content as KernelMessage; // From our own kernel half, which checks itself.
+        // Custom messages reach every view of the model.
+        if (message.type !== "Welcome" || message.view !== this.view) return;
+        heard.abort();
+        resolve(message.ice_servers);
+      };
+      listen(this.#model, "msg:custom", read, asking);
+      this.#repeat({ type: "Hello", view: this.view }, asking);
+    });
+  }
+
+  /** Sends an offer until it is answered. Never settles once `stop` is aborted. */
+  exchange(sdp: string, stop: AbortSignal): Promise<Answer | Refusal> {
+    this.#seq += 1;
+    const offer: Offer = { type: "Offer", view: this.view, seq: this.#seq, sdp };
+    return new Promise((resolve) => {
+      const heard = new AbortController();
+      const asking = AbortSignal.any([stop, heard.signal]);
+      const look = () => {
+        const reply = this.#model.get("answers")[this.view];
+        if (reply?.seq !== offer.seq) return;
+        heard.abort();
+        this.#tidy(offer);
+        resolve(reply);
+      };
+      listen(this.#model, "change:answers", look, asking);
+      this.#post(offer);
+      this.#repeat(offer, asking);
+      look();
+    });
+  }
+
+  /** Says that this view has gone. */
+  bye(): void {
+    this.#send({ type: "Bye", view: this.view });
+  }
+
+  #post(offer: Offer): void {
+    // Only our own: an old offer of another view would bring that view back to life.
+    this.#model.set("offers", { [this.view]: offer });
+    this.#model.save_changes();
+  }
+
+  #tidy({ view, seq }: Offer): void {
+    this.#send({ type: "Ack", view, seq });
+    // Not saved, so nothing is sent: it keeps the SDP out of a notebook saved with widget state.
+    if (view in this.#model.get("offers")) this.#model.set("offers", {});
+  }
+
+  #repeat(message: PageMessage, stop: AbortSignal): void {
+    this.#send(message);
+    every(REPEAT_MS, () => this.#send(message), stop);
+  }
+
+  #send(message: PageMessage): void {
+    try {
+      this.#model.send(message);
+    } catch {
+      // JupyterLab throws when the kernel connection was disposed: the kernel was shut down.
+      this.#kernelGone();
+    }
+  }
+}
+
+/** 24 hexadecimal digits. `crypto.randomUUID` does not exist on plain http, where many hubs live. */
+function newViewId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

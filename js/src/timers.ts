@@ -1,0 +1,23 @@
+// Timers that end with an AbortSignal, so that nothing has to remember to clear them.
+
+/** Calls `action` in `delay_ms` unless `stop` is aborted or the returned function called before. */
+export function after(delay_ms: number, action: () => void, stop: AbortSignal): () => void {
+  const timer = setTimeout(() => {
+    stop.removeEventListener("abort", cancel);
+    action();
+  }, delay_ms);
+  const cancel = () => {
+    clearTimeout(timer);
+    stop.removeEventListener("abort", cancel);
+  };
+  stop.addEventListener("abort", cancel);
+  if (stop.aborted) cancel();
+  return cancel;
+}
+
+/** Calls `action` every `period_ms`, first one period from now, until `stop` is aborted. */
+export function every(period_ms: number, action: () => void, stop: AbortSignal): void {
+  if (stop.aborted) return;
+  const timer = setInterval(action, period_ms);
+  stop.addEventListener("abort", () => clearInterval(timer), { once: true });
+}

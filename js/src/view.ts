@@ -1,0 +1,133 @@
+// One output of the widget: feeds what happens to the pure state machine, and does what it says.
+
+import { caption } from "./caption";
+import { listen, type Model } from "./model";
+import { Overlay } from "./overlay";
+import { Peer } from "./peer";
+import { Player } from "./player";
+import { Signalling } from "./signal";
+import { begin, next, type Step, type ViewEvent, type ViewState } from "./state";
+import { diff, snapshot, type Snapshot } from "./stats";
+import { after, every } from "./timers";
+
+const STATS_MS = 1000;
+
+export class View {
+  readonly #model: Model;
+  readonly #root: HTMLElement;
+  readonly #stop: AbortSignal;
+  readonly #signalling: Signalling;
+  readonly #overlay: Overlay;
+  readonly #player: Player;
+  #state: ViewState;
+  /** Ends the present connection, and the wait before it. */
+  #connection = new AbortController();
+  #peer: Peer | null = null;
+  #before: Snapshot | null = null;
+
+  /**
+   * Shows the stream in `root`, from now until `stop` is aborted.
+   *
+   * @param kernel Is aborted when the kernel has gone, by us if we are the first to notice.
+   */
+  constructor(model: Model, root: HTMLElement, kernel: AbortController, stop: AbortSignal) {
+    this.#model = model;
+    this.#root = root;
+    this.#stop = stop;
+    this.#signalling = new Signalling(model, () => kernel.abort());
+    this.#overlay = new Overlay(root, () => this.#dispatch({ type: "retry" }));
+    this.#player = new Player(this.#overlay.stage, (...size) => this.#overlay.size(...size));
+    root.dataset["view"] = this.#signalling.view;
+    const first = begin(model.get("status"), kernel.signal.aborted);
+    this.#state = first.state;
+    this.#listen(kernel.signal);
+    this.#take(first);
+  }
+
+  #listen(kernelGone: AbortSignal): void {
+    const [model, stop] = [this.#model, this.#stop];
+    const retry = () => this.#dispatch({ type: "retry" });
+    const followStatus = () => this.#dispatch({ type: "status", status: model.get("status") });
+    listen(model, "change:status", followStatus, stop);
+    listen(model, "change:epoch", () => this.#dispatch({ type: "epoch" }), stop);
+    window.addEventListener("online", retry, { signal: stop });
+    window.addEventListener("pagehide", () => this.#signalling.bye(), { signal: stop });
+    document.addEventListener("visibilitychange", () => document.hidden || retry(), {
+      signal: stop,
+    });
+    every(STATS_MS, () => void this.#measure(), stop);
+    const leave = () => this.#dispatch({ type: "kernel-gone" });
+    kernelGone.addEventListener("abort", leave, { once: true, signal: stop });
+    stop.addEventListener("abort", () => this.#close(), { once: true });
+  }
+
+  #dispatch(event: ViewEvent): void {
+    this.#take(next(this.#state, event));
+  }
+
+  #take({ state, effect }: Step): void {
+    this.#state = state;
+    this.#paint();
+    switch (effect.type) {
+      case "none":
+        return;
+      case "connect":
+        return this.#connect(effect.delay_ms);
+      case "disconnect":
+        return this.#disconnect();
+    }
+  }
+
+  #paint(): void {
+    const status = this.#model.get("status");
+    this.#root.dataset["state"] = this.#state.name;
+    this.#root.dataset["status"] = status.state;
+    this.#overlay.caption(caption(this.#state, status));
+    if (this.#state.name !== "playing") this.#overlay.figures(null);
+  }
+
+  #connect(delay_ms: number): void {
+    this.#disconnect();
+    const stop = this.#connection.signal;
+    if (delay_ms === 0) this.#open(stop);
+    else after(delay_ms, () => this.#open(stop), stop);
+  }
+
+  #open(stop: AbortSignal): void {
+    this.#before = null;
+    this.#peer = new Peer({
+      signalling: this.#signalling,
+      needs_ice: this.#model.get("needs_ice"),
+      emit: (event) => this.#dispatch(event),
+      onTrack: (track) => this.#player.attach(track, () => this.#showFirstFrame(), stop),
+      stop,
+    });
+  }
+
+  #showFirstFrame(): void {
+    this.#dispatch({ type: "frame" });
+    void this.#measure();
+  }
+
+  #disconnect(): void {
+    this.#connection.abort();
+    this.#connection = new AbortController();
+    this.#peer = null;
+  }
+
+  /** Shows the figures of the time since the last call. */
+  async #measure(): Promise<void> {
+    const peer = this.#peer;
+    if (document.hidden || this.#state.name !== "playing" || peer === null) return;
+    const now = snapshot((await peer.stats()) ?? []);
+    if (now === null || peer !== this.#peer || this.#state.name !== "playing") return;
+    if (this.#before !== null) this.#overlay.figures(diff(this.#before, now));
+    this.#before = now;
+  }
+
+  #close(): void {
+    this.#disconnect();
+    this.#player.close();
+    this.#signalling.bye();
+  }
+}

@@ -1,0 +1,29 @@
+// The widget as anywidget loads it: once for each model, then `render` for each output.
+
+import { listen, type Model } from "./model";
+import { View } from "./view";
+
+type CleanUp = () => void;
+
+interface Widget {
+  initialize(props: { model: Model }): CleanUp;
+  render(props: { model: Model; el: HTMLElement }): CleanUp;
+}
+
+/** A function, as what all views of a model share is made here. */
+export default function widget(): Widget {
+  // A view that is opened after the kernel has gone must know it too.
+  const kernel = new AbortController();
+  return {
+    initialize({ model }) {
+      const stop = new AbortController();
+      listen(model, "comm_live_update", () => kernel.abort(), stop.signal);
+      return () => stop.abort();
+    },
+    render({ model, el }) {
+      const stop = new AbortController();
+      new View(model, el, kernel, stop.signal);
+      return () => stop.abort();
+    },
+  };
+}

@@ -1,0 +1,114 @@
+"""Write js/src/messages.ts, the page's half of gpuview.wire.messages.
+
+PYTHONPATH=src python scripts/generate_messages.py            write the file
+PYTHONPATH=src python scripts/generate_messages.py --check    exit with 1 when it is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from gpuview.wire import messages
+
+TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
+HEADER = (
+    "// Generated from src/gpuview/wire/messages.py by scripts/generate_messages.py. Do not edit.\n"
+)
+FROM_PAGE = (messages.Offer, messages.Hello, messages.Ack, messages.Bye)
+FROM_KERNEL = (messages.Answer, messages.Refusal, messages.Welcome, messages.Status)
+PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
+
+
+def main() -> int:
+    """Write the file, or compare it; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only compare")
+    text = typescript()
+    if not parser.parse_args().check:
+        TARGET.write_text(text)
+        return 0
+    if TARGET.exists() and TARGET.read_text() == text:
+        return 0
+    command = "PYTHONPATH=src python scripts/generate_messages.py"
+    sys.stderr.write(f"{TARGET.name} is out of date\n  try: {command}\n")
+    return 1
+
+
+def typescript() -> str:
+    """Return the whole text of messages.ts."""
+    kinds = (*FROM_PAGE, messages.IceServer, *FROM_KERNEL)
+    parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
+    parts.append(_union("PageMessage", "What a page sends.", FROM_PAGE))
+    parts.append(_union("KernelMessage", "What a page receives.", FROM_KERNEL))
+    return "\n".join(parts)
+
+
+def _union(name: str, doc: str, kinds: tuple[type, ...]) -> str:
+    members = " | ".join(kind.__name__ for kind in kinds)
+    return f"/** {doc} */\nexport type {name} = {members};\n"
+
+
+def _interface(kind: type) -> Iterator[str]:
+    yield from _comment(inspect.getdoc(kind) or "", indent="")
+    yield f"export interface {kind.__name__} {{"
+    if issubclass(kind, messages.Message):
+        yield f'  readonly type: "{kind.__name__}";'
+    hints, docs = typing.get_type_hints(kind), _field_docs(kind)
+    for spec in dataclasses.fields(kind):
+        yield from _comment(docs.get(spec.name, ""), indent="  ")
+        hint, is_optional = _without_none(hints[spec.name])
+        yield f"  readonly {spec.name}{'?' if is_optional else ''}: {_type(hint)};"
+    yield "}\n"
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """Split ``X | None`` into X and True: what is None is left out of the JSON object."""
+    if typing.get_origin(hint) is not types.UnionType:
+        return hint, False
+    (only,) = (part for part in typing.get_args(hint) if part is not type(None))
+    return only, True
+
+
+def _type(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return " | ".join(f'"{value}"' for value in arguments)
+    if origin is list:
+        return f"{_type(arguments[0])}[]"
+    return PLAIN[hint] if hint in PLAIN else str(hint.__name__)
+
+
+def _field_docs(kind: type) -> dict[str, str]:
+    """Return the string that stands below each field, by the field's name."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(node, ast.ClassDef)
+    docs = {}
+    for field, below in zip(node.body, node.body[1:], strict=False):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(value=str(doc))):
+                docs[name] = inspect.cleandoc(doc)
+    return docs
+
+
+def _comment(doc: str, indent: str) -> Iterator[str]:
+    lines = doc.replace("``", "`").splitlines()
+    if len(lines) == 1:
+        yield f"{indent}/** {lines[0]} */"
+    elif lines:
+        yield f"{indent}/**"
+        yield from (f"{indent} * {line}".rstrip() for line in lines)
+        yield f"{indent} */"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""See what a GPU is computing, live, in a notebook cell.
+
+    from gpuview import GPUStream
+    display(GPUStream(model))
+
+Importing this is cheap: torch, PyAV and aiortc are loaded by the parts that use them, the last two
+only in the media process.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gpuview.errors import (
+    ConnectTimeout,
+    FrameError,
+    GpuviewError,
+    MediaError,
+    NetworkError,
+    SettingsError,
+    SignalError,
+)
+
+if TYPE_CHECKING:
+    from gpuview.settings import Settings
+    from gpuview.widget import GPUStream, StreamStats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConnectTimeout",
+    "FrameError",
+    "GPUStream",
+    "GpuviewError",
+    "MediaError",
+    "NetworkError",
+    "Settings",
+    "SettingsError",
+    "SignalError",
+    "StreamStats",
+    "__version__",
+]
+
+_LAZY = {
+    "GPUStream": "gpuview.widget",
+    "Settings": "gpuview.settings",
+    "StreamStats": "gpuview.widget",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,87 @@
+"""Every error that gpuview raises, and the three sentences each of them carries.
+
+The tree:
+
+    GpuviewError
+    ├── FrameError       this tensor cannot be shown
+    ├── SettingsError    a setting is wrong, or two contradict each other
+    ├── SignalError      this offer or message cannot be answered
+    ├── NetworkError     no route: range used up, no usable address
+    │   └── ConnectTimeout
+    └── MediaError       the media process or its encoder failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ConnectTimeout",
+    "FrameError",
+    "GpuviewError",
+    "MediaError",
+    "NetworkError",
+    "SettingsError",
+    "SignalError",
+    "closest",
+]
+
+
+class GpuviewError(Exception):
+    """What is wrong, what was expected, and what to do about it.
+
+    The same three sentences are shown in a traceback, in the log and on the page.
+
+    Args:
+        problem: What is wrong, with the values; starts in lower case, has no full stop.
+        expected: What would have been accepted.
+        fix: One action or command that mends it.
+    """
+
+    def __init__(self, problem: str, *, expected: str, fix: str) -> None:
+        super().__init__(problem, expected, fix)
+        self.problem = problem
+        self.expected = expected
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n  expected: {self.expected}\n  try:      {self.fix}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own reduce would call __init__ with positional arguments only.
+        return (_rebuild, (type(self), self.problem, self.expected, self.fix))
+
+
+def _rebuild(kind: type[GpuviewError], problem: str, expected: str, fix: str) -> GpuviewError:
+    return kind(problem, expected=expected, fix=fix)
+
+
+class FrameError(GpuviewError):
+    """This tensor cannot be shown."""
+
+
+class SettingsError(GpuviewError):
+    """A setting is wrong, or two settings contradict each other."""
+
+
+class SignalError(GpuviewError):
+    """This offer or message cannot be answered."""
+
+
+class NetworkError(GpuviewError):
+    """There is no route: the port range is used up, or no address is usable."""
+
+
+class ConnectTimeout(NetworkError):  # noqa: N818 - reads as what it is, like TimeoutError
+    """The page and the media process did not find a route to each other in time."""
+
+
+class MediaError(GpuviewError):
+    """The media process or its encoder failed."""
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name in ``known`` that ``name`` most likely meant, or None."""
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None

@@ -1,0 +1,1 @@
+"""The media process: encoder, packets, viewers, network. Never imports torch."""

@@ -1,0 +1,109 @@
+"""The media process: ``python -m gpuview.media FD KERNEL_PID``, started by ``gpuview.engine``.
+
+Pipe in, pipe out. It ends when the kernel closes the pipe or dies, whatever killed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+
+from gpuview.errors import GpuviewError
+from gpuview.media import seams
+from gpuview.media.hub import Hub
+from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
+from gpuview.media.udp_mux import MuxEventLoop
+from gpuview.wire.messages import (
+    AttachRing,
+    Bye,
+    CloseStream,
+    Configure,
+    GetStats,
+    Offer,
+    OpenStream,
+    Ready,
+    decode_line,
+)
+from gpuview.wire.ring import RingReader
+
+logger = logging.getLogger("gpuview.media")
+
+_FROM_KERNEL = (AttachRing, Bye, CloseStream, Configure, GetStats, Offer, OpenStream)
+
+
+class MediaProcess:
+    """Connects the pipe to the hub."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._ended = asyncio.Event()
+        self._pipe = Pipe(sock, self._read_line, self.end)
+        self._hub = Hub(self._pipe.send)
+
+    def end(self) -> None:
+        """Make `run` return."""
+        self._ended.set()
+
+    async def run(self) -> None:
+        handler = PipeLogHandler(self._pipe)
+        logging.getLogger().addHandler(handler)
+        self._pipe.send("", Ready())
+        try:
+            await self._ended.wait()
+        finally:
+            logging.getLogger().removeHandler(handler)
+            await self._hub.close()
+            self._pipe.close()
+
+    def _read_line(self, line: bytes, fds: list[int]) -> None:
+        try:
+            stream, message = decode_line(line, *_FROM_KERNEL)
+            self._act(stream, message, fds)
+        except (GpuviewError, KeyError) as exc:
+            logger.error("cannot do what the kernel says: %s", exc)
+        finally:
+            close_all(fds)
+
+    def _act(self, stream: str, message: object, fds: list[int]) -> None:
+        match message:
+            case Offer():
+                self._hub.offer(stream, message)
+            case Bye():
+                self._hub.bye(stream, message)
+            case GetStats():
+                self._pipe.send(stream, self._hub.stats(stream, message.request))
+            case OpenStream():
+                self._hub.open_stream(stream, message, fds.pop())
+            case AttachRing():
+                self._hub.attach_ring(stream, RingReader.attach(fds.pop()))
+            case CloseStream():
+                self._hub.close_stream(stream)
+            case Configure():
+                self._hub.configure(message)
+
+
+async def _serve(fd: int, kernel_pid: int) -> None:
+    process = MediaProcess(socket.socket(fileno=fd))
+    # The end of the pipe is not enough: a child that the kernel forked holds it open.
+    watch = os.pidfd_open(kernel_pid)
+    asyncio.get_running_loop().add_reader(watch, process.end)
+    try:
+        await process.run()
+    finally:
+        asyncio.get_running_loop().remove_reader(watch)
+        os.close(watch)
+
+
+def main(argv: list[str]) -> None:
+    """Run until the kernel has gone."""
+    fd, kernel_pid = (int(word) for word in argv)
+    logging.getLogger("gpuview").setLevel(logging.DEBUG)
+    seams.install()
+    with asyncio.Runner(loop_factory=MuxEventLoop) as runner:
+        runner.run(_serve(fd, kernel_pid))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

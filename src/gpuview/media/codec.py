@@ -1,0 +1,75 @@
+"""What encoders agree on: the codec's name, the packet, the clock, the bitrate.
+
+Note [one colour matrix]: every codec is fed limited-range BT.601. VP8 cannot say which matrix its
+pixels are in, and Chromium assumes BT.601 for it; H.264 can say it, in its VUI, and Chromium
+listens (without one it assumes BT.709, and red is shown as (255, 24, 0)). So one conversion serves
+every viewer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from aiortc import RTCRtpCodecParameters
+
+__all__ = ["CLOCK_HZ", "TIME_BASE", "Codec", "Packet", "codec_of", "target_bitrate_bps", "threads"]
+
+CLOCK_HZ = 90_000
+"""RTP's clock for video, and every encoder's time base."""
+
+TIME_BASE = Fraction(1, CLOCK_HZ)
+
+_BITS_PER_PIXEL = 0.15  # 4 Mbit/s at 720p30, where x264 ultrafast reaches 44 dB on natural content
+_MIN_BITRATE_BPS = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What is encoded once for all viewers that negotiated it."""
+
+    name: str
+    """``"H264"`` or ``"VP8"``."""
+    profile: str = ""
+    """H.264's: ``"Main"`` or ``"Constrained Baseline"``."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.profile}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One encoded frame, split for RTP."""
+
+    payloads: list[bytes]
+    timestamp: int
+    """90 kHz, grows from packet to packet."""
+    is_keyframe: bool
+    nbytes: int
+
+
+def codec_of(parameters: RTCRtpCodecParameters) -> Codec:
+    """Return the codec that a negotiation ended with."""
+    name = parameters.mimeType.partition("/")[2].upper()
+    if name != "H264":
+        return Codec("VP8")
+    profile_level_id = str(parameters.parameters.get("profile-level-id", "42e01f"))
+    is_main = profile_level_id.lower().startswith("4d")
+    return Codec("H264", "Main" if is_main else "Constrained Baseline")
+
+
+def target_bitrate_bps(width: int, height: int, fps: float, max_bitrate_bps: int) -> int:
+    """Return the bitrate for a picture of this size, at most ``max_bitrate_bps``."""
+    wanted = math.ceil(width * height * fps * _BITS_PER_PIXEL)
+    return min(max(wanted, _MIN_BITRATE_BPS), max_bitrate_bps)
+
+
+def threads(width: int, height: int, cores: int) -> int:
+    """Return how many threads encode one frame: slices cost bits and wake-ups, so few.
+
+    Never the library's own choice, which is all cores of a 128-core server.
+    """
+    pixels = width * height
+    wanted = 1 if pixels <= 960 * 540 else 2 if pixels <= 1920 * 1080 else 4
+    return max(1, min(wanted, cores))

@@ -1,0 +1,56 @@
+"""H.264 by x264: the settings that were measured best for a live picture, and why."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+
+import av
+
+from gpuview.media.codec import TIME_BASE, Codec, threads
+
+__all__ = ["open_h264"]
+
+_VBV_S = 0.15  # a keyframe may take this many seconds of stream: as much as 3 to 5 other frames
+_NO_PERIODIC_KEYFRAME = 1_000_000
+
+# The VUI, without which browsers show other colours: see Note [one colour matrix].
+_BT601_MATRIX = 6
+_BT709_PRIMARIES = 1  # every screen's, and its transfer function
+_LIMITED_RANGE = 1
+
+
+def open_h264(
+    codec: Codec, width: int, height: int, fps: float, bitrate_bps: int
+) -> av.VideoCodecContext:
+    """Open x264: ultrafast with deblocking (and CABAC in Main), constant bitrate, no delay.
+
+    Against its medium preset, which aiortc uses: a fifth of the CPU at a higher PSNR.
+    """
+    context = av.CodecContext.create("libx264", "w")
+    context.width = width
+    context.height = height
+    context.pix_fmt = "yuv420p"
+    context.time_base = TIME_BASE
+    context.framerate = Fraction(fps).limit_denominator(1000)
+    context.gop_size = _NO_PERIODIC_KEYFRAME
+    context.thread_count = threads(width, height, os.cpu_count() or 1)
+    context.thread_type = "SLICE"  # each frame thread would hold one frame back
+    context.profile = "Main" if codec.profile == "Main" else "Baseline"
+    context.colorspace = _BT601_MATRIX
+    context.color_primaries = _BT709_PRIMARIES
+    context.color_trc = _BT709_PRIMARIES
+    context.color_range = _LIMITED_RANGE
+    context.bit_rate = bitrate_bps
+    context.options = {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        # CBR: the only mode in which x264 changes its bitrate while it runs.
+        "maxrate": str(bitrate_bps),
+        "bufsize": str(round(bitrate_bps * _VBV_S)),
+        "forced-idr": "1",
+        "x264-params": f"cabac={int(codec.profile == 'Main')}:no-deblock=0"
+        ":repeat-headers=1:scenecut=0",
+    }
+    context.open()
+    return context

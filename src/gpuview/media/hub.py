@@ -1,0 +1,261 @@
+"""Streams and their viewers: offer in, answer or refusal out. Lives on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+
+from gpuview.errors import GpuviewError, MediaError, NetworkError, SignalError
+from gpuview.media.fanout import Fanout
+from gpuview.media.udp_mux import MuxEventLoop, UdpMux, bind_sockets
+from gpuview.media.viewer import Viewer
+from gpuview.wire import sdp
+from gpuview.wire.messages import (
+    Answer,
+    Bye,
+    Configure,
+    Message,
+    Offer,
+    OpenStream,
+    Refusal,
+    Stats,
+    Trouble,
+    Viewers,
+    is_new_offer,
+)
+from gpuview.wire.ring import RingReader
+
+__all__ = ["Hub"]
+
+logger = logging.getLogger("gpuview.media")
+
+_REAP_EVERY_S = 1.0
+_REMEMBERED_VIEWS = 256
+
+Send = Callable[[str, Message], None]
+
+
+class _Stream:
+    """One GPUStream's fan-out and viewers."""
+
+    def __init__(self, fanout: Fanout) -> None:
+        self.fanout = fanout
+        self.viewers: dict[str, Viewer] = {}
+        # The newest offer of each view, with its answer in the making: also of views that have
+        # gone, so that a late repetition is not taken for a new view. Bounded.
+        self.offers: OrderedDict[str, tuple[Offer, asyncio.Task[Message]]] = OrderedDict()
+
+    def remember(self, offer: Offer, answer: asyncio.Task[Message]) -> None:
+        self.offers[offer.view] = (offer, answer)
+        self.offers.move_to_end(offer.view)
+        while len(self.offers) > _REMEMBERED_VIEWS:
+            self.offers.popitem(last=False)
+
+
+class Hub:
+    """All streams of one kernel.
+
+    Args:
+        send: Sends a message about a stream to the kernel.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._configuration = Configure()
+        self._streams: dict[str, _Stream] = {}
+        self._mux: UdpMux | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._spawn(self._reap())
+
+    # --- what the kernel says -----------------------------------------------------------------
+
+    def configure(self, configuration: Configure) -> None:
+        """Set the process-wide settings; comes before the first stream."""
+        self._configuration = configuration
+
+    def open_stream(self, stream: str, message: OpenStream, event_fd: int) -> None:
+        """Make a stream; the eventfd is owned from now on."""
+        self._streams[stream] = _Stream(
+            Fanout(
+                event_fd,
+                fps=message.fps,
+                max_bitrate_bps=message.max_bitrate_bps,
+                on_trouble=lambda error: self._send(stream, _trouble(error)),
+            )
+        )
+
+    def attach_ring(self, stream: str, ring: RingReader) -> None:
+        """Take the stream's frames from ``ring`` from now on."""
+        self._streams[stream].fanout.attach(ring)
+
+    def offer(self, stream: str, offer: Offer) -> None:
+        """Answer an offer, or refuse it; a repetition gets the same answer again."""
+        self._spawn(self._reply(stream, offer))
+
+    def bye(self, stream: str, message: Bye) -> None:
+        """Close a view's connection; a view that has none is not an error, as byes are repeated."""
+        viewer = self._viewers(stream).get(message.view)
+        if viewer is not None:
+            self._spawn(self._close_viewer(stream, viewer, "the page said goodbye"))
+
+    def close_stream(self, stream: str) -> None:
+        """Send the stream's viewers away, and forget it."""
+        self._spawn(self._close_stream(stream))
+
+    def stats(self, stream: str, request: int) -> Stats:
+        """Return the stream's counters."""
+        found = self._streams.get(stream)
+        mux = self._mux
+        return Stats(
+            request=request,
+            stats={
+                "port": mux.port if mux else None,
+                "dropped_datagrams": dict(mux.dropped) if mux else {},
+                "encoders": [dataclasses.asdict(each) for each in found.fanout.stats()]
+                if found
+                else [],
+                "viewers": [
+                    dataclasses.asdict(viewer.stats()) for viewer in self._viewers(stream).values()
+                ],
+            },
+        )
+
+    async def close(self) -> None:
+        """Close every stream and the socket."""
+        for stream in list(self._streams):
+            await self._close_stream(stream)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._mux is not None:
+            self._mux.close()
+
+    # --- offer -> answer ----------------------------------------------------------------------
+
+    async def _reply(self, stream: str, offer: Offer) -> None:
+        try:
+            answer = await self._answer(stream, offer)
+        except GpuviewError as exc:
+            logger.warning("view %s of stream %s refused: %s", offer.view, stream, exc)
+            answer = Refusal(
+                view=offer.view,
+                seq=offer.seq,
+                problem=exc.problem,
+                expected=exc.expected,
+                fix=exc.fix,
+            )
+        self._send(stream, answer)
+
+    async def _answer(self, stream: str, offer: Offer) -> Message:
+        found = self._streams.get(stream)
+        if found is None:
+            raise SignalError(
+                f"there is no stream {stream}",
+                expected="an open GPUStream",
+                fix="run the cell that makes the stream again",
+            )
+        known, answer = found.offers.get(offer.view, (None, None))
+        if is_new_offer(offer, known) or answer is None:
+            answer = asyncio.ensure_future(self._connect(stream, found, offer))
+            found.remember(offer, answer)
+        # Shielded, as the repetitions wait for the same answer.
+        return await asyncio.shield(answer)
+
+    async def _connect(self, stream: str, found: _Stream, offer: Offer) -> Message:
+        sdp.check_offer(offer.sdp)
+        mux = self._open_mux()
+        previous = found.viewers.get(offer.view)
+        if previous is not None:
+            await self._close_viewer(stream, previous, "the page made a new offer")
+        viewer = Viewer(offer.view, found.fanout, lambda ended: self._ended(stream, ended))
+        found.viewers[offer.view] = viewer
+        self._tell_viewers(stream)
+        try:
+            answer = sdp.rewrite_answer(
+                await viewer.answer(offer.sdp), public_ips=self._configuration.public_ips
+            )
+        except GpuviewError:
+            await self._close_viewer(stream, viewer, "the offer was refused")
+            raise
+        logger.debug("view %s of stream %s answered on port %d", offer.view, stream, mux.port)
+        return Answer(view=offer.view, seq=offer.seq, sdp=answer)
+
+    def _open_mux(self) -> UdpMux:
+        """Bind the socket for the first viewer; try again for the next one if that failed."""
+        if self._mux is None:
+            loop = asyncio.get_running_loop()
+            if not isinstance(loop, MuxEventLoop):
+                raise NetworkError(
+                    f"the hub runs on a {type(loop).__name__}",
+                    expected="a MuxEventLoop",
+                    fix="this should never happen, please report it",
+                )
+            sockets = bind_sockets(self._configuration.port_min, self._configuration.port_max)
+            self._mux = loop.mux = UdpMux(loop, sockets)
+        return self._mux
+
+    # --- the viewers' end ---------------------------------------------------------------------
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(_REAP_EVERY_S)
+            now_s = time.monotonic()
+            for stream, found in list(self._streams.items()):
+                for viewer in list(found.viewers.values()):
+                    reason = viewer.reap_reason(now_s)
+                    if reason is not None:
+                        await self._close_viewer(stream, viewer, reason)
+
+    def _ended(self, stream: str, viewer: Viewer) -> None:
+        self._spawn(self._close_viewer(stream, viewer, "the connection ended"))
+
+    async def _close_viewer(self, stream: str, viewer: Viewer, reason: str) -> None:
+        viewers = self._viewers(stream)
+        if viewers.get(viewer.view) is viewer:
+            del viewers[viewer.view]
+            logger.debug("view %s of stream %s closed: %s", viewer.view, stream, reason)
+            self._tell_viewers(stream)
+        try:
+            await viewer.close()
+        except TimeoutError:
+            logger.warning("view %s of stream %s did not close in time", viewer.view, stream)
+
+    async def _close_stream(self, stream: str) -> None:
+        found = self._streams.get(stream)
+        if found is None:
+            return
+        for viewer in list(found.viewers.values()):
+            await self._close_viewer(stream, viewer, "the stream was closed")
+        if self._streams.pop(stream, None) is not None:
+            found.fanout.close()
+
+    def _viewers(self, stream: str) -> dict[str, Viewer]:
+        found = self._streams.get(stream)
+        return found.viewers if found else {}
+
+    def _tell_viewers(self, stream: str) -> None:
+        self._send(stream, Viewers(views=list(self._viewers(stream))))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            logger.error("gpuview failed inside, please report it", exc_info=exc)
+
+    def __repr__(self) -> str:
+        counts = {stream: len(found.viewers) for stream, found in self._streams.items()}
+        return f"<Hub viewers={counts} mux={self._mux}>"
+
+
+def _trouble(error: MediaError | None) -> Trouble:
+    if error is None:
+        return Trouble(problem="", expected="", fix="")
+    return Trouble(problem=error.problem, expected=error.expected, fix=error.fix)

@@ -1,0 +1,93 @@
+"""The media process's end of the pipe to the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from gpuview.wire.messages import Log, Message, encode
+
+__all__ = ["MAX_MESSAGE_FDS", "MAX_MESSAGE_NBYTES", "Pipe", "PipeLogHandler"]
+
+MAX_MESSAGE_NBYTES = 256 * 1024  # an SDP of 64 Ki characters, each escaped, still fits
+MAX_MESSAGE_FDS = 1
+
+OnLine = Callable[[bytes, list[int]], None]
+
+
+class Pipe:
+    """Reads and writes whole messages on the event loop, with file descriptors beside them.
+
+    Args:
+        sock: Our end of a ``SOCK_SEQPACKET`` pair; owned from now on.
+        on_line: Called with each message and the descriptors that came with it.
+        on_end: Called once, when the kernel has closed its end or has died.
+    """
+
+    def __init__(self, sock: socket.socket, on_line: OnLine, on_end: Callable[[], None]) -> None:
+        self._sock = sock
+        self._sock.setblocking(False)
+        self._on_line = on_line
+        self._on_end = on_end
+        self._unsent: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._read)
+
+    def send(self, stream: str, message: Message) -> None:
+        """Send a message, now or as soon as the kernel has read older ones. Never blocks."""
+        self._unsent.append(encode(stream, message))
+        self._flush()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+
+    def _read(self) -> None:
+        try:
+            line, fds, _, _ = socket.recv_fds(self._sock, MAX_MESSAGE_NBYTES, MAX_MESSAGE_FDS)
+        except BlockingIOError:
+            return
+        except OSError:
+            line, fds = b"", []
+        if line:
+            self._on_line(line, fds)
+        else:
+            self._loop.remove_reader(self._sock.fileno())
+            self._on_end()
+
+    def _flush(self) -> None:
+        while self._unsent:
+            try:
+                self._sock.send(self._unsent[0])
+            except BlockingIOError:
+                self._loop.add_writer(self._sock.fileno(), self._flush)
+                return
+            except OSError:
+                self._unsent.clear()  # the kernel has gone; `on_end` follows
+                break
+            del self._unsent[0]
+        self._loop.remove_writer(self._sock.fileno())
+
+
+class PipeLogHandler(logging.Handler):
+    """Hands log records to the kernel, from any thread."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        super().__init__()
+        self._pipe = pipe
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = Log(level=record.levelno, text=self.format(record))
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._pipe.send, "", message)
+
+
+def close_all(fds: list[int]) -> None:
+    """Close descriptors that came with a message that has no use for them."""
+    for fd in fds:
+        os.close(fd)

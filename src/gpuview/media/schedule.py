@@ -1,0 +1,73 @@
+"""When to encode: pure decisions about times, in seconds on one clock that only moves forward.
+
+Frames are dropped here, before the encoder, and nowhere after it: a packet that was encoded and not
+sent leaves a hole that the browser cannot see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["JOIN_SPACING_S", "LOSS_SPACING_S", "KeyframeGate", "RefreshClock", "earliest_start"]
+
+JOIN_SPACING_S = 0.1
+"""A joining viewer shares a keyframe that is at least this far from the last one."""
+
+LOSS_SPACING_S = 0.5
+"""A viewer that lost packets does too; browsers repeat the request, and each keyframe is large."""
+
+_REFRESH_AFTER_S = (0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(slots=True)
+class KeyframeGate:
+    """Lets one keyframe answer many requests, and forgets none of them."""
+
+    last_s: float = float("-inf")
+    due_s: float | None = None
+    """When the next keyframe is to be made; None while nobody wants one."""
+
+    def request(self, now_s: float, spacing_s: float) -> None:
+        """Ask for a keyframe, at least ``spacing_s`` after the last one."""
+        due_s = max(now_s, self.last_s + spacing_s)
+        self.due_s = due_s if self.due_s is None else min(self.due_s, due_s)
+
+    def is_due(self, now_s: float) -> bool:
+        return self.due_s is not None and now_s >= self.due_s
+
+    def done(self, now_s: float) -> None:
+        """Say that a keyframe was made, wanted or not."""
+        self.last_s = now_s
+        self.due_s = None
+
+
+@dataclass(slots=True)
+class RefreshClock:
+    """Repeats a picture that has stopped changing.
+
+    The repeats sharpen it, and let a browser notice that the last packets were lost: it sees a gap
+    only when something follows. Four in the first two seconds, then one a second; a repeat costs
+    some 100 bytes.
+    """
+
+    due_s: float = float("inf")
+    _repeats: int = 0
+
+    def changed(self, now_s: float) -> None:
+        """A new picture was encoded."""
+        self._repeats = 0
+        self.due_s = now_s + _REFRESH_AFTER_S[0]
+
+    def repeated(self, now_s: float) -> None:
+        """The old picture was encoded once more."""
+        self._repeats = min(self._repeats + 1, len(_REFRESH_AFTER_S) - 1)
+        self.due_s = now_s + _REFRESH_AFTER_S[self._repeats]
+
+
+def earliest_start(last_start_s: float, fps: float) -> float:
+    """Return when the next new frame may be encoded.
+
+    Three quarters of a period after the last one: a source that keeps its rate but wobbles is shown
+    whole, and one that is much faster loses its older frames.
+    """
+    return last_start_s + 0.75 / fps

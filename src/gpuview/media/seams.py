@@ -1,0 +1,195 @@
+"""The only names that are borrowed from the insides of aiortc and aioice.
+
+Both are pinned to one minor version (pyproject.toml), and ``tests/media/test_seams.py`` fails when
+a name used here goes away or changes its meaning. Everything else uses their public interface.
+
+What is borrowed, and why:
+
+- ``CODECS["video"]``: to offer H.264 Main, whose CABAC is worth 20 % of the bitrate.
+- ``HEADER_EXTENSIONS["video"]`` and the sender's extension map: the playout-delay extension, which
+  takes Chromium's jitter buffer from 18 ms to 1 ms.
+- ``RTP_HISTORY_SIZE``: 128 packets are 0.15 s at 8 Mbit/s; a loss burst froze the picture for 3 s.
+- the sender's ``_next_encoded_frame`` and ``_handle_rtcp_packet``: packets that were encoded and
+  split once for all viewers, and keyframe requests that reach that one encoder.
+- ``aioice.ice.get_host_addresses``: a machine without a network still has its loopback.
+- the loop's ``create_datagram_endpoint``, as aioice calls it: see ``udp_mux``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
+
+import aioice.ice
+import aiortc.codecs
+import aiortc.rtcrtpsender
+from aiortc import (
+    RTCPeerConnection,
+    RTCRtpCodecCapability,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
+from aiortc.rtcrtpparameters import RTCRtpParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
+from aiortc.rtp import (
+    RTCP_PSFB_FIR,
+    RTCP_PSFB_PLI,
+    AnyRtcpPacket,
+    HeaderExtensions,
+    HeaderExtensionsMap,
+    RtcpPsfbPacket,
+)
+
+__all__ = [
+    "EncodedFrame",
+    "Pair",
+    "encoded_frame",
+    "feed_sender",
+    "install",
+    "prefer_codecs",
+    "selected_pair",
+]
+
+EncodedFrame = RTCEncodedFrame
+
+
+def encoded_frame(payloads: list[bytes], timestamp: int) -> EncodedFrame:
+    """Return one frame as the sender takes it: its RTP payloads and its 90 kHz timestamp."""
+    # Video has no audio level; the annotation has not heard of video.
+    return RTCEncodedFrame(payloads, timestamp, cast(int, None))
+
+
+RTP_HISTORY_PACKETS = 2048
+
+_H264_MAIN = "4d001f"
+_PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+_PLAYOUT_DELAY_ID = 12  # our offer's; the answer takes the browser's
+_ONE_BYTE_PROFILE = 0xBEDE
+
+
+def install() -> None:
+    """Teach this process's aiortc and aioice what gpuview needs. Does nothing the second time."""
+    if any(ext.uri == _PLAYOUT_DELAY_URI for ext in aiortc.codecs.HEADER_EXTENSIONS["video"]):
+        return
+    aiortc.codecs.HEADER_EXTENSIONS["video"].append(
+        RTCRtpHeaderExtensionParameters(id=_PLAYOUT_DELAY_ID, uri=_PLAYOUT_DELAY_URI)
+    )
+    aiortc.codecs.CODECS["video"] += _h264_main()
+    vars(aiortc.rtcrtpsender)["RTP_HISTORY_SIZE"] = RTP_HISTORY_PACKETS
+    aioice.ice.get_host_addresses = _host_addresses_or_loopback
+
+
+def _h264_main() -> list[RTCRtpCodecParameters]:
+    """Return Main and its retransmissions, like aiortc's own entry for Baseline."""
+    videos = aiortc.codecs.CODECS["video"]
+    model = next(codec for codec in videos if codec.mimeType == "video/H264")
+    payload_type = max(codec.payloadType or 0 for codec in videos) + 1
+    main = RTCRtpCodecParameters(
+        mimeType="video/H264",
+        clockRate=model.clockRate,
+        payloadType=payload_type,
+        rtcpFeedback=list(model.rtcpFeedback),
+        parameters={**model.parameters, "profile-level-id": _H264_MAIN},
+    )
+    retransmissions = RTCRtpCodecParameters(
+        mimeType="video/rtx",
+        clockRate=model.clockRate,
+        payloadType=payload_type + 1,
+        parameters={"apt": payload_type},
+    )
+    return [main, retransmissions]
+
+
+_get_host_addresses = aioice.ice.get_host_addresses
+
+
+def _host_addresses_or_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    return _get_host_addresses(use_ipv4, use_ipv6) or ["127.0.0.1"]
+
+
+def prefer_codecs(transceiver: RTCRtpTransceiver) -> None:
+    """Order what is offered: H.264 Main, H.264 Constrained Baseline, Baseline, VP8."""
+    capabilities = RTCRtpSender.getCapabilities("video").codecs
+    transceiver.setCodecPreferences(sorted(capabilities, key=_codec_rank))
+
+
+def _codec_rank(codec: RTCRtpCodecCapability) -> int:
+    order = [_H264_MAIN, "42e01f", "42001f"]
+    profile = str(codec.parameters.get("profile-level-id", ""))
+    return order.index(profile) if profile in order else len(order)
+
+
+def feed_sender(
+    sender: RTCRtpSender,
+    *,
+    next_frame: Callable[[RTCRtpCodecParameters], Awaitable[EncodedFrame]],
+    on_keyframe_wanted: Callable[[], None],
+) -> None:
+    """Make ``sender`` send frames that were encoded elsewhere.
+
+    Call it after ``addTrack`` and before ``setLocalDescription``.
+
+    Args:
+        sender: One viewer's sender.
+        next_frame: Awaited for each frame; is given the codec that was negotiated.
+        on_keyframe_wanted: Called for each PLI and FIR of the browser.
+    """
+    handle_rtcp = sender._handle_rtcp_packet
+
+    async def handle_rtcp_packet(packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpPsfbPacket):
+            # REMB ends here as well: one encoder serves many viewers.
+            if packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
+                on_keyframe_wanted()
+            return
+        await handle_rtcp(packet)
+
+    vars(sender)["_next_encoded_frame"] = next_frame
+    vars(sender)["_handle_rtcp_packet"] = handle_rtcp_packet
+    vars(sender)["_RTCRtpSender__rtp_header_extensions_map"] = _SenderExtensions()
+
+
+class _SenderExtensions(HeaderExtensionsMap):
+    """Writes mid, abs-send-time and playout-delay 0/0; aiortc's own knows no playout-delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids: dict[str, int] = {}
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        self._ids = {ext.uri: ext.id for ext in parameters.headerExtensions}
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        profile, data = super().set(values)
+        playout_delay_id = self._ids.get(_PLAYOUT_DELAY_URI)
+        if playout_delay_id is None or (data and profile != _ONE_BYTE_PROFILE):
+            return profile, data
+        # One element: id, length - 1 = 2, then min and max delay in 10 ms, 12 bits each, all 0.
+        element = bytes((playout_delay_id << 4 | 2, 0, 0, 0))
+        return _ONE_BYTE_PROFILE, element + data
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The candidate pair that carries a connection, as ``type address:port``."""
+
+    local: str
+    remote: str
+
+
+def selected_pair(connection: RTCPeerConnection) -> Pair | None:
+    """Return the pair that ICE chose, or None while it has chosen none."""
+    for transceiver in connection.getTransceivers():
+        ice = transceiver.receiver.transport.transport._connection
+        pair = ice._nominated.get(1)
+        if pair is not None:
+            return Pair(_describe(pair.local_candidate), _describe(pair.remote_candidate))
+    return None
+
+
+def _describe(candidate: aioice.Candidate) -> str:
+    return f"{candidate.type} {candidate.host}:{candidate.port}"

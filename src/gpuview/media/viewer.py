@@ -1,0 +1,183 @@
+"""One browser view's connection, from its offer to its close."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCRtpCodecParameters,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
+
+from gpuview.errors import SignalError
+from gpuview.media import seams
+from gpuview.media.codec import Codec, Packet, codec_of
+from gpuview.media.fanout import Fanout, Subscription
+from gpuview.wire import sdp
+
+__all__ = ["CONNECT_TIMEOUT_S", "SILENCE_TIMEOUT_S", "Viewer", "ViewerStats", "reap_reason"]
+
+CONNECT_TIMEOUT_S = 15.0
+"""A connection that is not there by then never comes; aiortc would try for ever."""
+
+SILENCE_TIMEOUT_S = 8.0
+"""A page that has not pinged for so long is gone; aiortc would notice after 30 s."""
+
+_CLOSE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerStats:
+    """One viewer's counters."""
+
+    view: str
+    state: str
+    """W3C ``connectionState``: new, connecting, connected, failed, closed."""
+    codec: str
+    local: str
+    """Our end of the candidate pair, as ``type address:port``; empty before there is one."""
+    remote: str
+    frames_sent: int
+    frames_dropped: int
+
+
+def reap_reason(
+    now_s: float, *, created_s: float, connected_s: float | None, heard_s: float | None
+) -> str | None:
+    """Return why a viewer is to be closed, or None while it is well.
+
+    Args:
+        now_s: This moment; all times are seconds on one monotonic clock.
+        created_s: When the offer came.
+        connected_s: When the connection was there, if it is.
+        heard_s: When the page pinged last, if it has.
+    """
+    if connected_s is None:
+        late = now_s - created_s > CONNECT_TIMEOUT_S
+        return f"no connection within {CONNECT_TIMEOUT_S:.0f} s" if late else None
+    silent = now_s - max(connected_s, heard_s or connected_s) > SILENCE_TIMEOUT_S
+    return f"nothing heard from the page for {SILENCE_TIMEOUT_S:.0f} s" if silent else None
+
+
+class Viewer:
+    """Sends one stream to one view.
+
+    Args:
+        view: The view's id.
+        fanout: Where its packets come from.
+        on_closed: Called once, on the event loop, when the connection has ended by itself.
+    """
+
+    def __init__(self, view: str, fanout: Fanout, on_closed: Callable[[Viewer], None]) -> None:
+        self.view = view
+        self._fanout = fanout
+        self._on_closed = on_closed
+        self._created_s = time.monotonic()
+        self._connected_s: float | None = None
+        self._heard_s: float | None = None
+        self._codec: Codec | None = None
+        self._subscription: Subscription | None = None
+        self._n_sent = 0
+        # An empty list: None would mean a public STUN server of somebody else's.
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._connection.on("connectionstatechange", self._connection_changed)
+        self._connection.on("datachannel", self._listen)
+
+    async def answer(self, offer: str) -> str:
+        """Answer the view's offer.
+
+        Returns:
+            aiortc's answer, with all candidates in it, not yet rewritten.
+
+        Raises:
+            SignalError: The offer cannot be answered.
+        """
+        sender = self._connection.addTrack(VideoStreamTrack())
+        seams.feed_sender(
+            sender, next_frame=self._next_frame, on_keyframe_wanted=self._keyframe_wanted
+        )
+        (transceiver,) = self._connection.getTransceivers()
+        transceiver.direction = "sendonly"
+        seams.prefer_codecs(transceiver)
+        # Our candidates suffice: the page's address is learned from its connectivity check. Its
+        # `.local` names would cost a second each, and `end-of-candidates` the connection.
+        description = RTCSessionDescription(sdp=sdp.strip_candidates(offer), type="offer")
+        try:
+            await self._connection.setRemoteDescription(description)
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except Exception as exc:
+            # aiortc raises what its parser happens to meet: ValueError, KeyError, AssertionError.
+            raise SignalError(
+                f"cannot answer this offer: {type(exc).__name__}: {exc}",
+                expected="a W3C offer to receive one video, as H.264 or VP8",
+                fix="use a browser that plays H.264 or VP8, or reload the page",
+            ) from exc
+        return str(self._connection.localDescription.sdp)
+
+    def reap_reason(self, now_s: float) -> str | None:
+        """Return why this viewer is to be closed, or None while it is well."""
+        return reap_reason(
+            now_s,
+            created_s=self._created_s,
+            connected_s=self._connected_s,
+            heard_s=self._heard_s,
+        )
+
+    async def close(self) -> None:
+        """End the connection and free its encoder's place. Safe to call twice."""
+        self._unsubscribe()
+        self._connection.remove_all_listeners()
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await self._connection.close()
+
+    def stats(self) -> ViewerStats:
+        pair = seams.selected_pair(self._connection)
+        return ViewerStats(
+            view=self.view,
+            state=self._connection.connectionState,
+            codec=str(self._codec or ""),
+            local=pair.local if pair else "",
+            remote=pair.remote if pair else "",
+            frames_sent=self._n_sent,
+            frames_dropped=self._subscription.n_dropped if self._subscription else 0,
+        )
+
+    async def _next_frame(self, parameters: RTCRtpCodecParameters) -> seams.EncodedFrame:
+        if self._subscription is None:
+            self._codec = codec_of(parameters)
+            self._subscription = self._fanout.subscribe(self._codec)
+        packet: Packet = await self._subscription.next()
+        self._n_sent += 1
+        return seams.encoded_frame(packet.payloads, packet.timestamp)
+
+    def _keyframe_wanted(self) -> None:
+        if self._subscription is not None:
+            self._subscription.lost()
+
+    def _unsubscribe(self) -> None:
+        if self._codec is not None and self._subscription is not None:
+            self._fanout.unsubscribe(self._codec, self._subscription)
+
+    def _connection_changed(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected":
+            self._connected_s = time.monotonic()
+        elif state in ("failed", "closed"):
+            self._on_closed(self)
+
+    def _listen(self, channel: RTCDataChannel) -> None:
+        @channel.on("message")
+        def pong(message: object) -> None:
+            self._heard_s = time.monotonic()
+            if message == "ping" and channel.readyState == "open":
+                channel.send("pong")
+
+    def __repr__(self) -> str:
+        return f"<Viewer {self.view} {self._connection.connectionState} {self._codec or ''}>"

@@ -1,0 +1,39 @@
+"""What the harness raises, beside what it is used wrongly for."""
+
+from __future__ import annotations
+
+from gpuview.errors import GpuviewError
+
+__all__ = ["CellError", "KernelDiedError", "NoSuchStreamError", "WaitTimeoutError"]
+
+
+class CellError(GpuviewError):
+    """A cell raised.
+
+    Args:
+        name: The exception's class, such as ``"FrameError"``.
+        value: Its text.
+        traceback: What the notebook would show, without colours.
+    """
+
+    def __init__(self, name: str, value: str, traceback: str) -> None:
+        super().__init__(
+            f"the cell raised {name}: {value}\n{traceback}",
+            expected="a cell that runs to its end",
+            fix="read the traceback above; pytest.raises(CellError) if the cell is meant to raise",
+        )
+        self.name = name
+        self.value = value
+        self.traceback = traceback
+
+
+class KernelDiedError(GpuviewError):
+    """The kernel process ended while something was awaited from it."""
+
+
+class WaitTimeoutError(GpuviewError, TimeoutError):
+    """What was awaited has not come in time."""
+
+
+class NoSuchStreamError(GpuviewError, LookupError):
+    """The GPUStream of this name is closed."""

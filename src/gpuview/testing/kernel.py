@@ -1,0 +1,408 @@
+"""A real ipykernel, spoken to as JupyterLab does."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from jupyter_client.connect import write_connection_file
+from jupyter_client.launcher import launch_kernel
+
+from gpuview.testing.channels import Channels, JupyterMessage
+from gpuview.testing.errors import CellError, KernelDiedError, NoSuchStreamError, WaitTimeoutError
+from gpuview.testing.processes import descendants
+from gpuview.testing.stream import StreamProxy
+from gpuview.testing.viewer import HeadlessViewer
+from gpuview.testing.waiting import Changing
+
+__all__ = ["Cell", "Kernel"]
+
+_VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_OUTPUTS = ("stream", "display_data", "execute_result", "error")
+_POLL_S = 0.02
+
+
+@dataclass(eq=False)
+class _Request:
+    """What has come back for one message to the kernel."""
+
+    reply: dict[str, Any] | None = None
+    is_idle: bool = False
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return self.reply is not None and self.is_idle
+
+    def receive(self, channel: str, msg_type: str, content: dict[str, Any]) -> None:
+        """Take one message that answers the request."""
+        if channel != "iopub":
+            self.reply = content
+        elif msg_type == "status":
+            self.is_idle = content["execution_state"] == "idle"
+        elif msg_type in _OUTPUTS:
+            self.outputs.append({"output_type": msg_type, **content})
+
+
+class Cell:
+    """A cell that was started; `wait` for its end."""
+
+    def __init__(self, code: str, request: _Request, finish: Callable[..., dict[str, Any]]) -> None:
+        self.code = code
+        self._request = request
+        self._finish = finish
+
+    @property
+    def is_done(self) -> bool:
+        return self._request.is_done
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """The outputs so far, as a notebook file has them."""
+        return list(self._request.outputs)
+
+    def wait(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Wait for the cell's end and return its outputs.
+
+        Raises:
+            CellError: The cell raised.
+            KernelDiedError: The kernel died.
+            WaitTimeoutError: The cell still runs.
+        """
+        reply = self._finish(self._request, timeout_s=timeout_s, what=f"the end of {self!r}")
+        _raise_if_error(reply)
+        return self.outputs
+
+    def __repr__(self) -> str:
+        first, *rest = self.code.strip().splitlines() or [""]
+        return f"<Cell {first!r}{' ...' if rest else ''} {'done' if self.is_done else 'running'}>"
+
+
+class Kernel:
+    """A kernel process, its cells, its streams and their viewers.
+
+    It runs this interpreter's ipykernel in a session of its own, with a private IPython and Jupyter
+    runtime folder. Comm messages go through a subshell where the kernel has them, as JupyterLab
+    sends them, so that a stream is answered while a cell runs.
+
+    Any thread may use it, and cells may be awaited while viewers watch.
+
+    Args:
+        env: Variables for the kernel beside this process's own. Unless one of the two sets it,
+            ``GPUVIEW_PUBLIC_IP`` is 127.0.0.1, which keeps the media on this machine.
+        cwd: The kernel's working folder; this process's own when None.
+
+    Raises:
+        KernelDiedError: It does not start.
+        WaitTimeoutError: It starts and does not answer within a minute.
+    """
+
+    def __init__(
+        self, *, env: Mapping[str, str] | None = None, cwd: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="gpuview-"))
+        self._env = self._environment(env or {})
+        self._cwd = None if cwd is None else os.fspath(cwd)
+        self._connection_file = self._folder / f"kernel-{uuid.uuid4()}.json"
+        write_connection_file(str(self._connection_file), transport="ipc", kernel_name="python3")
+        self._changing = Changing()
+        self._requests: dict[str, _Request] = {}
+        self._streams: dict[str, StreamProxy] = {}
+        self._displayed: list[str] = []
+        self._viewers: list[HeadlessViewer] = []
+        self._subshell_id: str | None = None
+        self._is_dead = self._is_closed = False
+        self._channels = Channels(self._connection_file, self._receive)
+        try:
+            self._launch()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- cells ---------------------------------------------------------------------------------
+
+    def run(self, code: str, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Run a cell to its end and return its outputs, as a notebook file has them.
+
+        Raises:
+            CellError: The cell raised.
+            KernelDiedError: The kernel died.
+            WaitTimeoutError: The cell still runs.
+        """
+        return self.start(code).wait(timeout_s=timeout_s)
+
+    def start(self, code: str) -> Cell:
+        """Start a cell and return at once."""
+        return Cell(code, self._execute(code), self._finish)
+
+    def evaluate(self, expression: str, *, timeout_s: float = 60.0) -> Any:
+        """Return the value of an expression, as JSON carries it: a tuple comes as a list.
+
+        It waits, as a cell does, for the cell that runs now.
+
+        Raises:
+            CellError: The expression raised, or JSON has no form for its value.
+        """
+        code = f"__import__('json').dumps({expression})"
+        request = self._execute("", silent=True, user_expressions={"value": code})
+        reply = self._finish(request, timeout_s=timeout_s, what=f"the value of {expression}")
+        value = reply["user_expressions"]["value"]
+        _raise_if_error(value)
+        return json.loads(ast.literal_eval(value["data"]["text/plain"]))
+
+    def wait_until(self, expression: str, *, timeout_s: float = 30.0) -> None:
+        """Evaluate an expression again and again until it is true.
+
+        Raises:
+            WaitTimeoutError: It is still false.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.evaluate(f"bool({expression})"):
+            if time.monotonic() > deadline:
+                raise WaitTimeoutError(
+                    f"{expression} is still false after {timeout_s:g} s",
+                    expected=f"{expression}",
+                    fix="find out what keeps it, or raise timeout_s on a slow machine",
+                )
+            time.sleep(_POLL_S)
+
+    # --- streams -------------------------------------------------------------------------------
+
+    def stream(self, name: str | None = None, *, timeout_s: float = 30.0) -> StreamProxy:
+        """Return a GPUStream of the kernel.
+
+        Args:
+            name: An expression for it, such as its variable. None: the one displayed last, which is
+                awaited if need be, also while the cell that displays it runs.
+            timeout_s: How long to wait.
+
+        Raises:
+            CellError: There is nothing of this name, or it is no widget.
+            NoSuchStreamError: The widget of this name is closed.
+            WaitTimeoutError: None was displayed in time.
+        """
+        if name is None:
+            return self._changing.wait_for(
+                self._last_displayed, timeout_s=timeout_s, what="a GPUStream to be displayed"
+            )
+        model_id = self.evaluate(f"({name}).model_id", timeout_s=timeout_s)
+        if model_id not in self._streams:
+            raise NoSuchStreamError(
+                f"the stream {name} is closed",
+                expected="an open GPUStream",
+                fix="make a new one: stream = GPUStream()",
+            )
+        return self._streams[model_id]
+
+    def view(
+        self, stream: StreamProxy, *, codecs: Sequence[str] = ("H264", "VP8")
+    ) -> HeadlessViewer:
+        """Open one more view of ``stream``, as displaying it once more would.
+
+        Args:
+            stream: What to watch.
+            codecs: The codecs it offers, the favourite first.
+        """
+        viewer = HeadlessViewer(stream, codecs=codecs)
+        self._viewers.append(viewer)
+        return viewer
+
+    # --- the process ---------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The kernel's process id."""
+        return int(self._process.pid)
+
+    @property
+    def children(self) -> tuple[int, ...]:
+        """The ids of all processes that descend from the kernel."""
+        return descendants(self.pid)
+
+    def interrupt(self) -> None:
+        """Interrupt the running cell as Jupyter does: SIGINT to the kernel's process group."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    def restart(self) -> None:
+        """Shut the kernel down and start it again; its streams are gone."""
+        self._shut_down()
+        self._launch()
+
+    def kill(self) -> None:
+        """Kill the kernel, and nothing but the kernel, with SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._watcher.join()
+
+    def close(self) -> None:
+        """Close all viewers, shut the kernel down and remove its files."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for viewer in self._viewers:
+            viewer.close()
+        self._shut_down()
+        self._channels.close()
+        shutil.rmtree(self._folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "dead" if self._is_dead else "alive"
+        return f"<Kernel {self.pid} {state} streams={len(self._streams)}>"
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        env = {"GPUVIEW_PUBLIC_IP": "127.0.0.1", **os.environ, **extra}
+        # ipykernel does not capture a process's standard output when it sees this one.
+        env.pop("PYTEST_CURRENT_TEST", None)
+        return env | {"IPYTHONDIR": str(self._folder), "JUPYTER_RUNTIME_DIR": str(self._folder)}
+
+    def _launch(self) -> None:
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", str(self._connection_file)]
+        with self._log_path.open("ab") as log:
+            out = log.fileno()
+            self._process = launch_kernel(
+                command, stdout=out, stderr=out, env=self._env, cwd=self._cwd
+            )
+        self._is_dead = False
+        self._watcher = threading.Thread(target=self._watch, name="gpuview-kernel-watch")
+        self._watcher.daemon = True
+        self._watcher.start()
+        features = self._wait_until_ready().get("supported_features", [])
+        self._subshell_id = self._make_subshell() if "kernel subshells" in features else None
+
+    @property
+    def _log_path(self) -> Path:
+        return self._folder / "kernel.log"
+
+    def _watch(self) -> None:
+        """Notice the kernel's end, whatever ends it."""
+        self._process.wait()
+        with self._changing.change():
+            self._is_dead = True
+            self._requests.clear()
+            streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.receive_close()
+
+    def _shut_down(self) -> None:
+        if not self._is_dead:
+            # A cell that runs would keep the kernel from ending, so Jupyter does this as well.
+            self.interrupt()
+            self._channels.send("control", "shutdown_request", {"restart": False})
+            self._watcher.join(10.0)
+        if not self._is_dead:
+            os.killpg(self.pid, signal.SIGKILL)
+        self._watcher.join()
+
+    def _wait_until_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
+        """Ask until both the answer and its echo on iopub come; the first echoes may be lost."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            request = self._ask("shell", "kernel_info_request", {})
+            try:
+                return self._finish(request, timeout_s=1.0, what="the kernel's start")
+            except WaitTimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+
+    def _make_subshell(self) -> str:
+        request = self._ask("control", "create_subshell_request", {})
+        return str(self._finish(request, timeout_s=30.0, what="a subshell")["subshell_id"])
+
+    # --- messages ------------------------------------------------------------------------------
+
+    def _execute(self, code: str, **content: Any) -> _Request:
+        defaults = {"silent": False, "store_history": not content.get("silent")}
+        fixed = {"code": code, "allow_stdin": False, "stop_on_error": False}
+        return self._ask("shell", "execute_request", {**defaults, **fixed, **content})
+
+    def _ask(self, channel: str, msg_type: str, content: dict[str, Any]) -> _Request:
+        request = _Request()
+        with self._changing.change():
+            self._requests[self._channels.send(channel, msg_type, content)] = request
+        return request
+
+    def _send_comm(self, comm_id: str, data: dict[str, Any]) -> None:
+        content = {"comm_id": comm_id, "data": data}
+        self._channels.send("shell", "comm_msg", content, subshell_id=self._subshell_id)
+
+    def _finish(self, request: _Request, *, timeout_s: float, what: str) -> dict[str, Any]:
+        """Wait until the kernel is done with ``request`` and return its reply."""
+        process = self._process
+
+        def look() -> dict[str, Any] | None:
+            if request.is_done:
+                return request.reply
+            if self._is_dead or self._process is not process:
+                raise self._died(what)
+            return None
+
+        return self._changing.wait_for(look, timeout_s=timeout_s, what=what)
+
+    def _died(self, what: str) -> KernelDiedError:
+        log = self._log_path.read_text(errors="replace")[-2000:] if self._folder.exists() else ""
+        return KernelDiedError(
+            f"the kernel ended with status {self._process.returncode} before {what} came\n{log}",
+            expected="a kernel that lives",
+            fix="read the kernel's last words above",
+        )
+
+    def _receive(self, channel: str, message: JupyterMessage) -> None:
+        """Sort one message from the kernel; in the thread of the channels."""
+        msg_type, content = message["header"]["msg_type"], message["content"]
+        with self._changing.change():
+            parent_id = message["parent_header"].get("msg_id", "")
+            request = self._requests.get(parent_id)
+            if request is not None:
+                request.receive(channel, msg_type, content)
+                if request.is_done:
+                    del self._requests[parent_id]
+            if _VIEW_MIMETYPE in content.get("data", {}):
+                self._displayed.append(content["data"][_VIEW_MIMETYPE]["model_id"])
+        if msg_type.startswith("comm_"):
+            self._receive_comm(msg_type, content)
+
+    def _receive_comm(self, msg_type: str, content: dict[str, Any]) -> None:
+        comm_id = content["comm_id"]
+        if msg_type == "comm_open" and content["target_name"] == "jupyter.widget":
+            self._streams[comm_id] = StreamProxy(
+                comm_id,
+                content["data"]["state"],
+                send=lambda data: self._send_comm(comm_id, data),
+                changing=self._changing,
+            )
+        elif (stream := self._streams.get(comm_id)) is not None:
+            if msg_type == "comm_msg":
+                stream.receive(content["data"])
+            elif msg_type == "comm_close":
+                del self._streams[comm_id]
+                stream.receive_close()
+
+    def _last_displayed(self) -> StreamProxy | None:
+        """Return the model that was displayed last among those that take offers."""
+        streams = (self._streams.get(model_id) for model_id in reversed(self._displayed))
+        return next((each for each in streams if each and "offers" in each.traits), None)
+
+
+def _raise_if_error(reply: Mapping[str, Any]) -> None:
+    if reply["status"] == "error":
+        traceback = _ANSI.sub("", "\n".join(reply["traceback"]))
+        raise CellError(reply["ename"], reply["evalue"], traceback)

@@ -1,0 +1,69 @@
+"""Processes by their id, read from ``/proc``: who descends from whom, and who is gone."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpuview.testing.errors import WaitTimeoutError
+
+__all__ = ["command_line", "descendants", "wait_until_gone"]
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    """Return the ids of the children of ``pid``, of their children, and so on."""
+    children = [int(child) for task in _tasks(pid) for child in _read(task / "children").split()]
+    return tuple(each for child in children for each in (child, *descendants(child)))
+
+
+def command_line(pid: int) -> str:
+    """Return the command of a process, its parts parted by spaces; empty when it is gone."""
+    return _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+
+
+def wait_until_gone(pids: Iterable[int], *, timeout_s: float) -> None:
+    """Wait until none of ``pids`` runs; they need not be this process's children.
+
+    Raises:
+        WaitTimeoutError: One of them still runs.
+    """
+    deadline = time.monotonic() + timeout_s
+    for pid in pids:
+        if not _is_gone_by(pid, deadline):
+            raise WaitTimeoutError(
+                f"process {pid} still runs after {timeout_s = }: {command_line(pid)}",
+                expected="a process that has ended",
+                fix="find out who should have ended it",
+            )
+
+
+def _is_gone_by(pid: int, deadline: float) -> bool:
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        # A pidfd becomes readable when its process ends, also while it is still a zombie.
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    finally:
+        os.close(fd)
+
+
+def _tasks(pid: int) -> list[Path]:
+    # Linux lists a child under the thread that forked it.
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

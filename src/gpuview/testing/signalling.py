@@ -1,0 +1,104 @@
+"""What a view says to the kernel and in which order, as the page does it; no I/O and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from gpuview.wire.messages import (
+    Ack,
+    Answer,
+    Bye,
+    Hello,
+    Message,
+    Offer,
+    Refusal,
+    Welcome,
+    from_wire,
+    to_wire,
+)
+
+__all__ = ["REPEAT_S", "Conversation", "SendCustom", "Speech", "WriteOffer"]
+
+REPEAT_S = 0.4
+"""How long a view waits for an answer before it says the same again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendCustom:
+    """Send this as a custom message."""
+
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOffer:
+    """Write this into the ``offers`` trait."""
+
+    offers: dict[str, Any]
+
+
+Speech = tuple[SendCustom | WriteOffer, ...]
+
+
+class Conversation:
+    """One view's side of the signalling.
+
+    Each method returns what is to be said now; the caller says it, tells what it hears, and calls
+    `repeat` whenever ``REPEAT_S`` have passed without the reply.
+
+    Args:
+        view: The view's id.
+    """
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        self.seq = 0
+        self._unanswered: Message | None = None
+
+    def hello(self) -> Speech:
+        """Ask for the ICE servers."""
+        return self._ask(Hello(view=self.view))
+
+    def offer(self, sdp: str) -> Speech:
+        """Offer anew: in the trait for a kernel that listens, and as a message for a busy one."""
+        self.seq += 1
+        offer = Offer(view=self.view, seq=self.seq, sdp=sdp)
+        return (WriteOffer({self.view: to_wire(offer)}), *self._ask(offer))
+
+    def repeat(self) -> Speech:
+        """Say again what has had no reply."""
+        return () if self._unanswered is None else (SendCustom(to_wire(self._unanswered)),)
+
+    def hear_welcome(self, content: object) -> Welcome | None:
+        """Return the custom message ``content`` if it is this view's welcome."""
+        if not isinstance(content, Mapping) or content.get("type") != "Welcome":
+            return None
+        welcome = cast(Welcome, from_wire(content, Welcome))
+        if welcome.view != self.view:
+            return None
+        self._unanswered = None
+        return welcome
+
+    def hear_answers(self, answers: Mapping[str, Any]) -> Answer | Refusal | None:
+        """Return the reply to the last offer if the ``answers`` trait holds it."""
+        if self.view not in answers:
+            return None
+        reply = cast(Answer | Refusal, from_wire(answers[self.view], Answer, Refusal))
+        if reply.seq != self.seq:
+            return None
+        self._unanswered = None
+        return reply
+
+    def ack(self) -> Speech:
+        """Say that the reply has come, so that the kernel can forget it."""
+        return (SendCustom(to_wire(Ack(view=self.view, seq=self.seq))),)
+
+    def bye(self) -> Speech:
+        """Say that the view has gone."""
+        return (SendCustom(to_wire(Bye(view=self.view))),)
+
+    def _ask(self, message: Message) -> Speech:
+        self._unanswered = message
+        return (SendCustom(to_wire(message)),)

@@ -1,0 +1,110 @@
+"""A GPUStream as a page sees it: traits and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from gpuview.testing.waiting import Changing
+
+__all__ = ["StreamProxy"]
+
+
+class StreamProxy:
+    """One widget model of the kernel, seen from outside.
+
+    Any thread may use it. `gpuview.testing.kernel.Kernel.stream` finds one.
+
+    Args:
+        model_id: The id of the model, and of its comm.
+        traits: Its synced traits at the start.
+        send: Sends comm data to the kernel.
+        changing: Guards the traits.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        traits: Mapping[str, Any],
+        *,
+        send: Callable[[dict[str, Any]], None],
+        changing: Changing,
+    ) -> None:
+        self.model_id = model_id
+        self.is_open = True
+        self._traits = dict(traits)
+        self._messages: list[Any] = []
+        self._send = send
+        self._changing = changing
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def traits(self) -> dict[str, Any]:
+        """The synced traits, as the kernel last sent them."""
+        with self._changing.change():
+            return dict(self._traits)
+
+    @property
+    def messages(self) -> tuple[Any, ...]:
+        """Every custom message that the kernel has sent on this model."""
+        return tuple(self._messages)
+
+    def send(self, content: object) -> None:
+        """Send a custom message, whatever it holds; never blocks."""
+        self._send({"method": "custom", "content": content})
+
+    def set_trait(self, name: str, value: object) -> None:
+        """Write a synced trait as a page does; never blocks."""
+        self._send({"method": "update", "state": {name: value}, "buffer_paths": []})
+
+    def wait_for(
+        self,
+        predicate: Callable[[dict[str, Any]], bool],
+        *,
+        timeout_s: float = 30.0,
+        what: str = "the traits to satisfy the predicate",
+    ) -> dict[str, Any]:
+        """Return the traits as soon as ``predicate`` holds for them.
+
+        Raises:
+            WaitTimeoutError: It does not hold in time.
+        """
+        return self._changing.wait_for(
+            lambda: dict(self._traits) if predicate(self._traits) else None,
+            timeout_s=timeout_s,
+            what=f"{what}; status = {self._traits.get('status')}",
+        )
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have ``listener`` called after each change, in the kernel's thread; returns the undo."""
+        self._listeners.append(listener)
+
+        def unlisten() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return unlisten
+
+    def receive(self, data: Mapping[str, Any]) -> None:
+        """Take comm data that the kernel sent."""
+        with self._changing.change():
+            if data.get("method") in ("update", "echo_update"):
+                self._traits.update(data["state"])
+            elif data.get("method") == "custom":
+                self._messages.append(data["content"])
+        self._tell()
+
+    def receive_close(self) -> None:
+        """Take note that the model is gone: closed, or its kernel died."""
+        with self._changing.change():
+            self.is_open = False
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "closed"
+        return f"<StreamProxy {self.model_id[:8]} {state} status={self._traits.get('status')}>"

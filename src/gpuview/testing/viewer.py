@@ -1,0 +1,459 @@
+"""A viewer without a browser: negotiates as the page does and hands back decoded frames."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpCodecCapability,
+    RTCRtpReceiver,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from gpuview.errors import SignalError
+from gpuview.testing.signalling import REPEAT_S, Conversation, SendCustom, Speech
+from gpuview.testing.stream import StreamProxy
+from gpuview.testing.waiting import Changing
+from gpuview.wire.messages import Answer, IceServer, Refusal, Welcome
+
+__all__ = ["HeadlessViewer", "Timings"]
+
+T = TypeVar("T")
+Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+
+PING_S = 2.0
+"""How often the page says "ping" on the data channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When what happened to the last offer, counted from the moment it was made."""
+
+    offer_to_answer_s: float | None = None
+    offer_to_frame_s: float | None = None
+
+
+class HeadlessViewer:
+    """One view of a stream, in a thread of its own.
+
+    It offers at once, and again when the media process is replaced, as a page does. Every frame is
+    decoded; only those that are asked for are converted. Any thread may use it.
+
+    Args:
+        stream: What to watch.
+        codecs: The codecs to offer, the favourite first: "H264", "VP8".
+    """
+
+    def __init__(self, stream: StreamProxy, *, codecs: Sequence[str] = ("H264", "VP8")) -> None:
+        self.view = f"headless-{secrets.token_hex(8)}"
+        self._stream = stream
+        self._codecs = _capabilities(codecs)
+        self._conversation = Conversation(self.view)
+        self._changing = Changing()
+        self._state = "new"
+        self._refusal: Refusal | None = None
+        self._error: BaseException | None = None
+        self._offer: str | None = None
+        self._answer: str | None = None
+        self._timings = Timings()
+        self._pongs = 0
+        self._frames = 0
+        self._newest: VideoFrame | None = None
+        self._taps: list[list[VideoFrame]] = []
+        self._offered_at = 0.0
+        self._peer: RTCPeerConnection | None = None
+        self._loop = asyncio.new_event_loop()
+        self._heard = asyncio.Event()
+        self._unlisten = stream.listen(self._wake)
+        self._thread = threading.Thread(target=self._run_loop, name=f"gpuview-{self.view}")
+        self._thread.daemon = True
+        self._thread.start()
+
+    # --- what it sees --------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """Where it stands.
+
+        new, offering, connecting, playing (a frame of this connection was decoded), refused, lost
+        (the connection ended), gone (the stream or its kernel did), vanished, closed.
+        """
+        return self._state
+
+    @property
+    def seq(self) -> int:
+        """The number of its last offer."""
+        return self._conversation.seq
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why the last offer was refused, if it was."""
+        return self._refusal
+
+    @property
+    def offer(self) -> str | None:
+        """The SDP of its last offer."""
+        return self._offer
+
+    @property
+    def answer(self) -> str | None:
+        """The SDP of the last answer that it took."""
+        return self._answer
+
+    @property
+    def codec(self) -> str | None:
+        """The codec that the answer chose, such as "H264"."""
+        return None if self._answer is None else _first_codec(self._answer)
+
+    @property
+    def timings(self) -> Timings:
+        return self._timings
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames were decoded, over all its connections."""
+        return self._frames
+
+    def next_frame(self, *, timeout_s: float = 30.0) -> Image:
+        """Return the next frame that is decoded, ``(H, W, 3)`` uint8 RGB.
+
+        Raises:
+            SignalError: The offer was refused.
+            WaitTimeoutError: None came in time.
+        """
+        return self.frames(1, timeout_s=timeout_s)[0]
+
+    def frames(self, count: int, *, timeout_s: float = 30.0) -> list[Image]:
+        """Return the next ``count`` frames that are decoded, none left out.
+
+        Raises:
+            SignalError: The offer was refused.
+            WaitTimeoutError: Not as many came in time.
+        """
+        tap: list[VideoFrame] = []
+        with self._changing.change():
+            self._taps.append(tap)
+        try:
+            self._wait(lambda: len(tap) >= count, timeout_s, f"{count} frames")
+        finally:
+            self._taps.remove(tap)
+        return [_to_rgb(frame) for frame in tap[:count]]
+
+    def wait_until(self, predicate: Callable[[Image], bool], *, timeout_s: float = 30.0) -> Image:
+        """Return the first frame, from the newest on, for which ``predicate`` holds.
+
+        Raises:
+            SignalError: The offer was refused.
+            WaitTimeoutError: None did in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        seen = 0 if self._newest is None else self._frames - 1
+        while True:
+            seen, frame = self._wait(
+                partial(self._newer_than, seen),
+                deadline - time.monotonic(),
+                f"a frame that satisfies the predicate, after {seen} frames",
+            )
+            image = _to_rgb(frame)
+            if predicate(image):
+                return image
+
+    def wait_for_state(self, *states: str, timeout_s: float = 30.0) -> str:
+        """Wait until its state is one of ``states`` and return it.
+
+        Raises:
+            WaitTimeoutError: It is not in time.
+        """
+        return self._wait_unless_failed(
+            lambda: self._state if self._state in states else None,
+            timeout_s,
+            f"state {' or '.join(states)}",
+        )
+
+    def wait_for_seq(self, seq: int, *, timeout_s: float = 30.0) -> None:
+        """Wait until it has made offer number ``seq``.
+
+        Raises:
+            WaitTimeoutError: It has not in time.
+        """
+        self._wait(lambda: self.seq >= seq, timeout_s, f"offer {seq}")
+
+    def wait_for_pong(self, *, timeout_s: float = 30.0) -> None:
+        """Wait until the kernel's side has answered a ping.
+
+        Raises:
+            WaitTimeoutError: It has not in time.
+        """
+        before = self._pongs
+        self._wait(lambda: self._pongs > before, timeout_s, "a pong")
+
+    # --- how it goes ---------------------------------------------------------------------------
+
+    def vanish(self) -> None:
+        """Fall silent without a word, as a page does whose machine lost its power."""
+        self._stop_loop()
+        self._become("vanished")
+
+    def close(self) -> None:
+        """Say bye, as a page does whose output is cleared, and end."""
+        if self._loop.is_closed():
+            return
+        self._unlisten()
+        if self._thread.is_alive():
+            self._say(self._conversation.bye())
+            self._stop_loop()
+        self._loop.run_until_complete(self._wind_up())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+        self._become("closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<HeadlessViewer {self.view} {self._state} seq={self.seq} frames={self._frames}>"
+
+    # --- the thread ----------------------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.create_task(self._live()).add_done_callback(self._end)
+        self._loop.run_forever()
+
+    def _end(self, live: asyncio.Task[None]) -> None:
+        """Keep the error that ended the thread's work, if one did, for whoever waits."""
+        if not live.cancelled():
+            self._error = live.exception()
+            self._become(self._state if self._error is None else "lost")
+
+    def _stop_loop(self) -> None:
+        # What the loop still had to do, it does when `close` runs it again: nothing goes out now.
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._heard.set)
+
+    async def _live(self) -> None:
+        """Ask for the ICE servers, then offer once for each media process that there is."""
+        ice_servers = await self._ask_for_ice_servers()
+        while self._stream.is_open:
+            epoch = self._stream.traits["epoch"]
+            await self._connect(ice_servers)
+            while self._stream.is_open and self._stream.traits["epoch"] == epoch:
+                await self._heard.wait()
+                self._heard.clear()
+            await self._disconnect()
+        self._become("gone")
+
+    async def _wind_up(self) -> None:
+        await self._disconnect()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask_for_ice_servers(self) -> list[IceServer]:
+        if not self._stream.traits["needs_ice"]:
+            return []
+        await self._converse(self._conversation.hello(), self._find_welcome)
+        welcome = self._find_welcome()
+        return [] if welcome is None else welcome.ice_servers
+
+    async def _connect(self, ice_servers: Sequence[IceServer]) -> None:
+        self._peer = self._make_peer(ice_servers)
+        self._offered_at = time.monotonic()
+        self._refusal = None
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        self._offer = self._peer.localDescription.sdp
+        speech = self._conversation.offer(self._offer)
+        self._become("offering")
+        reply: Answer | Refusal | None = await self._converse(speech, self._find_reply)
+        self._say(self._conversation.ack())
+        if isinstance(reply, Refusal):
+            self._refusal = reply
+            self._become("refused")
+        elif reply is not None:
+            await self._accept(reply)
+
+    async def _accept(self, answer: Answer) -> None:
+        assert self._peer is not None
+        self._timings = Timings(offer_to_answer_s=time.monotonic() - self._offered_at)
+        self._answer = answer.sdp
+        self._become("connecting")
+        await self._peer.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+
+    async def _disconnect(self) -> None:
+        if self._peer is not None:
+            peer, self._peer = self._peer, None
+            await peer.close()
+
+    def _make_peer(self, ice_servers: Sequence[IceServer]) -> RTCPeerConnection:
+        servers = [
+            RTCIceServer(urls=each.urls, username=each.username, credential=each.credential)
+            for each in ice_servers
+        ]
+        # None would mean a server on the internet.
+        peer = RTCPeerConnection(RTCConfiguration(servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        transceiver = peer.addTransceiver("video", direction="recvonly")
+        transceiver.setCodecPreferences(self._codecs)
+        _bind_loopback_too(transceiver)
+        channel = peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)
+        channel.on("message", self._hear_pong)
+        channel.on("open", lambda: asyncio.ensure_future(self._ping(channel)))
+        peer.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
+        peer.on("connectionstatechange", lambda: self._follow(peer))
+        return peer
+
+    async def _converse(self, speech: Speech, listen: Callable[[], T | None]) -> T | None:
+        """Say something, again and again until ``listen`` hears the reply or the stream closes."""
+        self._say(speech)
+        while (reply := listen()) is None and self._stream.is_open:
+            try:
+                async with asyncio.timeout(REPEAT_S):
+                    await self._heard.wait()
+            except TimeoutError:
+                self._say(self._conversation.repeat())
+            self._heard.clear()
+        return reply
+
+    def _say(self, speech: Speech) -> None:
+        for each in speech:
+            if isinstance(each, SendCustom):
+                self._stream.send(each.content)
+            else:
+                self._stream.set_trait("offers", each.offers)
+
+    def _find_reply(self) -> Answer | Refusal | None:
+        return self._conversation.hear_answers(self._stream.traits["answers"])
+
+    def _find_welcome(self) -> Welcome | None:
+        heard = map(self._conversation.hear_welcome, self._stream.messages)
+        return next((welcome for welcome in heard if welcome is not None), None)
+
+    async def _ping(self, channel: RTCDataChannel) -> None:
+        while channel.readyState == "open":
+            channel.send("ping")
+            await asyncio.sleep(PING_S)
+
+    def _hear_pong(self, message: Any) -> None:
+        with self._changing.change():
+            self._pongs += message == "pong"
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = cast(VideoFrame, await track.recv())
+            except MediaStreamError:
+                return
+            self._show(frame)
+
+    def _show(self, frame: VideoFrame) -> None:
+        with self._changing.change():
+            if self._state == "connecting":
+                elapsed_s = time.monotonic() - self._offered_at
+                self._timings = Timings(self._timings.offer_to_answer_s, elapsed_s)
+                self._state = "playing"
+            self._frames += 1
+            self._newest = frame
+            for tap in self._taps:
+                tap.append(frame)
+
+    def _follow(self, peer: RTCPeerConnection) -> None:
+        if peer is self._peer and peer.connectionState in ("failed", "closed"):
+            self._become("lost")
+
+    def _become(self, state: str) -> None:
+        with self._changing.change():
+            self._state = state
+
+    def _newer_than(self, seen: int) -> tuple[int, VideoFrame] | None:
+        if self._newest is None or self._frames <= seen:
+            return None
+        return self._frames, self._newest
+
+    def _wait(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
+        def look_or_refuse() -> T | None:
+            if (refusal := self._refusal) is not None:
+                raise SignalError(refusal.problem, expected=refusal.expected, fix=refusal.fix)
+            return look()
+
+        return self._wait_unless_failed(look_or_refuse, timeout_s, what)
+
+    def _wait_unless_failed(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
+        def look_or_raise() -> T | None:
+            if self._error is not None:
+                raise self._error
+            return look()
+
+        return self._changing.wait_for(
+            look_or_raise, timeout_s=timeout_s, what=f"{what} of {self!r}"
+        )
+
+
+def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
+    """Return what aiortc knows of ``codecs``, in their order, and the repair of lost packets."""
+    capabilities = RTCRtpReceiver.getCapabilities("video")
+    known = [] if capabilities is None else capabilities.codecs
+    wanted = [f"video/{name}" for name in (*codecs, "rtx")]
+    return [each for mime_type in wanted for each in known if each.mimeType == mime_type]
+
+
+def _bind_loopback_too(transceiver: RTCRtpTransceiver) -> None:
+    """Have the transceiver's ICE agent bind 127.0.0.1 as a browser's does.
+
+    aioice binds each interface's address and never loopback. From there a check to 127.0.0.1 is
+    answered from the interface's address, which ICE must not take; and a machine that is offline
+    has no other interface at all.
+    """
+    connection: Any = transceiver.receiver.transport.transport.iceGatherer._connection
+    gather = connection.get_component_candidates
+
+    async def gather_with_loopback(component: int, addresses: list[str]) -> Any:
+        return await gather(component, ["127.0.0.1", *addresses])
+
+    connection.get_component_candidates = gather_with_loopback
+
+
+def _first_codec(sdp: str) -> str | None:
+    """Return the name of the video section's first codec."""
+    section = re.search(r"^m=video \d+ \S+ (\d+)", sdp, re.MULTILINE)
+    if section is None:
+        return None
+    name = re.search(rf"^a=rtpmap:{section[1]} (\w+)/", sdp, re.MULTILINE)
+    return None if name is None else name[1]
+
+
+def _to_rgb(frame: VideoFrame) -> Image:
+    """Convert a decoded frame, BT.601 limited range, to ``(H, W, 3)`` uint8 RGB."""
+    rgb = VideoReformatter().reformat(
+        frame,
+        format="rgb24",
+        src_colorspace=Colorspace.ITU601,
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+    )
+    return cast(Image, rgb.to_ndarray())

@@ -1,0 +1,53 @@
+"""State that one thread changes and others wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from gpuview.testing.errors import WaitTimeoutError
+
+__all__ = ["Changing"]
+
+T = TypeVar("T")
+
+
+class Changing:
+    """Guards state: change it inside `change`, and whoever waits looks at it again."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(threading.RLock())
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Hold the lock, then wake everybody who waits."""
+        with self._condition:
+            yield
+            self._condition.notify_all()
+
+    def wait_for(self, look: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
+        """Return what ``look`` returns as soon as that is neither None nor False.
+
+        Args:
+            look: Called with the lock held, now and after every change; what it raises is raised.
+            timeout_s: How long to wait.
+            what: What is awaited, for the error.
+
+        Raises:
+            WaitTimeoutError: It has not come in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._condition:
+            while True:
+                found = look()
+                if found is not None and found is not False:
+                    return found
+                if not self._condition.wait(deadline - time.monotonic()):
+                    raise WaitTimeoutError(
+                        f"waited {timeout_s:g} s in vain for {what}",
+                        expected=what,
+                        fix="find out what keeps it, or raise timeout_s on a slow machine",
+                    )

@@ -1,0 +1,60 @@
+"""One JupyterLab for all browser tests, one Chromium a module, one notebook and kernel a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, sync_playwright
+from tests.browser.lab import Lab, NotebookPage, launch_chromium
+
+import gpuview
+
+OpenNotebook = Callable[..., NotebookPage]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running JupyterLab whose kernels import the package under test."""
+    package = Path(gpuview.__file__).parents[1]
+    with Lab(tmp_path_factory.mktemp("lab"), {"PYTHONPATH": str(package)}) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[BrowserContext]:
+    """A running Chromium, with JupyterLab in its cache from the second notebook on.
+
+    A module's, not the session's: while Playwright runs, its event loop counts as the main
+    thread's, and tests that run one of their own would fail.
+    """
+    with sync_playwright() as playwright, launch_chromium(playwright) as browser:
+        yield browser.new_context(viewport={"width": 1100, "height": 1000})
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """The folder for what a person looks at after the tests."""
+    folder = Path(__file__).parents[2] / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def open_notebook(lab: Lab, chromium: BrowserContext) -> Iterator[OpenNotebook]:
+    """Open a notebook of the given cells, or one at ``path``, in a browser tab of its own.
+
+    All tabs are closed after the test, and a process that outlives its kernel fails it.
+    """
+    names = count()
+
+    def open_(*cells: str, path: str | None = None, init_script: str = "") -> NotebookPage:
+        path = path or lab.write_notebook(f"test-{next(names)}", cells)
+        return NotebookPage(lab, chromium, path, init_script=init_script)
+
+    yield open_
+    for page in chromium.pages:
+        page.close()
+    lab.shutdown_kernels()

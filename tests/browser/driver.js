@@ -1,0 +1,77 @@
+// What a person does in JupyterLab, as functions: window.driver, used by lab.py.
+// Every function takes the notebook's path first.
+window.driver = (() => {
+  function find(path) {
+    const widgets = window.jupyterapp ? [...window.jupyterapp.shell.widgets("main")] : [];
+    return widgets.find((widget) => widget.context?.path === path);
+  }
+
+  function panel(path) {
+    const found = find(path);
+    if (!found) throw new Error(`no notebook ${path} is open`);
+    return found;
+  }
+
+  function kernel(path) {
+    return panel(path).sessionContext.session.kernel;
+  }
+
+  function cellModel(path, index) {
+    return panel(path).content.model.cells.get(index);
+  }
+
+  async function select(path, index) {
+    const { content, id } = panel(path);
+    window.jupyterapp.shell.activateById(id);
+    content.deselectAll();
+    content.activeCellIndex = index;
+    await content.scrollToItem(index, "auto");
+  }
+
+  async function run(path, index) {
+    await select(path, index);
+    await window.jupyterapp.commands.execute("notebook:run-cell");
+  }
+
+  return {
+    kernelStatus(path) {
+      const found = find(path);
+      if (!found?.context.isReady || !found.sessionContext.isReady) return null;
+      return found.sessionContext.session?.kernel?.status ?? null;
+    },
+
+    kernelId: (path) => kernel(path).id,
+
+    run,
+
+    start(path, index) {
+      void run(path, index);
+    },
+
+    outputs: (path, index) => cellModel(path, index).sharedModel.getOutputs(),
+
+    clear(path, index) {
+      cellModel(path, index).clearExecution();
+    },
+
+    show(path, index) {
+      panel(path).content.widgets[index].outputArea.node.scrollIntoView({ block: "center" });
+    },
+
+    save: (path) => panel(path).context.save(),
+
+    restart: (path) => kernel(path).restart(),
+
+    async closePanel(path) {
+      // Saved first, or JupyterLab asks what to do with the changes.
+      await panel(path).context.save();
+      panel(path).close();
+    },
+
+    async python(path, expression) {
+      const request = { code: "", silent: true, user_expressions: { value: expression } };
+      const reply = await kernel(path).requestExecute(request).done;
+      return reply.content.user_expressions.value;
+    },
+  };
+})();

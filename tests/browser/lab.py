@@ -1,0 +1,368 @@
+"""A real JupyterLab with real kernels, and a notebook in it that a real Chromium drives.
+
+`Lab` is the server process, `NotebookPage` one browser tab with one notebook. Both are plain
+objects without pytest, as the benchmarks use them as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import nbformat
+import psutil
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+
+__all__ = ["Lab", "NotebookPage", "launch_chromium", "wait_until"]
+
+CHROMIUM = "/usr/bin/chromium"
+_HERE = Path(__file__).parent
+_START_S = 60.0
+_STOP_S = 20.0
+
+_CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    # A second tab must not be slowed because it stands behind the first.
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+]
+
+_SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # Widget state in every saved notebook: the tests look there for what must not be in it.
+    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
+}
+
+T = TypeVar("T")
+
+
+def wait_until(
+    ask: Callable[[], T],
+    what: str,
+    timeout_s: float = 30.0,
+    *,
+    describe: Callable[[], object] | None = None,
+) -> T:
+    """Ask again and again until the answer is true, and return it.
+
+    Raises:
+        TimeoutError: It was not; says ``what`` and, by ``describe``, how things stand instead.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (answer := ask()):
+        if time.monotonic() > deadline:
+            found = describe() if describe else answer
+            raise TimeoutError(f"not within {timeout_s:.0f} s: {what}; instead: {found!r}")
+        time.sleep(0.05)
+    return answer
+
+
+def launch_chromium(playwright: Playwright) -> Browser:
+    """Start headless Chromium with nothing that phones home or throttles."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=_CHROMIUM_ARGS)
+
+
+class Lab:
+    """One ``jupyter lab`` process that knows no configuration but its own.
+
+    Args:
+        home: An empty folder for its configuration, its state and its notebooks.
+        env: What its kernels find in the environment, besides what this process has.
+
+    Raises:
+        RuntimeError: It did not start; carries the end of its log.
+    """
+
+    def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
+        self.notebooks = home / "notebooks"
+        self.token = secrets.token_hex(16)
+        self._home = home
+        self._runtime = home / "runtime"
+        self._log = home / "lab.log"
+        self._write_settings()
+        self._process = self._start(env or {})
+        try:
+            self.url = self._wait_until_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _write_settings(self) -> None:
+        self.notebooks.mkdir()
+        for name, values in _SETTINGS.items():
+            path = self._home / "settings" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+
+    def _start(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.open_browser": "False",
+            "ServerApp.answer_yes": "True",
+            "ServerApp.root_dir": str(self.notebooks),
+            "IdentityProvider.token": self.token,
+            "LabApp.expose_app_in_browser": "True",
+            "LabApp.user_settings_dir": str(self._home / "settings"),
+            "LabApp.workspaces_dir": str(self._home / "workspaces"),
+        }
+        command = [sys.executable, "-m", "jupyterlab", "--allow-root"]
+        command += [f"--{name}={value}" for name, value in options.items()]
+        private = {
+            "JUPYTER_CONFIG_DIR": str(self._home / "config"),
+            "JUPYTER_DATA_DIR": str(self._home / "data"),
+            "JUPYTER_RUNTIME_DIR": str(self._runtime),
+            "IPYTHONDIR": str(self._home / "ipython"),
+            # Media stays on the loopback device.
+            "GPUVIEW_PUBLIC_IP": "127.0.0.1",
+        }
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                command,
+                env={**os.environ, **private, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _wait_until_up(self) -> str:
+        info = self._runtime / f"jpserver-{self._process.pid}.json"
+
+        def url() -> str | None:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"jupyter lab ended:\n{self._log.read_text()[-3000:]}")
+            # The file is written before the first request is answered, and not at one stroke.
+            with contextlib.suppress(OSError, ValueError):
+                self.url = json.loads(info.read_text())["url"].rstrip("/")
+                self.request("GET", "/api/status")
+                return self.url
+            return None
+
+        return wait_until(url, "jupyter lab is up", _START_S)
+
+    def request(self, method: str, path: str) -> Any:
+        """Ask the server's REST interface; returns the decoded JSON, or None for no content."""
+        request = urllib.request.Request(
+            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            body = reply.read()
+        return json.loads(body) if body else None
+
+    def write_notebook(self, name: str, cells: Sequence[str]) -> str:
+        """Write a notebook of code cells and return its path inside the server."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={
+                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            },
+        )
+        path = f"{name}.ipynb"
+        nbformat.write(notebook, self.notebooks / path)
+        return path
+
+    def kernel_process(self, kernel_id: str) -> psutil.Process:
+        """Return the process of a running kernel."""
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            if any(f"kernel-{kernel_id}" in word for word in process.cmdline()):
+                return process
+        raise LookupError(f"no process has {kernel_id = }")
+
+    def shutdown_kernels(self) -> None:
+        """End every kernel, and see that nothing of it stays.
+
+        Raises:
+            RuntimeError: A process of a kernel outlived it; it has been killed.
+        """
+        below = self._descendants()
+        for session in self.request("GET", "/api/sessions"):
+            self.request("DELETE", f"/api/sessions/{session['id']}")
+        for kernel in self.request("GET", "/api/kernels"):
+            self.request("DELETE", f"/api/kernels/{kernel['id']}")
+        _expect_gone(below)
+
+    def close(self) -> None:
+        """Stop the server with all its kernels. Closing again does nothing.
+
+        Raises:
+            RuntimeError: A process outlived the server; it has been killed.
+        """
+        if self._process.poll() is not None:
+            return
+        below = self._descendants()
+        # Jupyter ends its kernels before itself on SIGTERM.
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _expect_gone(below)
+
+    def _descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "running" if self._process.poll() is None else "ended"
+        return f"<Lab {state} {self.url}>"
+
+
+def _expect_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=_STOP_S)
+    named = []
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            named.append(" ".join(process.cmdline()))
+            process.kill()
+    if named:
+        raise RuntimeError("left behind:\n" + "\n".join(named))
+
+
+class NotebookPage:
+    """One browser tab in which JupyterLab shows one notebook.
+
+    Opening waits until the kernel is idle. Cells are counted from 0.
+
+    Args:
+        init_script: JavaScript that runs before anything of JupyterLab does.
+    """
+
+    def __init__(
+        self, lab: Lab, context: BrowserContext, path: str, *, init_script: str = ""
+    ) -> None:
+        self.lab = lab
+        self.path = path
+        self.page: Page = context.new_page()
+        self.page.add_init_script(path=_HERE / "driver.js")
+        self.page.add_init_script(path=_HERE / "probe.js")
+        if init_script:
+            self.page.add_init_script(script=init_script)
+        self.page.goto(f"{lab.url}/lab/tree/{path}?reset&token={lab.token}")
+        self.wait_idle()
+
+    def reload(self) -> None:
+        """Reload the page, as F5 does."""
+        self.page.reload()
+        self.wait_idle()
+
+    def wait_idle(self, timeout_s: float = 60.0) -> None:
+        """Wait until the notebook is shown and its kernel has nothing to do."""
+        self.page.wait_for_function(
+            "path => window.driver?.kernelStatus(path) === 'idle'",
+            arg=self.path,
+            timeout=timeout_s * 1000,
+        )
+
+    def status(self) -> str:
+        """Return the kernel's status as the page knows it, such as idle or busy."""
+        return str(self._drive("kernelStatus"))
+
+    @property
+    def kernel_id(self) -> str:
+        """The id of the notebook's kernel."""
+        return str(self._drive("kernelId"))
+
+    def run(self, cell: int) -> str:
+        """Run a cell to its end and return the text that it printed.
+
+        Raises:
+            RuntimeError: The cell raised; carries its traceback.
+        """
+        self._drive("run", cell)
+        for output in self.outputs(cell):
+            if output["output_type"] == "error":
+                raise RuntimeError("\n".join(output["traceback"]))
+        return self.text(cell)
+
+    def start(self, cell: int) -> None:
+        """Begin to run a cell, and return at once."""
+        self._drive("start", cell)
+
+    def outputs(self, cell: int) -> list[dict[str, Any]]:
+        """Return a cell's outputs as they stand in the notebook."""
+        outputs: list[dict[str, Any]] = self._drive("outputs", cell)
+        return outputs
+
+    def text(self, cell: int) -> str:
+        """Return what a cell has printed up to now."""
+        streams = (out for out in self.outputs(cell) if out["output_type"] == "stream")
+        return "".join("".join(out["text"]) for out in streams)
+
+    def clear(self, cell: int) -> None:
+        """Clear a cell's output."""
+        self._drive("clear", cell)
+
+    def show(self, cell: int) -> None:
+        """Scroll a cell's output into sight."""
+        self._drive("show", cell)
+
+    def save(self) -> dict[str, Any]:
+        """Save the notebook and return what then stands in its file."""
+        self._drive("save")
+        saved: dict[str, Any] = json.loads((self.lab.notebooks / self.path).read_text())
+        return saved
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel without the question that the menu would ask."""
+        self._drive("restart")
+        self.wait_idle()
+
+    def close_notebook(self) -> None:
+        """Close the notebook's panel; the browser tab and the kernel stay."""
+        self._drive("closePanel")
+
+    def close(self) -> None:
+        """Close the browser tab, with the events that a person's click has."""
+        self.page.close(run_before_unload=False)
+
+    def python(self, expression: str) -> Any:
+        """Evaluate an expression in the kernel, once it is idle, and return its value.
+
+        Raises:
+            RuntimeError: It raised, or its value is not a Python literal.
+        """
+        reply = self._drive("python", expression)
+        if reply["status"] != "ok":
+            raise RuntimeError(f"{expression}: {reply['ename']}: {reply['evalue']}")
+        return ast.literal_eval(reply["data"]["text/plain"])
+
+    def clock_offset_ms(self) -> float:
+        """Return how far the page's clock is ahead of ``time.time()``: the quickest of 20 asks.
+
+        The page's time origin is fixed when it loads; measure again after a reload.
+        """
+        best = (float("inf"), 0.0)
+        for _ in range(20):
+            before = time.time()
+            shown = self.page.evaluate("performance.timeOrigin + performance.now()")
+            after = time.time()
+            best = min(best, (after - before, shown - (before + after) * 500))
+        return best[1]
+
+    def _drive(self, action: str, *args: object) -> Any:
+        script = "([action, path, args]) => window.driver[action](path, ...args)"
+        return self.page.evaluate(script, [action, self.path, list(args)])
+
+    def __repr__(self) -> str:
+        return f"<NotebookPage {self.path}>"

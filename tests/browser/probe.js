@@ -1,0 +1,122 @@
+// What the page shows, read from its pixels: window.probe.
+window.probe = (() => {
+  const CELL = 16; // pixels of one bit's square; survives 4:2:0 and hard quantisation
+  const BITS = 40;
+  const SYNC = 0xa5;
+
+  function drawn(source, width, height) {
+    const canvas = new OffscreenCanvas(width, height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(source, 0, 0, width, height, 0, 0, width, height);
+    return context.getImageData(0, 0, width, height);
+  }
+
+  function now() {
+    return performance.timeOrigin + performance.now();
+  }
+
+  // --- pixels ----------------------------------------------------------------------------------
+
+  /** Return the colour, [r, g, b], of each [x, y] of the shown frame. */
+  function pixels(video, points) {
+    const image = drawn(video, video.videoWidth, video.videoHeight);
+    return points.map(([x, y]) => [...image.data.slice(4 * (y * image.width + x)).slice(0, 3)]);
+  }
+
+  // --- frames shown ----------------------------------------------------------------------------
+
+  const counts = new WeakMap();
+
+  /** Count the frames that a video shows. One loop a video, however often this is called. */
+  function framesShown(video) {
+    if (!counts.has(video)) {
+      counts.set(video, 0);
+      const count = () => {
+        counts.set(video, counts.get(video) + 1);
+        video.requestVideoFrameCallback(count);
+      };
+      video.requestVideoFrameCallback(count);
+    }
+    return counts.get(video);
+  }
+
+  /** Resolve to the number of frames that a video shows while the browser paints `paints` times. */
+  async function framesShownDuring(video, paints) {
+    const before = framesShown(video);
+    for (let painted = 0; painted < paints; painted++) await new Promise(requestAnimationFrame);
+    return framesShown(video) - before;
+  }
+
+  // --- markers ---------------------------------------------------------------------------------
+
+  function bits(image, row) {
+    let value = 0;
+    for (let index = 0; index < BITS; index++) {
+      const x = index * CELL + CELL / 2;
+      const y = row * CELL + CELL / 2;
+      // 40 bits are more than JavaScript's shifts hold.
+      value = value * 2 + (image.data[4 * (y * image.width + x) + 1] > 127 ? 1 : 0);
+    }
+    return value;
+  }
+
+  /** Read the frame's counter and time code, or null where there is none. */
+  function marker(source) {
+    const image = drawn(source, BITS * CELL, 2 * CELL);
+    const first = bits(image, 0);
+    if (Math.floor(first / 2 ** 32) !== SYNC) return null;
+    return { counter: first % 2 ** 32, stampUs: bits(image, 1) };
+  }
+
+  const samples = []; // [when shown, ms on this page's clock; counter; time code, us]
+  let lastCounter = null;
+
+  function sample(source) {
+    const at = now();
+    const read = marker(source);
+    if (read === null || read.counter === lastCounter) return;
+    lastCounter = read.counter;
+    samples.push([at, read.counter, read.stampUs]);
+  }
+
+  function followVideo(video) {
+    const each = () => {
+      sample(video);
+      if (video.isConnected) video.requestVideoFrameCallback(each);
+      else look();
+    };
+    video.requestVideoFrameCallback(each);
+  }
+
+  function followImage(image) {
+    let lastSource = null;
+    const each = () => {
+      if (image.complete && image.naturalWidth >= BITS * CELL && image.src !== lastSource) {
+        lastSource = image.src;
+        sample(image);
+      }
+      if (image.isConnected) requestAnimationFrame(each);
+      else look();
+    };
+    requestAnimationFrame(each);
+  }
+
+  function look() {
+    const picture = document.querySelector("video.gpuview-video, .renderview-wrapper img");
+    if (picture === null) requestAnimationFrame(look);
+    else if (picture instanceof HTMLVideoElement) followVideo(picture);
+    else followImage(picture);
+  }
+
+  /**
+   * Record the marker of every frame that the page's first picture shows from now on.
+   *
+   * Both kinds of picture are read in the browser's rendering step, just before it paints: a video
+   * in its frame callback, an image in an animation frame.
+   */
+  function watch() {
+    look();
+  }
+
+  return { pixels, framesShown, framesShownDuring, marker, watch, samples };
+})();

@@ -1,0 +1,164 @@
+"""However a view comes or goes: a right picture or sentence, and no viewer left behind."""
+
+from __future__ import annotations
+
+import pytest
+from tests.browser.conftest import OpenNotebook
+from tests.browser.views import (
+    states,
+    wait_for_frames,
+    wait_for_states,
+    wait_for_text,
+    wait_for_viewers,
+    wait_until_silent,
+)
+
+pytestmark = pytest.mark.browser
+
+# A ramp in motion, so that every frame differs; `broken` makes the source raise.
+PULL = """
+import os
+import torch
+from gpuview import GPUStream
+
+ramp = torch.arange(640).remainder(256).to(torch.uint8).expand(360, 640)
+turn, broken = 0, ""
+
+def source():
+    global turn
+    if broken:
+        raise RuntimeError(broken)
+    turn += 1
+    return ramp.roll(turn, dims=1)
+
+stream = GPUStream(source, fps=30)
+"""
+
+SPIN = """
+while not os.path.exists("stop"):
+    pass
+os.remove("stop")
+"""
+
+
+def test_two_outputs_and_a_second_tab_share_one_encoder(open_notebook: OpenNotebook) -> None:
+    first = open_notebook(PULL, "stream", "stream")
+    for cell in range(3):
+        first.run(cell)
+    wait_for_states(first, "playing", "playing")
+    first.save()
+
+    second = open_notebook(path=first.path)
+    wait_for_states(second, "playing", "playing")
+    wait_for_viewers(first, 4)
+    wait_for_frames(second, 10, views=(0, 1))
+    wait_for_frames(first, 10, views=(0, 1))
+    assert first.python("len(stream.stats().encoders)") == 1
+
+    second.close()
+    wait_for_viewers(first, 2)
+    wait_for_frames(first, 10, views=(0, 1))
+
+
+def test_viewers_are_those_that_are_on_the_page(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(PULL, "stream", "stream")
+    for cell in range(3):
+        notebook.run(cell)
+    wait_for_states(notebook, "playing", "playing")
+    wait_for_viewers(notebook, 2)
+
+    notebook.clear(2)
+    wait_for_states(notebook, "playing")
+    wait_for_viewers(notebook, 1)
+
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    wait_for_frames(notebook, 10)
+    wait_for_viewers(notebook, 1)
+
+    notebook.save()
+    notebook.reload()
+    wait_for_states(notebook, "playing")
+    wait_for_frames(notebook, 10)
+    wait_for_viewers(notebook, 1)
+
+    other = open_notebook(path=notebook.path)
+    wait_for_viewers(other, 2)
+    notebook.close_notebook()
+    wait_for_viewers(other, 1)
+    other.clear(1)
+    wait_for_viewers(other, 0)
+
+
+def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(
+        "import torch\nfrom gpuview import GPUStream\nstream = GPUStream()",
+        "stream",
+        "for shade in range(100): stream.push(torch.full((360, 640), shade, dtype=torch.uint8))",
+        "stream.close()",
+    )
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "waiting")
+    notebook.run(2)
+    wait_for_states(notebook, "playing")
+    notebook.run(3)
+    wait_for_states(notebook, "closed")
+
+
+def test_a_restarted_kernel_leaves_a_sentence_and_the_cells_run_again(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULL, "stream")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    notebook.restart_kernel()
+    wait_for_states(notebook, "gone")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    wait_for_viewers(notebook, 1)
+
+
+def test_a_killed_media_process_comes_back_by_itself(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(PULL, "trained = {'epochs': 7}", "stream", "stream")
+    for cell in range(4):
+        notebook.run(cell)
+    wait_for_states(notebook, "playing", "playing")
+    (media,) = notebook.lab.kernel_process(notebook.kernel_id).children()
+
+    media.kill()
+    media.wait()
+    wait_for_frames(notebook, 10, views=(0, 1))
+    wait_for_states(notebook, "playing", "playing")
+    assert notebook.python("trained") == {"epochs": 7}
+
+
+def test_a_source_that_raises_says_so_on_the_page_and_recovers(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULL, "stream", "broken = 'the lamp is out'", "broken = ''")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    notebook.run(2)
+    wait_for_text(notebook, "the lamp is out")
+    notebook.run(3)
+    wait_for_frames(notebook, 10)
+    wait_until_silent(notebook, "the lamp is out")
+
+
+def test_the_picture_moves_on_while_a_cell_runs_python(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(PULL, "stream", SPIN)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    notebook.start(2)
+    wait_for_frames(notebook, 60)
+    assert notebook.status() == "busy"
+    (notebook.lab.notebooks / "stop").touch()
+    notebook.wait_idle()
+    assert states(notebook) == ["playing"]

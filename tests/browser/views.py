@@ -1,0 +1,85 @@
+"""What the tests ask a page about the gpuview views on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.browser.lab import NotebookPage, wait_until
+
+__all__ = [
+    "frames_shown",
+    "states",
+    "wait_for_frames",
+    "wait_for_states",
+    "wait_for_text",
+    "wait_for_viewers",
+    "wait_until_silent",
+]
+
+_TIMEOUT_MS = 30_000
+
+
+def states(notebook: NotebookPage) -> list[str]:
+    """Return the state of each view, from the top."""
+    script = "[...document.querySelectorAll('.gpuview')].map(root => root.dataset.state)"
+    found: list[str] = notebook.page.evaluate(script)
+    return found
+
+
+def wait_for_states(notebook: NotebookPage, *wanted: str) -> None:
+    """Wait until the page has exactly these views, from the top."""
+    wait_until(
+        lambda: states(notebook) == list(wanted),
+        f"the views are {wanted}",
+        describe=lambda: f"{states(notebook)} {texts(notebook)}",
+    )
+
+
+def texts(notebook: NotebookPage) -> list[str]:
+    """Return what each view says."""
+    found: list[str] = notebook.page.locator(".gpuview").all_inner_texts()
+    return found
+
+
+def wait_for_text(notebook: NotebookPage, text: str) -> None:
+    """Wait until the first view says ``text``."""
+    notebook.page.locator(".gpuview").first.get_by_text(text).first.wait_for(timeout=_TIMEOUT_MS)
+
+
+def wait_until_silent(notebook: NotebookPage, text: str) -> None:
+    """Wait until no view says ``text``."""
+    wait_until(
+        lambda: not any(text in said for said in texts(notebook)),
+        f"no view says {text!r}",
+        describe=lambda: texts(notebook),
+    )
+
+
+def frames_shown(notebook: NotebookPage, view: int = 0) -> int:
+    """Return how many frames a view has shown since this was first asked about its video."""
+    script = "view => probe.framesShown(document.querySelectorAll('video.gpuview-video')[view])"
+    shown: int = notebook.page.evaluate(script, view)
+    return shown
+
+
+def wait_for_frames(notebook: NotebookPage, more: int, *, views: Sequence[int] = (0,)) -> None:
+    """Wait until each of the views has shown so many frames more."""
+    for view in views:
+        notebook.page.evaluate(
+            "view => document.querySelectorAll('video.gpuview-video')[view].scrollIntoView()", view
+        )
+        target = frames_shown(notebook, view) + more
+        wait_until(
+            lambda view=view, target=target: frames_shown(notebook, view) >= target,
+            f"view {view} shows {more} frames more",
+            describe=lambda: f"{states(notebook)} {texts(notebook)}",
+        )
+
+
+def wait_for_viewers(notebook: NotebookPage, wanted: int) -> None:
+    """Wait until the kernel counts so many viewers of ``stream``."""
+    wait_until(
+        lambda: notebook.python("len(stream.viewers)") == wanted,
+        f"the kernel has {wanted} viewers",
+        describe=lambda: str(notebook.python("len(stream.viewers)")),
+    )

@@ -1,0 +1,334 @@
+"""Where frames come from, and the thread that asks for them."""
+
+import functools
+import queue
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from gpuview.errors import FrameError, MediaError
+from gpuview.frames.source import PullSource, as_pull, next_due, quick_switching
+
+TIMEOUT_S = 30
+
+
+class Renderer(nn.Module):
+    def forward(self, zoom: float = 2.0) -> torch.Tensor:
+        return torch.full((4, 4), zoom)
+
+
+class Classifier(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image
+
+
+# --- as_pull -----------------------------------------------------------------------------------
+
+
+def test_nothing_is_pulled_from_none():
+    assert as_pull(None) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Renderer(),
+        lambda: torch.full((4, 4), 2.0),
+        lambda *args, **options: torch.full((4, 4), 2.0),
+        functools.partial(torch.full, (4, 4), 2.0),
+        torch.full((4, 4), 2.0),
+        np.full((4, 4), 2.0),
+        [torch.full((4, 4), 2.0)],
+        (torch.full((4, 4), 2.0) for _ in range(1)),
+    ],
+    ids=["module", "function", "variadic", "partial", "tensor", "array", "list", "generator"],
+)
+def test_a_source_gives_a_frame(source):
+    pull = as_pull(source)
+
+    assert pull is not None
+    assert pull()[0, 0] == 2.0
+
+
+def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
+    frame = torch.zeros(4, 4)
+    pull = as_pull(frame)
+
+    assert pull() is frame
+    assert pull() is frame
+
+
+def test_an_iterable_says_when_it_is_at_its_end():
+    pull = as_pull([torch.zeros(4, 4)])
+    pull()
+
+    with pytest.raises(StopIteration):
+        pull()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [Classifier(), nn.Sequential(nn.ReLU()), lambda image: image, 3, "a picture"],
+    ids=["module", "sequential", "function", "number", "text"],
+)
+def test_what_needs_an_argument_or_makes_no_frames_is_refused(source):
+    with pytest.raises(FrameError, match=r"(?s)takes no argument.*stream\.push\(model\(x\)\)"):
+        as_pull(source)
+
+
+# --- next_due ----------------------------------------------------------------------------------
+
+
+def test_a_frame_in_time_is_followed_a_period_later():
+    assert next_due(now=10.3, due=10, period=1) == 11
+
+
+def test_a_late_frame_does_not_move_the_grid():
+    assert next_due(now=11.4, due=10, period=1) == 11
+
+
+def test_at_most_one_missed_frame_is_made_up_for():
+    assert next_due(now=15.5, due=10, period=1) == 15
+
+
+@given(due=st.integers(0, 10**6), late=st.integers(0, 10**4), period=st.integers(1, 10**3))
+def test_due_times_stay_on_the_grid_and_never_fall_further_behind(due, late, period):
+    after = next_due(due + late, due, period)
+
+    assert (after - due) % period == 0
+    assert after > due
+    assert after > due + late - period
+
+
+# --- quick_switching ---------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def switch_interval():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_the_switch_interval_is_short_only_inside():
+    with quick_switching():
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+
+    assert sys.getswitchinterval() == pytest.approx(0.005)
+
+
+def test_the_last_of_several_threads_restores_the_switch_interval():
+    outer, inner = quick_switching(), quick_switching()
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(0.001)
+
+    inner.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(0.005)
+
+
+def test_a_switch_interval_that_somebody_set_meanwhile_stays():
+    with quick_switching():
+        sys.setswitchinterval(0.02)
+
+    assert sys.getswitchinterval() == pytest.approx(0.02)
+
+
+def test_a_shorter_switch_interval_is_not_lengthened():
+    sys.setswitchinterval(0.0002)
+    before = sys.getswitchinterval()
+
+    with quick_switching():
+        assert sys.getswitchinterval() == before
+
+
+@given(microseconds=st.integers(1, 100_000))
+def test_the_switch_interval_is_restored_to_the_microsecond(microseconds):
+    sys.setswitchinterval(microseconds * 1e-6)
+    before = sys.getswitchinterval()
+
+    with quick_switching():
+        pass
+
+    assert sys.getswitchinterval() == before
+
+
+# --- PullSource --------------------------------------------------------------------------------
+
+
+class Bench:
+    """Runs a PullSource and collects what comes out of it."""
+
+    def __init__(self) -> None:
+        self.frames: queue.Queue[object] = queue.Queue()
+        self.told: queue.Queue[object] = queue.Queue()
+        self.source: PullSource | None = None
+
+    def start(self, pull, push=None, *, fps: float = 1000, is_watched: bool = True) -> PullSource:
+        self.source = PullSource(
+            pull,
+            push or self.frames.put,
+            fps=fps,
+            on_error=self.told.put,
+            on_recovered=lambda: self.told.put("recovered"),
+        )
+        self.source.watch(is_watched)
+        return self.source
+
+    def frame(self) -> object:
+        return self.frames.get(timeout=TIMEOUT_S)
+
+    def news(self) -> object:
+        return self.told.get(timeout=TIMEOUT_S)
+
+
+@pytest.fixture
+def bench():
+    bench = Bench()
+    yield bench
+    if bench.source is not None:
+        bench.source.close()
+        assert not bench.source._thread.is_alive()
+
+
+def test_frames_are_made_one_after_the_other(bench):
+    bench.start(iter(range(1000)).__next__)
+
+    assert [bench.frame() for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_nothing_is_made_before_somebody_watches(bench):
+    asked = threading.Event()
+    source = bench.start(asked.set, is_watched=False)
+    source.close()
+
+    assert not asked.is_set()
+
+
+def test_the_first_frame_is_made_at_once_each_time_watching_begins(bench):
+    source = bench.start(iter(range(9)).__next__, fps=1e-6)
+    assert bench.frame() == 0
+
+    stop_watching(source)
+    source.watch(True)
+
+    assert bench.frame() == 1
+
+
+def test_nothing_is_made_once_nobody_watches(bench):
+    made = iter(range(10**9))
+    source = bench.start(made.__next__)
+    bench.frame()
+    stop_watching(source)
+
+    count = bench.frames.qsize()
+    source.close()
+    assert bench.frames.qsize() == count
+
+
+def stop_watching(source: PullSource) -> None:
+    """Return once the thread has seen that nobody watches: then it waits without a timeout."""
+    idle = threading.Event()
+    wait_for = source._changed.wait_for
+
+    def announced(predicate, timeout=None):
+        if timeout is None:
+            idle.set()
+        return wait_for(predicate, timeout)
+
+    source._changed.wait_for = announced
+    source.watch(False)
+    assert idle.wait(TIMEOUT_S)
+
+
+def test_frames_are_made_in_inference_mode_and_with_a_short_switch_interval(bench):
+    bench.start(lambda: (torch.is_inference_mode_enabled(), sys.getswitchinterval()))
+
+    assert bench.frame() == (True, pytest.approx(0.001))
+
+
+def test_an_error_of_the_source_is_told_once_and_its_recovery_too(bench):
+    states = iter([ValueError("no weights\nat all"), ValueError("no weights\nat all"), None])
+    cause = None
+
+    def pull():
+        nonlocal cause
+        state = next(states, None)
+        if state is not None:
+            cause = cause or state
+            raise state
+        return "a frame"
+
+    bench.start(pull)
+
+    error = bench.news()
+    assert isinstance(error, FrameError)
+    assert error.problem == "the source raised ValueError: no weights at all"
+    assert error.__cause__ is cause
+    assert bench.frame() == "a frame"
+    assert bench.news() == "recovered"
+    assert bench.told.empty()
+
+
+def test_another_error_is_told_as_well(bench):
+    errors = iter([KeyError("a"), KeyError("b")])
+
+    def pull():
+        raise next(errors, KeyError("b"))
+
+    source = bench.start(pull)
+
+    assert bench.news().problem == "the source raised KeyError: 'a'"
+    assert bench.news().problem == "the source raised KeyError: 'b'"
+    assert repr(source) == "<PullSource failing fps=1000>"
+
+
+def test_an_error_without_a_message_is_named(bench):
+    def pull():
+        raise RuntimeError
+
+    bench.start(pull)
+
+    assert bench.news().problem == "the source raised RuntimeError"
+
+
+def test_an_error_of_our_own_is_told_as_it_is(bench):
+    full = MediaError("no memory", expected="some", fix="free some")
+
+    def push(_):
+        raise full
+
+    bench.start(lambda: None, push)
+
+    assert bench.news() is full
+
+
+def test_the_thread_ends_quietly_after_the_last_frame(bench):
+    source = bench.start(as_pull(["only one"]))
+
+    assert bench.frame() == "only one"
+    source._thread.join(TIMEOUT_S)
+    assert repr(source) == "<PullSource ended fps=1000>"
+    assert bench.told.empty()
+
+
+def test_a_source_may_close_the_stream_that_pulls_it(bench):
+    closed = threading.Event()
+
+    def pull():
+        bench.source.close()
+        closed.set()
+
+    bench.start(pull)
+
+    assert closed.wait(TIMEOUT_S)
+    bench.source._thread.join(TIMEOUT_S)
+    assert not bench.source._thread.is_alive()

@@ -1,0 +1,161 @@
+"""What a page may send that it should not, and that others go on watching meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gpuview.testing.kernel import Kernel
+from gpuview.testing.stream import StreamProxy
+from gpuview.testing.viewer import HeadlessViewer
+
+pytestmark = pytest.mark.kernel
+
+NO_VIDEO = (
+    "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    with Kernel() as kernel:
+        kernel.run(
+            "import torch\nfrom gpuview import GPUStream\n"
+            "stream = GPUStream(lambda: torch.zeros(96, 128, 3))\ndisplay(stream)"
+        )
+        yield kernel
+
+
+@pytest.fixture
+def stream(kernel: Kernel) -> StreamProxy:
+    return kernel.stream()
+
+
+@pytest.fixture
+def onlooker(kernel: Kernel, stream: StreamProxy) -> Iterator[HeadlessViewer]:
+    """Another view, which must see frames after whatever the test did."""
+    with kernel.view(stream) as viewer:
+        viewer.next_frame()
+        yield viewer
+        viewer.frames(3)
+
+
+def answer_to(stream: StreamProxy, view: str, seq: int) -> dict[str, Any]:
+    traits = stream.wait_for(
+        lambda traits: traits["answers"].get(view, {}).get("seq") == seq,
+        what=f"an answer to offer {seq} of {view}",
+    )
+    answer: dict[str, Any] = traits["answers"][view]
+    return answer
+
+
+def assert_refused(answer: dict[str, Any], match: str) -> None:
+    assert answer["type"] == "Refusal"
+    assert match in answer["problem"]
+    assert answer["expected"]
+    assert answer["fix"]
+
+
+@pytest.mark.parametrize(
+    ("view", "sdp", "match"),
+    [
+        ("no-sdp", "hello", ""),
+        ("empty", "", ""),
+        ("no-video", NO_VIDEO, "video"),
+        ("too-long", "v=0\r\n" + "a=x\r\n" * 14_000, "more than 65536"),
+        ("not-text", 17, "type int"),
+    ],
+)
+def test_an_offer_that_cannot_be_answered_is_refused_with_a_reason(
+    stream: StreamProxy, onlooker: HeadlessViewer, view: str, sdp: object, match: str
+) -> None:
+    stream.send({"type": "Offer", "view": view, "seq": 1, "sdp": sdp})
+
+    assert_refused(answer_to(stream, view, 1), match)
+
+
+def test_an_offer_in_the_trait_is_refused_in_the_same_way(
+    stream: StreamProxy, onlooker: HeadlessViewer
+) -> None:
+    offer = {"type": "Offer", "view": "in-trait", "seq": 1, "sdp": NO_VIDEO}
+    stream.set_trait("offers", {"in-trait": offer})
+
+    assert_refused(answer_to(stream, "in-trait", 1), "video")
+
+
+def test_a_refused_view_shows_the_refusal_as_its_error(
+    kernel: Kernel, stream: StreamProxy, onlooker: HeadlessViewer
+) -> None:
+    with kernel.view(stream, codecs=[]) as viewer:
+        viewer.wait_for_state("refused")
+
+    assert viewer.refusal is not None
+    assert viewer.refusal.fix
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "Offer",
+        [],
+        {},
+        {"type": "Nonsense"},
+        {"type": "Offer"},
+        {"type": "Offer", "view": "../../etc", "seq": 1, "sdp": ""},
+        {"type": "Answer", "view": "a", "seq": 1, "sdp": ""},
+        {"type": "Ack", "view": "never-seen", "seq": 1},
+        {"type": "Bye", "view": "never-seen"},
+    ],
+    ids=repr,
+)
+def test_a_message_that_makes_no_sense_harms_nobody(
+    stream: StreamProxy, onlooker: HeadlessViewer, message: object
+) -> None:
+    stream.send(message)
+
+
+def test_offers_that_are_no_object_harm_nobody(
+    stream: StreamProxy, onlooker: HeadlessViewer
+) -> None:
+    stream.set_trait("offers", 5)
+    stream.set_trait("offers", {"a": None, "b": 5, "c": {"type": "Offer"}})
+
+
+def test_a_replayed_offer_gets_the_same_answer_and_no_second_viewer(
+    kernel: Kernel, stream: StreamProxy, onlooker: HeadlessViewer
+) -> None:
+    with kernel.view(stream) as viewer:
+        viewer.next_frame()
+        stream.wait_for(lambda traits: viewer.view not in traits["answers"])
+        stream.send({"type": "Offer", "view": viewer.view, "seq": 1, "sdp": viewer.offer})
+
+        assert answer_to(stream, viewer.view, 1)["sdp"] == viewer.answer
+        viewer.frames(3)
+        assert kernel.evaluate("list(stream.viewers)").count(viewer.view) == 1
+
+
+def test_an_offer_with_an_old_number_is_refused_and_the_newer_one_plays_on(
+    kernel: Kernel, stream: StreamProxy, onlooker: HeadlessViewer
+) -> None:
+    with kernel.view(stream) as viewer:
+        viewer.next_frame()
+        stale = {"type": "Offer", "view": viewer.view, "seq": 0, "sdp": NO_VIDEO}
+        stream.send(stale)
+
+        assert_refused(answer_to(stream, viewer.view, 0), "after offer 1")
+        viewer.frames(3)
+
+
+def test_another_offer_under_the_same_number_is_refused(
+    kernel: Kernel, stream: StreamProxy, onlooker: HeadlessViewer
+) -> None:
+    with kernel.view(stream) as viewer:
+        viewer.next_frame()
+        stream.send({"type": "Offer", "view": viewer.view, "seq": 1, "sdp": NO_VIDEO})
+
+        assert_refused(answer_to(stream, viewer.view, 1), "offer 1")
+        viewer.frames(3)

@@ -1,0 +1,88 @@
+"""What is set in the environment reaches the answer."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+import pytest
+
+from gpuview.testing.kernel import Kernel
+
+pytestmark = pytest.mark.kernel
+
+StartKernel = type(Kernel)
+
+PULL = """
+import torch
+from gpuview import GPUStream
+stream = GPUStream(lambda: torch.rand(96, 128, 3))
+display(stream)
+"""
+
+
+def candidates(sdp: str) -> list[tuple[str, int]]:
+    """Return the address and port of each candidate."""
+    found = re.findall(r"^a=candidate:\S+ \d+ \S+ \d+ (\S+) (\d+) ", sdp, re.MULTILINE)
+    return [(address, int(port)) for address, port in found]
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_the_answer_holds_the_public_ip_in_place_of_private_addresses(start_kernel) -> None:
+    kernel = start_kernel(GPUVIEW_PUBLIC_IP="203.0.113.9")
+    kernel.run(PULL)
+    viewer = kernel.view(kernel.stream())
+
+    viewer.wait_for_state("connecting", "playing")
+
+    assert viewer.answer is not None
+    assert {address for address, _ in candidates(viewer.answer)} == {"203.0.113.9"}
+
+
+def test_the_media_port_is_the_first_free_one_of_the_range(start_kernel, free_port: int) -> None:
+    last = free_port + 4
+    kernel = start_kernel(GPUVIEW_PORT_MIN=str(free_port), GPUVIEW_PORT_MAX=str(last))
+    kernel.run(PULL)
+    viewer = kernel.view(kernel.stream())
+
+    viewer.next_frame()
+
+    assert viewer.answer is not None
+    ports = {port for _, port in candidates(viewer.answer)}
+    assert ports
+    assert all(free_port <= port <= last for port in ports)
+
+
+def test_an_exhausted_range_refuses_and_names_the_range(start_kernel) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("", 0))
+        port = taken.getsockname()[1]
+        kernel = start_kernel(GPUVIEW_PORT_MIN=str(port), GPUVIEW_PORT_MAX=str(port))
+        kernel.run(PULL)
+        viewer = kernel.view(kernel.stream())
+
+        viewer.wait_for_state("refused")
+
+        assert viewer.refusal is not None
+        assert str(port) in viewer.refusal.problem
+        assert viewer.refusal.fix
+
+
+def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel) -> None:
+    servers = '[{"urls": "stun:127.0.0.1:9", "username": "u", "credential": "s3cret"}]'
+    kernel = start_kernel(GPUVIEW_ICE_SERVERS=servers)
+    kernel.run(PULL)
+    stream = kernel.stream()
+    viewer = kernel.view(stream)
+
+    viewer.wait_for_state("connecting", "playing", timeout_s=60.0)
+
+    (welcome,) = [each for each in stream.messages if each["view"] == viewer.view]
+    assert welcome["ice_servers"][0]["credential"] == "s3cret"
+    assert "s3cret" not in str(stream.traits)

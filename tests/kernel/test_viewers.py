@@ -1,0 +1,94 @@
+"""How a viewer comes and goes, and that the kernel notices."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuview.testing.kernel import Kernel
+
+pytestmark = pytest.mark.kernel
+
+PULL = """
+import torch
+from gpuview import GPUStream
+stream = GPUStream(lambda: torch.rand(96, 128, 3))
+display(stream)
+"""
+
+
+def test_a_view_that_says_bye_is_forgotten_at_once(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    viewer = kernel.view(kernel.stream())
+    viewer.next_frame()
+    assert kernel.evaluate("stream.viewers") == [viewer.view]
+
+    viewer.vanish()
+    kernel.stream().send({"type": "Bye", "view": viewer.view})
+
+    # Silence alone is noticed after 8 s.
+    kernel.wait_until("not stream.viewers", timeout_s=6.0)
+
+
+def test_a_view_that_vanishes_without_a_word_is_forgotten(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    viewer = kernel.view(kernel.stream())
+    viewer.next_frame()
+    other = kernel.view(kernel.stream())
+    other.next_frame()
+
+    viewer.vanish()
+
+    kernel.wait_until(f"list(stream.viewers) == [{other.view!r}]", timeout_s=40.0)
+    other.frames(3)
+
+
+def test_a_view_that_stays_is_kept(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    viewer = kernel.view(kernel.stream())
+
+    for _ in range(5):  # 10 s, longer than a silent view is kept
+        viewer.wait_for_pong()
+
+    viewer.frames(3)
+    assert viewer.seq == 1
+
+
+def test_an_answer_is_forgotten_once_the_view_has_it(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    stream = kernel.stream()
+    viewer = kernel.view(stream)
+    viewer.next_frame()
+
+    stream.wait_for(lambda traits: traits["answers"] == {}, what="the answers to be empty")
+
+
+def test_closing_the_stream_says_so_and_sends_its_viewers_away(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    stream = kernel.stream()
+    viewer = kernel.view(stream)
+    viewer.next_frame()
+
+    kernel.run("stream.close()")
+
+    stream.wait_for(lambda traits: traits["status"]["state"] == "closed")
+    viewer.wait_for_state("lost", "gone")
+
+
+def test_a_view_of_a_closed_stream_is_refused(kernel: Kernel) -> None:
+    kernel.run(PULL + "stream.close()")
+    stream = kernel.stream()
+
+    viewer = kernel.view(stream)
+
+    viewer.wait_for_state("refused", "gone")
+
+
+def test_two_streams_of_one_kernel_play_beside_each_other(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    kernel.run("other = GPUStream(lambda: torch.ones(64, 64, 3))\ndisplay(other)")
+
+    first = kernel.view(kernel.stream("stream")).next_frame()
+    second = kernel.view(kernel.stream("other")).next_frame()
+
+    assert first.shape == (96, 128, 3)
+    assert second.shape == (64, 64, 3)

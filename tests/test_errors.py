@@ -1,0 +1,45 @@
+"""The error tree: three sentences, that survive a trip through pickle."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from gpuview import errors
+from gpuview.errors import ConnectTimeout, GpuviewError, NetworkError, closest
+
+ALL = [getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_is_told_in_three_parts(kind: type[GpuviewError]) -> None:
+    error = kind("the sky is green", expected="blue", fix="look again")
+    assert str(error) == "the sky is green\n  expected: blue\n  try:      look again"
+    assert (error.problem, error.expected, error.fix) == ("the sky is green", "blue", "look again")
+    assert isinstance(error, GpuviewError)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_survives_pickle_and_copy(kind: type[GpuviewError]) -> None:
+    error = kind("the sky is green", expected="blue", fix="look again")
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is kind
+        assert str(twin) == str(error)
+
+
+def test_a_connect_timeout_is_caught_as_a_network_error() -> None:
+    assert issubclass(ConnectTimeout, NetworkError)
+
+
+def test_no_part_can_be_left_out() -> None:
+    with pytest.raises(TypeError, match="fix"):
+        GpuviewError("the sky is green", expected="blue")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("prot_min", "port_min"), ("public_ips", "public_ip"), ("zzz", None)]
+)
+def test_the_closest_name_is_found_or_none(name: str, meant: str | None) -> None:
+    assert closest(name, ["port_max", "port_min", "public_ip"]) == meant
