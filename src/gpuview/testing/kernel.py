@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from jupyter_client.connect import write_connection_file
 from jupyter_client.launcher import launch_kernel
@@ -29,6 +29,8 @@ from gpuview.testing.viewer import HeadlessViewer
 from gpuview.testing.waiting import Changing
 
 __all__ = ["Cell", "Kernel"]
+
+T = TypeVar("T")
 
 _VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -48,6 +50,10 @@ class _Request:
     def is_done(self) -> bool:
         return self.reply is not None and self.is_idle
 
+    def finished(self) -> dict[str, Any] | None:
+        """Return the reply once nothing more will come."""
+        return self.reply if self.is_done else None
+
     def receive(self, channel: str, msg_type: str, content: dict[str, Any]) -> None:
         """Take one message that answers the request."""
         if channel != "iopub":
@@ -61,10 +67,10 @@ class _Request:
 class Cell:
     """A cell that was started; `wait` for its end."""
 
-    def __init__(self, code: str, request: _Request, finish: Callable[..., dict[str, Any]]) -> None:
+    def __init__(self, code: str, request: _Request, wait_for: Callable[..., Any]) -> None:
         self.code = code
         self._request = request
-        self._finish = finish
+        self._wait_for = wait_for
 
     @property
     def is_done(self) -> bool:
@@ -83,8 +89,20 @@ class Cell:
             KernelDiedError: The kernel died.
             WaitTimeoutError: The cell still runs.
         """
-        reply = self._finish(self._request, timeout_s=timeout_s, what=f"the end of {self!r}")
+        reply: dict[str, Any] = self._wait_for(
+            self._request.finished, timeout_s=timeout_s, what=f"the end of {self!r}"
+        )
         _raise_if_error(reply)
+        return self.outputs
+
+    def wait_for_output(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Wait for the cell's first output, as when it prints that it runs; return the outputs.
+
+        Raises:
+            KernelDiedError: The kernel died.
+            WaitTimeoutError: There is no output in time.
+        """
+        self._wait_for(lambda: self.outputs, timeout_s=timeout_s, what=f"output of {self!r}")
         return self.outputs
 
     def __repr__(self) -> str:
@@ -147,7 +165,7 @@ class Kernel:
 
     def start(self, code: str) -> Cell:
         """Start a cell and return at once."""
-        return Cell(code, self._execute(code), self._finish)
+        return Cell(code, self._execute(code), self._wait_for)
 
     def evaluate(self, expression: str, *, timeout_s: float = 60.0) -> Any:
         """Return the value of an expression, as JSON carries it: a tuple comes as a list.
@@ -159,7 +177,9 @@ class Kernel:
         """
         code = f"__import__('json').dumps({expression})"
         request = self._execute("", silent=True, user_expressions={"value": code})
-        reply = self._finish(request, timeout_s=timeout_s, what=f"the value of {expression}")
+        reply = self._wait_for(
+            request.finished, timeout_s=timeout_s, what=f"the value of {expression}"
+        )
         value = reply["user_expressions"]["value"]
         _raise_if_error(value)
         return json.loads(ast.literal_eval(value["data"]["text/plain"]))
@@ -318,14 +338,16 @@ class Kernel:
         while True:
             request = self._ask("shell", "kernel_info_request", {})
             try:
-                return self._finish(request, timeout_s=1.0, what="the kernel's start")
+                return self._wait_for(request.finished, timeout_s=1.0, what="the kernel's start")
             except WaitTimeoutError:
                 if time.monotonic() > deadline:
                     raise
 
     def _make_subshell(self) -> str:
         request = self._ask("control", "create_subshell_request", {})
-        return str(self._finish(request, timeout_s=30.0, what="a subshell")["subshell_id"])
+        return str(
+            self._wait_for(request.finished, timeout_s=30.0, what="a subshell")["subshell_id"]
+        )
 
     # --- messages ------------------------------------------------------------------------------
 
@@ -344,18 +366,17 @@ class Kernel:
         content = {"comm_id": comm_id, "data": data}
         self._channels.send("shell", "comm_msg", content, subshell_id=self._subshell_id)
 
-    def _finish(self, request: _Request, *, timeout_s: float, what: str) -> dict[str, Any]:
-        """Wait until the kernel is done with ``request`` and return its reply."""
+    def _wait_for(self, look: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
+        """Wait for something that only this kernel process can bring about."""
         process = self._process
 
-        def look() -> dict[str, Any] | None:
-            if request.is_done:
-                return request.reply
-            if self._is_dead or self._process is not process:
+        def look_or_die() -> T | None:
+            found = look()
+            if not found and (self._is_dead or self._process is not process):
                 raise self._died(what)
-            return None
+            return found
 
-        return self._changing.wait_for(look, timeout_s=timeout_s, what=what)
+        return self._changing.wait_for(look_or_die, timeout_s=timeout_s, what=what)
 
     def _died(self, what: str) -> KernelDiedError:
         log = self._log_path.read_text(errors="replace")[-2000:] if self._folder.exists() else ""

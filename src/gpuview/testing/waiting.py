@@ -29,7 +29,7 @@ class Changing:
             self._condition.notify_all()
 
     def wait_for(self, look: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
-        """Return what ``look`` returns as soon as that is neither None nor False.
+        """Return what ``look`` returns as soon as that is true.
 
         Args:
             look: Called with the lock held, now and after every change; what it raises is raised.
@@ -43,7 +43,7 @@ class Changing:
         with self._condition:
             while True:
                 found = look()
-                if found is not None and found is not False:
+                if found:
                     return found
                 if not self._condition.wait(deadline - time.monotonic()):
                     raise WaitTimeoutError(

@@ -90,8 +90,7 @@ class _Ring:
     def __init__(self, fd: int, slot_nbytes: int) -> None:
         self.fd = fd
         self.slot_nbytes = slot_nbytes
-        self._map = mmap.mmap(fd, _total_nbytes(slot_nbytes))
-        self._bytes = np.frombuffer(self._map, dtype=np.uint8)
+        self._bytes = np.frombuffer(mmap.mmap(fd, _total_nbytes(slot_nbytes)), dtype=np.uint8)
         self._words = self._bytes[:_PAGE].view(np.int64)
 
     def _slot_words(self, index: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -107,10 +106,12 @@ class _Ring:
         return self.fd >= 0
 
     def close(self) -> None:
-        """Close the descriptor. The memory goes when its last view does."""
+        """Close the descriptor and let go of the memory, which goes with its last slot."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+            self._bytes = self._bytes[:0].copy()
+            self._words = self._words[:0].copy()
 
     def __enter__(self) -> Self:
         return self
@@ -130,16 +131,19 @@ class RingWriter(_Ring):
             MediaError: This system has no memfd, or no memory is left.
         """
         slot_nbytes = -(-slot_nbytes // _PAGE) * _PAGE
+        fd = -1
         try:
             fd = os.memfd_create("gpuview-ring", os.MFD_CLOEXEC)
             os.ftruncate(fd, _total_nbytes(slot_nbytes))
+            ring = cls(fd, slot_nbytes)
         except (AttributeError, OSError) as exc:
+            if fd >= 0:
+                os.close(fd)
             raise MediaError(
                 f"cannot make a ring of {_SLOTS} x {slot_nbytes} bytes of shared memory: {exc}",
                 expected="Linux, and that much memory free",
                 fix="free some memory, or push smaller frames",
             ) from exc
-        ring = cls(fd, slot_nbytes)
         ring._words[_W_SLOT_NBYTES] = slot_nbytes
         ring._words[_W_NEWEST] = ring._words[_W_MARK] = -1
         ring._words[_W_MAGIC] = _MAGIC
@@ -195,14 +199,12 @@ class RingReader(_Ring):
 
     @classmethod
     def attach(cls, fd: int) -> Self:
-        """Map a ring that was made elsewhere; owns the descriptor from now on.
+        """Map a ring that was made elsewhere; owns the descriptor from now on, unless it raises.
 
         Raises:
             MediaError: The memory does not hold a ring of this version.
         """
-        with mmap.mmap(fd, _PAGE, access=mmap.ACCESS_READ) as head:
-            words = np.frombuffer(head[:16], dtype=np.int64)
-            magic, slot_nbytes = int(words[_W_MAGIC]), int(words[_W_SLOT_NBYTES])
+        magic, slot_nbytes = _read_head(fd)
         if magic != _MAGIC or os.fstat(fd).st_size != _total_nbytes(slot_nbytes):
             raise MediaError(
                 f"cannot read a ring with {magic = :#x}",
@@ -231,6 +233,16 @@ class RingReader(_Ring):
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
         return f"<RingReader {state} slot_nbytes={self.slot_nbytes}>"
+
+
+def _read_head(fd: int) -> tuple[int, int]:
+    """Return the magic and the slot size at the start of a memory; zeros where it has none."""
+    try:
+        with mmap.mmap(fd, _PAGE, access=mmap.ACCESS_READ) as head:
+            words = np.frombuffer(head[:_PAGE], dtype=np.int64)
+    except (OSError, ValueError):
+        return 0, 0
+    return int(words[_W_MAGIC]), int(words[_W_SLOT_NBYTES])
 
 
 def _total_nbytes(slot_nbytes: int) -> int:

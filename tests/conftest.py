@@ -1,0 +1,114 @@
+"""What holds for every test: nothing is left behind, and chance starts anew."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_SETTLE_S = 10.0
+_OWN_THREADS = "gpuview-"
+_COUNTED = ("socket:", "/memfd:gpuview", "anon_inode:[eventfd]", "anon_inode:[pidfd]")
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves a process, thread, socket, shared memory or namespace behind.
+
+    What the session's and the module's fixtures hold was there before, and may stay.
+    """
+    before = _holdings()
+    yield
+    _close_engine()
+    left = _settled(lambda: _holdings() - before)
+    assert not left, f"left behind: {dict(left)}"
+
+
+@pytest.fixture(autouse=True)
+def restored_chance() -> Iterator[None]:
+    """Give each test the same random numbers, and none of them to the next."""
+    state = random.getstate()
+    random.seed(0)
+    yield
+    random.setstate(state)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none, unless that is to be a failure."""
+    wanting = [item for item in items if item.get_closest_marker("cuda")]
+    if not wanting or os.environ.get("GPUVIEW_REQUIRE_CUDA"):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in wanting:
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+def _holdings() -> Counter[str]:
+    """Count what this process holds, by name."""
+    held: Counter[str] = Counter()
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            target = os.readlink(path)
+        except OSError:
+            continue  # the descriptor of this listing itself
+        held.update(kind for kind in _COUNTED if target.startswith(kind))
+    held.update(
+        f"thread {thread.name}"
+        for thread in threading.enumerate()
+        if thread.name.startswith(_OWN_THREADS)
+    )
+    held.update(f"process {pid}: {_command(pid)}" for pid in _children(os.getpid()))
+    held.update(f"namespace {path.name}" for path in _entries("/run/netns"))
+    held.update(f"shared memory {path.name}" for path in _entries("/dev/shm"))
+    return held
+
+
+def _settled(holdings: Callable[[], Counter[str]]) -> Counter[str]:
+    """Wait until nothing is held; return what is still held after a while."""
+    deadline = time.monotonic() + _SETTLE_S
+    while (held := holdings()) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.02)
+    return held
+
+
+def _close_engine() -> None:
+    engine = sys.modules.get("gpuview.engine")
+    if engine is not None:
+        engine.close_shared_engine()
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in _entries(f"/proc/{pid}/task"):
+        try:
+            words = (task / "children").read_text().split()
+        except OSError:
+            continue
+        for child in map(int, words):
+            found += [child, *_children(child)]
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:120]
+    except OSError:
+        return ""
+
+
+def _entries(folder: str) -> list[Path]:
+    try:
+        return list(Path(folder).iterdir())
+    except OSError:
+        return []

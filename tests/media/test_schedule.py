@@ -1,0 +1,92 @@
+"""When to encode."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuview.media.schedule import (
+    JOIN_SPACING_S,
+    LOSS_SPACING_S,
+    KeyframeGate,
+    RefreshClock,
+    earliest_start,
+)
+
+
+def test_first_request_is_due_at_once() -> None:
+    gate = KeyframeGate()
+    gate.request(5.0, LOSS_SPACING_S)
+    assert gate.is_due(5.0)
+
+
+def test_nobody_asked_so_nothing_is_due() -> None:
+    assert not KeyframeGate().is_due(1e9)
+
+
+def test_ten_requests_are_answered_by_one_keyframe() -> None:
+    gate = KeyframeGate()
+    for _ in range(10):
+        gate.request(5.0, LOSS_SPACING_S)
+    gate.done(5.0)
+    assert not gate.is_due(1e9)
+
+
+def test_request_too_soon_is_put_off_and_not_forgotten() -> None:
+    gate = KeyframeGate()
+    gate.done(5.0)
+    gate.request(5.1, LOSS_SPACING_S)
+    assert not gate.is_due(5.1)
+    assert gate.is_due(5.0 + LOSS_SPACING_S)
+
+
+def test_joining_viewer_does_not_wait_as_long_as_one_that_lost_packets() -> None:
+    gate = KeyframeGate()
+    gate.done(5.0)
+    gate.request(5.01, LOSS_SPACING_S)
+    gate.request(5.02, JOIN_SPACING_S)
+    assert gate.is_due(5.0 + JOIN_SPACING_S)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=200))
+def test_keyframes_for_losses_are_never_closer_than_their_spacing(requests: list[float]) -> None:
+    gate = KeyframeGate()
+    made: list[float] = []
+    for now_s in sorted(requests):
+        gate.request(now_s, LOSS_SPACING_S)
+        if gate.is_due(now_s):
+            gate.done(now_s)
+            made.append(now_s)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
+    assert all(gap >= LOSS_SPACING_S - 1e-9 for gap in gaps)
+
+
+def test_still_picture_is_repeated_quickly_at_first_and_then_once_a_second() -> None:
+    clock = RefreshClock()
+    clock.changed(0.0)
+    times = []
+    for _ in range(6):
+        times.append(clock.due_s)
+        clock.repeated(clock.due_s)
+    gaps = [round(later - earlier, 3) for earlier, later in zip([0.0, *times], times, strict=False)]
+    assert gaps == [0.1, 0.25, 0.5, 1.0, 1.0, 1.0]
+
+
+def test_changing_picture_is_never_due_for_a_repeat() -> None:
+    clock = RefreshClock()
+    for frame in range(100):
+        clock.changed(frame / 30)
+        assert clock.due_s > (frame + 1) / 30
+
+
+@pytest.mark.parametrize("fps", [5.0, 30.0, 60.0])
+def test_source_that_keeps_its_rate_but_wobbles_loses_no_frame(fps: float) -> None:
+    early = 0.2 / fps
+    assert earliest_start(10.0, fps) <= 10.0 + 1 / fps - early
+
+
+def test_source_that_is_four_times_too_fast_is_held_back() -> None:
+    assert earliest_start(10.0, 30.0) > 10.0 + 1 / 120

@@ -1,0 +1,170 @@
+"""The names borrowed from aiortc and aioice: these fail when upstream changes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from importlib.metadata import version
+
+import aioice.ice
+import aiortc.codecs
+import aiortc.rtcrtpsender
+import pytest
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpSender,
+    VideoStreamTrack,
+)
+from aiortc.rtcrtpparameters import RTCRtpParameters
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_PSFB_FIR,
+    RTCP_PSFB_PLI,
+    HeaderExtensions,
+    HeaderExtensionsMap,
+    RtcpPsfbPacket,
+    unpack_header_extensions,
+)
+
+from gpuview.media import seams
+
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    seams.install()
+
+
+def test_versions_are_the_ones_that_were_read() -> None:
+    assert version("aiortc").startswith("1.16.")
+    assert version("aioice").startswith("0.13.")
+
+
+def test_sender_still_calls_the_methods_that_are_replaced() -> None:
+    run = inspect.getsource(RTCRtpSender._run_rtp)
+    assert "await self._next_encoded_frame(codec)" in run
+    assert "packet.serialize(self.__rtp_header_extensions_map)" in run
+    assert "self.__rtp_history[packet.sequence_number % RTP_HISTORY_SIZE]" in run
+    route = inspect.getsource(aiortc.rtcdtlstransport.RTCDtlsTransport._handle_rtcp_data)
+    assert "await recipient._handle_rtcp_packet(packet)" in route
+
+
+def test_history_is_long_enough_for_a_burst_of_losses() -> None:
+    assert aiortc.rtcrtpsender.__dict__["RTP_HISTORY_SIZE"] == 2048
+
+
+def test_aioice_still_asks_the_loop_for_its_host_sockets() -> None:
+    gather = inspect.getsource(aioice.ice.Connection.get_component_candidates)
+    assert "local_addr=(address, 0)" in gather
+    assert "get_host_addresses(" in inspect.getsource(aioice.ice.Connection.gather_candidates)
+
+
+def test_machine_without_a_network_still_has_its_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seams, "_get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
+
+
+def test_installing_twice_changes_nothing() -> None:
+    before = len(aiortc.codecs.CODECS["video"]), len(aiortc.codecs.HEADER_EXTENSIONS["video"])
+    seams.install()
+    after = len(aiortc.codecs.CODECS["video"]), len(aiortc.codecs.HEADER_EXTENSIONS["video"])
+    assert before == after
+
+
+def test_answer_prefers_h264_main_then_baseline_then_vp8() -> None:
+    async def answer() -> str:
+        page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+        # This page offers what aiortc knows, VP8 first, as Chromium does.
+        page.addTransceiver("video", direction="recvonly")
+        offer = await page.createOffer()
+        ours.addTrack(VideoStreamTrack())
+        (transceiver,) = ours.getTransceivers()
+        seams.prefer_codecs(transceiver)
+        await ours.setRemoteDescription(offer)
+        answer = (await ours.createAnswer()).sdp
+        await asyncio.gather(page.close(), ours.close())
+        return answer
+
+    sdp = asyncio.run(answer())
+    profiles = [line for line in sdp.splitlines() if "profile-level-id" in line]
+    names = [line.split()[1] for line in sdp.splitlines() if line.startswith("a=rtpmap:")]
+    assert [line[-6:] for line in profiles] == ["4d001f", "42e01f", "42001f"]
+    assert [name for name in names if not name.startswith("rtx")][-1] == "VP8/90000"
+
+
+def sender() -> RTCRtpSender:
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    return connection.addTrack(VideoStreamTrack())
+
+
+@pytest.mark.parametrize(
+    ("fmt", "expected"), [(RTCP_PSFB_PLI, 1), (RTCP_PSFB_FIR, 1), (RTCP_PSFB_APP, 0)]
+)
+def test_keyframe_requests_reach_the_encoder_and_bitrate_estimates_do_not(
+    fmt: int, expected: int
+) -> None:
+    asked: list[None] = []
+
+    async def hear() -> None:
+        fed = sender()
+        seams.feed_sender(
+            fed,
+            next_frame=lambda codec: asyncio.sleep(0),  # type: ignore[arg-type, return-value]
+            on_keyframe_wanted=lambda: asked.append(None),
+        )
+        await fed._handle_rtcp_packet(RtcpPsfbPacket(fmt=fmt, ssrc=1, media_ssrc=2))
+
+    asyncio.run(hear())
+    assert len(asked) == expected
+
+
+def test_fed_sender_takes_frames_from_outside() -> None:
+    async def next_frame(codec: RTCRtpCodecParameters) -> seams.EncodedFrame:
+        return seams.encoded_frame([b"payload"], 90)
+
+    async def ask() -> seams.EncodedFrame:
+        fed = sender()
+        seams.feed_sender(fed, next_frame=next_frame, on_keyframe_wanted=lambda: None)
+        codec = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000)
+        frame = await fed._next_encoded_frame(codec)
+        assert frame is not None
+        return frame
+
+    frame = asyncio.run(ask())
+    assert (frame.payloads, frame.timestamp, frame.audio_level) == ([b"payload"], 90, None)
+
+
+def extensions(*uris: str) -> HeaderExtensionsMap:
+    made = seams._SenderExtensions()
+    made.configure(
+        RTCRtpParameters(
+            headerExtensions=[
+                RTCRtpHeaderExtensionParameters(id=number, uri=uri)
+                for number, uri in enumerate(uris, start=4)
+            ]
+        )
+    )
+    return made
+
+
+def test_packets_ask_for_no_playout_delay() -> None:
+    written = extensions("urn:ietf:params:rtp-hdrext:sdes:mid", PLAYOUT_DELAY)
+    profile, data = written.set(HeaderExtensions(mid="0"))
+    assert dict(unpack_header_extensions(profile, data)) == {4: b"0", 5: b"\0\0\0"}
+
+
+def test_playout_delay_is_left_out_where_it_was_not_negotiated() -> None:
+    profile, data = extensions("urn:ietf:params:rtp-hdrext:sdes:mid").set(HeaderExtensions(mid="0"))
+    assert dict(unpack_header_extensions(profile, data)) == {4: b"0"}
+
+
+def test_playout_delay_stands_alone_as_well() -> None:
+    profile, data = extensions(PLAYOUT_DELAY).set(HeaderExtensions())
+    assert len(data) % 4 == 0
+    assert dict(unpack_header_extensions(profile, data)) == {4: b"\0\0\0"}
