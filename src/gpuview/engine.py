@@ -192,7 +192,8 @@ class Engine:
 
     @property
     def is_closed(self) -> bool:
-        return self._is_closed
+        """Whether the media process has ended for good."""
+        return self._is_closed or self._failure is not None
 
     @property
     def has_streams(self) -> bool:
@@ -226,7 +227,10 @@ class Engine:
             if self._is_closed:
                 return
             self._is_closed = True
+            handles = list(self._streams.values())
             self._process.hang_up()
+        for handle in handles:
+            handle.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -343,12 +347,11 @@ class Engine:
             expected="a media process that keeps running",
             fix="run `python -m gpuview.media` in a terminal to see whether its imports work",
         )
-        self._is_closed = True
         for handle in list(self._streams.values()):
             handle.call(handle.listener.process_failed, self._failure)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else f"pid={self._process.pid}"
+        state = "closed" if self.is_closed else f"pid={self._process.pid}"
         return f"<Engine {state} epoch={self.epoch} streams={len(self._streams)}>"
 
 
@@ -513,18 +516,19 @@ def shared_engine(configuration: Configure) -> Engine:
     """
     global _engine
     with _engine_lock:
-        if _engine is not None and _engine.configuration != configuration:
-            if _engine.has_streams and not _engine.is_closed:
+        if _engine is not None and not _engine.is_closed:
+            if _engine.configuration == configuration:
+                return _engine
+            if _engine.has_streams:
                 raise MediaError(
                     f"this kernel's media process runs with {_engine.configuration}, "
                     f"not with {configuration}",
                     expected="the same public_ip and ports for all streams of a kernel",
                     fix="close the other streams first, or use their settings",
                 )
+        if _engine is not None:
             _engine.close()
-            _engine = None
-        if _engine is None or _engine.is_closed:
-            _engine = Engine(configuration)
+        _engine = Engine(configuration)
         return _engine
 
 

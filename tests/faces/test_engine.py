@@ -1,0 +1,233 @@
+"""The kernel's handle on a real media process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gpuview import engine as engine_module
+from gpuview.engine import Engine, StreamHandle, may_restart, shared_engine
+from gpuview.errors import MediaError, SignalError
+from gpuview.wire.messages import Answer, Configure, Offer, Refusal
+from gpuview.wire.ring import PixelFormat
+
+WAIT_S = 30
+
+
+class Listener:
+    """Writes down what the engine says."""
+
+    def __init__(self) -> None:
+        self.said: queue.Queue[tuple[str, object]] = queue.Queue()
+
+    def answered(self, message: Answer | Refusal) -> None:
+        self.said.put(("answered", message))
+
+    def viewers_changed(self, views: Sequence[str]) -> None:
+        self.said.put(("viewers", list(views)))
+
+    def process_started(self, epoch: int) -> None:
+        self.said.put(("started", epoch))
+
+    def process_ready(self) -> None:
+        self.said.put(("ready", None))
+
+    def process_failed(self, error: MediaError) -> None:
+        self.said.put(("failed", error))
+
+    def troubled(self, error: MediaError | None) -> None:
+        self.said.put(("troubled", error))
+
+    def hear(self, kind: str) -> object:
+        """Wait for something of this kind; everything before it is passed over."""
+        while True:
+            said, what = self.said.get(timeout=WAIT_S)
+            if said == kind:
+                return what
+
+
+def open_stream() -> tuple[Engine, StreamHandle, Listener]:
+    engine = shared_engine(Configure(public_ips=["127.0.0.1"]))
+    listener = Listener()
+    return engine, engine.open_stream(listener, fps=30, max_bitrate_bps=10**6), listener
+
+
+def show(handle: StreamHandle, width: int = 64, height: int = 48) -> None:
+    handle.begin(width * height * 3)[:] = 100
+    handle.publish(PixelFormat.RGB24, width, height, 0)
+
+
+def test_many_streams_share_one_process() -> None:
+    engine, first, _ = open_stream()
+    again, second, _ = open_stream()
+    assert engine is again
+    assert first.stats()["encoders"] == second.stats()["encoders"] == []
+
+
+def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> None:
+    _, handle, listener = open_stream()
+    handle.offer(Offer(view="v", seq=1, sdp="this is no SDP"))
+    refusal = listener.hear("answered")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.view, refusal.seq) == ("v", 1)
+    assert refusal.problem
+    assert refusal.expected
+    assert refusal.fix
+    _, other, _ = open_stream()
+    assert other.stats()["viewers"] == []
+
+
+def test_offer_that_no_pipe_takes_is_refused_at_once() -> None:
+    _, handle, _ = open_stream()
+    with pytest.raises(SignalError, match=r"the offer has \d+ bytes as JSON"):
+        handle.offer(Offer(view="v", seq=1, sdp="\0" * 64_000))
+
+
+def test_killed_process_is_replaced_and_told_everything_again() -> None:
+    engine, handle, listener = open_stream()
+    show(handle)
+    handle.stats()
+    os.kill(engine.process.pid, signal.SIGKILL)
+    assert listener.hear("started") == 2
+    listener.hear("ready")
+    assert handle.stats()["encoders"] == []
+    show(handle)
+    assert handle.frames_pushed == 2
+    assert engine.epoch == 2
+
+
+def test_process_that_dies_again_and_again_is_given_up_with_its_last_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    _, handle, listener = open_stream()
+    error = listener.hear("failed")
+    assert isinstance(error, MediaError)
+    assert "died 6 times" in error.problem
+    assert "exit status 1" in error.problem
+    with pytest.raises(MediaError, match="died 6 times"):
+        handle.begin(100)
+
+
+def test_deaths_far_apart_are_forgiven() -> None:
+    hourly = [3600.0 * hour for hour in range(100)]
+    assert may_restart(hourly, hourly[-1])
+    assert not may_restart([100.0] * 6, 100.0)
+
+
+def test_larger_frames_get_a_larger_ring_and_no_frame_is_forgotten() -> None:
+    _, handle, _ = open_stream()
+    for side in (32, 64, 32, 128):
+        show(handle, side, side)
+    assert handle.frames_pushed == 4
+
+
+def test_other_network_settings_need_the_streams_closed_first() -> None:
+    engine, handle, _ = open_stream()
+    other = Configure(public_ips=["203.0.113.9"])
+    with pytest.raises(MediaError, match="this kernel's media process runs with"):
+        shared_engine(other)
+    handle.close()
+    assert shared_engine(other) is not engine
+
+
+def test_closed_stream_takes_no_frames() -> None:
+    _, handle, _ = open_stream()
+    show(handle)
+    handle.close()
+    handle.close()
+    with pytest.raises(MediaError, match="the stream is closed"):
+        handle.begin(100)
+
+
+def test_process_ends_with_the_engine() -> None:
+    engine, _, _ = open_stream()
+    pid = engine.process.pid
+    engine.close()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_process_survives_the_interrupt_that_stops_a_cell() -> None:
+    engine, handle, _ = open_stream()
+    handle.stats()
+    assert os.getpgid(engine.process.pid) != os.getpgid(0)
+
+
+CHILD = """
+import os, sys
+from gpuview.engine import shared_engine
+from gpuview.wire.messages import Configure
+from tests.faces.test_engine import Listener
+engine = shared_engine(Configure())
+stream = engine.open_stream(Listener(), fps=30, max_bitrate_bps=10**6)
+stream.stats()
+if os.fork() == 0:  # a data loader's worker, which has inherited the pipe
+    sys.stdin.read()
+    os._exit(0)
+print(engine.process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_process_ends_when_the_kernel_is_killed_though_a_forked_child_lives() -> None:
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    with kernel:
+        assert kernel.stdout is not None
+        media_pid = int(kernel.stdout.readline())
+        watch = os.pidfd_open(media_pid)
+        kernel.kill()
+        kernel.wait()
+        try:
+            _wait_readable(watch)
+        finally:
+            os.close(watch)
+
+
+def _wait_readable(fd: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(WAIT_S * 1000), "the media process is still there"
+
+
+def _push_in_child(result: multiprocessing.SimpleQueue[str]) -> None:
+    assert engine_module._engine is None
+    try:
+        show(_inherited)
+    except MediaError as exc:
+        result.put(exc.problem)
+
+
+_inherited: StreamHandle
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_cannot_push_into_its_parents_stream() -> None:
+    global _inherited
+    _, _inherited, _ = open_stream()
+    show(_inherited)
+    context = multiprocessing.get_context("fork")
+    result: multiprocessing.SimpleQueue[str] = context.SimpleQueue()
+    child = context.Process(target=_push_in_child, args=(result,))
+    child.start()
+    problem = result.get()
+    child.join()
+    child.close()
+    assert "belongs to the process that this one was forked from" in problem
+    show(_inherited)
+    assert _inherited.stats()["encoders"] == []
