@@ -120,6 +120,8 @@ class GPUStream(anywidget.AnyWidget):
     epoch = traitlets.Int(1).tag(sync=True)
     needs_ice = traitlets.Bool(False).tag(sync=True)
 
+    _is_closed = True  # as ipywidgets closes an object whose making failed, too
+
     def __init__(
         self,
         source: object = None,
@@ -140,7 +142,6 @@ class GPUStream(anywidget.AnyWidget):
         self._media_error: MediaError | None = None
         self._is_restarting = False
         self._is_failed = False
-        self._is_closed = False
         self._ice_servers = list(settings.all_ice_servers)
         engine = shared_engine(
             Configure(
@@ -151,13 +152,17 @@ class GPUStream(anywidget.AnyWidget):
         )
         self._engine = engine
         self._handle = engine.open_stream(self, fps=fps, max_bitrate_bps=max_bitrate_bps)
+        self._is_closed = False
         self._readback = Readback(self._handle)
         self._source: PullSource | None = None
-        super().__init__(epoch=engine.epoch, needs_ice=bool(self._ice_servers))
+        super().__init__(
+            epoch=engine.epoch,
+            needs_ice=bool(self._ice_servers),
+            status=to_wire(self._status()),
+        )
         self._answer_on_subshells()
         self.observe(self._read_offers, "offers")
         self.on_msg(self._read_custom)
-        self._update_status()
         if pull is not None:
             self._source = PullSource(
                 pull,
@@ -209,10 +214,9 @@ class GPUStream(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the stream: its views say so and keep their last picture. Safe to call twice."""
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._source is not None:
             self._source.close()
         self._readback.close()

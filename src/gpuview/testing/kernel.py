@@ -90,7 +90,7 @@ class Cell:
             WaitTimeoutError: The cell still runs.
         """
         reply: dict[str, Any] = self._wait_for(
-            self._request.finished, timeout_s=timeout_s, what=f"the end of {self!r}"
+            self._request.finished, timeout_s=timeout_s, what=lambda: f"the end of {self!r}"
         )
         _raise_if_error(reply)
         return self.outputs
@@ -102,7 +102,9 @@ class Cell:
             KernelDiedError: The kernel died.
             WaitTimeoutError: There is no output in time.
         """
-        self._wait_for(lambda: self.outputs, timeout_s=timeout_s, what=f"output of {self!r}")
+        self._wait_for(
+            lambda: self.outputs, timeout_s=timeout_s, what=lambda: f"output of {self!r}"
+        )
         return self.outputs
 
     def __repr__(self) -> str:
@@ -178,7 +180,7 @@ class Kernel:
         code = f"__import__('json').dumps({expression})"
         request = self._execute("", silent=True, user_expressions={"value": code})
         reply = self._wait_for(
-            request.finished, timeout_s=timeout_s, what=f"the value of {expression}"
+            request.finished, timeout_s=timeout_s, what=lambda: f"the value of {expression}"
         )
         value = reply["user_expressions"]["value"]
         _raise_if_error(value)
@@ -217,7 +219,9 @@ class Kernel:
         """
         if name is None:
             return self._changing.wait_for(
-                self._last_displayed, timeout_s=timeout_s, what="a GPUStream to be displayed"
+                self._last_displayed,
+                timeout_s=timeout_s,
+                what=lambda: "a GPUStream to be displayed",
             )
         model_id = self.evaluate(f"({name}).model_id", timeout_s=timeout_s)
         if model_id not in self._streams:
@@ -338,7 +342,9 @@ class Kernel:
         while True:
             request = self._ask("shell", "kernel_info_request", {})
             try:
-                return self._wait_for(request.finished, timeout_s=1.0, what="the kernel's start")
+                return self._wait_for(
+                    request.finished, timeout_s=1.0, what=lambda: "the kernel's start"
+                )
             except WaitTimeoutError:
                 if time.monotonic() > deadline:
                     raise
@@ -346,7 +352,9 @@ class Kernel:
     def _make_subshell(self) -> str:
         request = self._ask("control", "create_subshell_request", {})
         return str(
-            self._wait_for(request.finished, timeout_s=30.0, what="a subshell")["subshell_id"]
+            self._wait_for(request.finished, timeout_s=30.0, what=lambda: "a subshell")[
+                "subshell_id"
+            ]
         )
 
     # --- messages ------------------------------------------------------------------------------
@@ -366,14 +374,16 @@ class Kernel:
         content = {"comm_id": comm_id, "data": data}
         self._channels.send("shell", "comm_msg", content, subshell_id=self._subshell_id)
 
-    def _wait_for(self, look: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
+    def _wait_for(
+        self, look: Callable[[], T | None], *, timeout_s: float, what: Callable[[], str]
+    ) -> T:
         """Wait for something that only this kernel process can bring about."""
         process = self._process
 
         def look_or_die() -> T | None:
             found = look()
             if not found and (self._is_dead or self._process is not process):
-                raise self._died(what)
+                raise self._died(what())
             return found
 
         return self._changing.wait_for(look_or_die, timeout_s=timeout_s, what=what)

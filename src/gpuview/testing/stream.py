@@ -73,7 +73,10 @@ class StreamProxy:
         return self._changing.wait_for(
             lambda: dict(self._traits) if predicate(self._traits) else None,
             timeout_s=timeout_s,
-            what=f"{what}; status = {self._traits.get('status')}",
+            what=lambda: (
+                f"{what}; answers for {list(self._traits.get('answers', ()))}, "
+                f"status = {self._traits.get('status')}"
+            ),
         )
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:

@@ -258,14 +258,17 @@ class HeadlessViewer:
     async def _live(self) -> None:
         """Ask for the ICE servers, then offer once for each media process that there is."""
         ice_servers = await self._ask_for_ice_servers()
-        while self._stream.is_open:
+        while not self._is_over():
             epoch = self._stream.traits["epoch"]
             await self._connect(ice_servers)
-            while self._stream.is_open and self._stream.traits["epoch"] == epoch:
+            while not self._is_over() and self._stream.traits["epoch"] == epoch:
                 await self._heard.wait()
                 self._heard.clear()
             await self._disconnect()
         self._become("gone")
+
+    def _is_over(self) -> bool:
+        return not self._stream.is_open or self._stream.traits["status"]["state"] == "closed"
 
     async def _wind_up(self) -> None:
         await self._disconnect()
@@ -290,11 +293,13 @@ class HeadlessViewer:
         speech = self._conversation.offer(self._offer)
         self._become("offering")
         reply: Answer | Refusal | None = await self._converse(speech, self._find_reply)
+        if reply is None:
+            return
         self._say(self._conversation.ack())
         if isinstance(reply, Refusal):
             self._refusal = reply
             self._become("refused")
-        elif reply is not None:
+        else:
             await self._accept(reply)
 
     async def _accept(self, answer: Answer) -> None:
@@ -329,7 +334,7 @@ class HeadlessViewer:
     async def _converse(self, speech: Speech, listen: Callable[[], T | None]) -> T | None:
         """Say something, again and again until ``listen`` hears the reply or the stream closes."""
         self._say(speech)
-        while (reply := listen()) is None and self._stream.is_open:
+        while (reply := listen()) is None and not self._is_over():
             try:
                 async with asyncio.timeout(REPEAT_S):
                     await self._heard.wait()

@@ -28,13 +28,15 @@ class Changing:
             yield
             self._condition.notify_all()
 
-    def wait_for(self, look: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
+    def wait_for(
+        self, look: Callable[[], T | None], *, timeout_s: float, what: Callable[[], str]
+    ) -> T:
         """Return what ``look`` returns as soon as that is true.
 
         Args:
             look: Called with the lock held, now and after every change; what it raises is raised.
             timeout_s: How long to wait.
-            what: What is awaited, for the error.
+            what: Says what is awaited, for the error.
 
         Raises:
             WaitTimeoutError: It has not come in time.
@@ -47,7 +49,7 @@ class Changing:
                     return found
                 if not self._condition.wait(deadline - time.monotonic()):
                     raise WaitTimeoutError(
-                        f"waited {timeout_s:g} s in vain for {what}",
-                        expected=what,
+                        f"waited {timeout_s:g} s in vain",
+                        expected=what(),
                         fix="find out what keeps it, or raise timeout_s on a slow machine",
                     )

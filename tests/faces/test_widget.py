@@ -1,0 +1,374 @@
+"""`GPUStream`: what pages say to it, and what it says to them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import comm
+import ipywidgets
+import pytest
+import torch
+from tests.fakes import FakeComm, FakeEngine, sequence
+
+from gpuview import FrameError, GPUStream, MediaError, Settings, widget
+from gpuview.wire.messages import Answer, Bye, Offer, Refusal
+
+SDP = "v=0 and so on, with a fingerprint"
+MakeStream = Callable[..., tuple[GPUStream, FakeEngine, FakeComm]]
+
+
+@pytest.fixture
+def make_stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStream]:
+    """Make streams whose engine and comm are fakes."""
+    comms: list[FakeComm] = []
+
+    def create_comm(**opening: Any) -> FakeComm:
+        comms.append(FakeComm(**opening))
+        return comms[-1]
+
+    streams: list[GPUStream] = []
+
+    def make(source: object = None, **options: Any) -> tuple[GPUStream, FakeEngine, FakeComm]:
+        engine = FakeEngine()
+        monkeypatch.setattr(widget, "shared_engine", lambda configuration: engine)
+        streams.append(GPUStream(source, **options))
+        # The comm that was made last is the stream's; its layout has one as well.
+        return streams[-1], engine, comms[-1]
+
+    monkeypatch.setattr(comm, "create_comm", create_comm)
+    yield make
+    for stream in streams:
+        stream.close()
+        ipywidgets.Widget.close(stream)
+
+
+def offer(view: str = "v1", seq: int = 1, sdp: str = SDP) -> dict[str, Any]:
+    return {"type": "Offer", "view": view, "seq": seq, "sdp": sdp}
+
+
+def write_offer(page: FakeComm, data: dict[str, Any]) -> None:
+    state = {"offers": {data["view"]: data}}
+    page.say({"method": "update", "state": state, "buffer_paths": []})
+
+
+def say(page: FakeComm, content: object) -> None:
+    page.say({"method": "custom", "content": content})
+
+
+def answer(view: str = "v1", seq: int = 1) -> Answer:
+    return Answer(view=view, seq=seq, sdp="the answer")
+
+
+def test_offer_in_the_trait_reaches_the_engine_and_its_answer_the_trait(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, page = make_stream()
+    write_offer(page, offer())
+    assert engine.handles[0].offers == [Offer(view="v1", seq=1, sdp=SDP)]
+    engine.tell("answered", answer())
+    expected = {"v1": {"type": "Answer", "view": "v1", "seq": 1, "sdp": "the answer"}}
+    assert page.updates("answers")[-1] == stream.answers == expected
+
+
+def test_offer_by_trait_and_message_and_again_is_passed_on_once(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    write_offer(page, offer())
+    for _ in range(3):
+        say(page, offer())
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_page_that_repeats_an_answered_offer_is_told_the_answer_again(
+    make_stream: MakeStream,
+) -> None:
+    _, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    told = len(page.updates("answers"))
+    say(page, offer())
+    assert len(page.updates("answers")) == told + 1
+
+
+def test_acknowledged_answer_leaves_the_trait_and_does_not_come_back(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    say(page, {"type": "Ack", "view": "v1", "seq": 1})
+    assert stream.answers == {}
+    say(page, offer())
+    assert stream.answers == {}
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_new_offer_of_a_view_replaces_its_old_one(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer(seq=1))
+    say(page, offer(seq=2))
+    engine.tell("answered", answer(seq=1))
+    assert stream.answers == {}
+    engine.tell("answered", answer(seq=2))
+    assert stream.answers["v1"]["seq"] == 2
+
+
+def test_answers_of_two_views_do_not_disturb_each_other(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    for view in ("v1", "v2"):
+        say(page, offer(view))
+        engine.tell("answered", answer(view))
+    say(page, {"type": "Ack", "view": "v1", "seq": 1})
+    assert list(stream.answers) == ["v2"]
+
+
+def test_bye_closes_the_view(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    say(page, {"type": "Bye", "view": "v1"})
+    assert engine.handles[0].sent == [Bye(view="v1")]
+    assert stream.answers == {}
+
+
+def test_answer_of_a_viewer_that_went_away_is_taken_back(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.views("v1")
+    engine.tell("answered", answer())
+    engine.views()
+    assert stream.answers == {}
+    assert stream.viewers == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("not an object", "cannot read a message of type str"),
+        ({"type": "Answer", "view": "v1", "seq": 1, "sdp": ""}, "type = 'Answer'"),
+        (offer(view="a view with spaces"), "is not a view id"),
+        (offer(sdp="x" * 65_537), "65537 characters, more than 65536"),
+        ({"type": "Offer", "view": "v1", "seq": "1", "sdp": SDP}, "is of type str"),
+        ({"type": "Bye", "view": "nobody"}, "no offer of view nobody has been seen"),
+        ({"type": "Ack", "view": "nobody", "seq": 1}, "no offer of view nobody has been seen"),
+    ],
+)
+def test_bad_message_is_refused_on_the_page_and_in_the_log_and_the_next_is_served(
+    make_stream: MakeStream, caplog: pytest.LogCaptureFixture, content: object, problem: str
+) -> None:
+    _, engine, page = make_stream()
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        say(page, content)
+    (refusal,) = page.custom()
+    assert refusal["type"] == "Refusal"
+    assert problem in refusal["problem"]
+    assert refusal["expected"]
+    assert refusal["fix"]
+    assert problem in caplog.text
+    say(page, offer("other"))
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_replayed_offer_is_refused(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    say(page, offer(seq=2))
+    say(page, offer(seq=1))
+    say(page, offer(seq=2, sdp="another one"))
+    assert len(engine.handles[0].offers) == 1
+    assert [refusal["problem"] for refusal in page.custom()] == [
+        "offer 1 of view v1 comes after offer 2 of the same view",
+        "offer 2 of view v1 comes after offer 2 of the same view",
+    ]
+
+
+def test_refusal_of_the_media_process_reaches_page_and_log(
+    make_stream: MakeStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    refusal = Refusal(view="v1", seq=1, problem="no port", expected="a port", fix="free one")
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        engine.tell("answered", refusal)
+    assert stream.answers["v1"]["fix"] == "free one"
+    assert "no port" in caplog.text
+
+
+def test_hello_is_welcomed_with_the_ice_servers(make_stream: MakeStream) -> None:
+    settings = Settings(
+        turn_url="turn:turn.example.org", turn_username="me", turn_credential="secret"
+    )
+    stream, _, page = make_stream(settings=settings)
+    assert stream.needs_ice
+    say(page, {"type": "Hello", "view": "v1"})
+    server = {"urls": ["turn:turn.example.org"], "username": "me", "credential": "secret"}
+    assert page.custom() == [{"type": "Welcome", "view": "v1", "ice_servers": [server]}]
+
+
+def test_nothing_that_could_be_saved_holds_a_secret_or_an_offer(make_stream: MakeStream) -> None:
+    settings = Settings(
+        turn_url="turn:turn.example.org", turn_username="me", turn_credential="secret"
+    )
+    stream, _, page = make_stream(settings=settings)
+    write_offer(page, offer())
+    saved = json.dumps(stream.get_state(), default=str)
+    assert "fingerprint" not in saved
+    assert "secret" not in saved
+    assert "turn.example.org" not in saved
+    assert stream.get_state("offers") == {"offers": {}}
+
+
+def test_without_ice_servers_the_page_need_not_ask(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    assert not stream.needs_ice
+
+
+def test_status_follows_the_stream_from_waiting_to_closed(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    assert stream.status["state"] == "waiting"
+    stream.push(torch.zeros(4, 4))
+    engine.tell("process_started", 2)
+    engine.tell("process_ready")
+    stream.close()
+    states = [status["state"] for status in page.updates("status")]
+    assert sequence(states) == ["live", "restarting", "live", "closed"]
+    assert engine.handles[0].is_closed
+
+
+def test_new_media_process_makes_every_page_offer_again(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    engine.tell("process_started", 2)
+    assert page.updates("epoch") == [2]
+    assert stream.answers == {}
+    say(page, offer(seq=2))
+    assert len(engine.handles[0].offers) == 2
+
+
+def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, _ = make_stream()
+    engine.tell("process_failed", MediaError("it died", expected="life", fix="restart"))
+    assert stream.status == {
+        "type": "Status",
+        "state": "failed",
+        "problem": "it died",
+        "expected": "life",
+        "fix": "restart",
+    }
+
+
+def test_encoder_trouble_is_said_and_taken_back(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    engine.tell("troubled", MediaError("too large", expected="smaller", fix="shrink it"))
+    assert (stream.status["state"], stream.status["fix"]) == ("error", "shrink it")
+    engine.tell("troubled", None)
+    assert stream.status["state"] == "live"
+
+
+def test_bad_tensor_raises_in_the_pushing_thread_and_the_stream_lives_on(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, _ = make_stream()
+    with pytest.raises(FrameError):
+        stream.push(torch.zeros(3, 4, 5, 6, 7))
+    stream.push(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 1
+
+
+def test_source_is_asked_only_while_somebody_watches(make_stream: MakeStream) -> None:
+    asked = threading.Semaphore(0)
+
+    def source() -> torch.Tensor:
+        asked.release()
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source, fps=100)
+    assert engine.handles[0].frames_pushed == 0
+    engine.views("v1")
+    for _ in range(3):
+        assert asked.acquire(timeout=30)
+    engine.views()
+    stream.close()
+    assert "closed" in repr(stream)
+
+
+def test_sentence_of_a_failing_source_appears_and_goes_when_it_recovers(
+    make_stream: MakeStream,
+) -> None:
+    is_broken = threading.Event()
+    is_broken.set()
+
+    def source() -> torch.Tensor:
+        if is_broken.is_set():
+            raise RuntimeError("out of ideas")
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source, fps=100)
+    changed = threading.Condition()
+
+    def tell(change: object) -> None:
+        with changed:
+            changed.notify_all()
+
+    def wait_for(state: str) -> None:
+        with changed:
+            assert changed.wait_for(lambda: stream.status["state"] == state, timeout=30)
+
+    stream.observe(tell, "status")
+    engine.views("v1")
+    wait_for("error")
+    assert "out of ideas" in stream.status["problem"]
+    is_broken.clear()
+    wait_for("live")
+
+
+@pytest.mark.parametrize("options", [{"fps": 0}, {"fps": 1000}, {"max_bitrate_bps": 1}])
+def test_number_out_of_range_is_an_error_with_a_fix(
+    make_stream: MakeStream, options: dict[str, Any]
+) -> None:
+    with pytest.raises(FrameError) as caught:
+        make_stream(**options)
+    assert caught.value.fix
+
+
+def test_unknown_keyword_is_an_error(make_stream: MakeStream) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'frames_per_second'"):
+        make_stream(frames_per_second=3)
+
+
+def test_closed_stream_answers_no_offer_and_can_be_closed_again(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    stream.close()
+    stream.close()
+    say(page, offer())
+    assert engine.handles[0].offers == []
+
+
+def test_stream_is_a_context_manager_and_shows_its_state(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    with stream:
+        stream.push(torch.zeros(4, 4))
+        assert repr(stream) == "<GPUStream live viewers=0 frames_pushed=1>"
+    assert repr(stream) == "<GPUStream closed viewers=0 frames_pushed=1>"
+
+
+def test_stats_are_a_snapshot(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    stats = stream.stats()
+    assert (stats.media_pid, stats.port, stats.frames_pushed) == (4711, 40000, 0)
+    with pytest.raises(AttributeError):
+        stats.port = 1  # type: ignore[misc]
+
+
+def test_messages_are_left_to_the_subshell_that_they_were_sent_to(
+    monkeypatch: pytest.MonkeyPatch, make_stream: MakeStream
+) -> None:
+    monkeypatch.setattr(FakeComm, "_reply_subshell_for", "ipykernel's", raising=False)
+    _, _, page = make_stream()
+    assert page._reply_subshell_for is None  # type: ignore[attr-defined]

@@ -1,0 +1,113 @@
+"""Stand-ins at the boundaries, as transcripts: no mocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from gpuview.wire.messages import Message, Offer
+from gpuview.wire.ring import PixelFormat
+
+__all__ = ["FakeComm", "FakeEngine", "FakeHandle"]
+
+
+class FakeComm:
+    """A comm that writes down what the kernel says to its pages."""
+
+    comm_id = "fake"
+    kernel = "one that runs"  # ipywidgets sends nothing without
+
+    def __init__(self, **opening: Any) -> None:
+        self.opening = opening
+        self.sent: list[dict[str, Any]] = []
+        self._on_msg: Any = None
+
+    def send(self, data: dict[str, Any], metadata: Any = None, buffers: Any = None) -> None:
+        self.sent.append(data)
+
+    def on_msg(self, callback: Any) -> None:
+        self._on_msg = callback
+
+    def on_close(self, callback: Any) -> None:
+        pass
+
+    def close(self, *args: Any, **options: Any) -> None:
+        pass
+
+    def say(self, data: dict[str, Any]) -> None:
+        """Say something as a page does."""
+        self._on_msg({"content": {"data": data}, "buffers": []})
+
+    def custom(self) -> list[dict[str, Any]]:
+        """Return the custom messages to the pages."""
+        return [data["content"] for data in self.sent if data["method"] == "custom"]
+
+    def updates(self, name: str) -> list[Any]:
+        """Return the values of a trait that the pages were told."""
+        return [
+            data["state"][name]
+            for data in self.sent
+            if data["method"] == "update" and name in data["state"]
+        ]
+
+
+class FakeHandle:
+    """A stream's handle that answers nothing by itself."""
+
+    def __init__(self) -> None:
+        self.frames_pushed = 0
+        self.offers: list[Offer] = []
+        self.sent: list[Message] = []
+        self.is_closed = False
+        self._slot = np.empty(0, np.uint8)
+
+    def begin(self, nbytes: int) -> np.ndarray:
+        self._slot = np.empty(nbytes, np.uint8)
+        return self._slot
+
+    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
+        self.frames_pushed += 1
+
+    def offer(self, offer: Offer) -> None:
+        self.offers.append(offer)
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def stats(self) -> dict[str, Any]:
+        return {"viewers": [], "encoders": [], "port": 40000, "dropped_datagrams": {}}
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeEngine:
+    """An engine without a process."""
+
+    epoch = 1
+    process = SimpleNamespace(pid=4711)
+
+    def __init__(self) -> None:
+        self.handles: list[FakeHandle] = []
+        self.listeners: list[Any] = []
+
+    def open_stream(self, listener: Any, *, fps: float, max_bitrate_bps: int) -> FakeHandle:
+        self.listeners.append(listener)
+        self.handles.append(FakeHandle())
+        return self.handles[-1]
+
+    def views(self, *views: str) -> None:
+        """Say that these views are watching the newest stream."""
+        self.tell("viewers_changed", views)
+
+    def tell(self, what: str, *args: object) -> None:
+        """Call the newest stream's listener."""
+        getattr(self.listeners[-1], what)(*args)
+
+
+def sequence(values: Sequence[Any]) -> list[Any]:
+    """Return the values without immediate repetitions."""
+    return [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
