@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import types
@@ -176,10 +177,8 @@ class TestRefusal:
     ) -> None:
         wire = to_wire(message)
         wire[data.draw(st.sampled_from(sorted(wire)))] = data.draw(JSON)
-        try:
+        with contextlib.suppress(SignalError):  # and nothing else
             from_wire(wire, *KINDS)
-        except SignalError as refusal:
-            assert refusal.problem.startswith("cannot read ")
 
     def test_only_what_is_expected_here_is_read(self) -> None:
         with pytest.raises(SignalError, match="with type = 'Bye'") as caught:

@@ -112,7 +112,7 @@ ADDRESSES = st.one_of(
     st.tuples(OPEN_6, st.just(False), st.just(6)),
     st.tuples(NAMES, st.just(False), st.none()),
 )
-PORTS = st.integers(1, 65535)
+PORTS = st.sampled_from([40000, 40001, 40002]) | st.integers(1, 65535)
 EXTENSIONS = st.sampled_from(
     ["", " generation 0", " generation 0 ufrag AbC+ network-id 1 network-cost 999", " x  y"]
 )
@@ -141,7 +141,7 @@ def candidates(draw: st.DrawFn) -> Made:
 
 
 OTHER_LINES = st.one_of(
-    st.sampled_from(["a=mid:0", "a=end-of-candidates", "b=AS:8000", "", "a=x\u2028a=candidate:"]),
+    st.sampled_from(["a=mid:0", "a=end-of-candidates", "b=AS:8000", "z=", "a=x\u2028a=candidate:"]),
     st.text(st.characters(exclude_characters="\n\r")).map("a=x-".__add__),
 )
 

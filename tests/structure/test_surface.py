@@ -1,0 +1,101 @@
+"""What the package shows, what it costs to import, and that what is written about it is current."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpuview
+from gpuview import errors
+from gpuview.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after ``statement``."""
+    code = f"{statement}; import sys, json; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(gpuview.__all__) == [
+        "ConnectTimeout",
+        "FrameError",
+        "GPUStream",
+        "GpuviewError",
+        "MediaError",
+        "NetworkError",
+        "Settings",
+        "SettingsError",
+        "SignalError",
+        "StreamStats",
+        "__version__",
+    ]
+    for name in gpuview.__all__:
+        assert getattr(gpuview, name)
+    assert dir(gpuview) == sorted(gpuview.__all__)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'GpuStream'"):
+        _ = gpuview.GpuStream
+
+
+def test_importing_gpuview_loads_nothing_heavy() -> None:
+    heavy = {"torch", "av", "aiortc", "aioice", "numpy", "anywidget", "ipywidgets", "pydantic"}
+    assert not modules_after("import gpuview") & heavy
+
+
+def test_media_process_knows_neither_torch_nor_widgets() -> None:
+    foreign = {"torch", "anywidget", "ipywidgets", "IPython", "pydantic"}
+    assert not modules_after("import gpuview.media.__main__") & foreign
+
+
+def test_pytest_plugin_costs_other_peoples_tests_nothing() -> None:
+    heavy = {"torch", "av", "aiortc", "numpy", "jupyter_client", "zmq", "ipywidgets"}
+    assert not modules_after("import pytest, gpuview.testing.plugin") & heavy
+
+
+def test_kernel_process_knows_neither_av_nor_aiortc() -> None:
+    assert not modules_after("import gpuview.widget") & {"av", "aiortc", "aioice"}
+
+
+def test_generated_typescript_is_current() -> None:
+    script = ROOT / "scripts" / "generate_messages.py"
+    command = [sys.executable, script, "--check"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"GPUVIEW_{name.upper()}" in DOCS
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "closest"])
+def test_every_error_is_documented(name: str) -> None:
+    assert name in DOCS
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "closest"])
+def test_every_error_carries_three_parts_and_survives_pickling(name: str) -> None:
+    import pickle
+
+    error = getattr(errors, name)("a problem", expected="something else", fix="do it")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == "a problem\n  expected: something else\n  try:      do it"
+    assert (again.problem, again.expected, again.fix) == ("a problem", "something else", "do it")
+
+
+def test_package_is_typed() -> None:
+    assert (ROOT / "src" / "gpuview" / "py.typed").exists()
