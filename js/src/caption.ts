@@ -53,8 +53,10 @@ function captionOfConnection(
   state: Extract<ViewState, { name: "connecting" | "waiting" | "playing" | "reconnecting" }>,
 ): Caption {
   switch (state.name) {
-    case "waiting":
-      return { ...QUIET, label: "waiting for the first frame", tone: "busy" };
+    case "waiting": // To a person, a connection that is made again is not back before its picture.
+      return state.losses === 0
+        ? { ...QUIET, label: "waiting for the first frame", tone: "busy" }
+        : { ...QUIET, label: "reconnecting", tone: "busy" };
     case "playing":
       return { ...QUIET, label: "playing", tone: "good" };
     case "connecting":

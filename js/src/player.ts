@@ -7,7 +7,7 @@ const MIN_WIDTH = 320;
 export class Player {
   readonly #stage: HTMLElement;
   readonly #onSize: (width: number, height: number) => void;
-  #shown: HTMLVideoElement | null = null;
+  #shown: HTMLVideoElement | HTMLCanvasElement | null = null;
 
   /** `onSize` gets the size of the frames that are shown, first and whenever it changes. */
   constructor(stage: HTMLElement, onSize: (width: number, height: number) => void) {
@@ -28,8 +28,18 @@ export class Player {
     this.#stage.append(video);
   }
 
+  /** Keeps the last picture. Call it before the connection is closed: that turns a video black. */
+  freeze(): void {
+    if (!(this.#shown instanceof HTMLVideoElement)) return;
+    const still = drawStill(this.#shown);
+    this.#stage.append(still);
+    this.close();
+    this.#shown = still;
+  }
+
+  /** Removes the picture. */
   close(): void {
-    if (this.#shown !== null) release(this.#shown);
+    this.#shown?.remove();
     this.#shown = null;
   }
 
@@ -56,6 +66,15 @@ function newVideo(track: MediaStreamTrack): HTMLVideoElement {
   // A notebook takes outputs out of the document when they are scrolled away, which pauses them.
   video.addEventListener("pause", () => resume(video));
   return video;
+}
+
+function drawStill(video: HTMLVideoElement): HTMLCanvasElement {
+  const still = document.createElement("canvas");
+  still.className = video.className;
+  still.width = video.videoWidth;
+  still.height = video.videoHeight;
+  still.getContext("2d")?.drawImage(video, 0, 0);
+  return still;
 }
 
 function resume(video: HTMLVideoElement): void {

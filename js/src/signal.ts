@@ -3,12 +3,16 @@
 // An offer goes out twice at once: as a trait, which is delivered even when the page has not yet
 // been told how to reach a busy kernel, and as a custom message, which ipywidgets neither delays
 // nor merges. The message is then repeated, as either may be lost; the kernel removes doubles.
+// After a while it is repeated less often: a cell may run for hours, and every message waits for it.
 
 import type { Answer, IceServer, KernelMessage, Offer, PageMessage, Refusal } from "./messages";
 import { listen, type Model } from "./model";
 import { every } from "./timers";
 
 const REPEAT_MS = 400;
+/** So many repeats go out (16 s), and from then on each twentieth of them (8 s). */
+const EAGER_REPEATS = 40;
+const SLOWDOWN = 20;
 
 export class Signalling {
   readonly view = newViewId();
@@ -56,7 +60,6 @@ export class Signalling {
       listen(this.#model, "change:answers", look, asking);
       this.#post(offer);
       this.#repeat(offer, asking);
-      look();
     });
   }
 
@@ -78,8 +81,13 @@ export class Signalling {
   }
 
   #repeat(message: PageMessage, stop: AbortSignal): void {
+    let count = 0;
+    const repeat = () => {
+      count += 1;
+      if (count <= EAGER_REPEATS || count % SLOWDOWN === 0) this.#send(message);
+    };
     this.#send(message);
-    every(REPEAT_MS, () => this.#send(message), stop);
+    every(REPEAT_MS, repeat, stop);
   }
 
   #send(message: PageMessage): void {

@@ -2,15 +2,9 @@
 
 /** Calls `action` in `delay_ms` unless `stop` is aborted or the returned function called before. */
 export function after(delay_ms: number, action: () => void, stop: AbortSignal): () => void {
-  const timer = setTimeout(() => {
-    stop.removeEventListener("abort", cancel);
-    action();
-  }, delay_ms);
-  const cancel = () => {
-    clearTimeout(timer);
-    stop.removeEventListener("abort", cancel);
-  };
-  stop.addEventListener("abort", cancel);
+  const timer = setTimeout(action, delay_ms);
+  const cancel = () => clearTimeout(timer);
+  stop.addEventListener("abort", cancel, { once: true });
   if (stop.aborted) cancel();
   return cancel;
 }

@@ -110,6 +110,7 @@ export class View {
   }
 
   #disconnect(): void {
+    this.#player.freeze();
     this.#connection.abort();
     this.#connection = new AbortController();
     this.#peer = null;
@@ -120,14 +121,14 @@ export class View {
     const peer = this.#peer;
     if (document.hidden || this.#state.name !== "playing" || peer === null) return;
     const now = snapshot((await peer.stats()) ?? []);
-    if (now === null || peer !== this.#peer || this.#state.name !== "playing") return;
+    if (now === null || peer !== this.#peer) return;
     if (this.#before !== null) this.#overlay.figures(diff(this.#before, now));
     this.#before = now;
   }
 
   #close(): void {
-    this.#disconnect();
     this.#player.close();
+    this.#disconnect();
     this.#signalling.bye();
   }
 }

@@ -1,0 +1,185 @@
+// Stand-ins for what the widget talks to: the model, and the browser's WebRTC.
+
+import { vi } from "vitest";
+
+import type { Answer, PageMessage, Refusal, Status, Welcome } from "../src/messages";
+import type { Model, ModelEvent, Traits } from "../src/model";
+
+type Callback = (content: unknown) => void;
+
+export const LIVE: Status = { type: "Status", state: "live", problem: "", expected: "", fix: "" };
+
+/** A model that keeps a transcript of what the page says, and says what a test tells it to. */
+export class FakeModel implements Model {
+  readonly sent: PageMessage[] = [];
+  readonly #traits: Traits = { offers: {}, answers: {}, status: LIVE, epoch: 0, needs_ice: false };
+  readonly #callbacks = new Set<readonly [ModelEvent, Callback]>();
+  /** What `save_changes` found in `offers`. */
+  readonly saved: Traits["offers"][] = [];
+  isDisposed = false;
+
+  constructor(traits: Partial<Traits> = {}) {
+    Object.assign(this.#traits, traits);
+  }
+
+  get listeners(): number {
+    return this.#callbacks.size;
+  }
+
+  get<Name extends keyof Traits>(name: Name): Traits[Name] {
+    return this.#traits[name];
+  }
+
+  set<Name extends keyof Traits>(name: Name, value: Traits[Name]): void {
+    this.#traits[name] = value;
+  }
+
+  save_changes(): void {
+    this.saved.push(this.#traits.offers);
+  }
+
+  send(message: PageMessage): void {
+    if (this.isDisposed) throw new Error("Cannot send");
+    this.sent.push(message);
+  }
+
+  on(event: ModelEvent, callback: Callback): void {
+    this.#callbacks.add([event, callback]);
+  }
+
+  off(event: ModelEvent, callback: Callback): void {
+    for (const entry of this.#callbacks) {
+      if (entry[0] === event && entry[1] === callback) this.#callbacks.delete(entry);
+    }
+  }
+
+  fire(event: ModelEvent, content?: unknown): void {
+    for (const [name, callback] of [...this.#callbacks]) if (name === event) callback(content);
+  }
+
+  /** The kernel changes a trait. */
+  push<Name extends keyof Traits>(name: Name, value: Traits[Name]): void {
+    this.set(name, value);
+    this.fire(`change:${name}`);
+  }
+
+  status(state: Status["state"], problem = "", expected = "", fix = ""): void {
+    this.push("status", { type: "Status", state, problem, expected, fix });
+  }
+
+  reply(...replies: (Answer | Refusal)[]): void {
+    this.push("answers", Object.fromEntries(replies.map((reply) => [reply.view, reply])));
+  }
+
+  welcome(view: string, ice_servers: Welcome["ice_servers"]): void {
+    this.fire("msg:custom", { type: "Welcome", view, ice_servers } satisfies Welcome);
+  }
+
+  sentOf<Kind extends PageMessage["type"]>(kind: Kind): Extract<PageMessage, { type: Kind }>[] {
+    return this.sent.filter(
+      (message): message is Extract<PageMessage, { type: Kind }> => message.type === kind,
+    );
+  }
+}
+
+export class FakeChannel extends EventTarget {
+  readyState = "connecting";
+  readonly sent: string[] = [];
+
+  constructor(
+    readonly label: string,
+    readonly options: RTCDataChannelInit,
+  ) {
+    super();
+  }
+
+  open(): void {
+    this.readyState = "open";
+    this.dispatchEvent(new Event("open"));
+  }
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  pong(): void {
+    this.dispatchEvent(new MessageEvent("message", { data: "pong" }));
+  }
+}
+
+/** Each `new RTCPeerConnection` of a test, in order, in `FakePeerConnection.made`. */
+export class FakePeerConnection extends EventTarget {
+  static made: FakePeerConnection[] = [];
+  connectionState: RTCPeerConnectionState = "new";
+  localDescription: { sdp: string } | null = null;
+  remoteDescription: RTCSessionDescriptionInit | null = null;
+  channel: FakeChannel | null = null;
+  report = new Map<string, object>();
+  isClosed = false;
+
+  constructor(readonly configuration: RTCConfiguration) {
+    super();
+    FakePeerConnection.made.push(this);
+  }
+
+  addTransceiver(_kind: string, _init: RTCRtpTransceiverInit) {
+    return { receiver: { track: {} } };
+  }
+
+  createDataChannel(label: string, options: RTCDataChannelInit): FakeChannel {
+    this.channel = new FakeChannel(label, options);
+    return this.channel;
+  }
+
+  async setLocalDescription(): Promise<void> {
+    this.localDescription = { sdp: `offer ${FakePeerConnection.made.indexOf(this) + 1}` };
+  }
+
+  async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    if (description.sdp === "nonsense") throw new Error("Failed to parse SessionDescription");
+    this.remoteDescription = description;
+  }
+
+  async getStats(): Promise<Map<string, object>> {
+    return this.report;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  become(state: RTCPeerConnectionState): void {
+    this.connectionState = state;
+    this.dispatchEvent(new Event("connectionstatechange"));
+    if (state === "connected" && this.channel?.readyState === "connecting") this.channel.open();
+  }
+}
+
+/** Puts the fakes in the place of the browser's WebRTC until `vi.unstubAllGlobals`. */
+export function stubBrowser(): void {
+  FakePeerConnection.made = [];
+  vi.stubGlobal("RTCPeerConnection", FakePeerConnection);
+  vi.stubGlobal("MediaStream", class {});
+  const prototype = HTMLVideoElement.prototype;
+  Object.defineProperty(prototype, "srcObject", { writable: true, configurable: true });
+  Object.defineProperty(prototype, "videoWidth", { value: 640, configurable: true });
+  Object.defineProperty(prototype, "videoHeight", { value: 360, configurable: true });
+  Object.defineProperty(prototype, "requestVideoFrameCallback", {
+    value(this: HTMLVideoElement, callback: () => void) {
+      this.addEventListener("fake-frame", callback, { once: true });
+    },
+    configurable: true,
+  });
+}
+
+/** The browser decodes a frame for the newest video. */
+export function showFrame(root: HTMLElement): void {
+  [...root.querySelectorAll("video")].at(-1)?.dispatchEvent(new Event("fake-frame"));
+}
+
+/** The newest of something that a test knows to exist. */
+export function last<Item>(items: readonly Item[]): Item {
+  const item = items.at(-1);
+  if (item === undefined) throw new Error("there is none");
+  return item;
+}

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+
+import { diff, snapshot } from "../src/stats";
+
+/** A report in the shape of Chromium's, cut to what matters and what could mislead. */
+function report(timestamp: number, framesDecoded: number, overrides: Record<string, object> = {}) {
+  const entries: Record<string, object> = {
+    IT1: {
+      type: "inbound-rtp",
+      kind: "video",
+      timestamp,
+      codecId: "C",
+      framesDecoded,
+      framesDropped: 3,
+      freezeCount: 1,
+    },
+    C0: { type: "codec", mimeType: "video/VP8" },
+    C: { type: "codec", mimeType: "video/H264" },
+    T: { type: "transport", selectedCandidatePairId: "P" },
+    P0: { type: "candidate-pair", localCandidateId: "R", state: "failed" },
+    P: {
+      type: "candidate-pair",
+      localCandidateId: "L",
+      remoteCandidateId: "H",
+      currentRoundTripTime: 0.002,
+      nominated: true,
+      state: "succeeded",
+    },
+    L: { type: "local-candidate", candidateType: "prflx" },
+    H: { type: "remote-candidate", candidateType: "host" },
+    R: { type: "local-candidate", candidateType: "relay" },
+    ...overrides,
+  };
+  return new Map(Object.entries(entries).map(([id, entry]) => [id, { id, ...entry }]));
+}
+
+function read(...parameters: Parameters<typeof report>) {
+  const read = snapshot(report(...parameters));
+  if (read === null) throw new Error("there is no video in the report");
+  return read;
+}
+
+describe("snapshot", () => {
+  test("reads the video's counters, its codec and the route in use", () => {
+    expect(read(5000, 120)).toEqual({
+      at_ms: 5000,
+      decoded: 120,
+      dropped: 3,
+      freezes: 1,
+      codec: "H264",
+      transport: "direct",
+      rtt_ms: 2,
+    });
+  });
+
+  test("is null before there is a video", () => {
+    expect(snapshot([])).toBeNull();
+  });
+
+  test.each(["L", "H"])("calls the route a relay when its end %s is one", (end) => {
+    expect(read(0, 0, { [end]: { candidateType: "relay" } }).transport).toBe("relay");
+  });
+
+  test("finds the route without an entry for the transport, as in Firefox", () => {
+    expect(read(0, 0, { T: { type: "peer-connection" } }).rtt_ms).toBe(2);
+  });
+
+  test("does without fields that a browser leaves out", () => {
+    const bare = new Map([["V", { id: "V", type: "inbound-rtp", kind: "video", timestamp: 1 }]]);
+    expect(snapshot(bare)).toMatchObject({ decoded: 0, codec: "", rtt_ms: null });
+  });
+});
+
+describe("diff", () => {
+  test("counts frames per second of the report's own clock", () => {
+    expect(diff(read(5000, 120), read(6250, 150)).fps).toBe(24);
+  });
+
+  test("gives what was dropped in between, not since the beginning", () => {
+    expect(diff(read(5000, 120), read(6000, 150))).toMatchObject({ dropped: 0, freezes: 0 });
+  });
+
+  test("is not fooled by two reports of one instant", () => {
+    expect(diff(read(5000, 120), read(5000, 120)).fps).toBe(0);
+  });
+});

@@ -1,0 +1,474 @@
+// @vitest-environment happy-dom
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import type { Answer, Refusal } from "../src/messages";
+import type { Traits } from "../src/model";
+import widget from "../src/widget";
+import { FakeModel, FakePeerConnection, last, LIVE, showFrame, stubBrowser } from "./fakes";
+
+const WORDS = { problem: "no port is free", expected: "one of 5000-5004", fix: "close a notebook" };
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  stubBrowser();
+});
+
+afterEach(() => {
+  document.body.replaceChildren();
+  hidePage(false);
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+/** A model with one view on it, its first offer sent. */
+async function show(traits: Partial<Traits> = {}) {
+  const model = new FakeModel(traits);
+  const { initialize, render } = widget();
+  const end = initialize({ model });
+  const open = () => {
+    const root = document.createElement("div");
+    document.body.append(root);
+    return { root, dispose: render({ model, el: root }) };
+  };
+  const view = open();
+  await settle();
+  return { model, ...view, open, end };
+}
+
+/** Lets what waits on settled promises run. */
+const settle = () => vi.advanceTimersByTimeAsync(0);
+const pass = (duration_ms: number) => vi.advanceTimersByTimeAsync(duration_ms);
+const peer = () => last(FakePeerConnection.made);
+const state = (root: HTMLElement) => root.dataset["state"];
+
+async function answer(model: FakeModel, sdp = "answer") {
+  const { view, seq } = last(model.sentOf("Offer"));
+  model.reply({ type: "Answer", view, seq, sdp } satisfies Answer);
+  await settle();
+}
+
+async function refuse(model: FakeModel) {
+  const { view, seq } = last(model.sentOf("Offer"));
+  model.reply({ type: "Refusal", view, seq, ...WORDS } satisfies Refusal);
+  await settle();
+}
+
+function hidePage(is_hidden: boolean) {
+  Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+/** What the browser's statistics say of the newest connection. */
+function decode(timestamp: number, framesDecoded: number) {
+  const codec = { id: "C", type: "codec", mimeType: "video/H264" };
+  const video = { id: "V", type: "inbound-rtp", kind: "video", codecId: "C" };
+  peer()
+    .report.set("C", codec)
+    .set("V", { ...video, timestamp, framesDecoded });
+}
+
+/** Goes from the offer to the picture. */
+async function play(model: FakeModel, root: HTMLElement) {
+  await answer(model);
+  peer().become("connected");
+  showFrame(root);
+  await settle();
+}
+
+describe("the offer", () => {
+  test("goes out at once, as a trait and as a message", async () => {
+    const { model, root } = await show();
+    const offer = { type: "Offer", view: root.dataset["view"], seq: 1, sdp: "offer 1" };
+    expect(model.sent).toEqual([offer]);
+    expect(model.saved).toEqual([{ [offer.view ?? ""]: offer }]);
+  });
+
+  test("asks for one video and brings an unreliable channel", async () => {
+    await show();
+    expect(peer().configuration).toEqual({ iceServers: [] });
+    expect(peer().channel).toMatchObject({
+      label: "gpuview",
+      options: { ordered: false, maxRetransmits: 0 },
+    });
+  });
+
+  test("is repeated unchanged every 400 ms until it is answered, then acknowledged", async () => {
+    const { model } = await show();
+    await pass(1200);
+    const offers = model.sentOf("Offer");
+    expect(offers).toHaveLength(4);
+    expect(new Set(offers).size).toBe(1);
+    await answer(model);
+    await pass(5000);
+    expect(model.sentOf("Offer")).toHaveLength(4);
+    expect(model.sentOf("Ack")).toEqual([{ type: "Ack", view: last(offers).view, seq: 1 }]);
+  });
+
+  test("is repeated every 8 s to a kernel that has been busy for long", async () => {
+    const { model } = await show();
+    await pass(16_000);
+    expect(model.sentOf("Offer")).toHaveLength(41);
+    await pass(80_000);
+    expect(model.sentOf("Offer")).toHaveLength(51);
+  });
+
+  test("does not stay in the model once it is answered", async () => {
+    const { model } = await show();
+    await answer(model);
+    expect(model.get("offers")).toEqual({});
+  });
+
+  test("waits for the ICE servers where there are some, and asks for them until they come", async () => {
+    const { model, root } = await show({ needs_ice: true });
+    const view = root.dataset["view"] ?? "";
+    await pass(400);
+    expect(model.sent).toEqual(Array(2).fill({ type: "Hello", view }));
+    const servers = [{ urls: ["turn:turn.example"], username: "u", credential: "c" }];
+    model.welcome("another-view", []);
+    model.welcome(view, servers);
+    await settle();
+    expect(peer().configuration).toEqual({ iceServers: servers });
+    expect(model.sentOf("Offer")).toHaveLength(1);
+    expect(root.outerHTML).not.toMatch("turn.example");
+  });
+
+  test("an answer to another view or an older offer is not taken", async () => {
+    const { model, root } = await show();
+    const view = root.dataset["view"] ?? "";
+    model.reply(
+      { type: "Answer", view: "other", seq: 1, sdp: "x" },
+      { type: "Answer", view, seq: 0, sdp: "x" },
+    );
+    await settle();
+    expect(peer().remoteDescription).toBeNull();
+  });
+});
+
+describe("the picture", () => {
+  test("plays from its first frame on", async () => {
+    const { model, root } = await show();
+    await answer(model);
+    expect(peer().remoteDescription).toEqual({ type: "answer", sdp: "answer" });
+    peer().become("connected");
+    expect(state(root)).toBe("waiting");
+    expect(root.querySelector(".gpuview-video")).toBeNull();
+    showFrame(root);
+    expect(state(root)).toBe("playing");
+    expect(root.querySelector(".gpuview-video")).not.toBeNull();
+    expect(root.dataset["size"]).toBe("640x360");
+  });
+
+  test("of a new connection takes the place of the old one with its own first frame", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    model.push("epoch", 1);
+    await answer(model);
+    peer().become("connected");
+    expect(root.querySelector(".gpuview-video")?.tagName).toBe("CANVAS"); // The last picture.
+    showFrame(root);
+    expect([...root.querySelectorAll(".gpuview-video")].map(({ tagName }) => tagName)).toEqual([
+      "VIDEO",
+    ]);
+  });
+
+  test("has its frame rate and codec beside it, measured once a second", async () => {
+    const { model, root } = await show();
+    decode(0, 1);
+    await play(model, root);
+    decode(1000, 31);
+    await pass(1000);
+    expect(root.dataset).toMatchObject({ fps: "30.0", codec: "H264" });
+    expect(root.textContent).toMatch("640×360 · 30 fps · H264 · direct");
+  });
+
+  test("has no frame rate beside it while it stands still", async () => {
+    const { model, root } = await show();
+    decode(0, 1);
+    await play(model, root);
+    await pass(1000);
+    model.push("epoch", 1);
+    expect(root.dataset["fps"]).toBeUndefined();
+    expect(root.textContent).not.toMatch("fps");
+  });
+
+  test("has a frame rate that is never taken across two connections", async () => {
+    const { model, root } = await show();
+    decode(0, 1);
+    await play(model, root);
+    await pass(999);
+    decode(1000, 31);
+    vi.advanceTimersByTime(1); // The statistics are asked for, and the connection is replaced.
+    model.push("epoch", 1);
+    await settle();
+    decode(2000, 1);
+    await play(model, root);
+    expect(root.dataset["fps"]).toBeUndefined();
+    decode(3000, 31);
+    await pass(1000);
+    expect(root.dataset["fps"]).toBe("30.0");
+  });
+
+  test("is not measured while nobody can see it", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    const asked = vi.spyOn(peer(), "getStats");
+    hidePage(true);
+    await pass(3000);
+    expect(asked).not.toHaveBeenCalled();
+  });
+
+  test("goes on when the notebook takes it out of the page, which pauses it", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    const video = root.querySelector("video");
+    const resumed = vi.spyOn(HTMLVideoElement.prototype, "play").mockResolvedValue();
+    video?.dispatchEvent(new Event("pause"));
+    expect(resumed).toHaveBeenCalledOnce();
+  });
+});
+
+describe("a connection that dies", () => {
+  test("is noticed when three pings in a row stay without a pong", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    await pass(2000);
+    peer().channel?.pong();
+    expect(peer().channel?.sent).toEqual(["ping", "ping"]);
+    await pass(5999);
+    expect(state(root)).toBe("playing");
+    await pass(1);
+    expect(state(root)).toBe("reconnecting");
+  });
+
+  test("is replaced at once by a new one with the next number, and closed", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    peer().become("failed");
+    await settle();
+    expect(FakePeerConnection.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+    expect(last(model.sentOf("Offer"))).toMatchObject({ seq: 2, sdp: "offer 2" });
+    await play(model, root);
+    expect(state(root)).toBe("playing");
+  });
+
+  test("is replaced at once when there is a new media process", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    model.push("epoch", 1);
+    await settle();
+    expect(state(root)).toBe("reconnecting");
+    expect(last(model.sentOf("Offer")).seq).toBe(2);
+  });
+
+  test("has no more say once it is replaced", async () => {
+    const { model, root } = await show();
+    const { view, seq } = last(model.sentOf("Offer"));
+    const video = root.querySelector("video");
+    model.reply({ type: "Answer", view, seq, sdp: "nonsense" });
+    model.push("epoch", 1);
+    await settle();
+    video?.dispatchEvent(new Event("fake-frame"));
+    expect(state(root)).toBe("connecting");
+    expect(root.querySelectorAll("video")).toHaveLength(1);
+  });
+
+  test("is left alone while it is only disconnected", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    peer().become("disconnected");
+    await settle();
+    expect(state(root)).toBe("playing");
+  });
+});
+
+describe("a view that fails", () => {
+  test("says after 15 s that the kernel has not answered, and still uses a late answer", async () => {
+    const { model, root } = await show();
+    await pass(15_000);
+    expect(state(root)).toBe("failed");
+    expect(root.textContent).toMatch("the kernel has not answered");
+    expect(root.textContent).toMatch("try: wait for the running cell or interrupt it");
+    await play(model, root);
+    expect(state(root)).toBe("playing");
+    expect(root.textContent).not.toMatch("the kernel has not answered");
+  });
+
+  test("says 15 s after the answer that there is no route", async () => {
+    const { model, root } = await show();
+    await pass(14_000);
+    await answer(model);
+    await pass(14_999);
+    expect(state(root)).toBe("connecting");
+    await pass(1);
+    expect(root.textContent).toMatch("GPUVIEW_PUBLIC_IP");
+  });
+
+  test("shows a refusal in its own words and stops asking", async () => {
+    const { model, root } = await show();
+    await refuse(model);
+    await pass(5000);
+    for (const part of Object.values(WORDS)) expect(root.textContent).toMatch(part);
+    expect(model.sentOf("Offer")).toHaveLength(1);
+    expect(model.sentOf("Ack")).toHaveLength(1);
+  });
+
+  test("says so when the browser cannot read the answer", async () => {
+    const { model, root } = await show();
+    await answer(model, "nonsense");
+    expect(root.textContent).toMatch("Failed to parse SessionDescription");
+  });
+
+  test("says so when the browser has no WebRTC", async () => {
+    vi.stubGlobal("RTCPeerConnection", undefined);
+    const { root } = await show();
+    expect(root.textContent).toMatch("allow WebRTC");
+  });
+
+  test.each([
+    ["the button", (root: HTMLElement) => root.querySelector("button")?.click()],
+    ["the network's return", () => window.dispatchEvent(new Event("online"))],
+    ["the tab's return", () => hidePage(false)],
+  ])("tries again on %s", async (_name, act) => {
+    const { model, root } = await show();
+    await refuse(model);
+    act(root);
+    await settle();
+    expect(state(root)).toBe("connecting");
+    expect(last(model.sentOf("Offer")).seq).toBe(2);
+  });
+});
+
+test("a tab that is left does not try again", async () => {
+  const { model, root } = await show();
+  await refuse(model);
+  hidePage(true);
+  expect(state(root)).toBe("failed");
+});
+
+test("a state that stays is not said again to those who listen to the page", async () => {
+  const { model, root } = await show();
+  await play(model, root);
+  const said = root.querySelector("[role=status]")?.firstChild;
+  model.status("live");
+  expect(root.querySelector("[role=status]")?.firstChild).toBe(said);
+});
+
+describe("what the stream says", () => {
+  test("an error is shown over the picture and goes when the source recovers", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    model.status("error", ...Object.values(WORDS));
+    expect(root.textContent).toMatch("no port is free");
+    expect(root.querySelector(".gpuview-video")).not.toBeNull();
+    model.status("live");
+    expect(root.textContent).not.toMatch("no port is free");
+    expect(state(root)).toBe("playing");
+  });
+
+  test("a closed stream keeps its last picture and its connection is closed", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    model.status("closed");
+    expect(state(root)).toBe("closed");
+    expect(root.textContent).toMatch("stream closed");
+    expect(root.querySelector(".gpuview-dimmed .gpuview-video")).not.toBeNull();
+    expect(peer().isClosed).toBe(true);
+  });
+
+  test("a stream that was closed before is not asked for", async () => {
+    const { model, root } = await show({ status: { ...LIVE, state: "closed" } });
+    expect(state(root)).toBe("closed");
+    expect(model.sent).toEqual([]);
+  });
+});
+
+describe("a kernel that has gone", () => {
+  test("is spoken of in every view, also in one that is opened later", async () => {
+    const { model, root, open } = await show();
+    await play(model, root);
+    model.fire("comm_live_update");
+    const later = open();
+    for (const each of [root, later.root]) {
+      expect(state(each)).toBe("gone");
+      expect(each.textContent).toMatch("The kernel has gone. Run the cell again.");
+    }
+    expect(peer().isClosed).toBe(true);
+    expect(model.sentOf("Offer")).toHaveLength(1);
+  });
+
+  test("is noticed when nothing can be sent to it", async () => {
+    const { model, root } = await show();
+    model.isDisposed = true;
+    await pass(400);
+    expect(state(root)).toBe("gone");
+  });
+
+  test("is noticed by the first word to it, and not asked again", async () => {
+    const model = new FakeModel({ needs_ice: true });
+    model.isDisposed = true;
+    const root = document.createElement("div");
+    const dispose = widget().render({ model, el: root });
+    expect(state(root)).toBe("gone");
+    dispose();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("the end of a view", () => {
+  test.each([
+    ["offering", async () => undefined],
+    ["playing", play],
+    ["failed", refuse],
+  ])("leaves no timer and no listener behind when it is %s", async (_name, reach) => {
+    const { model, root, dispose, end } = await show();
+    await reach(model, root);
+    const video = root.querySelector("video");
+    dispose();
+    end();
+    await settle();
+    expect(vi.getTimerCount()).toBe(0);
+    expect(model.listeners).toBe(0);
+    expect(peer().isClosed).toBe(true);
+    expect(root.querySelector("video")).toBeNull();
+    expect(video?.srcObject ?? null).toBeNull();
+    expect(model.sentOf("Bye")).toHaveLength(1);
+    window.dispatchEvent(new Event("pagehide"));
+    expect(model.sentOf("Bye")).toHaveLength(1);
+  });
+
+  test("at the moment of its answer leaves no timer behind", async () => {
+    const { model, dispose } = await show();
+    const { view, seq } = last(model.sentOf("Offer"));
+    model.reply({ type: "Answer", view, seq, sdp: "answer" });
+    dispose();
+    await settle();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("leaves the other views of the model playing", async () => {
+    const { model, root, open, dispose } = await show();
+    await play(model, root);
+    const other = open();
+    await settle();
+    await play(model, other.root);
+    dispose();
+    expect(state(other.root)).toBe("playing");
+    expect(model.sentOf("Bye")).toEqual([{ type: "Bye", view: root.dataset["view"] }]);
+  });
+
+  test("in the middle of making an offer sends none", async () => {
+    const model = new FakeModel();
+    const dispose = widget().render({ model, el: document.createElement("div") });
+    dispose();
+    await pass(1000);
+    expect(model.sentOf("Offer")).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("is told to the kernel when the page goes away", async () => {
+    const { model, root } = await show();
+    window.dispatchEvent(new Event("pagehide"));
+    expect(model.sentOf("Bye")).toEqual([{ type: "Bye", view: root.dataset["view"] }]);
+  });
+});
