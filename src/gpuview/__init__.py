@@ -4,11 +4,13 @@
     display(GPUStream(model))
 
 Importing this is cheap: torch, PyAV and aiortc are loaded by the parts that use them, the last two
-only in the media process.
+only in the media process. That process is started when a notebook imports `GPUStream`, so that it
+is there when the first stream is shown.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,16 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "GPUStream" and _is_in_kernel():
+        # Whoever imports it in a notebook is about to show something.
+        import_module("gpuview.engine").prestart()
     return getattr(import_module(_LAZY[name]), name)
+
+
+def _is_in_kernel() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def __dir__() -> list[str]:

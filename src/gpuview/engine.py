@@ -168,9 +168,10 @@ class Engine:
 
     Args:
         configuration: The process-wide settings.
+        process: A media process that runs already, see `prestart`; None starts one.
     """
 
-    def __init__(self, configuration: Configure) -> None:
+    def __init__(self, configuration: Configure, process: _Process | None = None) -> None:
         self.configuration = configuration
         self.epoch = 1
         # Guards what follows. Never held while a handle's lock is taken: that one is the outer.
@@ -181,7 +182,8 @@ class Engine:
         self._deaths_s: list[float] = []
         self._failure: MediaError | None = None
         self._is_closed = False
-        self._process = self._start_process()
+        self._process = process or _Process()
+        self._process.send(encode("", configuration))
         self._thread = threading.Thread(target=self._listen, name="gpuview-engine", daemon=True)
         self._thread.start()
 
@@ -275,11 +277,6 @@ class Engine:
             handle.abandon()
         self._process.abandon()
 
-    def _start_process(self) -> _Process:
-        process = _Process()
-        process.send(encode("", self.configuration))
-        return process
-
     def check_usable(self) -> None:
         """Raise MediaError when no stream can be made or used any more."""
         if self._failure is not None:
@@ -333,7 +330,8 @@ class Engine:
                 self._fail(last_words)
                 return False
             self.epoch += 1
-            self._process = self._start_process()
+            self._process = _Process()
+            self._process.send(encode("", self.configuration))
             handles = list(self._streams.values())
         for handle in handles:
             handle.tell_all()
@@ -505,7 +503,19 @@ class StreamHandle:
 # --- the kernel's one engine ------------------------------------------------------------------
 
 _engine: Engine | None = None
+_spare: _Process | None = None
 _engine_lock = threading.Lock()
+
+
+def prestart() -> None:
+    """Start a media process for the first stream to find, which it then needs not wait for.
+
+    Its imports take half a second: as long as the user's own, beside which they run.
+    """
+    global _spare
+    with _engine_lock:
+        if _engine is None and _spare is None:
+            _spare = _Process()
 
 
 def shared_engine(configuration: Configure) -> Engine:
@@ -514,7 +524,7 @@ def shared_engine(configuration: Configure) -> Engine:
     Raises:
         MediaError: It runs with another configuration for streams that are still open.
     """
-    global _engine
+    global _engine, _spare
     with _engine_lock:
         if _engine is not None and not _engine.is_closed:
             if _engine.configuration == configuration:
@@ -528,25 +538,30 @@ def shared_engine(configuration: Configure) -> Engine:
                 )
         if _engine is not None:
             _engine.close()
-        _engine = Engine(configuration)
+        _engine, _spare = Engine(configuration, _spare), None
         return _engine
 
 
 def close_shared_engine() -> None:
     """End this process's media process; the next stream starts another."""
-    global _engine
+    global _engine, _spare
     with _engine_lock:
         if _engine is not None:
             _engine.close()
-            _engine = None
+        if _spare is not None:
+            _spare.hang_up()
+            _spare.reap()
+        _engine = _spare = None
 
 
 def _abandon_in_child() -> None:
-    global _engine, _engine_lock
+    global _engine, _spare, _engine_lock
     _engine_lock = threading.Lock()
     if _engine is not None:
         _engine.abandon()
-        _engine = None
+    if _spare is not None:
+        _spare.abandon()
+    _engine = _spare = None
 
 
 atexit.register(close_shared_engine)

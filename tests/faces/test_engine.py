@@ -148,6 +148,25 @@ def test_closed_stream_takes_no_frames() -> None:
         handle.begin(100)
 
 
+def test_process_that_was_started_before_is_the_first_streams_and_no_other() -> None:
+    engine_module.prestart()
+    engine_module.prestart()
+    spare = engine_module._spare
+    engine, handle, _ = open_stream()
+    assert engine.process is spare
+    handle.stats()
+    engine_module.prestart()
+    assert engine_module._spare is None
+
+
+def test_process_that_was_started_in_vain_ends_with_the_kernel() -> None:
+    engine_module.prestart()
+    assert engine_module._spare is not None
+    pid = engine_module._spare.pid
+    engine_module.close_shared_engine()
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_process_ends_with_the_engine() -> None:
     engine, _, _ = open_stream()
     pid = engine.process.pid

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["FrameSink", "Readback"]
 
 _RGB_RANGE = 255
+_STRIP_NUMEL = 32_767  # from one more on, torch uses threads
 
 
 class FrameSink(Protocol):
@@ -54,7 +54,6 @@ class Readback:
     def __init__(self, sink: FrameSink) -> None:
         self._sink = sink
         self._lock = threading.Lock()
-        self._scratch = torch.empty(0, device="cpu")
         self._cuda: CudaReadback | None = None
 
     def push(self, frame: object, layout: Layout | None = None) -> None:
@@ -75,7 +74,7 @@ class Readback:
             MediaError: The sink has no memory for it.
         """
         capture_ns = time.monotonic_ns()
-        # In inference mode throughout, as scratch made inside it cannot be written outside it.
+        # Always in inference mode: what is staged inside it cannot be written to outside it.
         with torch.inference_mode():
             view = describe(frame, layout)
             view = FrameView(fit(view.planes))
@@ -83,7 +82,7 @@ class Readback:
                 if view.planes.is_cuda:
                     self._cuda_readback().push(view, capture_ns)
                 elif view.is_grey:
-                    self._write_grey(view.planes[0], capture_ns)
+                    self._write_grey(view, capture_ns)
                 else:
                     self._write_rgb(view, capture_ns)
 
@@ -110,47 +109,49 @@ class Readback:
             # Holds the GIL: a copy that gives it away gets it back late in a busy kernel, up to a
             # switch interval after these 0.1 ms.
             slot.data[:] = pixels.numpy().reshape(-1).data
+        elif view.is_uint8:
+            for channel in range(3):  # half the time of one copy of all three
+                slot[channel::3].reshape(height, width)[:] = planes[channel].numpy()
         else:
-            if not view.is_uint8:
-                planes = self._scaled(planes, _RGB_RANGE, offset=0)
-            _interleave(planes, torch.from_numpy(slot).view(height, width, 3))
+            _scale(planes, _RGB_RANGE, 0, out=torch.from_numpy(slot).view(height, width, 3))
         self._sink.publish(PixelFormat.RGB24, width, height, capture_ns)
 
-    def _write_grey(self, grey: Tensor, capture_ns: int) -> None:
-        height, width = grey.shape
-        slot = torch.from_numpy(self._sink.begin(frame_nbytes(PixelFormat.I420, width, height)))
-        luma = slot[: height * width].view(height, width)
-        luma.copy_(self._scaled(grey, LUMA_RANGE, LUMA_OFFSET))
-        slot[height * width :].fill_(GREY_CHROMA)
+    def _write_grey(self, view: FrameView, capture_ns: int) -> None:
+        height, width = view.planes.shape[1:]
+        slot = self._sink.begin(frame_nbytes(PixelFormat.I420, width, height))
+        luma = torch.from_numpy(slot)[: height * width].view(height, width, 1)
+        _scale(view.planes, LUMA_RANGE, LUMA_OFFSET, out=luma)
+        slot[height * width :] = GREY_CHROMA
         self._sink.publish(PixelFormat.I420, width, height, capture_ns)
 
-    def _scaled(self, values: Tensor, value_range: int, offset: int) -> Tensor:
-        """Return ``values`` as floats that become ``offset`` to ``offset + value_range`` when cut.
 
-        The result is scratch: float32, of the shape and dense strides of ``values``, good until
-        the next call.
-        """
-        gain = value_range / 255 if values.dtype == torch.uint8 else value_range
-        scaled = self._scratch_like(values).copy_(values)
-        low = offset + 0.5  # casting cuts, so this rounds half up
-        return scaled.mul_(gain).add_(low).nan_to_num_(low).clamp_(low, low + value_range)
+def _scale(planes: Tensor, value_range: int, offset: int, *, out: Tensor) -> None:
+    """Write ``planes``, rounded to ``offset`` to ``offset + value_range``, to ``out``.
 
-    def _scratch_like(self, values: Tensor) -> Tensor:
-        # A buffer of this size made anew costs more in page faults than the arithmetic in it.
-        if self._scratch.numel() != values.numel():
-            self._scratch = torch.empty(values.numel(), dtype=torch.float32, device="cpu")
-        return self._scratch.as_strided(values.shape, _dense_strides(values))
+    Works in strips that are too small for torch to share out among threads. When the cores are
+    taken, as by the browser, those threads wait for each other: for 250 ms where a strip after the
+    other takes 10. A strip also stays in the cache.
 
-
-def _dense_strides(values: Tensor) -> Sequence[int]:
-    """Return the strides that a copy of ``values`` has when the order of its dimensions is kept."""
-    return torch.empty_like(values, device="meta").stride()
+    Args:
+        planes: ``(C, H, W)``, uint8 or floating.
+        out: ``(H, W, C)`` uint8.
+    """
+    channels, height, width = planes.shape
+    rows = max(1, _STRIP_NUMEL // (channels * width))
+    gain = value_range / 255 if planes.dtype == torch.uint8 else value_range
+    low = offset + 0.5  # the cast to uint8 cuts, so this rounds half up
+    scratch = torch.empty_like(planes[:, :rows], dtype=torch.float32)
+    for top in range(0, height, rows):
+        strip = planes[:, top : top + rows]
+        scaled = scratch[:, : strip.shape[1]].copy_(strip)
+        scaled.mul_(gain).add_(low).nan_to_num_(low).clamp_(low, low + value_range)
+        _interleave(scaled, out[top : top + rows])
 
 
 def _interleave(planes: Tensor, pixels: Tensor) -> None:
-    """Copy ``(3, H, W)`` planes to ``(H, W, 3)`` pixels, the fastest way for their strides."""
-    if planes.stride(0) == 1 and planes.stride(2) == 3:
+    """Copy ``(C, H, W)`` to ``(H, W, C)``, the fastest way for the strides."""
+    if planes.stride(0) == 1:
         pixels.copy_(planes.movedim(0, -1))
-    else:  # one pass a channel is twice as fast as one strided copy
-        for channel in range(3):
-            pixels[..., channel].copy_(planes[channel])
+    else:
+        for channel, plane in enumerate(planes):
+            pixels[..., channel].copy_(plane)

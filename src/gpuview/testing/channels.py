@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,8 @@ class Channels:
         client.load_connection_file()
         self._client = client
         self._session = client.session
+        # For a message that it does not copy, pyzmq starts a thread that it never ends.
+        self._session.copy_threshold = sys.maxsize
         identity = self._session.bsession
         self._sockets = {
             "shell": client.connect_shell(identity=identity),

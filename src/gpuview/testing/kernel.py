@@ -245,6 +245,11 @@ class Kernel:
         self._viewers.append(viewer)
         return viewer
 
+    @property
+    def viewers(self) -> tuple[HeadlessViewer, ...]:
+        """The viewers that `view` made and nobody has closed."""
+        return tuple(each for each in self._viewers if not each.is_closed)
+
     # --- the process ---------------------------------------------------------------------------
 
     @property
@@ -276,7 +281,7 @@ class Kernel:
         if self._is_closed:
             return
         self._is_closed = True
-        for viewer in self._viewers:
+        for viewer in self.viewers:
             viewer.close()
         self._shut_down()
         self._channels.close()

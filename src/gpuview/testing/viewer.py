@@ -99,6 +99,10 @@ class HeadlessViewer:
         return self._state
 
     @property
+    def is_closed(self) -> bool:
+        return self._loop.is_closed()
+
+    @property
     def seq(self) -> int:
         """The number of its last offer."""
         return self._conversation.seq
@@ -214,7 +218,7 @@ class HeadlessViewer:
 
     def close(self) -> None:
         """Say bye, as a page does whose output is cleared, and end."""
-        if self._loop.is_closed():
+        if self.is_closed:
             return
         self._unlisten()
         if self._thread.is_alive():
@@ -413,7 +417,7 @@ class HeadlessViewer:
             return look()
 
         return self._changing.wait_for(
-            look_or_raise, timeout_s=timeout_s, what=f"{what} of {self!r}"
+            look_or_raise, timeout_s=timeout_s, what=lambda: f"{what} of {self!r}"
         )
 
 
