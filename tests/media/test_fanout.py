@@ -190,14 +190,17 @@ def test_size_that_cannot_be_encoded_is_told_once_and_so_is_its_end() -> None:
     async def work(fanout: Fanout, feed: Feed) -> None:
         viewer = fanout.subscribe(VP8)
         feed.show(fanout, 90, 16_400, 16)
-        while not told:
-            await asyncio.sleep(0)
+        await has_trouble.wait()
         feed.show(fanout, 90, 64, 48)
         await viewer.next()
-        while len(told) < 2:
-            await asyncio.sleep(0)
+        await is_well.wait()
 
-    run(work, told.append)
+    def hear(error: MediaError | None) -> None:
+        told.append(error)
+        (has_trouble if error else is_well).set()
+
+    has_trouble, is_well = asyncio.Event(), asyncio.Event()
+    run(work, hear)
     assert isinstance(told[0], MediaError)
     assert told[1:] == [None]
 
