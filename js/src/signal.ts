@@ -50,22 +50,31 @@ export class Signalling {
     return new Promise((resolve) => {
       const heard = new AbortController();
       const asking = AbortSignal.any([stop, heard.signal]);
-      const look = () => {
-        const reply = this.#model.get("answers")[this.view];
-        if (reply?.seq !== offer.seq) return;
+      const take = (reply: Answer | Refusal) => {
         heard.abort();
         this.#tidy(offer);
         resolve(reply);
       };
+      const look = () => {
+        const reply = this.#model.get("answers")[this.view];
+        if (reply?.seq === offer.seq) take(reply);
+      };
+      // An offer that the kernel itself does not take is refused at once, by message.
+      const read = (content: unknown) => {
+        const message = content as KernelMessage;
+        if (message.type !== "Refusal" || message.view !== this.view) return;
+        if (message.seq === offer.seq) take(message);
+      };
       listen(this.#model, "change:answers", look, asking);
+      listen(this.#model, "msg:custom", read, asking);
       this.#post(offer);
       this.#repeat(offer, asking);
     });
   }
 
-  /** Says that this view has gone. */
+  /** Says that this view has gone, if the kernel knows of it. */
   bye(): void {
-    this.#send({ type: "Bye", view: this.view });
+    if (this.#seq > 0) this.#send({ type: "Bye", view: this.view });
   }
 
   #post(offer: Offer): void {

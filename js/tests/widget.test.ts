@@ -313,6 +313,20 @@ describe("a view that fails", () => {
     expect(model.sentOf("Ack")).toHaveLength(1);
   });
 
+  test("shows a refusal that comes by message, if it is of its own newest offer", async () => {
+    const { model, root } = await show();
+    const { view } = last(model.sentOf("Offer"));
+    const refusal = { type: "Refusal", view, seq: 1, ...WORDS } satisfies Refusal;
+    model.fire("msg:custom", { ...refusal, view: "another-view" });
+    model.fire("msg:custom", { ...refusal, seq: 0 });
+    await settle();
+    expect(state(root)).toBe("connecting");
+    model.fire("msg:custom", refusal);
+    await settle();
+    expect(state(root)).toBe("failed");
+    expect(root.textContent).toMatch(WORDS.problem);
+  });
+
   test("says so when the browser cannot read the answer", async () => {
     const { model, root } = await show();
     await answer(model, "nonsense");
@@ -464,6 +478,12 @@ describe("the end of a view", () => {
     await pass(1000);
     expect(model.sentOf("Offer")).toEqual([]);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("is not told to a kernel that has not heard of it", async () => {
+    const { model, dispose } = await show({ needs_ice: true });
+    dispose();
+    expect(model.sentOf("Bye")).toEqual([]);
   });
 
   test("is told to the kernel when the page goes away", async () => {

@@ -250,6 +250,8 @@ class GPUStream(anywidget.AnyWidget):
         self._read_message(content)
 
     def _read_message(self, data: object) -> None:
+        if self._is_closed:
+            return  # the status says so
         try:
             message = from_wire(data, Ack, Bye, Hello, Offer)
             if isinstance(message, Offer):
@@ -265,8 +267,6 @@ class GPUStream(anywidget.AnyWidget):
             self._refuse(data, exc)
 
     def _read_offer(self, offer: Offer) -> None:
-        if self._is_closed:
-            return  # the status says so
         with self._lock:
             known = self._views.get(offer.view)
             if is_new_offer(offer, known.offer if known else None):

@@ -342,12 +342,15 @@ def test_unknown_keyword_is_an_error(make_stream: MakeStream) -> None:
         make_stream(frames_per_second=3)
 
 
-def test_closed_stream_answers_no_offer_and_can_be_closed_again(make_stream: MakeStream) -> None:
+def test_closed_stream_answers_nobody_and_can_be_closed_again(make_stream: MakeStream) -> None:
     stream, engine, page = make_stream()
-    stream.close()
-    stream.close()
     say(page, offer())
-    assert engine.handles[0].offers == []
+    stream.close()
+    stream.close()
+    say(page, offer(seq=2))
+    say(page, {"type": "Bye", "view": "v1"})
+    assert len(engine.handles[0].offers) == 1
+    assert page.custom() == []
 
 
 def test_stream_is_a_context_manager_and_shows_its_state(make_stream: MakeStream) -> None:

@@ -26,6 +26,9 @@ class CellError(GpuviewError):
         self.value = value
         self.traceback = traceback
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (CellError, (self.name, self.value, self.traceback))
+
 
 class KernelDiedError(GpuviewError):
     """The kernel process ended while something was awaited from it."""

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -36,6 +37,7 @@ _VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _OUTPUTS = ("stream", "display_data", "execute_result", "error")
 _POLL_S = 0.02
+_SHUTDOWN_S = 10.0
 
 
 @dataclass(eq=False)
@@ -145,7 +147,8 @@ class Kernel:
         self._displayed: list[str] = []
         self._viewers: list[HeadlessViewer] = []
         self._subshell_id: str | None = None
-        self._is_dead = self._is_closed = False
+        self._is_dead = True
+        self._is_closed = False
         self._channels = Channels(self._connection_file, self._receive)
         try:
             self._launch()
@@ -208,8 +211,8 @@ class Kernel:
         """Return a GPUStream of the kernel.
 
         Args:
-            name: An expression for it, such as its variable. None: the one displayed last, which is
-                awaited if need be, also while the cell that displays it runs.
+            name: An expression for it, such as its variable. None: the one displayed last that is
+                not closed; it is awaited if need be, also while the cell that displays it runs.
             timeout_s: How long to wait.
 
         Raises:
@@ -281,11 +284,12 @@ class Kernel:
         if self._is_closed:
             return
         self._is_closed = True
-        for viewer in self.viewers:
-            viewer.close()
-        self._shut_down()
-        self._channels.close()
-        shutil.rmtree(self._folder)
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, self._folder)
+            stack.callback(self._channels.close)
+            stack.callback(self._shut_down)
+            for viewer in self.viewers:
+                stack.callback(viewer.close)
 
     def __enter__(self) -> Self:
         return self
@@ -332,14 +336,15 @@ class Kernel:
             stream.receive_close()
 
     def _shut_down(self) -> None:
-        if not self._is_dead:
-            # A cell that runs would keep the kernel from ending, so Jupyter does this as well.
-            self.interrupt()
-            self._channels.send("control", "shutdown_request", {"restart": False})
-            self._watcher.join(10.0)
-        if not self._is_dead:
+        if self._is_dead:
+            return
+        # A cell that runs would keep the kernel from ending, so Jupyter does this as well.
+        self.interrupt()
+        self._channels.send("control", "shutdown_request", {"restart": False})
+        self._watcher.join(_SHUTDOWN_S)
+        if self._watcher.is_alive():
             os.killpg(self.pid, signal.SIGKILL)
-        self._watcher.join()
+            self._watcher.join()
 
     def _wait_until_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
         """Ask until both the answer and its echo on iopub come; the first echoes may be lost."""
@@ -433,9 +438,14 @@ class Kernel:
                 stream.receive_close()
 
     def _last_displayed(self) -> StreamProxy | None:
-        """Return the model that was displayed last among those that take offers."""
-        streams = (self._streams.get(model_id) for model_id in reversed(self._displayed))
-        return next((each for each in streams if each and "offers" in each.traits), None)
+        """Return the stream that was displayed last and is not closed."""
+        known = map(self._streams.get, reversed(self._displayed))
+        return next((each for each in known if each is not None and _is_live_stream(each)), None)
+
+
+def _is_live_stream(widget: StreamProxy) -> bool:
+    traits = widget.traits
+    return "offers" in traits and traits["status"]["state"] != "closed"
 
 
 def _raise_if_error(reply: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeVar, cast
@@ -54,8 +55,10 @@ class Timings:
 class HeadlessViewer:
     """One view of a stream, in a thread of its own.
 
-    It offers at once, and again when the media process is replaced, as a page does. Every frame is
-    decoded; only those that are asked for are converted. Any thread may use it.
+    It offers at once, and again when the media process is replaced, as a page does. Unlike a page it
+    does not offer again when its connection is lost: a test is to see that. Every frame is decoded;
+    only those that are asked for are converted. aiortc takes a frame as complete when the next one
+    begins, so what it shows is one frame old. Any thread may use it.
 
     Args:
         stream: What to watch.
@@ -257,7 +260,8 @@ class HeadlessViewer:
         self._thread.join()
 
     def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._heard.set)
+        with suppress(RuntimeError):  # closed in this very moment
+            self._loop.call_soon_threadsafe(self._heard.set)
 
     async def _live(self) -> None:
         """Ask for the ICE servers, then offer once for each media process that there is."""
@@ -284,8 +288,8 @@ class HeadlessViewer:
     async def _ask_for_ice_servers(self) -> list[IceServer]:
         if not self._stream.traits["needs_ice"]:
             return []
-        await self._converse(self._conversation.hello(), self._find_welcome)
-        welcome = self._find_welcome()
+        hello = self._conversation.hello()
+        welcome: Welcome | None = await self._converse(hello, self._find_welcome)
         return [] if welcome is None else welcome.ice_servers
 
     async def _connect(self, ice_servers: Sequence[IceServer]) -> None:
