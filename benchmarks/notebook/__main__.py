@@ -14,10 +14,11 @@ import json
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import ViewportSize, sync_playwright
+
 from benchmarks.notebook.contenders import CONTENDERS
 from benchmarks.notebook.measure import Run, Stretch, measure
 from benchmarks.notebook.report import environment, replace_between_markers, table
-from playwright.sync_api import ViewportSize, sync_playwright
 from tests.browser.lab import Lab, launch_chromium
 
 _ROOT = Path(__file__).parents[2]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
-from benchmarks.notebook.contenders import SPIN_S, cells
 from playwright.sync_api import BrowserContext
+
+from benchmarks.notebook.contenders import SPIN_S, cells
 from tests.browser.lab import Lab, NotebookPage
 
 __all__ = ["Run", "Stretch", "measure"]
@@ -98,16 +99,13 @@ def _watch(cpu_s: Callable[[], float]) -> _Window:
 def _tree_cpu_s(kernel: psutil.Process) -> float:
     tree = [kernel, *kernel.children(recursive=True)]
     times = [process.cpu_times() for process in tree]
-    return sum(spent.user + spent.system for spent in times)
+    return float(sum(spent.user + spent.system for spent in times))
 
 
 def _main_thread_cpu_s(kernel: psutil.Process) -> float:
     # Linux gives a process's first thread the process's own number.
-    return sum(
-        thread.user_time + thread.system_time
-        for thread in kernel.threads()
-        if thread.id == kernel.pid
-    )
+    main = next(thread for thread in kernel.threads() if thread.id == kernel.pid)
+    return float(main.user_time + main.system_time)
 
 
 def _check_spin(notebook: NotebookPage, window: _Window) -> None:

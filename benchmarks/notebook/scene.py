@@ -54,4 +54,6 @@ def _pattern(width: int, height: int) -> np.ndarray[tuple[int, int, int], np.dty
     y = np.linspace(0, 2 * np.pi, height)[:, None, None]
     phase = np.array([0.0, 2.1, 4.2])
     waves = np.sin(3 * x + np.sin(y) + phase) + np.sin(5 * x - 2 * y + 2 * phase)
-    return (127.5 + 55 * waves).astype(np.uint8)
+    pattern: np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+    pattern = (127.5 + 55 * waves).astype(np.uint8)
+    return pattern

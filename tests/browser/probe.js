@@ -25,26 +25,34 @@ window.probe = (() => {
 
   // --- frames shown ----------------------------------------------------------------------------
 
-  const counts = new WeakMap();
+  const counts = new WeakMap(); // by view: how many frames, and the video whose loop runs
 
-  /** Count the frames that a video shows. One loop a video, however often this is called. */
-  function framesShown(video) {
-    if (!counts.has(video)) {
-      counts.set(video, 0);
-      const count = () => {
-        counts.set(video, counts.get(video) + 1);
-        video.requestVideoFrameCallback(count);
+  /**
+   * Return how many frames a view has shown since it was first asked about.
+   *
+   * A view that connects again gets another video, so it must be asked again and again. There is
+   * one loop a video: a second one would count its frames twice.
+   */
+  function framesShown(root) {
+    if (!counts.has(root)) counts.set(root, { frames: 0, video: null });
+    const count = counts.get(root);
+    const video = root.querySelector("video.gpuview-video");
+    if (video !== null && video !== count.video) {
+      count.video = video;
+      const each = () => {
+        count.frames += 1;
+        video.requestVideoFrameCallback(each);
       };
-      video.requestVideoFrameCallback(count);
+      video.requestVideoFrameCallback(each);
     }
-    return counts.get(video);
+    return count.frames;
   }
 
-  /** Resolve to the number of frames that a video shows while the browser paints `paints` times. */
-  async function framesShownDuring(video, paints) {
-    const before = framesShown(video);
+  /** Resolve to the number of frames that a view shows while the browser paints `paints` times. */
+  async function framesShownDuring(root, paints) {
+    const before = framesShown(root);
     for (let painted = 0; painted < paints; painted++) await new Promise(requestAnimationFrame);
-    return framesShown(video) - before;
+    return framesShown(root) - before;
   }
 
   // --- markers ---------------------------------------------------------------------------------

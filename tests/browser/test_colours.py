@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import NotebookPage, wait_until
 from tests.browser.views import wait_for_states
@@ -70,12 +71,16 @@ def test_flat_colours_arrive_within_three_levels(
 
     for name, colour in COLOURS.items():
         notebook.python(f"push{colour}")
-        wait_until(
-            lambda colour=colour: largest_error(notebook, colour) <= TOLERANCE,
-            f"{name} {colour} is within {TOLERANCE} levels",
-            10.0,
-            describe=lambda: shown(notebook),
-        )
+        wait_for_colour(notebook, name, colour)
+
+
+def wait_for_colour(notebook: NotebookPage, name: str, colour: tuple[int, int, int]) -> None:
+    wait_until(
+        lambda: largest_error(notebook, colour) <= TOLERANCE,
+        f"{name} {colour} is within {TOLERANCE} levels",
+        timeout_s=10.0,
+        describe=lambda: shown(notebook),
+    )
 
 
 def shown(notebook: NotebookPage) -> list[list[int]]:

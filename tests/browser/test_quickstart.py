@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.views import states, wait_for_frames, wait_for_states
+from tests.browser.views import frames_shown_during, wait_for_frames, wait_for_states
 
 pytestmark = pytest.mark.browser
 
@@ -21,25 +23,33 @@ LEAST_FRAMES = PAINTS * 25 // 60
 def test_the_quickstart_plays_cell_by_cell(
     lab: Lab, open_notebook: OpenNotebook, artifacts: Path
 ) -> None:
-    cells = nbformat.read(QUICKSTART, as_version=4).cells
     path = Path(shutil.copy(QUICKSTART, lab.notebooks)).name
+    cells = enumerate(nbformat.read(QUICKSTART, as_version=4).cells)
     notebook = open_notebook(path=path)
 
-    n_streams = 0
-    for index in (index for index, cell in enumerate(cells) if cell.cell_type == "code"):
-        notebook.run(index)
-        if len(states(notebook)) == n_streams:
-            continue
-        n_streams += 1
-        wait_for_states(notebook, *["playing"] * n_streams)
-        wait_for_frames(notebook, 10, views=[n_streams - 1])
-        if n_streams == 1:
-            assert frames_shown_during(notebook, PAINTS) >= LEAST_FRAMES
-            notebook.page.screenshot(path=artifacts / "quickstart.png")
-    assert n_streams == 2
+    run_through(notebook, cells, "display(GPUStream(")
+    wait_for_frames(notebook, 10)
+    assert frames_shown_during(notebook, PAINTS) >= LEAST_FRAMES
+    notebook.page.screenshot(path=artifacts / "quickstart.png")
+
+    run_through(notebook, cells, "display(stream)")
+    wait_for_states(notebook, "playing", "waiting")
+    notebook.start(next(index for index, cell in cells if "stream.push(" in cell.source))
+    wait_for_frames(notebook, 30, views=[1])
+    notebook.page.screenshot(path=artifacts / "quickstart-learning.png")
+    notebook.interrupt()
+
+    run_through(notebook, cells, "stream.close()")
+    wait_for_states(notebook, "playing", "closed")
 
 
-def frames_shown_during(notebook: NotebookPage, paints: int) -> int:
-    script = "n => probe.framesShownDuring(document.querySelector('video.gpuview-video'), n)"
-    shown: int = notebook.page.evaluate(script, paints)
-    return shown
+def run_through(
+    notebook: NotebookPage, cells: Iterator[tuple[int, nbformat.NotebookNode]], text: str
+) -> None:
+    """Run the cells that come next, up to the first code cell with ``text`` in it."""
+    for index, cell in cells:
+        if cell.cell_type == "code":
+            notebook.run(index)
+            if text in cell.source:
+                return
+    raise LookupError(f"no cell is left that has {text = }")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tests.browser.lab import NotebookPage, wait_until
 
 __all__ = [
-    "frames_shown",
+    "frames_shown_during",
     "states",
     "wait_for_frames",
     "wait_for_states",
@@ -55,25 +55,34 @@ def wait_until_silent(notebook: NotebookPage, text: str) -> None:
     )
 
 
-def frames_shown(notebook: NotebookPage, view: int = 0) -> int:
-    """Return how many frames a view has shown since this was first asked about its video."""
-    script = "view => probe.framesShown(document.querySelectorAll('video.gpuview-video')[view])"
-    shown: int = notebook.page.evaluate(script, view)
+def wait_for_frames(notebook: NotebookPage, more: int, *, views: Sequence[int] = (0,)) -> None:
+    """Bring the tab to the front and wait until each of the views has shown so many frames more."""
+    notebook.page.bring_to_front()  # browsers show few frames of a tab that nobody sees
+    for view in views:
+        _wait_for_frames(notebook, more, view)
+
+
+def _wait_for_frames(notebook: NotebookPage, more: int, view: int) -> None:
+    notebook.page.locator(".gpuview").nth(view).scroll_into_view_if_needed()
+    target = _frames_shown(notebook, view) + more
+    wait_until(
+        lambda: _frames_shown(notebook, view) >= target,
+        f"view {view} shows {more} frames more",
+        describe=lambda: f"{states(notebook)} {texts(notebook)}",
+    )
+
+
+def frames_shown_during(notebook: NotebookPage, paints: int) -> int:
+    """Return how many frames the first view shows while the browser paints so many times."""
+    script = "n => probe.framesShownDuring(document.querySelector('.gpuview'), n)"
+    shown: int = notebook.page.evaluate(script, paints)
     return shown
 
 
-def wait_for_frames(notebook: NotebookPage, more: int, *, views: Sequence[int] = (0,)) -> None:
-    """Wait until each of the views has shown so many frames more."""
-    for view in views:
-        notebook.page.evaluate(
-            "view => document.querySelectorAll('video.gpuview-video')[view].scrollIntoView()", view
-        )
-        target = frames_shown(notebook, view) + more
-        wait_until(
-            lambda view=view, target=target: frames_shown(notebook, view) >= target,
-            f"view {view} shows {more} frames more",
-            describe=lambda: f"{states(notebook)} {texts(notebook)}",
-        )
+def _frames_shown(notebook: NotebookPage, view: int) -> int:
+    script = "view => probe.framesShown(document.querySelectorAll('.gpuview')[view])"
+    shown: int = notebook.page.evaluate(script, view)
+    return shown
 
 
 def wait_for_viewers(notebook: NotebookPage, wanted: int) -> None:

@@ -12,10 +12,10 @@ import comm
 import ipywidgets
 import pytest
 import torch
-from tests.fakes import FakeComm, FakeEngine, sequence
 
 from gpuview import FrameError, GPUStream, MediaError, Settings, widget
 from gpuview.wire.messages import Answer, Bye, Offer, Refusal
+from tests.fakes import FakeComm, FakeEngine, sequence
 
 SDP = "v=0 and so on, with a fingerprint"
 MakeStream = Callable[..., tuple[GPUStream, FakeEngine, FakeComm]]

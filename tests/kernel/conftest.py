@@ -12,6 +12,11 @@ from gpuview.testing.processes import command_line, wait_until_gone
 
 StartKernel = Callable[..., Kernel]
 
+CLOSE_STREAMS = """
+for stream in [each for each in globals().values() if isinstance(each, GPUStream)]:
+    stream.close()
+"""
+
 
 @pytest.fixture
 def start_kernel() -> Iterator[StartKernel]:
@@ -26,8 +31,28 @@ def start_kernel() -> Iterator[StartKernel]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def module_kernel() -> Iterator[Kernel]:
+    kernel = Kernel()
+    # The media process stays for the module, so no test must be the one that starts it.
+    kernel.run("from gpuview import GPUStream\nGPUStream().close()")
+    yield kernel
+    _close_and_check(kernel)
+
+
 @pytest.fixture
-def kernel(start_kernel: StartKernel) -> Kernel:
+def kernel(module_kernel: Kernel) -> Iterator[Kernel]:
+    """Give the module's kernel, which the test must leave alive; its streams are closed for it."""
+    yield module_kernel
+    for viewer in module_kernel.viewers:
+        viewer.close()
+    module_kernel.interrupt()
+    module_kernel.run(CLOSE_STREAMS)
+
+
+@pytest.fixture
+def own_kernel(start_kernel: StartKernel) -> Kernel:
+    """Give a kernel that the test may kill."""
     return start_kernel()
 
 

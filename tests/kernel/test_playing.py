@@ -33,8 +33,8 @@ model = Brightening()
 stream = GPUStream(model)
 display(stream)
 """
-SPIN = "while True:\n    pass"
-SLEEP = "import time\ntime.sleep(1000)"
+SPIN = "print('runs')\nwhile True:\n    pass"
+SLEEP = "import time\nprint('runs')\ntime.sleep(1000)"
 
 
 def is_near(image: np.ndarray, rgb: tuple[int, int, int], levels: int = 3) -> bool:
@@ -77,6 +77,7 @@ def test_a_view_opened_while_a_cell_runs_plays_before_the_cell_ends(
 ) -> None:
     kernel.run(PULL_BRIGHTENING)
     running = kernel.start(cell)
+    running.wait_for_output()
 
     viewer = kernel.view(kernel.stream())
     viewer.frames(10)
@@ -100,7 +101,7 @@ def test_a_viewer_goes_on_seeing_frames_while_a_cell_spins(kernel: Kernel) -> No
     viewer = kernel.view(kernel.stream())
     first = viewer.next_frame()
 
-    kernel.start(SPIN)
+    kernel.start(SPIN).wait_for_output()
 
     viewer.wait_until(lambda image: int(image.mean()) > int(first.mean()) + 20)
 
@@ -110,6 +111,7 @@ def test_interrupting_a_cell_does_not_interrupt_the_video(kernel: Kernel) -> Non
     viewer = kernel.view(kernel.stream())
     viewer.next_frame()
     running = kernel.start(SLEEP)
+    running.wait_for_output()
 
     kernel.interrupt()
 
@@ -168,7 +170,7 @@ def test_three_viewers_of_one_codec_share_one_encoder(kernel: Kernel) -> None:
     for viewer in viewers:
         viewer.frames(3)
 
-    assert [each["codec"] for each in kernel.evaluate("stream.stats().encoders")] == ["H264"]
+    assert len(kernel.evaluate("stream.stats().encoders")) == 1
     assert len(kernel.evaluate("stream.viewers")) == 3
 
 

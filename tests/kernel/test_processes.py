@@ -25,84 +25,103 @@ display(stream)
 
 
 def test_a_view_plays_again_after_the_media_process_was_killed(
-    kernel: Kernel, media_pid: MediaPid
+    own_kernel: Kernel, media_pid: MediaPid
 ) -> None:
-    kernel.run(PULL)
-    stream = kernel.stream()
-    viewer = kernel.view(stream)
+    own_kernel.run(PULL)
+    stream = own_kernel.stream()
+    viewer = own_kernel.view(stream)
     viewer.next_frame()
     epoch = stream.traits["epoch"]
 
-    os.kill(media_pid(kernel), signal.SIGKILL)
+    os.kill(media_pid(own_kernel), signal.SIGKILL)
 
     stream.wait_for(lambda traits: traits["epoch"] > epoch, what="a new epoch")
     viewer.wait_for_seq(2)
     viewer.frames(3)
-    assert kernel.evaluate("precious") == 42
-    assert kernel.evaluate("stream.viewers") == [viewer.view]
+    assert own_kernel.evaluate("precious") == 42
+    assert own_kernel.evaluate("stream.viewers") == [viewer.view]
 
 
 def test_a_pushed_frame_is_seen_again_after_the_media_process_was_killed(
-    kernel: Kernel, media_pid: MediaPid
+    own_kernel: Kernel, media_pid: MediaPid
 ) -> None:
-    kernel.run("import torch\nfrom gpuview import GPUStream\nstream = GPUStream()\ndisplay(stream)")
-    kernel.run("stream.push(torch.ones(96, 128, 3))")
-    viewer = kernel.view(kernel.stream())
+    own_kernel.run(
+        "import torch\nfrom gpuview import GPUStream\nstream = GPUStream()\ndisplay(stream)"
+    )
+    own_kernel.run("stream.push(torch.ones(96, 128, 3))")
+    viewer = own_kernel.view(own_kernel.stream())
     viewer.next_frame()
 
-    os.kill(media_pid(kernel), signal.SIGKILL)
+    os.kill(media_pid(own_kernel), signal.SIGKILL)
 
     viewer.wait_for_seq(2)
     assert viewer.next_frame().min() > 250
 
 
-def test_the_media_process_ends_when_its_kernel_is_killed(
-    kernel: Kernel, media_pid: MediaPid
+def test_a_view_whose_offer_died_with_the_media_process_plays(
+    own_kernel: Kernel, media_pid: MediaPid
 ) -> None:
-    kernel.run(PULL)
-    viewer = kernel.view(kernel.stream())
-    viewer.next_frame()
-    media = media_pid(kernel)
+    own_kernel.run(PULL)
+    media = media_pid(own_kernel)
 
-    kernel.kill()
+    os.kill(media, signal.SIGSTOP)
+    viewer = own_kernel.view(own_kernel.stream())
+    viewer.wait_for_seq(1)
+    os.kill(media, signal.SIGKILL)
+
+    viewer.frames(3)
+    assert viewer.seq == 2
+
+
+def test_the_media_process_ends_when_its_kernel_is_killed(
+    own_kernel: Kernel, media_pid: MediaPid
+) -> None:
+    own_kernel.run(PULL)
+    viewer = own_kernel.view(own_kernel.stream())
+    viewer.next_frame()
+    media = media_pid(own_kernel)
+
+    own_kernel.kill()
 
     wait_until_gone([media], timeout_s=20.0)
     viewer.wait_for_state("gone")
 
 
 def test_the_media_process_ends_when_its_kernel_is_killed_in_the_midst_of_a_cell(
-    kernel: Kernel, media_pid: MediaPid
+    own_kernel: Kernel, media_pid: MediaPid
 ) -> None:
-    kernel.run(PULL)
-    media = media_pid(kernel)
-    kernel.start("while True:\n    pass")
+    own_kernel.run(PULL)
+    media = media_pid(own_kernel)
+    own_kernel.start("print('runs')\nwhile True:\n    pass").wait_for_output()
 
-    kernel.kill()
+    own_kernel.kill()
 
     wait_until_gone([media], timeout_s=20.0)
 
 
-def test_after_a_restart_the_cell_plays_in_a_new_view(kernel: Kernel, media_pid: MediaPid) -> None:
-    kernel.run(PULL)
-    old = kernel.view(kernel.stream())
+def test_after_a_restart_the_cell_plays_in_a_new_view(
+    own_kernel: Kernel, media_pid: MediaPid
+) -> None:
+    own_kernel.run(PULL)
+    old = own_kernel.view(own_kernel.stream())
     old.next_frame()
-    media = media_pid(kernel)
+    media = media_pid(own_kernel)
 
-    kernel.restart()
+    own_kernel.restart()
 
     old.wait_for_state("gone")
     wait_until_gone([media], timeout_s=20.0)
-    kernel.run(PULL)
-    kernel.view(kernel.stream()).frames(3)
+    own_kernel.run(PULL)
+    own_kernel.view(own_kernel.stream()).frames(3)
 
 
 def test_a_kernel_that_shuts_down_takes_the_media_process_along(
-    kernel: Kernel, media_pid: MediaPid
+    own_kernel: Kernel, media_pid: MediaPid
 ) -> None:
-    kernel.run(PULL)
-    kernel.view(kernel.stream()).next_frame()
-    media = media_pid(kernel)
+    own_kernel.run(PULL)
+    own_kernel.view(own_kernel.stream()).next_frame()
+    media = media_pid(own_kernel)
 
-    kernel.close()
+    own_kernel.close()
 
     wait_until_gone([media], timeout_s=20.0)

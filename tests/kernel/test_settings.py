@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 
 import pytest
 
+from gpuview.errors import SignalError
 from gpuview.testing.kernel import Kernel
+from gpuview.wire.sdp import has_private_address
 
 pytestmark = pytest.mark.kernel
 
-StartKernel = type(Kernel)
+StartKernel = Callable[..., Kernel]
 
 PULL = """
 import torch
@@ -34,18 +37,25 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def test_the_answer_holds_the_public_ip_in_place_of_private_addresses(start_kernel) -> None:
-    kernel = start_kernel(GPUVIEW_PUBLIC_IP="203.0.113.9")
+def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(
+    start_kernel: StartKernel,
+) -> None:
+    kernel = start_kernel(GPUVIEW_PUBLIC_IP="203.0.113.9,2001:db8::9")
     kernel.run(PULL)
     viewer = kernel.view(kernel.stream())
 
     viewer.wait_for_state("connecting", "playing")
 
     assert viewer.answer is not None
-    assert {address for address, _ in candidates(viewer.answer)} == {"203.0.113.9"}
+    assert not has_private_address(viewer.answer)
+    # A host may have a public address of one family, which is kept.
+    shown = {address for address, _ in candidates(viewer.answer)}
+    assert shown & {"203.0.113.9", "2001:db8::9"}
 
 
-def test_the_media_port_is_the_first_free_one_of_the_range(start_kernel, free_port: int) -> None:
+def test_the_media_port_is_the_first_free_one_of_the_range(
+    start_kernel: StartKernel, free_port: int
+) -> None:
     last = free_port + 4
     kernel = start_kernel(GPUVIEW_PORT_MIN=str(free_port), GPUVIEW_PORT_MAX=str(last))
     kernel.run(PULL)
@@ -59,7 +69,7 @@ def test_the_media_port_is_the_first_free_one_of_the_range(start_kernel, free_po
     assert all(free_port <= port <= last for port in ports)
 
 
-def test_an_exhausted_range_refuses_and_names_the_range(start_kernel) -> None:
+def test_an_exhausted_range_refuses_and_names_the_range(start_kernel: StartKernel) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("", 0))
         port = taken.getsockname()[1]
@@ -67,14 +77,16 @@ def test_an_exhausted_range_refuses_and_names_the_range(start_kernel) -> None:
         kernel.run(PULL)
         viewer = kernel.view(kernel.stream())
 
-        viewer.wait_for_state("refused")
+        with pytest.raises(SignalError, match=str(port)):
+            viewer.next_frame()
 
+        assert viewer.state == "refused"
         assert viewer.refusal is not None
         assert str(port) in viewer.refusal.problem
         assert viewer.refusal.fix
 
 
-def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel) -> None:
+def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel: StartKernel) -> None:
     servers = '[{"urls": "stun:127.0.0.1:9", "username": "u", "credential": "s3cret"}]'
     kernel = start_kernel(GPUVIEW_ICE_SERVERS=servers)
     kernel.run(PULL)

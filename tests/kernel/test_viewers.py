@@ -71,16 +71,29 @@ def test_closing_the_stream_says_so_and_sends_its_viewers_away(kernel: Kernel) -
     kernel.run("stream.close()")
 
     stream.wait_for(lambda traits: traits["status"]["state"] == "closed")
-    viewer.wait_for_state("lost", "gone")
+    viewer.wait_for_state("gone")
+    assert kernel.evaluate("stream.viewers") == []
 
 
-def test_a_view_of_a_closed_stream_is_refused(kernel: Kernel) -> None:
+def test_a_view_of_a_closed_stream_makes_no_offer(kernel: Kernel) -> None:
     kernel.run(PULL + "stream.close()")
+
+    viewer = kernel.view(kernel.stream("stream"))
+
+    viewer.wait_for_state("gone")
+    assert viewer.seq == 0
+
+
+def test_an_offer_to_a_closed_stream_makes_no_viewer(kernel: Kernel) -> None:
+    kernel.run(PULL)
     stream = kernel.stream()
+    with kernel.view(stream) as viewer:
+        viewer.next_frame()
+    kernel.run("stream.close()")
 
-    viewer = kernel.view(stream)
+    stream.send({"type": "Offer", "view": "late", "seq": 1, "sdp": viewer.offer})
 
-    viewer.wait_for_state("refused", "gone")
+    assert kernel.evaluate("stream.viewers") == []
 
 
 def test_two_streams_of_one_kernel_play_beside_each_other(kernel: Kernel) -> None:

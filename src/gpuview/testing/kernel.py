@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -15,103 +14,27 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from jupyter_client.connect import write_connection_file
 from jupyter_client.launcher import launch_kernel
 
+from gpuview.testing.cells import Cell, Request, raise_if_error
 from gpuview.testing.channels import Channels, JupyterMessage
-from gpuview.testing.errors import CellError, KernelDiedError, NoSuchStreamError, WaitTimeoutError
+from gpuview.testing.errors import KernelDiedError, NoSuchStreamError, WaitTimeoutError
 from gpuview.testing.processes import descendants
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.viewer import HeadlessViewer
 from gpuview.testing.waiting import Changing
 
-__all__ = ["Cell", "Kernel"]
+__all__ = ["Kernel"]
 
 T = TypeVar("T")
 
 _VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_OUTPUTS = ("stream", "display_data", "execute_result", "error")
 _POLL_S = 0.02
 _SHUTDOWN_S = 10.0
-
-
-@dataclass(eq=False)
-class _Request:
-    """What has come back for one message to the kernel."""
-
-    reply: dict[str, Any] | None = None
-    is_idle: bool = False
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def is_done(self) -> bool:
-        return self.reply is not None and self.is_idle
-
-    def finished(self) -> dict[str, Any] | None:
-        """Return the reply once nothing more will come."""
-        return self.reply if self.is_done else None
-
-    def receive(self, channel: str, msg_type: str, content: dict[str, Any]) -> None:
-        """Take one message that answers the request."""
-        if channel != "iopub":
-            self.reply = content
-        elif msg_type == "status":
-            self.is_idle = content["execution_state"] == "idle"
-        elif msg_type in _OUTPUTS:
-            self.outputs.append({"output_type": msg_type, **content})
-
-
-class Cell:
-    """A cell that was started; `wait` for its end."""
-
-    def __init__(self, code: str, request: _Request, wait_for: Callable[..., Any]) -> None:
-        self.code = code
-        self._request = request
-        self._wait_for = wait_for
-
-    @property
-    def is_done(self) -> bool:
-        return self._request.is_done
-
-    @property
-    def outputs(self) -> list[dict[str, Any]]:
-        """The outputs so far, as a notebook file has them."""
-        return list(self._request.outputs)
-
-    def wait(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
-        """Wait for the cell's end and return its outputs.
-
-        Raises:
-            CellError: The cell raised.
-            KernelDiedError: The kernel died.
-            WaitTimeoutError: The cell still runs.
-        """
-        reply: dict[str, Any] = self._wait_for(
-            self._request.finished, timeout_s=timeout_s, what=lambda: f"the end of {self!r}"
-        )
-        _raise_if_error(reply)
-        return self.outputs
-
-    def wait_for_output(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
-        """Wait for the cell's first output, as when it prints that it runs; return the outputs.
-
-        Raises:
-            KernelDiedError: The kernel died.
-            WaitTimeoutError: There is no output in time.
-        """
-        self._wait_for(
-            lambda: self.outputs, timeout_s=timeout_s, what=lambda: f"output of {self!r}"
-        )
-        return self.outputs
-
-    def __repr__(self) -> str:
-        first, *rest = self.code.strip().splitlines() or [""]
-        return f"<Cell {first!r}{' ...' if rest else ''} {'done' if self.is_done else 'running'}>"
 
 
 class Kernel:
@@ -142,7 +65,7 @@ class Kernel:
         self._connection_file = self._folder / f"kernel-{uuid.uuid4()}.json"
         write_connection_file(str(self._connection_file), transport="ipc", kernel_name="python3")
         self._changing = Changing()
-        self._requests: dict[str, _Request] = {}
+        self._requests: dict[str, Request] = {}
         self._streams: dict[str, StreamProxy] = {}
         self._displayed: list[str] = []
         self._viewers: list[HeadlessViewer] = []
@@ -186,7 +109,7 @@ class Kernel:
             request.finished, timeout_s=timeout_s, what=lambda: f"the value of {expression}"
         )
         value = reply["user_expressions"]["value"]
-        _raise_if_error(value)
+        raise_if_error(value)
         return json.loads(ast.literal_eval(value["data"]["text/plain"]))
 
     def wait_until(self, expression: str, *, timeout_s: float = 30.0) -> None:
@@ -369,13 +292,13 @@ class Kernel:
 
     # --- messages ------------------------------------------------------------------------------
 
-    def _execute(self, code: str, **content: Any) -> _Request:
+    def _execute(self, code: str, **content: Any) -> Request:
         defaults = {"silent": False, "store_history": not content.get("silent")}
         fixed = {"code": code, "allow_stdin": False, "stop_on_error": False}
         return self._ask("shell", "execute_request", {**defaults, **fixed, **content})
 
-    def _ask(self, channel: str, msg_type: str, content: dict[str, Any]) -> _Request:
-        request = _Request()
+    def _ask(self, channel: str, msg_type: str, content: dict[str, Any]) -> Request:
+        request = Request()
         with self._changing.change():
             self._requests[self._channels.send(channel, msg_type, content)] = request
         return request
@@ -446,9 +369,3 @@ class Kernel:
 def _is_live_stream(widget: StreamProxy) -> bool:
     traits = widget.traits
     return "offers" in traits and traits["status"]["state"] != "closed"
-
-
-def _raise_if_error(reply: Mapping[str, Any]) -> None:
-    if reply["status"] == "error":
-        traceback = _ANSI.sub("", "\n".join(reply["traceback"]))
-        raise CellError(reply["ename"], reply["evalue"], traceback)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import threading
 import time
@@ -13,23 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
-import numpy as np
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCIceServer,
-    RTCPeerConnection,
-    RTCRtpCodecCapability,
-    RTCRtpReceiver,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.errors import SignalError
+from gpuview.testing.peer import Image, first_codec, make_peer, to_rgb
 from gpuview.testing.signalling import REPEAT_S, Conversation, SendCustom, Speech
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
@@ -38,7 +26,6 @@ from gpuview.wire.messages import Answer, IceServer, Refusal, Welcome
 __all__ = ["HeadlessViewer", "Timings"]
 
 T = TypeVar("T")
-Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
 PING_S = 2.0
 """How often the page says "ping" on the data channel."""
@@ -55,10 +42,10 @@ class Timings:
 class HeadlessViewer:
     """One view of a stream, in a thread of its own.
 
-    It offers at once, and again when the media process is replaced, as a page does. Unlike a page it
-    does not offer again when its connection is lost: a test is to see that. Every frame is decoded;
-    only those that are asked for are converted. aiortc takes a frame as complete when the next one
-    begins, so what it shows is one frame old. Any thread may use it.
+    It offers at once, and again when the media process is replaced, as a page does. Unlike a page,
+    it does not offer again when its connection is lost: a test is to see that. Every frame is
+    decoded; only those that are asked for are converted. aiortc takes a frame as complete when the
+    next one begins, so what it shows is one frame old. Any thread may use it.
 
     Args:
         stream: What to watch.
@@ -68,7 +55,7 @@ class HeadlessViewer:
     def __init__(self, stream: StreamProxy, *, codecs: Sequence[str] = ("H264", "VP8")) -> None:
         self.view = f"headless-{secrets.token_hex(8)}"
         self._stream = stream
-        self._codecs = _capabilities(codecs)
+        self._codecs = tuple(codecs)
         self._conversation = Conversation(self.view)
         self._changing = Changing()
         self._state = "new"
@@ -81,6 +68,7 @@ class HeadlessViewer:
         self._frames = 0
         self._newest: VideoFrame | None = None
         self._taps: list[list[VideoFrame]] = []
+        self._epoch = 0
         self._offered_at = 0.0
         self._peer: RTCPeerConnection | None = None
         self._loop = asyncio.new_event_loop()
@@ -128,7 +116,7 @@ class HeadlessViewer:
     @property
     def codec(self) -> str | None:
         """The codec that the answer chose, such as "H264"."""
-        return None if self._answer is None else _first_codec(self._answer)
+        return None if self._answer is None else first_codec(self._answer)
 
     @property
     def timings(self) -> Timings:
@@ -162,7 +150,7 @@ class HeadlessViewer:
             self._wait(lambda: len(tap) >= count, timeout_s, f"{count} frames")
         finally:
             self._taps.remove(tap)
-        return [_to_rgb(frame) for frame in tap[:count]]
+        return [to_rgb(frame) for frame in tap[:count]]
 
     def wait_until(self, predicate: Callable[[Image], bool], *, timeout_s: float = 30.0) -> Image:
         """Return the first frame, from the newest on, for which ``predicate`` holds.
@@ -179,7 +167,7 @@ class HeadlessViewer:
                 deadline - time.monotonic(),
                 f"a frame that satisfies the predicate, after {seen} frames",
             )
-            image = _to_rgb(frame)
+            image = to_rgb(frame)
             if predicate(image):
                 return image
 
@@ -267,9 +255,9 @@ class HeadlessViewer:
         """Ask for the ICE servers, then offer once for each media process that there is."""
         ice_servers = await self._ask_for_ice_servers()
         while not self._is_over():
-            epoch = self._stream.traits["epoch"]
+            self._epoch = self._stream.traits["epoch"]
             await self._connect(ice_servers)
-            while not self._is_over() and self._stream.traits["epoch"] == epoch:
+            while self._is_current():
                 await self._heard.wait()
                 self._heard.clear()
             await self._disconnect()
@@ -277,6 +265,10 @@ class HeadlessViewer:
 
     def _is_over(self) -> bool:
         return not self._stream.is_open or self._stream.traits["status"]["state"] == "closed"
+
+    def _is_current(self) -> bool:
+        """Whether the media process that the last offer was meant for still runs."""
+        return not self._is_over() and self._stream.traits["epoch"] == self._epoch
 
     async def _wind_up(self) -> None:
         await self._disconnect()
@@ -289,7 +281,9 @@ class HeadlessViewer:
         if not self._stream.traits["needs_ice"]:
             return []
         hello = self._conversation.hello()
-        welcome: Welcome | None = await self._converse(hello, self._find_welcome)
+        welcome: Welcome | None = await self._converse(
+            hello, self._find_welcome, lambda: not self._is_over()
+        )
         return [] if welcome is None else welcome.ice_servers
 
     async def _connect(self, ice_servers: Sequence[IceServer]) -> None:
@@ -300,7 +294,9 @@ class HeadlessViewer:
         self._offer = self._peer.localDescription.sdp
         speech = self._conversation.offer(self._offer)
         self._become("offering")
-        reply: Answer | Refusal | None = await self._converse(speech, self._find_reply)
+        reply: Answer | Refusal | None = await self._converse(
+            speech, self._find_reply, self._is_current
+        )
         if reply is None:
             return
         self._say(self._conversation.ack())
@@ -323,26 +319,19 @@ class HeadlessViewer:
             await peer.close()
 
     def _make_peer(self, ice_servers: Sequence[IceServer]) -> RTCPeerConnection:
-        servers = [
-            RTCIceServer(urls=each.urls, username=each.username, credential=each.credential)
-            for each in ice_servers
-        ]
-        # None would mean a server on the internet.
-        peer = RTCPeerConnection(RTCConfiguration(servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
-        transceiver = peer.addTransceiver("video", direction="recvonly")
-        transceiver.setCodecPreferences(self._codecs)
-        _bind_loopback_too(transceiver)
-        channel = peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)
+        peer, channel = make_peer(self._codecs, ice_servers)
         channel.on("message", self._hear_pong)
         channel.on("open", lambda: asyncio.ensure_future(self._ping(channel)))
         peer.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
         peer.on("connectionstatechange", lambda: self._follow(peer))
         return peer
 
-    async def _converse(self, speech: Speech, listen: Callable[[], T | None]) -> T | None:
-        """Say something, again and again until ``listen`` hears the reply or the stream closes."""
+    async def _converse(
+        self, speech: Speech, listen: Callable[[], T | None], is_worthwhile: Callable[[], bool]
+    ) -> T | None:
+        """Say something, again and again while that is worthwhile, until the reply is heard."""
         self._say(speech)
-        while (reply := listen()) is None and not self._is_over():
+        while (reply := listen()) is None and is_worthwhile():
             try:
                 async with asyncio.timeout(REPEAT_S):
                     await self._heard.wait()
@@ -423,50 +412,3 @@ class HeadlessViewer:
         return self._changing.wait_for(
             look_or_raise, timeout_s=timeout_s, what=lambda: f"{what} of {self!r}"
         )
-
-
-def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
-    """Return what aiortc knows of ``codecs``, in their order, and the repair of lost packets."""
-    capabilities = RTCRtpReceiver.getCapabilities("video")
-    known = [] if capabilities is None else capabilities.codecs
-    wanted = [f"video/{name}" for name in (*codecs, "rtx")]
-    return [each for mime_type in wanted for each in known if each.mimeType == mime_type]
-
-
-def _bind_loopback_too(transceiver: RTCRtpTransceiver) -> None:
-    """Have the transceiver's ICE agent bind 127.0.0.1 as a browser's does.
-
-    aioice binds each interface's address and never loopback. From there a check to 127.0.0.1 is
-    answered from the interface's address, which ICE must not take; and a machine that is offline
-    has no other interface at all.
-    """
-    connection: Any = transceiver.receiver.transport.transport.iceGatherer._connection
-    gather = connection.get_component_candidates
-
-    async def gather_with_loopback(component: int, addresses: list[str]) -> Any:
-        return await gather(component, ["127.0.0.1", *addresses])
-
-    connection.get_component_candidates = gather_with_loopback
-
-
-def _first_codec(sdp: str) -> str | None:
-    """Return the name of the video section's first codec."""
-    section = re.search(r"^m=video \d+ \S+ (\d+)", sdp, re.MULTILINE)
-    if section is None:
-        return None
-    name = re.search(rf"^a=rtpmap:{section[1]} (\w+)/", sdp, re.MULTILINE)
-    return None if name is None else name[1]
-
-
-def _to_rgb(frame: VideoFrame) -> Image:
-    """Convert a decoded frame, BT.601 limited range, to ``(H, W, 3)`` uint8 RGB."""
-    rgb = VideoReformatter().reformat(
-        frame,
-        format="rgb24",
-        src_colorspace=Colorspace.ITU601,
-        dst_colorspace=Colorspace.ITU601,
-        src_color_range=ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
-    )
-    return cast(Image, rgb.to_ndarray())

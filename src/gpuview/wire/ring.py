@@ -134,8 +134,7 @@ class RingWriter(_Ring):
         fd = -1
         try:
             fd = os.memfd_create("gpuview-ring", os.MFD_CLOEXEC)
-            # Reserved now, as a first write without memory behind it would end the process.
-            os.posix_fallocate(fd, 0, _total_nbytes(slot_nbytes))
+            os.ftruncate(fd, _total_nbytes(slot_nbytes))
             ring = cls(fd, slot_nbytes)
         except (AttributeError, OSError) as exc:
             if fd >= 0:

@@ -1,0 +1,98 @@
+"""A viewer's peer connection, set up as a page's, and what its frames mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpCodecCapability,
+    RTCRtpReceiver,
+    RTCRtpTransceiver,
+)
+from av import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from gpuview.wire.messages import IceServer
+
+__all__ = ["Image", "first_codec", "make_peer", "to_rgb"]
+
+Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+
+# Without the last flag swscale is up to 3 levels off.
+_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+def make_peer(
+    codecs: Sequence[str], ice_servers: Sequence[IceServer]
+) -> tuple[RTCPeerConnection, RTCDataChannel]:
+    """Return a connection that offers to receive one video, and its data channel.
+
+    Args:
+        codecs: The codecs to offer, the favourite first: "H264", "VP8".
+        ice_servers: The servers to ask for candidates.
+    """
+    servers = [
+        RTCIceServer(urls=each.urls, username=each.username, credential=each.credential)
+        for each in ice_servers
+    ]
+    # None in place of an empty list would mean a server on the internet.
+    peer = RTCPeerConnection(RTCConfiguration(servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+    transceiver = peer.addTransceiver("video", direction="recvonly")
+    transceiver.setCodecPreferences(_capabilities(codecs))
+    _bind_loopback_too(transceiver)
+    return peer, peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)
+
+
+def first_codec(sdp: str) -> str | None:
+    """Return the name of the video section's first codec."""
+    section = re.search(r"^m=video \d+ \S+ (\d+)", sdp, re.MULTILINE)
+    if section is None:
+        return None
+    name = re.search(rf"^a=rtpmap:{section[1]} (\w+)/", sdp, re.MULTILINE)
+    return None if name is None else name[1]
+
+
+def to_rgb(frame: VideoFrame) -> Image:
+    """Convert a decoded frame, BT.601 limited range, to ``(H, W, 3)`` uint8 RGB, within 1 level."""
+    rgb = VideoReformatter().reformat(
+        frame,
+        format="rgb24",
+        src_colorspace=Colorspace.ITU601,
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_EXACT,
+    )
+    return cast(Image, rgb.to_ndarray())
+
+
+def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
+    """Return what aiortc knows of ``codecs``, in their order, and the repair of lost packets."""
+    capabilities = RTCRtpReceiver.getCapabilities("video")
+    known = [] if capabilities is None else capabilities.codecs
+    wanted = [f"video/{name}" for name in (*codecs, "rtx")]
+    return [each for mime_type in wanted for each in known if each.mimeType == mime_type]
+
+
+def _bind_loopback_too(transceiver: RTCRtpTransceiver) -> None:
+    """Have the transceiver's ICE agent bind 127.0.0.1 as a browser's does.
+
+    aioice binds each interface's address and never loopback. From there a check to 127.0.0.1 is
+    answered from the interface's address, which ICE must not take; and a machine that is offline
+    has no other interface at all.
+    """
+    connection: Any = transceiver.receiver.transport.transport.iceGatherer._connection
+    gather = connection.get_component_candidates
+
+    async def gather_with_loopback(component: int, addresses: list[str]) -> Any:
+        return await gather(component, ["127.0.0.1", *addresses])
+
+    connection.get_component_candidates = gather_with_loopback
