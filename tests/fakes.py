@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from gpuview.wire.messages import Message, Offer
 from gpuview.wire.ring import PixelFormat
 
@@ -62,11 +60,9 @@ class FakeHandle:
         self.offers: list[Offer] = []
         self.sent: list[Message] = []
         self.is_closed = False
-        self._slot = np.empty(0, np.uint8)
 
-    def begin(self, nbytes: int) -> np.ndarray:
-        self._slot = np.empty(nbytes, np.uint8)
-        return self._slot
+    def begin(self, nbytes: int) -> memoryview:
+        return memoryview(bytearray(nbytes))
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         self.frames_pushed += 1

@@ -25,8 +25,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import IO, Any, Protocol
 
-import numpy as np
-
 from gpuview.errors import MediaError, SignalError
 from gpuview.wire.messages import (
     Answer,
@@ -377,8 +375,8 @@ class StreamHandle:
         """How many frames have been published."""
         return self._n_earlier + (self._ring.seq if self._ring is not None else 0)
 
-    def begin(self, nbytes: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-        """Return ``(nbytes,)`` writable bytes of a free slot, of a larger ring if need be.
+    def begin(self, nbytes: int) -> memoryview:
+        """Return ``nbytes`` writable bytes of a free slot, of a larger ring if need be.
 
         Raises:
             MediaError: There is no memory for it, or the stream is closed.

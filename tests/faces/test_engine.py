@@ -61,7 +61,7 @@ def open_stream() -> tuple[Engine, StreamHandle, Listener]:
 
 
 def show(handle: StreamHandle, width: int = 64, height: int = 48) -> None:
-    handle.begin(width * height * 3)[:] = 100
+    handle.begin(width * height * 3)[:] = bytes([100]) * (width * height * 3)
     handle.publish(PixelFormat.RGB24, width, height, 0)
 
 

@@ -22,9 +22,9 @@ class WaitingSink:
         self.frames: list[tuple[PixelFormat, int, int, np.ndarray]] = []
         self.published = threading.Semaphore(0)
 
-    def begin(self, nbytes: int) -> np.ndarray:
+    def begin(self, nbytes: int) -> memoryview:
         self._slot = np.empty(nbytes, dtype=np.uint8)
-        return self._slot
+        return self._slot.data
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         self.frames.append((pixel_format, width, height, self._slot))

@@ -23,11 +23,11 @@ class FakeSink:
         self.users = 0
         self._slot = np.empty(0, dtype=np.uint8)
 
-    def begin(self, nbytes: int) -> np.ndarray:
+    def begin(self, nbytes: int) -> memoryview:
         self.users += 1
         assert self.users == 1, "two threads are in the sink"
         self._slot = np.full(nbytes, 99, dtype=np.uint8)
-        return self._slot
+        return self._slot.data
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         assert self._slot.size == frame_nbytes(pixel_format, width, height)

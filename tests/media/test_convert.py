@@ -85,7 +85,7 @@ def test_frame_is_memory_of_its_own(ring: Ring) -> None:
         frame = SlotConverter().convert(slot)
         assert frame is not None
         before = frame.to_ndarray().copy()
-        slot.data[:] = 255
+        slot.data[:] = bytes([255]) * len(slot.data)
         assert (frame.to_ndarray() == before).all()
 
 

@@ -119,6 +119,16 @@ def test_a_restarted_kernel_has_forgotten_everything() -> None:
             kernel.evaluate("here")
 
 
+def test_two_kernels_side_by_side_have_nothing_in_common(kernel: Kernel) -> None:
+    kernel.run("whose = 'mine'")
+    with Kernel() as other:
+        other.run("whose = 'theirs'")
+
+        assert kernel.evaluate("whose") == "mine"
+
+    assert kernel.evaluate("whose") == "mine"
+
+
 def test_a_kernel_that_dies_in_a_cell_raises_and_can_be_restarted() -> None:
     with Kernel() as kernel:
         with pytest.raises(KernelDiedError, match="ended with status 3"):

@@ -25,8 +25,13 @@ def attached(writer: RingWriter) -> RingReader:
     return RingReader.attach(os.dup(writer.fd))
 
 
+def fill(slot: memoryview, value: int) -> None:
+    """Set every byte of a slot."""
+    np.frombuffer(slot, np.uint8)[:] = value
+
+
 def publish(writer: RingWriter, value: int, capture_ns: int | None = None) -> None:
-    writer.begin(NBYTES)[:] = value
+    fill(writer.begin(NBYTES), value)
     writer.publish(PixelFormat.RGB24, SIDE, SIDE, capture_ns)
 
 
@@ -60,7 +65,7 @@ class TestNewestFrameWins:
     def test_a_frame_arrives_with_all_that_was_said_about_it(
         self, writer: RingWriter, reader: RingReader
     ) -> None:
-        writer.begin(frame_nbytes(PixelFormat.I420, 32, 18))[:] = np.arange(32 * 27) % 256
+        writer.begin(32 * 27)[:] = bytes(index % 256 for index in range(32 * 27))
         writer.publish(PixelFormat.I420, 32, 18, capture_ns=7)
         slot = taken(reader)
         assert (slot.seq, slot.pixel_format, slot.width, slot.height) == (
@@ -105,7 +110,7 @@ class TestNewestFrameWins:
         self, writer: RingWriter, reader: RingReader
     ) -> None:
         publish(writer, 1)
-        writer.begin(NBYTES)[:] = 2
+        fill(writer.begin(NBYTES), 2)
         assert taken(reader).seq == 1
         publish(writer, 3)
         slot = taken(reader)
@@ -121,7 +126,7 @@ class TestSlots:
         marked = taken(reader)
         publish(writer, 2)
         begun = writer.begin(NBYTES)
-        begun[:] = 3
+        fill(begun, 3)
         assert marked.is_whole()
         assert set(marked.data.tolist()) == {1}
         assert set(taken(reader).data.tolist()) == {2}
@@ -243,7 +248,7 @@ class TestTwoProcesses:
                 assert reading.stdout.readline() == b"attached\n"
                 # Hammers on until the reader has seen its share, so it is frames that bound this.
                 while reading.poll() is None:
-                    writer.begin(nbytes)[:] = (writer.seq + 1) % 251
+                    fill(writer.begin(nbytes), (writer.seq + 1) % 251)
                     writer.publish(PixelFormat.RGB24, WIDTH, HEIGHT)
             assert reading.returncode == 0
             assert writer.seq >= FRAMES
@@ -265,7 +270,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(value=st.integers(0, 255))
     def begin(self, value: int) -> None:
-        self.writer.begin(NBYTES)[:] = value
+        fill(self.writer.begin(NBYTES), value)
         self.begun = value
 
     @precondition(lambda self: self.begun is not None)

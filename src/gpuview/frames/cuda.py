@@ -133,5 +133,5 @@ class CudaReadback:
                 return
             slot = self._sink.begin(staged.i420.numel())
             # Holds the GIL, see `Readback`.
-            slot.data[:] = staged.i420.numpy().data
+            slot[:] = staged.i420.numpy().data
             self._sink.publish(PixelFormat.I420, staged.width, staged.height, staged.capture_ns)

@@ -37,8 +37,8 @@ _STRIP_NUMEL = 32_767  # from one more on, torch uses threads
 class FrameSink(Protocol):
     """Where frames go: the engine's handle on one stream. One thread at a time."""
 
-    def begin(self, nbytes: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-        """Return ``(nbytes,)`` writable bytes of a free slot. Beginning again gives it up."""
+    def begin(self, nbytes: int) -> memoryview:
+        """Return ``nbytes`` writable bytes of a free slot. Beginning again gives it up."""
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         """Make the slot that `begin` gave the newest frame."""
@@ -108,21 +108,26 @@ class Readback:
         if view.is_uint8 and pixels.is_contiguous():
             # Holds the GIL: a copy that gives it away gets it back late in a busy kernel, up to a
             # switch interval after these 0.1 ms.
-            slot.data[:] = pixels.numpy().reshape(-1).data
+            slot[:] = pixels.numpy().reshape(-1).data
         elif view.is_uint8:
+            out = np.frombuffer(slot, np.uint8).reshape(height, width, 3)
             for channel in range(3):  # half the time of one copy of all three
-                slot[channel::3].reshape(height, width)[:] = planes[channel].numpy()
+                out[..., channel] = planes[channel].numpy()
         else:
-            _scale(planes, _RGB_RANGE, 0, out=torch.from_numpy(slot).view(height, width, 3))
+            _scale(planes, _RGB_RANGE, 0, out=_tensor(slot).view(height, width, 3))
         self._sink.publish(PixelFormat.RGB24, width, height, capture_ns)
 
     def _write_grey(self, view: FrameView, capture_ns: int) -> None:
         height, width = view.planes.shape[1:]
         slot = self._sink.begin(frame_nbytes(PixelFormat.I420, width, height))
-        luma = torch.from_numpy(slot)[: height * width].view(height, width, 1)
+        luma = _tensor(slot)[: height * width].view(height, width, 1)
         _scale(view.planes, LUMA_RANGE, LUMA_OFFSET, out=luma)
-        slot[height * width :] = GREY_CHROMA
+        _tensor(slot)[height * width :] = GREY_CHROMA
         self._sink.publish(PixelFormat.I420, width, height, capture_ns)
+
+
+def _tensor(slot: memoryview) -> Tensor:
+    return torch.frombuffer(slot, dtype=torch.uint8)
 
 
 def _scale(planes: Tensor, value_range: int, offset: int, *, out: Tensor) -> None:

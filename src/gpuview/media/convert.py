@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import av
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from gpuview.wire.ring import PixelFormat, Slot, frame_nbytes
+from gpuview.wire.ring import PixelFormat, Slot
 
 __all__ = ["SlotConverter"]
 
@@ -13,11 +16,12 @@ __all__ = ["SlotConverter"]
 class SlotConverter:
     """Copies or converts slots into ``yuv420p`` frames. One thread at a time.
 
-    A reformatter of its own: PyAV keeps one on each frame otherwise, and crashes when two threads
-    meet there.
+    Without NumPy, whose import would be a fifth of the media process's start-up.
     """
 
     def __init__(self) -> None:
+        # One of our own: PyAV keeps one on each frame otherwise, and crashes when two threads meet
+        # there.
         self._reformatter = VideoReformatter()
 
     def convert(self, slot: Slot) -> av.VideoFrame | None:
@@ -29,13 +33,12 @@ class SlotConverter:
         if slot.pixel_format is PixelFormat.RGB24:
             frame = self._rgb_to_i420(slot)
         else:
-            frame = _copy_i420(slot)
+            frame = _copied(slot, "yuv420p", [slot.width, slot.width // 2, slot.width // 2])
         return frame if slot.is_whole() else None
 
     def _rgb_to_i420(self, slot: Slot) -> av.VideoFrame:
-        rgb = slot.data.reshape(slot.height, slot.width, 3)
         return self._reformatter.reformat(
-            av.VideoFrame.from_numpy_buffer(rgb, format="rgb24"),
+            _copied(slot, "rgb24", [3 * slot.width]),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,
@@ -45,12 +48,30 @@ class SlotConverter:
         )
 
 
-def _copy_i420(slot: Slot) -> av.VideoFrame:
-    data = slot.data.copy()
-    luma_nbytes = slot.width * slot.height
-    chroma_nbytes = luma_nbytes // 4
-    half = (slot.height // 2, slot.width // 2)
-    y = data[:luma_nbytes].reshape(slot.height, slot.width)
-    u = data[luma_nbytes : luma_nbytes + chroma_nbytes].reshape(half)
-    v = data[luma_nbytes + chroma_nbytes : frame_nbytes(slot.pixel_format, slot.width, slot.height)]
-    return av.VideoFrame.from_dlpack((y, u, v.reshape(half)), format="yuv420p")
+def _copied(slot: Slot, pixel_format: str, row_nbytes: list[int]) -> av.VideoFrame:
+    """Return a new frame with the slot's bytes.
+
+    Args:
+        slot: Its planes follow each other without a gap.
+        pixel_format: FFmpeg's name for them.
+        row_nbytes: The length of a row, of each plane.
+    """
+    frame = av.VideoFrame(slot.width, slot.height, pixel_format)
+    nbytes = [row * plane.height for row, plane in zip(row_nbytes, frame.planes, strict=True)]
+    ends = list(accumulate(nbytes))
+    for plane, row, size, end in zip(frame.planes, row_nbytes, nbytes, ends, strict=True):
+        _fill(plane, slot.data[end - size : end], row)
+    return frame
+
+
+def _fill(plane: VideoPlane, data: memoryview, row_nbytes: int) -> None:
+    """Copy rows into a plane, whose own rows may be longer."""
+    stride = plane.line_size
+    target = memoryview(plane)
+    if stride == row_nbytes:
+        target[: len(data)] = data
+        return
+    for row in range(plane.height):
+        target[row * stride : row * stride + row_nbytes] = data[
+            row * row_nbytes : (row + 1) * row_nbytes
+        ]

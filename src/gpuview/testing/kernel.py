@@ -63,7 +63,13 @@ class Kernel:
         self._env = self._environment(env or {})
         self._cwd = None if cwd is None else os.fspath(cwd)
         self._connection_file = self._folder / f"kernel-{uuid.uuid4()}.json"
-        write_connection_file(str(self._connection_file), transport="ipc", kernel_name="python3")
+        write_connection_file(
+            str(self._connection_file),
+            transport="ipc",
+            # With ipc this is the path that the sockets' names begin with.
+            ip=str(self._folder / "socket"),
+            kernel_name="python3",
+        )
         self._changing = Changing()
         self._requests: dict[str, Request] = {}
         self._streams: dict[str, StreamProxy] = {}
@@ -270,13 +276,22 @@ class Kernel:
             self._watcher.join()
 
     def _wait_until_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Ask until both the answer and its echo on iopub come; the first echoes may be lost."""
+        """Ask until one answer and its echo on iopub have come; the first echoes may be lost."""
         deadline = time.monotonic() + timeout_s
+        requests: list[Request] = []
+
+        def first_reply() -> dict[str, Any] | None:
+            return next((each.reply for each in requests if each.is_done), None)
+
         while True:
-            request = self._ask("shell", "kernel_info_request", {})
+            requests.append(self._ask("shell", "kernel_info_request", {}))
             try:
                 return self._wait_for(
-                    request.finished, timeout_s=1.0, what=lambda: "the kernel's start"
+                    first_reply,
+                    timeout_s=1.0,
+                    what=lambda: (
+                        f"the kernel's start, after {len(requests)} requests\n{self._log()}"
+                    ),
                 )
             except WaitTimeoutError:
                 if time.monotonic() > deadline:
@@ -322,12 +337,16 @@ class Kernel:
         return self._changing.wait_for(look_or_die, timeout_s=timeout_s, what=what)
 
     def _died(self, what: str) -> KernelDiedError:
-        log = self._log_path.read_text(errors="replace")[-2000:] if self._folder.exists() else ""
         return KernelDiedError(
-            f"the kernel ended with status {self._process.returncode} before {what} came\n{log}",
+            f"the kernel ended with status {self._process.returncode} before {what} came\n"
+            f"{self._log()}",
             expected="a kernel that lives",
             fix="read the kernel's last words above",
         )
+
+    def _log(self) -> str:
+        """Return the kernel's last words."""
+        return self._log_path.read_text(errors="replace")[-2000:] if self._folder.exists() else ""
 
     def _receive(self, channel: str, message: JupyterMessage) -> None:
         """Sort one message from the kernel; in the thread of the channels."""
