@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine
 
 from gpuview.errors import GpuviewError, MediaError, NetworkError, SignalError
 from gpuview.media.fanout import Fanout
-from gpuview.media.udp_mux import MuxEventLoop, UdpMux, bind_sockets
+from gpuview.media.sockets import bind_sockets
+from gpuview.media.udp_mux import MuxEventLoop, UdpMux
 from gpuview.media.viewer import Viewer
 from gpuview.wire import sdp
 from gpuview.wire.messages import (

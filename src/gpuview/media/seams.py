@@ -48,6 +48,7 @@ __all__ = [
     "Pair",
     "encoded_frame",
     "feed_sender",
+    "gather_loopback_when_alone",
     "install",
     "prefer_codecs",
     "selected_pair",
@@ -79,7 +80,7 @@ def install() -> None:
     )
     aiortc.codecs.CODECS["video"] += _h264_main()
     vars(aiortc.rtcrtpsender)["RTP_HISTORY_SIZE"] = RTP_HISTORY_PACKETS
-    aioice.ice.get_host_addresses = _host_addresses_or_loopback
+    gather_loopback_when_alone()
 
 
 def _h264_main() -> list[RTCRtpCodecParameters]:
@@ -101,6 +102,11 @@ def _h264_main() -> list[RTCRtpCodecParameters]:
         parameters={"apt": payload_type},
     )
     return [main, retransmissions]
+
+
+def gather_loopback_when_alone() -> None:
+    """Let ICE use 127.0.0.1 on a machine that has no other address; aioice never does."""
+    aioice.ice.get_host_addresses = _host_addresses_or_loopback
 
 
 _get_host_addresses = aioice.ice.get_host_addresses

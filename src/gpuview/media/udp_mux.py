@@ -17,7 +17,6 @@ that connection's password. Everything else is dropped and counted, and leaves n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -26,79 +25,21 @@ from typing import Any, cast
 from aioice import stun
 from aioice.ice import StunProtocol
 
-from gpuview.errors import NetworkError
+from gpuview.media.sockets import (
+    ANCILLARY_NBYTES,
+    Address,
+    Ancillary,
+    asked_address,
+    preferred_source,
+    source_of,
+)
 
-__all__ = ["MuxEventLoop", "UdpMux", "bind_sockets"]
+__all__ = ["MuxEventLoop", "UdpMux"]
 
-_BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
 _MAX_DATAGRAM = 65535
 _MAX_READS = 64  # datagrams read before the loop gets its turn again
 _MAX_ADDRESSES = 64  # addresses believed for one connection; a browser has a handful
 _STUN_COOKIE = b"\x21\x12\xa4\x42"
-
-Address = tuple[str, int]
-
-
-def bind_sockets(port_min: int | None, port_max: int | None) -> list[socket.socket]:
-    """Bind the first free UDP port of a range, on all addresses of IPv4 and, where it exists, IPv6.
-
-    Args:
-        port_min: Lowest port, 1 to 65535; None for any free port.
-        port_max: Highest port, included.
-
-    Returns:
-        One or two non-blocking sockets with the same port; the IPv4 one first.
-
-    Raises:
-        NetworkError: No port of the range is free.
-    """
-    ports: Sequence[int] = (
-        [0] * 16 if port_min is None or port_max is None else range(port_min, port_max + 1)
-    )
-    for port in ports:
-        with contextlib.suppress(OSError):
-            return _bind_port(port)
-    raise NetworkError(
-        f"no UDP port from {port_min} to {port_max} is free",
-        expected="one free port for each kernel that shows a stream",
-        fix=f"shut a kernel down, or see who holds them: ss -lunp 'sport >= {port_min}'",
-    )
-
-
-def _bind_port(port: int) -> list[socket.socket]:
-    sockets = [_bind(socket.AF_INET, "0.0.0.0", port)]
-    if not _has_ipv6():
-        return sockets
-    try:
-        sockets.append(_bind(socket.AF_INET6, "::", sockets[0].getsockname()[1]))
-    except OSError:
-        sockets[0].close()
-        raise
-    return sockets
-
-
-def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_NBYTES)
-        sock.setblocking(False)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _has_ipv6() -> bool:
-    """Tell whether a socket can be bound to the IPv6 loopback; the module may be there but off."""
-    try:
-        _bind(socket.AF_INET6, "::1", 0).close()
-    except OSError:
-        return False
-    return True
 
 
 class UdpMux:
@@ -109,6 +50,7 @@ class UdpMux:
         self._sockets = {sock.family: sock for sock in sockets}
         self._by_ufrag: dict[str, list[_Doorway]] = {}
         self._by_address: dict[Address, _Doorway] = {}
+        self._sources: dict[Address, Ancillary] = {}  # of addresses that need one
         self.port = int(sockets[0].getsockname()[1])
         self.dropped: Counter[str] = Counter()
         """How many datagrams were dropped, by reason."""
@@ -138,13 +80,17 @@ class UdpMux:
             self._by_ufrag.pop(doorway.ufrag, None)
         for address in doorway.addresses:
             if self._by_address.get(address) is doorway:
-                del self._by_address[address]
+                self._disbelieve(address)
         doorway.addresses.clear()
 
     def send(self, sock: socket.socket, data: bytes, address: Address) -> None:
         """Send one datagram; like any network, may lose it."""
+        source = self._sources.get(address)
         try:
-            sock.sendto(data, address)
+            if source is None:
+                sock.sendto(data, address)
+            else:
+                sock.sendmsg([data], source, 0, address)
         except OSError as exc:
             self.dropped[f"send: {type(exc).__name__}"] += 1
 
@@ -158,31 +104,38 @@ class UdpMux:
     def _read(self, sock: socket.socket) -> None:
         for _ in range(_MAX_READS):
             try:
-                data, source = sock.recvfrom(_MAX_DATAGRAM)
+                data, ancillary, _, source = sock.recvmsg(_MAX_DATAGRAM, ANCILLARY_NBYTES)
             except BlockingIOError:
                 return
             except OSError:
                 # An ICMP error about an earlier datagram; the socket itself is well.
                 continue
-            self._route(sock, data, (source[0], source[1]))
+            self._route(sock, data, (source[0], source[1]), ancillary)
 
-    def _route(self, sock: socket.socket, data: bytes, address: Address) -> None:
+    def _route(
+        self, sock: socket.socket, data: bytes, address: Address, ancillary: Ancillary
+    ) -> None:
         doorway = self._by_address.get(address)
         if data[4:8] == _STUN_COOKIE and data[0] < 4:
-            doorway = self._stun_doorway(sock, data, address)
+            doorway = self._stun_doorway(sock, data, address, ancillary)
         elif doorway is None:
             self.dropped["unknown address"] += 1
         if doorway is not None:
             doorway.protocol.datagram_received(data, address)
 
-    def _stun_doorway(self, sock: socket.socket, data: bytes, address: Address) -> _Doorway | None:
+    def _stun_doorway(
+        self, sock: socket.socket, data: bytes, address: Address, ancillary: Ancillary
+    ) -> _Doorway | None:
         message = _parse_stun(data)
         if message is None:
             self.dropped["malformed STUN"] += 1
             return None
         if message.message_class is not stun.Class.REQUEST:
             return self._by_transaction(message.transaction_id)
-        return self._by_request(sock, message, address)
+        doorway = self._by_request(sock, message)
+        if doorway is not None:
+            self._believe(address, doorway, asked_address(ancillary))
+        return doorway
 
     def _by_transaction(self, transaction_id: bytes) -> _Doorway | None:
         # A scan, but of a response only: one in five seconds for each viewer.
@@ -193,9 +146,7 @@ class UdpMux:
         self.dropped["unknown STUN response"] += 1
         return None
 
-    def _by_request(
-        self, sock: socket.socket, message: stun.Message, address: Address
-    ) -> _Doorway | None:
+    def _by_request(self, sock: socket.socket, message: stun.Message) -> _Doorway | None:
         username = message.attributes.get("USERNAME", "")
         candidates = self._by_ufrag.get(str(username).partition(":")[0], [])
         doorway = next((each for each in candidates if each.sock is sock), None)
@@ -207,20 +158,31 @@ class UdpMux:
         ):
             self.dropped["wrong message integrity"] += 1
             return None
-        self._believe(address, doorway)
         return doorway
 
-    def _believe(self, address: Address, doorway: _Doorway) -> None:
-        """Route what comes from ``address`` to ``doorway`` from now on."""
+    def _believe(self, address: Address, doorway: _Doorway, asked: str) -> None:
+        """Route what comes from ``address`` to ``doorway``, and answer it from ``asked``."""
         previous = self._by_address.get(address)
         if previous is not None and previous is not doorway:
             previous.addresses.pop(address, None)
+        if previous is not doorway or doorway.addresses[address] != asked:
+            self._choose_source(doorway.sock, address, asked)
         self._by_address[address] = doorway
-        doorway.addresses[address] = None
+        doorway.addresses[address] = asked
         doorway.addresses.move_to_end(address)
         while len(doorway.addresses) > _MAX_ADDRESSES:
             oldest, _ = doorway.addresses.popitem(last=False)
-            del self._by_address[oldest]
+            self._disbelieve(oldest)
+
+    def _disbelieve(self, address: Address) -> None:
+        del self._by_address[address]
+        self._sources.pop(address, None)
+
+    def _choose_source(self, sock: socket.socket, address: Address, asked: str) -> None:
+        if preferred_source(sock.family, address) == asked:
+            self._sources.pop(address, None)
+        else:
+            self._sources[address] = source_of(asked)
 
     def __repr__(self) -> str:
         return (
@@ -247,7 +209,8 @@ class _Doorway(asyncio.DatagramTransport):
         self.sock = sock
         self.protocol = protocol
         self.ufrag: str = protocol.receiver.local_username
-        self.addresses: OrderedDict[Address, None] = OrderedDict()
+        self.addresses: OrderedDict[Address, str] = OrderedDict()
+        """Who is believed to be this connection's browser, and which of our addresses it asked."""
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         if not self._is_closing:

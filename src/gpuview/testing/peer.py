@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from aiortc import (
@@ -15,11 +15,11 @@ from aiortc import (
     RTCPeerConnection,
     RTCRtpCodecCapability,
     RTCRtpReceiver,
-    RTCRtpTransceiver,
 )
 from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from gpuview.media.seams import gather_loopback_when_alone
 from gpuview.wire.messages import IceServer
 
 __all__ = ["Image", "first_codec", "make_peer", "to_rgb"]
@@ -43,11 +43,11 @@ def make_peer(
         RTCIceServer(urls=each.urls, username=each.username, credential=each.credential)
         for each in ice_servers
     ]
+    gather_loopback_when_alone()
     # None in place of an empty list would mean a server on the internet.
     peer = RTCPeerConnection(RTCConfiguration(servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
     transceiver = peer.addTransceiver("video", direction="recvonly")
     transceiver.setCodecPreferences(_capabilities(codecs))
-    _bind_loopback_too(transceiver)
     return peer, peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)
 
 
@@ -80,19 +80,3 @@ def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
     known = [] if capabilities is None else capabilities.codecs
     wanted = [f"video/{name}" for name in (*codecs, "rtx")]
     return [each for mime_type in wanted for each in known if each.mimeType == mime_type]
-
-
-def _bind_loopback_too(transceiver: RTCRtpTransceiver) -> None:
-    """Have the transceiver's ICE agent bind 127.0.0.1 as a browser's does.
-
-    aioice binds each interface's address and never loopback. From there a check to 127.0.0.1 is
-    answered from the interface's address, which ICE must not take; and a machine that is offline
-    has no other interface at all.
-    """
-    connection: Any = transceiver.receiver.transport.transport.iceGatherer._connection
-    gather = connection.get_component_candidates
-
-    async def gather_with_loopback(component: int, addresses: list[str]) -> Any:
-        return await gather(component, ["127.0.0.1", *addresses])
-
-    connection.get_component_candidates = gather_with_loopback
