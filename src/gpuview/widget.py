@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,11 @@ import anywidget
 import traitlets
 
 from gpuview.engine import shared_engine
-from gpuview.errors import FrameError, GpuviewError, MediaError, SignalError
+from gpuview.errors import FrameError, GpuviewError, MediaError
 from gpuview.frames.layout import Layout
 from gpuview.frames.readback import Readback
 from gpuview.frames.source import PullSource, as_pull
+from gpuview.mailbox import Mailbox
 from gpuview.settings import Settings
 from gpuview.wire.messages import (
     Ack,
@@ -38,7 +38,6 @@ from gpuview.wire.messages import (
     Status,
     Welcome,
     from_wire,
-    is_new_offer,
     to_wire,
 )
 
@@ -47,7 +46,6 @@ __all__ = ["GPUStream", "StreamStats"]
 logger = logging.getLogger("gpuview")
 
 _MAX_FPS = 240
-_REMEMBERED_VIEWS = 256
 
 
 def _front_end(name: str) -> Path:
@@ -77,14 +75,6 @@ class StreamStats:
     """The UDP port that all viewers share; None before the first one."""
     dropped_datagrams: dict[str, int]
     """What came to that port and was not for us, by reason."""
-
-
-@dataclass(slots=True)
-class _View:
-    """The newest offer of one view."""
-
-    offer: Offer
-    is_acknowledged: bool = False
 
 
 class GPUStream(anywidget.AnyWidget):
@@ -136,7 +126,7 @@ class GPUStream(anywidget.AnyWidget):
         settings = settings or Settings()
         self._layout = layout
         self._lock = threading.RLock()  # guards what follows: pages, engine and source all call
-        self._views: OrderedDict[str, _View] = OrderedDict()
+        self._mailbox = Mailbox()
         self._viewers: tuple[str, ...] = ()
         self._source_error: GpuviewError | None = None
         self._media_error: MediaError | None = None
@@ -223,8 +213,8 @@ class GPUStream(anywidget.AnyWidget):
         self._handle.close()
         with self._lock:
             self._viewers = ()
-            self._views.clear()
-            self.answers = {}
+            self._mailbox = Mailbox()
+            self._show_answers()
             self._update_status()
 
     def __enter__(self) -> Self:
@@ -268,31 +258,22 @@ class GPUStream(anywidget.AnyWidget):
 
     def _read_offer(self, offer: Offer) -> None:
         with self._lock:
-            known = self._views.get(offer.view)
-            if is_new_offer(offer, known.offer if known else None):
-                self._views[offer.view] = _View(offer)
-                self._views.move_to_end(offer.view)
-                while len(self._views) > _REMEMBERED_VIEWS:
-                    self._views.popitem(last=False)
+            if self._mailbox.take(offer):
+                self._show_answers()
                 self._handle.offer(offer)
-            elif known and not known.is_acknowledged and offer.view in self.answers:
+            elif offer.view in self.answers:
                 self.send_state("answers")
 
     def _acknowledge(self, ack: Ack) -> None:
         with self._lock:
-            known = self._views.get(ack.view)
-            if known is None:
-                raise _unknown_view(ack.view)
-            if known.offer.seq == ack.seq:
-                known.is_acknowledged = True
-                self._drop_answers({ack.view})
+            self._mailbox.acknowledge(ack)
+            self._show_answers()
 
     def _say_goodbye(self, bye: Bye) -> None:
         with self._lock:
-            if bye.view not in self._views:
-                raise _unknown_view(bye.view)
+            self._mailbox.say_goodbye(bye)
+            self._show_answers()
             self._handle.send(bye)
-            self._drop_answers({bye.view})
 
     def _refuse(self, data: object, error: GpuviewError) -> None:
         """Say on the page and in the log why a message was not taken."""
@@ -321,19 +302,14 @@ class GPUStream(anywidget.AnyWidget):
                 message.fix,
             )
         with self._lock:
-            known = self._views.get(message.view)
-            if known is not None and known.offer.seq == message.seq:
-                self.answers = {**self.answers, message.view: to_wire(message)}
+            self._mailbox.reply(message)
+            self._show_answers()
 
     def viewers_changed(self, views: Sequence[str]) -> None:
         with self._lock:
             self._viewers = tuple(views)
-            gone = {
-                view
-                for view, answer in self.answers.items()
-                if answer["type"] == "Answer" and view not in views
-            }
-            self._drop_answers(gone)
+            self._mailbox.forget_answers_but(views)
+            self._show_answers()
         if self._source is not None:
             self._source.watch(bool(views))
 
@@ -341,7 +317,8 @@ class GPUStream(anywidget.AnyWidget):
         with self._lock:
             self._viewers = ()
             self._is_restarting = True
-            self.answers = {}
+            self._mailbox.forget_answers()
+            self._show_answers()
             self.epoch = epoch
             self._update_status()
 
@@ -404,11 +381,8 @@ class GPUStream(anywidget.AnyWidget):
             return Status(state="restarting")
         return Status(state="live" if self._handle.frames_pushed else "waiting")
 
-    def _drop_answers(self, views: set[str]) -> None:
-        if views & self.answers.keys():
-            self.answers = {
-                view: answer for view, answer in self.answers.items() if view not in views
-            }
+    def _show_answers(self) -> None:
+        self.answers = self._mailbox.answers
 
     def _answer_on_subshells(self) -> None:
         """Let pages' messages be answered while a cell runs.
@@ -420,14 +394,6 @@ class GPUStream(anywidget.AnyWidget):
         comm = self.comm
         if comm is not None and hasattr(comm, "_reply_subshell_for"):
             comm._reply_subshell_for = None
-
-
-def _unknown_view(view: str) -> SignalError:
-    return SignalError(
-        f"no offer of view {view} has been seen",
-        expected="a view that has made an offer to this stream",
-        fix="reload the page",
-    )
 
 
 def _check_numbers(fps: float, max_bitrate_bps: int) -> None:

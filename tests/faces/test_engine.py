@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuview import engine as engine_module
-from gpuview.engine import Engine, StreamHandle, may_restart, shared_engine
+from gpuview.engine import Engine, StreamHandle, shared
+from gpuview.engine.engine import may_restart
+from gpuview.engine.shared import shared_engine
 from gpuview.errors import MediaError, SignalError
 from gpuview.wire.messages import Answer, Configure, Offer, Refusal
 from gpuview.wire.ring import PixelFormat
@@ -149,21 +150,21 @@ def test_closed_stream_takes_no_frames() -> None:
 
 
 def test_process_that_was_started_before_is_the_first_streams_and_no_other() -> None:
-    engine_module.prestart()
-    engine_module.prestart()
-    spare = engine_module._spare
+    shared.prestart()
+    shared.prestart()
+    spare = shared._spare
     engine, handle, _ = open_stream()
     assert engine.process is spare
     handle.stats()
-    engine_module.prestart()
-    assert engine_module._spare is None
+    shared.prestart()
+    assert shared._spare is None
 
 
 def test_process_that_was_started_in_vain_ends_with_the_kernel() -> None:
-    engine_module.prestart()
-    assert engine_module._spare is not None
-    pid = engine_module._spare.pid
-    engine_module.close_shared_engine()
+    shared.prestart()
+    assert shared._spare is not None
+    pid = shared._spare.pid
+    shared.close_shared_engine()
     assert not Path(f"/proc/{pid}").exists()
 
 
@@ -225,7 +226,7 @@ def _wait_readable(fd: int) -> None:
 
 
 def _push_in_child(result: multiprocessing.SimpleQueue[str]) -> None:
-    assert engine_module._engine is None
+    assert shared._engine is None
     try:
         show(_inherited)
     except MediaError as exc:

@@ -1,0 +1,201 @@
+"""One stream, as the kernel sees it: where frames go in, and where viewers are asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
+from gpuview.errors import MediaError, SignalError
+from gpuview.wire.messages import (
+    Answer,
+    AttachRing,
+    CloseStream,
+    Message,
+    Offer,
+    OpenStream,
+    Refusal,
+    Trouble,
+    Viewers,
+    encode,
+)
+from gpuview.wire.ring import PixelFormat, RingWriter
+
+if TYPE_CHECKING:
+    from gpuview.engine.engine import Engine
+
+__all__ = ["StreamHandle", "StreamListener"]
+
+logger = logging.getLogger("gpuview")
+
+
+class StreamListener(Protocol):
+    """Whoever owns a stream. Called on the engine's thread."""
+
+    def answered(self, message: Answer | Refusal) -> None:
+        """An offer has its answer."""
+
+    def viewers_changed(self, views: Sequence[str]) -> None:
+        """These views have a connection now."""
+
+    def process_started(self, epoch: int) -> None:
+        """A media process was started in place of one that died; its viewers are lost."""
+
+    def process_ready(self) -> None:
+        """The media process runs."""
+
+    def process_failed(self, error: MediaError) -> None:
+        """The media process died too often, and is not started again."""
+
+    def troubled(self, error: MediaError | None) -> None:
+        """The stream's frames cannot be encoded; None when they can again."""
+
+
+class StreamHandle:
+    """One stream: where its frames go in, and where its viewers are asked for.
+
+    A `gpuview.frames.readback.FrameSink`: `begin` and `publish` belong to one thread at a time.
+    """
+
+    def __init__(
+        self, engine: Engine, name: str, listener: StreamListener, opening: OpenStream
+    ) -> None:
+        self.name = name
+        self.listener = listener
+        self._engine = engine
+        self._opening = opening
+        self._lock = threading.Lock()  # guards what follows, and the order of messages
+        self._told: MediaProcess | None = None  # who knows of this stream
+        self._ring: RingWriter | None = None
+        self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._n_earlier = 0  # frames that went through earlier rings
+
+    @property
+    def frames_pushed(self) -> int:
+        """How many frames have been published."""
+        return self._n_earlier + (self._ring.seq if self._ring is not None else 0)
+
+    def begin(self, nbytes: int) -> memoryview:
+        """Return ``nbytes`` writable bytes of a free slot, of a larger ring if need be.
+
+        Raises:
+            MediaError: There is no memory for it, or the stream is closed.
+        """
+        with self._lock:
+            if self._event_fd < 0 or self._engine.is_closed:
+                self._engine.check_usable()
+                raise MediaError(
+                    "the stream is closed", expected="an open one", fix="make a new GPUStream"
+                )
+            if self._ring is None or nbytes > self._ring.slot_nbytes:
+                self._replace_ring(nbytes)
+            assert self._ring is not None
+            return self._ring.begin(nbytes)
+
+    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
+        """Make the slot that `begin` gave the newest frame, and wake the media process."""
+        with self._lock:
+            if self._ring is not None and self._event_fd >= 0:
+                self._ring.publish(pixel_format, width, height, capture_ns)
+                os.eventfd_write(self._event_fd, 1)
+
+    def offer(self, offer: Offer) -> None:
+        """Pass an offer on; the listener hears the answer.
+
+        Raises:
+            SignalError: It is too long to be passed on.
+        """
+        nbytes = len(encode(self.name, offer))
+        if nbytes > MAX_LINE_NBYTES:
+            raise SignalError(
+                f"the offer has {nbytes} bytes as JSON",
+                expected=f"at most {MAX_LINE_NBYTES}",
+                fix="reload the page; a browser's own offer has some 6,000",
+            )
+        self.send(offer)
+
+    def stats(self, timeout_s: float = 2.0) -> dict[str, Any]:
+        """Return the media process's counters for this stream; waits for them.
+
+        Raises:
+            MediaError: It did not answer in time.
+        """
+        return self._engine.request_stats(self, timeout_s)
+
+    def close(self) -> None:
+        """Send the viewers away, and free the ring. Safe to call twice."""
+        with self._lock:
+            if self._event_fd < 0:
+                return
+            self._send(CloseStream())
+            os.close(self._event_fd)
+            self._event_fd = -1
+            if self._ring is not None:
+                self._ring.close()
+        self._engine.forget_stream(self.name)
+
+    def send(self, message: Message) -> None:
+        """Send a message about this stream; never waits."""
+        with self._lock:
+            if self._event_fd >= 0:
+                self._send(message)
+
+    def tell_all(self) -> None:
+        """Tell a new media process everything about this stream."""
+        with self._lock:
+            if self._event_fd >= 0:
+                self._introduce()
+
+    def abandon(self) -> None:
+        """Give up everything in a forked child."""
+        self._lock = threading.Lock()
+        if self._event_fd >= 0:
+            os.close(self._event_fd)
+            self._event_fd = -1
+
+    def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        self._introduce().send(encode(self.name, message), fds)
+
+    def _introduce(self) -> MediaProcess:
+        """Return the media process, after it has been told of this stream."""
+        process = self._engine.process
+        if process is not self._told:
+            self._told = process
+            process.send(encode(self.name, self._opening), [self._event_fd])
+            if self._ring is not None:
+                process.send(encode(self.name, AttachRing()), [self._ring.fd])
+                os.eventfd_write(self._event_fd, 1)
+        return process
+
+    def hear(self, message: Message) -> None:
+        """Tell the listener what the media process says."""
+        match message:
+            case Answer() | Refusal():
+                self.call(self.listener.answered, message)
+            case Viewers():
+                self.call(self.listener.viewers_changed, message.views)
+            case Trouble():
+                error = MediaError(message.problem, expected=message.expected, fix=message.fix)
+                self.call(self.listener.troubled, error if message.problem else None)
+
+    def call(self, listener: Any, *args: object) -> None:
+        """Call a listener; what goes wrong there must not end the engine's thread."""
+        try:
+            listener(*args)
+        except Exception:
+            logger.exception("a listener of stream %s failed", self.name)
+
+    def _replace_ring(self, nbytes: int) -> None:
+        ring = RingWriter.create(nbytes)
+        if self._ring is not None:
+            self._n_earlier += self._ring.seq
+            self._ring.close()
+        self._ring = ring
+        self._send(AttachRing(), [ring.fd])
+
+    def __repr__(self) -> str:
+        state = "open" if self._event_fd >= 0 else "closed"
+        return f"<StreamHandle {self.name} {state} frames_pushed={self.frames_pushed}>"
