@@ -2,7 +2,7 @@
 
     python -m benchmarks.notebook [--rounds 3] [--only jupyter_rfb]
 
-Writes ``artifacts/bench-notebook.json`` and, after a complete run, the table in
+Writes ``artifacts/bench-notebook.json`` and, after a complete run, the tables in ``README.md`` and
 ``docs/benchmarks.md``. Takes about seven minutes; the machine should have nothing else to do.
 """
 
@@ -18,7 +18,7 @@ from playwright.sync_api import ViewportSize, sync_playwright
 
 from benchmarks.notebook.contenders import CONTENDERS
 from benchmarks.notebook.measure import Run, Stretch, measure
-from benchmarks.notebook.report import environment, replace_between_markers, table
+from benchmarks.notebook.report import environment, notes, replace_between_markers, table
 from tests.browser.lab import Lab, launch_chromium
 
 _ROOT = Path(__file__).parents[2]
@@ -60,10 +60,11 @@ def _write(runs: list[Run], measured_on: dict[str, str], *, is_complete: bool) -
     artifacts.mkdir(exist_ok=True)
     record = {"measured_on": measured_on, "runs": [dataclasses.asdict(run) for run in runs]}
     (artifacts / "bench-notebook.json").write_text(json.dumps(record, indent=2))
-    text = table(runs, measured_on)
-    print(text)
+    print(table(runs), notes(measured_on), sep="\n\n")
     if is_complete:
-        replace_between_markers(_ROOT / "docs" / "benchmarks.md", text)
+        replace_between_markers(_ROOT / "README.md", table(runs))
+        page = f"{table(runs)}\n\n{notes(measured_on)}"
+        replace_between_markers(_ROOT / "docs" / "benchmarks.md", page)
 
 
 def _line(run: Run) -> str:

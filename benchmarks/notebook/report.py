@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.notebook.measure import Run
 
-__all__ = ["environment", "replace_between_markers", "table"]
+__all__ = ["environment", "notes", "replace_between_markers", "table"]
 
 _BEGIN = "<!-- bench-notebook: begin -->"
 _END = "<!-- bench-notebook: end -->"
@@ -53,8 +53,8 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def table(runs: Sequence[Run], measured_on: dict[str, str]) -> str:
-    """Return the medians over the rounds, as Markdown."""
+def table(runs: Sequence[Run]) -> str:
+    """Return the medians over the rounds, as a Markdown table."""
     columns = list(dict.fromkeys((run.contender, run.width, run.height) for run in runs))
     columns.sort(key=lambda column: column[1])
     heads = [f"{contender} {width}x{height}" for contender, width, height in columns]
@@ -62,8 +62,12 @@ def table(runs: Sequence[Run], measured_on: dict[str, str]) -> str:
     for title, digits, read in _ROWS:
         cells = [_median(runs, column, read, digits) for column in columns]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    notes = "\n".join(f"- {key}: {value}" for key, value in measured_on.items())
-    return "\n".join(lines) + "\n\n" + notes
+    return "\n".join(lines)
+
+
+def notes(measured_on: dict[str, str]) -> str:
+    """Return what the figures were measured on, as a Markdown list."""
+    return "\n".join(f"- {key}: {value}" for key, value in measured_on.items())
 
 
 def _median(
