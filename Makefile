@@ -13,7 +13,8 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 .PHONY: demo test check build lint unit wheel bench-notebook clean
 
 demo: .venv/demo.stamp $(STATIC)
-	$(BIN)/jupyter lab --no-browser $(AS_ROOT) notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
+	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
 test: check browser
 	$(BIN)/python -m pytest -m "browser or kernel or wheel or cuda" $(PYTEST)
