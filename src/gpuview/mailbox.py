@@ -88,10 +88,6 @@ class Mailbox:
             if name not in views and isinstance(view.reply, Answer):
                 view.reply = None
 
-    def forget_answers(self) -> None:
-        """Drop all answers: they are those of a media process that has died."""
-        self.forget_answers_but(())
-
     def _known(self, name: str) -> _View:
         view = self._views.get(name)
         if view is None:

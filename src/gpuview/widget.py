@@ -21,8 +21,8 @@ import anywidget
 import traitlets
 
 from gpuview.engine import shared_engine
-from gpuview.errors import FrameError, GpuviewError, MediaError
-from gpuview.frames.layout import Layout
+from gpuview.errors import GpuviewError, MediaError, SettingsError
+from gpuview.frames.layout import Layout, check_layout
 from gpuview.frames.readback import Readback
 from gpuview.frames.source import PullSource, as_pull
 from gpuview.mailbox import Mailbox
@@ -96,8 +96,8 @@ class GPUStream(anywidget.AnyWidget):
         settings: The network's settings; None reads them from the environment.
 
     Raises:
-        FrameError: ``source`` is none of these.
-        SettingsError: A setting is wrong.
+        FrameError: ``source`` or ``layout`` is none of these.
+        SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is wrong.
         MediaError: The media process cannot be started, or runs with other settings.
     """
 
@@ -122,6 +122,7 @@ class GPUStream(anywidget.AnyWidget):
         settings: Settings | None = None,
     ) -> None:
         _check_numbers(fps, max_bitrate_bps)
+        check_layout(layout)
         pull = as_pull(source)
         settings = settings or Settings()
         self._layout = layout
@@ -314,11 +315,9 @@ class GPUStream(anywidget.AnyWidget):
             self._source.watch(bool(views))
 
     def process_started(self, epoch: int) -> None:
+        self.viewers_changed(())
         with self._lock:
-            self._viewers = ()
             self._is_restarting = True
-            self._mailbox.forget_answers()
-            self._show_answers()
             self.epoch = epoch
             self._update_status()
 
@@ -329,8 +328,8 @@ class GPUStream(anywidget.AnyWidget):
                 self._update_status()
 
     def process_failed(self, error: MediaError) -> None:
+        self.viewers_changed(())
         with self._lock:
-            self._viewers = ()
             self._is_failed = True
             self._media_error = error
             self._update_status()
@@ -398,13 +397,13 @@ class GPUStream(anywidget.AnyWidget):
 
 def _check_numbers(fps: float, max_bitrate_bps: int) -> None:
     if not 0 < fps <= _MAX_FPS:
-        raise FrameError(
+        raise SettingsError(
             f"cannot show {fps = } frames a second",
             expected=f"0 < fps <= {_MAX_FPS}",
             fix="leave fps out for 30",
         )
     if not 100_000 <= max_bitrate_bps <= 100_000_000:
-        raise FrameError(
+        raise SettingsError(
             f"cannot hold {max_bitrate_bps = }",
             expected="100_000 to 100_000_000 bits a second",
             fix="leave max_bitrate_bps out for 8_000_000",

@@ -13,7 +13,7 @@ import ipywidgets
 import pytest
 import torch
 
-from gpuview import FrameError, GPUStream, MediaError, Settings, widget
+from gpuview import FrameError, GPUStream, MediaError, Settings, SettingsError, widget
 from gpuview.wire.messages import Answer, Bye, Offer, Refusal
 from tests.fakes import FakeComm, FakeEngine, sequence
 
@@ -332,9 +332,29 @@ def test_sentence_of_a_failing_source_appears_and_goes_when_it_recovers(
 def test_number_out_of_range_is_an_error_with_a_fix(
     make_stream: MakeStream, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(FrameError) as caught:
+    with pytest.raises(SettingsError) as caught:
         make_stream(**options)
     assert caught.value.fix
+
+
+def test_unknown_layout_is_an_error_when_the_stream_is_made(make_stream: MakeStream) -> None:
+    with pytest.raises(FrameError, match="cannot read a tensor with layout = 'WHC'"):
+        make_stream(layout="WHC")
+
+
+def test_source_rests_when_the_media_process_has_died(make_stream: MakeStream) -> None:
+    asked = threading.Semaphore(0)
+
+    def source() -> torch.Tensor:
+        asked.release()
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source, fps=100)
+    engine.views("v1")
+    assert asked.acquire(timeout=30)
+    engine.tell("process_started", 2)
+    assert stream.viewers == ()
+    assert "idle" in repr(stream._source)
 
 
 def test_unknown_keyword_is_an_error(make_stream: MakeStream) -> None:

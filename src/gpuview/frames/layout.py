@@ -16,7 +16,7 @@ from torch import Tensor
 from gpuview.errors import FrameError, closest
 from gpuview.wire.ring import MIN_SIDE
 
-__all__ = ["MAX_SIDE", "FrameView", "Layout", "describe", "fit"]
+__all__ = ["MAX_SIDE", "FrameView", "Layout", "check_layout", "describe", "fit"]
 
 Layout = Literal["HW", "HWC", "CHW"]
 
@@ -43,6 +43,17 @@ class FrameView:
     @property
     def is_uint8(self) -> bool:
         return self.planes.dtype == torch.uint8
+
+
+def check_layout(layout: Layout | None) -> None:
+    """Raise FrameError when ``layout`` is none of the three, nor None."""
+    names = get_args(Layout)
+    if layout is not None and layout not in names:
+        raise FrameError(
+            f"cannot read a tensor with {layout = }",
+            expected=f"one of {', '.join(map(repr, names))}, or None to guess",
+            fix=f"layout={closest(layout.upper(), names) or names[-1]!r}",
+        )
 
 
 def describe(frame: object, layout: Layout | None = None) -> FrameView:
@@ -158,10 +169,9 @@ def _check_dtype(dtype: torch.dtype) -> None:
 
 def _resolve(shape: tuple[int, ...], layout: Layout | None) -> Layout:
     """Decide what the dimensions are, and check that they can be that."""
+    check_layout(layout)
     if layout is None:
         layout = _guess(shape)
-    elif layout not in get_args(Layout):
-        raise _unknown_layout(layout)
     elif len(shape) != len(layout):
         raise _bad_shape(shape, f"{len(layout)} dimensions for {layout = }")
     if layout != "HW" and shape[layout.index("C")] not in _CHANNELS:
@@ -196,12 +206,3 @@ def _bad_shape(shape: tuple[int, ...], expected: str) -> FrameError:
     else:
         fix = f"give it the shape {_ANY_LAYOUT}"
     return FrameError(f"cannot show a tensor with {shape = }", expected=expected, fix=fix)
-
-
-def _unknown_layout(layout: str) -> FrameError:
-    names = get_args(Layout)
-    return FrameError(
-        f"cannot read a tensor with {layout = }",
-        expected=f"one of {', '.join(map(repr, names))}, or None to guess",
-        fix=f"layout={closest(layout.upper(), names) or names[-1]!r}",
-    )
