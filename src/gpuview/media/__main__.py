@@ -6,6 +6,7 @@ Pipe in, pipe out. It ends when the kernel closes the pipe or dies, whatever kil
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -101,6 +102,9 @@ def main(argv: list[str]) -> None:
     fd, kernel_pid = (int(word) for word in argv)
     logging.getLogger("gpuview").setLevel(logging.DEBUG)
     seams.install()
+    # What the imports made stays for ever. The collector need not look at it again, which would
+    # hold up the frames of all viewers for some 20 ms each time.
+    gc.freeze()
     with asyncio.Runner(loop_factory=MuxEventLoop) as runner:
         runner.run(_serve(fd, kernel_pid))
 
