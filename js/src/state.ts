@@ -77,6 +77,12 @@ const NO_ROUTE: Words = {
   fix: "set GPUVIEW_PUBLIC_IP to the address where the kernel's UDP port can be reached, or GPUVIEW_TURN_URL to a TURN server",
 };
 
+const NO_PICTURE: Words = {
+  problem: "connected, but no picture that this browser can decode has come",
+  expected: "video as H.264 or VP8",
+  fix: "look at stream.stats() in the kernel; if frames are sent, try another browser",
+};
+
 const LEAVE: Step = { state: { name: "gone" }, effect: { type: "disconnect" } };
 
 /** The first step of a view: connect, unless stream or kernel have already come to their end. */
@@ -150,13 +156,16 @@ function lose(state: ViewState): Step {
     case "playing":
       return reconnect(1);
     case "waiting":
+      return loseAgain(state.losses, NO_PICTURE);
     case "reconnecting":
-      return state.losses < MAX_LOSSES
-        ? reconnect(state.losses + 1)
-        : stay({ name: "failed", words: NO_ROUTE });
+      return loseAgain(state.losses, NO_ROUTE);
     default:
       return stay(state);
   }
+}
+
+function loseAgain(losses: number, words: Words): Step {
+  return losses < MAX_LOSSES ? reconnect(losses + 1) : stay({ name: "failed", words });
 }
 
 // The connection is left as it is: its offer goes on being repeated, and a late answer is used.

@@ -11,6 +11,8 @@ import { diff, snapshot, type Snapshot } from "./stats";
 import { after, every } from "./timers";
 
 const STATS_MS = 1000;
+/** So many seconds of a live stream without a decodable frame, and the connection counts as lost. */
+const MAX_OWED_S = 10;
 
 export class View {
   readonly #model: Model;
@@ -24,6 +26,8 @@ export class View {
   #connection = new AbortController();
   #peer: Peer | null = null;
   #before: Snapshot | null = null;
+  /** For how long the present connection has owed us its first frame. */
+  #owed_s = 0;
 
   /**
    * Shows the stream in `root`, from now until `stop` is aborted.
@@ -56,6 +60,7 @@ export class View {
       signal: stop,
     });
     every(STATS_MS, () => void this.#measure(), stop);
+    every(STATS_MS, () => void this.#expectFrame(), stop);
     const leave = () => this.#dispatch({ type: "kernel-gone" });
     kernelGone.addEventListener("abort", leave, { once: true, signal: stop });
     stop.addEventListener("abort", () => this.#close(), { once: true });
@@ -124,6 +129,15 @@ export class View {
     if (now === null || peer !== this.#peer) return;
     if (this.#before !== null) this.#overlay.figures(diff(this.#before, now));
     this.#before = now;
+  }
+
+  /** Gives a connection up that brings nothing to decode. Frames that are not seen count, too. */
+  async #expectFrame(): Promise<void> {
+    const peer = this.#peer;
+    const is_owed = this.#state.name === "waiting" && this.#model.get("status").state === "live";
+    const decoded = is_owed ? (snapshot((await peer?.stats()) ?? [])?.decoded ?? 0) : 0;
+    this.#owed_s = is_owed && decoded === 0 && peer === this.#peer ? this.#owed_s + 1 : 0;
+    if (this.#owed_s >= MAX_OWED_S) this.#dispatch({ type: "lost" });
   }
 
   #close(): void {

@@ -39,6 +39,13 @@ async function show(traits: Partial<Traits> = {}) {
 /** Lets what waits on settled promises run. */
 const settle = () => vi.advanceTimersByTimeAsync(0);
 const pass = (duration_ms: number) => vi.advanceTimersByTimeAsync(duration_ms);
+/** Lets time pass while the media process answers each ping. */
+async function passAlive(duration_ms: number) {
+  for (let passed_ms = 0; passed_ms < duration_ms; passed_ms += 1000) {
+    peer().channel?.pong();
+    await pass(1000);
+  }
+}
 const peer = () => last(FakePeerConnection.made);
 const state = (root: HTMLElement) => root.dataset["state"];
 
@@ -271,6 +278,29 @@ describe("a connection that dies", () => {
     video?.dispatchEvent(new Event("fake-frame"));
     expect(state(root)).toBe("connecting");
     expect(root.querySelectorAll("video")).toHaveLength(1);
+  });
+
+  test("is replaced when it brings nothing to decode for 10 s of a live stream", async () => {
+    const { model, root } = await show();
+    await answer(model);
+    peer().become("connected");
+    await passAlive(9000);
+    expect(state(root)).toBe("waiting");
+    await passAlive(2000);
+    expect(state(root)).toBe("reconnecting");
+  });
+
+  test("is left alone while the stream has no frame, or frames are decoded unseen", async () => {
+    const { model, root } = await show();
+    model.status("waiting");
+    await answer(model);
+    peer().become("connected");
+    await passAlive(15_000);
+    model.status("live");
+    await passAlive(5000);
+    decode(20_000, 3);
+    await passAlive(15_000);
+    expect(state(root)).toBe("waiting");
   });
 
   test("is left alone while it is only disconnected", async () => {
