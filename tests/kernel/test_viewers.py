@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from gpuview.testing.kernel import Kernel
 
 pytestmark = pytest.mark.kernel
+
+OFFER = Path(__file__).parents[1] / "data" / "sdp" / "chromium-156.sdp"
 
 PULL = """
 import torch
@@ -105,3 +110,45 @@ def test_two_streams_of_one_kernel_play_beside_each_other(kernel: Kernel) -> Non
 
     assert first.shape == (96, 128, 3)
     assert second.shape == (64, 64, 3)
+
+
+def test_an_offer_that_never_connects_is_given_up_with_the_reason_in_the_log(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    log = tmp_path / "kernel.log"
+    kernel.run(f"import logging; logging.basicConfig(filename={str(log)!r}, force=True)")
+    kernel.run(PULL)
+    offer = OFFER.read_bytes().decode()
+    kernel.stream().send({"type": "Offer", "view": "nobody", "seq": 1, "sdp": offer})
+    kernel.wait_until("stream.viewers == ('nobody',)")
+
+    kernel.wait_until("not stream.viewers", timeout_s=40.0)
+
+    assert "view nobody was answered and has no connection after 15 s" in log.read_text()
+    assert "set GPUVIEW_PUBLIC_IP" in log.read_text()
+
+
+def test_viewers_that_come_and_go_leave_nothing_in_the_media_process(
+    kernel: Kernel, media_pid: Callable[[Kernel], int]
+) -> None:
+    kernel.run(PULL)
+    pid = media_pid(kernel)
+
+    def watch_and_go() -> None:
+        with kernel.view(kernel.stream()) as viewer:
+            viewer.next_frame()
+        kernel.wait_until("not stream.viewers")
+
+    for _ in range(3):
+        watch_and_go()
+    before = held(pid)
+    for _ in range(20):
+        watch_and_go()
+
+    kernel.wait_until("not stream.stats().encoders")
+    assert held(pid) == before
+
+
+def held(pid: int) -> dict[str, int]:
+    """Count a process's descriptors and threads."""
+    return {name: len(list(Path(f"/proc/{pid}/{name}").iterdir())) for name in ("fd", "task")}

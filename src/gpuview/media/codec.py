@@ -9,12 +9,24 @@ every viewer.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
+import av
 from aiortc import RTCRtpCodecParameters
 
-__all__ = ["CLOCK_HZ", "TIME_BASE", "Codec", "Packet", "codec_of", "target_bitrate_bps", "threads"]
+__all__ = [
+    "CLOCK_HZ",
+    "TIME_BASE",
+    "Codec",
+    "Packet",
+    "codec_of",
+    "new_context",
+    "target_bitrate_bps",
+    "threads",
+]
 
 CLOCK_HZ = 90_000
 """RTP's clock for video, and every encoder's time base."""
@@ -23,6 +35,7 @@ TIME_BASE = Fraction(1, CLOCK_HZ)
 
 _BITS_PER_PIXEL = 0.15  # 4 Mbit/s at 720p30, where x264 ultrafast reaches 44 dB on natural content
 _MIN_BITRATE_BPS = 600_000
+_NO_PERIODIC_KEYFRAME = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,22 @@ def target_bitrate_bps(width: int, height: int, fps: float, max_bitrate_bps: int
     """Return the bitrate for a picture of this size, at most ``max_bitrate_bps``."""
     wanted = math.ceil(width * height * fps * _BITS_PER_PIXEL)
     return min(max(wanted, _MIN_BITRATE_BPS), max_bitrate_bps)
+
+
+def new_context(
+    library: str, width: int, height: int, fps: float, bitrate_bps: int
+) -> av.VideoCodecContext:
+    """Return an encoder that is not open yet, with what all of ours have in common."""
+    context = cast(av.VideoCodecContext, av.CodecContext.create(library, "w"))
+    context.width = width
+    context.height = height
+    context.pix_fmt = "yuv420p"
+    context.time_base = TIME_BASE
+    context.framerate = Fraction(fps).limit_denominator(1000)
+    context.gop_size = _NO_PERIODIC_KEYFRAME
+    context.thread_count = threads(width, height, os.cpu_count() or 1)
+    context.bit_rate = bitrate_bps
+    return context
 
 
 def threads(width: int, height: int, cores: int) -> int:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from fractions import Fraction
-
 import av
 
-from gpuview.media.codec import TIME_BASE, Codec, threads
+from gpuview.media.codec import Codec, new_context
 
 __all__ = ["open_h264"]
 
 _VBV_S = 0.15  # a keyframe may take this many seconds of stream: as much as 3 to 5 other frames
-_NO_PERIODIC_KEYFRAME = 1_000_000
 
 # The VUI, without which browsers show other colours: see Note [one colour matrix].
 _BT601_MATRIX = 6
@@ -27,21 +23,13 @@ def open_h264(
 
     Against its medium preset, which aiortc uses: a fifth of the CPU at a higher PSNR.
     """
-    context = av.CodecContext.create("libx264", "w")
-    context.width = width
-    context.height = height
-    context.pix_fmt = "yuv420p"
-    context.time_base = TIME_BASE
-    context.framerate = Fraction(fps).limit_denominator(1000)
-    context.gop_size = _NO_PERIODIC_KEYFRAME
-    context.thread_count = threads(width, height, os.cpu_count() or 1)
+    context = new_context("libx264", width, height, fps, bitrate_bps)
     context.thread_type = "SLICE"  # each frame thread would hold one frame back
     context.profile = "Main" if codec.profile == "Main" else "Baseline"
     context.colorspace = _BT601_MATRIX
     context.color_primaries = _BT709_PRIMARIES
     context.color_trc = _BT709_PRIMARIES
     context.color_range = _LIMITED_RANGE
-    context.bit_rate = bitrate_bps
     context.options = {
         "preset": "ultrafast",
         "tune": "zerolatency",

@@ -10,7 +10,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 
-from gpuview.errors import GpuviewError, MediaError, NetworkError, SignalError
+from gpuview.errors import (
+    ConnectTimeout,
+    GpuviewError,
+    MediaError,
+    NetworkError,
+    SignalError,
+)
 from gpuview.media.fanout import Fanout
 from gpuview.media.sockets import bind_sockets
 from gpuview.media.udp_mux import MuxEventLoop, UdpMux
@@ -208,9 +214,16 @@ class Hub:
             now_s = time.monotonic()
             for stream, found in list(self._streams.items()):
                 for viewer in list(found.viewers.values()):
-                    reason = viewer.reap_reason(now_s)
-                    if reason is not None:
-                        await self._close_viewer(stream, viewer, reason)
+                    await self._close_if_dead(stream, viewer, now_s)
+
+    async def _close_if_dead(self, stream: str, viewer: Viewer, now_s: float) -> None:
+        try:
+            viewer.check(now_s)
+        except ConnectTimeout as exc:
+            logger.warning("%s", exc)
+            await self._close_viewer(stream, viewer, "it never connected")
+        except SignalError as exc:
+            await self._close_viewer(stream, viewer, exc.problem)
 
     def _ended(self, stream: str, viewer: Viewer) -> None:
         self._spawn(self._close_viewer(stream, viewer, "the connection ended"))

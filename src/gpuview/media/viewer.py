@@ -16,13 +16,20 @@ from aiortc import (
     VideoStreamTrack,
 )
 
-from gpuview.errors import SignalError
+from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import seams
 from gpuview.media.codec import Codec, Packet, codec_of
 from gpuview.media.fanout import Fanout, Subscription
 from gpuview.wire import sdp
 
-__all__ = ["CONNECT_TIMEOUT_S", "SILENCE_TIMEOUT_S", "Viewer", "ViewerStats", "reap_reason"]
+__all__ = [
+    "CONNECT_TIMEOUT_S",
+    "SILENCE_TIMEOUT_S",
+    "Viewer",
+    "ViewerStats",
+    "is_overdue",
+    "is_silent",
+]
 
 CONNECT_TIMEOUT_S = 15.0
 """A connection that is not there by then never comes; aiortc would try for ever."""
@@ -48,22 +55,16 @@ class ViewerStats:
     frames_dropped: int
 
 
-def reap_reason(
-    now_s: float, *, created_s: float, connected_s: float | None, heard_s: float | None
-) -> str | None:
-    """Return why a viewer is to be closed, or None while it is well.
+def is_overdue(now_s: float, *, created_s: float, connected_s: float | None) -> bool:
+    """Tell whether a connection has not come in time. All times are seconds on one clock."""
+    return connected_s is None and now_s - created_s > CONNECT_TIMEOUT_S
 
-    Args:
-        now_s: This moment; all times are seconds on one monotonic clock.
-        created_s: When the offer came.
-        connected_s: When the connection was there, if it is.
-        heard_s: When the page pinged last, if it has.
-    """
+
+def is_silent(now_s: float, *, connected_s: float | None, heard_s: float | None) -> bool:
+    """Tell whether a page that was connected has stopped pinging; it may not have begun to."""
     if connected_s is None:
-        late = now_s - created_s > CONNECT_TIMEOUT_S
-        return f"no connection within {CONNECT_TIMEOUT_S:.0f} s" if late else None
-    silent = now_s - max(connected_s, heard_s or connected_s) > SILENCE_TIMEOUT_S
-    return f"nothing heard from the page for {SILENCE_TIMEOUT_S:.0f} s" if silent else None
+        return False
+    return now_s - max(connected_s, heard_s or connected_s) > SILENCE_TIMEOUT_S
 
 
 class Viewer:
@@ -121,14 +122,27 @@ class Viewer:
             ) from exc
         return str(self._connection.localDescription.sdp)
 
-    def reap_reason(self, now_s: float) -> str | None:
-        """Return why this viewer is to be closed, or None while it is well."""
-        return reap_reason(
-            now_s,
-            created_s=self._created_s,
-            connected_s=self._connected_s,
-            heard_s=self._heard_s,
-        )
+    def check(self, now_s: float) -> None:
+        """Raise when this viewer is to be closed.
+
+        Raises:
+            ConnectTimeout: No connection came in time.
+            SignalError: Its page has fallen silent.
+        """
+        if is_overdue(now_s, created_s=self._created_s, connected_s=self._connected_s):
+            raise ConnectTimeout(
+                f"view {self.view} was answered and has no connection after "
+                f"{CONNECT_TIMEOUT_S:.0f} s",
+                expected="a UDP route between the browser and this machine",
+                fix="set GPUVIEW_PUBLIC_IP to the address where this machine's UDP port can be "
+                "reached, or GPUVIEW_TURN_URL to a TURN server",
+            )
+        if is_silent(now_s, connected_s=self._connected_s, heard_s=self._heard_s):
+            raise SignalError(
+                f"view {self.view} has said nothing for {SILENCE_TIMEOUT_S:.0f} s",
+                expected="a ping every 2 s",
+                fix="nothing; a page that comes back makes a new offer",
+            )
 
     async def close(self) -> None:
         """End the connection and free its encoder's place. Safe to call twice."""
