@@ -60,7 +60,8 @@ class Engine:
     def __init__(self, configuration: Configure, process: MediaProcess | None = None) -> None:
         self.configuration = configuration
         self.epoch = 1
-        # Guards what follows. Never held while a handle's lock is taken: that one is the outer.
+        # Guards what follows. Never held while a handle's lock is taken, which is the outer one,
+        # nor while a listener is called.
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
@@ -209,29 +210,28 @@ class Engine:
         with self._lock:
             if self._is_closed:
                 return False
-            now_s = time.monotonic()
-            self._deaths_s.append(now_s)
             logger.warning("the media process has died (%s)", last_words)
-            if not may_restart(self._deaths_s, now_s):
-                self._fail(_died_too_often(last_words))
-                return False
             try:
-                self._process = MediaProcess()
+                self._restart(last_words)
             except MediaError as exc:
-                self._fail(exc)
-                return False
-            self.epoch += 1
-            self._process.send(encode("", self.configuration))
+                self._failure = exc
             handles = list(self._streams.values())
         for handle in handles:
-            handle.tell_all()
-            handle.call(handle.listener.process_started, self.epoch)
-        return True
+            if self._failure is None:
+                handle.tell_all()
+                handle.call(handle.listener.process_started, self.epoch)
+            else:
+                handle.call(handle.listener.process_failed, self._failure)
+        return self._failure is None
 
-    def _fail(self, error: MediaError) -> None:
-        self._failure = error
-        for handle in list(self._streams.values()):
-            handle.call(handle.listener.process_failed, error)
+    def _restart(self, last_words: str) -> None:
+        now_s = time.monotonic()
+        self._deaths_s.append(now_s)
+        if not may_restart(self._deaths_s, now_s):
+            raise _died_too_often(last_words)
+        self._process = MediaProcess()
+        self.epoch += 1
+        self._process.send(encode("", self.configuration))
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"pid={self._process.pid}"
@@ -243,5 +243,5 @@ def _died_too_often(last_words: str) -> MediaError:
         f"the media process died {_MAX_DEATHS + 1} times within {_DEATHS_WITHIN_S:.0f} s, "
         f"the last time with {last_words}",
         expected="a media process that keeps running",
-        fix="run `python -m gpuview.media` in a terminal to see whether its imports work",
+        fix='see whether its imports work: python -c "import gpuview.media.__main__"',
     )
