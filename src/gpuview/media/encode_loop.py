@@ -95,6 +95,7 @@ class EncodeLoop:
         self._last_start_s = float("-inf")
         self._refresh = RefreshClock()
         self._is_in_trouble = False
+        self._retry_s = float("-inf")  # no new encoder before, however many frames come
         self._thread = threading.Thread(target=self._run, name="gpuview-encode", daemon=True)
         self._thread.start()
 
@@ -178,6 +179,8 @@ class EncodeLoop:
         if slot is None:
             return None
         now_s = time.monotonic()
+        if now_s < self._retry_s:
+            return self._retry_s
         is_new = slot.seq != self._frame_seq or self._frame is None
         wanted = [output for output in outputs if output.keyframes.is_due(now_s)]
         start_s = earliest_start(self._last_start_s, self._fps)
@@ -250,7 +253,8 @@ class EncodeLoop:
         if not self._is_in_trouble:
             self._is_in_trouble = True
             self._on_trouble(error)
-        return time.monotonic() + _RETRY_S
+        self._retry_s = time.monotonic() + _RETRY_S
+        return self._retry_s
 
     def __repr__(self) -> str:
         state = "running" if self._thread.is_alive() else "closed"
