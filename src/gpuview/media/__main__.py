@@ -62,7 +62,7 @@ class MediaProcess:
         try:
             stream, message = decode_line(line, *_FROM_KERNEL)
             self._act(stream, message, fds)
-        except (GpuviewError, KeyError) as exc:
+        except (GpuviewError, LookupError) as exc:
             logger.error("cannot do what the kernel says: %s", exc)
         finally:
             close_all(fds)
@@ -78,7 +78,9 @@ class MediaProcess:
             case OpenStream():
                 self._hub.open_stream(stream, message, fds.pop())
             case AttachRing():
-                self._hub.attach_ring(stream, RingReader.attach(fds.pop()))
+                ring = RingReader.attach(fds[0])
+                fds.clear()  # it is the ring's from here on
+                self._hub.attach_ring(stream, ring)
             case CloseStream():
                 self._hub.close_stream(stream)
             case Configure():

@@ -9,12 +9,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from typing import cast
 
 from gpuview.errors import (
     ConnectTimeout,
     GpuviewError,
     MediaError,
-    NetworkError,
     SignalError,
 )
 from gpuview.media.fanout import Fanout
@@ -98,7 +98,11 @@ class Hub:
 
     def attach_ring(self, stream: str, ring: RingReader) -> None:
         """Take the stream's frames from ``ring`` from now on."""
-        self._streams[stream].fanout.attach(ring)
+        found = self._streams.get(stream)
+        if found is None:
+            ring.close()
+        else:
+            found.fanout.attach(ring)
 
     def offer(self, stream: str, offer: Offer) -> None:
         """Answer an offer, or refuse it; a repetition gets the same answer again."""
@@ -159,13 +163,7 @@ class Hub:
         self._send(stream, answer)
 
     async def _answer(self, stream: str, offer: Offer) -> Message:
-        found = self._streams.get(stream)
-        if found is None:
-            raise SignalError(
-                f"there is no stream {stream}",
-                expected="an open GPUStream",
-                fix="run the cell that makes the stream again",
-            )
+        found = self._find(stream)
         known, answer = found.offers.get(offer.view, (None, None))
         if is_new_offer(offer, known) or answer is None:
             answer = asyncio.ensure_future(self._connect(stream, found, offer))
@@ -179,6 +177,7 @@ class Hub:
         previous = found.viewers.get(offer.view)
         if previous is not None:
             await self._close_viewer(stream, previous, "the page made a new offer")
+            self._find(stream)  # it may have been closed meanwhile
         viewer = Viewer(offer.view, found.fanout, lambda ended: self._ended(stream, ended))
         found.viewers[offer.view] = viewer
         self._tell_viewers(stream)
@@ -195,13 +194,7 @@ class Hub:
     def _open_mux(self) -> UdpMux:
         """Bind the socket for the first viewer; try again for the next one if that failed."""
         if self._mux is None:
-            loop = asyncio.get_running_loop()
-            if not isinstance(loop, MuxEventLoop):
-                raise NetworkError(
-                    f"the hub runs on a {type(loop).__name__}",
-                    expected="a MuxEventLoop",
-                    fix="this should never happen, please report it",
-                )
+            loop = cast(MuxEventLoop, asyncio.get_running_loop())
             sockets = bind_sockets(self._configuration.port_min, self._configuration.port_max)
             self._mux = loop.mux = UdpMux(loop, sockets)
         return self._mux
@@ -243,13 +236,23 @@ class Hub:
         gc.collect()
 
     async def _close_stream(self, stream: str) -> None:
-        found = self._streams.get(stream)
+        # Forgotten first, so that no offer adds a viewer while the others are being closed.
+        found = self._streams.pop(stream, None)
         if found is None:
             return
         for viewer in list(found.viewers.values()):
             await self._close_viewer(stream, viewer, "the stream was closed")
-        if self._streams.pop(stream, None) is not None:
-            found.fanout.close()
+        found.fanout.close()
+
+    def _find(self, stream: str) -> _Stream:
+        found = self._streams.get(stream)
+        if found is None:
+            raise SignalError(
+                f"there is no stream {stream}",
+                expected="an open GPUStream",
+                fix="run the cell that makes the stream again",
+            )
+        return found
 
     def _viewers(self, stream: str) -> dict[str, Viewer]:
         found = self._streams.get(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -10,10 +11,12 @@ from collections.abc import Callable
 
 from gpuview.wire.messages import Log, Message, encode
 
-__all__ = ["MAX_MESSAGE_FDS", "MAX_MESSAGE_NBYTES", "Pipe", "PipeLogHandler"]
+__all__ = ["Pipe", "PipeLogHandler", "close_all"]
 
-MAX_MESSAGE_NBYTES = 256 * 1024  # an SDP of 64 Ki characters, each escaped, still fits
-MAX_MESSAGE_FDS = 1
+logger = logging.getLogger("gpuview.media")
+
+_MAX_MESSAGE_NBYTES = 256 * 1024  # more than the kernel sends in one piece
+_MAX_MESSAGE_FDS = 1
 
 OnLine = Callable[[bytes, list[int]], None]
 
@@ -48,7 +51,7 @@ class Pipe:
 
     def _read(self) -> None:
         try:
-            line, fds, _, _ = socket.recv_fds(self._sock, MAX_MESSAGE_NBYTES, MAX_MESSAGE_FDS)
+            line, fds, _, _ = socket.recv_fds(self._sock, _MAX_MESSAGE_NBYTES, _MAX_MESSAGE_FDS)
         except BlockingIOError:
             return
         except OSError:
@@ -66,9 +69,11 @@ class Pipe:
             except BlockingIOError:
                 self._loop.add_writer(self._sock.fileno(), self._flush)
                 return
-            except OSError:
-                self._unsent.clear()  # the kernel has gone; `on_end` follows
-                break
+            except OSError as exc:
+                if exc.errno != errno.EMSGSIZE:
+                    self._unsent.clear()  # the kernel has gone; `on_end` follows
+                    break
+                logger.error("a message of %d bytes is too long to send", len(self._unsent[0]))
             del self._unsent[0]
         self._loop.remove_writer(self._sock.fileno())
 
