@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from gpuview.errors import NetworkError
+from gpuview.media import sockets
 from gpuview.media.sockets import (
     ANCILLARY_NBYTES,
     asked_address,
@@ -38,6 +39,17 @@ def test_used_up_range_is_an_error_that_names_it() -> None:
     finally:
         for sock in taken:
             sock.close()
+
+
+def test_system_that_gives_no_port_is_an_error_that_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(port: int) -> list[socket.socket]:
+        raise OSError(f"nothing left, {port = }")
+
+    monkeypatch.setattr(sockets, "_bind_port", refuse)
+    with pytest.raises(NetworkError, match="could be bound: nothing left, port = 0"):
+        bind_sockets(None, None)
 
 
 def test_port_that_only_ipv6_has_taken_is_not_used() -> None:

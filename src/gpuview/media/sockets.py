@@ -11,7 +11,6 @@ import contextlib
 import ipaddress
 import socket
 import struct
-from collections.abc import Sequence
 
 from gpuview.errors import NetworkError
 
@@ -32,6 +31,7 @@ ANCILLARY_NBYTES = socket.CMSG_SPACE(20)
 """What ``recvmsg`` needs for a packet info: struct in6_pktinfo, the larger of the two."""
 
 _BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
+_ANY_PORT_TRIES = 16  # the one that IPv4 gives may be taken over IPv6
 _IP_PKTINFO = 8  # linux/in.h; Python has no name for it
 
 
@@ -48,16 +48,29 @@ def bind_sockets(port_min: int | None, port_max: int | None) -> list[socket.sock
     Raises:
         NetworkError: No port of the range is free.
     """
-    ports: Sequence[int] = (
-        [0] * 16 if port_min is None or port_max is None else range(port_min, port_max + 1)
-    )
-    for port in ports:
+    if port_min is None or port_max is None:
+        return _bind_any()
+    for port in range(port_min, port_max + 1):
         with contextlib.suppress(OSError):
             return _bind_port(port)
     raise NetworkError(
         f"no UDP port from {port_min} to {port_max} is free",
         expected="one free port for each kernel that shows a stream",
         fix=f"shut a kernel down, or see who holds them: ss -lunp 'sport >= {port_min}'",
+    )
+
+
+def _bind_any() -> list[socket.socket]:
+    error: OSError | None = None
+    for _ in range(_ANY_PORT_TRIES):
+        try:
+            return _bind_port(0)
+        except OSError as exc:
+            error = exc
+    raise NetworkError(
+        f"no UDP port could be bound: {error}",
+        expected="a port that is free over IPv4 and IPv6",
+        fix="see who holds them: ss -lunp",
     )
 
 
