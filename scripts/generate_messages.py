@@ -24,8 +24,10 @@ TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
 HEADER = (
     "// Generated from src/gpuview/wire/messages.py by scripts/generate_messages.py. Do not edit.\n"
 )
-FROM_PAGE = (messages.Offer, messages.Hello, messages.Ack, messages.Bye)
+BOTH_WAYS = (messages.Candidates,)
+FROM_PAGE = (messages.Offer, messages.Hello, messages.Ack, messages.Bye, messages.PageLog)
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.Welcome, messages.Status)
+PARTS = (messages.IceServer, messages.Problem)
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 
 
@@ -46,10 +48,10 @@ def main() -> int:
 
 def typescript() -> str:
     """Return the whole text of messages.ts."""
-    kinds = (*FROM_PAGE, messages.IceServer, *FROM_KERNEL)
+    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL)
     parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
-    parts.append(_union("PageMessage", "What a page sends.", FROM_PAGE))
-    parts.append(_union("KernelMessage", "What a page receives.", FROM_KERNEL))
+    parts.append(_union("PageMessage", "What a page sends.", (*FROM_PAGE, *BOTH_WAYS)))
+    parts.append(_union("KernelMessage", "What a page receives.", (*FROM_KERNEL, *BOTH_WAYS)))
     return "\n".join(parts)
 
 

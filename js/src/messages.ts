@@ -30,11 +30,42 @@ export interface Bye {
   readonly view: string;
 }
 
-/** One entry of the W3C `iceServers` list; a part of `Welcome`, never sent alone. */
+/** A line for the kernel's log; sent only where `Welcome` asked for it. */
+export interface PageLog {
+  readonly type: "PageLog";
+  readonly view: string;
+  readonly text: string;
+}
+
+/** One entry of the W3C `iceServers` list; a part of other messages, never sent alone. */
 export interface IceServer {
   readonly urls: string[];
   readonly username?: string;
   readonly credential?: string;
+}
+
+/** Something that went wrong and need not be the end; a part of `Candidates`. */
+export interface Problem {
+  readonly problem: string;
+  readonly expected: string;
+  readonly fix: string;
+}
+
+/**
+ * All that one side of a connection has gathered up to now; sent again when that grows.
+ *
+ * From a page: only what the kernel can use, no `.local` name and no TCP. From the kernel: what
+ * came too late for the answer. Problems, such as a TURN server that is silent, are told as soon
+ * as they are known, and are no reason to give up before the time has come.
+ */
+export interface Candidates {
+  readonly type: "Candidates";
+  readonly view: string;
+  /** Of the offer that they belong to. */
+  readonly seq: number;
+  /** As in `RTCIceCandidate.candidate`: `candidate:...`, at most `MAX_CANDIDATES`. */
+  readonly candidates: string[];
+  readonly problems: Problem[];
 }
 
 /** The answer to the offer of the same view and seq. */
@@ -55,11 +86,14 @@ export interface Refusal {
   readonly fix: string;
 }
 
-/** The ICE servers for one view. A custom message, as traits end up in saved notebooks. */
+/** How one view is to connect. A custom message, as traits end up in saved notebooks. */
 export interface Welcome {
   readonly type: "Welcome";
   readonly view: string;
   readonly ice_servers: IceServer[];
+  readonly ice_transport_policy: "all" | "relay";
+  /** Whether the page shall send what happens to it, as `PageLog`. */
+  readonly wants_log: boolean;
 }
 
 /**
@@ -79,7 +113,7 @@ export interface Status {
 }
 
 /** What a page sends. */
-export type PageMessage = Offer | Hello | Ack | Bye;
+export type PageMessage = Offer | Hello | Ack | Bye | PageLog | Candidates;
 
 /** What a page receives. */
-export type KernelMessage = Answer | Refusal | Welcome | Status;
+export type KernelMessage = Answer | Refusal | Welcome | Status | Candidates;

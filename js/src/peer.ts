@@ -12,7 +12,7 @@ const SILENCE_MS = 6000;
 export interface PeerOptions {
   readonly signalling: Signalling;
   /** Whether to ask the kernel for ICE servers first. */
-  readonly needs_ice: boolean;
+  readonly needs_welcome: boolean;
   readonly emit: (event: PeerEvent) => void;
   /** Is given the track before the offer goes out, so that the player is ready for its frames. */
   readonly onTrack: (track: MediaStreamTrack) => void;
@@ -40,8 +40,8 @@ export class Peer {
   }
 
   async #negotiate(): Promise<void> {
-    const { signalling, needs_ice, onTrack, stop } = this.#options;
-    const connection = this.#open(needs_ice ? await signalling.iceServers(stop) : []);
+    const { signalling, needs_welcome, onTrack, stop } = this.#options;
+    const connection = this.#open(needs_welcome ? await signalling.iceServers(stop) : []);
     onTrack(connection.addTransceiver("video", { direction: "recvonly" }).receiver.track);
     await connection.setLocalDescription();
     if (stop.aborted) return;

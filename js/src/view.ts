@@ -102,7 +102,7 @@ export class View {
     this.#before = null;
     this.#peer = new Peer({
       signalling: this.#signalling,
-      needs_ice: this.#model.get("needs_ice"),
+      needs_welcome: this.#model.get("needs_welcome"),
       emit: (event) => this.#dispatch(event),
       onTrack: (track) => this.#player.attach(track, () => this.#showFirstFrame(), stop),
       stop,

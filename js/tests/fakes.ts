@@ -12,7 +12,7 @@ export const LIVE: Status = { type: "Status", state: "live", problem: "", expect
 /** A model that keeps a transcript of what the page says, and says what a test tells it to. */
 export class FakeModel implements Model {
   readonly sent: PageMessage[] = [];
-  readonly #traits: Traits = { offers: {}, answers: {}, status: LIVE, epoch: 0, needs_ice: false };
+  readonly #traits: Traits = { offers: {}, answers: {}, status: LIVE, epoch: 0, needs_welcome: false };
   readonly #callbacks = new Set<readonly [ModelEvent, Callback]>();
   /** What `save_changes` found in `offers`. */
   readonly saved: Traits["offers"][] = [];

@@ -127,7 +127,7 @@ describe("the offer", () => {
   });
 
   test("waits for the ICE servers where there are some, and asks for them until they come", async () => {
-    const { model, root } = await show({ needs_ice: true });
+    const { model, root } = await show({ needs_welcome: true });
     const view = root.dataset["view"] ?? "";
     await pass(400);
     expect(model.sent).toEqual(Array(2).fill({ type: "Hello", view }));
@@ -449,7 +449,7 @@ describe("a kernel that has gone", () => {
   });
 
   test("is noticed by the first word to it, and not asked again", async () => {
-    const model = new FakeModel({ needs_ice: true });
+    const model = new FakeModel({ needs_welcome: true });
     model.isDisposed = true;
     const root = document.createElement("div");
     const dispose = widget().render({ model, el: root });
@@ -511,7 +511,7 @@ describe("the end of a view", () => {
   });
 
   test("is not told to a kernel that has not heard of it", async () => {
-    const { model, dispose } = await show({ needs_ice: true });
+    const { model, dispose } = await show({ needs_welcome: true });
     dispose();
     expect(model.sentOf("Bye")).toEqual([]);
   });

@@ -108,7 +108,7 @@ class GPUStream(anywidget.AnyWidget):
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
     epoch = traitlets.Int(1).tag(sync=True)
-    needs_ice = traitlets.Bool(False).tag(sync=True)
+    needs_welcome = traitlets.Bool(False).tag(sync=True)
 
     _is_closed = True  # as ipywidgets closes an object whose making failed, too
 
@@ -148,7 +148,7 @@ class GPUStream(anywidget.AnyWidget):
         self._source: PullSource | None = None
         super().__init__(
             epoch=engine.epoch,
-            needs_ice=bool(self._ice_servers),
+            needs_welcome=bool(self._ice_servers),
             status=to_wire(self._status()),
         )
         self._answer_on_subshells()

@@ -201,7 +201,7 @@ def test_hello_is_welcomed_with_the_ice_servers(make_stream: MakeStream) -> None
         turn_url="turn:turn.example.org", turn_username="me", turn_credential="secret"
     )
     stream, _, page = make_stream(settings=settings)
-    assert stream.needs_ice
+    assert stream.needs_welcome
     say(page, {"type": "Hello", "view": "v1"})
     server = {"urls": ["turn:turn.example.org"], "username": "me", "credential": "secret"}
     assert page.custom() == [{"type": "Welcome", "view": "v1", "ice_servers": [server]}]
@@ -222,7 +222,7 @@ def test_nothing_that_could_be_saved_holds_a_secret_or_an_offer(make_stream: Mak
 
 def test_without_ice_servers_the_page_need_not_ask(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream()
-    assert not stream.needs_ice
+    assert not stream.needs_welcome
 
 
 def test_status_follows_the_stream_from_waiting_to_closed(make_stream: MakeStream) -> None:

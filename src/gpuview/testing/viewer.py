@@ -278,7 +278,7 @@ class HeadlessViewer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask_for_ice_servers(self) -> list[IceServer]:
-        if not self._stream.traits["needs_ice"]:
+        if not self._stream.traits["needs_welcome"]:
             return []
         hello = self._conversation.hello()
         welcome: Welcome | None = await self._converse(

@@ -6,9 +6,9 @@ class. The page's half is generated from this file into ``js/src/messages.ts``.
 A page and the kernel talk over the widget's comm:
 
     page    Offer        in the ``offers`` trait (one entry a view) and again as a custom message
-    page    Hello, Ack, Bye                                                     custom messages
+    page    Hello, Ack, Bye, Candidates, PageLog                                custom messages
     kernel  Answer, Refusal     in the ``answers`` trait (one entry a view), until the page's Ack
-    kernel  Welcome                                                              custom message
+    kernel  Welcome, Candidates                                                 custom messages
     kernel  Status       in the ``status`` trait
 
 The kernel and the media process talk over a socket pair; there each message is wrapped with the
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
@@ -28,26 +29,33 @@ from typing import Any, Literal
 from gpuview.errors import SignalError
 
 __all__ = [
+    "MAX_CANDIDATES",
     "MAX_SDP_CHARS",
+    "MAX_TEXT_CHARS",
     "Ack",
     "Answer",
     "AttachRing",
     "Bye",
+    "Candidates",
     "CloseStream",
     "Configure",
     "GetStats",
     "Hello",
     "IceServer",
+    "IceServers",
     "Log",
     "Message",
     "Offer",
     "OpenStream",
+    "PageLog",
+    "Problem",
     "Ready",
     "Refusal",
     "Stats",
     "Status",
     "Trouble",
     "Viewers",
+    "WantIceServers",
     "Welcome",
     "decode_line",
     "encode",
@@ -58,6 +66,12 @@ __all__ = [
 
 MAX_SDP_CHARS = 64 * 1024
 """The longest SDP that is read. Chromium's offer for one video has about 6,000 characters."""
+
+MAX_CANDIDATES = 64
+"""The most candidates that are read from one side of a connection; a browser has a handful."""
+
+MAX_TEXT_CHARS = 4096
+"""The longest line of a page's log, candidate or problem that is read."""
 
 _VIEW_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -104,6 +118,43 @@ class Bye(Message):
     view: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageLog(Message):
+    """A line for the kernel's log; sent only where `Welcome` asked for it."""
+
+    view: str
+    text: str
+
+
+# --- both ways --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that went wrong and need not be the end; a part of `Candidates`."""
+
+    problem: str
+    expected: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates(Message):
+    """All that one side of a connection has gathered up to now; sent again when that grows.
+
+    From a page: only what the kernel can use, no ``.local`` name and no TCP. From the kernel: what
+    came too late for the answer. Problems, such as a TURN server that is silent, are told as soon
+    as they are known, and are no reason to give up before the time has come.
+    """
+
+    view: str
+    seq: int
+    """Of the offer that they belong to."""
+    candidates: list[str] = field(default_factory=list)
+    """As in ``RTCIceCandidate.candidate``: ``candidate:...``, at most ``MAX_CANDIDATES``."""
+    problems: list[Problem] = field(default_factory=list)
+
+
 # --- kernel -> page ---------------------------------------------------------------------------
 
 
@@ -129,7 +180,7 @@ class Refusal(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceServer:
-    """One entry of the W3C ``iceServers`` list; a part of `Welcome`, never sent alone."""
+    """One entry of the W3C ``iceServers`` list; a part of other messages, never sent alone."""
 
     urls: list[str]
     username: str | None = None
@@ -138,10 +189,13 @@ class IceServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome(Message):
-    """The ICE servers for one view. A custom message, as traits end up in saved notebooks."""
+    """How one view is to connect. A custom message, as traits end up in saved notebooks."""
 
     view: str
     ice_servers: list[IceServer] = field(default_factory=list)
+    ice_transport_policy: Literal["all", "relay"] = "all"
+    wants_log: bool = False
+    """Whether the page shall send what happens to it, as `PageLog`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +222,18 @@ class Configure(Message):
     """The process-wide settings; the first message, about no stream."""
 
     public_ips: list[str] = field(default_factory=list)
+    learns_public_ip: bool = False
+    """Whether the addresses that STUN servers see take the place of ``public_ips``."""
     port_min: int | None = None
     port_max: int | None = None
+    public_port_min: int | None = None
+    """The port outside that leads to ``port_min``; the others follow. None: the same numbers."""
+    keep_private: bool = False
+    """Whether private addresses are shown as well, after the public ones."""
+    ice_transport_policy: Literal["all", "relay"] = "all"
+    """``relay``: this side uses TURN relays only."""
+    has_ice_servers: bool = False
+    """Whether there are STUN or TURN servers for this side, see `WantIceServers`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +261,23 @@ class GetStats(Message):
     request: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IceServers(Message):
+    """The STUN and TURN servers for the media process's own use; answers `WantIceServers`.
+
+    About no stream. Empty, with the problem, when the servers cannot be had.
+    """
+
+    ice_servers: list[IceServer] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
 # --- media process -> kernel ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantIceServers(Message):
+    """Ask for `IceServers`: at the start, and anew when credentials may have run out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,11 +334,14 @@ def is_new_offer(offer: Offer, known: Offer | None) -> bool:
     )
 
 
+# What comes from pages, is kept or logged, and has no length of its own.
+_BOUNDED = (Candidates, PageLog, Problem)
+
 # --- JSON -------------------------------------------------------------------------------------
 
 _CLASSES: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
 _HINTS: dict[type, dict[str, Any]] = {
-    kind: typing.get_type_hints(kind) for kind in (*_CLASSES.values(), IceServer)
+    kind: typing.get_type_hints(kind) for kind in (*_CLASSES.values(), IceServer, Problem)
 }
 
 
@@ -357,14 +440,22 @@ def _convert(kind: Any, name: str, value: Any, hint: Any) -> Any:
         raise _bad_field(kind, name, f"{_short(value)} is of type {type(value).__name__}")
     if name == "view" and not _VIEW_ID.fullmatch(value):
         raise _bad_field(kind, name, f"{_short(value)} is not a view id")
-    if name == "sdp" and len(value) > MAX_SDP_CHARS:
-        raise _bad_field(kind, name, f"{len(value)} characters, more than {MAX_SDP_CHARS}")
+    if isinstance(value, str) and len(value) > (limit := _max_chars(kind, name)):
+        raise _bad_field(kind, name, f"{len(value)} characters, more than {limit}")
     return value
+
+
+def _max_chars(kind: Any, name: str) -> float:
+    if name == "sdp":
+        return MAX_SDP_CHARS
+    return MAX_TEXT_CHARS if kind in _BOUNDED else math.inf
 
 
 def _convert_list(kind: Any, name: str, value: Any, item: Any) -> list[Any]:
     if not isinstance(value, list):
         raise _bad_field(kind, name, f"{_short(value)} is of type {type(value).__name__}")
+    if kind in _BOUNDED and len(value) > MAX_CANDIDATES:
+        raise _bad_field(kind, name, f"{len(value)} entries, more than {MAX_CANDIDATES}")
     if dataclasses.is_dataclass(item):
         return [_build(item, dict(each)) for each in value if _is_object(kind, name, each)]
     return [_convert(kind, name, each, item) for each in value]
