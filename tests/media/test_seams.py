@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from importlib.metadata import version
 
+import aioice
 import aioice.ice
 import aiortc.codecs
 import aiortc.rtcrtpsender
 import pytest
+from aioice.ice import StunProtocol
+from aioice.turn import TurnClientMixin
 from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
@@ -57,10 +61,26 @@ def test_history_is_long_enough_for_a_burst_of_losses() -> None:
     assert aiortc.rtcrtpsender.__dict__["RTP_HISTORY_SIZE"] == 2048
 
 
-def test_aioice_still_asks_the_loop_for_its_host_sockets() -> None:
-    gather = inspect.getsource(aioice.ice.Connection.get_component_candidates)
-    assert "local_addr=(address, 0)" in gather
-    assert "get_host_addresses(" in inspect.getsource(aioice.ice.Connection.gather_candidates)
+def test_aioice_still_gathers_where_its_candidates_are_replaced() -> None:
+    gather = inspect.getsource(aioice.ice.Connection.gather_candidates)
+    assert "self.get_component_candidates(component=component, addresses=addresses)" in gather
+    assert "self._local_candidates += candidates" in gather
+    assert "get_host_addresses(" in gather
+    original = inspect.getsource(aioice.ice.Connection.get_component_candidates)
+    assert "self._protocols += host_protocols" in original
+
+
+def test_turn_client_still_sends_and_binds_as_the_relay_takes_it_to() -> None:
+    send_data = inspect.getsource(TurnClientMixin.send_data)
+    assert "self._send(header + data)" in send_data
+    assert "channel = self.peer_to_channel.get(addr)" in send_data
+    assert "now > self.channel_refresh_at[channel]" in send_data
+    assert "self.refresh_task = asyncio.create_task(self.refresh(" in inspect.getsource(
+        TurnClientMixin.connect
+    )
+    assert "self.receiver.connection_lost(exc)" in inspect.getsource(
+        TurnClientMixin.connection_lost
+    )
 
 
 def test_machine_without_a_network_still_has_its_loopback(
@@ -168,3 +188,67 @@ def test_playout_delay_stands_alone_as_well() -> None:
     profile, data = extensions(PLAYOUT_DELAY).set(HeaderExtensions())
     assert len(data) % 4 == 0
     assert dict(unpack_header_extensions(profile, data)) == {4: b"\0\0\0"}
+
+
+class Transport(asyncio.DatagramTransport):
+    """Goes nowhere, and tells its protocol when it is closed."""
+
+    def __init__(self, protocol: StunProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+
+    def sendto(self, data: object, addr: object = None) -> None: ...
+
+    def close(self) -> None:
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+
+async def answering(doors: Callable[[list[str]], list[seams.Door]]) -> RTCPeerConnection:
+    """Return a connection that has gathered from ``doors`` and answered."""
+    page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+    page.addTransceiver("video", direction="recvonly")
+    ours.addTrack(VideoStreamTrack())
+    await ours.setRemoteDescription(await page.createOffer())
+    seams.gather_from(ours, doors)
+    await ours.setLocalDescription(await ours.createAnswer())
+    await page.close()
+    return ours
+
+
+HOST = seams.Door("host", ("192.0.2.7", 10111), open=Transport)
+MAPPED = seams.Door("srflx", ("203.0.113.10", 10111), ("0.0.0.0", 9))
+RELAY = seams.Door("relay", ("198.51.100.2", 50_000), ("0.0.0.0", 9), Transport)
+
+
+def test_candidates_are_the_doors_that_there_are() -> None:
+    async def gather() -> tuple[list[str], str]:
+        asked: list[list[str]] = []
+        ours = await answering(lambda addresses: [asked.append(addresses), HOST, MAPPED][1:])  # type: ignore[list-item, func-returns-value]
+        assert all(asked)
+        found = seams.local_candidates(ours), ours.localDescription.sdp
+        await ours.close()
+        return found
+
+    candidates, sdp = asyncio.run(gather())
+    types = [(text.split()[4], text.split()[7]) for text in candidates]
+    assert types == [("192.0.2.7", "host"), ("203.0.113.10", "srflx")]
+    assert all(f"a={text}" in sdp for text in candidates)
+
+
+def test_doors_that_come_late_are_paired_with_what_the_page_has_told() -> None:
+    async def pair() -> list[str]:
+        ours = await answering(lambda addresses: [HOST])
+        ice = ours.getTransceivers()[0].receiver.transport.transport._connection
+        remote = "1 1 udp 1 198.51.100.20 4000 typ host"
+        await ice.add_remote_candidate(aioice.Candidate.from_sdp(remote))
+        seams.add_doors(ours, [HOST, RELAY])
+        seams.add_doors(ours, [RELAY])
+        pairs = [pair.local_candidate.type for pair in ice._check_list]
+        assert len(seams.local_candidates(ours)) == 2
+        assert len(seams.ufrag(ours)) >= 4
+        await ours.close()
+        seams.add_doors(ours, [RELAY])
+        assert not ice._protocols
+        return pairs
+
+    assert sorted(asyncio.run(pair())) == ["host", "relay"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aioice import Connection, stun
+from aioice import stun
 
 from gpuview.media.sockets import bind_sockets
-from gpuview.media.udp_mux import MuxEventLoop, UdpMux
+from gpuview.media.udp_mux import SocketLeg, UdpMux
 
 PASSWORD = "p" * 22
 
@@ -41,14 +41,20 @@ class Protocol:
 class World:
     """A mux on a loop of its own, and sockets that send to it."""
 
-    def __init__(self, loop: MuxEventLoop, mux: UdpMux) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, mux: UdpMux) -> None:
         self.loop = loop
         self.mux = mux
         self._senders: list[socket.socket] = []
 
     def open(self, ufrag: str, host: str = "127.0.0.1") -> tuple[Protocol, Any]:
         protocol = Protocol(ufrag)
-        return protocol, self.mux.open_doorway(protocol, host)  # type: ignore[arg-type]
+        sockname = (host, self.mux.port)
+        return protocol, self.mux.open_doorway(protocol, self.leg(host), sockname)  # type: ignore[arg-type]
+
+    def leg(self, host: str = "127.0.0.1") -> SocketLeg:
+        leg = self.mux.leg(host)
+        assert leg is not None
+        return leg
 
     def sender(self, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -60,8 +66,11 @@ class World:
     def deliver(self, sender: socket.socket, data: bytes) -> None:
         """Send, and let the mux read everything that has come; loopback keeps the order."""
         sender.send(data)
-        for sock in self.mux._sockets.values():
-            self.mux._read(sock)
+        self.read()
+
+    def read(self) -> None:
+        for leg in self.mux._legs.values():
+            self.mux._read(leg)
 
     def close(self) -> None:
         for sock in self._senders:
@@ -71,7 +80,7 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    loop = MuxEventLoop()
+    loop = asyncio.new_event_loop()
     world = World(loop, UdpMux(loop, bind_sockets(None, None)))
     yield world
     world.close()
@@ -100,7 +109,6 @@ def response(transaction_id: bytes) -> bytes:
 
 
 MEDIA = b"\x80media of some kind"
-ASKED = [(socket.IPPROTO_IP, 8, bytes([0, 0, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]))]
 
 
 def test_checks_find_their_connection_by_user_name(world: World) -> None:
@@ -179,7 +187,7 @@ def test_browser_is_answered_from_the_address_that_it_asked(world: World) -> Non
         world.deliver(sender, request("aaaa"))
         doorway.sendto(MEDIA, sender.getsockname())
         assert sender.recv(100) == MEDIA
-    assert not world.mux._sources
+    assert not world.leg()._sources
 
 
 def test_address_that_two_connections_claim_goes_to_the_last(world: World) -> None:
@@ -219,24 +227,28 @@ def test_flood_of_addresses_keeps_the_table_small(world: World) -> None:
     check = request("aaaa")
     for port in range(1, 1001):
         message = stun.parse_message(check)
-        (sock,) = [s for s in world.mux._sockets.values() if s.family == socket.AF_INET]
-        world.mux._route(sock, bytes(message), ("127.0.0.1", port), ASKED)
-    assert len(world.mux._by_address) == 64
+        world.mux.receive(world.leg(), bytes(message), ("127.0.0.1", port), lambda: "127.0.0.1")
+    assert len(world.mux._by_address) == len(world.leg()._asked) == 64
     assert len(protocol.received) == 1000
 
 
 def test_garbage_is_dropped_and_counted_and_changes_nothing(world: World) -> None:
     protocol, _ = world.open("aaaa")
     good = request("aaaa")
-    (sock,) = [s for s in world.mux._sockets.values() if s.family == socket.AF_INET]
+    senders = [world.sender() for _ in range(4)]
+    server: Any = senders[0].getsockname()
+    world.mux.hear_server(server, lambda data: False)
     chance = random.Random(7)
-    n = 20_000
-    for _ in range(n):
-        source = ("192.0.2.1", chance.randrange(65536))
-        world.mux._route(sock, _garbage(chance, good), source, ASKED)
+    n = 100_000
+    for count in range(n):
+        senders[count % 4].send(_garbage(chance, good))
+        if count % 50 == 49:
+            world.read()
     assert world.mux.dropped.total() == n
+    assert world.mux.dropped["unexpected from a server"] == n // 4
     assert not protocol.received
     assert not world.mux._by_address
+    assert not world.leg()._asked
 
 
 def _garbage(chance: random.Random, good: bytes) -> bytes:
@@ -254,7 +266,7 @@ def _garbage(chance: random.Random, good: bytes) -> bytes:
 
 
 def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
-    if socket.AF_INET6 not in world.mux._sockets:
+    if world.mux.leg("::1") is None:
         pytest.skip("this machine has no IPv6")
     protocol, _ = world.open("aaaa", host="::1")
     sender = world.sender(socket.AF_INET6)
@@ -263,38 +275,75 @@ def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
     assert protocol.received[-1] == (MEDIA, ("::1", sender.getsockname()[1]))
 
 
-def run(work: Callable[[MuxEventLoop, UdpMux], Awaitable[None]]) -> None:
-    """Run on a loop whose host sockets lead to a mux."""
-    with asyncio.Runner(loop_factory=MuxEventLoop) as runner:
-        loop = runner.get_loop()
-        assert isinstance(loop, MuxEventLoop)
-        loop.mux = UdpMux(loop, bind_sockets(None, None))
-        try:
-            runner.run(work(loop, loop.mux))  # type: ignore[arg-type]
-        finally:
-            loop.mux.close()
+def test_servers_are_heard_until_they_are_forgotten(world: World) -> None:
+    sender = world.sender()
+    server: Any = sender.getsockname()
+    heard: list[str] = []
+
+    def first(data: bytes) -> bool:
+        heard.append("first")
+        return data == b"for the first"
+
+    def second(data: bytes) -> bool:
+        heard.append("second")
+        return data != b"for the first"
+
+    world.mux.hear_server(server, first)
+    world.mux.hear_server(server, second)
+    world.deliver(sender, b"for the first")
+    world.deliver(sender, b"for the other")
+    world.mux.forget_server(server, first)
+    world.deliver(sender, b"for the first")
+    assert heard == ["first", "second", "first", "second", "second"]
+    assert world.mux.dropped == {"unexpected from a server": 1}
+    world.mux.forget_server(server, second)
+    world.mux.forget_server(server, second)
+    world.deliver(sender, b"for nobody")
+    assert world.mux.dropped["unknown address"] == 1
 
 
-def test_aioice_gathers_the_shared_port_and_leaves_nothing_behind() -> None:
-    async def gather(loop: MuxEventLoop, mux: UdpMux) -> None:
-        connections = [Connection(ice_controlling=False) for _ in range(3)]
-        for connection in connections:
-            await connection.gather_candidates()
-            assert {candidate.port for candidate in connection.local_candidates} == {mux.port}
-        assert len(mux._by_ufrag) == 3
-        for connection in connections:
-            await connection.close()
-        assert not mux._by_ufrag
+class Relay:
+    """A leg that remembers what is sent through it."""
 
-    run(gather)
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        self.sent.append((data, address))
+
+    def believe(self, address: tuple[str, int], asked: str) -> None: ...
+
+    def disbelieve(self, address: tuple[str, int]) -> None: ...
 
 
-def test_other_sockets_of_the_loop_are_ordinary_ones() -> None:
-    async def connect(loop: MuxEventLoop, mux: UdpMux) -> None:
-        transport, _ = await loop.create_datagram_endpoint(
-            asyncio.DatagramProtocol, remote_addr=("127.0.0.1", mux.port)
-        )
-        assert transport.get_extra_info("socket") is not None
-        transport.close()
+def test_relay_is_one_more_way_to_the_same_connection(world: World) -> None:
+    relay, protocol = Relay(), Protocol("aaaa")
+    direct = world.mux.open_doorway(protocol, world.leg(), ("127.0.0.1", world.mux.port))  # type: ignore[arg-type]
+    relayed = world.mux.open_doorway(protocol, relay, ("192.0.2.9", 50_000))  # type: ignore[arg-type]
+    browser = ("198.51.100.7", 4000)
+    world.mux.receive(relay, request("aaaa"), browser, lambda: "192.0.2.9")
+    world.mux.receive(relay, MEDIA, browser, lambda: "192.0.2.9")
+    assert [data for data, _ in protocol.received][1:] == [MEDIA]
+    assert list(relayed.addresses) == [browser]
+    assert not direct.addresses
+    relayed.sendto(MEDIA, browser)
+    assert relay.sent == [(MEDIA, browser)]
+    # The same address by another leg is another address.
+    world.mux.receive(world.leg(), MEDIA, browser, lambda: "127.0.0.1")
+    assert world.mux.dropped == {"unknown address": 1}
+    assert world.mux.has_heard("aaaa")
 
-    run(connect)
+
+def test_doorways_of_a_relay_that_has_gone_are_closed(world: World) -> None:
+    relay = Relay()
+    lost, kept = Protocol("aaaa"), Protocol("aaaa")
+    world.mux.open_doorway(lost, relay, ("192.0.2.9", 50_000))  # type: ignore[arg-type]
+    world.mux.open_doorway(kept, world.leg(), ("127.0.0.1", world.mux.port))  # type: ignore[arg-type]
+
+    async def lose() -> None:
+        world.mux.close_doorways(relay)
+
+    world.loop.run_until_complete(lose())
+    assert lost.is_lost
+    assert not kept.is_lost
+    assert world.mux._by_ufrag["aaaa"]

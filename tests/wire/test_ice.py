@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 from aiortc.rtcicetransport import parse_stun_turn_uri
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
-from gpuview.wire.ice import parse_ice_servers
+from gpuview.wire.ice import (
+    IceUrl,
+    ephemeral_credentials,
+    has_ended,
+    parse_ice_servers,
+    parse_ice_url,
+)
 from gpuview.wire.messages import IceServer
 
 LOGIN = {"username": "ann", "credential": "s3cret"}
@@ -128,3 +136,62 @@ def test_no_error_repeats_a_credential(server: dict[str, object]) -> None:
 
 def test_a_servers_repr_hides_its_credential() -> None:
     assert "s3cret" not in repr(parse_ice_servers([{"urls": "turn:a", **LOGIN}]))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("stun:a.example.org", IceUrl("stun", "a.example.org", 3478, "udp")),
+        ("stuns:a", IceUrl("stuns", "a", 5349, "tcp")),
+        ("turn:a:3479", IceUrl("turn", "a", 3479, "udp")),
+        ("turn:a?transport=tcp", IceUrl("turn", "a", 3478, "tcp")),
+        ("turns:192.0.2.1:443", IceUrl("turns", "192.0.2.1", 443, "tcp")),
+        ("turns:a?transport=udp", IceUrl("turns", "a", 5349, "udp")),
+        ("turn:[2001:db8::1]:80?transport=udp", IceUrl("turn", "2001:db8::1", 80, "udp")),
+    ],
+)
+def test_what_a_url_leaves_out_is_filled_in(url: str, expected: IceUrl) -> None:
+    assert parse_ice_url(url) == expected
+
+
+@pytest.mark.parametrize("url", GOOD_URLS)
+def test_a_url_is_read_as_aiortc_reads_it(url: str) -> None:
+    ours, theirs = parse_ice_url(url), parse_stun_turn_uri(url)
+    assert (ours.scheme, ours.host) == (theirs["scheme"], theirs["host"])
+    assert (ours.port, ours.transport) == (theirs["port"], theirs.get("transport", ours.transport))
+
+
+def test_a_url_says_whether_it_is_a_relays_and_whether_it_is_asked_over_tls() -> None:
+    urls = [parse_ice_url(f"{scheme}:a") for scheme in ("stun", "stuns", "turn", "turns")]
+    assert [url.is_turn for url in urls] == [False, False, True, True]
+    assert [url.is_secure for url in urls] == [False, True, False, True]
+
+
+@given(st.text(max_size=40) | st.from_regex(r"(stun|turns?):[a-z0-9.:\[\]?=]*", fullmatch=True))
+def test_whatever_text_is_read_or_refused(url: str) -> None:
+    try:
+        parsed = parse_ice_url(url)
+    except SettingsError:
+        return
+    assert parsed.host
+    assert 1 <= parsed.port <= 65535
+
+
+def test_credentials_that_end_by_themselves() -> None:
+    # printf '1800000600:ann' | openssl dgst -sha1 -hmac t0p -binary | base64
+    expected = ("1800000600:ann", "JwsKAgCfMeiiJei68psSOtDr9Ks=")
+    assert ephemeral_credentials("t0p", "ann", now_s=1_800_000_000.9, ttl_s=600) == expected
+
+
+@given(now_s=st.integers(10**9, 2 * 10**9), ttl_s=st.integers(1, 10**6))
+def test_login_has_ended_when_its_time_is_over_and_not_before(now_s: int, ttl_s: int) -> None:
+    username, credential = ephemeral_credentials("secret", "a-view", now_s, ttl_s)
+    server = IceServer(urls=["turn:example.org"], username=username, credential=credential)
+    assert not has_ended(server, now_s + ttl_s - 1)
+    assert has_ended(server, now_s + ttl_s)
+
+
+@pytest.mark.parametrize("username", ["me", "", None, "12345:me", "me:1700000000"])
+def test_login_that_says_no_end_has_none(username: str | None) -> None:
+    server = IceServer(urls=["turn:example.org"], username=username, credential="secret")
+    assert not has_ended(server, 4 * 10**9)

@@ -16,13 +16,14 @@ from gpuview.errors import GpuviewError
 from gpuview.media import seams
 from gpuview.media.hub import Hub
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
-from gpuview.media.udp_mux import MuxEventLoop
 from gpuview.wire.messages import (
     AttachRing,
     Bye,
+    Candidates,
     CloseStream,
     Configure,
     GetStats,
+    IceServers,
     Offer,
     OpenStream,
     Ready,
@@ -32,7 +33,17 @@ from gpuview.wire.ring import RingReader
 
 logger = logging.getLogger("gpuview.media")
 
-_FROM_KERNEL = (AttachRing, Bye, CloseStream, Configure, GetStats, Offer, OpenStream)
+_FROM_KERNEL = (
+    AttachRing,
+    Bye,
+    Candidates,
+    CloseStream,
+    Configure,
+    GetStats,
+    IceServers,
+    Offer,
+    OpenStream,
+)
 
 
 class MediaProcess:
@@ -71,6 +82,8 @@ class MediaProcess:
         match message:
             case Offer():
                 self._hub.offer(stream, message)
+            case Candidates():
+                self._hub.candidates(stream, message)
             case Bye():
                 self._hub.bye(stream, message)
             case GetStats():
@@ -85,6 +98,8 @@ class MediaProcess:
                 self._hub.close_stream(stream)
             case Configure():
                 self._hub.configure(message)
+            case IceServers():
+                self._hub.take_ice_servers(message)
 
 
 async def _serve(fd: int, kernel_pid: int) -> None:
@@ -107,8 +122,7 @@ def main(argv: list[str]) -> None:
     # What the imports made stays for ever. The collector need not look at it again, which would
     # hold up the frames of all viewers for some 20 ms each time.
     gc.freeze()
-    with asyncio.Runner(loop_factory=MuxEventLoop) as runner:
-        runner.run(_serve(fd, kernel_pid))
+    asyncio.run(_serve(fd, kernel_pid))
 
 
 if __name__ == "__main__":

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import cast
 
 from gpuview.errors import (
     ConnectTimeout,
     GpuviewError,
     MediaError,
+    NetworkError,
     SignalError,
 )
 from gpuview.media.fanout import Fanout
+from gpuview.media.network import Network
 from gpuview.media.sockets import bind_sockets
-from gpuview.media.udp_mux import MuxEventLoop, UdpMux
+from gpuview.media.udp_mux import UdpMux
 from gpuview.media.viewer import Viewer
 from gpuview.wire import sdp
 from gpuview.wire.messages import (
     Answer,
     Bye,
+    Candidates,
     Configure,
+    IceServers,
     Message,
     Offer,
     OpenStream,
+    Problem,
     Refusal,
     Stats,
     Trouble,
     Viewers,
+    WantIceServers,
     is_new_offer,
 )
 from gpuview.wire.ring import RingReader
@@ -42,6 +48,8 @@ __all__ = ["Hub"]
 logger = logging.getLogger("gpuview.media")
 
 _REAP_EVERY_S = 1.0
+_SETTLE_S = 0.1  # the longest that an answer waits for STUN and TURN servers
+_SETTLE_RELAY_S = 2.0  # where there is no other way than a relay
 _REMEMBERED_VIEWS = 256
 
 Send = Callable[[str, Message], None]
@@ -75,7 +83,7 @@ class Hub:
         self._send = send
         self._configuration = Configure()
         self._streams: dict[str, _Stream] = {}
-        self._mux: UdpMux | None = None
+        self._network: Network | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawn(self._reap())
 
@@ -95,6 +103,10 @@ class Hub:
                 on_trouble=lambda error: self._send(stream, _trouble(error)),
             )
         )
+        if self._configuration.has_ice_servers:
+            # The servers are asked before the first viewer comes; it hears of a port's failing.
+            with contextlib.suppress(NetworkError):
+                self._open_network()
 
     def attach_ring(self, stream: str, ring: RingReader) -> None:
         """Take the stream's frames from ``ring`` from now on."""
@@ -107,6 +119,17 @@ class Hub:
     def offer(self, stream: str, offer: Offer) -> None:
         """Answer an offer, or refuse it; a repetition gets the same answer again."""
         self._spawn(self._reply(stream, offer))
+
+    def candidates(self, stream: str, message: Candidates) -> None:
+        """Use a page's own addresses; those of an older offer are of no use any more."""
+        viewer = self._viewers(stream).get(message.view)
+        if viewer is not None and viewer.seq == message.seq:
+            self._spawn(viewer.add_page_candidates(message.candidates))
+
+    def take_ice_servers(self, message: IceServers) -> None:
+        """Use these servers for our own side."""
+        if self._network is not None:
+            self._network.take_servers(message)
 
     def bye(self, stream: str, message: Bye) -> None:
         """Close a view's connection; a view that has none is not an error, as byes are repeated."""
@@ -121,12 +144,13 @@ class Hub:
     def stats(self, stream: str, request: int) -> Stats:
         """Return the stream's counters."""
         found = self._streams.get(stream)
-        mux = self._mux
+        network = self._network
         return Stats(
             request=request,
             stats={
-                "port": mux.port if mux else None,
-                "dropped_datagrams": dict(mux.dropped) if mux else {},
+                "port": network.mux.port if network else None,
+                "dropped_datagrams": dict(network.mux.dropped) if network else {},
+                "network": network.describe() if network else {},
                 "encoders": [dataclasses.asdict(each) for each in found.fanout.stats()]
                 if found
                 else [],
@@ -143,8 +167,9 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._mux is not None:
-            self._mux.close()
+        if self._network is not None:
+            await self._network.close()
+            self._network.mux.close()
 
     # --- offer -> answer ----------------------------------------------------------------------
 
@@ -161,6 +186,9 @@ class Hub:
                 fix=exc.fix,
             )
         self._send(stream, answer)
+        viewer = self._viewers(stream).get(offer.view)
+        if viewer is not None:
+            self._tell_candidates(stream, viewer)
 
     async def _answer(self, stream: str, offer: Offer) -> Message:
         found = self._find(stream)
@@ -173,31 +201,81 @@ class Hub:
 
     async def _connect(self, stream: str, found: _Stream, offer: Offer) -> Message:
         sdp.check_offer(offer.sdp)
-        mux = self._open_mux()
+        network = await self._settled_network()
         previous = found.viewers.get(offer.view)
         if previous is not None:
             await self._close_viewer(stream, previous, "the page made a new offer")
-            self._find(stream)  # it may have been closed meanwhile
-        viewer = Viewer(offer.view, found.fanout, lambda ended: self._ended(stream, ended))
+        self._find(stream)  # it may have been closed meanwhile
+        viewer = Viewer(offer, found.fanout, network, lambda ended: self._ended(stream, ended))
         found.viewers[offer.view] = viewer
         self._tell_viewers(stream)
         try:
-            answer = sdp.rewrite_answer(
-                await viewer.answer(offer.sdp), public_ips=self._configuration.public_ips
-            )
+            answer = self._rewritten(await viewer.answer(), network)
         except GpuviewError:
             await self._close_viewer(stream, viewer, "the offer was refused")
             raise
-        logger.debug("view %s of stream %s answered on port %d", offer.view, stream, mux.port)
+        viewer.told = self._all_candidates(viewer, [])
         return Answer(view=offer.view, seq=offer.seq, sdp=answer)
 
-    def _open_mux(self) -> UdpMux:
+    def _rewritten(self, answer: str, network: Network) -> str:
+        shown = sdp.rewrite_answer(
+            answer,
+            public_ips=network.public_ips,
+            port_map=network.port_map,
+            keep_private=self._configuration.keep_private,
+        )
+        logger.debug("the answer as it was:\n%s", sdp.redact(answer))
+        logger.debug("the answer as it is sent:\n%s", sdp.redact(shown))
+        for candidate in sdp.describe(shown):
+            logger.debug("our candidate: %s", str(candidate).removeprefix("a="))
+        return shown
+
+    async def _settled_network(self) -> Network:
+        network = self._open_network()
+        is_relay_only = self._configuration.ice_transport_policy == "relay"
+        await network.settle(_SETTLE_RELAY_S if is_relay_only else _SETTLE_S)
+        network.check_usable()
+        return network
+
+    def _open_network(self) -> Network:
         """Bind the socket for the first viewer; try again for the next one if that failed."""
-        if self._mux is None:
-            loop = cast(MuxEventLoop, asyncio.get_running_loop())
+        if self._network is None:
             sockets = bind_sockets(self._configuration.port_min, self._configuration.port_max)
-            self._mux = loop.mux = UdpMux(loop, sockets)
-        return self._mux
+            self._network = Network(
+                UdpMux(asyncio.get_running_loop(), sockets),
+                self._configuration,
+                want_servers=lambda anew: self._send("", WantIceServers(anew=anew)),
+                on_change=self._network_changed,
+            )
+        return self._network
+
+    # --- candidates that come later -----------------------------------------------------------
+
+    def _network_changed(self) -> None:
+        for stream, found in self._streams.items():
+            for viewer in found.viewers.values():
+                self._tell_candidates(stream, viewer)
+
+    def _tell_candidates(self, stream: str, viewer: Viewer) -> None:
+        """Tell a page what it does not know yet of our side of its connection."""
+        if viewer.told is None or self._network is None:
+            return
+        message = self._all_candidates(viewer, self._network.problems)
+        if message != viewer.told:
+            viewer.told = message
+            self._send(stream, message)
+
+    def _all_candidates(self, viewer: Viewer, problems: list[Problem]) -> Candidates:
+        network = self._open_network()
+        candidates = sdp.rewrite_candidates(
+            viewer.enter_new_doors(),
+            public_ips=network.public_ips,
+            port_map=network.port_map,
+            keep_private=self._configuration.keep_private,
+        )
+        return Candidates(
+            view=viewer.view, seq=viewer.seq, candidates=candidates, problems=problems
+        )
 
     # --- the viewers' end ---------------------------------------------------------------------
 
@@ -273,7 +351,7 @@ class Hub:
 
     def __repr__(self) -> str:
         counts = {stream: len(found.viewers) for stream, found in self._streams.items()}
-        return f"<Hub viewers={counts} mux={self._mux}>"
+        return f"<Hub viewers={counts} network={self._network}>"
 
 
 def _trouble(error: MediaError | None) -> Trouble:

@@ -12,18 +12,24 @@ What is borrowed, and why:
 - the sender's ``_next_encoded_frame`` and ``_handle_rtcp_packet``: packets that were encoded and
   split once for all viewers, and keyframe requests that reach that one encoder.
 - ``aioice.ice.get_host_addresses``: a machine without a network still has its loopback.
-- the loop's ``create_datagram_endpoint``, as aioice calls it: see ``udp_mux``.
+- the ICE connection's ``get_component_candidates``, ``_protocols`` and ``_local_candidates``: its
+  candidates are doorways into the shared socket and the shared relay, also those that come late.
+- a TURN client's ``_send``: its own ``send_data`` makes a task of every packet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import aioice.ice
 import aiortc.codecs
 import aiortc.rtcrtpsender
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
+from aioice.turn import TurnClientProtocol
 from aiortc import (
     RTCPeerConnection,
     RTCRtpCodecCapability,
@@ -43,15 +49,23 @@ from aiortc.rtp import (
     RtcpPsfbPacket,
 )
 
+from gpuview.media.sockets import Address
+
 __all__ = [
+    "Door",
     "EncodedFrame",
     "Pair",
+    "add_doors",
     "encoded_frame",
     "feed_sender",
+    "gather_from",
     "gather_loopback_when_alone",
     "install",
+    "local_candidates",
     "prefer_codecs",
     "selected_pair",
+    "send_to_turn_server",
+    "ufrag",
 ]
 
 EncodedFrame = RTCEncodedFrame
@@ -180,6 +194,87 @@ class _SenderExtensions(HeaderExtensionsMap):
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """A way in that a connection can offer as a candidate."""
+
+    type: Literal["host", "srflx", "relay"]
+    address: Address
+    """What the candidate says."""
+    base: Address | None = None
+    """Of srflx and relay: our own address behind it."""
+    open: Callable[[StunProtocol], asyncio.DatagramTransport] | None = None
+    """Makes the transport; None for srflx, whose datagrams come in by the host's."""
+
+
+def gather_from(connection: RTCPeerConnection, doors: Callable[[list[str]], list[Door]]) -> None:
+    """Let the connection's candidates be the doors that there are when it gathers.
+
+    Call it before ``setLocalDescription``.
+
+    Args:
+        connection: One viewer's.
+        doors: Is given this host's addresses, without loopback where there are others.
+    """
+    ice = _ice(connection)
+
+    async def get_component_candidates(
+        component: int, addresses: list[str]
+    ) -> list[aioice.Candidate]:
+        return [_enter(ice, door) for door in doors(addresses)]
+
+    vars(ice)["get_component_candidates"] = get_component_candidates
+
+
+def add_doors(connection: RTCPeerConnection, doors: Sequence[Door]) -> None:
+    """Add doors that were not there when the connection gathered, and pair them."""
+    ice = _ice(connection)
+    known = {(each.host, each.port) for each in ice._local_candidates}
+    new = [door for door in doors if door.address not in known]
+    if ice._closing or not new:
+        return
+    ice._local_candidates += [_enter(ice, door) for door in new]
+    for remote in ice._remote_candidates:
+        ice._pair_remote_candidate(remote)
+    ice.sort_check_list()
+
+
+def local_candidates(connection: RTCPeerConnection) -> list[str]:
+    """Return our candidates, as in ``RTCIceCandidate.candidate``."""
+    return [f"candidate:{each.to_sdp()}" for each in _ice(connection)._local_candidates]
+
+
+def ufrag(connection: RTCPeerConnection) -> str:
+    """Return the user name fragment by which the mux knows the connection."""
+    return str(_ice(connection).local_username)
+
+
+def _enter(ice: aioice.Connection, door: Door) -> aioice.Candidate:
+    host, port = door.address
+    candidate = aioice.Candidate(
+        foundation=candidate_foundation(door.type, "udp", host),
+        component=1,
+        transport="udp",
+        priority=candidate_priority(1, door.type),
+        host=host,
+        port=port,
+        type=door.type,
+        related_address=door.base[0] if door.base else None,
+        related_port=door.base[1] if door.base else None,
+    )
+    if door.open is not None:
+        protocol = StunProtocol(ice)
+        protocol.local_candidate = candidate
+        protocol.connection_made(door.open(protocol))
+        ice._protocols.append(protocol)
+    return candidate
+
+
+def send_to_turn_server(client: TurnClientProtocol, data: bytes) -> None:
+    """Send what is framed already."""
+    client._send(data)
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """The candidate pair that carries a connection, as ``type address:port``."""
 
@@ -189,12 +284,16 @@ class Pair:
 
 def selected_pair(connection: RTCPeerConnection) -> Pair | None:
     """Return the pair that ICE chose, or None while it has chosen none."""
-    for transceiver in connection.getTransceivers():
-        ice = transceiver.receiver.transport.transport._connection
-        pair = ice._nominated.get(1)
-        if pair is not None:
-            return Pair(_describe(pair.local_candidate), _describe(pair.remote_candidate))
-    return None
+    pair = _ice(connection)._nominated.get(1)
+    if pair is None:
+        return None
+    return Pair(_describe(pair.local_candidate), _describe(pair.remote_candidate))
+
+
+def _ice(connection: RTCPeerConnection) -> aioice.Connection:
+    """Return the one ICE connection; a viewer has one transceiver, which carries the rest."""
+    (transceiver,) = connection.getTransceivers()
+    return transceiver.receiver.transport.transport._connection
 
 
 def _describe(candidate: aioice.Candidate) -> str:

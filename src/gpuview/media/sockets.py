@@ -13,6 +13,7 @@ import socket
 import struct
 
 from gpuview.errors import NetworkError
+from gpuview.media.ports import describe_holders, holders
 
 __all__ = [
     "ANCILLARY_NBYTES",
@@ -53,10 +54,12 @@ def bind_sockets(port_min: int | None, port_max: int | None) -> list[socket.sock
     for port in range(port_min, port_max + 1):
         with contextlib.suppress(OSError):
             return _bind_port(port)
+    held_by = describe_holders(holders(port_min, port_max)) or "nobody that can be seen from here"
     raise NetworkError(
-        f"no UDP port from {port_min} to {port_max} is free",
+        f"no UDP port from {port_min} to {port_max} is free; they are held by {held_by}",
         expected="one free port for each kernel that shows a stream",
-        fix=f"shut a kernel down, or see who holds them: ss -lunp 'sport >= {port_min}'",
+        fix="shut down a kernel that is not needed any more, or widen GPUVIEW_PORT_MIN to "
+        "GPUVIEW_PORT_MAX together with what is forwarded",
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from aiortc import (
     RTCConfiguration,
@@ -15,12 +17,15 @@ from aiortc import (
     RTCSessionDescription,
     VideoStreamTrack,
 )
+from aiortc.sdp import candidate_from_sdp
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import seams
 from gpuview.media.codec import Codec, Packet, codec_of
 from gpuview.media.fanout import Fanout, Subscription
+from gpuview.media.network import Network
 from gpuview.wire import sdp
+from gpuview.wire.messages import Candidates, Offer
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -31,6 +36,8 @@ __all__ = [
     "is_silent",
 ]
 
+logger = logging.getLogger("gpuview.media")
+
 CONNECT_TIMEOUT_S = 15.0
 """A connection that is not there by then never comes; aiortc would try for ever."""
 
@@ -38,6 +45,8 @@ SILENCE_TIMEOUT_S = 8.0
 """A page that has not pinged for so long is gone; aiortc would notice after 30 s."""
 
 _CLOSE_TIMEOUT_S = 5.0
+
+_STATES = ("connection", "iceConnection", "iceGathering", "signaling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +80,23 @@ class Viewer:
     """Sends one stream to one view.
 
     Args:
-        view: The view's id.
+        offer: What the view has offered.
         fanout: Where its packets come from.
+        network: The ways in to us.
         on_closed: Called once, on the event loop, when the connection has ended by itself.
     """
 
-    def __init__(self, view: str, fanout: Fanout, on_closed: Callable[[Viewer], None]) -> None:
-        self.view = view
+    def __init__(
+        self, offer: Offer, fanout: Fanout, network: Network, on_closed: Callable[[Viewer], None]
+    ) -> None:
+        self.view = offer.view
+        self.seq = offer.seq
+        self.is_answered = False
+        self.told: Candidates | None = None
+        """What the page knows of our side."""
+        self._offer = offer
+        self._network = network
+        self._page_candidates: dict[str, bool] = {}  # and whether they are in use
         self._fanout = fanout
         self._on_closed = on_closed
         self._created_s = time.monotonic()
@@ -90,8 +109,10 @@ class Viewer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._connection_changed)
         self._connection.on("datachannel", self._listen)
+        for name in _STATES:
+            self._connection.on(f"{name.lower()}statechange", partial(self._log_state, name))
 
-    async def answer(self, offer: str) -> str:
+    async def answer(self) -> str:
         """Answer the view's offer.
 
         Returns:
@@ -109,9 +130,10 @@ class Viewer:
         seams.prefer_codecs(transceiver)
         # Our candidates suffice: the page's address is learned from its connectivity check. Its
         # `.local` names would cost a second each, and `end-of-candidates` the connection.
-        description = RTCSessionDescription(sdp=sdp.strip_candidates(offer), type="offer")
+        offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
         try:
-            await self._connection.setRemoteDescription(description)
+            await self._connection.setRemoteDescription(offer)
+            seams.gather_from(self._connection, self._network.doors)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as exc:
             # aiortc raises what its parser happens to meet: ValueError, KeyError, AssertionError.
@@ -120,7 +142,27 @@ class Viewer:
                 expected="a W3C offer to receive one video, as H.264 or VP8",
                 fix="use a browser that plays H.264 or VP8, or reload the page",
             ) from exc
+        self.is_answered = True
+        await self._use_page_candidates()
         return str(self._connection.localDescription.sdp)
+
+    async def add_page_candidates(self, candidates: Sequence[str]) -> None:
+        """Try these addresses of the page as well, beside those that its checks come from.
+
+        Args:
+            candidates: As in ``RTCIceCandidate.candidate``; those that are of no use, and those
+                that have come before, are left out.
+        """
+        for text in candidates:
+            if sdp.is_reachable(text):
+                self._page_candidates.setdefault(text, False)
+        if self.is_answered:
+            await self._use_page_candidates()
+
+    def enter_new_doors(self) -> list[str]:
+        """Offer the ways in that were found since; return all our candidates."""
+        seams.add_doors(self._connection, self._network.doors_outside())
+        return seams.local_candidates(self._connection)
 
     def check(self, now_s: float) -> None:
         """Raise when this viewer is to be closed.
@@ -130,17 +172,11 @@ class Viewer:
             SignalError: Its page has fallen silent.
         """
         if is_overdue(now_s, created_s=self._created_s, connected_s=self._connected_s):
-            raise ConnectTimeout(
-                f"view {self.view} was answered and has no connection after "
-                f"{CONNECT_TIMEOUT_S:.0f} s",
-                expected="a UDP route between the browser and this machine",
-                fix="set GPUVIEW_PUBLIC_IP to the address where this machine's UDP port can be "
-                "reached, or GPUVIEW_TURN_URL to a TURN server",
-            )
+            raise self._timeout()
         if is_silent(now_s, connected_s=self._connected_s, heard_s=self._heard_s):
             raise SignalError(
                 f"view {self.view} has said nothing for {SILENCE_TIMEOUT_S:.0f} s",
-                expected="a ping every 2 s",
+                expected="a ping every second",
                 fix="nothing; a page that comes back makes a new offer",
             )
 
@@ -163,6 +199,35 @@ class Viewer:
             frames_dropped=self._subscription.n_dropped if self._subscription else 0,
         )
 
+    def _timeout(self) -> ConnectTimeout:
+        port = self._network.mux.port
+        was_heard = self._network.mux.has_heard(seams.ufrag(self._connection))
+        found = (
+            "its packets arrive, but ours do not reach it"
+            if was_heard
+            else f"none of its packets has reached UDP port {port}"
+        )
+        return ConnectTimeout(
+            f"view {self.view} has no connection after {CONNECT_TIMEOUT_S:.0f} s: {found}",
+            expected="a UDP route between the browser and this machine, or a TURN server",
+            fix="let this machine send UDP, or set GPUVIEW_TURN_URL"
+            if was_heard
+            else f"forward UDP port {port} to this machine and set GPUVIEW_PUBLIC_IP, or set "
+            "GPUVIEW_TURN_URL; gpuview doctor shows what is missing",
+        )
+
+    async def _use_page_candidates(self) -> None:
+        for text in [text for text, is_used in self._page_candidates.items() if not is_used]:
+            self._page_candidates[text] = True
+            logger.debug("view %s: the page's %s", self.view, text)
+            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMLineIndex = 0
+            await self._connection.addIceCandidate(candidate)
+
+    def _log_state(self, name: str) -> None:
+        state = getattr(self._connection, f"{name}State")
+        logger.debug("view %s: %sState is %s", self.view, name, state)
+
     async def _next_frame(self, parameters: RTCRtpCodecParameters) -> seams.EncodedFrame:
         if self._subscription is None:
             self._codec = codec_of(parameters)
@@ -183,6 +248,9 @@ class Viewer:
         state = self._connection.connectionState
         if state == "connected":
             self._connected_s = time.monotonic()
+            logger.info(
+                "view %s is connected: %s", self.view, seams.selected_pair(self._connection)
+            )
         elif state in ("failed", "closed"):
             self._on_closed(self)
 

@@ -7,13 +7,14 @@ well, on which tests live.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
 from gpuview.errors import SettingsError
 
-__all__ = ["IPAddress", "is_private", "parse_address", "public_addresses"]
+__all__ = ["IPAddress", "is_host_name", "is_private", "parse_address", "public_addresses"]
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -34,6 +35,8 @@ _PRIVATE = [
     )
 ]
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
+
 
 def parse_address(text: str) -> IPAddress | None:
     """Return the address, or None where the text is none, such as a host name."""
@@ -41,6 +44,12 @@ def parse_address(text: str) -> IPAddress | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def is_host_name(text: str) -> bool:
+    """Tell whether the text may be a host's name. What has digits only is an address or nothing."""
+    is_numeric = text.replace(".", "").isdigit()
+    return _HOST_NAME.fullmatch(text) is not None and len(text) <= 253 and not is_numeric
 
 
 def is_private(address: IPAddress) -> bool:
@@ -60,10 +69,10 @@ def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
     by_version: dict[int, IPAddress] = {}
     for text in public_ips:
         address = parse_address(text)
-        if address is None or address.is_unspecified or address.is_multicast:
+        if address is None or not _is_of_a_host(address):
             raise SettingsError(
                 f"cannot use public_ip = {text!r}",
-                expected="an IPv4 address, an IPv6 address, or one of each",
+                expected="an IPv4 address, an IPv6 address, one of each, or a host's name",
                 fix="give the address under which browsers reach this host, such as 203.0.113.9",
             )
         if address.version in by_version:
@@ -74,3 +83,10 @@ def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
             )
         by_version[address.version] = address
     return by_version
+
+
+def _is_of_a_host(address: IPAddress) -> bool:
+    """Tell whether another machine can send to ``address``."""
+    if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        return False  # good on this machine only
+    return not (address.is_unspecified or address.is_multicast)

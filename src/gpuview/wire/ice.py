@@ -4,30 +4,114 @@ Pure. A page hands the servers to its ``RTCPeerConnection``, which throws at a b
 saying what is wrong with it; here it is said when the settings are made.
 
 Source:
-    W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn).
+    W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn);
+    draft-uberti-behave-turn-rest (credentials that end by themselves).
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, Literal, cast
 
 from gpuview.errors import SettingsError, closest
+from gpuview.wire.addresses import is_host_name, parse_address
 from gpuview.wire.messages import IceServer
 
-__all__ = ["parse_ice_servers"]
+__all__ = [
+    "IceUrl",
+    "ephemeral_credentials",
+    "has_ended",
+    "parse_ice_servers",
+    "parse_ice_url",
+]
+
+Scheme = Literal["stun", "stuns", "turn", "turns"]
 
 _SCHEMES = ("stun", "stuns", "turn", "turns")
+_PORT = 3478
+_TLS_PORT = 5349
 _KEYS = tuple(spec.name for spec in dataclasses.fields(IceServer))
 _EXAMPLE = "turn:turn.example.org:3478?transport=udp"
 
+_END = re.compile(r"([0-9]{9,12})(?::|$)")
 _URL = re.compile(
-    r"(?P<scheme>[^:]*):(?P<host>\[[^\]]*\]|[^:?]*)(?::(?P<port>[^?]*))?(?:\?(?P<query>.*))?"
+    r"(?P<scheme>[^:]*):(?P<host>\[[^\]]*\]|[^:?]*)(?::(?P<port>[^?]*))?"
+    r"(?:\?(?P<query>transport=(?P<transport>udp|tcp)|.*))?"
 )
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
+
+
+@dataclass(frozen=True, slots=True)
+class IceUrl:
+    """What the URL of a STUN or TURN server says, with what it leaves out."""
+
+    scheme: Scheme
+    host: str
+    """A name or an address, IPv6 without its brackets."""
+    port: int
+    transport: Literal["udp", "tcp"]
+    """Over which the server is asked; with ``stuns`` and ``turns``, TLS stands on top of it."""
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is a relay's."""
+        return self.scheme in ("turn", "turns")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the server is asked over TLS."""
+        return self.scheme in ("stuns", "turns")
+
+
+def parse_ice_url(url: str) -> IceUrl:
+    """Read the URL of a STUN or TURN server.
+
+    Args:
+        url: Such as ``turn:turn.example.org:3478?transport=udp``.
+
+    Raises:
+        SettingsError: It is malformed.
+    """
+    scheme, host, port, transport = _match_url(url).group("scheme", "host", "port", "transport")
+    is_secure = scheme in ("stuns", "turns")
+    return IceUrl(
+        scheme=cast(Scheme, scheme),
+        host=host.strip("[]"),
+        port=int(port or (_TLS_PORT if is_secure else _PORT)),
+        transport=cast(Literal["udp", "tcp"], transport or ("tcp" if is_secure else "udp")),
+    )
+
+
+def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
+    """Make a username and a credential that a TURN server takes for some time.
+
+    The server knows them by the secret that it shares with us; coturn's ``use-auth-secret``.
+
+    Args:
+        secret: What the server calls ``static-auth-secret``.
+        user: Whom the server's log shall name.
+        now_s: This moment, in seconds since 1970.
+        ttl_s: How long they are good for.
+    """
+    username = f"{int(now_s) + ttl_s}:{user}"
+    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+    return username, base64.b64encode(digest).decode()
+
+
+def has_ended(server: IceServer, now_s: float) -> bool:
+    """Tell whether a server's login, if it is one of `ephemeral_credentials`, is good no more.
+
+    Args:
+        server: Any server; a login that does not say when it ends never has.
+        now_s: The time for which it is asked, in seconds since 1970.
+    """
+    end = _END.match(server.username or "")
+    return end is not None and int(end[1]) <= now_s
 
 
 def parse_ice_servers(value: object) -> tuple[IceServer, ...]:
@@ -89,7 +173,7 @@ def _parse_urls(value: object) -> list[str]:
             expected="a URL, or a list of at least one",
             fix=f"write {_EXAMPLE!r}",
         )
-    return [_parse_url(url) for url in urls]
+    return [_match_url(url).string for url in urls]
 
 
 def _text(fields: Mapping[Any, object], key: str) -> str | None:
@@ -104,8 +188,8 @@ def _text(fields: Mapping[Any, object], key: str) -> str | None:
     )
 
 
-def _parse_url(url: object) -> str:
-    """Return the URL as it is, if it is one of an ICE server."""
+def _match_url(url: object) -> re.Match[str]:
+    """Take the URL apart, if it is one of an ICE server."""
     if not isinstance(url, str):
         raise _bad_url(url, "it is not a string", f"write {_EXAMPLE!r}")
     if "@" in url:
@@ -127,23 +211,13 @@ def _parse_url(url: object) -> str:
     if query is not None and not _is_query(scheme, query):
         fix = "write ?transport=udp or ?transport=tcp" if scheme[0] == "t" else "leave out the ?"
         raise _bad_url(url, f"{query = }", fix)
-    return url
+    return match
 
 
 def _is_host(host: str) -> bool:
     if host.startswith("["):
-        return _is_address(IPv6Address, host[1:-1])
-    if host.replace(".", "").isdigit():
-        return _is_address(IPv4Address, host)
-    return _HOST_NAME.fullmatch(host) is not None
-
-
-def _is_address(kind: type[IPv4Address | IPv6Address], text: str) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True
+        return isinstance(parse_address(host[1:-1]), IPv6Address)
+    return is_host_name(host) or isinstance(parse_address(host), IPv4Address)
 
 
 def _is_port(port: str) -> bool:

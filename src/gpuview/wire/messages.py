@@ -277,7 +277,11 @@ class IceServers(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantIceServers(Message):
-    """Ask for `IceServers`: at the start, and anew when credentials may have run out."""
+    """Ask for `IceServers`."""
+
+    anew: bool = False
+    """Whether those that were given before do not work. Else the same are wanted: to a TURN server,
+    a socket belongs to its first user for a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,16 @@ __all__ = [
     "check_offer",
     "describe",
     "has_private_address",
+    "is_reachable",
+    "parse_candidate",
+    "redact",
     "rewrite_answer",
+    "rewrite_candidates",
     "strip_candidates",
 ]
 
+_KNOWN_TYPES = ("host", "srflx", "prflx", "relay")
+_EVERYBODY = ("255.255.255.255",)
 _DISCARD_PORT = 9  # what SDP writes where there is no port to tell
 
 _CANDIDATE = re.compile(
@@ -41,6 +47,7 @@ _ADDRESS_LINES = (
     re.compile(r"(?P<head>o=.* IN) IP[46] (?P<address>\S+)"),
     re.compile(r"(?P<head>a=rtcp:[0-9]+ IN) IP[46] (?P<address>\S+)"),
 )
+_SECRET = re.compile(r"(?P<name>a=(?:ice-ufrag|ice-pwd|fingerprint|crypto)):.*")
 _DIRECTION = re.compile(r"a=(sendrecv|sendonly|recvonly|inactive)")
 
 # A kept private candidate is ranked as if its type preference were 99, not a host's 126: below
@@ -190,6 +197,23 @@ def rewrite_answer(
     return rewritten
 
 
+def rewrite_candidates(
+    candidates: Sequence[str],
+    *,
+    public_ips: Sequence[str],
+    port_map: Mapping[int, int] | None = None,
+    keep_private: bool = False,
+) -> list[str]:
+    """Do for candidates that follow an answer what `rewrite_answer` does for those in it.
+
+    Args:
+        candidates: As in ``RTCIceCandidate.candidate``; what is none is left out.
+    """
+    outside = _Outside(public_addresses(public_ips), port_map or {}, keep_private)
+    parsed = [each for text in candidates if (each := parse_candidate(text)) is not None]
+    return [str(each).removeprefix("a=") for each in chain(*_places(parsed, outside))]
+
+
 @dataclass(frozen=True, slots=True)
 class _Outside:
     """How the world outside sees this host."""
@@ -305,6 +329,30 @@ def _repaired(body: str, default: CandidateLine | None) -> str:
 def describe(sdp: str) -> list[CandidateLine]:
     """Return the candidates of all sections, in their order; lines that are none are left out."""
     return [candidate for line in _lines(sdp) if (candidate := _candidate(line)) is not None]
+
+
+def parse_candidate(text: str) -> CandidateLine | None:
+    """Read ``RTCIceCandidate.candidate``; None where it is no candidate."""
+    return _candidate(f"a={text}")
+
+
+def is_reachable(text: str) -> bool:
+    """Tell whether a page's candidate is one that we can send to: UDP, and an address of a host.
+
+    Names that end in ``.local`` are none: only the page's own network could resolve them.
+    """
+    candidate = parse_candidate(text)
+    address = None if candidate is None else parse_address(candidate.address)
+    if candidate is None or address is None or candidate.port == 0 or candidate.component != 1:
+        return False
+    if candidate.protocol.lower() != "udp" or candidate.type not in _KNOWN_TYPES:
+        return False
+    return not (address.is_multicast or address.is_unspecified or str(address) in _EVERYBODY)
+
+
+def redact(sdp: str) -> str:
+    """Return the SDP for a log: without what admits to the connection."""
+    return "".join(_SECRET.sub(r"\g<name>:...", _body(line)) + "\n" for line in _lines(sdp))
 
 
 def has_private_address(sdp: str) -> bool:

@@ -1,0 +1,384 @@
+"""STUN from the shared socket, and the relay that all viewers share: against a real coturn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuview.errors import NetworkError
+from gpuview.media.network import Network
+from gpuview.media.sockets import bind_sockets
+from gpuview.media.udp_mux import UdpMux
+from gpuview.wire.ice import ephemeral_credentials
+from gpuview.wire.messages import Configure, IceServer, IceServers, Problem
+from tests.turnserver import LOOPBACK, TurnServer, certificate, needs_coturn
+
+PORT, TLS_PORT = 34780, 34790
+LOGIN = {"username": "me", "credential": "a secret word"}
+BROWSER = b"what a browser sends"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return certificate(tmp_path_factory.mktemp("certificate"), "127.0.0.1")
+
+
+@pytest.fixture
+def turn(tmp_path: Path, certificates: tuple[Path, Path]) -> Iterator[TurnServer]:
+    """A TURN server on loopback: UDP, TCP and TLS."""
+    chain, key = certificates
+    configuration = f"""{LOOPBACK}
+listening-port={PORT}
+tls-listening-port={TLS_PORT}
+cert={chain}
+pkey={key}
+lt-cred-mech
+user={LOGIN["username"]}:{LOGIN["credential"]}
+realm=example.org
+min-port=40000
+max-port=40099
+"""
+    with TurnServer(tmp_path / "turn", configuration) as server:
+        yield server
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """A server's port where nobody ever answers, over UDP and TCP."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(udp.getsockname())
+        tcp.listen()
+        yield f"127.0.0.1:{udp.getsockname()[1]}"
+
+
+class World:
+    """A network, whose kernel gives it these servers as often as it asks."""
+
+    def __init__(
+        self, configuration: Configure, *servers: IceServer, port: int | None = None
+    ) -> None:
+        self.n_asked = 0
+        self.changed = asyncio.Event()
+        self._servers = IceServers(ice_servers=list(servers))
+        self.mux = UdpMux(asyncio.get_running_loop(), bind_sockets(port, port))
+        self.network = Network(
+            self.mux, configuration, want_servers=self._give, on_change=self.changed.set
+        )
+
+    def _give(self, anew: bool) -> None:
+        self.n_asked += 1
+        self.was_anew = anew
+        asyncio.get_running_loop().call_soon(self.network.take_servers, self._servers)
+
+    async def wait_for(self, ask: Callable[[], Any]) -> Any:
+        async with asyncio.timeout(20):
+            while not (answer := ask()):
+                self.changed.clear()
+                await self.changed.wait()
+        return answer
+
+    def problem(self) -> str:
+        return " ".join(each.problem for each in self.network.problems)
+
+    async def close(self) -> None:
+        await self.network.close()
+        self.mux.close()
+
+
+def run(
+    use: Callable[[World], Awaitable[None]],
+    *servers: IceServer,
+    configuration: Configure | None = None,
+) -> None:
+    async def live() -> None:
+        world = World(configuration or Configure(has_ice_servers=True), *servers)
+        try:
+            await use(world)
+        finally:
+            await world.close()
+
+    asyncio.run(live())
+
+
+def stun_at(*places: object) -> IceServer:
+    return IceServer(urls=[f"stun:{place}" for place in places])
+
+
+def turn_at(*urls: str, **login: str) -> IceServer:
+    return IceServer(urls=list(urls), **(login or LOGIN))
+
+
+UDP = f"turn:127.0.0.1:{PORT}?transport=udp"
+TCP = f"turn:127.0.0.1:{PORT}?transport=tcp"
+TLS = f"turns:127.0.0.1:{TLS_PORT}"
+
+
+def types(world: World) -> list[str]:
+    return [door.type for door in world.network.doors(["127.0.0.1", "::1"])]
+
+
+# --- STUN ---------------------------------------------------------------------------------------
+
+
+def test_without_servers_there_is_nothing_to_wait_for() -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(0)
+        assert set(types(world)) == {"host"}
+        assert world.n_asked == 0
+
+    run(use, configuration=Configure())
+
+
+@needs_coturn
+def test_stun_server_tells_the_shared_sockets_address(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        assert world.network.describe()["reflexive"] == [f"127.0.0.1:{world.mux.port}"]
+        # It says the same as a host candidate, and nothing new.
+        assert "srflx" not in types(world)
+        (door,) = world.network.doors_outside()
+        assert door.address == ("127.0.0.1", world.mux.port)
+        assert not world.mux.dropped
+
+    run(use, stun_at(f"127.0.0.1:{PORT}"))
+
+
+@needs_coturn
+def test_learnt_address_takes_the_place_of_the_public_ip(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        assert world.network.public_ips == []
+        await world.network.settle(10)
+        assert world.network.public_ips == ["127.0.0.1"]
+
+    learns = Configure(has_ice_servers=True, learns_public_ip=True)
+    run(use, stun_at(f"127.0.0.1:{PORT}"), configuration=learns)
+
+
+@needs_coturn
+def test_second_stun_server_is_asked_when_the_first_is_dead(turn: TurnServer, dead: str) -> None:
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["reflexive"])
+        assert f"stun:{dead} does not answer" in world.problem()
+
+    run(use, stun_at(dead, f"127.0.0.1:{PORT}"))
+
+
+def test_dead_servers_hold_nobody_up_and_are_named(dead: str) -> None:
+    async def use(world: World) -> None:
+        before_s = time.monotonic()
+        await world.network.settle(0.1)
+        assert time.monotonic() - before_s < 1.0
+        assert set(types(world)) == {"host"}
+        await world.wait_for(lambda: len(world.network.problems) == 2)
+        assert f"stun:{dead} does not answer" in world.problem()
+        assert f"turn:{dead} does not answer" in world.problem()
+
+    run(use, stun_at(dead), turn_at(f"turn:{dead}"))
+
+
+def test_name_that_does_not_resolve_is_a_problem_and_no_more() -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(20)
+        assert "stun:nobody.invalid" in world.problem()
+        assert set(types(world)) == {"host"}
+
+    run(use, stun_at("nobody.invalid"))
+
+
+def test_kernel_that_has_no_servers_to_give_says_why() -> None:
+    async def use(world: World) -> None:
+        problem = Problem(problem="the callable raised", expected="servers", fix="mend it")
+        world._servers = IceServers(problems=[problem])
+        await world.network.settle(10)
+        await world.wait_for(lambda: world.network.problems)
+        assert world.network.problems == [problem]
+        # It is asked again, and the function may have come to its senses.
+        world._servers = IceServers(ice_servers=[stun_at("127.0.0.1:9")])
+        await world.wait_for(lambda: problem not in world.network.problems)
+
+    run(use)
+
+
+# --- TURN ---------------------------------------------------------------------------------------
+
+
+@needs_coturn
+@pytest.mark.parametrize("url", [UDP, TCP, TLS])
+def test_relay_comes_over_every_transport(
+    turn: TurnServer, url: str, certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
+
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        assert world.network.describe()["relay_url"] == url, world.problem()
+        (door,) = [door for door in world.network.doors([]) if door.type == "relay"]
+        assert 40000 <= door.address[1] < 40100
+        await exchange(world, door.address)
+        # Over UDP it is made from the shared port: nothing else leaves this machine.
+        assert world.network._relay is not None
+        assert (world.network._relay.mapped[1] == world.mux.port) == (url == UDP)
+
+    run(use, turn_at(url))
+
+
+async def exchange(world: World, relayed: tuple[str, int]) -> None:
+    """Send a browser something through the relay, and have its answer back."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[tuple[bytes, Any]] = loop.create_future()
+    world.mux.receive = lambda leg, data, address, asked: heard.set_result((data, address))  # type: ignore[method-assign]
+    with socket.socket(type=socket.SOCK_DGRAM) as browser:
+        browser.bind(("127.0.0.1", 0))
+        browser.setblocking(False)
+        relay = world.network._relay
+        assert relay is not None
+        async with asyncio.timeout(10):
+            relay.send(b"from us", browser.getsockname())
+            assert await loop.sock_recv(browser, 100) == b"from us"
+            relay.send(b"by the channel", browser.getsockname())
+            assert await loop.sock_recv(browser, 100) == b"by the channel"
+            await loop.sock_sendto(browser, BROWSER, relayed)
+            assert await heard == (BROWSER, browser.getsockname())
+
+
+@needs_coturn
+def test_wrong_password_is_named_and_its_text_is_not(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        (problem,) = world.network.problems
+        assert f"{UDP} refuses the username or the credential: 401" in problem.problem
+        assert "not the word" not in repr(problem)
+        assert not world.network.doors_outside()
+
+    run(use, turn_at(UDP, username="me", credential="not the word"))
+
+
+@needs_coturn
+def test_certificate_that_nobody_vouches_for_is_named(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        assert "no certificate that this machine trusts" in world.problem()
+
+    run(use, turn_at(TLS))
+
+
+def test_port_where_nothing_listens_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+
+        async def use(world: World) -> None:
+            await world.network.settle(10)
+            assert "connection refused" in world.problem()
+
+        run(use, turn_at(f"turn:127.0.0.1:{taken.getsockname()[1]}?transport=tcp"))
+
+
+@needs_coturn
+def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead: str) -> None:
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["relay_url"])
+        assert world.network.describe()["relay_url"] == UDP
+        await world.network.settle(0.5)
+
+    run(use, turn_at(f"turn:{dead}", f"turn:{dead}?transport=tcp", UDP))
+
+
+@needs_coturn
+def test_relay_is_asked_for_anew_after_the_server_was_restarted(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["relay"])
+        first = world.network._relay
+        turn.restart()
+        await world.wait_for(lambda: world.network._relay not in (None, first))
+        assert (world.n_asked, world.was_anew) == (2, False)
+        assert first is not None
+        assert first.lost.is_set()
+
+    run(use, turn_at(UDP))
+
+
+@needs_coturn
+def test_closing_gives_the_relay_back(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["relay"])
+
+    run(use, turn_at(UDP))
+    assert "refreshed, realm=<example.org>, username=<me>, lifetime=0" in turn.log
+
+
+@needs_coturn
+def test_relay_that_a_crash_has_left_behind_is_given_up_first(turn: TurnServer) -> None:
+    async def live() -> None:
+        crashed = World(Configure(has_ice_servers=True), turn_at(UDP))
+        await crashed.wait_for(lambda: crashed.network.describe()["relay"])
+        crashed.mux.close()
+        again = World(Configure(has_ice_servers=True), turn_at(UDP), port=crashed.mux.port)
+        try:
+            await again.wait_for(lambda: again.network.describe()["relay"])
+        finally:
+            await again.close()
+        await crashed.network.close()
+
+    asyncio.run(live())
+
+
+@needs_coturn
+def test_credentials_of_a_shared_secret_are_taken(tmp_path: Path) -> None:
+    configuration = (
+        f"{LOOPBACK}\nlistening-port={PORT}\nuse-auth-secret\nstatic-auth-secret=shared\n"
+        "realm=example.org\nmin-port=40000\nmax-port=40099\n"
+    )
+    now_s = time.time()
+    good = ephemeral_credentials("shared", "a-view", now_s, 60)
+    stale = ephemeral_credentials("shared", "a-view", now_s - 120, 60)
+
+    async def works(world: World) -> None:
+        await world.network.settle(10)
+        assert world.network.describe()["relay"], world.problem()
+
+    async def fails(world: World) -> None:
+        await world.network.settle(10)
+        assert "401" in world.problem()
+
+    with TurnServer(tmp_path / "turn", configuration):
+        run(works, turn_at(UDP, username=good[0], credential=good[1]))
+        run(fails, turn_at(UDP, username=stale[0], credential=stale[1]))
+
+
+# --- relay only ---------------------------------------------------------------------------------
+
+RELAY_ONLY = Configure(has_ice_servers=True, ice_transport_policy="relay")
+
+
+@needs_coturn
+def test_relay_alone_is_offered_where_nothing_else_may_be(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        world.network.check_usable()
+        assert types(world) == ["relay"]
+
+    run(use, turn_at(UDP), stun_at(f"127.0.0.1:{PORT}"), configuration=RELAY_ONLY)
+
+
+@needs_coturn
+def test_relay_alone_that_is_refused_is_an_error_with_the_reason(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        with pytest.raises(NetworkError, match="401"):
+            world.network.check_usable()
+
+    run(use, turn_at(UDP, username="me", credential="wrong"), configuration=RELAY_ONLY)
+
+
+def test_outside_port_is_as_far_from_the_first_as_the_one_inside() -> None:
+    async def use(world: World) -> None:
+        assert world.network.port_map == {world.mux.port: 20_111 + world.mux.port - 1024}
+
+    run(use, configuration=Configure(port_min=1024, port_max=65535, public_port_min=20_111))
