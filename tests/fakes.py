@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from gpuview.wire.messages import Message, Offer
+from gpuview.errors import MediaError
+from gpuview.wire.messages import Answer, Candidates, Message, Offer, Refusal
 from gpuview.wire.ring import PixelFormat
 
-__all__ = ["FakeComm", "FakeEngine", "FakeHandle"]
+__all__ = ["FakeComm", "FakeEngine", "FakeHandle", "Listener"]
+
+_WAIT_S = 30
 
 
 class FakeComm:
@@ -52,14 +56,52 @@ class FakeComm:
         ]
 
 
+class Listener:
+    """A stream's listener that writes down what the engine says."""
+
+    def __init__(self) -> None:
+        self.said: queue.Queue[tuple[str, object]] = queue.Queue()
+
+    def answered(self, message: Answer | Refusal) -> None:
+        self.said.put(("answered", message))
+
+    def gathered(self, message: Candidates) -> None:
+        self.said.put(("gathered", message))
+
+    def viewers_changed(self, views: Sequence[str]) -> None:
+        self.said.put(("viewers", list(views)))
+
+    def process_started(self, epoch: int) -> None:
+        self.said.put(("started", epoch))
+
+    def process_ready(self) -> None:
+        self.said.put(("ready", None))
+
+    def process_failed(self, error: MediaError) -> None:
+        self.said.put(("failed", error))
+
+    def troubled(self, error: MediaError | None) -> None:
+        self.said.put(("troubled", error))
+
+    def hear(self, kind: str) -> object:
+        """Wait for something of this kind; everything before it is passed over."""
+        while True:
+            said, what = self.said.get(timeout=_WAIT_S)
+            if said == kind:
+                return what
+
+
 class FakeHandle:
     """A stream's handle that answers nothing by itself."""
 
     def __init__(self) -> None:
         self.frames_pushed = 0
-        self.offers: list[Offer] = []
         self.sent: list[Message] = []
         self.is_closed = False
+
+    @property
+    def offers(self) -> list[Offer]:
+        return [message for message in self.sent if isinstance(message, Offer)]
 
     def begin(self, nbytes: int) -> memoryview:
         return memoryview(bytearray(nbytes))
@@ -67,14 +109,17 @@ class FakeHandle:
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         self.frames_pushed += 1
 
-    def offer(self, offer: Offer) -> None:
-        self.offers.append(offer)
-
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
     def stats(self) -> dict[str, Any]:
-        return {"viewers": [], "encoders": [], "port": 40000, "dropped_datagrams": {}}
+        return {
+            "viewers": [],
+            "encoders": [],
+            "port": 40000,
+            "dropped_datagrams": {},
+            "network": {},
+        }
 
     def close(self) -> None:
         self.is_closed = True

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import warnings
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
 from gpuview.settings import Settings
@@ -26,7 +30,8 @@ class TestSources:
     def test_without_any_nothing_is_set(self) -> None:
         settings = Settings()
         assert settings.public_ips == ()
-        assert settings.all_ice_servers == ()
+        assert settings.ask_ice_servers("me") == ()
+        assert not settings.has_ice_servers
         assert (settings.port_min, settings.port_max) == (None, None)
 
     def test_the_environment_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +84,20 @@ class TestPublicIp:
         settings = Settings(public_ip="203.0.113.9, 2001:db8::9")
         assert settings.public_ips == ("203.0.113.9", "2001:db8::9")
 
-    @pytest.mark.parametrize("text", ["example.org", "203.0.113", "203.0.113.9:80", "0.0.0.0"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "203.0.113",
+            "203.0.113.9:80",
+            "0.0.0.0",
+            "http://example.org",
+            "-a.example.org",
+            "[2001:db8::9]",
+            "fe80::1%eth0",
+            "::ffff:203.0.113.9",
+            "224.0.0.1",
+        ],
+    )
     def test_what_is_no_address_is_an_error(self, text: str) -> None:
         with pytest.raises(SettingsError, match="cannot use public_ip = "):
             Settings(public_ip=text)
@@ -87,6 +105,42 @@ class TestPublicIp:
     def test_two_of_one_family_are_an_error(self) -> None:
         with pytest.raises(SettingsError, match=r"both 2001:db8::1 and 2001:db8::2"):
             Settings(public_ip="2001:db8::1,2001:db8::2")
+
+    @pytest.mark.parametrize("text", ["10.1.2.3", "192.168.77.2", "127.0.0.1", "fd00::1"])
+    def test_a_private_address_is_taken(self, text: str) -> None:
+        assert Settings(public_ip=text).resolve_public_ips() == (text,)
+
+    def test_a_host_name_is_looked_up_when_that_is_asked_for(self) -> None:
+        settings = Settings(public_ip="localhost")
+        assert settings.public_ips == ("localhost",)
+        assert settings.resolve_public_ips()[0] == "127.0.0.1"
+
+    def test_a_written_address_wins_over_that_of_a_name(self) -> None:
+        settings = Settings(public_ip="localhost, 203.0.113.9")
+        assert settings.resolve_public_ips()[0] == "203.0.113.9"
+
+    def test_a_name_that_does_not_resolve_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(socket, "getaddrinfo", _resolve_nothing)
+        with pytest.raises(SettingsError, match=r"address of 'gpu.example.org': .*not known"):
+            Settings(public_ip="gpu.example.org").resolve_public_ips()
+
+    def test_auto_is_what_stun_servers_see(self) -> None:
+        settings = Settings(public_ip="auto", stun_url="stun:a")
+        assert settings.learns_public_ip
+        assert settings.public_ips == settings.resolve_public_ips() == ()
+
+    @pytest.mark.parametrize("servers", [{}, {"stun_url": "stun:a", "kernel_ice_servers": ()}])
+    def test_auto_without_a_server_for_the_kernel_is_an_error(
+        self, servers: dict[str, Any]
+    ) -> None:
+        with pytest.raises(SettingsError, match="'auto' without a STUN server"):
+            Settings(public_ip="auto", **servers)
+
+    def test_auto_with_an_address_beside_it_is_an_error(self) -> None:
+        with pytest.raises(SettingsError, match=r"public_ip = 'auto,203.0.113.9'"):
+            Settings(public_ip="auto,203.0.113.9", stun_url="stun:a")
 
     def test_what_is_no_string_is_an_error(self) -> None:
         with pytest.raises(SettingsError, match="cannot use public_ip = 7") as caught:
@@ -113,6 +167,43 @@ class TestPorts:
         with pytest.raises(SettingsError, match="port_min = None with port_max = 10111"):
             Settings(port_max=10111)
 
+    def test_ports_may_have_other_numbers_outside(self) -> None:
+        settings = Settings(
+            public_ip="203.0.113.9", port_min=10111, port_max=10115, public_port_min=20111
+        )
+        assert settings.public_port_min == 20111
+
+    def test_ports_outside_must_be_ports_to_the_last(self) -> None:
+        with pytest.raises(SettingsError, match="the last one would be 65537") as caught:
+            Settings(public_ip="203.0.113.9", port_min=10111, port_max=10115, public_port_min=65533)
+        assert caught.value.expected == "at most 65531"
+
+    @pytest.mark.parametrize("others", [{"public_ip": "203.0.113.9"}, {"port_min": 10111}])
+    def test_ports_outside_need_the_inner_ones_and_an_address(self, others: dict[str, Any]) -> None:
+        with pytest.raises(SettingsError, match="20111 without port_min and public_ip"):
+            Settings(public_port_min=20111, **others)
+
+    @given(*[st.sampled_from([None, 1, 10111, 10115, 65535]) | st.integers(-1, 65537)] * 3)
+    def test_whatever_is_accepted_is_a_range_of_ports_on_both_sides(
+        self, port_min: int | None, port_max: int | None, public_port_min: int | None
+    ) -> None:
+        try:
+            settings = Settings(
+                public_ip="203.0.113.9",
+                port_min=port_min,
+                port_max=port_max,
+                public_port_min=public_port_min,
+            )
+        except SettingsError:
+            return
+        if settings.port_min is None or settings.port_max is None:
+            assert settings.port_min is settings.port_max is settings.public_port_min is None
+            return
+        assert 1 <= settings.port_min <= settings.port_max <= 65535
+        if settings.public_port_min is not None:
+            last = settings.public_port_min + settings.port_max - settings.port_min
+            assert 1 <= settings.public_port_min <= last <= 65535
+
 
 class TestIceServers:
     def test_the_w3c_form_is_read_from_code(self) -> None:
@@ -130,7 +221,7 @@ class TestIceServers:
     def test_the_short_forms_come_after_the_list(self) -> None:
         first = IceServer(urls=["stun:first.example.org"])
         settings = Settings(ice_servers=(first,), stun_url="stun:second.example.org", **TURN)
-        assert settings.all_ice_servers == (
+        assert settings.ask_ice_servers("me") == (
             first,
             IceServer(urls=["stun:second.example.org"]),
             IceServer(urls=["turn:turn.example.org"], username="ann", credential="s3cret"),
@@ -148,13 +239,168 @@ class TestIceServers:
         with pytest.raises(SettingsError, match="no // stands in these URLs"):
             Settings(stun_url="stun://stun.example.org")
 
-    def test_turn_without_its_login_is_an_error(self) -> None:
-        with pytest.raises(SettingsError, match="without a username and a credential"):
-            Settings(turn_url="turn:turn.example.org")
+    def test_a_short_form_may_hold_several_urls(self) -> None:
+        login = {"turn_username": "ann", "turn_credential": "s3cret"}
+        settings = Settings(
+            stun_url="stun:a, stun:b", turn_url="turn:a,turns:[2001:db8::1]", **login
+        )
+        stun, turn = settings.ask_ice_servers("me")
+        assert stun == IceServer(urls=["stun:a", "stun:b"])
+        assert turn.urls == ["turn:a", "turns:[2001:db8::1]"]
+        assert (turn.username, turn.credential) == ("ann", "s3cret")
 
-    def test_a_login_without_its_server_is_an_error(self) -> None:
-        with pytest.raises(SettingsError, match="without turn_url"):
-            Settings(turn_username="ann", turn_credential="s3cret")
+    @pytest.mark.parametrize(("name", "url"), [("stun_url", "turn:a"), ("turn_url", "stun:a")])
+    def test_a_url_of_the_other_kind_is_an_error(self, name: str, url: str) -> None:
+        with pytest.raises(SettingsError, match=f"cannot use {name} = '{url}'"):
+            Settings(**{name: url})  # type: ignore[arg-type]
+
+    def test_a_url_of_no_kind_is_an_error(self) -> None:
+        with pytest.raises(SettingsError, match="scheme = 'trun'") as caught:
+            Settings(turn_url="turn:a,trun:b")
+        assert caught.value.fix == "write 'turn:b'"
+
+    @pytest.mark.parametrize("login", [{}, {"turn_username": "ann"}, {"turn_credential": "s3cret"}])
+    def test_turn_without_its_login_is_an_error(self, login: dict[str, str]) -> None:
+        with pytest.raises(SettingsError, match="without a username and a credential") as caught:
+            Settings(turn_url="turn:turn.example.org", **login)  # type: ignore[arg-type]
+        assert "turn_secret" in caught.value.expected
+
+    @pytest.mark.parametrize(
+        "login", [{"turn_username": "ann", "turn_credential": "s3cret"}, {"turn_secret": "s3cret"}]
+    )
+    def test_a_login_without_its_server_is_an_error(self, login: dict[str, str]) -> None:
+        with pytest.raises(SettingsError, match="without turn_url") as caught:
+            Settings(**login)  # type: ignore[arg-type]
+        assert "s3cret" not in str(caught.value)
+
+    def test_two_ways_to_log_in_are_an_error(self) -> None:
+        with pytest.raises(SettingsError, match="turn_secret with turn_username") as caught:
+            Settings(**TURN, turn_secret="t0p")  # type: ignore[arg-type]
+        assert "t0p" not in str(caught.value)
+
+    def test_logins_are_made_for_each_user_from_a_secret(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("time.time", lambda: 1_800_000_000.5)
+        settings = Settings(turn_url="turn:a", turn_secret="t0p", turn_ttl_s=600)
+        (ann,), (bob,) = settings.ask_ice_servers("ann"), settings.ask_ice_servers("bob")
+        assert (ann.username, bob.username) == ("1800000600:ann", "1800000600:bob")
+        assert ann.credential != bob.credential
+        (kernel,) = settings.ask_kernel_ice_servers()
+        assert kernel.username == "1800000600:kernel"
+
+    @pytest.mark.parametrize("ttl_s", [0, -1, "soon", 10**9])
+    def test_a_time_to_live_is_some_seconds(self, ttl_s: object) -> None:
+        with pytest.raises(SettingsError, match="cannot use turn_ttl_s = "):
+            Settings(turn_url="turn:a", turn_secret="t0p", turn_ttl_s=ttl_s)  # type: ignore[arg-type]
+
+
+class TestAskedServers:
+    def test_a_function_is_asked_each_time(self) -> None:
+        asked: list[str] = []
+
+        def servers() -> list[dict[str, str]]:
+            asked.append("once more")
+            return [{"urls": f"stun:s{len(asked)}"}]
+
+        settings = Settings(ice_servers=servers, stun_url="stun:last")
+        assert settings.has_ice_servers
+        assert settings.asks_for_ice_servers
+        assert not asked
+        for n in (1, 2):
+            assert settings.ask_ice_servers("me")[0] == IceServer(urls=[f"stun:s{n}"])
+        assert settings.ask_ice_servers("me")[1] == IceServer(urls=["stun:last"])
+
+    def test_an_async_function_is_awaited_also_where_a_loop_runs(self) -> None:
+        import asyncio
+
+        async def servers() -> list[dict[str, str]]:
+            await asyncio.sleep(0)
+            return [{"urls": "stun:a"}]
+
+        settings = Settings(ice_servers=servers)
+
+        async def cell() -> tuple[IceServer, ...]:
+            return settings.ask_ice_servers("me")
+
+        assert asyncio.run(cell()) == (IceServer(urls=["stun:a"]),)
+
+    def test_a_function_that_raises_is_an_error_without_its_words(self) -> None:
+        def servers() -> object:
+            raise ValueError("bad token s3cret")
+
+        with pytest.raises(SettingsError, match=r"servers .* raised ValueError") as caught:
+            Settings(ice_servers=servers).ask_ice_servers("me")
+        assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize("answer", [None, "stun:a", [{"url": "stun:a"}], [{"urls": "turn:a"}]])
+    def test_a_function_that_returns_something_else_is_an_error(self, answer: object) -> None:
+        with pytest.raises(SettingsError) as caught:
+            Settings(ice_servers=lambda: answer).ask_ice_servers("me")
+        assert caught.value.fix
+
+
+class TestKernelServers:
+    def test_are_the_pages_unless_said(self) -> None:
+        settings = Settings(stun_url="stun:a")
+        assert settings.has_kernel_ice_servers
+        assert settings.ask_kernel_ice_servers() == (IceServer(urls=["stun:a"]),)
+
+    @pytest.mark.parametrize("text", ['[{"urls": "stun:b"}]', "[]"])
+    def test_can_be_others_or_none(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setenv("GPUVIEW_KERNEL_ICE_SERVERS", text)
+        settings = Settings(stun_url="stun:a")
+        expected = tuple(IceServer(urls=[each["urls"]]) for each in json.loads(text))
+        assert settings.ask_kernel_ice_servers() == expected
+        assert settings.has_kernel_ice_servers == bool(expected)
+
+    def test_cannot_be_a_function(self) -> None:
+        with pytest.raises(SettingsError, match="from a value of type function"):
+            Settings(kernel_ice_servers=_no_servers)  # type: ignore[arg-type]
+
+    def test_are_the_same_in_settings_that_differ_elsewhere(self) -> None:
+        settings = Settings(**TURN)
+        assert settings.shares_kernel_ice_servers(Settings(**TURN, log="info"))
+        other = TURN | {"turn_credential": "another"}
+        assert not settings.shares_kernel_ice_servers(Settings(**other))
+
+    def test_of_a_function_are_the_same_when_its_cell_has_run_again(self) -> None:
+        one, again = Settings(ice_servers=_no_servers), Settings(ice_servers=lambda: ())
+        assert one.shares_kernel_ice_servers(again)
+        assert not one.shares_kernel_ice_servers(Settings())
+
+
+class TestPolicies:
+    @pytest.mark.parametrize("name", ["ice_transport_policy", "kernel_ice_transport_policy"])
+    def test_relay_needs_a_relay(self, name: str) -> None:
+        relay: dict[str, Any] = {name: "relay"}
+        with pytest.raises(SettingsError, match=f"cannot use {name} = 'relay' without a TURN"):
+            Settings(stun_url="stun:a", **relay)
+        Settings(**TURN, **relay)
+        Settings(ice_servers=_no_servers, **relay)
+        Settings(ice_servers=(IceServer(urls=["turns:a"], username="a", credential="b"),), **relay)
+
+    def test_relay_on_the_kernels_side_needs_one_there(self) -> None:
+        with pytest.raises(SettingsError, match="kernel_ice_transport_policy = 'relay' without"):
+            Settings(**TURN, kernel_ice_transport_policy="relay", kernel_ice_servers=())
+
+    def test_what_is_no_policy_is_an_error(self) -> None:
+        with pytest.raises(
+            SettingsError, match="cannot use ice_transport_policy = 'turn'"
+        ) as caught:
+            Settings(**TURN, ice_transport_policy="turn")  # type: ignore[arg-type]
+        assert caught.value.expected == "'all' or 'relay'"
+
+
+class TestLog:
+    @pytest.mark.parametrize("text", ["debug", "DEBUG"])
+    def test_level_is_read_in_either_case(self, text: str) -> None:
+        assert Settings(log=text).log == "debug"  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("value", ["verbose", 10])
+    def test_what_is_no_level_is_an_error(self, value: object) -> None:
+        with pytest.raises(SettingsError, match="cannot use log = "):
+            Settings(log=value)  # type: ignore[arg-type]
 
 
 class TestSettings:
@@ -167,9 +413,29 @@ class TestSettings:
         settings = Settings(ice_servers=(server,), **TURN)
         assert "s3cret" not in repr(settings)
         assert "s3cret" not in str(settings)
-        assert "s3cret" not in repr(settings.all_ice_servers)
+        assert "s3cret" not in repr(settings.ask_ice_servers("me"))
 
-    def test_never_show_a_credential_of_a_wrong_type(self) -> None:
+    def test_never_show_a_secret(self) -> None:
+        settings = Settings(turn_url="turn:a", turn_secret="t0p")
+        assert "t0p" not in repr(settings) + str(settings) + repr(settings.ask_ice_servers("me"))
+
+    @pytest.mark.parametrize("name", ["turn_credential", "turn_secret"])
+    def test_never_show_a_secret_of_a_wrong_type(self, name: str) -> None:
         with pytest.raises(SettingsError, match="a value of type list") as caught:
-            Settings(turn_credential=["s3cret"])  # type: ignore[arg-type]
+            Settings(**{name: ["s3cret"]})  # type: ignore[arg-type]
         assert "s3cret" not in str(caught.value)
+
+    def test_keep_private_is_yes_or_no(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GPUVIEW_KEEP_PRIVATE", "1")
+        assert Settings().keep_private
+        monkeypatch.setenv("GPUVIEW_KEEP_PRIVATE", "perhaps")
+        with pytest.raises(SettingsError, match="cannot use keep_private = 'perhaps'"):
+            Settings()
+
+
+def _resolve_nothing(*_: object, **__: object) -> object:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def _no_servers() -> list[dict[str, str]]:
+    return []

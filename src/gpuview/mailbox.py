@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gpuview.errors import SignalError
-from gpuview.wire.messages import Ack, Answer, Bye, Offer, Refusal, is_new_offer, to_wire
+from gpuview.wire.messages import (
+    MAX_CANDIDATES,
+    Ack,
+    Answer,
+    Bye,
+    Candidates,
+    Offer,
+    Problem,
+    Refusal,
+    is_new_offer,
+    to_wire,
+)
 
 __all__ = ["Mailbox"]
 
@@ -26,6 +37,8 @@ class _View:
     offer: Offer
     reply: Answer | Refusal | None = None
     is_acknowledged: bool = False
+    candidates: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)  # of all its offers, each once
 
 
 class Mailbox:
@@ -52,11 +65,31 @@ class Mailbox:
         known = self._views.get(offer.view)
         if not is_new_offer(offer, known.offer if known else None):
             return False
-        self._views[offer.view] = _View(offer)
+        self._views[offer.view] = _View(offer, problems=known.problems if known else [])
         self._views.move_to_end(offer.view)
         while len(self._views) > _REMEMBERED_VIEWS:
             self._views.popitem(last=False)
         return True
+
+    def take_candidates(self, message: Candidates) -> bool:
+        """Tell whether they are news of their view's newest offer; they are then its candidates.
+
+        What comes before its offer, or after the next one, is no news; pages say it again.
+        """
+        view = self._views.get(message.view)
+        if view is None or view.offer.seq != message.seq or view.candidates == message.candidates:
+            return False
+        view.candidates = message.candidates
+        return True
+
+    def take_problems(self, message: Candidates) -> list[Problem]:
+        """Return the problems that this view has not told before, for some 64 of them."""
+        view = self._views.get(message.view)
+        if view is None or len(view.problems) >= MAX_CANDIDATES:
+            return []
+        news = [each for each in dict.fromkeys(message.problems) if each not in view.problems]
+        view.problems += news
+        return news
 
     def reply(self, message: Answer | Refusal) -> None:
         """Keep the reply to a view's newest offer; one to an older offer is dropped."""

@@ -4,15 +4,18 @@
 
 Each field can be set in code or through a variable of its name in capitals with ``GPUVIEW_`` before
 it; what is given in code wins. An empty variable counts as unset. Settings do not change once made.
+What can be wrong with them is said when they are made; what can go wrong in asking others, a
+resolver or a user's own function, when they are asked.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -23,16 +26,36 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gpuview.asking import AskIceServers, ask_ice_servers, resolve
 from gpuview.errors import SettingsError, closest
-from gpuview.wire.addresses import public_addresses
-from gpuview.wire.ice import parse_ice_servers
+from gpuview.wire.addresses import is_host_name, parse_address, public_addresses
+from gpuview.wire.ice import ephemeral_credentials, parse_ice_servers, parse_ice_url
 from gpuview.wire.messages import IceServer
 
 __all__ = ["Settings"]
 
 _PREFIX = "GPUVIEW_"
-_NOT_SETTINGS = {"GPUVIEW_REQUIRE_CUDA"}  # the tests' own: a missing GPU fails them
+# The tests' own.
+_NOT_SETTINGS = {"GPUVIEW_REQUIRE_CUDA", "GPUVIEW_REQUIRE_NETWORK", "GPUVIEW_WRITE_DOCS"}
+_SECRETS = ("turn_secret", "turn_credential")
+_YEAR_S = 365 * 86400
+
 _Port = Annotated[int, Field(ge=1, le=65535)]
+_Policy = Literal["all", "relay"]
+_Servers = tuple[IceServer, ...]
+
+_PORT_FORM = ("a whole number from 1 to 65535", 10111)
+_POLICY_FORM = ("'all' or 'relay'", "relay")
+_FORMS: dict[str, tuple[str, object]] = {
+    "port_min": _PORT_FORM,
+    "port_max": _PORT_FORM,
+    "public_port_min": _PORT_FORM,
+    "keep_private": ("True or False", True),
+    "turn_ttl_s": (f"a whole number of seconds from 1 to {_YEAR_S}", 86400),
+    "ice_transport_policy": _POLICY_FORM,
+    "kernel_ice_transport_policy": _POLICY_FORM,
+    "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
+}
 
 
 class Settings(BaseSettings):
@@ -51,7 +74,8 @@ class Settings(BaseSettings):
 
     public_ip: str | None = None
     """The address under which browsers reach this host, or an IPv4 and an IPv6 address with a comma
-    between them. Shown in place of the host's private addresses. None: its own addresses are
+    between them; or a host's name, looked up when a stream is made; or ``auto`` for what the STUN
+    servers see. Shown in place of the host's private addresses. None: its own addresses are
     shown."""
 
     port_min: _Port | None = None
@@ -61,15 +85,28 @@ class Settings(BaseSettings):
     port_max: _Port | None = None
     """The last UDP port that media may use."""
 
-    ice_servers: Annotated[tuple[IceServer, ...], NoDecode] = ()
+    public_port_min: _Port | None = None
+    """The port at ``public_ip`` that leads to ``port_min``; the others follow. None: ports have the
+    same numbers outside."""
+
+    keep_private: bool = False
+    """Whether the private addresses are shown as well, after the public ones."""
+
+    ice_servers: Annotated[_Servers | AskIceServers, NoDecode] = ()
     """STUN and TURN servers as browsers take them, ``[{"urls": ..., "username": ..., "credential":
-    ...}]``; JSON in the environment."""
+    ...}]``; JSON in the environment. In code also a function without arguments that returns such a
+    list, ``async`` or not, which is called for each viewer."""
+
+    kernel_ice_servers: Annotated[_Servers | None, NoDecode] = None
+    """The servers for the kernel's side, where it needs others than the pages. None: the same; an
+    empty list: none."""
 
     stun_url: str | None = None
-    """One STUN server more, such as ``stun:stun.example.org``."""
+    """One STUN server more, such as ``stun:stun.example.org``, or several with commas between."""
 
     turn_url: str | None = None
-    """One TURN server more, such as ``turn:turn.example.org?transport=udp``."""
+    """One TURN server more, such as ``turn:turn.example.org?transport=udp``, or several URLs with
+    commas between them and the same login."""
 
     turn_username: str | None = None
     """The user name for ``turn_url``."""
@@ -77,20 +114,134 @@ class Settings(BaseSettings):
     turn_credential: str | None = Field(default=None, repr=False)
     """The password for ``turn_url``."""
 
-    @property
-    def public_ips(self) -> tuple[str, ...]:
-        """The addresses in ``public_ip``: none, one, or one of each family."""
-        return tuple(part.strip() for part in (self.public_ip or "").split(",") if part.strip())
+    turn_secret: str | None = Field(default=None, repr=False)
+    """In place of the two: what coturn calls ``static-auth-secret``. Each viewer gets a login of
+    its own, made from it."""
+
+    turn_ttl_s: Annotated[int, Field(ge=1, le=_YEAR_S)] = 86400
+    """For how many seconds a login that is made from ``turn_secret`` is good."""
+
+    ice_transport_policy: _Policy = "all"
+    """``relay``: pages use TURN relays only."""
+
+    kernel_ice_transport_policy: _Policy = "all"
+    """``relay``: the kernel's side uses TURN relays only."""
+
+    log: Literal["error", "warning", "info", "debug"] | None = None
+    """From which level on gpuview's log goes to stderr. None: it is left to the program."""
+
+    # --- the public address -------------------------------------------------------------------
 
     @property
-    def all_ice_servers(self) -> tuple[IceServer, ...]:
-        """``ice_servers``, and the servers of the short forms after them."""
-        return self.ice_servers + parse_ice_servers(_short_forms(self))
+    def public_ips(self) -> tuple[str, ...]:
+        """The addresses and host names in ``public_ip``; none for ``auto``."""
+        return () if self.learns_public_ip else _split(self.public_ip)
+
+    @property
+    def learns_public_ip(self) -> bool:
+        """Whether the public address is the one that STUN servers see."""
+        return self.public_ip == "auto"
+
+    def resolve_public_ips(self) -> tuple[str, ...]:
+        """Return the public addresses, one or none of each family; looks host names up.
+
+        Waits for the resolver, 2 s for each name at most.
+
+        Raises:
+            SettingsError: A name does not resolve.
+        """
+        written = [text for text in self.public_ips if parse_address(text)]
+        by_version = public_addresses(written)
+        for name in self.public_ips:
+            if name not in written:
+                by_version = resolve(name) | by_version
+        return tuple(str(by_version[version]) for version in sorted(by_version))
+
+    # --- STUN and TURN ------------------------------------------------------------------------
+
+    @property
+    def has_ice_servers(self) -> bool:
+        """Whether there are servers for pages, or a function that may know some."""
+        return bool(self.ice_servers or self.stun_url or self.turn_url)
+
+    @property
+    def has_kernel_ice_servers(self) -> bool:
+        """Whether there are servers for the kernel's side, or a function that may know some."""
+        if self.kernel_ice_servers is None:
+            return self.has_ice_servers
+        return bool(self.kernel_ice_servers)
+
+    @property
+    def asks_for_ice_servers(self) -> bool:
+        """Whether `ask_ice_servers` calls a user's function, and so may take its time."""
+        return callable(self.ice_servers)
+
+    def ask_ice_servers(self, user: str) -> tuple[IceServer, ...]:
+        """Return the servers for one page: ``ice_servers``, then those of the short forms.
+
+        Waits for a user's function, 10 s at most. Safe to call from any thread.
+
+        Args:
+            user: Whom the TURN server's log shall name, where logins are made from a secret.
+
+        Raises:
+            SettingsError: The function raised, took too long, or returned something else.
+        """
+        listed = self.ice_servers
+        if callable(listed):
+            listed = ask_ice_servers(listed)
+        return listed + self._short_forms(user)
+
+    def ask_kernel_ice_servers(self) -> tuple[IceServer, ...]:
+        """Return the servers for the kernel's side; as `ask_ice_servers`."""
+        if self.kernel_ice_servers is None:
+            return self.ask_ice_servers("kernel")
+        return self.kernel_ice_servers
+
+    def shares_kernel_ice_servers(self, other: Settings) -> bool:
+        """Tell whether the kernel's side has the same servers in both.
+
+        Two functions count as the same: a cell that is run again defines its function anew.
+        """
+        return self._kernel_ice() == other._kernel_ice()
+
+    def _kernel_ice(self) -> tuple[object, ...]:
+        if self.kernel_ice_servers is not None:
+            return self.kernel_ice_servers
+        login = (self.turn_username, self.turn_credential, self.turn_secret, self.turn_ttl_s)
+        listed = "a function" if callable(self.ice_servers) else self.ice_servers
+        return (listed, self.stun_url, self.turn_url, *login)
+
+    def _short_forms(self, user: str) -> tuple[IceServer, ...]:
+        username, credential = self.turn_username, self.turn_credential
+        if self.turn_secret is not None:
+            username, credential = ephemeral_credentials(
+                self.turn_secret, user, time.time(), self.turn_ttl_s
+            )
+        servers: list[dict[str, object]] = []
+        if self.stun_url is not None:
+            servers.append({"urls": _split(self.stun_url)})
+        if self.turn_url is not None:
+            login = {"username": username, "credential": credential}
+            servers.append({"urls": _split(self.turn_url), **login})
+        return parse_ice_servers(servers)
+
+    # --- validation ---------------------------------------------------------------------------
 
     @field_validator("ice_servers", mode="before")
     @classmethod
-    def _read_ice_servers(cls, value: object) -> tuple[IceServer, ...]:
-        return parse_ice_servers(_decoded(value) if isinstance(value, str) else value)
+    def _read_ice_servers(cls, value: object) -> _Servers | AskIceServers:
+        return value if callable(value) else _read_servers("ice_servers", value)
+
+    @field_validator("kernel_ice_servers", mode="before")
+    @classmethod
+    def _read_kernel_ice_servers(cls, value: object) -> _Servers | None:
+        return None if value is None else _read_servers("kernel_ice_servers", value)
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _read_log(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -104,67 +255,155 @@ class Settings(BaseSettings):
         except ValidationError as exc:
             error = exc.errors(include_url=False)[0]
             raise _bad_value(str(error["loc"][0]), error["input"]) from None
-        _check_ports(settings.port_min, settings.port_max)
-        _check_turn(settings)
-        public_addresses(settings.public_ips)
-        parse_ice_servers(_short_forms(settings))
+        _check_ports(settings)
+        _check_public_ip(settings)
+        _check_schemes(settings)
+        _check_login(settings)
+        settings._short_forms("nobody")  # its URLs are read
+        _check_policies(settings)
         return settings
 
 
-def _short_forms(settings: Settings) -> list[dict[str, str | None]]:
-    """Return the servers of ``stun_url`` and ``turn_url`` in the W3C form."""
-    servers: list[dict[str, str | None]] = []
-    if settings.stun_url is not None:
-        servers.append({"urls": settings.stun_url})
-    if settings.turn_url is not None:
-        servers.append(
-            {
-                "urls": settings.turn_url,
-                "username": settings.turn_username,
-                "credential": settings.turn_credential,
-            }
-        )
-    return servers
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-def _check_ports(port_min: int | None, port_max: int | None) -> None:
+def _check_ports(settings: Settings) -> None:
+    port_min, port_max = settings.port_min, settings.port_max
     if port_max is not None and (port_min is None or port_min > port_max):
         raise SettingsError(
             f"cannot use {port_min = } with {port_max = }",
             expected="port_min <= port_max, or port_min alone for a single port",
             fix=f"port_min={port_max}" if port_min is None else "exchange the two",
         )
-
-
-def _check_turn(settings: Settings) -> None:
-    has_login = settings.turn_username is not None or settings.turn_credential is not None
-    if has_login and settings.turn_url is None:
+    public_port_min = settings.public_port_min
+    if public_port_min is None:
+        return
+    if port_min is None or port_max is None or settings.public_ip is None:
         raise SettingsError(
-            "cannot use turn_username or turn_credential without turn_url",
-            expected="turn_url, turn_username and turn_credential, or none of them",
-            fix="turn_url='turn:<host>:3478', or GPUVIEW_TURN_URL",
+            f"cannot use {public_port_min = } without port_min and public_ip",
+            expected="the ports that it leads to, and the address where it is",
+            fix=f"port_min=10111, port_max=10115, public_ip='203.0.113.9', {public_port_min = }",
+        )
+    last = public_port_min + port_max - port_min
+    if last > 65535:
+        raise SettingsError(
+            f"cannot use {public_port_min = } for {port_max - port_min + 1} ports: "
+            f"the last one would be {last}",
+            expected=f"at most {65535 - port_max + port_min}",
+            fix="take a lower public_port_min, or a smaller range",
         )
 
 
-def _decoded(text: str) -> object:
+def _check_public_ip(settings: Settings) -> None:
+    if settings.learns_public_ip:
+        if not settings.has_kernel_ice_servers:
+            raise SettingsError(
+                "cannot use public_ip = 'auto' without a STUN server for the kernel's side",
+                expected="a server that can tell the address",
+                fix="stun_url='stun:<host>:3478', or GPUVIEW_STUN_URL",
+            )
+        return
+    public_addresses(text for text in settings.public_ips if not is_host_name(text))
+    if "auto" in settings.public_ips:
+        raise SettingsError(
+            f"cannot use public_ip = {settings.public_ip!r}",
+            expected="auto alone, or no auto",
+            fix="public_ip='auto'",
+        )
+
+
+def _check_login(settings: Settings) -> None:
+    has_login = settings.turn_username is not None or settings.turn_credential is not None
+    has_secret = settings.turn_secret is not None
+    if settings.turn_url is None and (has_login or has_secret):
+        given = "turn_secret" if has_secret else "turn_username or turn_credential"
+        raise SettingsError(
+            f"cannot use {given} without turn_url",
+            expected="the TURN server that it is for",
+            fix="turn_url='turn:<host>:3478', or GPUVIEW_TURN_URL",
+        )
+    if settings.turn_url is not None and not has_secret:
+        _check_static_login(settings)
+    if has_login and has_secret:
+        raise SettingsError(
+            "cannot use turn_secret with turn_username or turn_credential",
+            expected="one of the two ways to log in",
+            fix="leave turn_username and turn_credential out where coturn has use-auth-secret",
+        )
+
+
+def _check_static_login(settings: Settings) -> None:
+    if not (settings.turn_username and settings.turn_credential):
+        raise SettingsError(
+            f"cannot use turn_url = {settings.turn_url!r} without a username and a credential",
+            expected="turn_username and turn_credential, or turn_secret",
+            fix="set GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL",
+        )
+
+
+def _check_schemes(settings: Settings) -> None:
+    for name in ("stun_url", "turn_url"):
+        kind = name.removesuffix("_url")
+        for url in _split(getattr(settings, name)):
+            if not parse_ice_url(url).scheme.startswith(kind):
+                raise SettingsError(
+                    f"cannot use {name} = {url!r}",
+                    expected=f"a URL with {kind}: or {kind}s: before the host",
+                    fix=f"{'turn' if kind == 'stun' else 'stun'}_url={url!r}",
+                )
+
+
+def _check_policies(settings: Settings) -> None:
+    if callable(settings.ice_servers):
+        listed: _Servers = ()
+        may_have_turn = True
+    else:
+        listed = settings.ice_servers + settings._short_forms("nobody")
+        may_have_turn = _has_turn(listed)
+    if settings.ice_transport_policy == "relay" and not may_have_turn:
+        raise _no_relay("ice_transport_policy")
+    if settings.kernel_ice_servers is not None:
+        may_have_turn = _has_turn(settings.kernel_ice_servers)
+    if settings.kernel_ice_transport_policy == "relay" and not may_have_turn:
+        raise _no_relay("kernel_ice_transport_policy")
+
+
+def _has_turn(servers: _Servers) -> bool:
+    return any(parse_ice_url(url).is_turn for server in servers for url in server.urls)
+
+
+def _no_relay(name: str) -> SettingsError:
+    return SettingsError(
+        f"cannot use {name} = 'relay' without a TURN server",
+        expected="a relay that it may use",
+        fix="turn_url='turn:<host>:3478' with its login, or GPUVIEW_TURN_URL",
+    )
+
+
+def _read_servers(name: str, value: object) -> _Servers:
+    return parse_ice_servers(_decoded(name, value) if isinstance(value, str) else value)
+
+
+def _decoded(name: str, text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         # The text itself may hold a credential and is not repeated.
         raise SettingsError(
-            f"cannot read ice_servers as JSON: {exc}",
+            f"cannot read {name} as JSON: {exc}",
             expected='[{"urls": "stun:stun.example.org"}]',
-            fix="check the quotes in GPUVIEW_ICE_SERVERS: JSON takes double ones only",
+            fix=f"check the quotes in {_PREFIX}{name.upper()}: JSON takes double ones only",
         ) from None
 
 
 def _bad_value(name: str, value: object) -> SettingsError:
-    shown = "a value of type " + type(value).__name__ if name == "turn_credential" else repr(value)
-    is_port = name.startswith("port_")
+    shown = "a value of type " + type(value).__name__ if name in _SECRETS else repr(value)
+    expected, example = _FORMS.get(name, ("a string", "..."))
     return SettingsError(
         f"cannot use {name} = {shown}",
-        expected="a whole number from 1 to 65535" if is_port else "a string",
-        fix=f"{name}={10111 if is_port else '...'!r}, or {_PREFIX}{name.upper()}",
+        expected=expected,
+        fix=f"{name}={example!r}, or {_PREFIX}{name.upper()}",
     )
 
 

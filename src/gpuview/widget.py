@@ -1,11 +1,7 @@
 """`GPUStream`: what a user makes, and the kernel's side of what its pages say.
 
-Signalling. A page writes its offer into the ``offers`` trait and repeats it as a custom message
-until it is answered, as trait writes are throttled and can be lost, and as either may arrive on
-another thread than the one that runs cells. So everything here is idempotent, takes no time, and
-hands over to the engine; an answer comes back on the engine's thread and goes into the ``answers``
-trait until the page has acknowledged it. What must not be saved in a notebook is in no trait:
-``offers`` serialises to nothing, ``answers`` is emptied, and ICE servers travel in custom messages.
+What must not be saved in a notebook is in no trait: ``offers`` serialises to nothing, ``answers``
+is emptied when a page has its answer, and ICE servers travel in custom messages.
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anywidget
 import traitlets
@@ -25,21 +21,13 @@ from gpuview.errors import GpuviewError, MediaError, SettingsError
 from gpuview.frames.layout import Layout, check_layout
 from gpuview.frames.readback import Readback
 from gpuview.frames.source import PullSource, as_pull
-from gpuview.mailbox import Mailbox
+from gpuview.log import log_to_stderr
+from gpuview.pages import Pages
 from gpuview.settings import Settings
-from gpuview.wire.messages import (
-    Ack,
-    Answer,
-    Bye,
-    Configure,
-    Hello,
-    Offer,
-    Refusal,
-    Status,
-    Welcome,
-    from_wire,
-    to_wire,
-)
+from gpuview.wire.messages import Answer, Candidates, Message, Refusal, Status, to_wire
+
+if TYPE_CHECKING:
+    from gpuview.doctor import Report
 
 __all__ = ["GPUStream", "StreamStats"]
 
@@ -75,6 +63,9 @@ class StreamStats:
     """The UDP port that all viewers share; None before the first one."""
     dropped_datagrams: dict[str, int]
     """What came to that port and was not for us, by reason."""
+    network: dict[str, Any]
+    """How we are reached: public_ips, reflexive (how STUN servers see us), relay, relay_url and
+    problems; empty before the first viewer."""
 
 
 class GPUStream(anywidget.AnyWidget):
@@ -125,22 +116,17 @@ class GPUStream(anywidget.AnyWidget):
         check_layout(layout)
         pull = as_pull(source)
         settings = settings or Settings()
+        if settings.log is not None:
+            log_to_stderr(settings.log)
         self._layout = layout
-        self._lock = threading.RLock()  # guards what follows: pages, engine and source all call
-        self._mailbox = Mailbox()
+        self._pages = Pages(settings, self, self._hand_on)
+        self._lock = threading.RLock()  # guards what follows: engine and source both call
         self._viewers: tuple[str, ...] = ()
         self._source_error: GpuviewError | None = None
         self._media_error: MediaError | None = None
         self._is_restarting = False
         self._is_failed = False
-        self._ice_servers = list(settings.all_ice_servers)
-        engine = shared_engine(
-            Configure(
-                public_ips=list(settings.public_ips),
-                port_min=settings.port_min,
-                port_max=settings.port_max,
-            )
-        )
+        engine = shared_engine(settings)
         self._engine = engine
         self._handle = engine.open_stream(self, fps=fps, max_bitrate_bps=max_bitrate_bps)
         self._is_closed = False
@@ -148,7 +134,7 @@ class GPUStream(anywidget.AnyWidget):
         self._source: PullSource | None = None
         super().__init__(
             epoch=engine.epoch,
-            needs_welcome=bool(self._ice_servers),
+            needs_welcome=self._pages.need_welcome,
             status=to_wire(self._status()),
         )
         self._answer_on_subshells()
@@ -201,6 +187,7 @@ class GPUStream(anywidget.AnyWidget):
             media_pid=self._engine.process.pid,
             port=media["port"],
             dropped_datagrams=media["dropped_datagrams"],
+            network=media["network"],
         )
 
     def close(self) -> None:
@@ -212,11 +199,20 @@ class GPUStream(anywidget.AnyWidget):
             self._source.close()
         self._readback.close()
         self._handle.close()
-        with self._lock:
-            self._viewers = ()
-            self._mailbox = Mailbox()
-            self._show_answers()
-            self._update_status()
+        self._viewers = ()
+        self._pages.forget_all()
+        self._update_status()
+
+    @staticmethod
+    def doctor(settings: Settings | None = None) -> Report:
+        """Find out what keeps viewers from connecting; takes some 10 s.
+
+        Args:
+            settings: What is examined; None reads the environment, as ``gpuview doctor`` does.
+        """
+        from gpuview.doctor import run_in_subprocess
+
+        return run_in_subprocess(settings)
 
     def __enter__(self) -> Self:
         return self
@@ -235,82 +231,29 @@ class GPUStream(anywidget.AnyWidget):
 
     def _read_offers(self, change: Any) -> None:
         for data in change["new"].values():
-            self._read_message(data)
+            self._read_page(data)
 
     def _read_custom(self, _widget: object, content: object, _buffers: object) -> None:
-        self._read_message(content)
+        self._read_page(content)
 
-    def _read_message(self, data: object) -> None:
-        if self._is_closed:
-            return  # the status says so
-        try:
-            message = from_wire(data, Ack, Bye, Hello, Offer)
-            if isinstance(message, Offer):
-                self._read_offer(message)
-            elif isinstance(message, Hello):
-                welcome = Welcome(view=message.view, ice_servers=self._ice_servers)
-                self.send(to_wire(welcome))
-            elif isinstance(message, Ack):
-                self._acknowledge(message)
-            elif isinstance(message, Bye):
-                self._say_goodbye(message)
-        except GpuviewError as exc:
-            self._refuse(data, exc)
+    def _read_page(self, data: object) -> None:
+        if not self._is_closed:  # the status says so
+            self._pages.read(data)
 
-    def _read_offer(self, offer: Offer) -> None:
-        with self._lock:
-            if self._mailbox.take(offer):
-                self._show_answers()
-                self._handle.offer(offer)
-            elif offer.view in self.answers:
-                self.send_state("answers")
-
-    def _acknowledge(self, ack: Ack) -> None:
-        with self._lock:
-            self._mailbox.acknowledge(ack)
-            self._show_answers()
-
-    def _say_goodbye(self, bye: Bye) -> None:
-        with self._lock:
-            self._mailbox.say_goodbye(bye)
-            self._show_answers()
-            self._handle.send(bye)
-
-    def _refuse(self, data: object, error: GpuviewError) -> None:
-        """Say on the page and in the log why a message was not taken."""
-        logger.warning("a page's message was refused: %s", error)
-        view = data.get("view") if isinstance(data, dict) else None
-        seq = data.get("seq") if isinstance(data, dict) else None
-        refusal = {
-            "type": "Refusal",
-            "view": view if isinstance(view, str) else "",
-            "seq": seq if isinstance(seq, int) else 0,
-            "problem": error.problem,
-            "expected": error.expected,
-            "fix": error.fix,
-        }
-        self.send(refusal)
+    def _hand_on(self, message: Message) -> None:
+        self._handle.send(message)
 
     # --- what the engine says: a `StreamListener`, on the engine's thread ---------------------
 
     def answered(self, message: Answer | Refusal) -> None:
-        if isinstance(message, Refusal):
-            logger.warning(
-                "view %s was refused: %s (expected: %s; try: %s)",
-                message.view,
-                message.problem,
-                message.expected,
-                message.fix,
-            )
-        with self._lock:
-            self._mailbox.reply(message)
-            self._show_answers()
+        self._pages.reply(message)
+
+    def gathered(self, message: Candidates) -> None:
+        self._pages.tell(message)
 
     def viewers_changed(self, views: Sequence[str]) -> None:
-        with self._lock:
-            self._viewers = tuple(views)
-            self._mailbox.forget_answers_but(views)
-            self._show_answers()
+        self._viewers = tuple(views)
+        self._pages.forget_answers_but(views)
         if self._source is not None:
             self._source.watch(bool(views))
 
@@ -379,9 +322,6 @@ class GPUStream(anywidget.AnyWidget):
         if self._is_restarting:
             return Status(state="restarting")
         return Status(state="live" if self._handle.frames_pushed else "waiting")
-
-    def _show_answers(self) -> None:
-        self.answers = self._mailbox.answers
 
     def _answer_on_subshells(self) -> None:
         """Let pages' messages be answered while a cell runs.

@@ -4,59 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpuview.engine import Engine, StreamHandle, shared
 from gpuview.engine.engine import may_restart
 from gpuview.engine.shared import shared_engine
-from gpuview.errors import MediaError, SignalError
-from gpuview.wire.messages import Answer, Configure, Offer, Refusal
+from gpuview.errors import MediaError, SettingsError, SignalError
+from gpuview.settings import Settings
+from gpuview.wire.messages import Offer, Refusal
 from gpuview.wire.ring import PixelFormat
+from tests.fakes import Listener
 
 WAIT_S = 30
 
 
-class Listener:
-    """Writes down what the engine says."""
-
-    def __init__(self) -> None:
-        self.said: queue.Queue[tuple[str, object]] = queue.Queue()
-
-    def answered(self, message: Answer | Refusal) -> None:
-        self.said.put(("answered", message))
-
-    def viewers_changed(self, views: Sequence[str]) -> None:
-        self.said.put(("viewers", list(views)))
-
-    def process_started(self, epoch: int) -> None:
-        self.said.put(("started", epoch))
-
-    def process_ready(self) -> None:
-        self.said.put(("ready", None))
-
-    def process_failed(self, error: MediaError) -> None:
-        self.said.put(("failed", error))
-
-    def troubled(self, error: MediaError | None) -> None:
-        self.said.put(("troubled", error))
-
-    def hear(self, kind: str) -> object:
-        """Wait for something of this kind; everything before it is passed over."""
-        while True:
-            said, what = self.said.get(timeout=WAIT_S)
-            if said == kind:
-                return what
-
-
-def open_stream() -> tuple[Engine, StreamHandle, Listener]:
-    engine = shared_engine(Configure(public_ips=["127.0.0.1"]))
+def open_stream(**settings: Any) -> tuple[Engine, StreamHandle, Listener]:
+    engine = shared_engine(Settings(public_ip="127.0.0.1", **settings))
     listener = Listener()
     return engine, engine.open_stream(listener, fps=30, max_bitrate_bps=10**6), listener
 
@@ -75,7 +45,7 @@ def test_many_streams_share_one_process() -> None:
 
 def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> None:
     _, handle, listener = open_stream()
-    handle.offer(Offer(view="v", seq=1, sdp="this is no SDP"))
+    handle.send(Offer(view="v", seq=1, sdp="this is no SDP"))
     refusal = listener.hear("answered")
     assert isinstance(refusal, Refusal)
     assert (refusal.view, refusal.seq) == ("v", 1)
@@ -88,8 +58,8 @@ def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> 
 
 def test_offer_that_no_pipe_takes_is_refused_at_once() -> None:
     _, handle, _ = open_stream()
-    with pytest.raises(SignalError, match=r"the offer has \d+ bytes as JSON"):
-        handle.offer(Offer(view="v", seq=1, sdp="\0" * 64_000))
+    with pytest.raises(SignalError, match=r"this Offer of \d+ bytes as JSON"):
+        handle.send(Offer(view="v", seq=1, sdp="\0" * 64_000))
 
 
 def test_killed_process_is_replaced_and_told_everything_again() -> None:
@@ -133,11 +103,58 @@ def test_larger_frames_get_a_larger_ring_and_no_frame_is_forgotten() -> None:
 
 def test_other_network_settings_need_the_streams_closed_first() -> None:
     engine, handle, _ = open_stream()
-    other = Configure(public_ips=["203.0.113.9"])
+    other = Settings(public_ip="203.0.113.9")
     with pytest.raises(MediaError, match="this kernel's media process runs with"):
         shared_engine(other)
     handle.close()
     assert shared_engine(other) is not engine
+
+
+def test_other_servers_for_the_kernels_side_need_the_streams_closed_first() -> None:
+    login = {"turn_url": "turn:127.0.0.1:9", "turn_username": "ann"}
+    engine, _, _ = open_stream(**login, turn_credential="wrong")
+    assert open_stream(**login, turn_credential="wrong")[0] is engine
+    with pytest.raises(MediaError, match="another login") as caught:
+        open_stream(**login, turn_credential="s3cret")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_function_for_ice_servers_of_a_cell_that_ran_again_takes_the_place_of_the_old_one() -> None:
+    engine, _, _ = open_stream(ice_servers=lambda: [{"urls": "stun:old"}])
+    again, _, _ = open_stream(ice_servers=lambda: [{"urls": "stun:new"}])
+    assert again is engine
+    assert engine.settings.ask_kernel_ice_servers()[0].urls == ["stun:new"]
+
+
+def test_settings_reach_the_media_process_with_their_names_looked_up() -> None:
+    settings = Settings(
+        public_ip="localhost",
+        port_min=10111,
+        port_max=10115,
+        public_port_min=20111,
+        keep_private=True,
+        turn_url="turn:127.0.0.1:9",
+        turn_secret="t0p",
+        kernel_ice_transport_policy="relay",
+    )
+    configuration = shared_engine(settings).configuration
+    assert configuration.public_ips[0] == "127.0.0.1"
+    ports = (configuration.port_min, configuration.port_max, configuration.public_port_min)
+    assert ports == (10111, 10115, 20111)
+    assert configuration.keep_private
+    assert configuration.has_ice_servers
+    assert configuration.ice_transport_policy == "relay"
+    assert "t0p" not in repr(configuration)
+
+
+def test_name_that_does_not_resolve_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(SettingsError, match=r"the address of 'gpu.example.org'"):
+        shared_engine(Settings(public_ip="gpu.example.org"))
+    assert shared._engine is None
 
 
 def test_closed_stream_takes_no_frames() -> None:
@@ -184,9 +201,9 @@ def test_process_survives_the_interrupt_that_stops_a_cell() -> None:
 CHILD = """
 import os, sys
 from gpuview.engine import shared_engine
-from gpuview.wire.messages import Configure
-from tests.faces.test_engine import Listener
-engine = shared_engine(Configure())
+from gpuview.settings import Settings
+from tests.fakes import Listener
+engine = shared_engine(Settings())
 stream = engine.open_stream(Listener(), fps=30, max_bitrate_bps=10**6)
 stream.stats()
 if os.fork() == 0:  # a data loader's worker, which has inherited the pipe

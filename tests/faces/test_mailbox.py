@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
 from gpuview.mailbox import Mailbox
-from gpuview.wire.messages import Ack, Answer, Bye, Offer, Refusal
+from gpuview.wire.messages import Ack, Answer, Bye, Candidates, Offer, Problem, Refusal
 
 VIEWS = st.sampled_from(["a", "b"])
 SEQS = st.integers(1, 3)
@@ -20,22 +20,25 @@ STEPS = st.one_of(
     st.builds(Answer, view=VIEWS, seq=SEQS, sdp=st.just("z")),
     st.builds(Ack, view=VIEWS, seq=SEQS),
     st.builds(Bye, view=VIEWS),
+    st.builds(Candidates, view=VIEWS, seq=SEQS),
 )
+Said = Offer | Answer | Ack | Bye | Candidates
 
 
-def do(mailbox: Mailbox, message: Offer | Answer | Ack | Bye) -> None:
+def do(mailbox: Mailbox, message: Said) -> None:
     steps: dict[type, Callable[..., object]] = {
         Offer: mailbox.take,
         Answer: mailbox.reply,
         Ack: mailbox.acknowledge,
         Bye: mailbox.say_goodbye,
+        Candidates: mailbox.take_candidates,
     }
     with suppress(SignalError):
         steps[type(message)](message)
 
 
 @given(st.lists(STEPS, max_size=30))
-def test_said_twice_is_as_good_as_said_once(messages: list[Offer | Answer | Ack | Bye]) -> None:
+def test_said_twice_is_as_good_as_said_once(messages: list[Said]) -> None:
     once, twice = Mailbox(), Mailbox()
     for message in messages:
         do(once, message)
@@ -46,7 +49,7 @@ def test_said_twice_is_as_good_as_said_once(messages: list[Offer | Answer | Ack 
 
 @given(st.lists(STEPS, max_size=30))
 def test_a_view_is_told_about_its_newest_offer_only(
-    messages: list[Offer | Answer | Ack | Bye],
+    messages: list[Said],
 ) -> None:
     mailbox = Mailbox()
     newest: dict[str, int] = {}
@@ -55,6 +58,30 @@ def test_a_view_is_told_about_its_newest_offer_only(
             newest[message.view] = max(newest.get(message.view, 0), message.seq)
         do(mailbox, message)
         assert all(newest[view] == answer["seq"] for view, answer in mailbox.answers.items())
+
+
+def test_candidates_are_news_once() -> None:
+    mailbox = Mailbox()
+    first = Candidates(view="a", seq=1, candidates=["x"])
+    assert not mailbox.take_candidates(first)
+    mailbox.take(Offer(view="a", seq=1, sdp="x"))
+    assert mailbox.take_candidates(first)
+    assert not mailbox.take_candidates(first)
+    assert mailbox.take_candidates(Candidates(view="a", seq=1, candidates=["x", "y"]))
+    mailbox.take(Offer(view="a", seq=2, sdp="x"))
+    assert not mailbox.take_candidates(first)
+    assert mailbox.take_candidates(Candidates(view="a", seq=2, candidates=["x"]))
+
+
+def test_a_problem_is_news_once_whatever_the_offer() -> None:
+    mailbox = Mailbox()
+    problem = Problem(problem="p", expected="e", fix="f")
+    said = Candidates(view="a", seq=1, problems=[problem, problem])
+    assert mailbox.take_problems(said) == []
+    mailbox.take(Offer(view="a", seq=1, sdp="x"))
+    assert mailbox.take_problems(said) == [problem]
+    mailbox.take(Offer(view="a", seq=2, sdp="x"))
+    assert mailbox.take_problems(said) == []
 
 
 def test_refusal_outlives_the_connection_that_never_was() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gpuview import FrameError, GPUStream, MediaError, Settings, SettingsError, widget
-from gpuview.wire.messages import Answer, Bye, Offer, Refusal
+from gpuview.wire.messages import Answer, Bye, Candidates, Offer, Refusal, to_wire
 from tests.fakes import FakeComm, FakeEngine, sequence
 
 SDP = "v=0 and so on, with a fingerprint"
@@ -34,7 +34,7 @@ def make_stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStream]:
 
     def make(source: object = None, **options: Any) -> tuple[GPUStream, FakeEngine, FakeComm]:
         engine = FakeEngine()
-        monkeypatch.setattr(widget, "shared_engine", lambda configuration: engine)
+        monkeypatch.setattr(widget, "shared_engine", lambda settings: engine)
         streams.append(GPUStream(source, **options))
         # The comm that was made last is the stream's; its layout has one as well.
         return streams[-1], engine, comms[-1]
@@ -130,7 +130,7 @@ def test_bye_closes_the_view(make_stream: MakeStream) -> None:
     say(page, offer())
     engine.tell("answered", answer())
     say(page, {"type": "Bye", "view": "v1"})
-    assert engine.handles[0].sent == [Bye(view="v1")]
+    assert engine.handles[0].sent[1:] == [Bye(view="v1")]
     assert stream.answers == {}
 
 
@@ -204,7 +204,10 @@ def test_hello_is_welcomed_with_the_ice_servers(make_stream: MakeStream) -> None
     assert stream.needs_welcome
     say(page, {"type": "Hello", "view": "v1"})
     server = {"urls": ["turn:turn.example.org"], "username": "me", "credential": "secret"}
-    assert page.custom() == [{"type": "Welcome", "view": "v1", "ice_servers": [server]}]
+    (welcome,) = page.custom()
+    assert (welcome["type"], welcome["view"]) == ("Welcome", "v1")
+    assert welcome["ice_servers"] == [server]
+    assert (welcome["ice_transport_policy"], welcome["wants_log"]) == ("all", False)
 
 
 def test_nothing_that_could_be_saved_holds_a_secret_or_an_offer(make_stream: MakeStream) -> None:
@@ -213,11 +216,40 @@ def test_nothing_that_could_be_saved_holds_a_secret_or_an_offer(make_stream: Mak
     )
     stream, _, page = make_stream(settings=settings)
     write_offer(page, offer())
-    saved = json.dumps(stream.get_state(), default=str)
-    assert "fingerprint" not in saved
+    state = {name: value for name, value in stream.get_state().items() if name != "_esm"}
+    saved = json.dumps(state, default=str)
+    assert SDP not in saved
     assert "secret" not in saved
     assert "turn.example.org" not in saved
     assert stream.get_state("offers") == {"offers": {}}
+
+
+def test_failing_function_for_ice_servers_is_said_on_the_page_and_the_stream_lives_on(
+    make_stream: MakeStream,
+) -> None:
+    def servers() -> object:
+        raise OSError
+
+    _, engine, page = make_stream(settings=Settings(ice_servers=servers))
+    say(page, {"type": "Hello", "view": "v1"})
+    for thread in threading.enumerate():
+        if thread.name == "gpuview-welcome-v1":
+            thread.join()
+    (refusal,) = page.custom()
+    assert (refusal["type"], refusal["view"], refusal["seq"]) == ("Refusal", "v1", 0)
+    say(page, offer())
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_candidates_go_from_the_page_to_the_engine_and_back(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    say(page, offer())
+    candidates = Candidates(view="v1", seq=1, candidates=["candidate:1"])
+    for _ in range(3):
+        say(page, to_wire(candidates))
+    assert engine.handles[0].sent[1:] == [candidates]
+    engine.tell("gathered", candidates)
+    assert page.custom() == [to_wire(candidates)]
 
 
 def test_without_ice_servers_the_page_need_not_ask(make_stream: MakeStream) -> None:
@@ -379,6 +411,13 @@ def test_stream_is_a_context_manager_and_shows_its_state(make_stream: MakeStream
         stream.push(torch.zeros(4, 4))
         assert repr(stream) == "<GPUStream live viewers=0 frames_pushed=1>"
     assert repr(stream) == "<GPUStream closed viewers=0 frames_pushed=1>"
+
+
+def test_doctor_is_asked_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuview.doctor.run_in_subprocess", lambda settings: ("report", settings))
+    settings = Settings(port_min=10111)
+    assert GPUStream.doctor(settings) == ("report", settings)
+    assert GPUStream.doctor() == ("report", None)
 
 
 def test_stats_are_a_snapshot(make_stream: MakeStream) -> None:

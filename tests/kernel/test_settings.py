@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from gpuview.errors import SignalError
+from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
+from gpuview.testing.stream import StreamProxy
 from gpuview.wire.sdp import has_private_address
 
 pytestmark = pytest.mark.kernel
@@ -23,11 +26,28 @@ stream = GPUStream(lambda: torch.rand(96, 128, 3))
 display(stream)
 """
 
+ASK = """
+import torch
+from gpuview import GPUStream, Settings
+is_working = False
+async def ask():
+    if not is_working:
+        raise RuntimeError("no such token")
+    return []
+stream = GPUStream(lambda: torch.rand(96, 128, 3), settings=Settings(ice_servers=ask))
+display(stream)
+"""
+
 
 def candidates(sdp: str) -> list[tuple[str, int]]:
     """Return the address and port of each candidate."""
     found = re.findall(r"^a=candidate:\S+ \d+ \S+ \d+ (\S+) (\d+) ", sdp, re.MULTILINE)
     return [(address, int(port)) for address, port in found]
+
+
+def welcomes(stream: StreamProxy) -> list[dict[str, Any]]:
+    """Return what the stream has told its views of how to connect."""
+    return [each for each in stream.messages if each["type"] == "Welcome"]
 
 
 @pytest.fixture
@@ -95,6 +115,56 @@ def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel: St
 
     viewer.wait_for_state("connecting", "playing", timeout_s=60.0)
 
-    (welcome,) = [each for each in stream.messages if each["view"] == viewer.view]
+    (welcome,) = welcomes(stream)
     assert welcome["ice_servers"][0]["credential"] == "s3cret"
     assert "s3cret" not in str(stream.traits)
+
+
+def test_each_view_gets_a_login_of_its_own_made_from_the_secret(start_kernel: StartKernel) -> None:
+    kernel = start_kernel(GPUVIEW_TURN_URL="turn:127.0.0.1:9", GPUVIEW_TURN_SECRET="t0p")
+    kernel.run(PULL)
+    stream = kernel.stream()
+    viewers = [kernel.view(stream) for _ in range(2)]
+
+    for viewer in viewers:
+        viewer.wait_for_state("connecting", "playing", timeout_s=60.0)
+
+    servers = {each["view"]: each["ice_servers"][0] for each in welcomes(stream)}
+    for viewer in viewers:
+        assert servers[viewer.view]["username"].endswith(f":{viewer.view}")
+    assert "t0p" not in f"{stream.messages} {stream.traits}"
+    assert all(each["credential"] not in str(stream.traits) for each in servers.values())
+
+
+def test_a_function_for_ice_servers_that_fails_refuses_its_view_and_ends_nothing(
+    start_kernel: StartKernel,
+) -> None:
+    kernel = start_kernel()
+    kernel.run(ASK)
+    viewer = kernel.view(kernel.stream())
+
+    with pytest.raises(SignalError, match="ice_servers raised RuntimeError"):
+        viewer.next_frame()
+
+    assert viewer.state == "refused"
+    kernel.run("is_working = True")
+    kernel.view(kernel.stream()).next_frame()
+
+
+def test_a_host_name_without_an_address_is_an_error_in_the_cell(start_kernel: StartKernel) -> None:
+    kernel = start_kernel(GPUVIEW_PUBLIC_IP="gpu.invalid")
+
+    with pytest.raises(CellError, match=r"the address of 'gpu.invalid'") as caught:
+        kernel.run(PULL)
+
+    assert caught.value.name == "SettingsError"
+
+
+def test_the_log_goes_to_stderr_where_it_is_asked_for(start_kernel: StartKernel) -> None:
+    kernel = start_kernel(GPUVIEW_LOG="info")
+    kernel.run(PULL)
+
+    outputs = kernel.run("import logging; logging.getLogger('gpuview.media').info('hello')")
+
+    shown = "".join(each["text"] for each in outputs if each.get("name") == "stderr")
+    assert "INFO gpuview.media: hello" in shown

@@ -10,20 +10,26 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from gpuview.engine.process import MediaProcess
+from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.engine.stream import StreamHandle, StreamListener
-from gpuview.errors import MediaError, SignalError
+from gpuview.errors import MediaError, SettingsError, SignalError
+from gpuview.settings import Settings
+from gpuview.wire.ice import has_ended
 from gpuview.wire.messages import (
     Answer,
+    Candidates,
     Configure,
     GetStats,
+    IceServers,
     Log,
     OpenStream,
+    Problem,
     Ready,
     Refusal,
     Stats,
     Trouble,
     Viewers,
+    WantIceServers,
     decode_line,
     encode,
 )
@@ -35,8 +41,19 @@ media_logger = logging.getLogger("gpuview.media")
 
 _MAX_DEATHS = 5
 _DEATHS_WITHIN_S = 60.0
+_LOGIN_MARGIN_S = 60.0
 
-_FROM_MEDIA = (Answer, Log, Ready, Refusal, Stats, Trouble, Viewers)
+_FROM_MEDIA = (
+    Answer,
+    Candidates,
+    Log,
+    Ready,
+    Refusal,
+    Stats,
+    Trouble,
+    Viewers,
+    WantIceServers,
+)
 
 
 def may_restart(deaths_s: Sequence[float], now_s: float) -> bool:
@@ -53,13 +70,18 @@ class Engine:
     """Starts the media process, keeps it running, and carries messages for all streams.
 
     Args:
-        configuration: The process-wide settings.
+        configuration: What the media process is told of the settings.
+        settings: Asked for ICE servers when the media process wants them; may be replaced.
         process: A media process that runs already, see `prestart`; None starts one.
     """
 
-    def __init__(self, configuration: Configure, process: MediaProcess | None = None) -> None:
+    def __init__(
+        self, configuration: Configure, settings: Settings, process: MediaProcess | None = None
+    ) -> None:
         self.configuration = configuration
+        self.settings = settings
         self.epoch = 1
+        self._told_ice_servers: IceServers | None = None
         # Guards what follows. Never held while a handle's lock is taken, which is the outer one,
         # nor while a listener is called.
         self._lock = threading.Lock()
@@ -196,6 +218,11 @@ class Engine:
                 future = self._waiting.get(message.request)
                 if future is not None and not future.done():
                     future.set_result(message.stats)
+            case WantIceServers():
+                name = "gpuview-ice-servers"
+                threading.Thread(
+                    target=self._tell_ice_servers, args=(message.anew,), name=name, daemon=True
+                ).start()
             case Ready():
                 for handle in list(self._streams.values()):
                     handle.call(handle.listener.process_ready)
@@ -203,6 +230,14 @@ class Engine:
                 handle_or_none = self._streams.get(name)
                 if handle_or_none is not None:
                     handle_or_none.hear(message)
+
+    def _tell_ice_servers(self, anew: bool) -> None:
+        """Ask the settings, which may take its time, on a thread of its own."""
+        told = self._told_ice_servers
+        if anew or told is None or not _is_good(told):
+            told = _ice_servers(self.settings)
+            self._told_ice_servers = told
+        self._process.send(encode("", told))
 
     def _replace_process(self) -> bool:
         """Start another process in place of the one that has gone; False to end the thread."""
@@ -236,6 +271,32 @@ class Engine:
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"pid={self._process.pid}"
         return f"<Engine {state} epoch={self.epoch} streams={len(self._streams)}>"
+
+
+def _ice_servers(settings: Settings) -> IceServers:
+    """Return the servers for the kernel's side, or what is wrong with them; the other end logs."""
+    try:
+        message = IceServers(ice_servers=list(settings.ask_kernel_ice_servers()))
+        _check_length(message)
+    except SettingsError as exc:
+        problem = Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)
+        return IceServers(problems=[problem])
+    return message
+
+
+def _is_good(told: IceServers) -> bool:
+    now_s = time.time() + _LOGIN_MARGIN_S
+    return not told.problems and not any(has_ended(each, now_s) for each in told.ice_servers)
+
+
+def _check_length(message: IceServers) -> None:
+    nbytes = len(encode("", message))
+    if nbytes > MAX_LINE_NBYTES:
+        raise SettingsError(
+            f"cannot pass on ICE servers of {nbytes} bytes as JSON",
+            expected=f"at most {MAX_LINE_NBYTES}",
+            fix="give fewer of them: one is enough, and three are many",
+        )
 
 
 def _died_too_often(last_words: str) -> MediaError:

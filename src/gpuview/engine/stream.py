@@ -13,9 +13,9 @@ from gpuview.errors import MediaError, SignalError
 from gpuview.wire.messages import (
     Answer,
     AttachRing,
+    Candidates,
     CloseStream,
     Message,
-    Offer,
     OpenStream,
     Refusal,
     Trouble,
@@ -37,6 +37,9 @@ class StreamListener(Protocol):
 
     def answered(self, message: Answer | Refusal) -> None:
         """An offer has its answer."""
+
+    def gathered(self, message: Candidates) -> None:
+        """More ways to the media process are known, or what is wrong with one."""
 
     def viewers_changed(self, views: Sequence[str]) -> None:
         """These views have a connection now."""
@@ -102,21 +105,6 @@ class StreamHandle:
                 self._ring.publish(pixel_format, width, height, capture_ns)
                 os.eventfd_write(self._event_fd, 1)
 
-    def offer(self, offer: Offer) -> None:
-        """Pass an offer on; the listener hears the answer.
-
-        Raises:
-            SignalError: It is too long to be passed on.
-        """
-        nbytes = len(encode(self.name, offer))
-        if nbytes > MAX_LINE_NBYTES:
-            raise SignalError(
-                f"the offer has {nbytes} bytes as JSON",
-                expected=f"at most {MAX_LINE_NBYTES}",
-                fix="reload the page; a browser's own offer has some 6,000",
-            )
-        self.send(offer)
-
     def stats(self, timeout_s: float = 2.0) -> dict[str, Any]:
         """Return the media process's counters for this stream; waits for them.
 
@@ -138,10 +126,21 @@ class StreamHandle:
         self._engine.forget_stream(self.name)
 
     def send(self, message: Message) -> None:
-        """Send a message about this stream; never waits."""
+        """Send a message about this stream; never waits. The listener hears what comes of it.
+
+        Raises:
+            SignalError: It is too long to be passed on.
+        """
+        line = encode(self.name, message)
+        if len(line) > MAX_LINE_NBYTES:
+            raise SignalError(
+                f"cannot pass on this {type(message).__name__} of {len(line)} bytes as JSON",
+                expected=f"at most {MAX_LINE_NBYTES}",
+                fix="reload the page; a browser's own offer has some 6,000",
+            )
         with self._lock:
             if self._event_fd >= 0:
-                self._send(message)
+                self._introduce().send(line)
 
     def tell_all(self) -> None:
         """Tell a new media process everything about this stream."""
@@ -175,6 +174,8 @@ class StreamHandle:
         match message:
             case Answer() | Refusal():
                 self.call(self.listener.answered, message)
+            case Candidates():
+                self.call(self.listener.gathered, message)
             case Viewers():
                 self.call(self.listener.viewers_changed, message.views)
             case Trouble():

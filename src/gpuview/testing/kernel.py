@@ -50,6 +50,8 @@ class Kernel:
         env: Variables for the kernel beside this process's own. Unless one of the two sets it,
             ``GPUVIEW_PUBLIC_IP`` is 127.0.0.1, which keeps the media on this machine.
         cwd: The kernel's working folder; this process's own when None.
+        prefix: Words that stand before the kernel's command, such as those of numactl, or of
+            ``ip netns exec``. They must end in the kernel's own process, as by exec.
 
     Raises:
         KernelDiedError: It does not start.
@@ -57,11 +59,16 @@ class Kernel:
     """
 
     def __init__(
-        self, *, env: Mapping[str, str] | None = None, cwd: str | os.PathLike[str] | None = None
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="gpuview-"))
         self._env = self._environment(env or {})
         self._cwd = None if cwd is None else os.fspath(cwd)
+        self._prefix = tuple(prefix)
         self._connection_file = self._folder / f"kernel-{uuid.uuid4()}.json"
         write_connection_file(
             str(self._connection_file),
@@ -237,7 +244,8 @@ class Kernel:
         return env | {"IPYTHONDIR": str(self._folder), "JUPYTER_RUNTIME_DIR": str(self._folder)}
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", str(self._connection_file)]
+        launcher = [sys.executable, "-m", "ipykernel_launcher", "-f", str(self._connection_file)]
+        command = [*self._prefix, *launcher]
         with self._log_path.open("ab") as log:
             out = log.fileno()
             self._process = launch_kernel(

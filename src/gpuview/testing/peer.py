@@ -12,6 +12,7 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCRtpCodecCapability,
     RTCRtpReceiver,
@@ -20,7 +21,7 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.media.seams import gather_loopback_when_alone
-from gpuview.wire.messages import IceServer
+from gpuview.wire.messages import Welcome
 
 __all__ = ["Image", "first_codec", "make_peer", "to_rgb"]
 
@@ -30,22 +31,26 @@ Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
-def make_peer(
-    codecs: Sequence[str], ice_servers: Sequence[IceServer]
-) -> tuple[RTCPeerConnection, RTCDataChannel]:
+def make_peer(codecs: Sequence[str], welcome: Welcome) -> tuple[RTCPeerConnection, RTCDataChannel]:
     """Return a connection that offers to receive one video, and its data channel.
 
     Args:
         codecs: The codecs to offer, the favourite first: "H264", "VP8".
-        ice_servers: The servers to ask for candidates.
+        welcome: The servers to ask for candidates, and which candidates to use.
     """
     servers = [
         RTCIceServer(urls=each.urls, username=each.username, credential=each.credential)
-        for each in ice_servers
+        for each in welcome.ice_servers
     ]
     gather_loopback_when_alone()
     # None in place of an empty list would mean a server on the internet.
-    peer = RTCPeerConnection(RTCConfiguration(servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+    peer = RTCPeerConnection(
+        RTCConfiguration(
+            servers,
+            iceTransportPolicy=RTCIceTransportPolicy(welcome.ice_transport_policy),
+            bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+        )
+    )
     transceiver = peer.addTransceiver("video", direction="recvonly")
     transceiver.setCodecPreferences(_capabilities(codecs))
     return peer, peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from gpuview.wire.messages import (
     Ack,
     Answer,
     Bye,
+    Candidates,
     Hello,
     Message,
     Offer,
@@ -58,7 +59,7 @@ class Conversation:
         self._unanswered: Message | None = None
 
     def hello(self) -> Speech:
-        """Ask for the ICE servers."""
+        """Ask how to connect."""
         return self._ask(Hello(view=self.view))
 
     def offer(self, sdp: str) -> Speech:
@@ -71,15 +72,15 @@ class Conversation:
         """Say again what has had no reply."""
         return () if self._unanswered is None else (SendCustom(to_wire(self._unanswered)),)
 
-    def hear_welcome(self, content: object) -> Welcome | None:
-        """Return the custom message ``content`` if it is this view's welcome."""
-        if not isinstance(content, Mapping) or content.get("type") != "Welcome":
+    def hear_welcome(self, content: object) -> Welcome | Refusal | None:
+        """Return the custom message ``content`` if it answers this view's hello."""
+        if not isinstance(content, Mapping) or content.get("view") != self.view:
             return None
-        welcome = cast(Welcome, from_wire(content, Welcome))
-        if welcome.view != self.view:
+        kind = content.get("type")
+        if kind != "Welcome" and (kind, content.get("seq")) != ("Refusal", 0):
             return None
         self._unanswered = None
-        return welcome
+        return cast(Welcome | Refusal, from_wire(content, Refusal, Welcome))
 
     def hear_answers(self, answers: Mapping[str, Any]) -> Answer | Refusal | None:
         """Return the reply to the last offer if the ``answers`` trait holds it."""
@@ -94,6 +95,19 @@ class Conversation:
     def ack(self) -> Speech:
         """Say that the reply has come, so that the kernel can forget it."""
         return (SendCustom(to_wire(Ack(view=self.view, seq=self.seq))),)
+
+    def candidates(self, candidates: Sequence[str]) -> Speech:
+        """Tell where this view can be reached, for a kernel that has to dial out."""
+        message = Candidates(view=self.view, seq=self.seq, candidates=list(candidates))
+        return (SendCustom(to_wire(message)),)
+
+    def hear_candidates(self, content: object) -> list[str]:
+        """Return what the custom message ``content`` adds to the answer to this view's offer."""
+        if not isinstance(content, Mapping) or content.get("type") != "Candidates":
+            return []
+        message = cast(Candidates, from_wire(content, Candidates))
+        is_ours = (message.view, message.seq) == (self.view, self.seq)
+        return message.candidates if is_ours else []
 
     def bye(self) -> Speech:
         """Say that the view has gone."""

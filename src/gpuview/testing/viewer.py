@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Self, TypeVar, cast
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
@@ -21,7 +23,8 @@ from gpuview.testing.peer import Image, first_codec, make_peer, to_rgb
 from gpuview.testing.signalling import REPEAT_S, Conversation, SendCustom, Speech
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
-from gpuview.wire.messages import Answer, IceServer, Refusal, Welcome
+from gpuview.wire.messages import Answer, Refusal, Welcome
+from gpuview.wire.sdp import describe
 
 __all__ = ["HeadlessViewer", "Timings"]
 
@@ -64,6 +67,7 @@ class HeadlessViewer:
         self._offer: str | None = None
         self._answer: str | None = None
         self._timings = Timings()
+        self._candidates: set[str] = set()  # of the kernel's side
         self._pongs = 0
         self._frames = 0
         self._newest: VideoFrame | None = None
@@ -252,12 +256,16 @@ class HeadlessViewer:
             self._loop.call_soon_threadsafe(self._heard.set)
 
     async def _live(self) -> None:
-        """Ask for the ICE servers, then offer once for each media process that there is."""
-        ice_servers = await self._ask_for_ice_servers()
+        """Ask how to connect, then offer once for each media process that there is."""
+        welcome = await self._ask_how_to_connect()
+        if isinstance(welcome, Refusal):
+            self._be_refused(welcome)
+            return
         while not self._is_over():
             self._epoch = self._stream.traits["epoch"]
-            await self._connect(ice_servers)
+            await self._connect(welcome)
             while self._is_current():
+                await self._take_candidates()
                 await self._heard.wait()
                 self._heard.clear()
             await self._disconnect()
@@ -277,17 +285,17 @@ class HeadlessViewer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask_for_ice_servers(self) -> list[IceServer]:
+    async def _ask_how_to_connect(self) -> Welcome | Refusal:
+        unasked = Welcome(view=self.view)
         if not self._stream.traits["needs_welcome"]:
-            return []
-        hello = self._conversation.hello()
-        welcome: Welcome | None = await self._converse(
-            hello, self._find_welcome, lambda: not self._is_over()
+            return unasked
+        reply: Welcome | Refusal | None = await self._converse(
+            self._conversation.hello(), self._find_welcome, lambda: not self._is_over()
         )
-        return [] if welcome is None else welcome.ice_servers
+        return reply or unasked
 
-    async def _connect(self, ice_servers: Sequence[IceServer]) -> None:
-        self._peer = self._make_peer(ice_servers)
+    async def _connect(self, welcome: Welcome) -> None:
+        self._peer = self._make_peer(welcome)
         self._offered_at = time.monotonic()
         self._refusal = None
         await self._peer.setLocalDescription(await self._peer.createOffer())
@@ -301,10 +309,13 @@ class HeadlessViewer:
             return
         self._say(self._conversation.ack())
         if isinstance(reply, Refusal):
-            self._refusal = reply
-            self._become("refused")
+            self._be_refused(reply)
         else:
             await self._accept(reply)
+
+    def _be_refused(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        self._become("refused")
 
     async def _accept(self, answer: Answer) -> None:
         assert self._peer is not None
@@ -312,14 +323,28 @@ class HeadlessViewer:
         self._answer = answer.sdp
         self._become("connecting")
         await self._peer.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+        self._candidates = {str(each) for each in describe(answer.sdp)}
+        own = [str(each).removeprefix("a=") for each in describe(self._offer or "")]
+        self._say(self._conversation.candidates(own))
+
+    async def _take_candidates(self) -> None:
+        """Use what the kernel has found since its answer."""
+        if self._peer is None or self._peer.remoteDescription is None:
+            return
+        heard = chain.from_iterable(map(self._conversation.hear_candidates, self._stream.messages))
+        for text in [text for text in heard if f"a={text}" not in self._candidates]:
+            self._candidates.add(f"a={text}")
+            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMLineIndex = 0
+            await self._peer.addIceCandidate(candidate)
 
     async def _disconnect(self) -> None:
         if self._peer is not None:
             peer, self._peer = self._peer, None
             await peer.close()
 
-    def _make_peer(self, ice_servers: Sequence[IceServer]) -> RTCPeerConnection:
-        peer, channel = make_peer(self._codecs, ice_servers)
+    def _make_peer(self, welcome: Welcome) -> RTCPeerConnection:
+        peer, channel = make_peer(self._codecs, welcome)
         channel.on("message", self._hear_pong)
         channel.on("open", lambda: asyncio.ensure_future(self._ping(channel)))
         peer.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
@@ -350,9 +375,9 @@ class HeadlessViewer:
     def _find_reply(self) -> Answer | Refusal | None:
         return self._conversation.hear_answers(self._stream.traits["answers"])
 
-    def _find_welcome(self) -> Welcome | None:
+    def _find_welcome(self) -> Welcome | Refusal | None:
         heard = map(self._conversation.hear_welcome, self._stream.messages)
-        return next((welcome for welcome in heard if welcome is not None), None)
+        return next((reply for reply in heard if reply is not None), None)
 
     async def _ping(self, channel: RTCDataChannel) -> None:
         while channel.readyState == "open":
