@@ -8,6 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATIC := src/gpuview/static/widget.js
+SLOW := browser or command or cuda or hub or kernel or network or wheel
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .PHONY: demo test check build lint unit wheel bench-notebook clean
@@ -16,8 +17,8 @@ demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
-test: check browser
-	$(BIN)/python -m pytest -m "browser or kernel or wheel or cuda" $(PYTEST)
+test: check browser hub
+	$(BIN)/python -m pytest -m "$(SLOW)" $(PYTEST)
 
 check: lint unit
 
@@ -33,7 +34,7 @@ lint: .venv/dev.stamp js/node_modules/.stamp
 
 unit: .venv/dev.stamp $(STATIC)
 	npm --prefix js run --silent test
-	$(BIN)/python -m pytest -m "not (browser or kernel or wheel or cuda)"
+	$(BIN)/python -m pytest -m "not ($(SLOW))"
 
 bench-notebook: .venv/dev.stamp $(STATIC) browser
 	$(BIN)/python -m benchmarks.notebook
@@ -42,13 +43,16 @@ wheel: $(STATIC) .venv/dev.stamp
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf .venv js/node_modules src/gpuview/static dist artifacts
+	rm -rf .venv js/node_modules .hub src/gpuview/static dist artifacts
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser
+.PHONY: browser hub
 browser:
 	@scripts/need_chromium.sh
+
+hub: .venv/hub.stamp
+	@scripts/need_hub.sh
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,6 +67,10 @@ browser:
 
 .venv/dev.stamp: .venv/demo.stamp
 	$(PIP) --editable . --group dev
+	@touch $@
+
+.venv/hub.stamp: .venv/dev.stamp
+	$(PIP) --group hub
 	@touch $@
 
 js/node_modules/.stamp: js/package.json js/package-lock.json

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.network import topology
+
 # The same examples every time, whatever the machine is busy with.
 settings.register_profile("deterministic", deadline=None, derandomize=True, database=None)
 settings.load_profile("deterministic")
@@ -46,16 +48,29 @@ def restored_chance() -> Iterator[None]:
     random.setstate(state)
 
 
+@pytest.hookimpl(trylast=True)  # what ``-m`` leaves out is gone by then
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none, unless that is to be a failure."""
-    wanting = [item for item in items if item.get_closest_marker("cuda")]
-    if not wanting or os.environ.get("GPUVIEW_REQUIRE_CUDA"):
-        return
+    """Skip what needs a GPU or the network laboratory where there is none.
+
+    With ``GPUVIEW_REQUIRE_CUDA`` or ``GPUVIEW_REQUIRE_NETWORK`` set, that is to be a failure.
+    """
+    _need(items, "cuda", _missing_gpu)
+    _need(items, "network", topology.missing)
+
+
+def _need(items: list[pytest.Item], marker: str, missing: Callable[[], str]) -> None:
+    wanting = [item for item in items if item.get_closest_marker(marker)]
+    reason = missing() if wanting else ""
+    if reason and os.environ.get(f"GPUVIEW_REQUIRE_{marker.upper()}"):
+        raise pytest.UsageError(f"GPUVIEW_REQUIRE_{marker.upper()} is set, and here is {reason}")
+    for item in wanting if reason else ():
+        item.add_marker(pytest.mark.skip(reason=f"here is {reason}"))
+
+
+def _missing_gpu() -> str:
     import torch
 
-    if not torch.cuda.is_available():
-        for item in wanting:
-            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+    return "" if torch.cuda.is_available() else "no NVIDIA GPU"
 
 
 def _holdings() -> Counter[str]:
@@ -73,9 +88,14 @@ def _holdings() -> Counter[str]:
         if thread.name.startswith(_OWN_THREADS)
     )
     held.update(f"process {pid}: {_command(pid)}" for pid in _children(os.getpid()))
-    held.update(f"namespace {path.name}" for path in _entries("/run/netns"))
+    held.update(f"namespace {path.name}" for path in _entries("/run/netns") if _is_ours(path.name))
     held.update(f"shared memory {path.name}" for path in _entries("/dev/shm"))
     return held
+
+
+def _is_ours(namespace: str) -> bool:
+    """Tell whether a namespace may be this run's; other runs on the machine name theirs as well."""
+    return not namespace.startswith("gpuview-") or f"-{os.getpid()}-" in namespace
 
 
 def _settled(holdings: Callable[[], Counter[str]]) -> Counter[str]:

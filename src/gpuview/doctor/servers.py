@@ -1,0 +1,139 @@
+"""Do the STUN and TURN servers answer, and what do they say?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gpuview.doctor.report import Check
+from gpuview.errors import NetworkError
+from gpuview.media.probe import StunAnswer, allocate_turn, ask_stun, listening_to
+from gpuview.media.resolve import resolve
+from gpuview.media.servers import explain
+from gpuview.media.sockets import Address
+from gpuview.settings import Settings
+from gpuview.wire.ice import IceUrl, parse_ice_url
+from gpuview.wire.messages import IceServer
+
+__all__ = ["Server", "StunFinding", "TurnFinding", "find_stun", "find_turn", "servers_of"]
+
+ANSWER_TIMEOUT_S = 2.5
+"""After which a server is called silent, its name's look-up included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One URL of one ICE server."""
+
+    text: str
+    url: IceUrl
+    login: tuple[str, str] = field(default=("", ""), repr=False)
+
+    @property
+    def name(self) -> str:
+        """What its check is called."""
+        return f"{'TURN' if self.url.is_turn else 'STUN'} {self.text}"
+
+    @property
+    def is_for_browsers_only(self) -> bool:
+        """Whether the kernel's side cannot ask it: STUN over TLS, TURN over DTLS."""
+        return self.url.is_secure and (not self.url.is_turn or self.url.transport == "udp")
+
+
+def servers_of(settings: Settings) -> list[Server]:
+    """Return the pages' servers, then those that only the kernel's side has.
+
+    Raises:
+        SettingsError: The user's function that knows them failed.
+    """
+    listed = settings.ask_ice_servers("doctor")
+    if settings.kernel_ice_servers is not None:
+        listed += settings.kernel_ice_servers
+    return list(dict.fromkeys(server for entry in listed for server in _split(entry)))
+
+
+def _split(entry: IceServer) -> Iterable[Server]:
+    login = (entry.username or "", entry.credential or "")
+    for text in entry.urls:
+        url = parse_ice_url(text)
+        yield Server(text, url, login if url.is_turn else ("", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class StunFinding:
+    """What a STUN server said."""
+
+    server: Server
+    address: Address | None = None
+    answer: StunAnswer | None = None
+    error: NetworkError | None = None
+
+    def check(self, public_ips: Iterable[str]) -> Check:
+        """Return it as a line of the table.
+
+        Args:
+            public_ips: Under which browsers are to reach this machine.
+        """
+        if self.error is not None:
+            return Check.failed(self.server.name, self.error)
+        if self.answer is None:
+            return _skipped(self.server)
+        host, port = self.answer.mapped
+        found = f"sees this machine at {host} port {port}"
+        rivals = [ip for ip in public_ips if (":" in ip) == (":" in host) and ip != host]
+        if not rivals:
+            return Check(self.server.name, "ok", found)
+        fix = f"GPUVIEW_PUBLIC_IP={host}, unless what stands at {rivals[0]} forwards to here (FRP)"
+        return Check(self.server.name, "remark", f"{found}, not at {rivals[0]}", fix)
+
+
+async def find_stun(server: Server) -> StunFinding:
+    """Ask a STUN server, from a socket that is then closed."""
+    if server.is_for_browsers_only:
+        return StunFinding(server)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            address = (await resolve(server.url.host, server.url.port))[0]
+            async with listening_to(address) as ear:
+                return StunFinding(server, address, await ask_stun(ear))
+    except OSError as exc:  # TimeoutError is one
+        return StunFinding(server, error=explain(server.text, exc))
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinding:
+    """Whether a TURN server gave a relay."""
+
+    server: Server
+    relayed: Address | None = None
+    mapped: Address | None = None
+    """How the server sees this machine; over UDP only, where the media process asks as well."""
+    error: NetworkError | None = None
+
+    def check(self) -> Check:
+        """Return it as a line of the table."""
+        if self.error is not None:
+            return Check.failed(self.server.name, self.error)
+        if self.relayed is None:
+            return _skipped(self.server)
+        host, port = self.relayed
+        return Check(self.server.name, "ok", f"gives a relay: {host} port {port}")
+
+
+async def find_turn(server: Server) -> TurnFinding:
+    """Make an allocation on a TURN server, and give it back."""
+    if server.is_for_browsers_only:
+        return TurnFinding(server)
+    try:
+        async with allocate_turn(
+            server.text, server.url, server.login, timeout_s=ANSWER_TIMEOUT_S
+        ) as relay:
+            is_udp = server.url.transport == "udp"
+            return TurnFinding(server, relay.address, relay.mapped if is_udp else None)
+    except NetworkError as exc:
+        return TurnFinding(server, error=exc)
+
+
+def _skipped(server: Server) -> Check:
+    return Check(server.name, "skipped", "browsers only: the kernel's side cannot ask it this way")

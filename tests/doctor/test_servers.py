@@ -1,0 +1,98 @@
+"""What is said about STUN and TURN servers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from gpuview.doctor.servers import (
+    Server,
+    StunFinding,
+    TurnFinding,
+    find_stun,
+    find_turn,
+    servers_of,
+)
+from gpuview.media.probe import StunAnswer
+from gpuview.settings import Settings
+from gpuview.wire.ice import parse_ice_url
+
+STUN = "stun:stun.example.org"
+TURN = "turn:turn.example.org"
+
+
+def server(text: str, login: tuple[str, str] = ("", "")) -> Server:
+    return Server(text, parse_ice_url(text), login)
+
+
+def test_servers_are_those_of_pages_and_of_the_kernel_once_each() -> None:
+    settings = Settings(
+        stun_url=STUN,
+        turn_url=f"{TURN},{TURN}?transport=tcp",
+        turn_username="me",
+        turn_credential="swordfish",
+        kernel_ice_servers=[{"urls": STUN}, {"urls": "stun:10.0.0.1"}],  # type: ignore[arg-type]
+    )
+    found = servers_of(settings)
+    assert [each.text for each in found] == [STUN, TURN, f"{TURN}?transport=tcp", "stun:10.0.0.1"]
+    assert found[1].login == ("me", "swordfish")
+    assert "swordfish" not in repr(found)
+
+
+def test_login_is_minted_for_the_doctor() -> None:
+    settings = Settings(turn_url=TURN, turn_secret="north")
+    assert servers_of(settings)[0].login[0].endswith(":doctor")
+
+
+@pytest.mark.parametrize(
+    ("mapped", "public_ips", "mark"),
+    [
+        ("203.0.113.9", ["203.0.113.9"], "ok"),
+        ("203.0.113.9", [], "ok"),
+        ("203.0.113.9", ["2001:db8::9"], "ok"),
+        ("203.0.113.9", ["198.51.100.1", "2001:db8::9"], "remark"),
+    ],
+)
+def test_stun_answer_is_compared_with_the_public_address(
+    mapped: str, public_ips: list[str], mark: str
+) -> None:
+    answer = StunAnswer((mapped, 40000), None, ("198.18.0.10", 3478))
+    check = StunFinding(server(STUN), ("198.18.0.10", 3478), answer).check(public_ips)
+    assert (check.name, check.mark) == (f"STUN {STUN}", mark)
+    assert check.found.startswith(f"sees this machine at {mapped} port 40000")
+
+
+def test_silent_stun_server_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuview.doctor.servers.ANSWER_TIMEOUT_S", 0.3)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
+        dead.bind(("127.0.0.1", 0))
+        text = f"stun:127.0.0.1:{dead.getsockname()[1]}"
+        check = asyncio.run(find_stun(server(text))).check([])
+    assert check.mark == "fail"
+    assert "does not answer" in check.found
+    assert check.fix
+
+
+def test_name_that_does_not_resolve_fails() -> None:
+    check = asyncio.run(find_stun(server("stun:nowhere.invalid"))).check([])
+    assert (check.mark, "does not resolve" in check.found) == ("fail", True)
+
+
+@pytest.mark.parametrize("text", ["stuns:stun.example.org", "turns:turn.example.org?transport=udp"])
+def test_what_only_browsers_can_ask_is_skipped(text: str) -> None:
+    one = server(text)
+    finding = asyncio.run(find_turn(one) if one.url.is_turn else find_stun(one))
+    check = finding.check() if isinstance(finding, TurnFinding) else finding.check([])
+    assert (check.mark, check.name.endswith(text)) == ("skipped", True)
+
+
+def test_turn_server_that_refuses_fails_without_naming_the_login() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        text = f"turn:127.0.0.1:{closed.getsockname()[1]}?transport=tcp"
+        check = asyncio.run(find_turn(server(text, ("me", "swordfish")))).check()
+    assert check.mark == "fail"
+    assert "connection refused" in check.found
+    assert "swordfish" not in f"{check}"
