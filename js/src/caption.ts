@@ -1,7 +1,8 @@
 // What the page says: a view's state and the stream's status, put into words. Pure.
 
 import type { Status } from "./messages";
-import type { ViewState, Words } from "./state";
+import type { ViewState } from "./state";
+import { told, type Trouble, type Words } from "./words";
 
 /** The colour of the dot. */
 export type Tone = "busy" | "good" | "bad" | "idle";
@@ -19,7 +20,8 @@ export interface Caption {
 
 const QUIET = { words: null, is_dimmed: false, can_retry: false };
 
-export function caption(state: ViewState, status: Status): Caption {
+/** `trouble` is what stands in the way of a connection, as far as is known. */
+export function caption(state: ViewState, status: Status, trouble: Trouble | null): Caption {
   switch (state.name) {
     case "closed":
       return { ...QUIET, label: "stream closed", tone: "idle", is_dimmed: true };
@@ -28,7 +30,7 @@ export function caption(state: ViewState, status: Status): Caption {
     case "failed":
       return { label: "failed", tone: "bad", words: state.words, is_dimmed: true, can_retry: true };
     default:
-      return captionOfStatus(status) ?? captionOfConnection(state);
+      return captionOfStatus(status) ?? captionOfConnection(state, trouble);
   }
 }
 
@@ -51,6 +53,7 @@ function captionOfStatus(status: Status): Caption | null {
 
 function captionOfConnection(
   state: Extract<ViewState, { name: "connecting" | "waiting" | "playing" | "reconnecting" }>,
+  trouble: Trouble | null,
 ): Caption {
   switch (state.name) {
     case "waiting": // To a person, a connection that is made again is not back before its picture.
@@ -60,7 +63,12 @@ function captionOfConnection(
     case "playing":
       return { ...QUIET, label: "playing", tone: "good" };
     case "connecting":
+      return { ...QUIET, label: state.name, tone: "busy", words: wordsOf(trouble) };
     case "reconnecting":
-      return { ...QUIET, label: state.name, tone: "busy" };
+      return { ...QUIET, label: state.name, tone: "busy", words: wordsOf(trouble) ?? state.words };
   }
+}
+
+function wordsOf(trouble: Trouble | null): Words | null {
+  return trouble === null ? null : told(trouble);
 }

@@ -1,8 +1,12 @@
 // Everything on the page but the picture: the message over it and the line below it.
 
+import { endpoint } from "./candidate";
 import type { Caption } from "./caption";
-import type { Words } from "./state";
+import { button, element } from "./dom";
+import type { Panel } from "./panel";
+import type { Pair } from "./report";
 import type { Figures } from "./stats";
+import type { Words } from "./words";
 
 export class Overlay {
   /** Where the player puts its videos. */
@@ -14,19 +18,25 @@ export class Overlay {
   readonly #label = element("span", "gpuview-label");
   readonly #figures = element("span", "gpuview-figures");
   #size = "";
+  #said = "";
 
   /** Builds the elements inside `root`. `onRetry`: the button "Try again" was pressed. */
-  constructor(root: HTMLElement, onRetry: () => void) {
+  constructor(root: HTMLElement, panel: Panel, onRetry: () => void) {
     this.#root = root;
     this.#retry = button("gpuview-retry", "Try again", onRetry);
     this.#label.setAttribute("role", "status");
     this.stage.append(this.#message);
     this.stage.addEventListener("dblclick", () => this.#toggleFullscreen());
     const line = element("div", "gpuview-line");
-    line.append(this.#dot, this.#label, this.#figures);
+    line.append(this.#dot, this.#label, this.#figures, panel.button);
     if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
     root.classList.add("gpuview");
-    root.append(this.stage, line);
+    root.append(this.stage, line, panel.element);
+  }
+
+  /** As in "640×360"; empty before the first frame. */
+  get sizeText(): string {
+    return this.#size;
   }
 
   /** Shows what the state is called, and its message. */
@@ -35,10 +45,7 @@ export class Overlay {
     // Written only when it changes, or a screen reader would say it again and again.
     if (this.#label.textContent !== label) this.#label.textContent = label;
     this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
-    this.#message.replaceChildren(
-      ...(words === null ? [] : sentences(words)),
-      ...(can_retry ? [this.#retry] : []),
-    );
+    this.#say(words, can_retry);
   }
 
   /** Shows the size of the frames; `figures` follow. */
@@ -63,6 +70,29 @@ export class Overlay {
     const parts = [this.#size, `${fps.toFixed(0)} fps`, codec, transport];
     this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
     this.#figures.title = details(figures);
+  }
+
+  /** Notes the way that the picture comes, for those who read the page; null: none comes. */
+  route(pair: Pair | null): void {
+    const { dataset } = this.#root;
+    if (pair === null) {
+      delete dataset["pair"];
+      delete dataset["remote"];
+      return;
+    }
+    const { local, remote } = pair;
+    dataset["pair"] = `${local.type}-${remote.type}`;
+    dataset["remote"] = endpoint(remote.address || "hidden", remote.port);
+  }
+
+  #say(words: Words | null, can_retry: boolean): void {
+    const said = JSON.stringify([words, can_retry]);
+    if (said === this.#said) return; // Somebody may be copying it, or about to press the button.
+    this.#said = said;
+    this.#message.replaceChildren(
+      ...(words === null ? [] : sentences(words)),
+      ...(can_retry ? [this.#retry] : []),
+    );
   }
 
   #fullscreenButton(): HTMLButtonElement {
@@ -93,20 +123,4 @@ function sentences({ problem, expected, fix }: Words): HTMLElement[] {
 function details({ rtt_ms, dropped, freezes }: Figures): string {
   const rtt = rtt_ms === null ? "round trip unknown" : `round trip ${rtt_ms.toFixed(0)} ms`;
   return `${rtt}, ${dropped} frames dropped, ${freezes} freezes in the last second`;
-}
-
-function element(tag: string, className: string, text = ""): HTMLElement {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-function button(className: string, text: string, onClick: () => void): HTMLButtonElement {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.className = className;
-  made.textContent = text;
-  made.addEventListener("click", onClick);
-  return made;
 }

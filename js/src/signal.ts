@@ -5,7 +5,16 @@
 // nor merges. The message is then repeated, as either may be lost; the kernel removes doubles.
 // After a while it is repeated less often: a cell may run for hours, and every message waits for it.
 
-import type { Answer, IceServer, KernelMessage, Offer, PageMessage, Refusal } from "./messages";
+import type {
+  Answer,
+  Candidates,
+  KernelMessage,
+  Offer,
+  PageMessage,
+  Problem,
+  Refusal,
+  Welcome,
+} from "./messages";
 import { listen, type Model } from "./model";
 import { every } from "./timers";
 
@@ -13,6 +22,8 @@ const REPEAT_MS = 400;
 /** So many repeats go out (16 s), and from then on each twentieth of them (8 s). */
 const EAGER_REPEATS = 40;
 const SLOWDOWN = 20;
+/** The kernel reads no more of one side's candidates and problems. */
+const MAX_CANDIDATES = 64;
 
 export class Signalling {
   readonly view = newViewId();
@@ -26,19 +37,20 @@ export class Signalling {
     this.#kernelGone = kernelGone;
   }
 
-  /** Asks for this view's ICE servers. Never settles once `stop` is aborted. */
-  iceServers(stop: AbortSignal): Promise<readonly IceServer[]> {
+  /** Asks how this view is to connect. Never settles once `stop` is aborted. */
+  welcome(stop: AbortSignal): Promise<Welcome | Refusal> {
     return new Promise((resolve) => {
       const heard = new AbortController();
       const asking = AbortSignal.any([stop, heard.signal]);
-      const read = (content: unknown) => {
-        const message = content as KernelMessage; // From our own kernel half, which checks itself.
-        // Custom messages reach every view of the model.
-        if (message.type !== "Welcome" || message.view !== this.view) return;
+      const take = (message: Welcome | Refusal) => {
         heard.abort();
-        resolve(message.ice_servers);
+        resolve(message);
       };
-      listen(this.#model, "msg:custom", read, asking);
+      const read = (message: KernelMessage) => {
+        if (message.type === "Welcome") take(message);
+        if (message.type === "Refusal" && message.seq === 0) take(message); // It is of no offer.
+      };
+      this.#hear(read, asking);
       this.#repeat({ type: "Hello", view: this.view }, asking);
     });
   }
@@ -60,21 +72,52 @@ export class Signalling {
         if (reply?.seq === offer.seq) take(reply);
       };
       // An offer that the kernel itself does not take is refused at once, by message.
-      const read = (content: unknown) => {
-        const message = content as KernelMessage;
-        if (message.type !== "Refusal" || message.view !== this.view) return;
-        if (message.seq === offer.seq) take(message);
+      const read = (message: KernelMessage) => {
+        if (message.type === "Refusal" && message.seq === offer.seq) take(message);
       };
       listen(this.#model, "change:answers", look, asking);
-      listen(this.#model, "msg:custom", read, asking);
+      this.#hear(read, asking);
       this.#post(offer);
       this.#repeat(offer, asking);
     });
   }
 
+  /** Calls `onCandidates` with what the kernel adds to its answer to the newest offer. */
+  hearCandidates(onCandidates: (message: Candidates) => void, stop: AbortSignal): void {
+    const read = (message: KernelMessage) => {
+      if (message.type === "Candidates" && message.seq === this.#seq) onCandidates(message);
+    };
+    this.#hear(read, stop);
+  }
+
+  /** Tells the kernel all that was gathered for the newest offer, once. */
+  tellCandidates(candidates: readonly string[], problems: readonly Problem[]): void {
+    this.#send({
+      type: "Candidates",
+      view: this.view,
+      seq: this.#seq,
+      candidates: candidates.slice(0, MAX_CANDIDATES),
+      problems: problems.slice(0, MAX_CANDIDATES),
+    });
+  }
+
+  /** Sends a line for the kernel's log. */
+  log(text: string): void {
+    this.#send({ type: "PageLog", view: this.view, text });
+  }
+
   /** Says that this view has gone, if the kernel knows of it. */
   bye(): void {
     if (this.#seq > 0) this.#send({ type: "Bye", view: this.view });
+  }
+
+  /** Custom messages reach every view of the model: calls `onMessage` with those to this one. */
+  #hear(onMessage: (message: KernelMessage) => void, stop: AbortSignal): void {
+    const read = (content: unknown) => {
+      const message = content as KernelMessage; // From our own kernel half, which checks itself.
+      if (message.type !== "Status" && message.view === this.view) onMessage(message);
+    };
+    listen(this.#model, "msg:custom", read, stop);
   }
 
   #post(offer: Offer): void {

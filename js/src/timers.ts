@@ -15,3 +15,23 @@ export function every(period_ms: number, action: () => void, stop: AbortSignal):
   const timer = setInterval(action, period_ms);
   stop.addEventListener("abort", () => clearInterval(timer), { once: true });
 }
+
+/** A wait that can be cut short. */
+export interface Pause {
+  /** Calls the action now, if it has not been called yet; tells whether it did. */
+  end(): boolean;
+}
+
+/** Calls `action` once, in `delay_ms`, unless `stop` is aborted; a tab that nobody sees waits on. */
+export function pause(delay_ms: number, action: () => void, stop: AbortSignal): Pause {
+  let is_over = false;
+  const end = () => {
+    if (is_over || stop.aborted) return false;
+    is_over = true;
+    cancel();
+    action();
+    return true;
+  };
+  const cancel = after(delay_ms, () => document.hidden || end(), stop);
+  return { end };
+}

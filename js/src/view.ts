@@ -1,31 +1,46 @@
 // One output of the widget: feeds what happens to the pure state machine, and does what it says.
 
 import { caption } from "./caption";
+import { rowsOf } from "./details";
 import { listen, type Model } from "./model";
 import { Overlay } from "./overlay";
+import { Panel } from "./panel";
 import { Peer } from "./peer";
 import { Player } from "./player";
 import { Signalling } from "./signal";
 import { begin, next, type Step, type ViewEvent, type ViewState } from "./state";
-import { diff, snapshot, type Snapshot } from "./stats";
-import { after, every } from "./timers";
+import { diff, snapshot, type Figures, type Snapshot } from "./stats";
+import { every, pause, type Pause } from "./timers";
+import type { Words } from "./words";
 
 const STATS_MS = 1000;
 /** So many seconds of a live stream without a decodable frame, and the connection counts as lost. */
 const MAX_OWED_S = 10;
+
+const NO_PICTURE: Words = {
+  problem: "connected, but no picture that this browser can decode has come",
+  expected: "video as H.264 or VP8",
+  fix: "look at stream.stats() in the kernel; if frames are sent, try another browser",
+};
 
 export class View {
   readonly #model: Model;
   readonly #root: HTMLElement;
   readonly #stop: AbortSignal;
   readonly #signalling: Signalling;
+  readonly #panel = new Panel(() => void this.#fillPanel());
   readonly #overlay: Overlay;
   readonly #player: Player;
   #state: ViewState;
   /** Ends the present connection, and the wait before it. */
   #connection = new AbortController();
+  /** The wait before the next connection. */
+  #pause: Pause | null = null;
   #peer: Peer | null = null;
+  /** The present connection, or the last one: what came of it is asked for when it has failed. */
+  #latest: Peer | null = null;
   #before: Snapshot | null = null;
+  #figures: Figures | null = null;
   /** For how long the present connection has owed us its first frame. */
   #owed_s = 0;
 
@@ -39,7 +54,7 @@ export class View {
     this.#root = root;
     this.#stop = stop;
     this.#signalling = new Signalling(model, () => kernel.abort());
-    this.#overlay = new Overlay(root, () => this.#dispatch({ type: "retry" }));
+    this.#overlay = new Overlay(root, this.#panel, () => this.#dispatch({ type: "retry" }));
     this.#player = new Player(this.#overlay.stage, (...size) => this.#overlay.size(...size));
     root.dataset["view"] = this.#signalling.view;
     const first = begin(model.get("status"), kernel.signal.aborted);
@@ -50,16 +65,21 @@ export class View {
 
   #listen(kernelGone: AbortSignal): void {
     const [model, stop] = [this.#model, this.#stop];
-    const retry = () => this.#dispatch({ type: "retry" });
+    const hurry = (type: "retry" | "online" | "doubt") => {
+      if (this.#pause?.end() !== true) this.#dispatch({ type });
+    };
     const followStatus = () => this.#dispatch({ type: "status", status: model.get("status") });
     listen(model, "change:status", followStatus, stop);
     listen(model, "change:epoch", () => this.#dispatch({ type: "epoch" }), stop);
-    window.addEventListener("online", retry, { signal: stop });
+    window.addEventListener("online", () => hurry("online"), { signal: stop });
+    const { connection } = navigator as NavigatorWithConnection;
+    connection?.addEventListener("change", () => hurry("doubt"), { signal: stop });
     window.addEventListener("pagehide", () => this.#signalling.bye(), { signal: stop });
-    document.addEventListener("visibilitychange", () => document.hidden || retry(), {
+    document.addEventListener("visibilitychange", () => document.hidden || hurry("retry"), {
       signal: stop,
     });
     every(STATS_MS, () => void this.#measure(), stop);
+    every(STATS_MS, () => void this.#fillPanel(), stop);
     every(STATS_MS, () => void this.#expectFrame(), stop);
     const leave = () => this.#dispatch({ type: "kernel-gone" });
     kernelGone.addEventListener("abort", leave, { once: true, signal: stop });
@@ -80,6 +100,8 @@ export class View {
         return this.#connect(effect.delay_ms);
       case "disconnect":
         return this.#disconnect();
+      case "probe":
+        return this.#peer?.probe();
     }
   }
 
@@ -87,23 +109,30 @@ export class View {
     const status = this.#model.get("status");
     this.#root.dataset["state"] = this.#state.name;
     this.#root.dataset["status"] = status.state;
-    this.#overlay.caption(caption(this.#state, status));
-    if (this.#state.name !== "playing") this.#overlay.figures(null);
+    this.#overlay.caption(caption(this.#state, status, this.#peer?.trouble ?? null));
+    if (this.#state.name !== "playing") this.#clear();
+  }
+
+  #clear(): void {
+    this.#figures = null;
+    this.#overlay.figures(null);
+    this.#overlay.route(null);
   }
 
   #connect(delay_ms: number): void {
     this.#disconnect();
     const stop = this.#connection.signal;
     if (delay_ms === 0) this.#open(stop);
-    else after(delay_ms, () => this.#open(stop), stop);
+    else this.#pause = pause(delay_ms, () => this.#open(stop), stop);
   }
 
   #open(stop: AbortSignal): void {
     this.#before = null;
-    this.#peer = new Peer({
+    this.#latest = this.#peer = new Peer({
       signalling: this.#signalling,
       needs_welcome: this.#model.get("needs_welcome"),
       emit: (event) => this.#dispatch(event),
+      onNews: () => this.#paint(),
       onTrack: (track) => this.#player.attach(track, () => this.#showFirstFrame(), stop),
       stop,
     });
@@ -125,10 +154,22 @@ export class View {
   async #measure(): Promise<void> {
     const peer = this.#peer;
     if (document.hidden || this.#state.name !== "playing" || peer === null) return;
-    const now = snapshot((await peer.stats()) ?? []);
+    const now = snapshot(await peer.stats());
     if (now === null || peer !== this.#peer) return;
-    if (this.#before !== null) this.#overlay.figures(diff(this.#before, now));
+    this.#overlay.route(now.pair);
+    this.#figures = this.#before === null ? null : diff(this.#before, now);
+    if (this.#figures !== null) this.#overlay.figures(this.#figures);
     this.#before = now;
+  }
+
+  /** Shows how things stand where somebody has asked for it. */
+  async #fillPanel(): Promise<void> {
+    const peer = this.#latest;
+    if (document.hidden || !this.#panel.isOpen || peer === null) return;
+    await peer.stats();
+    const { facts, states } = peer;
+    const [view, figures, size] = [this.#signalling.view, this.#figures, this.#overlay.sizeText];
+    this.#panel.show(rowsOf({ view, states, facts, figures, size }));
   }
 
   /** Gives a connection up that brings nothing to decode. Frames that are not seen count, too. */
@@ -137,7 +178,7 @@ export class View {
     const is_owed = this.#state.name === "waiting" && this.#model.get("status").state === "live";
     const decoded = is_owed ? (snapshot((await peer?.stats()) ?? [])?.decoded ?? 0) : 0;
     this.#owed_s = is_owed && decoded === 0 && peer === this.#peer ? this.#owed_s + 1 : 0;
-    if (this.#owed_s >= MAX_OWED_S) this.#dispatch({ type: "lost" });
+    if (this.#owed_s >= MAX_OWED_S) this.#dispatch({ type: "lost", words: NO_PICTURE });
   }
 
   #close(): void {
@@ -146,3 +187,6 @@ export class View {
     this.#signalling.bye();
   }
 }
+
+/** What some browsers, and not TypeScript's library, know of the machine's network. */
+type NavigatorWithConnection = Navigator & { readonly connection?: EventTarget };

@@ -1,11 +1,18 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { caption } from "../src/caption";
+import { caption as captionWith } from "../src/caption";
+import type { Status } from "../src/messages";
 import type { ViewState } from "../src/state";
+import type { Trouble } from "../src/words";
 import { LIVE } from "./fakes";
 
 const PLAYING: ViewState = { name: "playing" };
 const ERROR = { ...LIVE, state: "error", problem: "p", expected: "e", fix: "f" } as const;
+
+const WORDS = { problem: "no reply", expected: "one", fix: "ask again" };
+const TROUBLE: Trouble = { kind: "turn", words: WORDS };
+
+const caption = (state: ViewState, status: Status) => captionWith(state, status, null);
 
 test("a source that fails is spoken of over a picture that is not dimmed", () => {
   expect(caption(PLAYING, ERROR)).toMatchObject({
@@ -20,8 +27,12 @@ test("the message goes when the source recovers", () => {
 });
 
 test("a connection that is made again is not back before its picture", () => {
-  expect(caption({ name: "waiting", losses: 0 }, LIVE).label).toBe("waiting for the first frame");
-  expect(caption({ name: "waiting", losses: 1 }, LIVE).label).toBe("reconnecting");
+  expect(caption({ name: "waiting", losses: 0, has_played: false }, LIVE).label).toBe(
+    "waiting for the first frame",
+  );
+  expect(caption({ name: "waiting", losses: 1, has_played: true }, LIVE).label).toBe(
+    "reconnecting",
+  );
 });
 
 test("a media process that is started again is said to be", () => {
@@ -48,4 +59,32 @@ test("what has ended is dimmed, and a kernel that has gone has its sentence", ()
 test("an error of the source does not hide that the connection failed", () => {
   const words = { problem: "no route", expected: "", fix: "" };
   expect(caption({ name: "failed", words }, ERROR).words).toEqual(words);
+});
+
+describe("what stands in the way of a connection", () => {
+  const reconnecting = { name: "reconnecting", losses: 2, has_played: true } as const;
+
+  test("is said while a connection is made, and nobody is asked to try again", () => {
+    expect(captionWith({ name: "connecting" }, LIVE, TROUBLE)).toMatchObject({
+      label: "connecting",
+      words: WORDS,
+      can_retry: false,
+    });
+  });
+
+  test("goes before why the last connection failed", () => {
+    const old = { ...WORDS, problem: "old" };
+    const state = { ...reconnecting, words: old };
+    expect(captionWith(state, LIVE, null).words).toEqual(old);
+    expect(captionWith(state, LIVE, TROUBLE).words).toEqual(WORDS);
+  });
+
+  test("is not said while a picture is shown", () => {
+    expect(captionWith(PLAYING, LIVE, TROUBLE).words).toBeNull();
+  });
+
+  test("is marked as the kernel's where it is", () => {
+    const { words } = captionWith({ name: "connecting" }, LIVE, { ...TROUBLE, kind: "kernel" });
+    expect(words?.problem).toBe("on the kernel's side: no reply");
+  });
 });

@@ -2,7 +2,15 @@
 
 import { vi } from "vitest";
 
-import type { Answer, PageMessage, Refusal, Status, Welcome } from "../src/messages";
+import type {
+  Answer,
+  Candidates,
+  PageMessage,
+  Problem,
+  Refusal,
+  Status,
+  Welcome,
+} from "../src/messages";
 import type { Model, ModelEvent, Traits } from "../src/model";
 
 type Callback = (content: unknown) => void;
@@ -12,7 +20,13 @@ export const LIVE: Status = { type: "Status", state: "live", problem: "", expect
 /** A model that keeps a transcript of what the page says, and says what a test tells it to. */
 export class FakeModel implements Model {
   readonly sent: PageMessage[] = [];
-  readonly #traits: Traits = { offers: {}, answers: {}, status: LIVE, epoch: 0, needs_welcome: false };
+  readonly #traits: Traits = {
+    offers: {},
+    answers: {},
+    status: LIVE,
+    epoch: 0,
+    needs_welcome: false,
+  };
   readonly #callbacks = new Set<readonly [ModelEvent, Callback]>();
   /** What `save_changes` found in `offers`. */
   readonly saved: Traits["offers"][] = [];
@@ -71,8 +85,16 @@ export class FakeModel implements Model {
     this.push("answers", Object.fromEntries(replies.map((reply) => [reply.view, reply])));
   }
 
-  welcome(view: string, ice_servers: Welcome["ice_servers"]): void {
-    this.fire("msg:custom", { type: "Welcome", view, ice_servers } satisfies Welcome);
+  welcome(view: string, plan: Partial<Welcome>): void {
+    const plain = { ice_servers: [], ice_transport_policy: "all", wants_log: false };
+    this.fire("msg:custom", { type: "Welcome", view, ...plain, ...plan });
+  }
+
+  /** The kernel adds to its answer to the newest offer. */
+  add(candidates: string[], problems: Problem[] = []): void {
+    const { view, seq } = last(this.sentOf("Offer"));
+    const message = { type: "Candidates", view, seq, candidates, problems } satisfies Candidates;
+    this.fire("msg:custom", message);
   }
 
   sentOf<Kind extends PageMessage["type"]>(kind: Kind): Extract<PageMessage, { type: Kind }>[] {
@@ -111,6 +133,11 @@ export class FakeChannel extends EventTarget {
 export class FakePeerConnection extends EventTarget {
   static made: FakePeerConnection[] = [];
   connectionState: RTCPeerConnectionState = "new";
+  iceConnectionState: RTCIceConnectionState = "new";
+  iceGatheringState: RTCIceGatheringState = "new";
+  signalingState: RTCSignalingState = "stable";
+  /** What `addIceCandidate` was given. */
+  readonly added: string[] = [];
   localDescription: { sdp: string } | null = null;
   remoteDescription: RTCSessionDescriptionInit | null = null;
   channel: FakeChannel | null = null;
@@ -140,12 +167,32 @@ export class FakePeerConnection extends EventTarget {
     this.remoteDescription = description;
   }
 
+  async addIceCandidate({ candidate = "" }: RTCIceCandidateInit): Promise<void> {
+    if (this.remoteDescription === null) throw new Error("The remote description was null");
+    if (candidate.includes("nonsense")) throw new Error("Error processing ICE candidate");
+    this.added.push(candidate);
+  }
+
   async getStats(): Promise<Map<string, object>> {
     return this.report;
   }
 
   close(): void {
     this.isClosed = true;
+  }
+
+  /** The browser gathers a candidate. */
+  gather(candidate: string, from: { url?: string; relayProtocol?: string } = {}): void {
+    this.dispatchEvent(
+      Object.assign(new Event("icecandidate"), { candidate: { candidate, ...from } }),
+    );
+  }
+
+  /** The browser has no luck with a server. */
+  fail(url: string, errorCode: number, errorText = ""): void {
+    this.dispatchEvent(
+      Object.assign(new Event("icecandidateerror"), { url, errorCode, errorText }),
+    );
   }
 
   become(state: RTCPeerConnectionState): void {

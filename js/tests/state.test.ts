@@ -4,9 +4,10 @@ import type { Status } from "../src/messages";
 import { backoff_ms, begin, next, type ViewEvent, type ViewState } from "../src/state";
 import { LIVE } from "./fakes";
 
-const CONNECTING: ViewState = { name: "connecting", answered: false };
+const CONNECTING: ViewState = { name: "connecting" };
 const PLAYING: ViewState = { name: "playing" };
 const WORDS = { problem: "no port is free", expected: "one of 5000-5004", fix: "close a notebook" };
+const LOST: ViewEvent = { type: "lost", words: WORDS };
 const status = (state: Status["state"]): ViewEvent => ({
   type: "status",
   status: { ...LIVE, state, ...WORDS },
@@ -20,7 +21,7 @@ function after(state: ViewState, ...events: ViewEvent[]) {
 }
 
 const of = (...types: Exclude<ViewEvent["type"], "refused" | "status">[]): ViewEvent[] =>
-  types.map((type) => ({ type }));
+  types.map((type) => (type === "lost" ? LOST : { type }));
 
 describe("the way to a picture", () => {
   test("a view connects at once", () => {
@@ -48,17 +49,49 @@ describe("a connection that is lost", () => {
     expect(after(PLAYING, ...of("lost")).effect).toEqual({ type: "connect", delay_ms: 0 });
   });
 
-  test("is made again after 0, 1, 2, 4, 8 s, then given up, when none shows a picture", () => {
-    let state: ViewState = PLAYING;
+  /** Loses connections, none of which shows a picture, and returns the pauses and the last state. */
+  function loseAgainAndAgain(state: ViewState, times: number) {
     const pauses: number[] = [];
-    for (;;) {
-      const step = after(state, ...of("lost"));
+    for (let time = 0; time < times; time++) {
+      const step = after(state, LOST);
+      state = step.state;
       if (step.effect.type !== "connect") break;
       pauses.push(step.effect.delay_ms);
-      state = after(step.state, ...of("answered", "connected")).state;
+      state = after(state, ...of("answered", "connected")).state;
     }
+    return { pauses, state };
+  }
+
+  test("is made again after 0, 1, 2, 4, 8 s, then given up, when no picture was ever shown", () => {
+    const waiting = after(CONNECTING, ...of("answered", "connected")).state;
+    const { pauses, state } = loseAgainAndAgain(waiting, 10);
     expect(pauses).toEqual([0, 1000, 2000, 4000, 8000]);
-    expect(after(state, ...of("lost")).state.name).toBe("failed");
+    expect(state).toEqual({ name: "failed", words: WORDS });
+  });
+
+  test("is never given up once a picture was shown, but made again slowly", () => {
+    const { pauses, state } = loseAgainAndAgain(PLAYING, 100);
+    expect(pauses.slice(0, 7)).toEqual([0, 1000, 2000, 4000, 8000, 20_000, 20_000]);
+    expect(pauses).toHaveLength(100);
+    expect(state.name).toBe("waiting");
+  });
+
+  test("says why the last one failed while the next is made, but not at the first time", () => {
+    const first = after(PLAYING, LOST).state;
+    expect(first).toMatchObject({ name: "reconnecting", words: null });
+    expect(after(first, LOST).state).toMatchObject({ name: "reconnecting", words: WORDS });
+  });
+
+  test("is made again, too, where the kernel refuses a view that has played", () => {
+    const refused = after(PLAYING, LOST, { type: "refused", words: WORDS });
+    expect(refused.state).toMatchObject({ name: "reconnecting", words: WORDS });
+    expect(refused.effect).toEqual({ type: "connect", delay_ms: 1000 });
+  });
+
+  test("leaves its offer standing where the kernel is busy, and says so", () => {
+    const { state, effect } = after(PLAYING, ...of("lost", "overdue"));
+    expect(state).toMatchObject({ words: { problem: "the kernel has not answered" } });
+    expect(effect.type).toBe("none");
   });
 
   test("is forgotten once a picture is shown", () => {
@@ -66,8 +99,39 @@ describe("a connection that is lost", () => {
     expect(after(flaky.state, ...of("lost")).effect).toEqual({ type: "connect", delay_ms: 0 });
   });
 
-  test("the pause never exceeds 8 s", () => {
-    expect([1, 2, 3, 4, 5, 6, 50].map(backoff_ms)).toEqual([0, 1000, 2000, 4000, 8000, 8000, 8000]);
+  test("the pause never exceeds 20 s", () => {
+    expect([5, 6, 50].map(backoff_ms)).toEqual([8000, 20_000, 20_000]);
+  });
+});
+
+describe("a network that changes", () => {
+  test("makes what was begun without it begin anew, and at once", () => {
+    const reconnecting = after(PLAYING, ...of("lost", "lost")).state;
+    expect(after(reconnecting, ...of("online"))).toEqual({
+      state: reconnecting,
+      effect: { type: "connect", delay_ms: 0 },
+    });
+    const failed = after(CONNECTING, LOST).state;
+    for (const state of [CONNECTING, failed]) {
+      expect(after(state, ...of("online"))).toEqual({
+        state: CONNECTING,
+        effect: { type: "connect", delay_ms: 0 },
+      });
+    }
+  });
+
+  test.each(["online", "doubt"] as const)("has what is connected looked after: %s", (type) => {
+    const waiting = after(CONNECTING, ...of("connected")).state;
+    for (const state of [PLAYING, waiting]) {
+      expect(after(state, ...of(type))).toEqual({ state, effect: { type: "probe" } });
+    }
+  });
+
+  test("or only may have changed, leaves the rest alone", () => {
+    const failed = after(CONNECTING, LOST).state;
+    for (const state of [CONNECTING, failed, after(PLAYING, LOST).state]) {
+      expect(after(state, ...of("doubt"))).toEqual({ state, effect: { type: "none" } });
+    }
   });
 });
 
@@ -78,13 +142,11 @@ describe("giving up", () => {
     expect(effect.type).toBe("none"); // So the offer goes on being repeated.
   });
 
-  test.each(["overdue", "lost"] as const)(
-    "with an answer, the sentence for %s speaks of the route",
-    (type) => {
-      const { state } = after(CONNECTING, ...of("answered", type));
-      expect(state).toMatchObject({ words: { fix: expect.stringMatching("GPUVIEW_PUBLIC_IP") } });
-    },
-  );
+  test("a connection that did not come up is closed, and why is said", () => {
+    const { state, effect } = after(CONNECTING, ...of("answered", "lost"));
+    expect(state).toEqual({ name: "failed", words: WORDS });
+    expect(effect.type).toBe("disconnect");
+  });
 
   test("a refusal's own words are shown", () => {
     const { state, effect } = after(CONNECTING, { type: "refused", words: WORDS });

@@ -12,6 +12,7 @@ function report(timestamp: number, framesDecoded: number, overrides: Record<stri
       codecId: "C",
       framesDecoded,
       framesDropped: 3,
+      bytesReceived: 1000 * framesDecoded,
       freezeCount: 1,
     },
     C0: { type: "codec", mimeType: "video/VP8" },
@@ -23,11 +24,19 @@ function report(timestamp: number, framesDecoded: number, overrides: Record<stri
       localCandidateId: "L",
       remoteCandidateId: "H",
       currentRoundTripTime: 0.002,
+      requestsSent: 3,
+      responsesReceived: 2,
       nominated: true,
       state: "succeeded",
     },
     L: { type: "local-candidate", candidateType: "prflx" },
-    H: { type: "remote-candidate", candidateType: "host" },
+    H: {
+      type: "remote-candidate",
+      candidateType: "host",
+      address: "192.0.2.9",
+      port: 5000,
+      protocol: "udp",
+    },
     R: { type: "local-candidate", candidateType: "relay" },
     ...overrides,
   };
@@ -47,9 +56,25 @@ describe("snapshot", () => {
       decoded: 120,
       dropped: 3,
       freezes: 1,
+      nbytes: 120_000,
       codec: "H264",
-      transport: "direct",
-      rtt_ms: 2,
+      decoder: "",
+      pair: {
+        local: { type: "prflx", address: "", port: 0, protocol: "", relay_protocol: "", url: "" },
+        remote: {
+          type: "host",
+          address: "192.0.2.9",
+          port: 5000,
+          protocol: "udp",
+          relay_protocol: "",
+          url: "",
+        },
+        state: "succeeded",
+        is_selected: true,
+        requests: 3,
+        responses: 2,
+        rtt_ms: 2,
+      },
     });
   });
 
@@ -58,22 +83,37 @@ describe("snapshot", () => {
   });
 
   test.each(["L", "H"])("calls the route a relay when its end %s is one", (end) => {
-    expect(read(0, 0, { [end]: { candidateType: "relay" } }).transport).toBe("relay");
+    const relayed = read(0, 0, { [end]: { candidateType: "relay" } });
+    expect(diff(relayed, relayed).transport).toBe("relay");
   });
 
   test("finds the route without an entry for the transport, as in Firefox", () => {
-    expect(read(0, 0, { T: { type: "peer-connection" } }).rtt_ms).toBe(2);
+    expect(read(0, 0, { T: { type: "peer-connection" } }).pair?.rtt_ms).toBe(2);
+  });
+
+  test("takes the pair that Firefox calls selected, of several that were nominated", () => {
+    const pair = { type: "candidate-pair", nominated: true, state: "succeeded" };
+    const { pair: found } = read(0, 0, {
+      T: { type: "peer-connection" },
+      P: { ...pair, currentRoundTripTime: 0.001 },
+      Q: { ...pair, selected: true, currentRoundTripTime: 0.007 },
+    });
+    expect(found?.rtt_ms).toBe(7);
   });
 
   test("does without fields that a browser leaves out", () => {
     const bare = new Map([["V", { id: "V", type: "inbound-rtp", kind: "video", timestamp: 1 }]]);
-    expect(snapshot(bare)).toMatchObject({ decoded: 0, codec: "", rtt_ms: null });
+    expect(snapshot(bare)).toMatchObject({ decoded: 0, codec: "", pair: null });
   });
 });
 
 describe("diff", () => {
   test("counts frames per second of the report's own clock", () => {
     expect(diff(read(5000, 120), read(6250, 150)).fps).toBe(24);
+  });
+
+  test("counts bytes per second", () => {
+    expect(diff(read(5000, 120), read(6250, 150)).bytes_per_s).toBe(24_000);
   });
 
   test("gives what was dropped in between, not since the beginning", () => {

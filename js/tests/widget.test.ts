@@ -1,87 +1,26 @@
 // @vitest-environment happy-dom
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
-import type { Answer, Refusal } from "../src/messages";
-import type { Traits } from "../src/model";
+import type { Refusal } from "../src/messages";
 import widget from "../src/widget";
-import { FakeModel, FakePeerConnection, last, LIVE, showFrame, stubBrowser } from "./fakes";
+import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "./fakes";
+import {
+  answer,
+  decode,
+  hidePage,
+  pass,
+  passAlive,
+  peer,
+  play,
+  refuse,
+  settle,
+  show,
+  state,
+  usePage,
+  WORDS,
+} from "./page";
 
-const WORDS = { problem: "no port is free", expected: "one of 5000-5004", fix: "close a notebook" };
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  stubBrowser();
-});
-
-afterEach(() => {
-  document.body.replaceChildren();
-  hidePage(false);
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-/** A model with one view on it, its first offer sent. */
-async function show(traits: Partial<Traits> = {}) {
-  const model = new FakeModel(traits);
-  const { initialize, render } = widget();
-  const end = initialize({ model });
-  const open = () => {
-    const root = document.createElement("div");
-    document.body.append(root);
-    return { root, dispose: render({ model, el: root }) };
-  };
-  const view = open();
-  await settle();
-  return { model, ...view, open, end };
-}
-
-/** Lets what waits on settled promises run. */
-const settle = () => vi.advanceTimersByTimeAsync(0);
-const pass = (duration_ms: number) => vi.advanceTimersByTimeAsync(duration_ms);
-/** Lets time pass while the media process answers each ping. */
-async function passAlive(duration_ms: number) {
-  for (let passed_ms = 0; passed_ms < duration_ms; passed_ms += 1000) {
-    peer().channel?.pong();
-    await pass(1000);
-  }
-}
-const peer = () => last(FakePeerConnection.made);
-const state = (root: HTMLElement) => root.dataset["state"];
-
-async function answer(model: FakeModel, sdp = "answer") {
-  const { view, seq } = last(model.sentOf("Offer"));
-  model.reply({ type: "Answer", view, seq, sdp } satisfies Answer);
-  await settle();
-}
-
-async function refuse(model: FakeModel) {
-  const { view, seq } = last(model.sentOf("Offer"));
-  model.reply({ type: "Refusal", view, seq, ...WORDS } satisfies Refusal);
-  await settle();
-}
-
-function hidePage(is_hidden: boolean) {
-  Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}
-
-/** What the browser's statistics say of the newest connection. */
-function decode(timestamp: number, framesDecoded: number) {
-  const codec = { id: "C", type: "codec", mimeType: "video/H264" };
-  const video = { id: "V", type: "inbound-rtp", kind: "video", codecId: "C" };
-  peer()
-    .report.set("C", codec)
-    .set("V", { ...video, timestamp, framesDecoded });
-}
-
-/** Goes from the offer to the picture. */
-async function play(model: FakeModel, root: HTMLElement) {
-  await answer(model);
-  peer().become("connected");
-  showFrame(root);
-  await settle();
-}
+usePage();
 
 describe("the offer", () => {
   test("goes out at once, as a trait and as a message", async () => {
@@ -93,7 +32,8 @@ describe("the offer", () => {
 
   test("asks for one video and brings an unreliable channel", async () => {
     await show();
-    expect(peer().configuration).toEqual({ iceServers: [] });
+    const plain = { iceServers: [], iceTransportPolicy: "all", bundlePolicy: "max-bundle" };
+    expect(peer().configuration).toEqual(plain);
     expect(peer().channel).toMatchObject({
       label: "gpuview",
       options: { ordered: false, maxRetransmits: 0 },
@@ -132,10 +72,11 @@ describe("the offer", () => {
     await pass(400);
     expect(model.sent).toEqual(Array(2).fill({ type: "Hello", view }));
     const servers = [{ urls: ["turn:turn.example"], username: "u", credential: "c" }];
-    model.welcome("another-view", []);
-    model.welcome(view, servers);
+    model.welcome("another-view", {});
+    model.welcome(view, { ice_servers: servers, ice_transport_policy: "relay" });
     await settle();
-    expect(peer().configuration).toEqual({ iceServers: servers });
+    const asked = { iceServers: servers, iceTransportPolicy: "relay" };
+    expect(peer().configuration).toMatchObject(asked);
     expect(model.sentOf("Offer")).toHaveLength(1);
     expect(root.outerHTML).not.toMatch("turn.example");
   });
@@ -236,10 +177,10 @@ describe("the picture", () => {
 });
 
 describe("a connection that dies", () => {
-  test("is noticed when three pings in a row stay without a pong", async () => {
+  test("is noticed when no pong has come for 6 s", async () => {
     const { model, root } = await show();
     await play(model, root);
-    await pass(2000);
+    await pass(1000);
     peer().channel?.pong();
     expect(peer().channel?.sent).toEqual(["ping", "ping"]);
     await pass(5999);
@@ -247,6 +188,25 @@ describe("a connection that dies", () => {
     await pass(1);
     expect(state(root)).toBe("reconnecting");
   });
+
+  test.each([10, 500, 990])(
+    "is not taken for dead when the link is down for 5 s, from %i ms after a ping",
+    async (phase_ms) => {
+      const { model, root } = await show();
+      await play(model, root);
+      const channel = peer().channel;
+      let is_up = true;
+      const send = vi.spyOn(channel ?? { send: () => undefined }, "send");
+      send.mockImplementation(() => void (is_up && setTimeout(() => channel?.pong(), 5)));
+      await pass(3000 + phase_ms);
+      is_up = false;
+      await pass(5000);
+      is_up = true;
+      await pass(5000);
+      expect(state(root)).toBe("playing");
+      expect(FakePeerConnection.made).toHaveLength(1);
+    },
+  );
 
   test("is replaced at once by a new one with the next number, and closed", async () => {
     const { model, root } = await show();
@@ -327,11 +287,12 @@ describe("a view that fails", () => {
   test("says 15 s after the answer that there is no route", async () => {
     const { model, root } = await show();
     await pass(14_000);
-    await answer(model);
+    await answer(model, "a=candidate:1 1 udp 1 192.168.77.2 10111 typ host");
     await pass(14_999);
     expect(state(root)).toBe("connecting");
     await pass(1);
     expect(root.textContent).toMatch("GPUVIEW_PUBLIC_IP");
+    expect(peer().isClosed).toBe(true);
   });
 
   test("shows a refusal in its own words and stops asking", async () => {

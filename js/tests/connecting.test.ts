@@ -1,0 +1,502 @@
+// @vitest-environment happy-dom
+import { describe, expect, test, vi } from "vitest";
+
+import type { PageMessage, Welcome } from "../src/messages";
+import { FakeModel, FakePeerConnection, last, showFrame } from "./fakes";
+import {
+  answer,
+  decode,
+  hidePage,
+  panel,
+  pass,
+  passAlive,
+  peer,
+  play,
+  pressDetails,
+  refuse,
+  settle,
+  show,
+  state,
+  usePage,
+  WORDS,
+} from "./page";
+
+usePage();
+
+const TURN = "turn:turn.example:3478";
+const SERVERS = [{ urls: [TURN], username: "someone", credential: "sesame" }];
+const SRFLX = "candidate:1 1 udp 1677729535 198.51.100.20 51618 typ srflx raddr 0.0.0.0 rport 0";
+const RELAY = "candidate:2 1 udp 50340607 198.18.0.10 49160 typ relay raddr 0.0.0.0 rport 0";
+const HIDDEN = "candidate:3 1 udp 2113937151 06a76f4d-6190.local 41905 typ host";
+const TCP = "candidate:4 1 tcp 1518280447 10.0.0.20 9 typ host tcptype active";
+const KERNEL = "candidate:5 1 udp 2130706431 203.0.113.10 10111 typ host";
+const LATE = "candidate:6 1 udp 16777215 198.18.0.10 49200 typ relay";
+
+/** A view whose offer is out, to a kernel that has told it how to connect. */
+async function showWith(plan: Partial<Welcome> = {}) {
+  const shown = await show({ needs_welcome: true });
+  shown.model.welcome(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...plan });
+  await settle();
+  return shown;
+}
+
+const told = (model: FakeModel) => model.sentOf("Candidates");
+const toldProblems = (model: FakeModel) => last(told(model)).problems.map(({ problem }) => problem);
+
+describe("this browser's candidates", () => {
+  test("go to the kernel as they come, those that it can use, all of them each time", async () => {
+    const { model, root } = await showWith();
+    for (const candidate of [HIDDEN, TCP, SRFLX, ""]) peer().gather(candidate);
+    await pass(100);
+    const message = { type: "Candidates", view: root.dataset["view"], seq: 1, problems: [] };
+    expect(told(model)).toEqual([{ ...message, candidates: [SRFLX] }]);
+    peer().gather(RELAY, { url: `${TURN}?transport=udp` });
+    await pass(100);
+    expect(told(model)).toHaveLength(2);
+    expect(last(told(model)).candidates).toEqual([SRFLX, RELAY]);
+  });
+
+  test("are said a few times, and again after the answer, but no more once connected", async () => {
+    const { model } = await showWith();
+    peer().gather(RELAY);
+    await pass(10_000);
+    expect(told(model)).toHaveLength(5);
+    await answer(model);
+    await pass(10_000);
+    expect(told(model)).toHaveLength(10);
+    peer().gather(SRFLX);
+    await pass(100);
+    peer().become("connected");
+    await passAlive(5000);
+    expect(told(model)).toHaveLength(11);
+  });
+
+  test("are not spoken of where there are none for the kernel", async () => {
+    const { model } = await show();
+    peer().gather(HIDDEN);
+    await answer(model);
+    await pass(14_000);
+    expect(told(model)).toEqual([]);
+  });
+
+  test("belong to the newest offer", async () => {
+    const { model } = await showWith();
+    model.push("epoch", 1);
+    model.welcome(last(model.sentOf("Hello")).view, { ice_servers: SERVERS });
+    await settle();
+    peer().gather(SRFLX);
+    await pass(100);
+    expect(last(told(model)).seq).toBe(2);
+  });
+});
+
+describe("the kernel's candidates", () => {
+  test("that come after the answer are added, each once", async () => {
+    const { model } = await show();
+    await answer(model, `a=${KERNEL}`);
+    model.add([KERNEL, LATE]);
+    model.add([KERNEL, LATE]);
+    await settle();
+    expect(peer().added).toEqual([LATE]);
+  });
+
+  test("that overtake the answer wait for it", async () => {
+    const { model } = await show();
+    model.add([LATE]);
+    await settle();
+    expect(peer().added).toEqual([]);
+    await answer(model, `a=${KERNEL}`);
+    expect(peer().added).toEqual([LATE]);
+  });
+
+  test("of another offer or view are not taken", async () => {
+    const { model } = await show();
+    await answer(model);
+    const { view } = last(model.sentOf("Offer"));
+    const message = { type: "Candidates", candidates: [LATE], problems: [] };
+    model.fire("msg:custom", { ...message, view, seq: 2 });
+    model.fire("msg:custom", { ...message, view: "another-view", seq: 1 });
+    await settle();
+    expect(peer().added).toEqual([]);
+  });
+
+  test("that this browser refuses are noted, and the others still added", async () => {
+    const { model, root } = await show();
+    await answer(model);
+    model.add(["candidate:7 1 udp 1 nonsense 10111 typ host", LATE]);
+    await settle();
+    expect(peer().added).toEqual([LATE]);
+    expect(state(root)).toBe("connecting");
+    await pressDetails(root);
+    expect(panel(root)).toMatch("this browser does not take the kernel's candidate host nonsense");
+  });
+});
+
+describe("a server that fails", () => {
+  test("is named at once while the view still connects, and to the kernel", async () => {
+    const { model, root } = await showWith();
+    peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
+    expect(state(root)).toBe("connecting");
+    const problem = `the TURN server ${TURN} refuses the username or credential (401 Unauthorized)`;
+    expect(root.textContent).toContain(problem);
+    await pass(100);
+    expect(toldProblems(model)).toEqual([problem]);
+  });
+
+  test("by its silence is named within 2 s, and taken back when it replies", async () => {
+    const { model, root } = await showWith();
+    await pass(2000);
+    expect(root.textContent).toMatch(`the TURN server ${TURN} has not replied`);
+    peer().gather(RELAY, { url: `${TURN}?transport=udp` });
+    expect(root.textContent).not.toMatch("has not replied");
+    await pass(100);
+    expect(last(told(model))).toMatchObject({ candidates: [RELAY], problems: [] });
+  });
+
+  test("is no reason to speak of while there is a picture, but a note in the panel", async () => {
+    const { model, root } = await showWith();
+    await play(model, root);
+    await passAlive(2000);
+    expect(root.textContent).not.toMatch("has not replied");
+    await pressDetails(root);
+    expect(panel(root)).toMatch(`the TURN server ${TURN} has not replied`);
+    expect(toldProblems(model)).toHaveLength(1);
+  });
+
+  test("is not blamed where the browser has ended its gathering, connected without it", async () => {
+    const { model, root } = await showWith();
+    await play(model, root);
+    peer().iceGatheringState = "complete";
+    await passAlive(2000);
+    expect(told(model)).toEqual([]);
+  });
+
+  test("is a note only where it is for STUN", async () => {
+    const { root } = await showWith({ ice_servers: [{ urls: ["stun:stun.example"] }] });
+    await pass(2000);
+    expect(root.querySelector(".gpuview-message")?.textContent).toBe("");
+    await pressDetails(root);
+    expect(panel(root)).toMatch("stun:stun.example has not told this browser its address");
+  });
+
+  test("on the kernel's side is named as such, the newest of all", async () => {
+    const { model, root } = await showWith();
+    peer().fail(`${TURN}?transport=udp`, 401);
+    model.add([], [WORDS]);
+    expect(root.textContent).toMatch(`on the kernel's side: ${WORDS.problem}`);
+  });
+
+  test("ends a view that may use relays only, at once", async () => {
+    const { model, root } = await showWith({ ice_transport_policy: "relay" });
+    peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
+    await settle();
+    expect(state(root)).toBe("failed");
+    expect(root.textContent).toMatch("no video connection came up: the TURN server");
+    expect(peer().isClosed).toBe(true);
+    expect(toldProblems(model)).toHaveLength(1);
+  });
+
+  test("is why a connection did not come up", async () => {
+    const { model, root } = await showWith();
+    await answer(model, `a=${KERNEL}`);
+    await pass(15_000);
+    expect(state(root)).toBe("failed");
+    expect(root.textContent).toMatch(
+      `no video connection came up: the TURN server ${TURN} has not`,
+    );
+  });
+
+  test("takes no secret with it onto the page or to the kernel", async () => {
+    const written = vi.spyOn(console, "debug").mockReturnValue();
+    const { model, root } = await showWith({ wants_log: true });
+    peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
+    await pressDetails(root);
+    await pass(2000);
+    const said = JSON.stringify([root.outerHTML, model.sent, written.mock.calls]);
+    expect(said).not.toMatch(/someone|sesame/);
+  });
+
+  test("to be made at all, as it is given wrongly, is said to be", async () => {
+    vi.stubGlobal(
+      "RTCPeerConnection",
+      class {
+        constructor() {
+          throw new DOMException("'turn:someone@turn.example' is not valid", "SyntaxError");
+        }
+      },
+    );
+    const { root } = await showWith();
+    expect(root.textContent).toMatch("does not take the STUN and TURN servers");
+    expect(root.textContent).not.toMatch("someone");
+  });
+});
+
+test("a refusal in the place of a welcome is shown", async () => {
+  const { model, root } = await show({ needs_welcome: true });
+  const refusal = { type: "Refusal", seq: 0, ...WORDS };
+  model.fire("msg:custom", { ...refusal, view: "another-view" });
+  await settle();
+  expect(state(root)).toBe("connecting");
+  model.fire("msg:custom", { ...refusal, view: root.dataset["view"] });
+  await settle();
+  expect(state(root)).toBe("failed");
+  expect(root.textContent).toMatch(WORDS.problem);
+});
+
+describe("the details", () => {
+  /** The browser's statistics: the picture comes over a relay. */
+  function useRelay() {
+    peer()
+      .report.set("T", { type: "transport", selectedCandidatePairId: "P" })
+      .set("P", { type: "candidate-pair", localCandidateId: "L", remoteCandidateId: "R" })
+      .set("L", {
+        type: "local-candidate",
+        candidateType: "relay",
+        address: "198.18.0.10",
+        port: 7,
+      })
+      .set("R", {
+        type: "remote-candidate",
+        candidateType: "host",
+        address: "fd00::9",
+        port: 5000,
+      });
+  }
+
+  test("are closed until somebody asks, and say then how the picture comes", async () => {
+    const { model, root } = await show();
+    useRelay();
+    decode(0, 1);
+    await play(model, root);
+    const box = root.querySelector<HTMLElement>(".gpuview-panel");
+    expect(box?.hidden).toBe(true);
+    await pass(1000);
+    expect(panel(root)).toBe("");
+    await pressDetails(root);
+    expect(box?.hidden).toBe(false);
+    expect(root.querySelector(".gpuview-details")?.getAttribute("aria-expanded")).toBe("true");
+    expect(panel(root)).toMatch("relay 198.18.0.10:7 → host [fd00::9]:5000");
+    await pressDetails(root);
+    expect(box?.hidden).toBe(true);
+  });
+
+  test("stand on the page for its readers, the pair in use alone, while there is one", async () => {
+    const { model, root } = await show();
+    useRelay();
+    decode(0, 1);
+    await play(model, root);
+    expect(root.dataset).toMatchObject({ pair: "relay-host", remote: "[fd00::9]:5000" });
+    model.push("epoch", 1);
+    expect(root.dataset["pair"]).toBeUndefined();
+    expect(root.dataset["remote"]).toBeUndefined();
+  });
+
+  test("of a connection that failed can be read when it is closed", async () => {
+    const { model, root } = await show();
+    peer().gather(HIDDEN);
+    await answer(model, `a=${KERNEL}`);
+    peer().report.set("P", { type: "candidate-pair", state: "in-progress", requestsSent: 12 });
+    await pass(15_000);
+    expect(peer().isClosed).toBe(true);
+    await pressDetails(root);
+    expect(panel(root)).toMatch("requests 12, replies 0");
+    expect(panel(root)).toMatch("host 203.0.113.10:10111");
+    expect(panel(root)).toMatch("host 06a76f4d….local:41905");
+  });
+
+  test("are left alone while somebody copies them", async () => {
+    const { root } = await show();
+    await pressDetails(root);
+    const shown = root.querySelector(".gpuview-rows");
+    const selection = { isCollapsed: false, anchorNode: shown } as unknown as Selection;
+    const selecting = vi.spyOn(document, "getSelection").mockReturnValue(selection);
+    peer().gather(HIDDEN);
+    await pass(1000);
+    expect(root.querySelector(".gpuview-rows")).toBe(shown);
+    selecting.mockRestore();
+    await pass(1000);
+    expect(panel(root)).toMatch("06a76f4d");
+  });
+});
+
+describe("the log", () => {
+  const lines = (messages: readonly PageMessage[]) =>
+    messages.flatMap((message) => (message.type === "PageLog" ? [message.text] : []));
+
+  test("has every candidate, error and state, in the console and at the kernel", async () => {
+    const written = vi.spyOn(console, "debug").mockReturnValue();
+    const { model, root } = await showWith({ wants_log: true });
+    peer().gather(SRFLX, { url: "stun:stun.example:3478" });
+    peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
+    await answer(model, `a=ice-pwd:sesame\r\na=${KERNEL}`);
+    model.add([LATE]);
+    peer().become("connected");
+    await settle();
+    expect(lines(model.sent)).toEqual([
+      "offer:\noffer 1",
+      "candidate: srflx 198.51.100.20:51618 udp from stun:stun.example:3478",
+      `candidate error: ${TURN}?transport=udp 401 Unauthorized.`,
+      `answer:\na=ice-pwd:...\na=${KERNEL}`,
+      "the kernel's candidate: relay 198.18.0.10:49200 udp",
+      "connection: connected",
+    ]);
+    expect(written).toHaveBeenCalledTimes(6);
+    expect(written).toHaveBeenCalledWith("gpuview", root.dataset["view"], "connection: connected");
+  });
+
+  test("is not written where nobody asked for it", async () => {
+    const written = vi.spyOn(console, "debug");
+    const { model, root } = await showWith();
+    peer().gather(SRFLX);
+    await play(model, root);
+    expect(lines(model.sent)).toEqual([]);
+    expect(written).not.toHaveBeenCalled();
+  });
+});
+
+describe("a view that has played", () => {
+  /** Loses connections until the view has lost patience and goes on slowly. */
+  async function loseAll() {
+    for (const pause_ms of [0, 1000, 2000, 4000, 8000]) {
+      peer().become("failed");
+      await pass(pause_ms);
+    }
+    peer().become("failed");
+    await settle();
+  }
+
+  test("goes on trying for good, and says so", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    await loseAll();
+    expect(state(root)).toBe("reconnecting");
+    expect(root.textContent).toMatch("reconnecting");
+    expect(root.textContent).toMatch("expected:");
+    const tries = FakePeerConnection.made.length;
+    await pass(19_999);
+    expect(FakePeerConnection.made).toHaveLength(tries);
+    await pass(1);
+    expect(FakePeerConnection.made).toHaveLength(tries + 1);
+    await play(model, root);
+    expect(state(root)).toBe("playing");
+    expect(root.textContent).not.toMatch("expected:");
+  });
+
+  test("goes on when the kernel refuses it", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    peer().become("failed");
+    await settle();
+    await refuse(model);
+    expect(state(root)).toBe("reconnecting");
+    expect(root.textContent).toMatch(WORDS.problem);
+    await pass(1000);
+    expect(last(model.sentOf("Offer")).seq).toBe(3);
+  });
+
+  test.each([
+    ["the network is back", () => window.dispatchEvent(new Event("online"))],
+    ["somebody looks", () => hidePage(false)],
+  ])("tries at once when %s, and only once", async (_name, happen) => {
+    const { model, root } = await show();
+    await play(model, root);
+    await loseAll();
+    const tries = FakePeerConnection.made.length;
+    happen();
+    await pass(10_000);
+    expect(FakePeerConnection.made).toHaveLength(tries + 1);
+  });
+
+  test("waits while nobody can see it, and is back when somebody looks", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    await loseAll();
+    const tries = FakePeerConnection.made.length;
+    hidePage(true);
+    await pass(60_000);
+    expect(FakePeerConnection.made).toHaveLength(tries);
+    hidePage(false);
+    expect(FakePeerConnection.made).toHaveLength(tries + 1);
+  });
+
+  test("that is closed while it waits leaves no timer behind", async () => {
+    const { model, root, dispose } = await show();
+    await play(model, root);
+    await loseAll();
+    dispose();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("a connection in doubt", () => {
+  test("is asked at once and lives on if it answers", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    const pings = peer().channel?.sent.length ?? 0;
+    window.dispatchEvent(new Event("online"));
+    await pass(1000);
+    expect(peer().channel?.sent.length).toBeGreaterThanOrEqual(pings + 3); // One may be lost.
+    peer().channel?.pong();
+    await pass(1000);
+    expect(state(root)).toBe("playing");
+    expect(FakePeerConnection.made).toHaveLength(1);
+  });
+
+  test("is replaced after 2 s of silence", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    peer().channel?.pong();
+    window.dispatchEvent(new Event("online"));
+    await pass(1999);
+    expect(state(root)).toBe("playing");
+    await pass(1);
+    expect(state(root)).toBe("reconnecting");
+  });
+
+  test("is one on a machine that has slept", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    peer().channel?.pong();
+    vi.setSystemTime(Date.now() + 3_600_000);
+    await pass(1000); // The next check notices, ...
+    expect(state(root)).toBe("playing");
+    await pass(2000); // ... and nothing comes back.
+    expect(state(root)).toBe("reconnecting");
+    await settle();
+    expect(last(model.sentOf("Offer")).seq).toBe(2);
+  });
+
+  test("is one on a network that reports a change", async () => {
+    const connection = new EventTarget();
+    Object.defineProperty(navigator, "connection", { value: connection, configurable: true });
+    const { model, root } = await show();
+    Reflect.deleteProperty(navigator, "connection");
+    await play(model, root);
+    peer().channel?.pong();
+    connection.dispatchEvent(new Event("change"));
+    await pass(2000);
+    expect(state(root)).toBe("reconnecting");
+  });
+});
+
+test("what was begun without a network is begun anew when it is back", async () => {
+  const { model } = await show();
+  window.dispatchEvent(new Event("online"));
+  await settle();
+  expect(FakePeerConnection.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+  expect(last(model.sentOf("Offer")).seq).toBe(2);
+});
+
+test("a picture that comes back takes its words away", async () => {
+  const { model, root } = await show();
+  await play(model, root);
+  peer().become("failed");
+  await settle();
+  peer().become("failed");
+  await pass(1000);
+  expect(root.querySelector(".gpuview-message")?.textContent).not.toBe("");
+  await answer(model);
+  peer().become("connected");
+  showFrame(root);
+  expect(root.querySelector(".gpuview-message")?.textContent).toBe("");
+});

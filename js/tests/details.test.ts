@@ -1,0 +1,116 @@
+import { describe, expect, test } from "vitest";
+
+import { rowsOf, type Details } from "../src/details";
+import type { End, Pair } from "../src/report";
+
+const end = (type: string, address: string, port: number, more: Partial<End> = {}): End => ({
+  type,
+  address,
+  port,
+  protocol: "udp",
+  relay_protocol: "",
+  url: "",
+  ...more,
+});
+
+const KERNEL = end("host", "203.0.113.10", 10111);
+const pair = (changes: Partial<Pair>): Pair => ({
+  local: end("host", "", 5000),
+  remote: KERNEL,
+  state: "waiting",
+  is_selected: false,
+  requests: 0,
+  responses: 0,
+  rtt_ms: null,
+  ...changes,
+});
+
+const NOTHING: Details = {
+  view: "0123",
+  states: { connection: "new", ice: "new", gathering: "new" },
+  facts: { policy: "all", servers: [], own: [], kernels: [], troubles: [], pairs: [] },
+  figures: null,
+  size: "",
+};
+
+/** The panel as text, by row. */
+function read(changes: Partial<Details>, facts: Partial<Details["facts"]> = {}) {
+  const rows = rowsOf({ ...NOTHING, ...changes, facts: { ...NOTHING.facts, ...facts } });
+  const lines = rows.map(
+    ({ term, lines }) => [term, lines.map(({ text, note }) => `${text} | ${note}`)] as const,
+  );
+  return Object.fromEntries(lines);
+}
+
+test("what is not known has no row", () => {
+  expect(Object.keys(read({}))).toEqual(["state"]);
+  expect(read({}, { policy: "relay" })["state"]).toEqual([
+    "connection new · ICE new · gathering new | relays only",
+    "view 0123 | ",
+  ]);
+});
+
+test("the pair in use is the route", () => {
+  const relay = { relay_protocol: "tcp", url: "turn:198.18.0.10:3478?transport=tcp" };
+  const local = end("relay", "198.18.0.10", 49160, relay);
+  const used = pair({ local, is_selected: true, state: "succeeded", rtt_ms: 12.4 });
+  expect(read({}, { pairs: [used] })).toMatchObject({
+    route: [
+      "relay 198.18.0.10:49160 → host 203.0.113.10:10111 | " +
+        "UDP, relay of turn:198.18.0.10:3478?transport=tcp over TCP, round trip 12 ms",
+    ],
+  });
+});
+
+test("the picture's figures are those of the last second", () => {
+  const figures = {
+    fps: 29.9,
+    dropped: 2,
+    freezes: 0,
+    bytes_per_s: 227_600,
+    codec: "H264",
+    decoder: "FFmpeg",
+    transport: "direct",
+    rtt_ms: 1,
+  } as const;
+  expect(read({ figures, size: "640×360" })["picture"]).toEqual([
+    "H264 · FFmpeg · 640×360 | 30 fps, 228 kB/s, 2 frames dropped and 0 freezes in the last second",
+  ]);
+});
+
+describe("a pair that is not in use", () => {
+  test.each([
+    [{ state: "failed", requests: 12 }, "failed: requests 12, replies 0"],
+    [{ state: "failed", requests: null, responses: null }, "failed"],
+    [{ state: "in-progress", requests: 3, responses: 1 }, "being tried: requests 3, replies 1"],
+    [{ state: "in-progress", requests: null }, "being tried"],
+    [{ state: "waiting" }, "not tried yet"],
+    [{ state: "frozen" }, "not tried yet"],
+    [{ state: "succeeded", requests: 9 }, "works, another one is in use"],
+    [{ state: "cancelled", requests: null }, "cancelled"],
+  ])("has its reason: %j", (changes, reason) => {
+    expect(read({}, { pairs: [pair(changes)] })["tried"]).toEqual([
+      `host hidden:5000 → host 203.0.113.10:10111 | ${reason}`,
+    ]);
+  });
+});
+
+test("candidates, servers and problems are listed", () => {
+  const own = {
+    type: "host",
+    address: "06a76f4d-6190.local",
+    port: 1,
+    protocol: "udp",
+    component: 1,
+  };
+  const kernel = { ...own, address: "2001:db8::9", port: 10111 };
+  const words = { problem: "it is silent", expected: "a reply", fix: "start it" };
+  const servers = [{ url: "stun:stun.example", note: "replied" }];
+  const troubles = [{ kind: "kernel", words } as const];
+  expect(read({}, { own: [own], kernels: [kernel], servers, troubles })).toMatchObject({
+    "this browser": ["host 06a76f4d….local:1 | UDP"],
+    "the kernel": ["host [2001:db8::9]:10111 | UDP"],
+    servers: ["stun:stun.example | replied"],
+    problems: ["on the kernel's side: it is silent | expected: a reply; try: start it"],
+  });
+});

@@ -1,0 +1,107 @@
+// A page with one view on it, and what may happen there.
+
+import { afterEach, beforeEach, vi } from "vitest";
+
+import type { Answer, Refusal } from "../src/messages";
+import type { Traits } from "../src/model";
+import widget from "../src/widget";
+import { FakeModel, FakePeerConnection, last, showFrame, stubBrowser } from "./fakes";
+
+export const WORDS = {
+  problem: "no port is free",
+  expected: "one of 5000-5004",
+  fix: "close a notebook",
+};
+
+/** What the present test has opened. */
+const opened: (() => void)[] = [];
+
+/** Gives each test of a file a page of its own, with the browser's WebRTC faked. */
+export function usePage(): void {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    stubBrowser();
+  });
+
+  afterEach(() => {
+    for (const close of opened.splice(0)) close(); // They listen to the window, which stays.
+    document.body.replaceChildren();
+    hidePage(false);
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+}
+
+/** A model with one view on it, its first offer sent. */
+export async function show(traits: Partial<Traits> = {}) {
+  const model = new FakeModel(traits);
+  const { initialize, render } = widget();
+  const end = initialize({ model });
+  const open = () => {
+    const root = document.createElement("div");
+    document.body.append(root);
+    const dispose = render({ model, el: root });
+    opened.push(dispose);
+    return { root, dispose };
+  };
+  const view = open();
+  await settle();
+  return { model, ...view, open, end };
+}
+
+/** Lets what waits on settled promises run. */
+export const settle = () => vi.advanceTimersByTimeAsync(0);
+export const pass = (duration_ms: number) => vi.advanceTimersByTimeAsync(duration_ms);
+/** Lets time pass while the media process answers each ping. */
+export async function passAlive(duration_ms: number) {
+  for (let passed_ms = 0; passed_ms < duration_ms; passed_ms += 1000) {
+    peer().channel?.pong();
+    await pass(1000);
+  }
+}
+export const peer = () => last(FakePeerConnection.made);
+export const state = (root: HTMLElement) => root.dataset["state"];
+
+export async function answer(model: FakeModel, sdp = "answer") {
+  const { view, seq } = last(model.sentOf("Offer"));
+  model.reply({ type: "Answer", view, seq, sdp } satisfies Answer);
+  await settle();
+}
+
+export async function refuse(model: FakeModel) {
+  const { view, seq } = last(model.sentOf("Offer"));
+  model.reply({ type: "Refusal", view, seq, ...WORDS } satisfies Refusal);
+  await settle();
+}
+
+export function hidePage(is_hidden: boolean) {
+  Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+/** What the browser's statistics say of the newest connection. */
+export function decode(timestamp: number, framesDecoded: number) {
+  const codec = { id: "C", type: "codec", mimeType: "video/H264" };
+  const video = { id: "V", type: "inbound-rtp", kind: "video", codecId: "C" };
+  peer()
+    .report.set("C", codec)
+    .set("V", { ...video, timestamp, framesDecoded });
+}
+
+/** What the panel says, once it was opened. */
+export const panel = (root: HTMLElement) => root.querySelector(".gpuview-panel")?.textContent ?? "";
+
+/** Opens or closes the panel. */
+export async function pressDetails(root: HTMLElement) {
+  root.querySelector<HTMLElement>(".gpuview-details")?.click();
+  await settle();
+}
+
+/** Goes from the offer to the picture. */
+export async function play(model: FakeModel, root: HTMLElement) {
+  await answer(model);
+  peer().become("connected");
+  showFrame(root);
+  await settle();
+}

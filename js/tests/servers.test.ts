@@ -1,0 +1,183 @@
+import { describe, expect, test } from "vitest";
+
+import { parseUrl, Servers } from "../src/servers";
+
+const UDP = "turn:turn.example:3478";
+const TCP = "turn:turn.example:3478?transport=tcp";
+const TLS = "turns:turn.example";
+const STUN = "stun:stun.example";
+
+const relay = (url: string | null, relayProtocol: string | null = null) =>
+  ({ type: "relay", url, relayProtocol }) as const;
+const refusal = (url: string, errorCode: number, errorText = "") => ({ url, errorCode, errorText });
+const problems = (servers: Servers) => servers.troubles.map(({ words }) => words.problem);
+
+describe("a URL", () => {
+  test.each([
+    ["turn:turn.example", "turn", "turn.example", 3478, "udp"],
+    ["turn:turn.example?transport=tcp", "turn", "turn.example", 3478, "tcp"],
+    ["TURNS:Turn.example:443", "turns", "turn.example", 443, "tcp"],
+    ["turns:turn.example", "turns", "turn.example", 5349, "tcp"],
+    ["turn:[2001:db8::9]:3478?transport=udp", "turn", "2001:db8::9", 3478, "udp"],
+    ["turn:2001:db8::9:3478?transport=udp", "turn", "2001:db8::9", 3478, "udp"],
+    ["stun:[2001:db8::9]", "stun", "2001:db8::9", 3478, "udp"],
+  ])("%s is read with what it leaves out", (url, scheme, host, port, transport) => {
+    expect(parseUrl(url)).toEqual({ scheme, host, port, transport });
+  });
+});
+
+describe("a server that refuses", () => {
+  test("is named at once, with the reason", () => {
+    const servers = new Servers([UDP]);
+    servers.failed(refusal("turn:turn.example:3478?transport=udp", 401, "Unauthorized."));
+    expect(servers.troubles).toEqual([
+      {
+        kind: "turn",
+        words: {
+          problem: `the TURN server ${UDP} refuses the username or credential (401 Unauthorized)`,
+          expected: "a username and credential that it knows, and that have not run out",
+          fix: expect.stringMatching("GPUVIEW_TURN_CREDENTIAL"),
+        },
+      },
+    ]);
+  });
+
+  test.each([
+    [486, "Allocation Quota Reached", "has no room for one more (486 Allocation Quota Reached)"],
+    [508, "Cannot create socket", "has no room for one more (508 Cannot create socket)"],
+    [403, "Forbidden", "refuses (403 Forbidden)"],
+    [441, "", "refuses the username or credential (441)"],
+  ])("with %i says so in its own way", (code, text, said) => {
+    const servers = new Servers([UDP]);
+    servers.failed(refusal(UDP, code, text));
+    expect(problems(servers)).toEqual([`the TURN server ${UDP} ${said}`]);
+  });
+
+  test("is found by its scheme, port and transport where the browser has resolved its name", () => {
+    const servers = new Servers([UDP, TCP]);
+    servers.failed(refusal("turn:198.18.0.10:3478?transport=tcp", 401));
+    expect(servers.notes).toEqual([
+      { url: UDP, note: "no reply yet" },
+      { url: TCP, note: "refuses" },
+    ]);
+  });
+
+  test("by one network card, and gives a relay by another, works", () => {
+    const servers = new Servers([UDP]);
+    servers.failed(refusal(UDP, 401));
+    servers.answered(relay("turn:turn.example:3478?transport=udp", "udp"));
+    servers.failed(refusal(UDP, 401));
+    expect(servers.troubles).toEqual([]);
+  });
+
+  test("stays named where another one, nobody knows which, gives a relay", () => {
+    const servers = new Servers([UDP, "turn:other.example"]);
+    servers.failed(refusal(UDP, 401));
+    servers.answered(relay(null));
+    expect(servers.notes.map(({ note }) => note)).toEqual([
+      "refuses",
+      "this one or another has replied",
+    ]);
+  });
+
+  test("that was never given is not spoken of", () => {
+    const servers = new Servers([UDP]);
+    servers.failed(refusal("turn:other.example:1?transport=udp", 401));
+    expect(servers.troubles).toEqual([]);
+  });
+
+  test("has its reason cut short, which it could make as long as it likes", () => {
+    const servers = new Servers([UDP]);
+    servers.failed(refusal(UDP, 400, "x".repeat(9999)));
+    expect(problems(servers)[0]?.length).toBeLessThan(200);
+  });
+});
+
+describe("a server that says nothing", () => {
+  test("is called silent when its time is over, each by its URL", () => {
+    const servers = new Servers([UDP, TCP]);
+    servers.answered(relay("turn:turn.example:3478?transport=tcp", "tcp"));
+    expect(servers.troubles).toEqual([]);
+    servers.overdue();
+    expect(problems(servers)).toEqual([`the TURN server ${UDP} has not replied`]);
+  });
+
+  test("is taken back when it gives a relay after all", () => {
+    const servers = new Servers([UDP]);
+    servers.overdue();
+    servers.answered(relay("turn:turn.example:3478?transport=udp"));
+    expect(servers.troubles).toEqual([]);
+  });
+
+  test("or that the browser could not reach: what the browser says is told when time is over", () => {
+    const servers = new Servers([TLS]);
+    servers.failed(refusal("turns:turn.example:5349?transport=tcp", 701, "Failed to connect"));
+    expect(servers.troubles).toEqual([]);
+    servers.overdue();
+    expect(problems(servers)).toEqual([
+      `the TURN server ${TLS} could not be reached (701 Failed to connect)`,
+    ]);
+    expect(servers.troubles[0]?.words.expected).toMatch("a certificate that this browser trusts");
+  });
+
+  test("is not blamed where the browser stopped asking, as it had a connection", () => {
+    const servers = new Servers([UDP]);
+    servers.finished();
+    servers.overdue();
+    expect(servers.troubles).toEqual([]);
+    expect(servers.notes[0]?.note).toMatch("before the browser had found another way");
+  });
+
+  test("is a note only where it is for STUN", () => {
+    const servers = new Servers([STUN]);
+    servers.overdue();
+    expect(servers.troubles).toMatchObject([{ kind: "stun" }]);
+    servers.answered({ type: "srflx", url: null, relayProtocol: null });
+    expect(servers.troubles).toEqual([]);
+  });
+
+  test("may be for STUN and have said what another one had said before", () => {
+    const servers = new Servers([STUN, "stun:other.example"]);
+    servers.answered({ type: "srflx", url: "stun:other.example:3478", relayProtocol: null });
+    servers.overdue();
+    expect(servers.notes.map(({ note }) => note)).toEqual([
+      "this one or another has replied",
+      "replied",
+    ]);
+    expect(servers.troubles).toEqual([]);
+  });
+
+  test("and of which the browser does not say whose relay it has: by its transport, or any", () => {
+    const servers = new Servers([UDP, TCP, TLS]);
+    servers.overdue();
+    servers.answered(relay(null, "tls"));
+    servers.answered(relay("", "tcp"));
+    expect(problems(servers)).toEqual([`the TURN server ${UDP} has not replied`]);
+    servers.answered(relay(null));
+    expect(servers.troubles).toEqual([]);
+    const notes = servers.notes.map(({ note }) => note);
+    expect(notes).toEqual(["this one or another has replied", "replied", "replied"]);
+  });
+});
+
+describe("relays", () => {
+  test("are lost when every TURN server has failed for certain", () => {
+    const servers = new Servers([UDP, TCP, STUN]);
+    servers.failed(refusal(UDP, 401));
+    expect(servers.are_relays_lost).toBe(false);
+    servers.failed(refusal(TCP, 701));
+    expect(servers.are_relays_lost).toBe(false);
+    servers.overdue();
+    expect(servers.are_relays_lost).toBe(true);
+  });
+
+  test("may still come from a server that is only slow", () => {
+    const servers = new Servers([UDP]);
+    servers.overdue();
+    expect(servers.are_relays_lost).toBe(false);
+  });
+
+  test("are lost where there is no TURN server", () => {
+    expect(new Servers([STUN]).are_relays_lost).toBe(true);
+  });
+});
