@@ -11,6 +11,8 @@ import aioice
 import aioice.ice
 import aiortc.codecs
 import aiortc.rtcrtpsender
+import av
+import numpy as np
 import pytest
 from aioice.ice import StunProtocol
 from aioice.turn import TurnClientMixin
@@ -34,6 +36,8 @@ from aiortc.rtp import (
 )
 
 from gpuview.media import seams
+from gpuview.media.codec import Codec
+from gpuview.media.encoder import Encoder
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 
@@ -59,6 +63,17 @@ def test_sender_still_calls_the_methods_that_are_replaced() -> None:
 
 def test_history_is_long_enough_for_a_burst_of_losses() -> None:
     assert aiortc.rtcrtpsender.__dict__["RTP_HISTORY_SIZE"] == 2048
+
+
+@pytest.mark.parametrize("codec", [Codec("H264", "Main"), Codec("VP8")], ids=str)
+def test_packets_pass_a_path_of_1280_bytes(codec: Codec) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (360 * 3 // 2, 640), np.uint8)
+    frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+    running = Encoder(codec, 640, 360, fps=30, bitrate_bps=8_000_000)
+    packet = running.encode(frame, 0, is_keyframe=True)
+    assert packet is not None
+    assert len(packet.payloads) > 10
+    assert max(map(len, packet.payloads)) <= seams.MAX_PAYLOAD_NBYTES
 
 
 def test_aioice_still_gathers_where_its_candidates_are_replaced() -> None:
