@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextvars import copy_context
+from typing import TextIO
 
 __all__ = ["log_to_stderr"]
 
@@ -12,14 +14,33 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def log_to_stderr(level: str) -> None:
     """Show gpuview's log from ``level`` on. Safe to call again, which changes the level.
 
-    A program that has set up logging for itself is given the records and keeps its own handlers.
+    In a notebook it is output of the cell that called this last. A program that has set up logging
+    for itself is given the records and keeps its own handlers.
 
     Args:
         level: "error", "warning", "info" or "debug".
     """
     logger = logging.getLogger("gpuview")
     logger.setLevel(level.upper())
+    own = [handler for handler in logger.handlers if isinstance(handler, _Handler)]
+    for handler in own:
+        handler.cell = copy_context()
     if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        logger.addHandler(handler)
+        logger.addHandler(_Handler())
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes below the cell in which it was made, or last set up.
+
+    A kernel shows what another thread writes below the cell that its context belongs to. Most of
+    our records come on a thread whose context belongs to none, and would be lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = copy_context()
+        self.setFormatter(logging.Formatter(_FORMAT))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # A copy, as a context cannot be entered by two threads at a time.
+        self.cell.copy().run(super().emit, record)

@@ -1,7 +1,7 @@
 """A real JupyterLab with real kernels, and a notebook in it that a real Chromium drives.
 
-`Lab` is the server process, `NotebookPage` one browser tab with one notebook. Both are plain
-objects without pytest, as the benchmarks use them as well.
+`Lab` is the server process, `NotebookPage` one browser tab with one notebook, of a `Lab` or of
+another `NotebookServer`. All are plain objects without pytest, as the benchmarks use them as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -23,7 +24,16 @@ import nbformat
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
-__all__ = ["Lab", "NotebookPage", "launch_chromium", "wait_until"]
+__all__ = [
+    "CHROMIUM",
+    "Lab",
+    "NotebookPage",
+    "NotebookServer",
+    "expect_gone",
+    "launch_chromium",
+    "wait_until",
+    "write_settings",
+]
 
 CHROMIUM = "/usr/bin/chromium"
 _HERE = Path(__file__).parent
@@ -73,12 +83,47 @@ def wait_until(
     return answer
 
 
-def launch_chromium(playwright: Playwright) -> Browser:
+def launch_chromium(playwright: Playwright, executable: str | Path = CHROMIUM) -> Browser:
     """Start headless Chromium with nothing that phones home or throttles."""
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=_CHROMIUM_ARGS)
+    return playwright.chromium.launch(executable_path=executable, args=_CHROMIUM_ARGS)
 
 
-class Lab:
+def write_settings(folder: Path) -> None:
+    """Write JupyterLab's settings for tests into its folder for a user's settings."""
+    for name, values in _SETTINGS.items():
+        path = folder / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+
+class NotebookServer(ABC):
+    """A folder of notebooks that a JupyterLab shows to a browser.
+
+    Args:
+        notebooks: The folder, as this process sees it.
+    """
+
+    def __init__(self, notebooks: Path) -> None:
+        self.notebooks = notebooks
+
+    @abstractmethod
+    def notebook_url(self, path: str) -> str:
+        """Return where a browser finds the notebook at ``path`` in a fresh workspace."""
+
+    def write_notebook(self, name: str, cells: Sequence[str]) -> str:
+        """Write a notebook of code cells and return its path inside the server."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={
+                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            },
+        )
+        path = f"{name}.ipynb"
+        nbformat.write(notebook, self.notebooks / path)
+        return path
+
+
+class Lab(NotebookServer):
     """One ``jupyter lab`` process that knows no configuration but its own.
 
     Args:
@@ -90,25 +135,19 @@ class Lab:
     """
 
     def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
-        self.notebooks = home / "notebooks"
+        super().__init__(home / "notebooks")
         self.token = secrets.token_hex(16)
         self._home = home
         self._runtime = home / "runtime"
         self._log = home / "lab.log"
-        self._write_settings()
+        self.notebooks.mkdir()
+        write_settings(home / "settings")
         self._process = self._start(env or {})
         try:
             self.url = self._wait_until_up()
         except BaseException:
             self.close()
             raise
-
-    def _write_settings(self) -> None:
-        self.notebooks.mkdir()
-        for name, values in _SETTINGS.items():
-            path = self._home / "settings" / f"{name}.jupyterlab-settings"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values))
 
     def _start(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         options = {
@@ -164,17 +203,9 @@ class Lab:
             body = reply.read()
         return json.loads(body) if body else None
 
-    def write_notebook(self, name: str, cells: Sequence[str]) -> str:
-        """Write a notebook of code cells and return its path inside the server."""
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={
-                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-            },
-        )
-        path = f"{name}.ipynb"
-        nbformat.write(notebook, self.notebooks / path)
-        return path
+    def notebook_url(self, path: str) -> str:
+        """Return where a browser finds the notebook at ``path`` in a fresh workspace."""
+        return f"{self.url}/lab/tree/{path}?reset&token={self.token}"
 
     def kernel_process(self, kernel_id: str) -> psutil.Process:
         """Return the process of a running kernel."""
@@ -194,7 +225,7 @@ class Lab:
             self.request("DELETE", f"/api/sessions/{session['id']}")
         for kernel in self.request("GET", "/api/kernels"):
             self.request("DELETE", f"/api/kernels/{kernel['id']}")
-        _expect_gone(below)
+        expect_gone(below)
 
     def close(self) -> None:
         """Stop the server with all its kernels. Closing again does nothing.
@@ -212,7 +243,7 @@ class Lab:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        _expect_gone(below)
+        expect_gone(below)
 
     def _descendants(self) -> list[psutil.Process]:
         below: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
@@ -229,7 +260,12 @@ class Lab:
         return f"<Lab {state} {self.url}>"
 
 
-def _expect_gone(processes: list[psutil.Process]) -> None:
+def expect_gone(processes: Sequence[psutil.Process]) -> None:
+    """Wait until processes have ended.
+
+    Raises:
+        RuntimeError: One stayed; it has been killed.
+    """
     _, alive = psutil.wait_procs(processes, timeout=_STOP_S)
     named = []
     for process in alive:
@@ -250,16 +286,16 @@ class NotebookPage:
     """
 
     def __init__(
-        self, lab: Lab, context: BrowserContext, path: str, *, init_script: str = ""
+        self, server: NotebookServer, context: BrowserContext, path: str, *, init_script: str = ""
     ) -> None:
-        self.lab = lab
+        self.server = server
         self.path = path
         self.page: Page = context.new_page()
         self.page.add_init_script(path=_HERE / "driver.js")
         self.page.add_init_script(path=_HERE / "probe.js")
         if init_script:
             self.page.add_init_script(script=init_script)
-        self.page.goto(f"{lab.url}/lab/tree/{path}?reset&token={lab.token}")
+        self.page.goto(server.notebook_url(path))
         self.wait_idle()
 
     def reload(self) -> None:
@@ -321,7 +357,7 @@ class NotebookPage:
     def save(self) -> dict[str, Any]:
         """Save the notebook and return what then stands in its file."""
         self._drive("save")
-        saved: dict[str, Any] = json.loads((self.lab.notebooks / self.path).read_text())
+        saved: dict[str, Any] = json.loads((self.server.notebooks / self.path).read_text())
         return saved
 
     def interrupt(self) -> None:

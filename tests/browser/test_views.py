@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import OpenNotebook
+from tests.browser.lab import Lab
 from tests.browser.views import (
     states,
     wait_for_frames,
@@ -124,12 +125,12 @@ def test_a_restarted_kernel_leaves_a_sentence_and_the_cells_run_again(
     wait_for_viewers(notebook, 1)
 
 
-def test_a_killed_media_process_comes_back_by_itself(open_notebook: OpenNotebook) -> None:
+def test_a_killed_media_process_comes_back_by_itself(lab: Lab, open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(PULL, "trained = {'epochs': 7}", "stream", "stream")
     for cell in range(4):
         notebook.run(cell)
     wait_for_states(notebook, "playing", "playing")
-    (media,) = notebook.lab.kernel_process(notebook.kernel_id).children()
+    (media,) = lab.kernel_process(notebook.kernel_id).children()
 
     media.kill()
     media.wait()
@@ -160,6 +161,6 @@ def test_the_picture_moves_on_while_a_cell_runs_python(open_notebook: OpenNotebo
     notebook.start(2)
     wait_for_frames(notebook, 60)
     assert notebook.status() == "busy"
-    (notebook.lab.notebooks / "stop").touch()
+    (notebook.server.notebooks / "stop").touch()
     notebook.wait_idle()
     assert states(notebook) == ["playing"]

@@ -118,7 +118,12 @@ class Hub:
 
     def offer(self, stream: str, offer: Offer) -> None:
         """Answer an offer, or refuse it; a repetition gets the same answer again."""
-        self._spawn(self._reply(stream, offer))
+        try:
+            answer = self._take_offer(stream, offer)
+        except GpuviewError as exc:
+            self._refuse(stream, offer, exc)
+        else:
+            self._spawn(self._reply(stream, offer, answer))
 
     def candidates(self, stream: str, message: Candidates) -> None:
         """Use a page's own addresses; those of an older offer are of no use any more."""
@@ -173,49 +178,74 @@ class Hub:
 
     # --- offer -> answer ----------------------------------------------------------------------
 
-    async def _reply(self, stream: str, offer: Offer) -> None:
+    def _take_offer(self, stream: str, offer: Offer) -> asyncio.Task[Message]:
+        """Return the answer in the making, which is the same one for a repeated offer.
+
+        Without waiting: the page's candidates and its bye, which may come right after the offer,
+        find its viewer.
+
+        Raises:
+            GpuviewError: The offer is refused.
+        """
+        found = self._find(stream)
+        known, answer = found.offers.get(offer.view, (None, None))
+        if is_new_offer(offer, known) or answer is None:
+            viewer = self._admit(stream, found, offer)
+            answer = asyncio.ensure_future(self._connect(stream, viewer, offer))
+            found.remember(offer, answer)
+        return answer
+
+    def _admit(self, stream: str, found: _Stream, offer: Offer) -> Viewer:
+        sdp.check_offer(offer.sdp)
+        network = self._open_network()
+        viewer = Viewer(offer, found.fanout, network, lambda ended: self._ended(stream, ended))
+        previous = found.viewers.get(offer.view)
+        found.viewers[offer.view] = viewer
+        if previous is not None:
+            self._spawn(self._close_viewer(stream, previous, "the page made a new offer"))
+        self._tell_viewers(stream)
+        return viewer
+
+    async def _reply(self, stream: str, offer: Offer, answer: asyncio.Task[Message]) -> None:
         try:
-            answer = await self._answer(stream, offer)
+            # Shielded, as the repetitions wait for the same answer.
+            self._send(stream, await asyncio.shield(answer))
         except GpuviewError as exc:
-            logger.warning("view %s of stream %s refused: %s", offer.view, stream, exc)
-            answer = Refusal(
-                view=offer.view,
-                seq=offer.seq,
-                problem=exc.problem,
-                expected=exc.expected,
-                fix=exc.fix,
-            )
-        self._send(stream, answer)
+            self._refuse(stream, offer, exc)
         viewer = self._viewers(stream).get(offer.view)
         if viewer is not None:
             self._tell_candidates(stream, viewer)
 
-    async def _answer(self, stream: str, offer: Offer) -> Message:
-        found = self._find(stream)
-        known, answer = found.offers.get(offer.view, (None, None))
-        if is_new_offer(offer, known) or answer is None:
-            answer = asyncio.ensure_future(self._connect(stream, found, offer))
-            found.remember(offer, answer)
-        # Shielded, as the repetitions wait for the same answer.
-        return await asyncio.shield(answer)
+    def _refuse(self, stream: str, offer: Offer, error: GpuviewError) -> None:
+        logger.warning("view %s of stream %s refused: %s", offer.view, stream, error)
+        refusal = Refusal(
+            view=offer.view,
+            seq=offer.seq,
+            problem=error.problem,
+            expected=error.expected,
+            fix=error.fix,
+        )
+        self._send(stream, refusal)
 
-    async def _connect(self, stream: str, found: _Stream, offer: Offer) -> Message:
-        sdp.check_offer(offer.sdp)
-        network = await self._settled_network()
-        previous = found.viewers.get(offer.view)
-        if previous is not None:
-            await self._close_viewer(stream, previous, "the page made a new offer")
-        self._find(stream)  # it may have been closed meanwhile
-        viewer = Viewer(offer, found.fanout, network, lambda ended: self._ended(stream, ended))
-        found.viewers[offer.view] = viewer
-        self._tell_viewers(stream)
+    async def _connect(self, stream: str, viewer: Viewer, offer: Offer) -> Message:
+        network = self._open_network()
         try:
+            await self._settle(network)
+            self._check_wanted(stream, viewer)
             answer = self._rewritten(await viewer.answer(), network)
         except GpuviewError:
             await self._close_viewer(stream, viewer, "the offer was refused")
             raise
         viewer.told = self._all_candidates(viewer, [])
         return Answer(view=offer.view, seq=offer.seq, sdp=answer)
+
+    def _check_wanted(self, stream: str, viewer: Viewer) -> None:
+        if self._find(stream).viewers.get(viewer.view) is not viewer:
+            raise SignalError(
+                f"view {viewer.view} has gone, or has made another offer since",
+                expected="a page that waits for this answer",
+                fix="nothing; a page that comes back makes a new offer",
+            )
 
     def _rewritten(self, answer: str, network: Network) -> str:
         shown = sdp.rewrite_answer(
@@ -230,12 +260,10 @@ class Hub:
             logger.debug("our candidate: %s", str(candidate).removeprefix("a="))
         return shown
 
-    async def _settled_network(self) -> Network:
-        network = self._open_network()
+    async def _settle(self, network: Network) -> None:
         is_relay_only = self._configuration.ice_transport_policy == "relay"
         await network.settle(_SETTLE_RELAY_S if is_relay_only else _SETTLE_S)
         network.check_usable()
-        return network
 
     def _open_network(self) -> Network:
         """Bind the socket for the first viewer; try again for the next one if that failed."""

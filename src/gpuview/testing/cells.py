@@ -55,7 +55,7 @@ class Cell:
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """The outputs so far, as a notebook file has them."""
+        """The outputs so far, as a notebook file has them; threads may add to them later."""
         return list(self._request.outputs)
 
     def wait(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:

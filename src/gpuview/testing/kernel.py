@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from jupyter_client.connect import write_connection_file
 from jupyter_client.launcher import launch_kernel
@@ -78,7 +79,8 @@ class Kernel:
             kernel_name="python3",
         )
         self._changing = Changing()
-        self._requests: dict[str, Request] = {}
+        # As long as somebody holds them: a cell's threads may print when it has long ended.
+        self._requests: WeakValueDictionary[str, Request] = WeakValueDictionary()
         self._streams: dict[str, StreamProxy] = {}
         self._displayed: list[str] = []
         self._viewers: list[HeadlessViewer] = []
@@ -364,8 +366,6 @@ class Kernel:
             request = self._requests.get(parent_id)
             if request is not None:
                 request.receive(channel, msg_type, content)
-                if request.is_done:
-                    del self._requests[parent_id]
             if _VIEW_MIMETYPE in content.get("data", {}):
                 self._displayed.append(content["data"][_VIEW_MIMETYPE]["model_id"])
         if msg_type.startswith("comm_"):

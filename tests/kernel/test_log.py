@@ -1,0 +1,68 @@
+"""What GPUVIEW_LOG=debug shows, and what it never does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from gpuview.testing.kernel import Kernel
+from tests.browser.lab import wait_until
+
+pytestmark = pytest.mark.kernel
+
+StartKernel = Callable[..., Kernel]
+
+PULL = """
+import torch
+from gpuview import GPUStream
+stream = GPUStream(lambda: torch.rand(96, 128, 3))
+display(stream)
+"""
+
+
+def text_of(outputs: list[dict[str, str]]) -> str:
+    return "".join("".join(out["text"]) for out in outputs if out["output_type"] == "stream")
+
+
+def test_debug_log_holds_what_a_search_for_a_fault_needs_and_no_secret(
+    start_kernel: StartKernel,
+) -> None:
+    kernel = start_kernel(
+        GPUVIEW_LOG="debug",
+        GPUVIEW_PUBLIC_IP="127.0.0.1",
+        GPUVIEW_TURN_URL="turn:127.0.0.1:9",
+        GPUVIEW_TURN_USERNAME="me",
+        GPUVIEW_TURN_CREDENTIAL="s3cret",
+    )
+    cell = kernel.start(PULL)
+    cell.wait()
+    viewer = kernel.view(kernel.stream())
+    viewer.next_frame()
+
+    def is_connected() -> bool:
+        return "is connected: Pair(" in text_of(cell.outputs)
+
+    # The log is below the cell that made the stream, and comes as the media process writes it.
+    wait_until(is_connected, "the log tells of the connection", describe=lambda: cell.outputs)
+    log = text_of(cell.outputs)
+    assert "the answer as it was:\nv=0" in log
+    assert "the answer as it is sent:\nv=0" in log
+    assert re.search(r"our candidate: candidate:\S+ 1 udp \d+ \S+ \d+ typ host", log)
+    assert re.search(rf"view {viewer.view}: the page's candidate:\S+ 1 udp", log)
+    for state in ("connectionState is connected", "iceConnectionState is completed"):
+        assert f"view {viewer.view}: {state}" in log
+    assert "a=ice-pwd:...\n" in log
+    assert viewer.answer is not None
+    secrets = re.findall(r"a=(?:ice-pwd|ice-ufrag|fingerprint):(\S.*)", viewer.answer)
+    assert len(secrets) >= 3
+    assert not [secret for secret in [*secrets, "s3cret"] if secret.strip() in log]
+
+
+def test_without_it_nothing_of_that_is_shown(start_kernel: StartKernel) -> None:
+    kernel = start_kernel()
+    cell = kernel.start(PULL)
+    cell.wait()
+    kernel.view(kernel.stream()).next_frame()
+    assert text_of(cell.outputs) == ""

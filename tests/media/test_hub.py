@@ -1,0 +1,151 @@
+"""Offers and what comes with them, in every order, while the network still settles."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection
+
+from gpuview.media import seams
+from gpuview.media.hub import Hub
+from gpuview.wire.messages import (
+    Answer,
+    Bye,
+    Candidates,
+    Configure,
+    IceServer,
+    IceServers,
+    Message,
+    Offer,
+    OpenStream,
+    Refusal,
+)
+
+CANDIDATE = "candidate:1 1 udp 2130706431 198.51.100.7 4000 typ srflx raddr 0.0.0.0 rport 0"
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """A STUN server's port where nobody ever answers."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"stun:127.0.0.1:{sock.getsockname()[1]}"
+
+
+class World:
+    """A hub with one stream, and what it says to the kernel."""
+
+    def __init__(self, server: str) -> None:
+        self.said: list[Message] = []
+        self._changed = asyncio.Event()
+        self._servers = IceServers(ice_servers=[IceServer(urls=[server])])
+        self.hub = Hub(self._hear)
+        self.hub.configure(Configure(has_ice_servers=True))
+        self.hub.open_stream("s", OpenStream(fps=30, max_bitrate_bps=10**6), os.eventfd(0))
+
+    def _hear(self, stream: str, message: Message) -> None:
+        self.said.append(message)
+        self._changed.set()
+        if type(message).__name__ == "WantIceServers":
+            asyncio.get_running_loop().call_soon(self.hub.take_ice_servers, self._servers)
+
+    async def reply(self, seq: int = 1) -> Answer | Refusal:
+        async with asyncio.timeout(10):
+            while True:
+                for message in self.said:
+                    if isinstance(message, Answer | Refusal) and message.seq == seq:
+                        return message
+                self._changed.clear()
+                await self._changed.wait()
+
+    def remote_candidates(self) -> list[str]:
+        viewer = self.hub._streams["s"].viewers["v"]
+        return [each.host for each in seams._ice(viewer._connection).remote_candidates]
+
+
+async def page_offer(seq: int = 1) -> Offer:
+    page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    page.addTransceiver("video", direction="recvonly")
+    await page.setLocalDescription(await page.createOffer())
+    offer = Offer(view="v", seq=seq, sdp=page.localDescription.sdp)
+    await page.close()
+    return offer
+
+
+def run(server: str, use: Callable[[World], Awaitable[None]]) -> None:
+    async def live() -> None:
+        seams.install()
+        world = World(server)
+        try:
+            await use(world)
+        finally:
+            await world.hub.close()
+
+    asyncio.run(live())
+
+
+def told(seq: int = 1) -> Candidates:
+    return Candidates(view="v", seq=seq, candidates=[CANDIDATE])
+
+
+def test_candidates_that_come_before_the_answer_are_used(dead: str) -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        world.hub.candidates("s", told())  # told once, and the kernel lets no repetition through
+        assert isinstance(await world.reply(), Answer)
+        assert world.remote_candidates() == ["198.51.100.7"]
+
+    run(dead, use)
+
+
+def test_candidates_that_come_after_it_are_used_once(dead: str) -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        await world.reply()
+        for _ in range(3):
+            world.hub.candidates("s", told())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert world.remote_candidates() == ["198.51.100.7"]
+
+    run(dead, use)
+
+
+def test_candidates_of_an_older_offer_are_not_used(dead: str) -> None:
+    async def use(world: World) -> None:
+        for seq in (1, 2):
+            world.hub.offer("s", await page_offer(seq))
+        await asyncio.sleep(0)
+        world.hub.candidates("s", told(seq=1))
+        assert isinstance(await world.reply(2), Answer)
+        assert world.remote_candidates() == []
+
+    run(dead, use)
+
+
+def test_page_that_leaves_before_its_answer_is_not_answered(dead: str) -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        await asyncio.sleep(0)
+        world.hub.bye("s", Bye(view="v"))
+        refusal: Any = await world.reply()
+        assert "has gone" in refusal.problem
+        assert not world.hub._streams["s"].viewers
+
+    run(dead, use)
+
+
+def test_stream_that_is_closed_before_an_answer_refuses_it(dead: str) -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        await asyncio.sleep(0)
+        world.hub.close_stream("s")
+        refusal: Any = await world.reply()
+        assert "there is no stream" in refusal.problem
+
+    run(dead, use)
