@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from gpuview.errors import SignalError
 from gpuview.testing.kernel import Kernel
 from tests.turnserver import LOOPBACK, TurnServer, needs_coturn
 
-pytestmark = [pytest.mark.kernel, needs_coturn]
+pytestmark = pytest.mark.kernel
 
 StartKernel = Callable[..., Kernel]
 
@@ -44,6 +46,15 @@ max-port=41099
         yield server
 
 
+@pytest.fixture
+def dead_server() -> Iterator[str]:
+    """A port where nobody ever answers."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+@needs_coturn
 def test_viewers_share_one_relay_and_play_through_it(
     turn: TurnServer, start_kernel: StartKernel
 ) -> None:
@@ -60,6 +71,7 @@ def test_viewers_share_one_relay_and_play_through_it(
     assert kernel.evaluate("stream.stats().network['relay_url']") == RELAY_ONLY["GPUVIEW_TURN_URL"]
 
 
+@needs_coturn
 def test_media_process_makes_no_other_port_than_the_shared_one(
     turn: TurnServer, start_kernel: StartKernel, media_pid: Callable[[Kernel], int]
 ) -> None:
@@ -73,6 +85,7 @@ def test_media_process_makes_no_other_port_than_the_shared_one(
     assert held == {kernel.evaluate("stream.stats().port")}
 
 
+@needs_coturn
 def test_refused_kernel_says_so_instead_of_answering(
     turn: TurnServer, start_kernel: StartKernel
 ) -> None:
@@ -84,6 +97,7 @@ def test_refused_kernel_says_so_instead_of_answering(
         viewer.next_frame()
 
 
+@needs_coturn
 def test_relay_that_went_away_is_replaced_for_the_next_viewer(
     turn: TurnServer, start_kernel: StartKernel
 ) -> None:
@@ -96,3 +110,20 @@ def test_relay_that_went_away_is_replaced_for_the_next_viewer(
     kernel.wait_until(f"stream.stats().network['relay'] not in ('', {before!r})")
 
     kernel.view(kernel.stream()).next_frame()
+
+
+def test_dead_servers_delay_no_answer(start_kernel: StartKernel, dead_server: str) -> None:
+    def first_answer_s(**env: str) -> float:
+        kernel = start_kernel(**env)
+        kernel.run(PULL)
+        viewer = kernel.view(kernel.stream())
+        viewer.next_frame()
+        return viewer.timings.offer_to_answer_s
+
+    # The pages' side has none: a headless viewer would wait for them itself.
+    servers = [{"urls": [f"stun:{dead_server}"]}]
+    servers += [{"urls": [f"turn:{dead_server}"], "username": "me", "credential": "secret"}]
+    usual_s = first_answer_s()
+    dead_s = first_answer_s(GPUVIEW_KERNEL_ICE_SERVERS=json.dumps(servers))
+    # 0.1 s is all that an answer waits for a server; the rest is this machine's own.
+    assert dead_s < 0.1 + 3 * usual_s
