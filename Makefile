@@ -11,13 +11,13 @@ STATIC := src/gpuview/static/widget.js
 SLOW := browser or command or cuda or hub or kernel or network or wheel
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test check build lint unit wheel bench-notebook clean
+.PHONY: demo test check build lint unit wheel networks-table bench-notebook clean
 
 demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
-test: check browser hub
+test: check browser hub laboratory
 	$(BIN)/python -m pytest -m "$(SLOW)" $(PYTEST)
 
 check: lint unit
@@ -36,6 +36,9 @@ unit: .venv/dev.stamp $(STATIC)
 	npm --prefix js run --silent test
 	$(BIN)/python -m pytest -m "not ($(SLOW))"
 
+networks-table: .venv/dev.stamp $(STATIC) browser laboratory
+	GPUVIEW_WRITE_DOCS=1 GPUVIEW_REQUIRE_NETWORK=1 $(BIN)/python -m pytest tests/network/test_matrix.py
+
 bench-notebook: .venv/dev.stamp $(STATIC) browser
 	$(BIN)/python -m benchmarks.notebook
 
@@ -47,9 +50,12 @@ clean:
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser hub
+.PHONY: browser hub laboratory
 browser:
 	@scripts/need_chromium.sh
+
+laboratory:
+	@scripts/need_network_lab.sh
 
 hub: .venv/hub.stamp
 	@scripts/need_hub.sh

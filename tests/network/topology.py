@@ -26,19 +26,22 @@ stand where none can be. Only root can build this; `missing` says what else it t
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import ipaddress
 import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-__all__ = ["DEAD", "Internet", "Lan", "Nat", "Node", "Router", "missing", "namespaces"]
+__all__ = ["DEAD", "Internet", "Lan", "Nat", "Node", "Router", "enter", "missing", "namespaces"]
 
 Nat = Literal["cone", "symmetric"]
 """cone: a machine behind it keeps its port. symmetric: each destination sees another port."""
@@ -49,6 +52,7 @@ DEAD = "198.18.0.77"
 _TOOLS = ("ip", "ss", "iptables", "ip6tables", "conntrack", "sysctl")
 _TOOLS += ("turnserver", "openssl", "chromium", "firefox-esr")
 _NETNS = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
 _KILL_S = 5.0
 _COMMAND_S = 30.0
 _counter = itertools.count()
@@ -79,6 +83,16 @@ def _cannot_nat() -> str:
 def namespaces() -> set[str]:
     """Return the names of all network namespaces of this machine."""
     return {path.name for path in _NETNS.iterdir()} if _NETNS.exists() else set()
+
+
+def enter(namespace: str) -> None:
+    """Have this thread make its sockets in a namespace from now on; those that it has stay."""
+    descriptor = os.open(_NETNS / namespace, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter the namespace {namespace}")
+    finally:
+        os.close(descriptor)
 
 
 class Node:
@@ -127,6 +141,16 @@ class Node:
         process = subprocess.Popen([*self.prefix, *command], **options)
         self._processes.append(process)
         return process
+
+    def connect(self, port: int) -> socket.socket:
+        """Return a TCP connection to a port of this machine's loopback device."""
+
+        def connect() -> socket.socket:
+            enter(self.name)  # for the life of this thread
+            return socket.create_connection(("127.0.0.1", port), timeout=_COMMAND_S)
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(connect).result()
 
     def pids(self) -> list[int]:
         """Return the ids of all processes that are on this machine."""
@@ -364,7 +388,18 @@ class Internet:
     def losing(self, name: str, share: float) -> Iterator[None]:
         """Lose a share of the packets to and from one machine: 0.05 is 5 % each way; 1 is all."""
         chance = "" if share >= 1 else f"-m statistic --mode random --probability {share}"
-        rules = [f"FORWARD -{side} {name} {chance} -j DROP" for side in "io"]
+        with self._dropping(name, chance):
+            yield
+
+    @contextlib.contextmanager
+    def narrow(self, name: str, nbytes: int) -> Iterator[None]:
+        """Let no packet of more than ``nbytes`` bytes to or from one machine, and tell nobody."""
+        with self._dropping(name, f"-m length --length {nbytes + 1}:65535"):
+            yield
+
+    @contextlib.contextmanager
+    def _dropping(self, name: str, which: str) -> Iterator[None]:
+        rules = [f"FORWARD -{side} {name} {which} -j DROP" for side in "io"]
         for rule in rules:
             self._on_both(f"-I {rule}")
         try:

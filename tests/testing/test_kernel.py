@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -135,6 +136,12 @@ def test_a_kernel_that_dies_in_a_cell_raises_and_can_be_restarted() -> None:
             kernel.run("import os\nos._exit(3)")
         kernel.restart()
         assert kernel.evaluate("1 + 1") == 2
+
+
+def test_a_kernel_runs_below_the_words_that_stand_before_its_command() -> None:
+    with Kernel(prefix=("nice", "-n", "5")) as kernel:
+        assert kernel.evaluate("__import__('os').nice(0)") == os.nice(0) + 5
+        assert kernel.evaluate("__import__('os').getpid()") == kernel.pid
 
 
 def test_a_kernel_that_cannot_start_raises_with_its_last_words() -> None:

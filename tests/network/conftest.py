@@ -1,0 +1,68 @@
+"""One small internet a module, on which every test finds all ways open and no flow remembered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpuview.testing.processes import command_line, descendants
+from tests.network.page import Playwright, wait_until
+from tests.network.topology import namespaces
+from tests.network.world import World
+
+_OWN = ("ipykernel", "gpuview.media", "tests.network.frp")
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves a namespace behind, a kernel, a media process or a proxy.
+
+    Chromium starts and ends processes of its own as it likes, so those are not looked at here;
+    they end with the namespace that they are in.
+    """
+    before = _holdings()
+    yield
+
+    def left() -> set[str]:
+        return _holdings() - before
+
+    wait_until(lambda: not left(), "nothing is left behind", 10.0, describe=left)
+
+
+def _holdings() -> set[str]:
+    own = {pid: command_line(pid) for pid in descendants(os.getpid())}
+    held = {f"process {pid}: {line}" for pid, line in own.items() if any(w in line for w in _OWN)}
+    own_tag = f"gpuview-{os.getpid()}-"
+    return held | {f"namespace {name}" for name in namespaces() if name.startswith(own_tag)}
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """The folder for what a person looks at after the tests."""
+    folder = Path(__file__).parents[2] / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with Playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def module_world(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    with World(playwright, tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(module_world: World) -> World:
+    """Give the module's world, as it was at the beginning."""
+    module_world.reset()
+    return module_world

@@ -1,0 +1,65 @@
+"""The table of what connects with what, as the test run found it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Cell", "Place", "render", "write_between_marks"]
+
+_BEGIN = "<!-- matrix -->"
+_END = "<!-- end of matrix -->"
+
+Place = tuple[str, str, str]
+"""Browser, kernel, servers."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of one connection.
+
+    Args:
+        pair: The selected pair; empty where there is no connection.
+        first_frame_ms: From opening the view to its first decoded frame; None where there is none.
+        note: Why it cannot connect, and what the page says then.
+    """
+
+    pair: str = ""
+    first_frame_ms: float | None = None
+    note: str = ""
+
+
+def render(
+    cells: Mapping[Place, Cell],
+    browsers: Sequence[str],
+    kernels: Sequence[str],
+    servers: Sequence[str],
+) -> str:
+    """Return the table as Markdown, with a note below it for each kind of failure."""
+    notes = list(dict.fromkeys(cell.note for cell in cells.values() if cell.note))
+    lines = [_row("browser", "kernel", *servers), _row(*["---"] * (2 + len(servers)))]
+    for browser in browsers:
+        for kernel in kernels:
+            row = [cells[browser, kernel, server] for server in servers]
+            lines.append(_row(browser, kernel, *(_text(cell, notes) for cell in row)))
+    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1))]
+    return "\n".join(lines)
+
+
+def write_between_marks(path: Path, text: str) -> None:
+    """Replace what stands between the marks in a file; make the file where there is none."""
+    old = path.read_text() if path.exists() else f"{_BEGIN}\n{_END}\n"
+    before, _, rest = old.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    path.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}")
+
+
+def _text(cell: Cell, notes: Sequence[str]) -> str:
+    if cell.first_frame_ms is None:
+        return f"no ({notes.index(cell.note) + 1})"
+    return f"{cell.pair}<br>{cell.first_frame_ms:.0f} ms"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,212 @@
+"""What breaks mends itself, or ends in time with the reason; and nothing of it stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from gpuview.testing.kernel import Kernel
+from tests.network.page import View, wait_until
+from tests.network.topology import Node
+from tests.network.world import (
+    PORT_MAX,
+    PORT_MIN,
+    TURN,
+    TURN_IP,
+    World,
+    forwarded,
+    static_turn,
+)
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
+
+# A connection has 15 s; a page that was not heard for 8 s is let go, and they look every second.
+_CONNECT_S = 15.0
+_SILENCE_S = 8.0
+_MARGIN_S = 4.0
+# What a page may take to come back once it could: a try that began before has its 15 s first.
+_RETURN_S = 45.0
+
+
+@pytest.fixture(scope="module")
+def module_kernel(module_world: World) -> Iterator[Kernel]:
+    """A kernel behind a router that forwards its ports."""
+    with module_world.kernel(module_world.office.host, forwarded()) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def kernel(module_kernel: Kernel, world: World) -> Kernel:
+    """The module's kernel, with the way to it open."""
+    world.office.router.forward("udp", PORT_MIN, PORT_MAX)
+    assert viewers(module_kernel) == 0
+    return module_kernel
+
+
+@pytest.fixture
+def at_home(kernel: Kernel, world: World) -> Iterator[View]:
+    """A view that plays behind a NAT."""
+    with _playing(world, world.home.host, kernel) as view:
+        yield view
+    wait_until(lambda: viewers(kernel) == 0, "the closed page is forgotten", _MARGIN_S)
+
+
+def test_a_connection_that_cannot_be_ends_in_time_with_the_reason_and_leaves_nothing(
+    world: World, kernel: Kernel
+) -> None:
+    world.internet.block("b")
+    with world.browser(world.home.host).show(kernel.stream()) as view:
+        view.wait_for_state("failed", timeout_s=_CONNECT_S + _MARGIN_S)
+        assert view.look()["states"][-1][0] <= (_CONNECT_S + _MARGIN_S) * 1000
+        assert "no reply came from 203.0.113.10:10111" in view.text
+        assert "forward UDP port 10111" in view.text
+        wait_until(lambda: viewers(kernel) == 0, "its viewer is gone", _MARGIN_S)
+    assert [line.split()[3] for line in world.office.host.run("ss -Hanu").splitlines()] == [
+        "0.0.0.0:10111"  # which all viewers share
+    ]
+
+
+def test_a_page_that_is_closed_is_gone_at_once(world: World, kernel: Kernel) -> None:
+    with _playing(world, world.public, kernel):
+        assert viewers(kernel) == 1
+    wait_until(lambda: viewers(kernel) == 0, "the page is gone", 2.0)
+
+
+def test_a_browser_that_is_killed_is_let_go_in_eight_seconds(world: World, kernel: Kernel) -> None:
+    with _playing(world, world.public, kernel):
+        world.browser(world.public).kill()
+        wait_until(lambda: viewers(kernel) == 0, "the killed page is gone", _SILENCE_S + _MARGIN_S)
+
+
+def test_a_link_that_is_down_for_5_s_resumes_by_itself(world: World, at_home: View) -> None:
+    with world.internet.losing("b", 1):
+        time.sleep(5)  # the outage itself
+    at_home.wait_for_frames(30)
+    assert at_home.states()[-1] == "playing"
+    assert "reconnecting" not in at_home.states()
+    assert at_home.connections() == 1
+
+
+def test_a_link_that_is_down_for_45_s_leads_to_a_new_connection(
+    world: World, at_home: View
+) -> None:
+    with world.internet.losing("b", 1):
+        at_home.wait_for_state("reconnecting", timeout_s=_SILENCE_S + _MARGIN_S)
+        time.sleep(45 - _SILENCE_S)  # the outage itself
+    _expect_return(at_home)
+
+
+def test_a_changed_address_is_followed(world: World, kernel: Kernel) -> None:
+    with (
+        _playing(world, world.public, kernel) as view,
+        world.public.readdressed("wan", "198.51.100.20/28", "198.51.100.21/28"),
+    ):
+        wait_until(
+            lambda: "198.51.100.21" in world.office.router.run("conntrack -L 2>/dev/null"),
+            "packets come from the new address",
+            _RETURN_S,
+        )
+        view.wait_for_frames(60)
+        assert view.state == "playing"
+
+
+def test_a_laptop_that_is_carried_elsewhere_makes_a_new_connection(
+    world: World, kernel: Kernel
+) -> None:
+    with _playing(world, world.public, kernel) as view, ExitStack() as stack:
+        with world.internet.unplugged("p"):
+            view.wait_for_state("reconnecting", timeout_s=_SILENCE_S + _MARGIN_S)
+            stack.enter_context(
+                world.public.readdressed("wan", "198.51.100.20/28", "198.51.100.21/28")
+            )
+        _expect_return(view)
+
+
+def test_a_laptop_that_slept_comes_back(world: World, kernel: Kernel) -> None:
+    with _playing(world, world.public, kernel) as view:
+        with world.browser(world.public).asleep():
+            wait_until(lambda: viewers(kernel) == 0, "it is let go", _SILENCE_S + _MARGIN_S)
+            time.sleep(10)  # it sleeps on
+        _expect_return(view)
+
+
+def test_a_coturn_that_restarts_is_used_again(world: World) -> None:
+    world.internet.only_via(TURN_IP)
+    settings = static_turn(TURN.url("udp"))
+    with (
+        world.kernel(world.office.host, settings) as kernel,
+        _playing(world, world.home.host, kernel) as view,
+    ):
+        assert view.pair().is_relayed
+        world.turnserver.stop()
+        view.wait_for_state("reconnecting")
+        world.turnserver.restart()
+        _expect_return(view)
+        assert view.pair().is_relayed
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15])
+def test_lost_packets_are_asked_for_again_and_the_picture_stays(
+    world: World, at_home: View, share: float
+) -> None:
+    began_ms = at_home.look()["now"]
+    with world.internet.losing("b", share):
+        at_home.wait_for_frames(150, timeout_s=30)
+        assert at_home.longest_gap_ms(began_ms) < 3000
+    (video,) = (each for each in at_home.stats() if each["type"] == "inbound-rtp")
+    assert video["nackCount"] > 0
+    assert video["retransmittedPacketsReceived"] > 0
+    assert at_home.connections() == 1
+    assert at_home.states()[-1] == "playing"
+
+
+@pytest.mark.parametrize("by_turn", [False, True], ids=["direct", "turn"])
+def test_a_path_of_1280_bytes_that_says_nothing_of_it_is_passed(
+    world: World, by_turn: bool
+) -> None:
+    """As through many VPNs, with a firewall that drops the ICMP that would tell."""
+    if by_turn:
+        world.internet.only_via(TURN_IP)
+    else:
+        world.office.router.forward("udp", PORT_MIN, PORT_MAX)
+    settings = static_turn(TURN.url("udp")) if by_turn else forwarded()
+    with (
+        world.internet.narrow("b", 1280),
+        world.kernel(world.office.host, settings) as kernel,
+    ):
+        kernel.run("ramp = torch.randint(256, (360, 640), dtype=torch.uint8)")  # fills its packets
+        with _playing(world, world.home.host, kernel) as view:
+            view.wait_for_frames(30)
+            assert view.pair().is_relayed == by_turn
+            assert view.connections() == 1
+
+
+def test_the_browser_is_asked_to_play_without_delay(at_home: View) -> None:
+    assert "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay" in at_home.answer()
+
+
+def viewers(kernel: Kernel) -> int:
+    """Return how many viewers the kernel has."""
+    return int(kernel.evaluate("len(stream.viewers)"))
+
+
+def _playing(world: World, node: Node, kernel: Kernel) -> View:
+    view = world.browser(node).show(kernel.stream())
+    try:
+        assert view.wait_for_state("playing", "failed") == "playing", view.text
+        view.wait_for_frames(10)
+    except BaseException:
+        view.close()
+        raise
+    return view
+
+
+def _expect_return(view: View) -> None:
+    """Wait for frames of a new connection, which nobody asked for; the page has said so."""
+    wait_until(lambda: "reconnecting" in view.states(), "it says so", _RETURN_S)
+    view.wait_for_state("playing", timeout_s=_RETURN_S)
+    view.wait_for_frames(30)
+    assert view.connections() > 1

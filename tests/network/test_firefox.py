@@ -1,0 +1,46 @@
+"""Firefox, which has no H.264 here, shows no address of its own and ends its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.network.firefox import Firefox
+from tests.network.world import PORT_MAX, PORT_MIN, TURN, TURN_IP, World, forwarded, static_turn
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def firefox(module_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    with Firefox(module_world.home.host, tmp_path_factory.mktemp("firefox")) as firefox:
+        yield firefox
+
+
+def test_firefox_plays_a_forwarded_kernel(world: World, firefox: Firefox) -> None:
+    world.office.router.forward("udp", PORT_MIN, PORT_MAX)
+    with world.stream(world.office.host, forwarded()) as stream, firefox.show(stream) as view:
+        assert view.wait_for_state("playing", "failed") == "playing", view.text
+        view.wait_for_frames(30)
+        assert view.pair().address == f"203.0.113.10:{PORT_MIN}"
+        assert "VP8" in view.text
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_firefox_plays_through_turn(world: World, firefox: Firefox, transport: str) -> None:
+    world.internet.only_via(TURN_IP)
+    if transport == "tcp":
+        world.internet.block("b")
+    settings = static_turn(TURN.url(transport))
+    with world.stream(world.office.host, settings) as stream, firefox.show(stream) as view:
+        assert view.wait_for_state("playing", "failed") == "playing", view.text
+        view.wait_for_frames(30)
+        assert view.pair().is_relayed
+        assert view.pair().local == "relay"
+
+
+def test_firefox_says_why_it_cannot(world: World, firefox: Firefox) -> None:
+    with world.stream(world.office.host, {}) as stream, firefox.show(stream) as view:
+        view.wait_for_state("failed", timeout_s=20)
+        assert "the kernel shows private addresses only" in view.text
