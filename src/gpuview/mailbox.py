@@ -74,10 +74,13 @@ class Mailbox:
     def take_candidates(self, message: Candidates) -> bool:
         """Tell whether they are news of their view's newest offer; they are then its candidates.
 
-        What comes before its offer, or after the next one, is no news; pages say it again.
+        What comes before its offer, or after the next one, is no news; pages say it again. Nor is
+        what holds no more than an earlier message: each holds all there is.
         """
         view = self._views.get(message.view)
-        if view is None or view.offer.seq != message.seq or view.candidates == message.candidates:
+        if view is None or view.offer.seq != message.seq:
+            return False
+        if len(message.candidates) <= len(view.candidates):
             return False
         view.candidates = message.candidates
         return True

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from gpuview.engine import Engine, StreamHandle, shared
 from gpuview.engine.engine import may_restart
+from gpuview.engine.process import MediaProcess
 from gpuview.engine.shared import shared_engine
 from gpuview.errors import MediaError, SettingsError, SignalError
 from gpuview.settings import Settings
@@ -54,6 +56,29 @@ def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> 
     assert refusal.fix
     _, other, _ = open_stream()
     assert other.stats()["viewers"] == []
+
+
+def test_process_that_hangs_holds_nobody_up_for_long() -> None:
+    process = MediaProcess()
+    os.kill(process.pid, signal.SIGSTOP)
+    before_s = time.monotonic()
+    while process._popen.poll() is None:
+        process.send(b"x" * 100_000)
+        assert time.monotonic() - before_s < WAIT_S
+    assert process._popen.returncode == -signal.SIGKILL
+    process.hang_up()
+    process.reap()
+
+
+def test_process_that_still_starts_is_told_what_a_hundred_pages_say() -> None:
+    process = MediaProcess()
+    before_s = time.monotonic()
+    for _ in range(100):
+        process.send(b"x" * 7000)
+    assert time.monotonic() - before_s < WAIT_S
+    assert process._popen.poll() is None
+    process.hang_up()
+    process.reap()
 
 
 def test_offer_that_no_pipe_takes_is_refused_at_once() -> None:

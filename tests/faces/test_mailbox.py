@@ -73,6 +73,13 @@ def test_candidates_are_news_once() -> None:
     assert mailbox.take_candidates(Candidates(view="a", seq=2, candidates=["x"]))
 
 
+def test_page_that_says_ever_other_candidates_is_heard_while_they_grow() -> None:
+    mailbox = Mailbox()
+    mailbox.take(Offer(view="a", seq=1, sdp="x"))
+    said = [Candidates(view="a", seq=1, candidates=[f"{n}", "x"]) for n in range(1000)]
+    assert sum(mailbox.take_candidates(message) for message in said) == 1
+
+
 def test_a_problem_is_news_once_whatever_the_offer() -> None:
     mailbox = Mailbox()
     problem = Problem(problem="p", expected="e", fix="f")

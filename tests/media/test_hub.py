@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from gpuview.media import seams
+from gpuview.media import hub, seams, viewer
 from gpuview.media.hub import Hub
 from gpuview.wire.messages import (
+    MAX_CANDIDATES,
     Answer,
     Bye,
     Candidates,
@@ -38,14 +39,18 @@ def dead() -> Iterator[str]:
 
 
 class World:
-    """A hub with one stream, and what it says to the kernel."""
+    """A hub with one stream, and what it says to the kernel.
+
+    Args:
+        server: A STUN server's URL; empty for none.
+    """
 
     def __init__(self, server: str) -> None:
         self.said: list[Message] = []
         self._changed = asyncio.Event()
         self._servers = IceServers(ice_servers=[IceServer(urls=[server])])
         self.hub = Hub(self._hear)
-        self.hub.configure(Configure(has_ice_servers=True))
+        self.hub.configure(Configure(has_ice_servers=bool(server)))
         self.hub.open_stream("s", OpenStream(fps=30, max_bitrate_bps=10**6), os.eventfd(0))
 
     def _hear(self, stream: str, message: Message) -> None:
@@ -147,5 +152,74 @@ def test_stream_that_is_closed_before_an_answer_refuses_it(dead: str) -> None:
         world.hub.close_stream("s")
         refusal: Any = await world.reply()
         assert "there is no stream" in refusal.problem
+
+    run(dead, use)
+
+
+@pytest.mark.parametrize("n_steps", range(12))
+def test_page_that_leaves_while_it_is_answered_leaves_no_doorway(n_steps: int) -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        for _ in range(n_steps):
+            await asyncio.sleep(0)
+        world.hub.bye("s", Bye(view="v"))
+        await world.reply()
+        await asyncio.sleep(0.1)
+        assert world.hub._network is not None
+        assert not world.hub._network.mux._by_ufrag
+
+    run("", use)
+
+
+def test_viewer_that_is_not_answered_yet_has_counters(dead: str) -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        (viewer,) = world.hub.stats("s", 1).stats["viewers"]
+        assert (viewer["view"], viewer["local"]) == ("v", "")
+
+    run(dead, use)
+
+
+def test_candidate_whose_end_makes_no_sense_costs_no_answer() -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        said = "candidate:1 1 udp 1 198.51.100.7 4000 typ host rport x"
+        world.hub.candidates("s", Candidates(view="v", seq=1, candidates=[said]))
+        assert isinstance(await world.reply(), Answer)
+        assert world.remote_candidates() == ["198.51.100.7"]
+
+    run("", use)
+
+
+def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        await world.reply()
+        for n in range(100):
+            said = [f"candidate:1 1 udp 1 127.0.{n}.{m} 9 typ host" for m in range(64)]
+            world.hub.candidates("s", Candidates(view="v", seq=1, candidates=said))
+        await asyncio.sleep(0.2)
+        assert len(world.remote_candidates()) == MAX_CANDIDATES
+
+    run("", use)
+
+
+def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
+    dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.1)
+    monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.3)
+
+    async def use(world: World) -> None:
+        world.hub.offer("s", await page_offer())
+        await world.reply()
+        broken = world.hub._streams["s"].viewers["v"]
+        close, broken.close = broken.close, None  # type: ignore[method-assign, assignment]
+        await asyncio.sleep(0.6)
+        await close()
+        world.hub.offer("s", await page_offer(2))
+        await world.reply(2)
+        await asyncio.sleep(0.6)
+        assert not world.hub._streams["s"].viewers
 
     run(dead, use)

@@ -7,13 +7,15 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from gpuview.errors import NetworkError
+from gpuview.media import network, relay
 from gpuview.media.network import Network
-from gpuview.media.sockets import bind_sockets
+from gpuview.media.resolve import resolve
+from gpuview.media.sockets import Address, bind_sockets
 from gpuview.media.udp_mux import UdpMux
 from gpuview.wire.ice import ephemeral_credentials
 from gpuview.wire.messages import Configure, IceServer, IceServers, Problem
@@ -183,6 +185,37 @@ def test_dead_servers_hold_nobody_up_and_are_named(dead: str) -> None:
     run(use, stun_at(dead), turn_at(f"turn:{dead}"))
 
 
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: Address) -> None:
+    """Let every host name have these addresses."""
+
+    async def resolve(host: str, port: int) -> list[Address]:
+        return list(addresses)
+
+    monkeypatch.setattr(network, "resolve", resolve)
+
+
+@needs_coturn
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_address_that_leads_nowhere_hides_no_other_of_the_same_server(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch, dead_first: bool
+) -> None:
+    # As on a machine with IPv4 alone, where most public STUN servers have an IPv6 address too.
+    dead, alive = ("::1", 9), ("127.0.0.1", PORT)
+    resolves_to(monkeypatch, *((dead, alive) if dead_first else (alive, dead)))
+
+    async def use(world: World) -> None:
+        await world.network.settle(1.0)
+        assert world.network.describe()["reflexive"] == [f"127.0.0.1:{world.mux.port}"]
+        await asyncio.sleep(2)
+        assert world.network.problems == []
+
+    run(use, stun_at("both.example"))
+
+
+def test_address_is_written_as_datagrams_name_it() -> None:
+    assert asyncio.run(resolve("2001:DB8:0:0:0:0:0:1", 3478)) == [("2001:db8::1", 3478)]
+
+
 def test_name_that_does_not_resolve_is_a_problem_and_no_more() -> None:
     async def use(world: World) -> None:
         await world.network.settle(20)
@@ -305,6 +338,86 @@ def test_relay_is_asked_for_anew_after_the_server_was_restarted(turn: TurnServer
 
 
 @needs_coturn
+@pytest.mark.parametrize("query", ["udp", "tcp"])
+def test_relay_comes_from_a_server_that_answers_at_one_of_its_addresses(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    resolves_to(monkeypatch, ("::1", PORT - 1), ("127.0.0.1", PORT))
+
+    async def use(world: World) -> None:
+        await world.network.settle(5)
+        assert world.network.describe()["relay"], world.problem()
+        assert world.network.problems == []
+
+    run(use, turn_at(f"turn:both.example?transport={query}"))
+
+
+class Link:
+    """A path to the TURN server that can be cut."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self._sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+        for sock in self._sockets:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+        self.port = self._sockets[0].getsockname()[1]
+        self._kernel: Any = None
+
+    def __enter__(self) -> Self:
+        for sock, forward in zip(self._sockets, (self._to_server, self._to_kernel), strict=True):
+            asyncio.get_running_loop().add_reader(sock, forward)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+
+    def _to_server(self) -> None:
+        data, self._kernel = self._sockets[0].recvfrom(65535)
+        if self.is_up:
+            self._sockets[1].sendto(data, ("127.0.0.1", PORT))
+
+    def _to_kernel(self) -> None:
+        data = self._sockets[1].recv(65535)
+        if self.is_up:
+            self._sockets[0].sendto(data, self._kernel)
+
+
+@needs_coturn
+def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A tenth of the times that are real.
+    monkeypatch.setattr(relay, "_REFRESH_EVERY_S", 0.5)
+    monkeypatch.setattr(relay, "_REFRESH_TIMEOUT_S", 0.35)
+    monkeypatch.setattr(relay, "_SILENT_AFTER_S", 1.5, raising=False)
+
+    async def live() -> None:
+        with Link() as link:
+            url = f"turn:127.0.0.1:{link.port}"
+            world = World(Configure(has_ice_servers=True), turn_at(url))
+            try:
+                await world.wait_for(lambda: world.network.describe()["relay"])
+                first = world.network._relay
+                assert first is not None
+                await asyncio.sleep(0.45)
+                link.is_up = False
+                await asyncio.sleep(0.6)
+                link.is_up = True
+                await asyncio.sleep(2)
+                assert not first.lost.is_set()
+                link.is_up = False
+                async with asyncio.timeout(3):
+                    await first.lost.wait()
+            finally:
+                await world.close()
+
+    asyncio.run(live())
+
+
+@needs_coturn
 def test_closing_gives_the_relay_back(turn: TurnServer) -> None:
     async def use(world: World) -> None:
         await world.wait_for(lambda: world.network.describe()["relay"])
@@ -382,3 +495,45 @@ def test_outside_port_is_as_far_from_the_first_as_the_one_inside() -> None:
         assert world.network.port_map == {world.mux.port: 20_111 + world.mux.port - 1024}
 
     run(use, configuration=Configure(port_min=1024, port_max=65535, public_port_min=20_111))
+
+
+def test_refusing_for_want_of_a_relay_keeps_no_trace_of_it() -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        depths = []
+        for _ in range(3):
+            with pytest.raises(NetworkError, match="does not resolve") as caught:
+                world.network.check_usable()
+            depths.append(len(caught.traceback))
+        assert len(set(depths)) == 1
+
+    run(use, turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)
+
+
+def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(dead: str) -> None:
+    async def use(world: World) -> None:
+        before_s = time.monotonic()
+        await world.network.settle(10)
+        assert time.monotonic() - before_s < 1.0
+        assert "does not resolve" in world.problem()
+
+    run(use, stun_at(dead), turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)
+
+
+@needs_coturn
+def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(10)
+        lost = world.network._relay
+        assert lost is not None
+        turn.restart()
+        await lost.lost.wait()
+        await world.network.settle(5)
+        world.network.check_usable()
+
+    run(use, turn_at(UDP), configuration=RELAY_ONLY)
+
+
+def test_no_repr_shows_a_credential() -> None:
+    (server,) = network._split(turn_at(UDP))
+    assert LOGIN["credential"] not in repr(server)

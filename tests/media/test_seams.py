@@ -211,10 +211,15 @@ class Transport(asyncio.DatagramTransport):
     def __init__(self, protocol: StunProtocol) -> None:
         super().__init__()
         self._protocol = protocol
+        self._is_closing = False
 
     def sendto(self, data: object, addr: object = None) -> None: ...
 
+    def is_closing(self) -> bool:
+        return self._is_closing
+
     def close(self) -> None:
+        self._is_closing = True
         asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
 
@@ -267,3 +272,43 @@ def test_doors_that_come_late_are_paired_with_what_the_page_has_told() -> None:
         return pairs
 
     assert sorted(asyncio.run(pair())) == ["host", "relay"]
+
+
+def test_doors_that_are_no_more_are_forgotten() -> None:
+    """Else a NAT that changes its mind every minute would fill a message in an hour."""
+
+    async def move() -> list[int]:
+        ours = await answering(lambda addresses: [HOST])
+        for port in range(1000):
+            seams.add_doors(ours, [seams.Door("srflx", ("203.0.113.10", port), ("0.0.0.0", 9))])
+        ports = [int(text.split()[5]) for text in seams.local_candidates(ours)]
+        await ours.close()
+        return ports
+
+    assert asyncio.run(move()) == [10111, 999]
+
+
+def test_relay_with_the_address_of_a_lost_one_is_a_new_door() -> None:
+    async def lose() -> None:
+        ours = await answering(lambda addresses: [HOST, RELAY])
+        ice = ours.getTransceivers()[0].receiver.transport.transport._connection
+        host, first = ice._protocols
+        first.transport.close()
+        seams.add_doors(ours, [])
+        assert ice._protocols == [host]
+        seams.add_doors(ours, [RELAY])
+        assert len(ice._protocols) == 2
+        assert ice._protocols[1] is not first
+        assert len(seams.local_candidates(ours)) == 2
+        await ours.close()
+
+    asyncio.run(lose())
+
+
+def test_connection_without_a_transceiver_has_no_pair() -> None:
+    async def ask() -> None:
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        assert seams.selected_pair(connection) is None
+        await connection.close()
+
+    asyncio.run(ask())

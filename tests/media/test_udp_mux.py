@@ -265,6 +265,16 @@ def _garbage(chance: random.Random, good: bytes) -> bytes:
     return bytes(flipped)
 
 
+def test_media_that_has_the_length_of_a_check_harms_nobody(world: World) -> None:
+    """aioice takes it for STUN, and its parser trips over an attribute of two bytes."""
+    protocol, _ = world.open("aaaa")
+    sender = world.sender()
+    world.deliver(sender, request("aaaa"))
+    protocol.datagram_received = lambda data, _: stun.parse_message(data)  # type: ignore[method-assign, assignment, return-value]
+    world.deliver(sender, bytes((0, 1, 0, 8)) + bytes(16) + bytes((0, 0x24, 0, 2)) + bytes(4))
+    assert world.mux.dropped == {"malformed STUN": 1}
+
+
 def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
     if world.mux.leg("::1") is None:
         pytest.skip("this machine has no IPv6")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ MAX_LINE_NBYTES = 160_000
 _READ_NBYTES = 256 * 1024
 _STDERR_TAIL_NBYTES = 2000
 _EXIT_TIMEOUT_S = 5.0
+_SEND_BUFFER_NBYTES = 4 * 1024 * 1024  # while it starts, it reads nothing; the system may give less
+_HANGS_AFTER_S = 5
 
 
 class MediaProcess:
@@ -33,6 +36,10 @@ class MediaProcess:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_NBYTES)
+        # Not MSG_DONTWAIT: Python's `send_fds` does not pass it on.
+        timeout = struct.pack("@ll", _HANGS_AFTER_S, 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self._sock = ours
         self._lock = threading.Lock()  # no message may meet the descriptor's next owner
         # A file and not a pipe: nobody has to read it, and it is still there after a crash.
@@ -62,10 +69,13 @@ class MediaProcess:
         return self._popen.pid
 
     def send(self, line: bytes, fds: Sequence[int] = ()) -> None:
-        """Send one message, or none: a process that hangs or has died is replaced and told anew."""
+        """Send one message, or none: a process that hangs or has died is replaced and told anew.
+
+        Waits where many messages are still to be read, for 5 s at most; then it is one that hangs.
+        """
         try:
             with self._lock:
-                socket.send_fds(self._sock, [line], list(fds), socket.MSG_DONTWAIT)
+                socket.send_fds(self._sock, [line], list(fds))
         except BlockingIOError:
             self._popen.kill()
         except OSError:

@@ -313,16 +313,16 @@ class Hub:
             now_s = time.monotonic()
             for stream, found in list(self._streams.items()):
                 for viewer in list(found.viewers.values()):
-                    await self._close_if_dead(stream, viewer, now_s)
+                    self._close_if_dead(stream, viewer, now_s)
 
-    async def _close_if_dead(self, stream: str, viewer: Viewer, now_s: float) -> None:
+    def _close_if_dead(self, stream: str, viewer: Viewer, now_s: float) -> None:
         try:
             viewer.check(now_s)
         except ConnectTimeout as exc:
             logger.warning("%s", exc)
-            await self._close_viewer(stream, viewer, "it never connected")
+            self._spawn(self._close_viewer(stream, viewer, "it never connected"))
         except SignalError as exc:
-            await self._close_viewer(stream, viewer, exc.problem)
+            self._spawn(self._close_viewer(stream, viewer, exc.problem))
 
     def _ended(self, stream: str, viewer: Viewer) -> None:
         self._spawn(self._close_viewer(stream, viewer, "the connection ended"))

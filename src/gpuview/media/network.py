@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ T = TypeVar("T")
 _NO_SERVERS = "ice_servers"  # stands for a URL where the servers themselves cannot be had
 _NAMED_AFTER_S = 1.5  # a server that has not answered by then is called silent, and still awaited
 _GIVEN_UP_AFTER_S = 6.0
-_NEXT_URL_AFTER_S = 0.3
+_NEXT_AFTER_S = 0.3  # the next URL, and the next address of one; the first that answers is taken
 _REFRESH_S = 25.0  # many NATs forget a UDP mapping after 30 s
 _MAX_PAUSE_S = 30.0
 
@@ -45,7 +46,7 @@ class _Server:
 
     text: str
     url: IceUrl
-    login: tuple[str, str]
+    login: tuple[str, str] = field(repr=False)
 
 
 class Network:
@@ -74,6 +75,7 @@ class Network:
         self._servers: asyncio.Future[list[_Server]] | None = None
         self._mapped: dict[int, Address] = {}  # by IP version
         self._relay: Relay | None = None
+        self._opened: set[Relay] = set()  # and not given back yet
         self._problems: dict[str, NetworkError] = {}
         self._awaited: set[str] = set()
         self._settled = asyncio.Event()
@@ -138,11 +140,7 @@ class Network:
             NetworkError: With the reason.
         """
         if self._configuration.ice_transport_policy == "relay" and self._relay is None:
-            raise next(iter(self._problems.values()), None) or NetworkError(
-                "the kernel may use TURN relays only, and has none yet",
-                expected="a TURN server that gives it one",
-                fix="see what is wrong with it: gpuview doctor",
-            )
+            raise self._why_no_relay()
 
     def describe(self) -> dict[str, Any]:
         """Return what ``stats()`` shows."""
@@ -171,11 +169,13 @@ class Network:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._give_back_all_but(None)
 
     async def _run(self) -> None:
         servers = await self._first_servers()
         # No `stuns`: over TCP a server sees another socket.
-        stun = [each for each in servers if each.url.scheme == "stun"]
+        is_relay_only = self._configuration.ice_transport_policy == "relay"
+        stun = [] if is_relay_only else [each for each in servers if each.url.scheme == "stun"]
         turn = _turn_servers(servers)
         self._awaited = {each.text for each in stun + turn}
         self._stop_awaiting([])
@@ -209,12 +209,22 @@ class Network:
             await asyncio.sleep(_REFRESH_S)
 
     async def _learn_address(self, server: _Server) -> bool:
-        found: dict[int, Address] = {}
-        for leg, address in await self._addresses(server):
-            mapped = await ask_stun(self.mux, leg, address)
-            found[6 if ":" in mapped[0] else 4] = mapped
-        if found.items() - self._mapped.items():
-            self._mapped.update(found)
+        asked = await self._addresses(server)
+        asking = [asyncio.create_task(self._learn_from(leg, address)) for leg, address in asked]
+        try:
+            if await _first_result(asking, None) is None:
+                asking[0].result()
+            # Often nothing leaves a machine by the other family, whatever the name resolves to.
+            await asyncio.wait(asking, timeout=_NEXT_AFTER_S)
+        finally:
+            await _cancel(asking)
+        return True
+
+    async def _learn_from(self, leg: SocketLeg, server: Address) -> bool:
+        mapped = await ask_stun(self.mux, leg, server)
+        version = 6 if ":" in mapped[0] else 4
+        if self._mapped.get(version) != mapped:
+            self._mapped[version] = mapped
             self._on_change()
         return True
 
@@ -228,7 +238,10 @@ class Network:
             else:
                 pauses_s = _pauses()
                 await self._use(relay)
+            earlier = servers
             servers = _turn_servers(await self._ask_for_servers(anew=relay is None))
+            for text in {each.text for each in earlier} - {each.text for each in servers}:
+                self._forget_problem(text)
 
     async def _use(self, relay: Relay) -> None:
         self._relay = relay
@@ -240,32 +253,23 @@ class Network:
             logger.warning("the relay at %s is lost; another is being asked for", relay.url)
         finally:
             self._relay = None
-            await relay.close()
+            self._settled.clear()  # an answer waits for the next one, as it did for the first
+            await self._give_back_all_but(None)
         self._on_change()
 
     async def _first_relay(self, servers: list[_Server]) -> Relay | None:
-        """Try the servers, each soon after the one before; return the first relay."""
-        tries: list[asyncio.Task[Relay | None]] = []
-        winner: Relay | None = None
-        try:
-            for server in servers:
-                tries.append(asyncio.create_task(self._try(server, self._open_relay)))
-                winner = await _first_result(tries, _NEXT_URL_AFTER_S)
-                if winner is not None:
-                    return winner
-            winner = await _first_result(tries, None)
-            return winner
-        finally:
-            for task in tries:
-                task.cancel()
-            for loser in await asyncio.gather(*tries, return_exceptions=True):
-                if isinstance(loser, Relay) and loser is not winner:
-                    await loser.close()
+        winner = await _first_of([partial(self._try, each, self._open_relay) for each in servers])
+        await self._give_back_all_but(winner)
+        return winner
 
-    async def _open_relay(self, server: _Server) -> Relay:
+    async def _open_relay(self, server: _Server) -> Relay | None:
+        """Try the server's addresses; it may listen at one family only, or be reached over one."""
+        addresses = [address for _, address in await self._addresses(server)]
+        return await _first_of([partial(self._open_relay_at, server, each) for each in addresses])
+
+    async def _open_relay_at(self, server: _Server, address: Address) -> Relay:
         url = server.url
-        _, address = (await self._addresses(server))[0]
-        return await open_relay(
+        relay = await open_relay(
             self.mux,
             server.text,
             address,
@@ -273,6 +277,13 @@ class Network:
             transport="tls" if url.scheme == "turns" else url.transport,
             login=server.login,
         )
+        self._opened.add(relay)
+        return relay
+
+    async def _give_back_all_but(self, kept: Relay | None) -> None:
+        others = [relay for relay in self._opened if relay is not kept]
+        await asyncio.gather(*(relay.close() for relay in others))
+        self._opened.difference_update(others)
 
     async def _addresses(self, server: _Server) -> list[tuple[SocketLeg, Address]]:
         """Return the server's first address in each family that we have a socket for."""
@@ -285,7 +296,9 @@ class Network:
             raise OSError("this machine has no socket of its address family")
         return list(found.items())
 
-    async def _try(self, server: _Server, work: Callable[[_Server], Awaitable[T]]) -> T | None:
+    async def _try(
+        self, server: _Server, work: Callable[[_Server], Awaitable[T | None]]
+    ) -> T | None:
         """Do ``work`` with a server; None when it failed, which is then among the problems."""
         task = asyncio.ensure_future(work(server))
         try:
@@ -324,6 +337,16 @@ class Network:
         if not self._awaited:
             self._settled.set()
 
+    def _why_no_relay(self) -> NetworkError:
+        # Not the error itself: one that is raised again and again keeps the frames of every time.
+        for each in self._problems.values():
+            return NetworkError(each.problem, expected=each.expected, fix=each.fix)
+        return NetworkError(
+            "the kernel may use TURN relays only, and has none yet",
+            expected="a TURN server that gives it one",
+            fix="see what is wrong with it: gpuview doctor",
+        )
+
     def _reflexive(self) -> list[Address]:
         """How our socket is seen from outside: by STUN servers, or else by the relay's."""
         mapped = dict(self._mapped)
@@ -358,18 +381,48 @@ class Network:
 async def _first_result(
     tries: Sequence[asyncio.Task[T | None]], timeout_s: float | None
 ) -> T | None:
-    """Return the first result of ``tries`` that is not None; None if there is none in time."""
+    """Return the first result of ``tries`` that is not None; None if there is none in time.
+
+    A try that raises has no result.
+    """
     pending = set(tries)
     while pending:
         done, pending = await asyncio.wait(
             pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         for task in done:
-            if (result := task.result()) is not None:
+            if task.exception() is None and (result := task.result()) is not None:
                 return result
         if not done:
             break
     return None
+
+
+async def _first_of(works: Sequence[Callable[[], Coroutine[Any, Any, T | None]]]) -> T | None:
+    """Begin each of ``works`` soon after the one before; return the first result, end the others.
+
+    Raises:
+        Exception: What the first of them has raised that has, where there is no result.
+    """
+    tries: list[asyncio.Task[T | None]] = []
+    try:
+        for work in works:
+            tries.append(asyncio.create_task(work()))
+            if (result := await _first_result(tries, _NEXT_AFTER_S)) is not None:
+                return result
+        if (result := await _first_result(tries, None)) is not None:
+            return result
+        for task in tries:
+            task.result()
+        return None
+    finally:
+        await _cancel(tries)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _pauses() -> Iterator[float]:

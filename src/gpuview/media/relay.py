@@ -2,7 +2,9 @@
 
 Over UDP it is made from the shared socket, so that nothing leaves the configured port range; over
 TCP and TLS it has a connection of its own. It is refreshed every 5 s: that keeps the way through a
-NAT open, and shows within seconds that a server was restarted, which nothing else would tell.
+NAT open, and shows within seconds that a server was restarted, which nothing else would tell. A
+server that says nothing may only be behind a bad link, or behind what waits to be sent: it is given
+up when nothing at all has come from it for 10 s.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ logger = logging.getLogger("gpuview.media")
 
 _REFRESH_EVERY_S = 5.0
 _REFRESH_TIMEOUT_S = 3.5
+_SILENT_AFTER_S = 10.0
 _GOODBYE_TIMEOUT_S = 0.5
 # A permission lasts 300 s by RFC 8656, and a channel's refresh renews it.
 _CHANNEL_REFRESH_S = 240
@@ -47,6 +50,7 @@ class Relay:
         self._mux = mux
         self._client = client
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heard_s = time.monotonic()
         self.url = url
         self.lost = asyncio.Event()
         """Set when the allocation has gone, whoever ended it."""
@@ -121,6 +125,7 @@ class Relay:
     # --- what the TURN client tells its receiver ----------------------------------------------
 
     def datagram_received(self, data: bytes, address: Address) -> None:
+        self._heard_s = time.monotonic()
         self._mux.receive(self, data, address, lambda: self.address[0])
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -150,12 +155,22 @@ class Relay:
             self._end()  # it has no channel left; a new allocation has
 
     async def _keep_alive(self) -> None:
-        with contextlib.suppress(stun.TransactionError, TimeoutError):
-            while True:
-                await asyncio.sleep(_REFRESH_EVERY_S)
-                async with asyncio.timeout(_REFRESH_TIMEOUT_S):
-                    await self._client.request_with_retry(_refresh(DEFAULT_ALLOCATION_LIFETIME))
+        with contextlib.suppress(stun.TransactionFailed):
+            await asyncio.sleep(_REFRESH_EVERY_S)
+            while time.monotonic() - self._heard_s < _SILENT_AFTER_S:
+                if await self._is_refreshed():
+                    await asyncio.sleep(_REFRESH_EVERY_S)
         self._end()
+
+    async def _is_refreshed(self) -> bool:
+        """Refresh the allocation; False where the server has said nothing."""
+        try:
+            async with asyncio.timeout(_REFRESH_TIMEOUT_S):
+                await self._client.request_with_retry(_refresh(DEFAULT_ALLOCATION_LIFETIME))
+        except (stun.TransactionTimeout, TimeoutError):
+            return False
+        self._heard_s = time.monotonic()
+        return True
 
     def _is_congested(self) -> bool:
         if self.is_datagram:
@@ -217,10 +232,12 @@ async def _connect(
         client.connection_made(_ServerTransport(mux, leg, server, client))
         return client
     is_tls = transport == "tls"
+    # On a thread: it reads all the authorities that there are, for 20 ms and more.
+    context = await asyncio.to_thread(ssl.create_default_context) if is_tls else None
     await asyncio.get_running_loop().create_connection(
         lambda: client,
         *server,
-        ssl=ssl.create_default_context() if is_tls else None,
+        ssl=context,
         server_hostname=host if is_tls else None,
     )
     return client

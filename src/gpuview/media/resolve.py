@@ -23,8 +23,8 @@ async def resolve(host: str, port: int) -> list[Address]:
     Raises:
         OSError: The name is not known.
     """
-    if parse_address(host) is not None:
-        return [(host, port)]
+    if (address := parse_address(host)) is not None:
+        return [(str(address), port)]  # as the system writes it, when packets come from there
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[Address]] = loop.create_future()
 

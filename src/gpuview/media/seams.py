@@ -230,22 +230,49 @@ def gather_from(connection: RTCPeerConnection, doors: Callable[[list[str]], list
     async def get_component_candidates(
         component: int, addresses: list[str]
     ) -> list[aioice.Candidate]:
-        return [_enter(ice, door) for door in doors(addresses)]
+        # A connection that was closed meanwhile would leave its doorways open.
+        return [] if ice._closing else [_enter(ice, door) for door in doors(addresses)]
 
     vars(ice)["get_component_candidates"] = get_component_candidates
 
 
 def add_doors(connection: RTCPeerConnection, doors: Sequence[Door]) -> None:
-    """Add doors that were not there when the connection gathered, and pair them."""
+    """Add doors that were not there when the connection gathered, and pair them.
+
+    Args:
+        connection: One viewer's.
+        doors: All that are not the host's own; what is none of them any more is forgotten, or a
+            connection of many hours would gather every address that there ever was.
+    """
     ice = _ice(connection)
+    if ice._closing:
+        return
+    _forget_closed(ice)
+    there = {door.address for door in doors}
+    ice._local_candidates = [
+        each
+        for each in ice._local_candidates
+        if each.type == "host" or (each.host, each.port) in there
+    ]
     known = {(each.host, each.port) for each in ice._local_candidates}
     new = [door for door in doors if door.address not in known]
-    if ice._closing or not new:
+    if not new:
         return
     ice._local_candidates += [_enter(ice, door) for door in new]
     for remote in ice._remote_candidates:
         ice._pair_remote_candidate(remote)
     ice.sort_check_list()
+
+
+def _forget_closed(ice: aioice.Connection) -> None:
+    """Forget what led through a relay that is lost; the next one may have the same address."""
+    closed = [each for each in ice._protocols if each.transport.is_closing()]
+    gone = [each.local_candidate for each in closed]
+    ice._protocols = [each for each in ice._protocols if each not in closed]
+    ice._local_candidates = [each for each in ice._local_candidates if each not in gone]
+    ice._check_list = [
+        pair for pair in ice._check_list if pair.protocol not in closed or pair.task is not None
+    ]
 
 
 def local_candidates(connection: RTCPeerConnection) -> list[str]:
@@ -294,7 +321,8 @@ class Pair:
 
 def selected_pair(connection: RTCPeerConnection) -> Pair | None:
     """Return the pair that ICE chose, or None while it has chosen none."""
-    pair = _ice(connection)._nominated.get(1)
+    is_answered = bool(connection.getTransceivers())
+    pair = _ice(connection)._nominated.get(1) if is_answered else None
     if pair is None:
         return None
     return Pair(_describe(pair.local_candidate), _describe(pair.remote_candidate))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -194,7 +195,10 @@ class UdpMux:
         elif doorway is None:
             self.dropped["unknown address"] += 1
         if doorway is not None:
-            doorway.protocol.datagram_received(data, address)
+            try:
+                doorway.protocol.datagram_received(data, address)
+            except struct.error:  # aioice takes for STUN what only has the length of it
+                self.dropped["malformed STUN"] += 1
 
     def _stun_doorway(
         self, leg: Leg, data: bytes, address: Address, asked: Callable[[], str]

@@ -12,12 +12,12 @@ from functools import partial
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
+    RTCIceCandidate,
     RTCPeerConnection,
     RTCRtpCodecParameters,
     RTCSessionDescription,
     VideoStreamTrack,
 )
-from aiortc.sdp import candidate_from_sdp
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import seams
@@ -25,7 +25,7 @@ from gpuview.media.codec import Codec, Packet, codec_of
 from gpuview.media.fanout import Fanout, Subscription
 from gpuview.media.network import Network
 from gpuview.wire import sdp
-from gpuview.wire.messages import Candidates, Offer
+from gpuview.wire.messages import MAX_CANDIDATES, Candidates, Offer
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -150,11 +150,11 @@ class Viewer:
         """Try these addresses of the page as well, beside those that its checks come from.
 
         Args:
-            candidates: As in ``RTCIceCandidate.candidate``; those that are of no use, and those
-                that have come before, are left out.
+            candidates: As in ``RTCIceCandidate.candidate``; those that are of no use, those that
+                have come before, and those beyond the 64th are left out.
         """
         for text in candidates:
-            if sdp.is_reachable(text):
+            if len(self._page_candidates) < MAX_CANDIDATES and sdp.is_reachable(text):
                 self._page_candidates.setdefault(text, False)
         if self.is_answered:
             await self._use_page_candidates()
@@ -220,9 +220,7 @@ class Viewer:
         for text in [text for text, is_used in self._page_candidates.items() if not is_used]:
             self._page_candidates[text] = True
             logger.debug("view %s: the page's %s", self.view, text)
-            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
-            candidate.sdpMLineIndex = 0
-            await self._connection.addIceCandidate(candidate)
+            await self._connection.addIceCandidate(_ice_candidate(text))
 
     def _log_state(self, name: str) -> None:
         state = getattr(self._connection, f"{name}State")
@@ -263,3 +261,19 @@ class Viewer:
 
     def __repr__(self) -> str:
         return f"<Viewer {self.view} {self._connection.connectionState} {self._codec or ''}>"
+
+
+def _ice_candidate(text: str) -> RTCIceCandidate:
+    """Read a candidate that `sdp.is_reachable`; nothing is read of what follows its type."""
+    candidate = sdp.parse_candidate(text)
+    assert candidate is not None
+    return RTCIceCandidate(
+        component=candidate.component,
+        foundation=candidate.foundation,
+        ip=candidate.address,
+        port=candidate.port,
+        priority=candidate.priority,
+        protocol=candidate.protocol,
+        type=candidate.type,
+        sdpMLineIndex=0,
+    )
