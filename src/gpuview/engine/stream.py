@@ -126,7 +126,9 @@ class StreamHandle:
         self._engine.forget_stream(self.name)
 
     def send(self, message: Message) -> None:
-        """Send a message about this stream; never waits. The listener hears what comes of it.
+        """Send a message about this stream; the listener hears what comes of it.
+
+        Waits only for a media process that hangs, for 5 s at most; it is then replaced.
 
         Raises:
             SignalError: It is too long to be passed on.

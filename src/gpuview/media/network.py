@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import Any, TypeVar
 
 from gpuview.errors import NetworkError
@@ -22,6 +21,7 @@ from gpuview.media.seams import Door
 from gpuview.media.servers import explain
 from gpuview.media.sockets import Address
 from gpuview.media.stun_client import ask_stun
+from gpuview.media.tries import NEXT_AFTER_S, cancel, first_of, first_result, pauses
 from gpuview.media.udp_mux import SocketLeg, UdpMux
 from gpuview.wire.ice import IceUrl, parse_ice_url
 from gpuview.wire.messages import Configure, IceServer, IceServers, Problem
@@ -35,9 +35,7 @@ T = TypeVar("T")
 _NO_SERVERS = "ice_servers"  # stands for a URL where the servers themselves cannot be had
 _NAMED_AFTER_S = 1.5  # a server that has not answered by then is called silent, and still awaited
 _GIVEN_UP_AFTER_S = 6.0
-_NEXT_AFTER_S = 0.3  # the next URL, and the next address of one; the first that answers is taken
 _REFRESH_S = 25.0  # many NATs forget a UDP mapping after 30 s
-_MAX_PAUSE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +190,7 @@ class Network:
 
     async def _first_servers(self) -> list[_Server]:
         """Ask until there are some: a user's function may fail now and not later."""
-        pauses_s = _pauses()
+        pauses_s = pauses()
         while not (servers := await self._ask_for_servers()):
             self._stop_awaiting([])
             await asyncio.sleep(next(pauses_s))
@@ -212,12 +210,12 @@ class Network:
         asked = await self._addresses(server)
         asking = [asyncio.create_task(self._learn_from(leg, address)) for leg, address in asked]
         try:
-            if await _first_result(asking, None) is None:
+            if await first_result(asking, None) is None:
                 asking[0].result()
             # Often nothing leaves a machine by the other family, whatever the name resolves to.
-            await asyncio.wait(asking, timeout=_NEXT_AFTER_S)
+            await asyncio.wait(asking, timeout=NEXT_AFTER_S)
         finally:
-            await _cancel(asking)
+            await cancel(asking)
         return True
 
     async def _learn_from(self, leg: SocketLeg, server: Address) -> bool:
@@ -229,14 +227,14 @@ class Network:
         return True
 
     async def _keep_relay(self, servers: list[_Server]) -> None:
-        pauses_s = _pauses()
+        pauses_s = pauses()
         while True:
             relay = await self._first_relay(servers)
             self._stop_awaiting(servers)
             if relay is None:
                 await asyncio.sleep(next(pauses_s))
             else:
-                pauses_s = _pauses()
+                pauses_s = pauses()
                 await self._use(relay)
             earlier = servers
             servers = _turn_servers(await self._ask_for_servers(anew=relay is None))
@@ -258,14 +256,14 @@ class Network:
         self._on_change()
 
     async def _first_relay(self, servers: list[_Server]) -> Relay | None:
-        winner = await _first_of([partial(self._try, each, self._open_relay) for each in servers])
+        winner = await first_of([partial(self._try, each, self._open_relay) for each in servers])
         await self._give_back_all_but(winner)
         return winner
 
     async def _open_relay(self, server: _Server) -> Relay | None:
         """Try the server's addresses; it may listen at one family only, or be reached over one."""
         addresses = [address for _, address in await self._addresses(server)]
-        return await _first_of([partial(self._open_relay_at, server, each) for each in addresses])
+        return await first_of([partial(self._open_relay_at, server, each) for each in addresses])
 
     async def _open_relay_at(self, server: _Server, address: Address) -> Relay:
         url = server.url
@@ -376,59 +374,6 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network {self.describe()}>"
-
-
-async def _first_result(
-    tries: Sequence[asyncio.Task[T | None]], timeout_s: float | None
-) -> T | None:
-    """Return the first result of ``tries`` that is not None; None if there is none in time.
-
-    A try that raises has no result.
-    """
-    pending = set(tries)
-    while pending:
-        done, pending = await asyncio.wait(
-            pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in done:
-            if task.exception() is None and (result := task.result()) is not None:
-                return result
-        if not done:
-            break
-    return None
-
-
-async def _first_of(works: Sequence[Callable[[], Coroutine[Any, Any, T | None]]]) -> T | None:
-    """Begin each of ``works`` soon after the one before; return the first result, end the others.
-
-    Raises:
-        Exception: What the first of them has raised that has, where there is no result.
-    """
-    tries: list[asyncio.Task[T | None]] = []
-    try:
-        for work in works:
-            tries.append(asyncio.create_task(work()))
-            if (result := await _first_result(tries, _NEXT_AFTER_S)) is not None:
-                return result
-        if (result := await _first_result(tries, None)) is not None:
-            return result
-        for task in tries:
-            task.result()
-        return None
-    finally:
-        await _cancel(tries)
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _pauses() -> Iterator[float]:
-    """Yield the seconds before each try after the first: 2, 4, 8, 16, 30, 30, ..."""
-    for n in count(1):
-        yield min(_MAX_PAUSE_S, 2.0**n)
 
 
 def _turn_servers(servers: Sequence[_Server]) -> list[_Server]:
