@@ -38,14 +38,17 @@ const NO_ROUTE: Words = {
 /** In the order in which they are asked: what is certain first. */
 const CASES: readonly ((facts: Facts) => Words | null)[] = [
   noEncryption,
+  noAddressHere,
   noRelayHere,
   noAddressThere,
   brokenServerThere,
   onlyPrivateThere,
   strangerToRelay,
   silenceBehindRelay,
+  otherFamilyThere,
   noUdpHere,
   closedPort,
+  closedRelay,
   nobodyBetween,
 ];
 
@@ -64,6 +67,16 @@ function noEncryption({ pairs }: Facts): Words | null {
     problem: "the kernel was reached, but no encrypted connection to it came up",
     expected: "a route that carries UDP packets of 1200 bytes, both ways and all the time",
     fix: "try again; if that does not help, set GPUVIEW_TURN_URL to a TURN server",
+  };
+}
+
+/** With relays only, it is the servers that have given none. */
+function noAddressHere({ policy, own }: Facts): Words | null {
+  if (policy === "relay" || own.length > 0) return null;
+  return {
+    problem: "this browser has found no address of its own from which it could connect",
+    expected: "a network, and a browser that lets this page use it",
+    fix: "look at this machine's network, and allow WebRTC in the browser's settings and extensions",
   };
 }
 
@@ -130,6 +143,22 @@ function silenceBehindRelay({ own }: Facts): Words | null {
   };
 }
 
+/** A browser makes no pairs with addresses of a family that it has none of itself. */
+function otherFamilyThere({ kernels, pairs }: Facts): Words | null {
+  const open = kernels.filter(({ address }) => !isPrivate(address));
+  const tried = pairs.map(({ remote }) => remote.address).filter((address) => address !== "");
+  const [first] = open;
+  if (first === undefined || tried.length === 0) return null;
+  if (open.some(({ address }) => familyOf(address) !== familyOf(first.address))) return null;
+  const family = familyOf(first.address);
+  if (tried.some((address) => familyOf(address) === family)) return null;
+  return {
+    problem: `outside its network the kernel has only ${named(open.map(({ address }) => address))}, and this browser has no ${family}`,
+    expected: "an address of a kind that both sides have",
+    fix: "set GPUVIEW_PUBLIC_IP to an IPv4 and an IPv6 address, or GPUVIEW_TURN_URL to a TURN server that has both",
+  };
+}
+
 function noUdpHere({ own, troubles }: Facts): Words | null {
   const is_unheard = troubles.some(({ kind }) => kind === "stun");
   if (!is_unheard || !own.every(isUnseenOutside)) return null;
@@ -150,9 +179,19 @@ function closedPort({ kernels }: Facts): Words | null {
 function closed(kernels: readonly Candidate[]): Words {
   const ports = named(kernels.map(({ port }) => String(port)));
   return {
-    problem: `no reply came from ${named(kernels.map(({ address, port }) => endpoint(address, port)))}`,
+    problem: `no reply came from ${endpoints(kernels)}`,
     expected: "this address and UDP port to lead to the kernel's machine, through every firewall",
     fix: `forward UDP port ${ports} to the kernel's machine and open it there, or set GPUVIEW_TURN_URL to a TURN server`,
+  };
+}
+
+function closedRelay({ kernels }: Facts): Words | null {
+  const relays = kernels.filter(({ type }) => type === "relay");
+  if (relays.length === 0) return null;
+  return {
+    problem: `no reply came from the kernel's relay at ${endpoints(relays)}`,
+    expected: "UDP between this browser and the relay's port",
+    fix: "open the TURN server's relay ports to this browser, or set GPUVIEW_TURN_URL so that it has a relay, too",
   };
 }
 
@@ -180,6 +219,14 @@ function because(trouble: Trouble): Words {
 
 function has(candidates: readonly Candidate[], wanted: string): boolean {
   return candidates.some(({ type }) => type === wanted);
+}
+
+function familyOf(address: string): "IPv4" | "IPv6" {
+  return address.includes(":") ? "IPv6" : "IPv4";
+}
+
+function endpoints(candidates: readonly Candidate[]): string {
+  return named(candidates.map(({ address, port }) => endpoint(address, port)));
 }
 
 function named(names: readonly string[]): string {

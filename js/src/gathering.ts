@@ -23,6 +23,7 @@ export interface GatheringOptions {
 }
 
 export class Gathering {
+  readonly #connection: RTCPeerConnection;
   readonly #options: GatheringOptions;
   readonly #servers: Servers;
   readonly #candidates: Candidate[] = [];
@@ -31,19 +32,15 @@ export class Gathering {
   /** Listens from now on: make it before the local description is set. */
   constructor(connection: RTCPeerConnection, options: GatheringOptions) {
     const { urls, stop } = options;
+    this.#connection = connection;
     this.#options = options;
     this.#servers = new Servers(urls);
     const take = ({ candidate }: RTCPeerConnectionIceEvent) => this.#take(candidate);
     const fail = (event: RTCPeerConnectionIceErrorEvent) => this.#fail(event);
     connection.addEventListener("icecandidate", take, { signal: stop });
     connection.addEventListener("icecandidateerror", fail, { signal: stop });
-    const judge = () => {
-      // A browser that has finished has not asked the servers of which it says nothing.
-      if (connection.iceGatheringState === "complete") this.#servers.finished();
-      this.#servers.overdue();
-      options.onNews();
-    };
-    after(SILENCE_MS, judge, stop);
+    connection.addEventListener("icegatheringstatechange", options.onNews, { signal: stop });
+    after(SILENCE_MS, () => this.#judge(), stop);
   }
 
   get candidates(): readonly Candidate[] {
@@ -63,9 +60,22 @@ export class Gathering {
     return this.#servers.troubles;
   }
 
-  /** Whether no relay is to be hoped for any more. */
+  /** Whether there is no relay, and none to be hoped for any more. */
   get areRelaysLost(): boolean {
-    return this.#servers.are_relays_lost;
+    const has_relay = this.#candidates.some(({ type }) => type === "relay");
+    return !has_relay && this.#servers.areRelaysLost(this.#isComplete());
+  }
+
+  #judge(): void {
+    if (this.#isComplete() && this.#connection.connectionState === "connected") {
+      this.#servers.spared();
+    }
+    this.#servers.overdue();
+    this.#options.onNews();
+  }
+
+  #isComplete(): boolean {
+    return this.#connection.iceGatheringState === "complete";
   }
 
   #take(gathered: Gathered | null): void {

@@ -12,6 +12,7 @@ export class Overlay {
   /** Where the player puts its videos. */
   readonly stage = element("div", "gpuview-stage");
   readonly #root: HTMLElement;
+  readonly #panel: Panel;
   readonly #message = element("div", "gpuview-message");
   readonly #retry: HTMLButtonElement;
   readonly #dot = element("span", "gpuview-dot");
@@ -23,10 +24,13 @@ export class Overlay {
   /** Builds the elements inside `root`. `onRetry`: the button "Try again" was pressed. */
   constructor(root: HTMLElement, panel: Panel, onRetry: () => void) {
     this.#root = root;
+    this.#panel = panel;
     this.#retry = button("gpuview-retry", "Try again", onRetry);
     this.#label.setAttribute("role", "status");
+    this.#message.ariaLive = "polite";
     this.stage.append(this.#message);
-    this.stage.addEventListener("dblclick", () => this.#toggleFullscreen());
+    const enlarge = ({ target }: Event) => isPicture(target) && this.#toggleFullscreen();
+    this.stage.addEventListener("dblclick", enlarge);
     const line = element("div", "gpuview-line");
     line.append(this.#dot, this.#label, this.#figures, panel.button);
     if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
@@ -89,10 +93,13 @@ export class Overlay {
     const said = JSON.stringify([words, can_retry]);
     if (said === this.#said) return; // Somebody may be copying it, or about to press the button.
     this.#said = said;
+    const has_focus = this.#retry.matches(":focus");
     this.#message.replaceChildren(
       ...(words === null ? [] : sentences(words)),
       ...(can_retry ? [this.#retry] : []),
     );
+    // Or it would fall to the page's start, far from here.
+    if (has_focus) (can_retry ? this.#retry : this.#panel.button).focus();
   }
 
   #fullscreenButton(): HTMLButtonElement {
@@ -110,6 +117,11 @@ export class Overlay {
     // Refused by the browser or the page that embeds us; the picture stays as it is.
     done.catch(() => undefined);
   }
+}
+
+/** And no text: a double click there marks a word. */
+function isPicture(target: EventTarget | null): boolean {
+  return target instanceof Element && target.classList.contains("gpuview-video");
 }
 
 function sentences({ problem, expected, fix }: Words): HTMLElement[] {

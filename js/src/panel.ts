@@ -6,7 +6,7 @@ import { button, element } from "./dom";
 export class Panel {
   /** Opens and closes the panel. */
   readonly button: HTMLButtonElement;
-  readonly element = element("div", "gpuview-panel");
+  readonly element = element("div", "gpuview-panel", "No connection has been tried.");
   readonly #onOpen: () => void;
   #shown = "";
 
@@ -41,7 +41,8 @@ export class Panel {
   /** New text would take a selection away under somebody's hands. */
   #isBeingCopied(): boolean {
     const selection = document.getSelection();
-    return selection?.isCollapsed === false && this.element.contains(selection.anchorNode);
+    if (selection === null || selection.isCollapsed) return false;
+    return [selection.anchorNode, selection.focusNode].some((end) => this.element.contains(end));
   }
 }
 

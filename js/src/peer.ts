@@ -94,7 +94,8 @@ export class Peer {
   /** The connection's statistics, empty before there is a connection and after its end. */
   async stats(): Promise<Iterable<readonly [string, unknown]>> {
     if (this.#connection === null || this.#options.stop.aborted) return [];
-    const report = await this.#connection.getStats();
+    // Some browsers refuse it to a connection that is closed meanwhile.
+    const report = await this.#connection.getStats().catch(() => []);
     const pairs = pairsOf(entriesOf(report));
     // A browser forgets what it has tried when it gives up, and that is when it matters.
     if (pairs.length > 0) this.#pairs = pairs;
@@ -110,6 +111,7 @@ export class Peer {
     const { signalling, needs_welcome, onTrack, stop } = this.#options;
     if (needs_welcome) {
       const welcome = await signalling.welcome(stop);
+      if (stop.aborted) return;
       if (welcome.type === "Refusal") return this.#emit({ type: "refused", words: welcome });
       this.#plan = welcome;
     }
@@ -186,8 +188,9 @@ export class Peer {
   }
 
   async #add(connection: RTCPeerConnection, candidates: readonly string[]): Promise<void> {
-    for (const candidate of candidates.filter((each) => !this.#kernels.includes(each))) {
-      this.#kernels = [...this.#kernels, candidate];
+    const news = candidates.filter((each) => !this.#kernels.includes(each));
+    this.#kernels = [...this.#kernels, ...news];
+    for (const candidate of news) {
       this.#log(`the kernel's candidate: ${labelOfText(candidate)}`);
       try {
         await connection.addIceCandidate({ candidate, sdpMLineIndex: 0 });

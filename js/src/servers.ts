@@ -76,9 +76,12 @@ export class Servers {
 
   /** A candidate was gathered: its server works, whatever was said of it before. */
   answered(sign: ServerSign): void {
-    const possible = this.#servers.filter((server) => isFrom(sign, server));
+    const named = this.#servers.filter((server) => isOfUrl(sign, server));
+    const likely = this.#servers.filter((server) => isFrom(sign, server));
+    // A server may send a browser on to another one, of which nobody has told us (RFC 8656, 300).
+    const possible = sign.type === "relay" && named.length > 0 ? named : likely;
     for (const server of possible) {
-      const is_sure = possible.length === 1 || isOfUrl(sign, server);
+      const is_sure = possible.length === 1 || named.includes(server);
       if (!is_sure && ENDS.includes(server.state)) continue;
       server.state = is_sure ? "answered" : "maybe";
       server.words = null;
@@ -98,8 +101,8 @@ export class Servers {
     this.#is_overdue = true;
   }
 
-  /** The browser asks no more: it has done without those servers of which it has said nothing. */
-  finished(): void {
+  /** The browser has a connection: it asks those servers no more of which it has said nothing. */
+  spared(): void {
     for (const server of this.#servers) if (server.state === "asked") server.state = "left";
   }
 
@@ -117,14 +120,16 @@ export class Servers {
     }));
   }
 
-  /** Whether every TURN server has failed for certain; without one there is nothing to hope for. */
-  get are_relays_lost(): boolean {
-    return this.#servers.filter(({ url }) => isTurn(url)).every((server) => this.#isLost(server));
-  }
-
-  #isLost({ state }: Server): boolean {
-    const is_judged = state === "unreachable" || state === "left";
-    return state === "refused" || (is_judged && this.#is_overdue);
+  /**
+   * Whether no relay is to be hoped for, where none has come yet.
+   *
+   * @param is_complete Whether the browser gathers no more; before that, a server that it could not
+   *   reach by one network card may be reached by another.
+   */
+  areRelaysLost(is_complete: boolean): boolean {
+    const relays = this.#servers.filter(({ url }) => isTurn(url));
+    const are_refused = relays.every(({ state }) => state === "refused");
+    return are_refused || (is_complete && this.#is_overdue);
   }
 
   #find(url: string): Server | undefined {
@@ -133,9 +138,9 @@ export class Servers {
       ({ address }) =>
         address.scheme === scheme && address.port === port && address.transport === transport,
     );
-    // Browsers report some hosts otherwise than they were given: resolved, or without brackets.
-    const unheard = alike.find(({ state }) => state === "asked");
-    return alike.find(({ address }) => address.host === host) ?? unheard;
+    const same = alike.find(({ address }) => address.host === host);
+    // Browsers report some hosts resolved; but a name is that of one server only.
+    return same ?? (isIp(host) ? alike.find(({ state }) => state === "asked") : undefined);
   }
 }
 
@@ -161,17 +166,20 @@ function isUnreached({ state }: Server): boolean {
   return state === "asked" || state === "unreachable";
 }
 
-function isFrom({ type, url, relayProtocol }: ServerSign, server: Server): boolean {
+function isFrom({ type, relayProtocol }: ServerSign, server: Server): boolean {
   if (type !== "relay" && type !== "srflx") return false;
   // One address is learnt from all STUN servers, and shown once.
   if (!isTurn(server.url)) return type === "srflx";
   if (type !== "relay") return false;
-  if (url) return isOfUrl({ url }, server);
   return relayProtocol === null || relayProtocol === relayProtocolOf(server.address);
 }
 
 function isOfUrl({ url }: Pick<ServerSign, "url">, { address }: Server): boolean {
   return JSON.stringify(parseUrl(url ?? "")) === JSON.stringify(address);
+}
+
+function isIp(host: string): boolean {
+  return /^[\d.]+$|:/.test(host);
 }
 
 function relayProtocolOf({ scheme, transport }: Address): string {

@@ -44,7 +44,7 @@ export type ViewEvent =
   | { readonly type: "frame" }
   /** A reason to try again if we have given up: a click, or the tab is back. */
   | { readonly type: "retry" }
-  /** The network is back: what was begun without it is begun anew. */
+  /** The network is back, or the wait for the next connection is to end: begins anew. */
   | { readonly type: "online" }
   /** The network may be another one. */
   | { readonly type: "doubt" }
@@ -73,6 +73,9 @@ export const PATIENCE_MS = 15_000;
 const MAX_LOSSES = 5;
 /** ... in a view that has played, go on at this pace. */
 const SLOW_MS = 20_000;
+
+/** A network comes back in several steps: each of them makes us wait so long for the next. */
+const SETTLE_MS = 300;
 
 const NO_ANSWER: Words = {
   problem: "the kernel has not answered",
@@ -110,7 +113,7 @@ export function next(state: ViewState, event: ViewEvent): Step {
     case "retry":
       return state.name === "failed" ? connect(CONNECTING) : stay(state);
     case "online":
-      return isConnected(state) ? probe(state) : tryNow(state);
+      return isConnected(state) ? probe(state) : tryAnew(state);
     case "doubt":
       return isConnected(state) ? probe(state) : stay(state);
     case "epoch":
@@ -187,8 +190,8 @@ function renew(state: ViewState): Step {
   }
 }
 
-function tryNow(state: ViewState): Step {
-  return connect(state.name === "reconnecting" ? state : CONNECTING);
+function tryAnew(state: ViewState): Step {
+  return connect(state.name === "reconnecting" ? state : CONNECTING, SETTLE_MS);
 }
 
 function isConnected({ name }: ViewState): boolean {
@@ -226,6 +229,6 @@ function reconnect(losses: Losses, words: Words | null): Step {
   };
 }
 
-function connect(state: ViewState): Step {
-  return { state, effect: { type: "connect", delay_ms: 0 } };
+function connect(state: ViewState, delay_ms = 0): Step {
+  return { state, effect: { type: "connect", delay_ms } };
 }

@@ -62,5 +62,8 @@ export function diff(before: Snapshot, now: Snapshot): Figures {
 }
 
 function isRelayed(pair: Pair | null): boolean {
-  return pair?.local.type === "relay" || pair?.remote.type === "relay";
+  if (pair === null) return false;
+  // Where a proxy such as FRP is before the kernel, what a relay sends shows as peer-reflexive.
+  const { type, relay_protocol } = pair.local;
+  return type === "relay" || relay_protocol !== "" || pair.remote.type === "relay";
 }

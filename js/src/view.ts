@@ -8,9 +8,9 @@ import { Panel } from "./panel";
 import { Peer } from "./peer";
 import { Player } from "./player";
 import { Signalling } from "./signal";
-import { begin, next, type Step, type ViewEvent, type ViewState } from "./state";
+import { begin, next, type Effect, type Step, type ViewEvent, type ViewState } from "./state";
 import { diff, snapshot, type Figures, type Snapshot } from "./stats";
-import { every, pause, type Pause } from "./timers";
+import { after, every } from "./timers";
 import type { Words } from "./words";
 
 const STATS_MS = 1000;
@@ -34,8 +34,7 @@ export class View {
   #state: ViewState;
   /** Ends the present connection, and the wait before it. */
   #connection = new AbortController();
-  /** The wait before the next connection. */
-  #pause: Pause | null = null;
+  /** The present connection; null while there is none, or a wait before the next. */
   #peer: Peer | null = null;
   /** The present connection, or the last one: what came of it is asked for when it has failed. */
   #latest: Peer | null = null;
@@ -65,19 +64,17 @@ export class View {
 
   #listen(kernelGone: AbortSignal): void {
     const [model, stop] = [this.#model, this.#stop];
-    const hurry = (type: "retry" | "online" | "doubt") => {
-      if (this.#pause?.end() !== true) this.#dispatch({ type });
-    };
     const followStatus = () => this.#dispatch({ type: "status", status: model.get("status") });
     listen(model, "change:status", followStatus, stop);
     listen(model, "change:epoch", () => this.#dispatch({ type: "epoch" }), stop);
-    window.addEventListener("online", () => hurry("online"), { signal: stop });
+    window.addEventListener("online", () => this.#hurry("online"), { signal: stop });
     const { connection } = navigator as NavigatorWithConnection;
-    connection?.addEventListener("change", () => hurry("doubt"), { signal: stop });
+    // Where there is no network at all, nothing is to be found out before "online".
+    const doubt = () => navigator.onLine && this.#hurry("doubt");
+    connection?.addEventListener("change", doubt, { signal: stop });
     window.addEventListener("pagehide", () => this.#signalling.bye(), { signal: stop });
-    document.addEventListener("visibilitychange", () => document.hidden || hurry("retry"), {
-      signal: stop,
-    });
+    const look = () => document.hidden || this.#hurry("retry");
+    document.addEventListener("visibilitychange", look, { signal: stop });
     every(STATS_MS, () => void this.#measure(), stop);
     every(STATS_MS, () => void this.#fillPanel(), stop);
     every(STATS_MS, () => void this.#expectFrame(), stop);
@@ -86,13 +83,23 @@ export class View {
     stop.addEventListener("abort", () => this.#close(), { once: true });
   }
 
+  /** There is new hope: a wait for the next connection ends soon. */
+  #hurry(type: "retry" | "online" | "doubt"): void {
+    const is_waiting = this.#peer === null && this.#state.name !== "failed";
+    this.#dispatch({ type: is_waiting ? "online" : type });
+  }
+
   #dispatch(event: ViewEvent): void {
     this.#take(next(this.#state, event));
   }
 
   #take({ state, effect }: Step): void {
     this.#state = state;
-    this.#paint();
+    this.#act(effect);
+    this.#paint(); // Afterwards: what is known of the last connection says nothing of the next.
+  }
+
+  #act(effect: Effect): void {
     switch (effect.type) {
       case "none":
         return;
@@ -123,7 +130,7 @@ export class View {
     this.#disconnect();
     const stop = this.#connection.signal;
     if (delay_ms === 0) this.#open(stop);
-    else this.#pause = pause(delay_ms, () => this.#open(stop), stop);
+    else after(delay_ms, () => document.hidden || this.#open(stop), stop); // Nobody looks: no hurry.
   }
 
   #open(stop: AbortSignal): void {
@@ -175,9 +182,12 @@ export class View {
   /** Gives a connection up that brings nothing to decode. Frames that are not seen count, too. */
   async #expectFrame(): Promise<void> {
     const peer = this.#peer;
-    const is_owed = this.#state.name === "waiting" && this.#model.get("status").state === "live";
-    const decoded = is_owed ? (snapshot((await peer?.stats()) ?? [])?.decoded ?? 0) : 0;
-    this.#owed_s = is_owed && decoded === 0 && peer === this.#peer ? this.#owed_s + 1 : 0;
+    const isOwed = () =>
+      this.#state.name === "waiting" &&
+      this.#model.get("status").state === "live" &&
+      peer === this.#peer;
+    const decoded = isOwed() ? (snapshot((await peer?.stats()) ?? [])?.decoded ?? 0) : 0;
+    this.#owed_s = isOwed() && decoded === 0 ? this.#owed_s + 1 : 0;
     if (this.#owed_s >= MAX_OWED_S) this.#dispatch({ type: "lost", words: NO_PICTURE });
   }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 
 import type { PageMessage, Welcome } from "../src/messages";
-import { FakeModel, FakePeerConnection, last, showFrame } from "./fakes";
+import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "./fakes";
 import {
   answer,
   decode,
@@ -31,6 +31,7 @@ const HIDDEN = "candidate:3 1 udp 2113937151 06a76f4d-6190.local 41905 typ host"
 const TCP = "candidate:4 1 tcp 1518280447 10.0.0.20 9 typ host tcptype active";
 const KERNEL = "candidate:5 1 udp 2130706431 203.0.113.10 10111 typ host";
 const LATE = "candidate:6 1 udp 16777215 198.18.0.10 49200 typ relay";
+const LATER = "candidate:7 1 udp 16777215 198.18.0.10 49201 typ relay";
 
 /** A view whose offer is out, to a kernel that has told it how to connect. */
 async function showWith(plan: Partial<Welcome> = {}) {
@@ -94,10 +95,10 @@ describe("the kernel's candidates", () => {
   test("that come after the answer are added, each once", async () => {
     const { model } = await show();
     await answer(model, `a=${KERNEL}`);
-    model.add([KERNEL, LATE]);
-    model.add([KERNEL, LATE]);
+    model.add([KERNEL, LATE, LATER]);
+    model.add([KERNEL, LATE, LATER]);
     await settle();
-    expect(peer().added).toEqual([LATE]);
+    expect(peer().added).toEqual([LATE, LATER]);
   });
 
   test("that overtake the answer wait for it", async () => {
@@ -196,8 +197,31 @@ describe("a server that fails", () => {
     expect(toldProblems(model)).toHaveLength(1);
   });
 
+  test("by one network card only does not end a view that may use relays only", async () => {
+    const { root } = await showWith({ ice_transport_policy: "relay" });
+    peer().iceGatheringState = "gathering";
+    peer().fail(`${TURN}?transport=udp`, 701, "Failed to connect");
+    await pass(3000);
+    expect(state(root)).toBe("connecting");
+    expect(root.textContent).toMatch("could not be reached");
+    peer().complete();
+    expect(state(root)).toBe("failed");
+    expect(root.textContent).toMatch("no video connection came up: the TURN server");
+  });
+
+  test("has no say where another one, to which it was sent on, gave a relay", async () => {
+    const { model, root } = await showWith({ ice_transport_policy: "relay" });
+    peer().gather(RELAY, { url: "turn:alternate.example:3478?transport=udp" });
+    peer().complete();
+    await play(model, root);
+    await passAlive(3000);
+    expect(state(root)).toBe("playing");
+    expect(told(model).flatMap(({ problems }) => problems)).toEqual([]);
+  });
+
   test("is why a connection did not come up", async () => {
     const { model, root } = await showWith();
+    peer().gather(HIDDEN);
     await answer(model, `a=${KERNEL}`);
     await pass(15_000);
     expect(state(root)).toBe("failed");
@@ -271,7 +295,7 @@ describe("the details", () => {
     const box = root.querySelector<HTMLElement>(".gpuview-panel");
     expect(box?.hidden).toBe(true);
     await pass(1000);
-    expect(panel(root)).toBe("");
+    expect(root.querySelector(".gpuview-rows")).toBeNull();
     await pressDetails(root);
     expect(box?.hidden).toBe(false);
     expect(root.querySelector(".gpuview-details")?.getAttribute("aria-expanded")).toBe("true");
@@ -291,6 +315,21 @@ describe("the details", () => {
     expect(root.dataset["remote"]).toBeUndefined();
   });
 
+  test("of a browser that does not tell them do no harm", async () => {
+    const { model, root } = await show();
+    vi.spyOn(peer(), "getStats").mockRejectedValue(new DOMException("closed"));
+    await pressDetails(root);
+    await play(model, root);
+    await passAlive(2000);
+    expect(panel(root)).toMatch("connection connected");
+  });
+
+  test("of a stream that is closed say that there are none", async () => {
+    const { root } = await show({ status: { ...LIVE, state: "closed" } });
+    await pressDetails(root);
+    expect(panel(root)).toBe("No connection has been tried.");
+  });
+
   test("of a connection that failed can be read when it is closed", async () => {
     const { model, root } = await show();
     peer().gather(HIDDEN);
@@ -308,11 +347,17 @@ describe("the details", () => {
     const { root } = await show();
     await pressDetails(root);
     const shown = root.querySelector(".gpuview-rows");
-    const selection = { isCollapsed: false, anchorNode: shown } as unknown as Selection;
-    const selecting = vi.spyOn(document, "getSelection").mockReturnValue(selection);
-    peer().gather(HIDDEN);
-    await pass(1000);
-    expect(root.querySelector(".gpuview-rows")).toBe(shown);
+    const selecting = vi.spyOn(document, "getSelection");
+    const ends = [
+      { anchorNode: shown, focusNode: document.body },
+      { anchorNode: document.body, focusNode: shown },
+    ];
+    for (const each of ends) {
+      selecting.mockReturnValue({ isCollapsed: false, ...each } as unknown as Selection);
+      peer().gather(HIDDEN);
+      await pass(1000);
+      expect(root.querySelector(".gpuview-rows")).toBe(shown);
+    }
     selecting.mockRestore();
     await pass(1000);
     expect(panel(root)).toMatch("06a76f4d");
@@ -416,7 +461,31 @@ describe("a view that has played", () => {
     await pass(60_000);
     expect(FakePeerConnection.made).toHaveLength(tries);
     hidePage(false);
+    await pass(300);
     expect(FakePeerConnection.made).toHaveLength(tries + 1);
+  });
+
+  test("tries once where everything happens at once, as when a laptop is opened", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    await loseAll();
+    const tries = FakePeerConnection.made.length;
+    for (let time = 0; time < 10; time++) {
+      hidePage(false);
+      window.dispatchEvent(new Event("online"));
+      await pass(20);
+    }
+    await pass(5000);
+    expect(FakePeerConnection.made).toHaveLength(tries + 1);
+  });
+
+  test("does not speak of what was in the way of the connection before", async () => {
+    const { model, root } = await showWith();
+    await play(model, root);
+    await passAlive(2000); // A TURN server that was not needed has not replied.
+    peer().become("failed");
+    expect(state(root)).toBe("reconnecting");
+    expect(root.querySelector(".gpuview-message")?.textContent).toBe("");
   });
 
   test("that is closed while it waits leaves no timer behind", async () => {
@@ -466,23 +535,27 @@ describe("a connection in doubt", () => {
     expect(last(model.sentOf("Offer")).seq).toBe(2);
   });
 
-  test("is one on a network that reports a change", async () => {
+  test.each([
+    ["a change", true, "reconnecting"],
+    ["that it is gone, where there is time to come back", false, "playing"],
+  ])("is one on a network that reports %s", async (_name, is_online, expected) => {
     const connection = new EventTarget();
     Object.defineProperty(navigator, "connection", { value: connection, configurable: true });
     const { model, root } = await show();
     Reflect.deleteProperty(navigator, "connection");
     await play(model, root);
     peer().channel?.pong();
+    vi.spyOn(navigator, "onLine", "get").mockReturnValue(is_online);
     connection.dispatchEvent(new Event("change"));
-    await pass(2000);
-    expect(state(root)).toBe("reconnecting");
+    await pass(5000);
+    expect(state(root)).toBe(expected);
   });
 });
 
 test("what was begun without a network is begun anew when it is back", async () => {
   const { model } = await show();
   window.dispatchEvent(new Event("online"));
-  await settle();
+  await pass(300);
   expect(FakePeerConnection.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
   expect(last(model.sentOf("Offer")).seq).toBe(2);
 });

@@ -125,10 +125,36 @@ describe("a TURN server", () => {
     expect(problem({ kernels: [LAN, RELAY], own: [OUTSIDE] })).not.toMatch("does not know");
   });
 
+  test("of the kernel gave it a relay, which this browser does not reach", () => {
+    const found = { kernels: [LAN, RELAY], own: [HIDDEN, OUTSIDE], servers: [STUN] };
+    expect(problem(found)).toBe("no reply came from the kernel's relay at 198.18.0.10:49160");
+  });
+
   test("is what is missing where each side has an address outside", () => {
     expect(problem({ own: [HIDDEN, OUTSIDE], kernels: [OUTSIDE], servers: [STUN] })).toBe(
       "no direct route was found, and there is no server in between",
     );
+  });
+});
+
+describe("the browser", () => {
+  test("has no address at all, which no server can mend", () => {
+    const troubles = [trouble("turn")];
+    expect(problem({ own: [], troubles, servers: [TURN] })).toMatch("no address of its own");
+    expect(problem({ own: [], troubles, policy: "relay" })).not.toMatch("no address of its own");
+  });
+
+  test("has no IPv6, and the kernel nothing else outside its network", () => {
+    const kernels = [LAN, candidate("host", "2001:db8::9")];
+    const to = (address: string): Pair => ({ ...PAIR, remote: { ...END, address } });
+    expect(problem({ kernels, pairs: [to("192.168.77.2")] })).toBe(
+      "outside its network the kernel has only 2001:db8::9, and this browser has no IPv6",
+    );
+    const tried = { kernels, pairs: [to("192.168.77.2"), to("2001:db8::9")] };
+    expect(problem(tried)).toBe("no reply came from [2001:db8::9]:10111");
+    const both = { kernels: [...kernels, FORWARDED], pairs: [to("203.0.113.10")] };
+    expect(problem(both)).toMatch("no reply came from");
+    expect(problem({ kernels })).toMatch("no reply came from"); // Nothing is known of pairs.
   });
 });
 

@@ -195,6 +195,12 @@ export class FakePeerConnection extends EventTarget {
     );
   }
 
+  /** The browser has gathered all that there is. */
+  complete(): void {
+    this.iceGatheringState = "complete";
+    this.dispatchEvent(new Event("icegatheringstatechange"));
+  }
+
   become(state: RTCPeerConnectionState): void {
     this.connectionState = state;
     this.dispatchEvent(new Event("connectionstatechange"));

@@ -62,6 +62,13 @@ describe("a server that refuses", () => {
     ]);
   });
 
+  test("is not taken for another one whose name differs", () => {
+    const servers = new Servers([STUN, UDP]);
+    // As Chromium says of a TURN server's name that does not resolve, too.
+    servers.failed(refusal("stun:turn.example:3478", 701, "STUN host lookup received error."));
+    expect(servers.notes[0]?.note).toBe("no reply yet");
+  });
+
   test("by one network card, and gives a relay by another, works", () => {
     const servers = new Servers([UDP]);
     servers.failed(refusal(UDP, 401));
@@ -122,10 +129,17 @@ describe("a server that says nothing", () => {
 
   test("is not blamed where the browser stopped asking, as it had a connection", () => {
     const servers = new Servers([UDP]);
-    servers.finished();
+    servers.spared();
     servers.overdue();
     expect(servers.troubles).toEqual([]);
     expect(servers.notes[0]?.note).toMatch("before the browser had found another way");
+  });
+
+  test("has replied where it has sent the browser on to another one", () => {
+    const servers = new Servers([UDP, TCP]);
+    servers.answered(relay("turn:alternate.example:3478?transport=udp", "udp"));
+    servers.overdue();
+    expect(problems(servers)).toEqual([`the TURN server ${TCP} has not replied`]);
   });
 
   test("is a note only where it is for STUN", () => {
@@ -161,23 +175,29 @@ describe("a server that says nothing", () => {
 });
 
 describe("relays", () => {
-  test("are lost when every TURN server has failed for certain", () => {
+  test("are lost when every TURN server refuses", () => {
     const servers = new Servers([UDP, TCP, STUN]);
     servers.failed(refusal(UDP, 401));
-    expect(servers.are_relays_lost).toBe(false);
-    servers.failed(refusal(TCP, 701));
-    expect(servers.are_relays_lost).toBe(false);
-    servers.overdue();
-    expect(servers.are_relays_lost).toBe(true);
+    expect(servers.areRelaysLost(false)).toBe(false);
+    servers.failed(refusal(TCP, 486));
+    expect(servers.areRelaysLost(false)).toBe(true);
   });
 
-  test("may still come from a server that is only slow", () => {
-    const servers = new Servers([UDP]);
+  test("may still come by another network card, or from a server that is only slow", () => {
+    const servers = new Servers([UDP, TCP]);
+    servers.failed(refusal(TCP, 701));
     servers.overdue();
-    expect(servers.are_relays_lost).toBe(false);
+    expect(servers.areRelaysLost(false)).toBe(false);
+  });
+
+  test("are lost when the browser has ended without one, which is said when time is over", () => {
+    const servers = new Servers([UDP]);
+    expect(servers.areRelaysLost(true)).toBe(false);
+    servers.overdue();
+    expect(servers.areRelaysLost(true)).toBe(true);
   });
 
   test("are lost where there is no TURN server", () => {
-    expect(new Servers([STUN]).are_relays_lost).toBe(true);
+    expect(new Servers([STUN]).areRelaysLost(false)).toBe(true);
   });
 });

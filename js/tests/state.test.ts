@@ -105,17 +105,17 @@ describe("a connection that is lost", () => {
 });
 
 describe("a network that changes", () => {
-  test("makes what was begun without it begin anew, and at once", () => {
+  test("makes what was begun without it begin anew, as soon as it has settled", () => {
     const reconnecting = after(PLAYING, ...of("lost", "lost")).state;
     expect(after(reconnecting, ...of("online"))).toEqual({
       state: reconnecting,
-      effect: { type: "connect", delay_ms: 0 },
+      effect: { type: "connect", delay_ms: 300 },
     });
     const failed = after(CONNECTING, LOST).state;
     for (const state of [CONNECTING, failed]) {
       expect(after(state, ...of("online"))).toEqual({
         state: CONNECTING,
-        effect: { type: "connect", delay_ms: 0 },
+        effect: { type: "connect", delay_ms: 300 },
       });
     }
   });

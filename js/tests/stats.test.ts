@@ -87,6 +87,12 @@ describe("snapshot", () => {
     expect(diff(relayed, relayed).transport).toBe("relay");
   });
 
+  test("knows a relay behind a proxy, which shows it as peer-reflexive", () => {
+    const L = { type: "local-candidate", candidateType: "prflx", relayProtocol: "tcp" };
+    const relayed = read(5000, 120, { L });
+    expect(diff(relayed, relayed).transport).toBe("relay");
+  });
+
   test("finds the route without an entry for the transport, as in Firefox", () => {
     expect(read(0, 0, { T: { type: "peer-connection" } }).pair?.rtt_ms).toBe(2);
   });

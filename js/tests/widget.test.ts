@@ -263,6 +263,21 @@ describe("a connection that dies", () => {
     expect(state(root)).toBe("waiting");
   });
 
+  test("has its first frame in time, even while it is asked about that", async () => {
+    const { model, root } = await show();
+    await answer(model);
+    peer().become("connected");
+    await passAlive(9000);
+    const asked = new Promise<Map<string, object>>((resolve) =>
+      setTimeout(resolve, 1500, new Map()),
+    );
+    vi.spyOn(peer(), "getStats").mockReturnValue(asked);
+    await passAlive(1000);
+    showFrame(root);
+    await passAlive(1000);
+    expect(state(root)).toBe("playing");
+  });
+
   test("is left alone while it is only disconnected", async () => {
     const { model, root } = await show();
     await play(model, root);
@@ -286,6 +301,7 @@ describe("a view that fails", () => {
 
   test("says 15 s after the answer that there is no route", async () => {
     const { model, root } = await show();
+    peer().gather("candidate:1 1 udp 1 06a76f4d-6190.local 41905 typ host");
     await pass(14_000);
     await answer(model, "a=candidate:1 1 udp 1 192.168.77.2 10111 typ host");
     await pass(14_999);
@@ -338,8 +354,8 @@ describe("a view that fails", () => {
     const { model, root } = await show();
     await refuse(model);
     act(root);
-    await settle();
     expect(state(root)).toBe("connecting");
+    await pass(300);
     expect(last(model.sentOf("Offer")).seq).toBe(2);
   });
 });
@@ -357,6 +373,30 @@ test("a state that stays is not said again to those who listen to the page", asy
   const said = root.querySelector("[role=status]")?.firstChild;
   model.status("live");
   expect(root.querySelector("[role=status]")?.firstChild).toBe(said);
+});
+
+test("a double click enlarges the picture, and marks a word in a message", async () => {
+  const { model, root } = await show();
+  await play(model, root);
+  model.status("error", ...Object.values(WORDS));
+  const enlarge = vi.fn().mockResolvedValue(undefined);
+  Object.assign(root.querySelector(".gpuview-stage") ?? {}, { requestFullscreen: enlarge });
+  Object.defineProperty(document, "fullscreenElement", { value: null, configurable: true });
+  const doubleClick = (selector: string) =>
+    root.querySelector(selector)?.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
+  doubleClick(".gpuview-problem");
+  expect(enlarge).not.toHaveBeenCalled();
+  doubleClick(".gpuview-video");
+  expect(enlarge).toHaveBeenCalledOnce();
+});
+
+test("the keyboard stays in the view when the button that was pressed goes away", async () => {
+  const { model, root } = await show();
+  await refuse(model);
+  const retry = root.querySelector<HTMLElement>(".gpuview-retry");
+  retry?.focus();
+  retry?.click();
+  expect(document.activeElement).toBe(root.querySelector(".gpuview-details"));
 });
 
 describe("what the stream says", () => {
@@ -460,6 +500,16 @@ describe("the end of a view", () => {
     dispose();
     expect(state(other.root)).toBe("playing");
     expect(model.sentOf("Bye")).toEqual([{ type: "Bye", view: root.dataset["view"] }]);
+  });
+
+  test("at the moment of its welcome leaves no connection and no video behind", async () => {
+    const { model, root, dispose } = await show({ needs_welcome: true });
+    model.welcome(root.dataset["view"] ?? "", {});
+    dispose();
+    await settle();
+    expect(FakePeerConnection.made).toEqual([]);
+    expect(root.querySelector("video")).toBeNull();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   test("in the middle of making an offer sends none", async () => {

@@ -92,6 +92,22 @@ def test_viewers_are_those_that_are_on_the_page(open_notebook: OpenNotebook) -> 
     wait_for_viewers(other, 0)
 
 
+def test_the_details_open_by_keyboard_and_stand_in_two_columns(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(PULL, "stream")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    details = notebook.page.get_by_role("button", name="Details")
+    details.press("Enter")
+    rows = notebook.page.locator(".gpuview dl")
+    rows.wait_for()
+    assert details.get_attribute("aria-expanded") == "true"
+    # JupyterLab lets lists float.
+    assert rows.evaluate("it => getComputedStyle(it).display") == "grid"
+    lefts = "it => [...it.querySelectorAll('dd')].map(each => each.getBoundingClientRect().left)"
+    assert len(set(rows.evaluate(lefts))) == 1
+
+
 def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
     open_notebook: OpenNotebook,
 ) -> None:
