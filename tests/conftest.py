@@ -48,6 +48,14 @@ def restored_chance() -> Iterator[None]:
     random.setstate(state)
 
 
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """The folder for what a person looks at after the tests."""
+    folder = Path(__file__).parents[1] / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.hookimpl(trylast=True)  # what ``-m`` leaves out is gone by then
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU or the network laboratory where there is none.

@@ -43,14 +43,6 @@ def chromium() -> Iterator[BrowserContext]:
         yield browser.new_context(viewport={"width": 1100, "height": 1000})
 
 
-@pytest.fixture(scope="session")
-def artifacts() -> Path:
-    """The folder for what a person looks at after the tests."""
-    folder = Path(__file__).parents[2] / "artifacts"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 @pytest.fixture
 def open_notebook(lab: Lab, chromium: BrowserContext) -> Iterator[OpenNotebook]:
     """Open a notebook of the given cells, or one at ``path``, in a browser tab of its own.

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,34 +24,21 @@ import nbformat
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
+from tests.chromium import ARGS, CHROMIUM
+from tests.waiting import wait_until
+
 __all__ = [
-    "CHROMIUM",
     "Lab",
     "NotebookPage",
     "NotebookServer",
     "expect_gone",
     "launch_chromium",
-    "wait_until",
     "write_settings",
 ]
 
-CHROMIUM = "/usr/bin/chromium"
 _HERE = Path(__file__).parent
 _START_S = 60.0
 _STOP_S = 20.0
-
-_CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-    "--no-first-run",
-    # A second tab must not be slowed because it stands behind the first.
-    "--disable-background-timer-throttling",
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
-]
 
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -62,30 +49,9 @@ _SETTINGS = {
 T = TypeVar("T")
 
 
-def wait_until(
-    ask: Callable[[], T],
-    what: str,
-    timeout_s: float = 30.0,
-    *,
-    describe: Callable[[], object] | None = None,
-) -> T:
-    """Ask again and again until the answer is true, and return it.
-
-    Raises:
-        TimeoutError: It was not; says ``what`` and, by ``describe``, how things stand instead.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not (answer := ask()):
-        if time.monotonic() > deadline:
-            found = describe() if describe else answer
-            raise TimeoutError(f"not within {timeout_s:.0f} s: {what}; instead: {found!r}")
-        time.sleep(0.05)
-    return answer
-
-
 def launch_chromium(playwright: Playwright, executable: str | Path = CHROMIUM) -> Browser:
     """Start headless Chromium with nothing that phones home or throttles."""
-    return playwright.chromium.launch(executable_path=executable, args=_CHROMIUM_ARGS)
+    return playwright.chromium.launch(executable_path=executable, args=ARGS)
 
 
 def write_settings(folder: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import OpenNotebook
-from tests.browser.lab import NotebookPage, wait_until
+from tests.browser.lab import NotebookPage
 from tests.browser.views import wait_for_states
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

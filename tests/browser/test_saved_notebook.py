@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import OpenNotebook
-from tests.browser.lab import wait_until
 from tests.browser.views import wait_for_states
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

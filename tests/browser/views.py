@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.browser.lab import NotebookPage, wait_until
+from tests.browser.lab import NotebookPage
+from tests.waiting import wait_until
 
 __all__ = [
     "frames_shown_during",

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.lab import CHROMIUM, launch_chromium
+from tests.browser.lab import launch_chromium
+from tests.chromium import chromium_behind
 from tests.hub.hub import PORT, Hub
 from tests.network.topology import Internet, Lan, Node
 
@@ -85,17 +86,6 @@ def start_hub(office: Lan, tmp_path: Path) -> Iterator[StartHub]:
 @pytest.fixture
 def chromium(home: Lan, tmp_path: Path) -> Iterator[Browser]:
     """A Chromium at home."""
-    wrapper = tmp_path / "chromium"
-    # Playwright speaks through inherited pipes, which do not care for namespaces.
-    wrapper.write_text(f'#!/bin/sh\nexec {" ".join(home.host.prefix)} {CHROMIUM} "$@"\n')
-    wrapper.chmod(0o755)
-    with sync_playwright() as playwright, launch_chromium(playwright, wrapper) as browser:
+    script = chromium_behind(home.host.prefix, tmp_path)
+    with sync_playwright() as playwright, launch_chromium(playwright, script) as browser:
         yield browser
-
-
-@pytest.fixture(scope="session")
-def artifacts() -> Path:
-    """The folder for what a person looks at after the tests."""
-    folder = Path(__file__).parents[2] / "artifacts"
-    folder.mkdir(exist_ok=True)
-    return folder

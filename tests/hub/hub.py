@@ -13,8 +13,9 @@ from typing import Self
 import psutil
 from playwright.sync_api import BrowserContext
 
-from tests.browser.lab import NotebookServer, expect_gone, wait_until, write_settings
+from tests.browser.lab import NotebookServer, expect_gone, write_settings
 from tests.network.topology import Node
+from tests.waiting import wait_until
 
 __all__ = ["Hub", "UserServer"]
 

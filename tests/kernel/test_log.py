@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gpuview.testing.kernel import Kernel
-from tests.browser.lab import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 

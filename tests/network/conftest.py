@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gpuview.testing.processes import command_line, descendants
-from tests.network.page import Playwright, wait_until
+from tests.network.page import Playwright
 from tests.network.topology import namespaces
 from tests.network.world import World
+from tests.waiting import wait_until
 
 _OWN = ("ipykernel", "gpuview.media", "tests.network.frp")
 
@@ -37,14 +37,6 @@ def _holdings() -> set[str]:
     held = {f"process {pid}: {line}" for pid, line in own.items() if any(w in line for w in _OWN)}
     own_tag = f"gpuview-{os.getpid()}-"
     return held | {f"namespace {name}" for name in namespaces() if name.startswith(own_tag)}
-
-
-@pytest.fixture(scope="session")
-def artifacts() -> Path:
-    """The folder for what a person looks at after the tests."""
-    folder = Path(__file__).parents[2] / "artifacts"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

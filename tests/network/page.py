@@ -11,8 +11,7 @@ import contextlib
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,8 +21,10 @@ from playwright.async_api import Error as PlaywrightError
 
 import gpuview
 from gpuview.testing.stream import StreamProxy
+from tests.chromium import ARGS, chromium_behind
 from tests.network.bridge import Bridge
 from tests.network.topology import Node
+from tests.waiting import wait_until
 
 __all__ = [
     "FRONT_END",
@@ -34,50 +35,14 @@ __all__ = [
     "View",
     "page_html",
     "selected_pair",
-    "wait_until",
 ]
 
 T = TypeVar("T")
 
-CHROMIUM = "/usr/bin/chromium"
 FRONT_END = Path(gpuview.__file__).parent / "static"
 _HERE = Path(__file__).parent
 _CALL_S = 60.0
-_POLL_S = 0.05
-
-# As a person's browser is: with mDNS names in place of addresses, and no permission for a camera.
-_ARGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-background-timer-throttling",
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
-    "--ignore-certificate-errors",
-]
-
-
-def wait_until(
-    ask: Callable[[], T],
-    what: str,
-    timeout_s: float,
-    *,
-    describe: Callable[[], object] = lambda: None,
-) -> T:
-    """Ask again and again until the answer is true, and return it.
-
-    Raises:
-        TimeoutError: It was not; says ``what`` and, by ``describe``, how things stand instead.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not (answer := ask()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {timeout_s:g} s: {what}; instead: {describe()!r}")
-        time.sleep(_POLL_S)
-    return answer
+_TRUST_ALL = "--ignore-certificate-errors"  # the TURN server's
 
 
 class Playwright:
@@ -123,12 +88,10 @@ class Chromium:
         self._playwright = playwright
         self._node = node
         before = set(node.pids())
-        wrapper = folder / f"chromium-{node.name}"
-        # Playwright speaks through inherited pipes, which do not care for namespaces.
-        wrapper.write_text(f'#!/bin/sh\nexec {" ".join(node.prefix)} {CHROMIUM} "$@"\n')
-        wrapper.chmod(0o755)
         self._browser: Browser = playwright.call(
-            playwright.driver.chromium.launch(executable_path=wrapper, args=_ARGS)
+            playwright.driver.chromium.launch(
+                executable_path=chromium_behind(node.prefix, folder), args=[*ARGS, _TRUST_ALL]
+            )
         )
         self._before = before
 

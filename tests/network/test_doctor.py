@@ -13,9 +13,9 @@ from gpuview.configs import Site, coturn_config
 from gpuview.doctor import Check, Report
 from gpuview.settings import Settings
 from tests.network.frp import FrpProxy
-from tests.network.page import wait_until
 from tests.network.topology import Internet, Lan, Node
 from tests.turnserver import TurnServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 

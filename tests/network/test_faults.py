@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from gpuview.testing.kernel import Kernel
-from tests.network.page import View, wait_until
+from tests.network.page import View
 from tests.network.topology import Node
 from tests.network.world import (
     PORT_MAX,
@@ -20,6 +20,7 @@ from tests.network.world import (
     forwarded,
     static_turn,
 )
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.network.page import wait_until
 from tests.network.topology import DEAD, Internet, Node, namespaces
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 

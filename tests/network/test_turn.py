@@ -11,7 +11,7 @@ import pytest
 from gpuview.testing.kernel import Kernel
 from gpuview.wire.ice import ephemeral_credentials
 from tests.network.coturn import PASSWORD, USER
-from tests.network.page import Chromium, Pair, View, wait_until
+from tests.network.page import Chromium, Pair, View
 from tests.network.topology import DEAD
 from tests.network.world import (
     PORT_MAX,
@@ -25,6 +25,7 @@ from tests.network.world import (
     rest_turn,
     static_turn,
 )
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(90)]
 

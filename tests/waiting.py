@@ -1,0 +1,34 @@
+"""Waiting for what another process brings about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["wait_until"]
+
+T = TypeVar("T")
+
+_POLL_S = 0.05
+
+
+def wait_until(
+    ask: Callable[[], T],
+    what: str,
+    timeout_s: float = 30.0,
+    *,
+    describe: Callable[[], object] | None = None,
+) -> T:
+    """Ask again and again until the answer is true, and return it.
+
+    Raises:
+        TimeoutError: It was not; says ``what`` and, by ``describe``, how things stand instead.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (answer := ask()):
+        if time.monotonic() > deadline:
+            found = describe() if describe else answer
+            raise TimeoutError(f"not within {timeout_s:g} s: {what}; instead: {found!r}")
+        time.sleep(_POLL_S)
+    return answer
