@@ -66,3 +66,17 @@ def test_without_it_nothing_of_that_is_shown(start_kernel: StartKernel) -> None:
     cell.wait()
     kernel.view(kernel.stream()).next_frame()
     assert text_of(cell.outputs) == ""
+
+
+def test_log_of_a_level_is_shown_below_the_cell_of_the_stream(start_kernel: StartKernel) -> None:
+    kernel = start_kernel(GPUVIEW_LOG="info")
+    cell = kernel.start(PULL)
+    cell.wait()
+    log = "logging.getLogger('gpuview.media')"
+    kernel.run(f"import logging; {log}.debug('quiet'); {log}.info('hello')")
+    wait_until(
+        lambda: "INFO gpuview.media: hello" in text_of(cell.outputs),
+        "the record is shown",
+        describe=lambda: cell.outputs,
+    )
+    assert "quiet" not in text_of(cell.outputs)

@@ -158,13 +158,3 @@ def test_a_host_name_without_an_address_is_an_error_in_the_cell(start_kernel: St
         kernel.run(PULL)
 
     assert caught.value.name == "SettingsError"
-
-
-def test_the_log_goes_to_stderr_where_it_is_asked_for(start_kernel: StartKernel) -> None:
-    kernel = start_kernel(GPUVIEW_LOG="info")
-    kernel.run(PULL)
-
-    outputs = kernel.run("import logging; logging.getLogger('gpuview.media').info('hello')")
-
-    shown = "".join(each["text"] for each in outputs if each.get("name") == "stderr")
-    assert "INFO gpuview.media: hello" in shown
