@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -112,6 +113,8 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
 
 
 def _probe(arguments: argparse.Namespace) -> int:
+    # A shell starts what runs in its background with SIGINT ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from gpuview.media.via import answer_for_ever
 
     answer_for_ever(arguments.port, arguments.allow, _tell)

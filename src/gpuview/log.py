@@ -8,6 +8,10 @@ from typing import TextIO
 
 __all__ = ["log_to_stderr"]
 
+# Unless somebody asks for it, it is nowhere shown: a cell's output is saved with the notebook, and
+# the names of servers stand in the log. The page tells its viewer what concerns him.
+logging.getLogger("gpuview").addHandler(logging.NullHandler())
+
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -25,7 +29,8 @@ def log_to_stderr(level: str) -> None:
     own = [handler for handler in logger.handlers if isinstance(handler, _Handler)]
     for handler in own:
         handler.cell = copy_context()
-    if not logger.hasHandlers():
+    others = [*logging.getLogger().handlers, *logger.handlers]
+    if all(isinstance(handler, logging.NullHandler) for handler in others):
         logger.addHandler(_Handler())
 
 
