@@ -40,7 +40,7 @@ def test_the_quickstart_plays_cell_by_cell(
     notebook.interrupt()
 
     run_through(notebook, cells, "stream.close()")
-    wait_for_states(notebook, "playing", "closed")
+    wait_for_states(notebook, "playing", "closed", timeout_s=90)
 
 
 def run_through(

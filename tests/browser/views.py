@@ -27,11 +27,12 @@ def states(notebook: NotebookPage) -> list[str]:
     return found
 
 
-def wait_for_states(notebook: NotebookPage, *wanted: str) -> None:
+def wait_for_states(notebook: NotebookPage, *wanted: str, timeout_s: float = 30.0) -> None:
     """Wait until the page has exactly these views, from the top."""
     wait_until(
         lambda: states(notebook) == list(wanted),
         f"the views are {wanted}",
+        timeout_s,
         describe=lambda: f"{states(notebook)} {texts(notebook)}",
     )
 
