@@ -53,7 +53,7 @@ class Network:
     Args:
         mux: The shared socket.
         configuration: How the outside is to be told.
-        want_servers: Asks the kernel for `IceServers`, which come by `take_servers`.  Is told
+        want_servers: Asks the kernel for `IceServers`, which come by `take_servers`. Is told
             whether they have to be others than before.
         on_change: Called when `doors` or `problems` have become others.
     """
@@ -272,7 +272,7 @@ class Network:
             server.text,
             address,
             host=url.host,
-            transport="tls" if url.scheme == "turns" else url.transport,
+            transport="tls" if url.is_secure else url.transport,
             login=server.login,
         )
         self._opened.add(relay)
@@ -377,7 +377,7 @@ class Network:
 
 
 def _turn_servers(servers: Sequence[_Server]) -> list[_Server]:
-    return [each for each in servers if each.url.scheme in ("turn", "turns")]
+    return [each for each in servers if each.url.is_turn]
 
 
 def _split(server: IceServer) -> list[_Server]:
