@@ -11,7 +11,7 @@ STATIC := src/gpuview/static/widget.js
 SLOW := browser or command or cuda or hub or kernel or network or wheel
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test check build lint unit wheel networks-table bench-notebook clean
+.PHONY: demo test check build lint unit wheel networks-table bench-notebook bench-frames clean
 
 demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
@@ -30,6 +30,7 @@ lint: .venv/dev.stamp js/node_modules/.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_messages.py --check
+	$(BIN)/python scripts/generate_colormaps.py --check
 	npm --prefix js run --silent check
 
 unit: .venv/dev.stamp $(STATIC)
@@ -41,6 +42,9 @@ networks-table: .venv/dev.stamp $(STATIC) browser laboratory
 
 bench-notebook: .venv/dev.stamp $(STATIC) browser
 	$(BIN)/python -m benchmarks.notebook
+
+bench-frames: .venv/dev.stamp $(STATIC)
+	$(BIN)/python -m benchmarks.frames
 
 wheel: $(STATIC) .venv/dev.stamp
 	$(BIN)/python -m build --wheel --outdir dist

@@ -96,6 +96,8 @@ class FakeHandle:
 
     def __init__(self) -> None:
         self.frames_pushed = 0
+        self.frames_taken = 0
+        self.sizes: list[tuple[int, int]] = []
         self.sent: list[Message] = []
         self.is_closed = False
 
@@ -107,6 +109,7 @@ class FakeHandle:
         return memoryview(bytearray(nbytes))
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
+        self.sizes.append((width, height))
         self.frames_pushed += 1
 
     def send(self, message: Message) -> None:
@@ -114,6 +117,7 @@ class FakeHandle:
 
     def stats(self) -> dict[str, Any]:
         return {
+            "frames_taken": self.frames_taken,
             "viewers": [],
             "encoders": [],
             "port": 40000,

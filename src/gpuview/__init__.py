@@ -26,7 +26,8 @@ from gpuview.errors import (
 
 if TYPE_CHECKING:
     from gpuview.settings import Settings
-    from gpuview.widget import GPUStream, StreamStats
+    from gpuview.stats import StreamStats
+    from gpuview.widget import GPUStream
 
 __version__ = "0.1.0"
 
@@ -47,7 +48,7 @@ __all__ = [
 _LAZY = {
     "GPUStream": "gpuview.widget",
     "Settings": "gpuview.settings",
-    "StreamStats": "gpuview.widget",
+    "StreamStats": "gpuview.stats",
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,16 +16,23 @@ import anywidget
 import traitlets
 
 from gpuview.engine import shared_engine
-from gpuview.errors import GpuviewError, MediaError, SettingsError
-from gpuview.frames.layout import Layout, check_layout
-from gpuview.frames.readback import Readback
-from gpuview.frames.source import PullSource, as_pull
+from gpuview.errors import FrameError, GpuviewError, MediaError, SettingsError
+from gpuview.frames.feed import Feed
+from gpuview.frames.picture.layout import Layout
+from gpuview.frames.picture.look import Look, Size, ValueRange
+from gpuview.frames.snapshot import extremes, snapshot
+from gpuview.frames.sources.origin import Index, Select, as_select, survey
+from gpuview.frames.sources.start import Source, start
+from gpuview.frames.sources.trouble import Trouble
 from gpuview.log import log_to_stderr
 from gpuview.pages import Pages
 from gpuview.settings import Settings
+from gpuview.stats import StreamStats, stream_stats
 from gpuview.wire.messages import Answer, Candidates, Message, Refusal, Status, to_wire
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from gpuview.doctor import Report
 
 __all__ = ["GPUStream", "StreamStats"]
@@ -47,47 +53,42 @@ def _front_end(name: str) -> Path:
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class StreamStats:
-    """One moment's counters of a stream."""
-
-    frames_pushed: int
-    """Frames that reached the ring; the newest is shown, so not all of them have been."""
-    viewers: tuple[dict[str, Any], ...]
-    """One for each view: view, state, codec, local, remote, frames_sent, frames_dropped."""
-    encoders: tuple[dict[str, Any], ...]
-    """One for each codec in use: codec, width, height, frames, keyframes, nbytes."""
-    media_pid: int
-    """The media process's id."""
-    port: int | None
-    """The UDP port that all viewers share; None before the first one."""
-    dropped_datagrams: dict[str, int]
-    """What came to that port and was not for us, by reason."""
-    network: dict[str, Any]
-    """How we are reached: public_ips, reflexive (how STUN servers see us), relay, relay_url and
-    problems; empty before the first viewer."""
-
-
 class GPUStream(anywidget.AnyWidget):
     """A live picture of tensors, in as many notebook outputs and tabs as there are.
 
-        display(GPUStream(model))                  # a module or callable without arguments is asked
-        stream = GPUStream(); stream.push(tensor)  # or push
+        display(GPUStream(model))                    # a module or callable without inputs is asked
+        display(GPUStream(model, layer="layer3.0"))  # one with inputs is looked at as you call it
+        display(GPUStream({"in": camera, "out": model}))     # several, as labelled panels
+        stream = GPUStream(); stream.push(tensor)            # or push
 
-    Frames are 8-bit, or floating point in [0, 1], as (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4
-    channels, on any device. The newest frame is shown; older ones that nobody has seen are dropped.
+    A frame is a tensor or array of any real dtype on any device: ``(H, W)``, ``(H, W, C)``,
+    ``(C, H, W)`` or a batch of these. Other channels than 1, 3 or 4 become a grid of maps. A dict
+    or list of tensors is a frame of labelled panels. The newest frame is shown; older ones that
+    nobody has seen are dropped.
 
     Args:
         source: A module or callable that takes no argument, an iterable of frames, or a tensor that
             changes in place: asked ``fps`` times a second, in inference mode, on a thread of
-            gpuview's own, while somebody watches. None: you `push`.
+            gpuview's own, while somebody watches. A module that needs an input: what it gives is
+            shown when your code calls it. A dict or list of these: each is a labelled panel; it
+            ends when one of them does. None: you `push`.
         fps: The most frames shown in a second, up to 240.
-        layout: ``"HW"``, ``"HWC"`` or ``"CHW"``; None guesses from the sizes.
+        layout: ``"HW"``, ``"HWC"``, ``"CHW"``, ``"NHW"``, ``"NCHW"`` or ``"NHWC"``; None guesses
+            from the sizes.
+        value_range: The values that are black and white, ``(low, high)``; ``"auto"``: the least and
+            greatest of each picture; ``"frame"``: of all pictures in a tensor. None: (0, 255) for
+            uint8, (0, 1) for floating types, ``"auto"`` for maps.
+        colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``, or a name
+            that matplotlib knows.
+        size: The longest side of the video in pixels, or its ``(width, height)``.
+        layer: The dotted name of a module in ``source``, or several: what they give is shown.
+        select: An index, or a function, that picks what is shown of each frame, or of what each
+            source or module of a grid gives.
         max_bitrate_bps: The most bits sent to one viewer in a second.
         settings: The network's settings; None reads them from the environment.
 
     Raises:
-        FrameError: ``source`` or ``layout`` is none of these.
+        FrameError: ``source``, or how it is to be shown, is none of these.
         SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is wrong.
         MediaError: The media process cannot be started, or runs with other settings.
     """
@@ -109,16 +110,23 @@ class GPUStream(anywidget.AnyWidget):
         *,
         fps: float = 30,
         layout: Layout | None = None,
+        value_range: ValueRange = None,
+        colormap: str | None = None,
+        size: Size = None,
+        layer: str | list[str] | None = None,
+        select: Index | Select | None = None,
         max_bitrate_bps: int = 8_000_000,
         settings: Settings | None = None,
     ) -> None:
         _check_numbers(fps, max_bitrate_bps)
-        check_layout(layout)
-        pull = as_pull(source)
+        look = Look(layout, value_range, colormap, size)
+        pick = as_select(select)
+        origin = survey(source, layer)
         settings = settings or Settings()
         if settings.log is not None:
             log_to_stderr(settings.log)
-        self._layout = layout
+        self._look = look
+        self._select = pick
         self._pages = Pages(settings, self, self._hand_on)
         self._lock = threading.RLock()  # guards what follows: engine and source both call
         self._viewers: tuple[str, ...] = ()
@@ -130,8 +138,10 @@ class GPUStream(anywidget.AnyWidget):
         self._engine = engine
         self._handle = engine.open_stream(self, fps=fps, max_bitrate_bps=max_bitrate_bps)
         self._is_closed = False
-        self._readback = Readback(self._handle)
-        self._source: PullSource | None = None
+        trouble = Trouble(self._source_failed, self._source_recovered)
+        self._feed = Feed(self._handle, look, trouble)
+        self._has_picture = False
+        self._source: Source | None = None
         super().__init__(
             epoch=engine.epoch,
             needs_welcome=self._pages.need_welcome,
@@ -140,33 +150,62 @@ class GPUStream(anywidget.AnyWidget):
         self._answer_on_subshells()
         self.observe(self._read_offers, "offers")
         self.on_msg(self._read_custom)
-        if pull is not None:
-            self._source = PullSource(
-                pull,
-                self._push_pulled,
-                fps=fps,
-                on_error=self._source_failed,
-                on_recovered=self._source_recovered,
-            )
+        self._source = start(
+            origin,
+            self._push_made,
+            select=pick,
+            fps=fps,
+            trouble=trouble,
+            on_captured=lambda: self._feed.drop("capturing"),
+        )
 
     # --- what a user calls --------------------------------------------------------------------
 
     def push(self, frame: object) -> None:
         """Show ``frame`` next, in every view. From any thread; waits for nobody.
 
+        While nobody watches, it takes about a microsecond and keeps only a reference, which is read
+        when somebody does. The stream keeps its newest frame alive, without its autograd graph.
+
         Args:
-            frame: A tensor or an array, see the class. A CPU frame is copied before this returns; a
-                CUDA frame is read in the order of the current stream, so later work on that
-                stream may overwrite it.
+            frame: A tensor, an array, or a dict or list of them, see the class. While somebody
+                watches, a CPU frame is copied before this returns; a CUDA frame is read in the
+                order of the current stream, so later work on that stream may overwrite it.
 
         Raises:
-            FrameError: It cannot be shown.
+            FrameError: It cannot be shown. While nobody watches, this is only looked at when a
+                frame has another type, shape, dtype or device than those before.
             MediaError: The stream is closed.
         """
-        is_first = self._handle.frames_pushed == 0
-        self._readback.push(frame, self._layout)
-        if is_first:
-            self._update_status()
+        self._feed.push(frame, self._select)
+        if not self._has_picture:
+            self._picture_came()
+
+    def frame(self) -> object:
+        """Return the newest frame: the very tensor that was pushed, or made by the source.
+
+        Before the first one, the source is asked for it, in this thread. A tensor that is
+        overwritten in place has its present values.
+
+        Raises:
+            FrameError: There is none.
+            MediaError: The stream is closed.
+        """
+        self._need_frame()
+        return self._feed.frame()
+
+    def snapshot(self) -> Image:
+        """Return the newest frame as a `PIL.Image.Image`, pixel for pixel from the tensor.
+
+        Takes the frame as `frame` does. Waits for its device. Panels and tiles are put together as
+        in the video; nothing is enlarged or shrunk.
+
+        Raises:
+            FrameError: There is no frame.
+            MediaError: The stream is closed.
+        """
+        self._need_frame()
+        return snapshot(self._feed.selected(), self._look)
 
     @property
     def viewers(self) -> tuple[str, ...]:
@@ -174,20 +213,22 @@ class GPUStream(anywidget.AnyWidget):
         return self._viewers
 
     def stats(self) -> StreamStats:
-        """Return this moment's counters; waits for the media process, 2 s at most.
+        """Return this moment's counters.
+
+        Waits for the media process, 2 s at most, and for the newest frame's device.
 
         Raises:
-            MediaError: It did not answer.
+            FrameError: The newest frame cannot be read, as its device has failed.
+            MediaError: The media process did not answer.
         """
         media = self._handle.stats()
-        return StreamStats(
-            frames_pushed=self._handle.frames_pushed,
-            viewers=tuple(media["viewers"]),
-            encoders=tuple(media["encoders"]),
+        frame = self._feed.selected()
+        return stream_stats(
+            media,
+            self._feed.stats(),
             media_pid=self._engine.process.pid,
-            port=media["port"],
-            dropped_datagrams=media["dropped_datagrams"],
-            network=media["network"],
+            source_ms=None if self._source is None else self._source.source_ms,
+            extremes=None if frame is None else extremes(frame, self._look),
         )
 
     def close(self) -> None:
@@ -197,7 +238,7 @@ class GPUStream(anywidget.AnyWidget):
         self._is_closed = True
         if self._source is not None:
             self._source.close()
-        self._readback.close()
+        self._feed.close()
         self._handle.close()
         self._viewers = ()
         self._pages.forget_all()
@@ -223,9 +264,18 @@ class GPUStream(anywidget.AnyWidget):
     def __repr__(self) -> str:
         state = self.status.get("state", "waiting")
         return (
-            f"<GPUStream {state} viewers={len(self._viewers)} "
-            f"frames_pushed={self._handle.frames_pushed}>"
+            f"<GPUStream {state} viewers={len(self._viewers)} frames_pushed={self._feed.n_pushed}>"
         )
+
+    def _need_frame(self) -> None:
+        self._feed.check_open()
+        if self._feed.has_frame:
+            return
+        if self._source is None:
+            raise FrameError(
+                "there is no frame yet", expected="a push before this", fix="stream.push(tensor)"
+            )
+        self._source.ask()
 
     # --- what pages say: on any thread --------------------------------------------------------
 
@@ -254,6 +304,7 @@ class GPUStream(anywidget.AnyWidget):
     def viewers_changed(self, views: Sequence[str]) -> None:
         self._viewers = tuple(views)
         self._pages.forget_answers_but(views)
+        self._feed.watch(bool(views))
         if self._source is not None:
             self._source.watch(bool(views))
 
@@ -282,16 +333,23 @@ class GPUStream(anywidget.AnyWidget):
             self._media_error = error
             self._update_status()
 
-    # --- what the source says: on its thread --------------------------------------------------
+    # --- what the source says: on its thread, or on that of a tapped module's caller -----------
 
-    def _push_pulled(self, frame: object) -> None:
-        try:
-            self.push(frame)
-        except MediaError:
-            if not self._is_closed:
-                raise
+    def _push_made(self, frame: object) -> None:
+        if self._is_closed:
+            return
+        self._feed.push(frame)
+        if not self._has_picture:
+            self._picture_came()
+
+    def _picture_came(self) -> None:
+        with self._lock:
+            self._has_picture = True
+            self._update_status()
 
     def _source_failed(self, error: GpuviewError) -> None:
+        if self._is_closed:
+            return
         logger.warning("the source of a stream failed: %s", error, exc_info=error.__cause__)
         with self._lock:
             self._source_error = error
@@ -300,6 +358,7 @@ class GPUStream(anywidget.AnyWidget):
     def _source_recovered(self) -> None:
         with self._lock:
             self._source_error = None
+            self._has_picture = True  # as a frame was good
             self._update_status()
 
     # --- state --------------------------------------------------------------------------------
@@ -321,7 +380,7 @@ class GPUStream(anywidget.AnyWidget):
             )
         if self._is_restarting:
             return Status(state="restarting")
-        return Status(state="live" if self._handle.frames_pushed else "waiting")
+        return Status(state="live" if self._has_picture else "waiting")
 
     def _answer_on_subshells(self) -> None:
         """Let pages' messages be answered while a cell runs.

@@ -43,6 +43,7 @@ def test_many_streams_share_one_process() -> None:
     again, second, _ = open_stream()
     assert engine is again
     assert first.stats()["encoders"] == second.stats()["encoders"] == []
+    assert first.stats()["frames_taken"] == 0
 
 
 def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> None:

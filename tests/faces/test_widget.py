@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import comm
 import ipywidgets
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gpuview import FrameError, GPUStream, MediaError, Settings, SettingsError, widget
 from gpuview.wire.messages import Answer, Bye, Candidates, Offer, Refusal, to_wire
@@ -360,6 +364,242 @@ def test_sentence_of_a_failing_source_appears_and_goes_when_it_recovers(
     wait_for("live")
 
 
+def test_source_that_gives_none_is_said_and_goes_on_when_it_gives_a_frame(
+    make_stream: MakeStream,
+) -> None:
+    frames = iter([None, None])
+    stream, engine, _ = make_stream(lambda: next(frames, torch.zeros(4, 4)), fps=100)
+    states: queue.Queue[dict[str, Any]] = queue.Queue()
+    stream.observe(lambda change: states.put(change["new"]), "status")
+    engine.views("v1")
+    told = states.get(timeout=30)
+    assert (told["state"], told["problem"]) == ("error", "the source gave None")
+    assert states.get(timeout=30)["state"] == "live"
+
+
+def test_stream_lives_on_after_an_exhausted_generator(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream(iter([]), fps=100)
+    states: queue.Queue[dict[str, Any]] = queue.Queue()
+    stream.observe(lambda change: states.put(change["new"]), "status")
+    engine.views("v1")
+    assert "at its end" in states.get(timeout=30)["problem"]
+    stream.push(torch.zeros(4, 4))
+    assert stream.status["state"] == "live"
+
+
+def test_stream_follows_a_source_that_changes_size_and_dtype(make_stream: MakeStream) -> None:
+    pictures = [
+        torch.zeros(256, 256, 3, dtype=torch.uint8),
+        torch.zeros(3, 300, 400),
+        torch.zeros(256, 256, dtype=torch.float16),
+    ]
+    stream, engine, _ = make_stream(iter(pictures), fps=100)
+    engine.views("v1")
+    assert stream._source is not None
+    stream._source._thread.join(30)  # type: ignore[attr-defined]
+    assert engine.handles[0].sizes == [(256, 256), (400, 300), (256, 256)]
+
+
+def test_closing_takes_less_than_two_seconds_while_a_source_blocks(
+    make_stream: MakeStream,
+) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def source() -> torch.Tensor:
+        entered.set()
+        assert release.wait(30)
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source)
+    engine.views("v1")
+    assert entered.wait(30)
+    begin = time.monotonic()
+    stream.close()
+    took_s = time.monotonic() - begin
+    release.set()
+    assert took_s < 2
+    assert stream.status["state"] == "closed"
+
+
+def test_pushes_that_nobody_sees_are_kept_until_a_view_joins(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    for side in (256, 256, 300, 300):
+        stream.push(torch.zeros(side, side))
+    handle = engine.handles[0]
+    assert handle.sizes == [(256, 256), (300, 300)]
+    engine.views("v1")
+    stream.close()  # waits for the thread that reads the newest one
+    assert handle.sizes[2:] in ([], [(300, 300)])
+
+
+def test_stats_say_why_frames_were_dropped_and_what_was_in_the_newest(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    stream.push(torch.zeros(4, 4))
+    engine.views("v1")
+    stream.push(torch.tensor([[float("nan"), 2.0], [float("-inf"), -3.0]]).expand(2, 2))
+    with pytest.raises(FrameError):
+        stream.push("a picture")
+    engine.handles[0].frames_taken = 1
+    stats = stream.stats()
+    assert stats.frames_pushed == 4
+    assert stats.frames_shown + sum(stats.frames_dropped.values()) == 4
+    assert stats.frames_dropped["failed"] == 1
+    assert (stats.nan, stats.inf) == (1, 1)
+    assert (stats.minimum, stats.maximum) == (-3, 2)
+
+
+# --- frame and snapshot --------------------------------------------------------------------------
+
+
+def test_frame_is_the_very_tensor_and_snapshot_a_picture_of_it(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    frame = torch.randint(0, 256, (5, 7, 3), dtype=torch.uint8)
+    stream.push(frame)
+    assert stream.frame() is frame
+    assert np.array_equal(np.asarray(stream.snapshot()), frame.numpy())
+
+
+def test_snapshot_shows_what_is_selected_as_it_is_shown(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream(select="depth", value_range=(0, 10))
+    stream.push({"depth": torch.tensor([[0.0, 10.0]])})
+    assert np.asarray(stream.snapshot()).tolist() == [[0, 255]]
+
+
+def test_source_is_asked_once_for_the_first_frame_in_the_callers_thread(
+    make_stream: MakeStream,
+) -> None:
+    asked: list[threading.Thread] = []
+
+    def source() -> torch.Tensor:
+        asked.append(threading.current_thread())
+        return torch.zeros(4, 6)
+
+    stream, _, _ = make_stream(source)
+    assert stream.snapshot().size == (6, 4)
+    assert stream.snapshot().size == (6, 4)
+    assert asked == [threading.current_thread()]
+    assert stream.status["state"] == "live"
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [(None, r"stream\.push\(tensor\)"), (nn.ReLU(), r"model\(x\)"), (iter([]), "make it anew")],
+)
+def test_without_a_frame_there_is_no_snapshot(
+    make_stream: MakeStream, source: object, fix: str
+) -> None:
+    stream, _, _ = make_stream(source)
+    with pytest.raises(FrameError, match=fix):
+        stream.snapshot()
+    with pytest.raises(FrameError, match=fix):
+        stream.frame()
+
+
+def test_source_that_raises_does_so_where_a_snapshot_asks_it(make_stream: MakeStream) -> None:
+    def source() -> torch.Tensor:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    stream, _, _ = make_stream(source)
+    with pytest.raises(FrameError, match="the source raised RuntimeError: CUDA error"):
+        stream.snapshot()
+    stream.push(torch.zeros(4, 4))
+    assert stream.snapshot().size == (4, 4)
+
+
+def test_closed_stream_has_no_frame(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    stream.close()
+    for ask in (stream.frame, stream.snapshot, lambda: stream.push(torch.zeros(4, 4))):
+        with pytest.raises(MediaError, match="the stream is closed"):
+            ask()
+
+
+# --- taps and grids ------------------------------------------------------------------------------
+
+
+def test_module_with_an_input_is_tapped_until_the_stream_is_closed(
+    make_stream: MakeStream,
+) -> None:
+    model = nn.Sequential(nn.Identity(), nn.ReLU())
+    stream, engine, _ = make_stream(model, fps=240)
+    image = torch.ones(2, 8, 16, 16)
+    assert model(image) is not None
+    assert engine.handles[0].frames_pushed == 1
+    assert isinstance(stream.frame(), torch.Tensor)
+    assert stream.snapshot().mode == "RGB"  # eight maps
+    stream.close()
+    assert not model._forward_hooks
+
+
+def test_layers_are_panels_of_one_picture(make_stream: MakeStream) -> None:
+    model = nn.Sequential(nn.Identity(), nn.ReLU())
+    stream, engine, _ = make_stream(model, layer=["0", "1"])
+    model(torch.tensor([[-1.0, 1.0]]))
+    frame = stream.frame()
+    assert isinstance(frame, dict)
+    assert {name: part.tolist() for name, part in frame.items()} == {
+        "0": [[-1, 1]],
+        "1": [[0, 1]],
+    }
+    assert engine.handles[0].frames_pushed == 1
+
+
+def test_grid_shows_what_is_asked_with_what_is_tapped(make_stream: MakeStream) -> None:
+    model = nn.ReLU()
+    image = torch.tensor([[-1.0, 1.0]])
+    stream, engine, _ = make_stream({"output": model, "input": image})
+    model(image)
+    assert engine.handles[0].frames_pushed == 0
+    frame = stream.frame()
+    assert isinstance(frame, dict)
+    assert list(frame) == ["output", "input"]
+    assert frame["input"] is image
+    assert frame["output"].tolist() == [[0, 1]]
+
+
+def test_grid_names_the_source_that_fails(make_stream: MakeStream) -> None:
+    def broken() -> torch.Tensor:
+        raise RuntimeError("out of film")
+
+    stream, _, _ = make_stream({"a": torch.zeros(4, 4), "b": broken})
+    with pytest.raises(FrameError, match="the source 'b' raised RuntimeError: out of film"):
+        stream.frame()
+
+
+def test_tap_whose_output_cannot_be_shown_is_said_on_the_page(make_stream: MakeStream) -> None:
+    model = nn.ReLU()
+    stream, _, _ = make_stream(model)
+    assert model(torch.zeros(3)).tolist() == [0, 0, 0]  # one dimension
+    assert stream.status["state"] == "error"
+    assert "shape = (3,)" in stream.status["problem"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"layout": "WHC"}, "layout = 'WHC'"),
+        ({"value_range": (1, 0)}, r"value_range = \(1, 0\)"),
+        ({"colormap": "virdis"}, "virdis"),
+        ({"size": 3}, "size = 3"),
+        ({"layer": "layer9"}, "cannot look for layer = 'layer9'"),
+        ({"select": 0.5}, "cannot select"),
+    ],
+)
+def test_wrong_way_to_show_frames_is_an_error_when_the_stream_is_made(
+    make_stream: MakeStream, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(FrameError, match=problem) as caught:
+        make_stream(**options)
+    assert caught.value.fix
+
+
+# --- the rest ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("options", [{"fps": 0}, {"fps": 1000}, {"max_bitrate_bps": 1}])
 def test_number_out_of_range_is_an_error_with_a_fix(
     make_stream: MakeStream, options: dict[str, Any]
@@ -367,11 +607,6 @@ def test_number_out_of_range_is_an_error_with_a_fix(
     with pytest.raises(SettingsError) as caught:
         make_stream(**options)
     assert caught.value.fix
-
-
-def test_unknown_layout_is_an_error_when_the_stream_is_made(make_stream: MakeStream) -> None:
-    with pytest.raises(FrameError, match="cannot read a tensor with layout = 'WHC'"):
-        make_stream(layout="WHC")
 
 
 def test_source_rests_when_the_media_process_has_died(make_stream: MakeStream) -> None:
@@ -424,6 +659,8 @@ def test_stats_are_a_snapshot(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream()
     stats = stream.stats()
     assert (stats.media_pid, stats.port, stats.frames_pushed) == (4711, 40000, 0)
+    assert (stats.frames_shown, stats.frames_dropped) == (0, {})
+    assert (stats.source_ms, stats.minimum, stats.maximum) == (None, None, None)
     with pytest.raises(AttributeError):
         stats.port = 1  # type: ignore[misc]
 

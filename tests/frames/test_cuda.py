@@ -1,96 +1,348 @@
-"""From a CUDA tensor to the bytes of a slot, without the caller waiting."""
+"""From CUDA tensors to the ring, on a real GPU, without the caller waiting.
 
+Needs nothing but PyTorch, NumPy and pytest; runs alone, as `benchmarks/gpu.sh` does it.
+"""
+
+from __future__ import annotations
+
+import os
 import threading
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
+from gpuview.errors import FrameError
+from gpuview.frames.cuda.device import CudaGpu
+from gpuview.frames.cuda.readback import CudaReadback
+from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.layout import describe
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import plan
 from gpuview.frames.readback import Readback
-from gpuview.frames.yuv import rgb_to_i420
-from gpuview.wire.ring import PixelFormat
+from gpuview.wire.ring import DEVICE_SLOTS, PixelFormat, Reservation, RingReader, RingWriter, Slot
+from tests.frames.reference import assert_i420_within_one_level, reference_bounds
 
 pytestmark = pytest.mark.cuda
 
-TIMEOUT_S = 30
+SECOND = 1_500_000_000  # clock cycles, about
+WAIT_S = 30
+DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-class WaitingSink:
-    """Keeps every frame, and lets a test wait for one."""
+class RingSink:
+    """A stream's ring, and the end of it that the media process has."""
 
     def __init__(self) -> None:
-        self.frames: list[tuple[PixelFormat, int, int, np.ndarray]] = []
-        self.published = threading.Semaphore(0)
+        self._open(1 << 20)
+
+    def reserve(self, nbytes: int) -> Reservation:
+        self._grow(nbytes)
+        return self.writer.reserve(nbytes)
+
+    def announce(self, seq: int) -> None:
+        self.writer.announce(seq)
 
     def begin(self, nbytes: int) -> memoryview:
-        self._slot = np.empty(nbytes, dtype=np.uint8)
-        return self._slot.data
+        self._grow(nbytes)
+        return self.writer.begin(nbytes)
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        self.frames.append((pixel_format, width, height, self._slot))
-        self.published.release()
+        self.writer.publish(pixel_format, width, height, capture_ns)
+
+    def newest(self) -> Slot:
+        """Return the newest frame, once the GPU has nothing more to do."""
+        torch.cuda.synchronize()
+        slot = self.reader.take()
+        assert slot is not None
+        assert slot.is_whole()
+        return slot
+
+    def close(self) -> None:
+        self.writer.close()
+        self.reader.close()
+
+    def _grow(self, nbytes: int) -> None:
+        if nbytes > self.writer.slot_nbytes:
+            seq = self.writer.seq
+            self.close()
+            self._open(nbytes, seq)
+
+    def _open(self, nbytes: int, seq: int = 0) -> None:
+        self.writer = RingWriter.create(nbytes, DEVICE_SLOTS, seq)
+        self.reader = RingReader.attach(os.dup(self.writer.fd))
 
 
 @pytest.fixture
-def sink():
-    return WaitingSink()
+def sink() -> Iterator[RingSink]:
+    sink = RingSink()
+    yield sink
+    sink.close()
 
 
 @pytest.fixture
-def readback(sink):
+def readback(sink: RingSink) -> Iterator[Readback]:
     readback = Readback(sink)
     yield readback
+    torch.cuda.synchronize()
     readback.close()
+    for thread in threading.enumerate():
+        if thread.name == "gpuview-retire":
+            thread.join(WAIT_S)
 
 
-@pytest.mark.parametrize("shape", [(3, 34, 46), (34, 46, 3), (1, 34, 46)])
-def test_a_device_frame_arrives_as_i420(sink, readback, shape):
-    frame = torch.rand(shape, device="cuda")
-
-    readback.push(frame)
-
-    assert sink.published.acquire(timeout=TIMEOUT_S)
-    pixel_format, width, height, data = sink.frames[-1]
-    planes = frame if shape[0] in (1, 3) else frame.permute(2, 0, 1)
-    expected = rgb_to_i420(planes.expand(3, -1, -1)).cpu().numpy()
-    assert (pixel_format, width, height) == (PixelFormat.I420, 46, 34)
-    np.testing.assert_array_equal(data, expected)
+def grey(level: float, side: int = 256) -> torch.Tensor:
+    return torch.full((3, side, side), level, device="cuda")
 
 
-def test_a_frame_may_be_overwritten_by_later_work_on_the_same_stream(sink, readback):
-    frame = torch.zeros(3, 720, 1280, device="cuda")
-
-    readback.push(frame)
-    frame.fill_(1)
-
-    assert sink.published.acquire(timeout=TIMEOUT_S)
-    assert set(sink.frames[-1][3][: 720 * 1280]) == {16}
+def luma(slot: Slot) -> set[int]:
+    return set(slot.data[: slot.width * slot.height].tolist())
 
 
-def test_the_last_of_many_frames_always_arrives(sink, readback):
-    for value in torch.linspace(0, 1, 100).tolist():
-        readback.push(torch.full((3, 64, 64), value, device="cuda"))
+def check(slot: Slot, frame: torch.Tensor, look: Look) -> None:
+    """Compare a frame of one panel with the float64 reference."""
+    tiles = describe(frame.cpu(), look.layout)
+    picture = plan((tiles.kind,), None, look)
+    (panel,) = picture.panels
+    assert (slot.pixel_format, slot.width, slot.height) == (
+        PixelFormat.I420,
+        picture.width,
+        picture.height,
+    )
+    data = np.array(slot.data)
+    n_pixels, half = slot.width * slot.height, (slot.height // 2, slot.width // 2)
+    shown = (
+        data[:n_pixels].reshape(slot.height, slot.width),
+        data[n_pixels : n_pixels * 5 // 4].reshape(half),
+        data[n_pixels * 5 // 4 :].reshape(half),
+    )
+    inside = tuple(
+        plane[: panel.height // n, : panel.width // n]
+        for plane, n in zip(shown, (1, 2, 2), strict=True)
+    )
+    colours = palette(panel.colormap if panel.channels == 1 else "gray", torch.device("cpu"))
+    values = tiles.pixels.double().numpy()
+    assert_i420_within_one_level(inside, *reference_bounds(values, panel, colours.numpy()))
 
-    assert sink.published.acquire(timeout=TIMEOUT_S)
-    while sink.frames[-1][3][0] != 235:
-        assert sink.published.acquire(timeout=TIMEOUT_S)
+
+def noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return (values * 255 if dtype == torch.uint8 else values).to(dtype).cuda()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [((3, 250, 310), "CHW"), ((250, 310, 3), "HWC"), ((250, 310), "HW"), ((4, 3, 50, 70), "NCHW")],
+)
+def test_every_dtype_and_layout_is_within_a_level_of_the_reference(
+    sink, readback, dtype, shape, layout
+):
+    frame, look = noise(*shape, dtype=dtype), Look(layout=layout)
+
+    readback.push(frame, look)
+
+    check(sink.newest(), frame, look)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int32, torch.int64], ids=str)
+def test_integers_are_shown_by_a_range(sink, readback, dtype):
+    frame = torch.arange(-40, 60).repeat(3, 256, 3).to(dtype).cuda()
+    look = Look(layout="CHW", value_range=(-30, 50))
+
+    readback.push(frame, look)
+
+    check(sink.newest(), frame, look)
+
+
+@pytest.mark.parametrize("size", [128, 512, 1000])
+@pytest.mark.parametrize("value_range", ["auto", "frame", (-1.0, 1.0)])
+def test_maps_are_coloured_resized_and_flaws_marked_and_counted(sink, readback, size, value_range):
+    frame = noise(9, 31, 45, dtype=torch.float32)
+    frame[3, 4, 5], frame[5, 6, 7] = torch.nan, torch.inf
+    look = Look(layout="NHW", value_range=value_range, colormap="turbo", size=size)
+
+    readback.push(frame, look)
+
+    check(sink.newest(), frame, look)
+    stats = readback.stats()
+    assert (stats.n_nan, stats.n_inf) == (1, 1)
+    assert stats.conversion_ms > 0
+    assert stats.copy_ms > 0
+
+
+def test_labelled_panels_share_a_picture(sink, readback):
+    readback.push({"black": grey(0), "white": grey(1)}, Look())
+
+    assert {16, 235} <= luma(sink.newest())
 
 
 def test_pushing_does_not_wait_for_the_device(sink, readback):
-    readback.push(torch.zeros(3, 64, 64, device="cuda"))
-    assert sink.published.acquire(timeout=TIMEOUT_S)
+    frame = grey(1)
+    readback.push(frame, Look())
+    readback.push(frame, Look())
+    torch.cuda.synchronize()
 
-    torch.cuda._sleep(1_000_000_000)
+    torch.cuda._sleep(SECOND)
     busy = torch.cuda.Event()
     busy.record()
-    readback.push(torch.ones(3, 64, 64, device="cuda"))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        readback.push(frame, Look())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
     assert not busy.query()
+    assert sink.reader.is_expecting()
+    assert sink.newest().seq == 3
 
 
-def test_closing_ends_the_thread(sink):
-    readback = Readback(sink)
-    readback.push(torch.zeros(3, 64, 64, device="cuda"))
+def test_a_thousand_frames_wait_behind_a_slow_computation_in_no_more_memory(sink, readback):
+    frame = grey(0)
+    readback.push(frame, Look())
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+
+    torch.cuda._sleep(SECOND)
+    for _ in range(999):
+        readback.push(frame, Look())
+    after = torch.cuda.memory_stats()["allocation.all.allocated"]
+    frame.fill_(1)
+    readback.push(frame, Look())
+
+    slot = sink.newest()
+    assert (slot.seq, luma(slot)) == (1001, {235})
+    assert after == before
+
+
+def test_a_frame_may_be_overwritten_right_after_the_push(sink, readback):
+    frame = grey(0)
+    torch.cuda._sleep(SECOND // 10)
+
+    readback.push(frame, Look())
+    frame.fill_(1)
+
+    assert luma(sink.newest()) == {16}
+
+
+def test_a_frame_may_be_freed_right_after_the_push_from_another_stream(sink, readback):
+    frame = grey(0, side=1024)
+    torch.cuda.synchronize()
+    other = torch.cuda.Stream()
+    with torch.cuda.stream(other):
+        torch.cuda._sleep(SECOND // 10)
+        readback.push(frame, Look())
+    del frame
+    grey(1, side=1024)  # would get the same memory
+
+    assert luma(sink.newest()) == {16}
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad, torch.no_grad])
+def test_pushing_does_not_depend_on_the_callers_modes(sink, readback, mode):
+    with mode():
+        frame = grey(1).requires_grad_(mode is torch.enable_grad) * 1
+        readback.push(frame, Look())
+    readback.push(grey(1), Look())
+
+    assert luma(sink.newest()) == {235}
+
+
+def test_autocast_changes_no_colour(sink, readback):
+    frame, look = noise(3, 256, 256, dtype=torch.float32), Look()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        readback.push(frame, look)
+
+    check(sink.newest(), frame, look)
+
+
+def test_while_a_graph_is_captured_a_push_is_refused(sink, readback):
+    frame = grey(1)
+    readback.push(frame, Look())
+    torch.cuda.synchronize()
+    with torch.cuda.graph(torch.cuda.CUDAGraph()), pytest.raises(FrameError, match="CUDA graph"):
+        readback.push(frame, Look())
+
+    readback.push(frame, Look())
+    assert sink.newest().seq == 2
+
+
+def test_frames_from_the_cpu_and_from_the_gpu_take_turns(sink, readback):
+    for level in (0.0, 1.0):
+        readback.push(torch.zeros(3, 256, 256), Look())
+        readback.push(grey(level), Look())
+
+    slot = sink.newest()
+    assert (slot.seq, slot.pixel_format, luma(slot)) == (4, PixelFormat.I420, {235})
+
+
+def test_a_larger_frame_takes_another_ring_and_the_old_one_is_given_back(sink, readback):
+    for side in (256, 1024, 2048):
+        readback.push(grey(1, side), Look())
+
+    slot = sink.newest()
+    assert (slot.width, luma(slot)) == (2048, {235})
+
+
+def test_a_size_that_changes_with_every_frame_is_followed(sink, readback):
+    for n in range(20):
+        readback.push(grey(n / 20, 240 + 2 * n), Look())
+
+    slot = sink.newest()
+    assert (slot.seq, slot.width) == (20, 278)
+
+
+class UnregisterableGpu(CudaGpu):
+    """One whose system refuses to register memory."""
+
+    def register(self, memory: torch.Tensor) -> bool:
+        return False
+
+
+def test_where_memory_cannot_be_registered_frames_take_the_other_way(sink):
+    lock = threading.Lock()
+    readback = CudaReadback(sink, lock, UnregisterableGpu)
+    tiles = describe(grey(1), None)
+    picture = plan((tiles.kind,), None, Look())
+    with torch.inference_mode(), lock:
+        readback.push(picture, [tiles], 5)
+    deadline_s = time.monotonic() + WAIT_S
+    while (slot := sink.reader.take()) is None and time.monotonic() < deadline_s:
+        pass
     readback.close()
 
-    assert "gpuview-readback" not in {thread.name for thread in threading.enumerate()}
+    assert (luma(slot), slot.capture_ns) == ({235}, 5)
+
+
+def test_refused_memory_leaves_no_error_behind():
+    gpu = CudaGpu(torch.device("cuda", 0))
+    memory = torch.zeros(4096, dtype=torch.uint8)
+    assert gpu.register(memory)
+
+    assert not gpu.register(memory)  # a second time
+    assert torch.ones(1, device="cuda").item() == 1
+    gpu.unregister(memory)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here is one GPU")
+def test_frames_from_two_gpus_arrive_in_order(sink, readback):
+    for n in range(100):
+        device = f"cuda:{n % 2}"
+        readback.push(torch.full((3, 256, 256), n / 100, device=device), Look())
+    for device in range(2):
+        torch.cuda.synchronize(device)
+
+    slot = sink.newest()
+    assert (slot.seq, luma(slot)) == (100, {int(16.5 + 219 * 0.99)})
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here is one GPU")
+def test_a_frame_of_the_device_that_is_not_current_is_shown(sink, readback):
+    readback.push(torch.ones(3, 256, 256, device="cuda:1"), Look())
+    torch.cuda.synchronize(1)
+
+    assert luma(sink.newest()) == {235}
+    assert torch.cuda.current_device() == 0

@@ -1,18 +1,23 @@
-"""From a tensor to the bytes of a slot."""
+"""From any frame to the newest picture of a stream."""
+
+from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gpuview.errors import FrameError
-from gpuview.frames.readback import Readback
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import TileKind, plan
+from gpuview.frames.readback import Readback, ReadbackStats
 from gpuview.wire.ring import PixelFormat, frame_nbytes
+from tests.frames.encoded import RingSink
+from tests.frames.reference import assert_i420_within_one_level, picture_bounds
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LOOK = Look()
 
 
 class FakeSink:
@@ -20,39 +25,23 @@ class FakeSink:
 
     def __init__(self) -> None:
         self.frames = 0
-        self.users = 0
+        self._user: int | None = None
         self._slot = np.empty(0, dtype=np.uint8)
 
     def begin(self, nbytes: int) -> memoryview:
-        self.users += 1
-        assert self.users == 1, "two threads are in the sink"
+        user = threading.get_ident()
+        assert self._user in (None, user), "two threads are in the sink"
+        self._user = user
         self._slot = np.full(nbytes, 99, dtype=np.uint8)
         return self._slot.data
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         assert self._slot.size == frame_nbytes(pixel_format, width, height)
-        self.pixel_format, self.capture_ns = pixel_format, capture_ns
-        self.width, self.height = width, height
+        self.capture_ns = capture_ns
+        self.height, self.width = height, width
         self.data = self._slot
         self.frames += 1
-        self.users -= 1
-
-    @property
-    def rgb(self) -> np.ndarray:
-        """``(H, W, 3)`` uint8."""
-        assert self.pixel_format is PixelFormat.RGB24
-        return self.data.reshape(self.height, self.width, 3)
-
-    @property
-    def luma(self) -> np.ndarray:
-        """``(H, W)`` uint8."""
-        assert self.pixel_format is PixelFormat.I420
-        return self.data[: self.height * self.width].reshape(self.height, self.width)
-
-    @property
-    def chroma(self) -> np.ndarray:
-        assert self.pixel_format is PixelFormat.I420
-        return self.data[self.height * self.width :]
+        self._user = None
 
 
 @pytest.fixture
@@ -60,129 +49,120 @@ def sink() -> FakeSink:
     return FakeSink()
 
 
-def rgb_bytes(height: int, width: int) -> torch.Tensor:
-    """``(H, W, 3)`` noise."""
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(256, (height, width, 3), generator=generator, dtype=torch.uint8)
+@pytest.fixture
+def ring() -> Iterator[RingSink]:
+    with RingSink() as sink:
+        yield sink
+
+
+def kind_of(pixels: torch.Tensor, *, is_maps: bool = False) -> TileKind:
+    return TileKind(*pixels.shape, pixels.dtype, is_maps)
+
+
+def test_a_tensor_fills_the_picture(ring):
+    planes = torch.rand(3, 240, 96)
+
+    Readback(ring).push(planes, LOOK)
+
+    pixels = planes[None]
+    picture = plan([kind_of(pixels)], None, LOOK)
+    assert_i420_within_one_level(ring.shown(), *picture_bounds(picture, [pixels.numpy()]))
 
 
 @pytest.mark.parametrize(
-    "arrange",
+    ("arrange", "names"),
     [
-        lambda hwc: hwc,
-        lambda hwc: hwc.permute(2, 0, 1).contiguous(),
-        lambda hwc: torch.cat((hwc, hwc[..., :1]), -1),
-        lambda hwc: torch.cat((hwc, hwc), 1)[:, : hwc.shape[1]],
-        lambda hwc: hwc.transpose(0, 1).contiguous().transpose(0, 1),
-        lambda hwc: hwc.numpy(),
+        (lambda a, b: {"input": a, 7: b}, ("input", "7")),
+        (lambda a, b: [a, b], ("0", "1")),
+        (lambda a, b: (a, b), ("0", "1")),
     ],
-    ids=["HWC", "CHW", "RGBA", "cropped", "columns first", "NumPy"],
 )
-def test_uint8_rgb_arrives_byte_for_byte(sink, arrange):
-    hwc = rgb_bytes(18, 32)
+def test_each_tensor_of_a_grid_is_a_labelled_panel(ring, arrange, names):
+    image, maps = torch.rand(3, 60, 80), torch.randn(1, 5, 20, 20)
 
-    Readback(sink).push(arrange(hwc))
+    Readback(ring).push(arrange(image, maps.numpy()), LOOK)
 
-    np.testing.assert_array_equal(sink.rgb, hwc.numpy())
-
-
-@given(
-    sides=st.tuples(st.integers(8, 20), st.integers(8, 20)),
-    dtype=st.sampled_from(FLOATS),
-    is_hwc=st.booleans(),
-    seed=st.integers(0, 2**32),
-)
-def test_float_rgb_is_rounded_to_the_nearest_level(sides, dtype, is_hwc, seed):
-    height, width = (2 * half for half in sides)
-    sink = FakeSink()
-    planes = torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed)).to(dtype)
-    if is_hwc:
-        planes = planes.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-
-    Readback(sink).push(planes)
-
-    exact = 255 * planes.permute(1, 2, 0).double().numpy()
-    assert np.abs(sink.rgb - exact).max() < 0.5 + 1e-4
+    tensors = image[None], maps[0].unsqueeze(1)
+    kinds = [kind_of(tensors[0]), kind_of(tensors[1], is_maps=True)]
+    picture = plan(kinds, names, LOOK)
+    bounds = picture_bounds(picture, [pixels.numpy() for pixels in tensors])
+    assert_i420_within_one_level(ring.shown(), *bounds)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, *FLOATS])
-@pytest.mark.parametrize("layout", ["HW", "HWC", "CHW"])
-def test_grey_becomes_luma_with_flat_chroma(sink, dtype, layout):
-    levels = torch.arange(256, dtype=torch.float64).view(16, 16)
-    grey = levels.to(dtype) if dtype == torch.uint8 else (levels / 255).to(dtype)
-    shaped = {"HW": grey, "HWC": grey.unsqueeze(2), "CHW": grey.unsqueeze(0)}[layout]
+def test_the_size_kind_and_look_may_change_from_frame_to_frame(ring):
+    readback = Readback(ring)
+    shown = []
+    for frame, look in [
+        (torch.rand(3, 240, 32), LOOK),
+        (torch.rand(3, 400, 240), LOOK),
+        (torch.zeros(240, 32, dtype=torch.uint8), LOOK),
+        (torch.rand(3, 240, 32), Look(size=(64, 50))),
+        (torch.rand(3, 240, 32), LOOK),
+    ]:
+        readback.push(frame, look)
+        shown.append((ring.slot().width, ring.slot().height))
 
-    Readback(sink).push(shaped, layout)
-
-    exact = 16 + 219 * (levels / 255 if dtype == torch.uint8 else grey.double())
-    assert np.abs(sink.luma - exact.numpy()).max() < 0.5 + 1e-4
-    assert set(sink.chroma) == {128}
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_values_that_no_screen_has_are_shown_as_the_nearest_one(sink, dtype):
-    odd = torch.tensor([torch.nan, torch.inf, -torch.inf, 7.0, -7.0, 0.0, 1.0, 0.5], dtype=dtype)
-    readback = Readback(sink)
-
-    readback.push(odd.repeat(2).expand(3, 16, 16))
-    assert sink.rgb[0, :8, 0].tolist() == [0, 255, 0, 255, 0, 0, 255, 128]
-
-    readback.push(odd.repeat(2).expand(16, 16))
-    assert sink.luma[0, :8].tolist() == [16, 235, 16, 235, 16, 16, 235, 126]
-
-
-def test_an_odd_picture_is_completed(sink):
-    hwc = rgb_bytes(17, 19)
-
-    Readback(sink).push(hwc)
-
-    np.testing.assert_array_equal(sink.rgb, np.pad(hwc, ((0, 1), (0, 1), (0, 0)), mode="edge"))
-
-
-def test_a_tiny_picture_is_enlarged_by_a_whole_number(sink):
-    hwc = rgb_bytes(5, 8)
-
-    Readback(sink).push(hwc)
-
-    assert (sink.height, sink.width) == (20, 32)
-    np.testing.assert_array_equal(sink.rgb[::4, ::4], hwc.numpy())
-    np.testing.assert_array_equal(sink.rgb[3::4, 3::4], hwc.numpy())
-
-
-def test_the_size_may_change_from_frame_to_frame(sink):
-    readback = Readback(sink)
-    for height, width in [(16, 24), (40, 24), (24, 16), (16, 24)]:
-        planes = torch.rand(3, height, width)
-        readback.push(planes)
-        np.testing.assert_allclose(sink.rgb, planes.permute(1, 2, 0) * 255, atol=0.51)
+    assert shown == [(32, 240), (240, 400), (32, 240), (64, 50), (32, 240)]
 
 
 def test_a_refused_frame_reaches_no_slot(sink):
-    with pytest.raises(FrameError, match="cannot show a tensor"):
-        Readback(sink).push(torch.zeros(2, 20, 20))
+    readback = Readback(sink)
+    with pytest.raises(FrameError, match="cannot show a tensor without elements"):
+        readback.push(torch.zeros(2, 0, 20), LOOK)
 
     assert sink.frames == 0
+    readback.push(torch.zeros(20, 20), LOOK)
+    assert sink.frames == 1
 
 
-def test_pushing_does_not_depend_on_the_callers_modes(sink):
-    readback = Readback(sink)
-    frame = torch.rand(3, 16, 16, requires_grad=True)
+def test_a_refusal_says_which_part_of_a_grid_it_means(sink):
+    with pytest.raises(FrameError, match="which is 'output' of a grid") as caught:
+        Readback(sink).push({"input": torch.zeros(9, 9), "output": None}, LOOK)
+
+    assert caught.value.fix == "make it a tensor: torch.as_tensor(...)"
+
+
+@pytest.mark.parametrize("frame", [{}, []])
+def test_a_grid_of_nothing_is_refused(sink, frame):
+    with pytest.raises(FrameError, match="cannot show a grid of no tensors"):
+        Readback(sink).push(frame, LOOK)
+
+
+def test_a_failing_device_is_a_frame_error_with_the_cause():
+    class BrokenSink(FakeSink):
+        def begin(self, nbytes: int) -> memoryview:
+            raise RuntimeError("CUDA error: unspecified launch failure\nand much advice")
+
+    with pytest.raises(FrameError) as caught:
+        Readback(BrokenSink()).push(torch.zeros(20, 20), LOOK)
+
+    assert caught.value.problem == "cannot read the tensor: CUDA error: unspecified launch failure"
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_pushing_does_not_depend_on_the_callers_modes(ring):
+    readback = Readback(ring)
+    frame = torch.rand(3, 240, 16, requires_grad=True)
+    readback.push(frame, LOOK)
+    usual = [plane.copy() for plane in ring.shown()]
+
     with torch.inference_mode():
-        readback.push(torch.rand(3, 16, 16))
+        readback.push(torch.rand(1, 8, 16, 16), LOOK)
     with torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
-        readback.push(frame * 1)
+        readback.push({"maps": torch.rand(1, 8, 16, 16, device="cpu")}, LOOK)
+        readback.push(frame * 1, LOOK)
 
-    expected = frame.detach().permute(1, 2, 0).numpy() * 255
-    assert np.abs(sink.rgb - expected).max() <= 0.51
+    for plane, before in zip(ring.shown(), usual, strict=True):
+        np.testing.assert_array_equal(plane, before)
 
 
 def test_a_frame_may_be_overwritten_once_push_has_returned(sink):
-    frame = torch.zeros(16, 16, 3, dtype=torch.uint8)
+    frame = torch.zeros(240, 16, 3, dtype=torch.uint8)
 
-    Readback(sink).push(frame)
+    Readback(sink).push(frame, LOOK)
     frame.fill_(200)
 
-    assert not sink.rgb.any()
+    assert not sink.data.any()
 
 
 def test_threads_take_turns_at_the_sink(sink):
@@ -190,10 +170,10 @@ def test_threads_take_turns_at_the_sink(sink):
     start = threading.Barrier(4)
 
     def push_many() -> None:
-        frame = torch.rand(3, 64, 64)
+        frame = torch.rand(3, 240, 64)
         start.wait()
         for _ in range(50):
-            readback.push(frame)
+            readback.push(frame, LOOK)
 
     threads = [threading.Thread(target=push_many) for _ in range(4)]
     for thread in threads:
@@ -208,7 +188,47 @@ def test_frames_carry_the_time_at_which_they_were_pushed(sink, monkeypatch):
     monkeypatch.setattr("time.monotonic_ns", iter([111, 222]).__next__)
     readback = Readback(sink)
 
-    readback.push(torch.zeros(16, 16))
+    readback.push(torch.zeros(16, 16), LOOK)
     assert sink.capture_ns == 111
-    readback.push(torch.zeros(3, 16, 16))
+    readback.push(torch.zeros(3, 16, 16), LOOK)
     assert sink.capture_ns == 222
+
+
+def test_stats_count_what_is_no_value_in_all_frames(sink):
+    readback = Readback(sink)
+    assert readback.stats() == ReadbackStats()
+    frame = torch.zeros(3, 240, 16)
+    frame[0, 0, :3] = torch.nan
+    frame[1, 9, 9] = -torch.inf
+
+    readback.push(frame, LOOK)
+    readback.push({"a": frame, "b": torch.zeros(16, 16)}, LOOK)
+    readback.push(torch.zeros(16, 16), LOOK)
+
+    stats = readback.stats()
+    assert (stats.n_nan, stats.n_inf) == (6, 2)
+    assert stats.conversion_ms is not None
+    assert stats.conversion_ms > 0
+    assert stats.copy_ms is None
+
+
+def test_closing_twice_does_no_harm(sink):
+    readback = Readback(sink)
+    readback.push(torch.zeros(16, 16), LOOK)
+
+    readback.close()
+    readback.close()
+
+
+@pytest.mark.cuda
+def test_a_push_inside_a_graph_capture_is_refused_with_a_way_out(sink):
+    frame = torch.zeros(3, 240, 32, device="cuda")
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        frame.add_(1)
+        with pytest.raises(FrameError, match="while a CUDA graph is captured") as caught:
+            Readback(sink).push(frame, LOOK)
+
+    assert "after graph.replay()" in caught.value.fix
+    graph.replay()
+    assert frame.max() == 1

@@ -1,85 +1,20 @@
-"""Where frames come from, and the thread that asks for them."""
+"""The thread that asks for frames."""
 
-import functools
 import queue
 import sys
 import threading
+import time
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from gpuview.errors import FrameError, MediaError
-from gpuview.frames.source import PullSource, as_pull, next_due, quick_switching
+from gpuview.frames.sources.pull import PullSource, next_due, quick_switching
+from gpuview.frames.sources.trouble import Trouble
 
 TIMEOUT_S = 30
-
-
-class Renderer(nn.Module):
-    def forward(self, zoom: float = 2.0) -> torch.Tensor:
-        return torch.full((4, 4), zoom)
-
-
-class Classifier(nn.Module):
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return image
-
-
-# --- as_pull -----------------------------------------------------------------------------------
-
-
-def test_nothing_is_pulled_from_none():
-    assert as_pull(None) is None
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        Renderer(),
-        lambda: torch.full((4, 4), 2.0),
-        lambda *args, **options: torch.full((4, 4), 2.0),
-        functools.partial(torch.full, (4, 4), 2.0),
-        torch.full((4, 4), 2.0),
-        np.full((4, 4), 2.0),
-        [torch.full((4, 4), 2.0)],
-        (torch.full((4, 4), 2.0) for _ in range(1)),
-    ],
-    ids=["module", "function", "variadic", "partial", "tensor", "array", "list", "generator"],
-)
-def test_a_source_gives_a_frame(source):
-    pull = as_pull(source)
-
-    assert pull is not None
-    assert pull()[0, 0] == 2.0
-
-
-def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
-    frame = torch.zeros(4, 4)
-    pull = as_pull(frame)
-
-    assert pull() is frame
-    assert pull() is frame
-
-
-def test_an_iterable_says_when_it_is_at_its_end():
-    pull = as_pull([torch.zeros(4, 4)])
-    pull()
-
-    with pytest.raises(StopIteration):
-        pull()
-
-
-@pytest.mark.parametrize(
-    "source",
-    [Classifier(), nn.Sequential(nn.ReLU()), lambda image: image, 3, "a picture"],
-    ids=["module", "sequential", "function", "number", "text"],
-)
-def test_what_needs_an_argument_or_makes_no_frames_is_refused(source):
-    with pytest.raises(FrameError, match=r"(?s)takes no argument.*stream\.push\(model\(x\)\)"):
-        as_pull(source)
 
 
 # --- next_due ----------------------------------------------------------------------------------
@@ -177,8 +112,7 @@ class Bench:
             pull,
             push or self.frames.put,
             fps=fps,
-            on_error=self.told.put,
-            on_recovered=lambda: self.told.put("recovered"),
+            trouble=Trouble(self.told.put, lambda: self.told.put("recovered")),
         )
         self.source.watch(is_watched)
         return self.source
@@ -312,7 +246,7 @@ def test_an_error_of_our_own_is_told_as_it_is(bench):
 
 
 def test_the_thread_ends_quietly_after_the_last_frame(bench):
-    source = bench.start(as_pull(["only one"]))
+    source = bench.start(iter(["only one"]).__next__)
 
     assert bench.frame() == "only one"
     source._thread.join(TIMEOUT_S)
@@ -332,3 +266,115 @@ def test_a_source_may_close_the_stream_that_pulls_it(bench):
     assert closed.wait(TIMEOUT_S)
     bench.source._thread.join(TIMEOUT_S)
     assert not bench.source._thread.is_alive()
+
+
+def test_a_source_that_is_at_its_end_before_its_first_frame_is_told(bench):
+    source = bench.start(iter([]).__next__)
+
+    assert bench.news().problem == "the source is at its end and gave no frame"
+    source._thread.join(TIMEOUT_S)
+    assert repr(source) == "<PullSource ended fps=1000>"
+
+
+def test_closing_does_not_wait_for_a_source_that_hangs(bench):
+    entered, release = threading.Event(), threading.Event()
+
+    def pull():
+        entered.set()
+        assert release.wait(TIMEOUT_S)
+
+    source = bench.start(pull)
+    assert entered.wait(TIMEOUT_S)
+    begin = time.monotonic()
+    source.close()
+    took_s = time.monotonic() - begin
+    is_hanging = source._thread.is_alive()
+    release.set()
+    source._thread.join(TIMEOUT_S)
+
+    assert is_hanging
+    assert took_s < 2
+
+
+def test_how_long_the_source_took_is_known(bench):
+    source = bench.start(lambda: "a frame", is_watched=False)
+    assert source.source_ms is None
+    source.watch(True)
+    bench.frame()
+
+    assert source.source_ms >= 0
+
+
+# --- ask ---------------------------------------------------------------------------------------
+
+
+def test_the_first_frame_can_be_asked_for_in_the_callers_thread(bench):
+    def pull():
+        return threading.current_thread(), torch.is_inference_mode_enabled()
+
+    source = bench.start(pull, is_watched=False)
+    source.ask()
+
+    assert bench.frame() == (threading.current_thread(), True)
+
+
+def test_a_source_is_not_asked_again_when_it_has_given_a_frame(bench):
+    source = bench.start(iter(range(9)).__next__, is_watched=False)
+    source.ask()
+    source.ask()
+
+    assert bench.frames.qsize() == 1
+
+
+def test_a_source_is_asked_by_one_thread_at_a_time(bench):
+    entered, release = threading.Event(), threading.Event()
+
+    def pull():
+        entered.set()
+        assert release.wait(TIMEOUT_S)
+        return "a frame"
+
+    source = bench.start(pull, fps=1e-6)
+    assert entered.wait(TIMEOUT_S)
+    asking = threading.Thread(target=source.ask)
+    asking.start()
+    release.set()
+    asking.join(TIMEOUT_S)
+
+    assert bench.frame() == "a frame"
+    assert bench.frames.empty()
+
+
+def test_who_asks_a_source_that_hangs_is_told_so(bench):
+    entered, release = threading.Event(), threading.Event()
+
+    def pull():
+        entered.set()
+        assert release.wait(TIMEOUT_S)
+
+    source = bench.start(pull)
+    assert entered.wait(TIMEOUT_S)
+    try:
+        with pytest.raises(FrameError, match="the source is still busy with its first frame"):
+            source.ask()
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (ValueError("no weights"), "the source raised ValueError: no weights"),
+        (StopIteration(), "the source is at its end and gave no frame"),
+        (FrameError("too odd", expected="an even one", fix="crop it"), "too odd"),
+    ],
+)
+def test_what_a_source_raises_is_raised_where_it_is_asked(bench, error, problem):
+    def pull():
+        raise error
+
+    source = bench.start(pull, is_watched=False)
+
+    with pytest.raises(FrameError, match=problem):
+        source.ask()
+    assert bench.told.empty()

@@ -108,8 +108,8 @@ def test_two_streams_of_one_kernel_play_beside_each_other(kernel: Kernel) -> Non
     first = kernel.view(kernel.stream("stream")).next_frame()
     second = kernel.view(kernel.stream("other")).next_frame()
 
-    assert first.shape == (96, 128, 3)
-    assert second.shape == (64, 64, 3)
+    assert first.shape == (192, 256, 3)
+    assert second.shape == (256, 256, 3)
 
 
 def test_an_offer_that_never_connects_is_given_up_with_the_reason_in_the_log(

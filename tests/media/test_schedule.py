@@ -14,6 +14,7 @@ from gpuview.media.schedule import (
     KeyframeGate,
     RefreshClock,
     earliest_start,
+    look_again,
 )
 
 
@@ -90,3 +91,18 @@ def test_source_that_keeps_its_rate_but_wobbles_loses_no_frame(fps: float) -> No
 
 def test_source_that_is_four_times_too_fast_is_held_back() -> None:
     assert earliest_start(10.0, 30.0) > 10.0 + 1 / 120
+
+
+def test_frame_of_a_device_is_looked_for_often_at_first_and_never_seldom() -> None:
+    now_s, looks = 10.0, []
+    while now_s < 20.0:
+        now_s = look_again(10.0, now_s)
+        looks.append(now_s)
+    gaps = [later - earlier for earlier, later in itertools.pairwise([10.0, *looks])]
+    assert gaps[:4] == pytest.approx([0.001] * 4)
+    assert gaps == pytest.approx(sorted(gaps))
+    assert gaps[-1] == pytest.approx(0.005)
+
+
+def test_first_frame_of_a_device_is_looked_for_however_late_it_comes() -> None:
+    assert look_again(float("-inf"), 5.0) == 5.005

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gpuview.errors import MediaError
-from gpuview.wire.ring import PixelFormat, RingReader, RingWriter, Slot, frame_nbytes
+from gpuview.wire.ring import (
+    CAPTURE_WORD,
+    DEVICE_SLOTS,
+    FORMAT_WORD,
+    HEADER_NBYTES,
+    HEIGHT_WORD,
+    WIDTH_WORD,
+    PixelFormat,
+    Reservation,
+    RingReader,
+    RingWriter,
+    Slot,
+    frame_nbytes,
+    free_slot,
+)
 
 SIDE = 16
 NBYTES = frame_nbytes(PixelFormat.RGB24, SIDE, SIDE)
@@ -154,6 +169,103 @@ class TestSlots:
         assert 0 < first <= taken(reader).capture_ns
 
 
+def write(slot: Reservation, value: int) -> None:
+    """Write a frame into a reserved slot as a device does: the record, then its number."""
+    header = slot.memory[slot.record_at : slot.record_at + HEADER_NBYTES].cast("q")
+    header[FORMAT_WORD] = PixelFormat.RGB24
+    header[WIDTH_WORD] = header[HEIGHT_WORD] = SIDE
+    header[CAPTURE_WORD] = 7
+    start = slot.record_at + HEADER_NBYTES
+    fill(slot.memory[start : start + NBYTES], value)
+    slot.memory[slot.seq_at : slot.seq_at + 8].cast("q")[0] = slot.seq
+
+
+class TestDevice:
+    @pytest.fixture
+    def writer(self) -> Iterator[RingWriter]:
+        with RingWriter.create(NBYTES, DEVICE_SLOTS) as ring:
+            yield ring
+
+    def test_a_frame_is_expected_until_it_is_written(
+        self, writer: RingWriter, reader: RingReader
+    ) -> None:
+        assert not reader.is_expecting()
+        slot = writer.reserve(NBYTES)
+        writer.announce(slot.seq)
+        assert reader.is_expecting()
+        assert reader.take() is None
+        write(slot, 9)
+        assert not reader.is_expecting()
+        shown = taken(reader)
+        assert (shown.seq, shown.width, shown.capture_ns) == (1, SIDE, 7)
+        assert set(shown.data.tolist()) == {9}
+
+    def test_a_frame_of_this_process_is_never_expected(
+        self, writer: RingWriter, reader: RingReader
+    ) -> None:
+        publish(writer, 1)
+        assert not reader.is_expecting()
+
+    def test_a_device_frame_and_one_of_this_process_are_two_numbers(
+        self, writer: RingWriter, reader: RingReader
+    ) -> None:
+        slot = writer.reserve(NBYTES)
+        publish(writer, 2)
+        assert taken(reader).seq == 2
+        write(slot, 1)  # comes late, and is older
+        assert set(taken(reader).data.tolist()) == {2}
+
+    def test_slots_in_flight_are_taken_only_when_no_other_is_free(self, writer: RingWriter) -> None:
+        slots = [writer.reserve(NBYTES) for _ in range(7)]
+        assert [slot.is_in_flight for slot in slots] == [False] * 3 + [True] * 4
+        assert all(one.index != later.index for one, later in pairwise(slots))
+
+    def test_there_is_room_for_this_process_while_a_slot_is_not_in_flight(
+        self, writer: RingWriter
+    ) -> None:
+        for _ in range(3):
+            assert writer.has_room()
+            slot = writer.reserve(NBYTES)
+        assert not writer.has_room()
+        write(slot, 1)
+        assert writer.has_room()
+
+    def test_a_frame_that_does_not_fit_is_not_reserved(self, writer: RingWriter) -> None:
+        with pytest.raises(ValueError, match="does not fit into"):
+            writer.reserve(writer.slot_nbytes + 1)
+        assert writer.seq == 0
+
+    def test_memory_is_there_for_a_device_when_the_ring_has_been_closed(
+        self, writer: RingWriter
+    ) -> None:
+        slot = writer.reserve(NBYTES)
+        writer.close()
+        write(slot, 1)
+
+    def test_numbers_go_on_where_an_earlier_ring_ended(self) -> None:
+        with RingWriter.create(NBYTES, seq=41) as writer, attached(writer) as reader:
+            assert reader.take() is None
+            assert not reader.is_expecting()
+            publish(writer, 1)
+            assert taken(reader).seq == 42
+
+    @pytest.mark.parametrize(
+        ("seqs", "issued", "marked", "slot"),
+        [
+            ([0, 0, 0, 0], [0, 0, 0, 0], -1, 1),
+            ([5, 4, 3, 2], [5, 4, 3, 2], 1, 2),
+            ([5, 0, 0, 2], [5, 6, 7, 2], 0, 3),
+            ([5, 0, 0, 0], [5, 8, 6, 7], 0, 2),
+            ([5, 4, 0, 0], [5, 8, 6, 7], 0, 2),
+            ([5, 4, 0, 0], [5, 8, 6, 7], 2, 3),
+        ],
+    )
+    def test_the_slot_that_costs_the_reader_least_is_taken(
+        self, seqs: list[int], issued: list[int], marked: int, slot: int
+    ) -> None:
+        assert free_slot(seqs, issued, marked) == slot
+
+
 class TestMemory:
     def test_closing_both_ends_leaves_no_descriptor(self) -> None:
         before = open_descriptors()
@@ -180,10 +292,10 @@ class TestMemory:
 
     def test_each_end_says_what_it_is(self, writer: RingWriter, reader: RingReader) -> None:
         publish(writer, 1)
-        assert repr(writer) == "<RingWriter open slot_nbytes=4096 seq=1>"
-        assert repr(reader) == "<RingReader open slot_nbytes=4096>"
+        assert repr(writer) == "<RingWriter open slot_nbytes=4032 seq=1>"
+        assert repr(reader) == "<RingReader open slot_nbytes=4032>"
         reader.close()
-        assert repr(reader) == "<RingReader closed slot_nbytes=4096>"
+        assert repr(reader) == "<RingReader closed slot_nbytes=4032>"
 
     @pytest.mark.parametrize("nbytes", [0, 100, 4096, 4 * 4096])
     def test_memory_that_holds_no_ring_is_refused(self, nbytes: int) -> None:

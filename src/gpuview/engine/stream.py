@@ -22,7 +22,7 @@ from gpuview.wire.messages import (
     Viewers,
     encode,
 )
-from gpuview.wire.ring import PixelFormat, RingWriter
+from gpuview.wire.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
 
 if TYPE_CHECKING:
     from gpuview.engine.engine import Engine
@@ -60,7 +60,8 @@ class StreamListener(Protocol):
 class StreamHandle:
     """One stream: where its frames go in, and where its viewers are asked for.
 
-    A `gpuview.frames.readback.FrameSink`: `begin` and `publish` belong to one thread at a time.
+    A `gpuview.frames.cuda.DeviceSink`: `begin` and `publish`, and `reserve` and `announce`, belong
+    to one thread at a time.
     """
 
     def __init__(
@@ -74,12 +75,11 @@ class StreamHandle:
         self._told: MediaProcess | None = None  # who knows of this stream
         self._ring: RingWriter | None = None
         self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._n_earlier = 0  # frames that went through earlier rings
 
     @property
     def frames_pushed(self) -> int:
-        """How many frames have been published."""
-        return self._n_earlier + (self._ring.seq if self._ring is not None else 0)
+        """How many frames have been published, or reserved for a device."""
+        return self._ring.seq if self._ring is not None else 0
 
     def begin(self, nbytes: int) -> memoryview:
         """Return ``nbytes`` writable bytes of a free slot, of a larger ring if need be.
@@ -88,21 +88,37 @@ class StreamHandle:
             MediaError: There is no memory for it, or the stream is closed.
         """
         with self._lock:
-            if self._event_fd < 0 or self._engine.is_closed:
-                self._engine.check_usable()
-                raise MediaError(
-                    "the stream is closed", expected="an open one", fix="make a new GPUStream"
-                )
-            if self._ring is None or nbytes > self._ring.slot_nbytes:
-                self._replace_ring(nbytes)
-            assert self._ring is not None
-            return self._ring.begin(nbytes)
+            self._check_open()
+            ring = self._ring
+            if ring is None or nbytes > ring.slot_nbytes or not ring.has_room():
+                ring = self._replace_ring(nbytes, HOST_SLOTS)
+            return ring.begin(nbytes)
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         """Make the slot that `begin` gave the newest frame, and wake the media process."""
         with self._lock:
             if self._ring is not None and self._event_fd >= 0:
                 self._ring.publish(pixel_format, width, height, capture_ns)
+                os.eventfd_write(self._event_fd, 1)
+
+    def reserve(self, nbytes: int) -> Reservation:
+        """Return where a device is to write a picture of ``nbytes``, in a larger ring if need be.
+
+        Raises:
+            MediaError: There is no memory for it, or the stream is closed.
+        """
+        with self._lock:
+            self._check_open()
+            ring = self._ring
+            if ring is None or nbytes > ring.slot_nbytes or ring.n_slots < DEVICE_SLOTS:
+                ring = self._replace_ring(nbytes, DEVICE_SLOTS)
+            return ring.reserve(nbytes)
+
+    def announce(self, seq: int) -> None:
+        """Let the media process expect the frame that was reserved, and wake it."""
+        with self._lock:
+            if self._ring is not None and self._event_fd >= 0:
+                self._ring.announce(seq)
                 os.eventfd_write(self._event_fd, 1)
 
     def stats(self, timeout_s: float = 2.0) -> dict[str, Any]:
@@ -191,13 +207,27 @@ class StreamHandle:
         except Exception:
             logger.exception("a listener of stream %s failed", self.name)
 
-    def _replace_ring(self, nbytes: int) -> None:
-        ring = RingWriter.create(nbytes)
-        if self._ring is not None:
-            self._n_earlier += self._ring.seq
-            self._ring.close()
+    def _check_open(self) -> None:
+        if self._event_fd < 0 or self._engine.is_closed:
+            self._engine.check_usable()
+            raise MediaError(
+                "the stream is closed", expected="an open one", fix="make a new GPUStream"
+            )
+
+    def _replace_ring(self, nbytes: int, n_slots: int) -> RingWriter:
+        """Go on with a ring that has this much and what the old one had.
+
+        What a device still writes into the old one is not seen.
+        """
+        old = self._ring
+        if old is not None:
+            nbytes, n_slots = max(nbytes, old.slot_nbytes), max(n_slots, old.n_slots)
+        ring = RingWriter.create(nbytes, n_slots, self.frames_pushed)
+        if old is not None:
+            old.close()
         self._ring = ring
         self._send(AttachRing(), [ring.fd])
+        return ring
 
     def __repr__(self) -> str:
         state = "open" if self._event_fd >= 0 else "closed"

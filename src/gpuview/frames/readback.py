@@ -1,37 +1,36 @@
-"""From a tensor to a slot of the ring, in the caller's thread.
+"""From any frame to a slot of the ring, in the caller's thread.
 
-What is written depends on where the frame is, on its channels and its dtype:
-
-    CPU   3 channels   uint8   copied as RGB24; the media process converts
-    CPU   3 channels   float   rounded to RGB24; the media process converts
-    CPU   1 channel            I420 with flat chroma, which is half the bytes
-    CUDA                       I420, made on the device; see `gpuview.frames.cuda`
-
-Rounding to RGB24 takes a third of the operations that I420 takes. In total both cost the same; but
-each torch operation gives the GIL away, and a busy cell does not give it back at once.
+described   what each tensor is, and where it goes in the picture
+CUDA        drawn on the device, and copied without waiting; see `gpuview.frames.cuda.readback`
+elsewhere   written at once; see `gpuview.frames.host`
 """
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from gpuview.frames.layout import FrameView, Layout, describe, fit
-from gpuview.frames.yuv import GREY_CHROMA, LUMA_OFFSET, LUMA_RANGE
-from gpuview.wire.ring import PixelFormat, frame_nbytes
+from gpuview.errors import FrameError
+from gpuview.frames import host
+from gpuview.frames.picture.layout import Tiles, describe_all
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import Plan, plan
+from gpuview.wire.ring import PixelFormat
 
 if TYPE_CHECKING:
-    from gpuview.frames.cuda import CudaReadback
+    from gpuview.frames.cuda.readback import CudaReadback
 
-__all__ = ["FrameSink", "Readback"]
+__all__ = ["FrameSink", "Readback", "ReadbackStats"]
 
-_RGB_RANGE = 255
-_STRIP_NUMEL = 32_767  # from one more on, torch uses threads
+_planned = lru_cache(maxsize=64)(plan)
 
 
 class FrameSink(Protocol):
@@ -44,50 +43,82 @@ class FrameSink(Protocol):
         """Make the slot that `begin` gave the newest frame."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadbackStats:
+    """What became of the frames so far."""
+
+    n_nan: int = 0
+    n_inf: int = 0
+    """Values that are none, in all frames."""
+    conversion_ms: float | None = None
+    """How long the newest frame took to become pixels; None before the first one."""
+    copy_ms: float | None = None
+    """How long it took from its device to the slot; None on the CPU, which writes into the slot."""
+
+
 class Readback:
-    """Writes tensors into a sink.
+    """Writes frames into a sink.
 
     Args:
-        sink: Where frames go; used by one thread at a time, not owned.
+        sink: Where frames go; used by one thread at a time, not owned. CUDA frames need a
+            `gpuview.frames.cuda.DeviceSink`.
     """
 
     def __init__(self, sink: FrameSink) -> None:
         self._sink = sink
         self._lock = threading.Lock()
         self._cuda: CudaReadback | None = None
+        self._is_newest_on_cuda = False
+        self._stats = ReadbackStats()
 
-    def push(self, frame: object, layout: Layout | None = None) -> None:
+    def push(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
 
-        From any thread. A CPU frame has been copied when this returns; a CUDA frame is only read
-        in the order of the caller's current stream, so it may be overwritten by later work on that
-        stream at once. Never synchronises with a device.
+        From any thread. A CPU frame has been read when this returns; a CUDA frame is only read in
+        the order of the caller's current stream, so it may be overwritten by later work on that
+        stream at once. Never synchronises with a CUDA device.
 
         Args:
-            frame: As for `layout.describe`. An odd side is completed by its last row or column; a
-                side under ``MIN_SIDE`` pixels is enlarged by a whole number. NaN is shown as 0,
-                values outside [0, 1] as the nearest.
-            layout: As for `layout.describe`.
+            frame: A tensor, as for `layout.describe`; or a mapping or list of them, each of which
+                becomes a labelled panel. On several CUDA devices, the first one draws.
+            look: How it is shown.
 
         Raises:
-            FrameError: The tensor cannot be shown.
+            FrameError: It cannot be shown.
             MediaError: The sink has no memory for it.
         """
         capture_ns = time.monotonic_ns()
         # Always in inference mode: what is staged inside it cannot be written to outside it.
-        with torch.inference_mode():
-            view = describe(frame, layout)
-            view = FrameView(fit(view.planes))
+        with torch.inference_mode(), _explained():
+            names, tiles = describe_all(frame, look.layout)
+            picture = _planned(tuple(each.kind for each in tiles), names, look)
+            device = _drawing_device(tiles)
             with self._lock:
-                if view.planes.is_cuda:
-                    self._cuda_readback().push(view, capture_ns)
-                elif view.is_grey:
-                    self._write_grey(view, capture_ns)
+                if device is None:
+                    self._write(picture, tiles, capture_ns)
                 else:
-                    self._write_rgb(view, capture_ns)
+                    self._cuda_readback().push(picture, _moved(tiles, device), capture_ns)
+                self._is_newest_on_cuda = device is not None
+
+    def stats(self) -> ReadbackStats:
+        """Return this moment's counters. From any thread.
+
+        Waits for 16 bytes from each CUDA device that has drawn a frame.
+
+        Raises:
+            FrameError: Such a device does not work any more.
+        """
+        with self._lock:
+            ours, is_on_cuda, cuda = self._stats, self._is_newest_on_cuda, self._cuda
+        if cuda is None:
+            return ours
+        with _explained():
+            theirs = cuda.stats()
+        newest = theirs if is_on_cuda else ours
+        return replace(newest, n_nan=ours.n_nan + theirs.n_nan, n_inf=ours.n_inf + theirs.n_inf)
 
     def close(self) -> None:
-        """Drop what is under way on a device and end its thread. The sink stays open."""
+        """Drop what is under way on a device, and give its memory back. The sink stays open."""
         with self._lock:
             cuda, self._cuda = self._cuda, None
         if cuda is not None:
@@ -95,68 +126,61 @@ class Readback:
 
     def _cuda_readback(self) -> CudaReadback:
         if self._cuda is None:
-            from gpuview.frames.cuda import CudaReadback
+            from gpuview.frames.cuda.readback import CudaReadback
 
             self._cuda = CudaReadback(self._sink, self._lock)
         return self._cuda
 
-    def _write_rgb(self, view: FrameView, capture_ns: int) -> None:
-        planes = view.planes  # (3, H, W)
-        height, width = planes.shape[1:]
-        slot = self._sink.begin(frame_nbytes(PixelFormat.RGB24, width, height))
-        pixels = planes.movedim(0, -1)  # (H, W, 3)
-        if view.is_uint8 and pixels.is_contiguous():
-            # Holds the GIL: a copy that gives it away gets it back late in a busy kernel, up to a
-            # switch interval after these 0.1 ms.
-            slot[:] = pixels.numpy().reshape(-1).data
-        elif view.is_uint8:
-            out = np.frombuffer(slot, np.uint8).reshape(height, width, 3)
-            for channel in range(3):  # half the time of one copy of all three
-                out[..., channel] = planes[channel].numpy()
-        else:
-            _scale(planes, _RGB_RANGE, 0, out=_tensor(slot).view(height, width, 3))
-        self._sink.publish(PixelFormat.RGB24, width, height, capture_ns)
-
-    def _write_grey(self, view: FrameView, capture_ns: int) -> None:
-        height, width = view.planes.shape[1:]
-        slot = self._sink.begin(frame_nbytes(PixelFormat.I420, width, height))
-        luma = _tensor(slot)[: height * width].view(height, width, 1)
-        _scale(view.planes, LUMA_RANGE, LUMA_OFFSET, out=luma)
-        _tensor(slot)[height * width :] = GREY_CHROMA
-        self._sink.publish(PixelFormat.I420, width, height, capture_ns)
+    def _write(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
+        begin = time.perf_counter()
+        flaws = host.write(self._sink, picture, tiles, capture_ns)
+        self._stats = ReadbackStats(
+            self._stats.n_nan + flaws.n_nan,
+            self._stats.n_inf + flaws.n_inf,
+            conversion_ms=(time.perf_counter() - begin) * 1e3,
+        )
 
 
-def _tensor(slot: memoryview) -> Tensor:
-    return torch.frombuffer(slot, dtype=torch.uint8)
+def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:
+    """Return the first CUDA device that has a tensor; None when none has."""
+    for each in tiles:
+        if each.pixels.is_cuda:
+            _check_not_capturing(each.pixels.device)
+            return each.pixels.device
+    return None
 
 
-def _scale(planes: Tensor, value_range: int, offset: int, *, out: Tensor) -> None:
-    """Write ``planes``, rounded to ``offset`` to ``offset + value_range``, to ``out``.
-
-    Works in strips that are too small for torch to share out among threads. When the cores are
-    taken, as by the browser, those threads wait for each other: for 250 ms where a strip after the
-    other takes 10. A strip also stays in the cache.
-
-    Args:
-        planes: ``(C, H, W)``, uint8 or floating.
-        out: ``(H, W, C)`` uint8.
-    """
-    channels, height, width = planes.shape
-    rows = max(1, _STRIP_NUMEL // (channels * width))
-    gain = value_range / 255 if planes.dtype == torch.uint8 else value_range
-    low = offset + 0.5  # the cast to uint8 cuts, so this rounds half up
-    scratch = torch.empty_like(planes[:, :rows], dtype=torch.float32)
-    for top in range(0, height, rows):
-        strip = planes[:, top : top + rows]
-        scaled = scratch[:, : strip.shape[1]].copy_(strip)
-        scaled.mul_(gain).add_(low).nan_to_num_(low).clamp_(low, low + value_range)
-        _interleave(scaled, out[top : top + rows])
+def _moved(tiles: Sequence[Tiles], device: torch.device) -> list[Tiles]:
+    """Return all tiles on ``device``; most are there."""
+    return [replace(each, pixels=each.pixels.to(device, non_blocking=True)) for each in tiles]
 
 
-def _interleave(planes: Tensor, pixels: Tensor) -> None:
-    """Copy ``(C, H, W)`` to ``(H, W, C)``, the fastest way for the strides."""
-    if planes.stride(0) == 1:
-        pixels.copy_(planes.movedim(0, -1))
-    else:
-        for channel, plane in enumerate(planes):
-            pixels[..., channel].copy_(plane)
+def _check_not_capturing(device: torch.device) -> None:
+    with torch.cuda.device(device):
+        is_capturing = torch.cuda.is_current_stream_capturing()
+    if is_capturing:
+        raise FrameError(
+            "cannot show a tensor while a CUDA graph is captured",
+            expected="a push outside of torch.cuda.graph(...)",
+            fix="push the graph's output after graph.replay()",
+        )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what torch raises, as when a device has failed, into a FrameError."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as exc:
+        raise FrameError(
+            "the device has no memory left to draw the frame with",
+            expected="memory for a few pictures of the encoded size",
+            fix="show a smaller picture: size=1280",
+        ) from exc
+    except RuntimeError as exc:
+        reason = textwrap.shorten(str(exc).partition("\n")[0], 200, placeholder=" ...")
+        raise FrameError(
+            f"cannot read the tensor: {reason}",
+            expected="a tensor whose device works",
+            fix="restart the kernel: after most errors a device does not work any more",
+        ) from exc

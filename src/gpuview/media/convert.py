@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import av
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
@@ -30,15 +28,14 @@ class SlotConverter:
         Returns:
             ``yuv420p``, limited-range BT.601, each chroma sample the mean of its 2x2 block.
         """
-        if slot.pixel_format is PixelFormat.RGB24:
-            frame = self._rgb_to_i420(slot)
-        else:
-            frame = _copied(slot, "yuv420p", [slot.width, slot.width // 2, slot.width // 2])
+        frame = _copied(slot)
+        if slot.pixel_format is not PixelFormat.I420:
+            frame = self._rgb_to_i420(frame)
         return frame if slot.is_whole() else None
 
-    def _rgb_to_i420(self, slot: Slot) -> av.VideoFrame:
+    def _rgb_to_i420(self, frame: av.VideoFrame) -> av.VideoFrame:
         return self._reformatter.reformat(
-            _copied(slot, "rgb24", [3 * slot.width]),
+            frame,
             format="yuv420p",
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,
@@ -48,20 +45,29 @@ class SlotConverter:
         )
 
 
-def _copied(slot: Slot, pixel_format: str, row_nbytes: list[int]) -> av.VideoFrame:
-    """Return a new frame with the slot's bytes.
-
-    Args:
-        slot: Its planes follow each other without a gap.
-        pixel_format: FFmpeg's name for them.
-        row_nbytes: The length of a row, of each plane.
-    """
-    frame = av.VideoFrame(slot.width, slot.height, pixel_format)
-    nbytes = [row * plane.height for row, plane in zip(row_nbytes, frame.planes, strict=True)]
-    ends = list(accumulate(nbytes))
-    for plane, row, size, end in zip(frame.planes, row_nbytes, nbytes, ends, strict=True):
-        _fill(plane, slot.data[end - size : end], row)
+def _copied(slot: Slot) -> av.VideoFrame:
+    """Return a new frame with the slot's bytes, in FFmpeg's format for them."""
+    name, order, row_nbytes = _layout(slot.pixel_format, slot.width)
+    frame = av.VideoFrame(slot.width, slot.height, name)
+    start = 0
+    for index, row in zip(order, row_nbytes, strict=True):
+        plane = frame.planes[index]
+        end = start + row * plane.height
+        _fill(plane, slot.data[start:end], row)
+        start = end
     return frame
+
+
+def _layout(pixel_format: PixelFormat, width: int) -> tuple[str, list[int], list[int]]:
+    """Return FFmpeg's name, and of each of the slot's planes its number there and a row's bytes.
+
+    The slot's planes follow each other without a gap.
+    """
+    if pixel_format is PixelFormat.I420:
+        return "yuv420p", [0, 1, 2], [width, width // 2, width // 2]
+    if pixel_format is PixelFormat.RGB24P:
+        return "gbrp", [2, 0, 1], [width] * 3
+    return "rgb24", [0], [3 * width]
 
 
 def _fill(plane: VideoPlane, data: memoryview, row_nbytes: int) -> None:

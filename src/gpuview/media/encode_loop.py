@@ -1,7 +1,9 @@
 """The thread that encodes one stream: newest frame in, packets out.
 
 A thread of its own, so that ICE and RTCP never wait for a frame. It sleeps on the stream's eventfd,
-which the kernel writes to after each frame and this process to when something else is to be done.
+which the kernel writes to for each frame and this process to when something else is to be done. A
+frame that a GPU writes comes after that, and wakes nobody: until it is there, the thread looks
+again every millisecond or so.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from gpuview.errors import MediaError
 from gpuview.media.codec import CLOCK_HZ, Codec, Packet, target_bitrate_bps
 from gpuview.media.convert import SlotConverter
 from gpuview.media.encoder import Encoder
-from gpuview.media.schedule import KeyframeGate, RefreshClock, earliest_start
+from gpuview.media.schedule import KeyframeGate, RefreshClock, earliest_start, look_again
 from gpuview.wire.ring import RingReader, Slot
 
 __all__ = ["EncodeLoop", "EncoderStats"]
@@ -92,6 +94,8 @@ class EncodeLoop:
         self._converter = SlotConverter()
         self._frame: av.VideoFrame | None = None
         self._frame_seq = 0
+        self._n_taken = 0
+        self._last_news_s = float("-inf")  # a new frame, or that none is expected
         self._last_start_s = float("-inf")
         self._refresh = RefreshClock()
         self._is_in_trouble = False
@@ -131,6 +135,11 @@ class EncodeLoop:
         """Return the counters of each running encoder."""
         with self._lock:
             return [output.stats() for output in self._outputs.values()]
+
+    @property
+    def frames_taken(self) -> int:
+        """How many different frames were taken from the ring; repeats are not counted."""
+        return self._n_taken
 
     def close(self) -> None:
         """End the thread, and free what it owned."""
@@ -176,32 +185,57 @@ class EncodeLoop:
     def _step(self, outputs: list[_Output]) -> float | None:
         """Encode what is due, and return when to look again; None to wait for a wake-up."""
         slot = self._ring.take() if self._ring is not None else None
-        if slot is None:
-            return None
         now_s = time.monotonic()
+        if slot is None and self._frame is None:
+            return self._next_look(now_s)
         if now_s < self._retry_s:
             return self._retry_s
-        is_new = slot.seq != self._frame_seq or self._frame is None
-        wanted = [output for output in outputs if output.keyframes.is_due(now_s)]
+        if slot is not None and (slot.seq != self._frame_seq or self._frame is None):
+            return self._step_forward(outputs, slot, now_s)
+        return self._step_in_place(outputs, now_s)
+
+    def _step_forward(self, outputs: list[_Output], slot: Slot, now_s: float) -> float:
+        """Encode the new frame in ``slot``, if one may be encoded by now."""
         start_s = earliest_start(self._last_start_s, self._fps)
-        if is_new and (wanted or now_s >= start_s):
-            if not self._take(slot):
-                return now_s  # overwritten while it was read: a newer one is there
-            self._last_start_s = now_s
-            self._encode(outputs, slot.capture_ns)
-            self._refresh.changed(now_s)
-        elif not is_new and now_s >= self._refresh.due_s:
+        if now_s < start_s and not _wanted(outputs, now_s):
+            return min([start_s, *_keyframes_s(outputs)])
+        if not self._take(slot):
+            return now_s  # overwritten while it was read: a newer one is there
+        self._last_start_s = self._last_news_s = now_s
+        self._encode(outputs, slot.capture_ns)
+        self._refresh.changed(now_s)
+        return self._next_due(outputs, now_s)
+
+    def _step_in_place(self, outputs: list[_Output], now_s: float) -> float:
+        """Encode the last frame once more, if that is due or wanted."""
+        if now_s >= self._refresh.due_s:
             self._encode(outputs, time.monotonic_ns())
             self._refresh.repeated(now_s)
-        elif not is_new and wanted:
+        elif wanted := _wanted(outputs, now_s):
             self._encode(wanted, time.monotonic_ns())
-        keyframes = [o.keyframes.due_s for o in outputs if o.keyframes.due_s is not None]
-        return min([start_s if is_new else self._refresh.due_s, *keyframes])
+        return self._next_due(outputs, now_s)
+
+    def _next_due(self, outputs: list[_Output], now_s: float) -> float:
+        """Return when something is to be done although nobody wakes this thread."""
+        due_s = min([self._refresh.due_s, *_keyframes_s(outputs)])
+        look_s = self._next_look(now_s)
+        if look_s is None:
+            return due_s
+        # Before it may be encoded, a frame is not looked for.
+        return min(due_s, max(look_s, earliest_start(self._last_start_s, self._fps)))
+
+    def _next_look(self, now_s: float) -> float | None:
+        """Return when to look for a frame that a device writes; None where none is expected."""
+        if self._ring is None or not self._ring.is_expecting():
+            self._last_news_s = now_s
+            return None
+        return look_again(self._last_news_s, now_s)
 
     def _take(self, slot: Slot) -> bool:
         frame = self._converter.convert(slot)
         if frame is None:
             return False
+        self._n_taken += slot.seq != self._frame_seq
         self._frame = frame
         self._frame_seq = slot.seq
         return True
@@ -259,3 +293,13 @@ class EncodeLoop:
     def __repr__(self) -> str:
         state = "running" if self._thread.is_alive() else "closed"
         return f"<EncodeLoop {state} {[str(codec) for codec in self._outputs]}>"
+
+
+def _wanted(outputs: list[_Output], now_s: float) -> list[_Output]:
+    """Return those of which a keyframe is due."""
+    return [output for output in outputs if output.keyframes.is_due(now_s)]
+
+
+def _keyframes_s(outputs: list[_Output]) -> list[float]:
+    """Return when keyframes are due."""
+    return [each.keyframes.due_s for each in outputs if each.keyframes.due_s is not None]

@@ -117,6 +117,11 @@ class Fanout:
         """Return the counters of each running encoder."""
         return self._encode_loop.stats()
 
+    @property
+    def frames_taken(self) -> int:
+        """How many different frames were taken from the kernel to be encoded."""
+        return self._encode_loop.frames_taken
+
     def close(self) -> None:
         """Stop encoding. The viewers must have been closed before."""
         self._encode_loop.close()

@@ -156,6 +156,7 @@ class Hub:
                 "port": network.mux.port if network else None,
                 "dropped_datagrams": dict(network.mux.dropped) if network else {},
                 "network": network.describe() if network else {},
+                "frames_taken": found.fanout.frames_taken if found else 0,
                 "encoders": [dataclasses.asdict(each) for each in found.fanout.stats()]
                 if found
                 else [],

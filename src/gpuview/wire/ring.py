@@ -1,18 +1,27 @@
 """The shared ring: how a frame goes from the kernel to the media process, newest frame wins.
 
-One writer, one reader, three slots in memory that both have mapped; nobody ever waits.
+One writer, one reader, a few slots in memory that both have mapped; nobody ever waits.
 
-    writer   takes the slot that is neither the newest nor marked, writes it, makes it the newest
-    reader   marks the newest slot, reads it in place, and checks at the end that it is still whole
+    writer   takes a slot that is neither the newest nor marked, writes it, then its number
+    reader   marks the slot with the greatest number, reads it in place, and checks at the end that
+             it is still whole
 
-The slots' sequence numbers make a torn frame visible (a seqlock): 0 while a slot is written, the
-frame's number after that. The mark only makes it rare: without memory barriers, which Python does
-not have, a writer may miss a mark that was set in the same instant. Reading therefore ends with
+The slots' numbers make a torn frame visible (a seqlock): 0 while a slot is written, the frame's
+number after that. The mark only makes it rare: without memory barriers, which Python does not have,
+a writer may miss a mark that was set in the same instant. Reading therefore ends with
 `Slot.is_whole`.
+
+Note [in flight]: a GPU writes long after the kernel's Python has told it to, and in the order in
+which it was told. So the kernel only reserves a slot (`RingWriter.reserve`); the GPU then writes a
+whole record into it, header and all, and the frame's number last. Until then the slot is in flight:
+its number is not the one that was reserved. With four slots, one that is not in flight is nearly
+always free. Where none is, as after a thousand frames behind a slow computation, the frame takes
+the slot whose number is on its way for the longest, and the GPU first writes 0 there, in order.
 
 The memory is a memfd and has no name, so nothing is left behind when both processes die, whatever
 killed them. The ring wakes nobody: the stream's eventfd does that (``engine``), as it outlives a
-ring, which is replaced when frames outgrow it.
+ring, which is replaced when frames outgrow it. A GPU writes to no eventfd, so the reader has to
+look again while `RingReader.is_expecting`.
 """
 
 from __future__ import annotations
@@ -21,25 +30,53 @@ import enum
 import mmap
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from gpuview.errors import MediaError
 
-__all__ = ["MIN_SIDE", "PixelFormat", "RingReader", "RingWriter", "Slot", "frame_nbytes"]
+__all__ = [
+    "CAPTURE_WORD",
+    "DEVICE_SLOTS",
+    "FORMAT_WORD",
+    "HEADER_NBYTES",
+    "HEIGHT_WORD",
+    "HOST_SLOTS",
+    "MIN_SIDE",
+    "SEQ_WORD",
+    "WIDTH_WORD",
+    "PixelFormat",
+    "Reservation",
+    "RingReader",
+    "RingWriter",
+    "Slot",
+    "frame_nbytes",
+    "free_slot",
+]
 
 MIN_SIDE = 16
 """Frames in the ring have even sides of at least this many pixels: below, codecs refuse."""
 
-_MAGIC = 0x67707576_00000001  # "gpuv", version 1
-_SLOTS = 3
-_PAGE = 4096
-_FIELDS = 8  # 64-bit words of a slot's header
+HOST_SLOTS = 3
+"""The newest, the one that is read, and the one that is written."""
 
-# Words of the ring's header.
-_W_MAGIC, _W_SLOT_NBYTES, _W_NEWEST, _W_MARK = range(4)
-# Words of a slot's header.
-_S_SEQ, _S_FORMAT, _S_WIDTH, _S_HEIGHT, _S_CAPTURE = range(5)
+DEVICE_SLOTS = 4
+"""One more, in flight; see Note [in flight]."""
+
+HEADER_NBYTES = 64
+"""What a record begins with, before the pixels."""
+
+FORMAT_WORD, WIDTH_WORD, HEIGHT_WORD, CAPTURE_WORD, SEQ_WORD = range(5)
+"""Which of a record's first 64-bit words is what. The last is there for a device alone."""
+
+_MAGIC = 0x67707576_00000002  # "gpuv", version 2
+_PAGE = 4096
+_WORD_NBYTES = 8
+
+# Words of the ring's own page.
+_W_MAGIC, _W_SLOT_NBYTES, _W_SLOTS, _W_ISSUED, _W_MARK = range(5)
+_W_SEQS, _W_SEQ_STEP = 8, 8  # the slots' numbers, each in a cache line of its own
 
 
 class PixelFormat(enum.IntEnum):
@@ -49,12 +86,16 @@ class PixelFormat(enum.IntEnum):
     """``(H, W, 3)`` uint8, gamma-encoded, full range."""
     I420 = 2
     """``(H, W)`` luma, then two ``(H/2, W/2)`` chroma planes; uint8, BT.601 limited range."""
+    RGB24P = 3
+    """The same in planes: ``(3, H, W)``."""
+
+
+_BITS_PER_PIXEL = {PixelFormat.RGB24: 24, PixelFormat.I420: 12, PixelFormat.RGB24P: 24}
 
 
 def frame_nbytes(pixel_format: PixelFormat, width: int, height: int) -> int:
     """Return the size in bytes of one frame; ``width`` and ``height`` are even."""
-    pixels = width * height
-    return pixels * 3 if pixel_format is PixelFormat.RGB24 else pixels * 3 // 2
+    return width * height * _BITS_PER_PIXEL[pixel_format] // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +123,74 @@ class Slot:
         return bool(self._seq_word[0] == self.seq)
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A slot that a device is to write: the record, then the number."""
+
+    seq: int
+    """The frame's number."""
+    index: int
+    """Which slot it is."""
+    is_in_flight: bool
+    """Whether an older frame is still on its way there: then the device writes 0 first."""
+    record_at: int
+    """Where the record goes, in bytes from the start of ``memory``."""
+    seq_at: int
+    """Where the number goes, 8 bytes, once the record is there."""
+    memory: memoryview
+    """All of the ring; the same object for each frame, and valid when the ring has been closed."""
+
+
+def free_slot(seqs: Sequence[int], issued: Sequence[int], marked: int) -> int:
+    """Decide which slot the next frame takes.
+
+    Args:
+        seqs: The number in each slot; 0 where none is whole.
+        issued: The number that each slot was last reserved for; another one than in ``seqs`` is on
+            its way.
+        marked: The slot that the reader reads; -1 where none is.
+
+    Returns:
+        Neither the newest whole slot nor the marked one. The first with nothing on its way to it;
+        else the one that waits for the oldest number, which is not the newest frame's: so a frame
+        that has arrived stays until a newer one has.
+    """
+    newest = max(range(len(seqs)), key=seqs.__getitem__)
+    free = [index for index in range(len(seqs)) if index not in (newest, marked)]
+    idle = [index for index in free if seqs[index] == issued[index]]
+    return idle[0] if idle else min(free, key=issued.__getitem__)
+
+
 class _Ring:
     """The mapping that both ends have."""
 
-    def __init__(self, fd: int, slot_nbytes: int) -> None:
+    def __init__(self, fd: int, slot_nbytes: int, n_slots: int) -> None:
         self.fd = fd
         self.slot_nbytes = slot_nbytes
+        self.n_slots = n_slots
         # Views of bytes and of 64-bit words, and not NumPy's, which the media process would have to
         # import: a fifth of its start-up.
-        self._bytes = memoryview(mmap.mmap(fd, _total_nbytes(slot_nbytes)))
+        self._bytes = memoryview(mmap.mmap(fd, _total_nbytes(slot_nbytes, n_slots)))
         self._words = self._bytes[:_PAGE].cast("q")
 
-    def _slot_words(self, index: int) -> memoryview:
-        start = _FIELDS * (index + 1)
-        return self._words[start : start + _FIELDS]
+    def _seqs(self) -> list[int]:
+        end = _W_SEQS + self.n_slots * _W_SEQ_STEP
+        return self._words[_W_SEQS:end:_W_SEQ_STEP].tolist()
 
-    def _slot_bytes(self, index: int, nbytes: int) -> memoryview:
-        start = _PAGE + index * self.slot_nbytes
+    def _seq_word(self, index: int) -> memoryview:
+        at = _W_SEQS + index * _W_SEQ_STEP
+        return self._words[at : at + 1]
+
+    def _header(self, index: int) -> memoryview:
+        start = self._record_at(index)
+        return self._bytes[start : start + HEADER_NBYTES].cast("q")
+
+    def _pixels(self, index: int, nbytes: int) -> memoryview:
+        start = self._record_at(index) + HEADER_NBYTES
         return self._bytes[start : start + nbytes]
+
+    def _record_at(self, index: int) -> int:
+        return _PAGE + index * _stride(self.slot_nbytes)
 
     @property
     def is_open(self) -> bool:
@@ -124,52 +215,65 @@ class RingWriter(_Ring):
     """The kernel's end. One thread at a time."""
 
     @classmethod
-    def create(cls, slot_nbytes: int) -> Self:
+    def create(cls, slot_nbytes: int, n_slots: int = HOST_SLOTS, seq: int = 0) -> Self:
         """Make a ring whose slots hold frames of up to ``slot_nbytes`` bytes.
+
+        Args:
+            slot_nbytes: Rounded up.
+            n_slots: `HOST_SLOTS`, or `DEVICE_SLOTS` for one that a device writes to.
+            seq: The number of the last frame before; that of an earlier ring of the stream.
 
         Raises:
             MediaError: This system has no memfd, or no memory is left.
         """
-        slot_nbytes = -(-slot_nbytes // _PAGE) * _PAGE
+        slot_nbytes = _stride(slot_nbytes) - HEADER_NBYTES
         fd = -1
         try:
             fd = os.memfd_create("gpuview-ring", os.MFD_CLOEXEC)
-            os.ftruncate(fd, _total_nbytes(slot_nbytes))
-            ring = cls(fd, slot_nbytes)
+            os.ftruncate(fd, _total_nbytes(slot_nbytes, n_slots))
+            ring = cls(fd, slot_nbytes, n_slots)
         except (AttributeError, OSError) as exc:
             if fd >= 0:
                 os.close(fd)
             raise MediaError(
-                f"cannot make a ring of {_SLOTS} x {slot_nbytes} bytes of shared memory: {exc}",
+                f"cannot make a ring of {n_slots} x {slot_nbytes} bytes of shared memory: {exc}",
                 expected="Linux, and that much memory free",
                 fix="free some memory, or push smaller frames",
             ) from exc
+        ring._seq = seq
         ring._words[_W_SLOT_NBYTES] = slot_nbytes
-        ring._words[_W_NEWEST] = ring._words[_W_MARK] = -1
+        ring._words[_W_SLOTS] = n_slots
+        ring._words[_W_MARK] = -1
         ring._words[_W_MAGIC] = _MAGIC
         return ring
 
-    def __init__(self, fd: int, slot_nbytes: int) -> None:
-        super().__init__(fd, slot_nbytes)
+    def __init__(self, fd: int, slot_nbytes: int, n_slots: int) -> None:
+        super().__init__(fd, slot_nbytes, n_slots)
         self._seq = 0
         self._open_slot = -1
+        self._issued = [0] * n_slots
 
     @property
     def seq(self) -> int:
-        """How many frames have been published."""
+        """The newest frame's number: how many were published or reserved, earlier rings' too."""
         return self._seq
+
+    # --- from this process --------------------------------------------------------------------
+
+    def has_room(self) -> bool:
+        """Tell whether `begin` finds a slot; always so without a device's frames in flight."""
+        index = self._free_slot()
+        return bool(self._seq_word(index)[0] == self._issued[index])
 
     def begin(self, nbytes: int) -> memoryview:
         """Return the bytes of a free slot to write a frame of ``nbytes`` into; then `publish`.
 
         Beginning again without `publish` gives the slot up, as after an error.
         """
-        if nbytes > self.slot_nbytes:
-            raise ValueError(f"{nbytes = } does not fit into {self.slot_nbytes = }")
-        taken = {self._words[_W_NEWEST], self._words[_W_MARK]}
-        self._open_slot = next(index for index in range(_SLOTS) if index not in taken)
-        self._slot_words(self._open_slot)[_S_SEQ] = 0
-        return self._slot_bytes(self._open_slot, nbytes)
+        self._check_fits(nbytes)
+        index = self._open_slot = self._free_slot()
+        self._issued[index] = self._seq_word(index)[0] = 0
+        return self._pixels(index, nbytes)
 
     def publish(
         self,
@@ -179,15 +283,47 @@ class RingWriter(_Ring):
         capture_ns: int | None = None,
     ) -> None:
         """Make the slot that `begin` gave the newest frame."""
-        words = self._slot_words(self._open_slot)
-        words[_S_FORMAT] = pixel_format
-        words[_S_WIDTH] = width
-        words[_S_HEIGHT] = height
-        words[_S_CAPTURE] = time.monotonic_ns() if capture_ns is None else capture_ns
+        index, self._open_slot = self._open_slot, -1
+        header = self._header(index)
+        header[FORMAT_WORD] = pixel_format
+        header[WIDTH_WORD] = width
+        header[HEIGHT_WORD] = height
+        header[CAPTURE_WORD] = time.monotonic_ns() if capture_ns is None else capture_ns
         self._seq += 1
-        words[_S_SEQ] = self._seq
-        self._words[_W_NEWEST] = self._open_slot
-        self._open_slot = -1
+        self._issued[index] = self._seq_word(index)[0] = self._seq
+        self.announce(self._seq)
+
+    # --- from a device ------------------------------------------------------------------------
+
+    def reserve(self, nbytes: int) -> Reservation:
+        """Choose the slot in which a device is to write the next frame; then `announce` it.
+
+        A frame that is never written costs the ring nothing: its slot is taken again before one
+        with a newer number.
+        """
+        self._check_fits(nbytes)
+        index = self._free_slot()
+        seq_word = self._seq_word(index)
+        is_in_flight = bool(seq_word[0] != self._issued[index])
+        if not is_in_flight:
+            seq_word[0] = 0
+        self._seq += 1
+        self._issued[index] = self._seq
+        seq_at = (_W_SEQS + index * _W_SEQ_STEP) * _WORD_NBYTES
+        return Reservation(
+            self._seq, index, is_in_flight, self._record_at(index), seq_at, self._bytes
+        )
+
+    def announce(self, seq: int) -> None:
+        """Let the reader expect this frame."""
+        self._words[_W_ISSUED] = seq
+
+    def _free_slot(self) -> int:
+        return free_slot(self._seqs(), self._issued, self._words[_W_MARK])
+
+    def _check_fits(self, nbytes: int) -> None:
+        if nbytes > self.slot_nbytes:
+            raise ValueError(f"{nbytes = } does not fit into {self.slot_nbytes = }")
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
@@ -204,46 +340,59 @@ class RingReader(_Ring):
         Raises:
             MediaError: The memory does not hold a ring of this version.
         """
-        magic, slot_nbytes = _read_head(fd)
-        if magic != _MAGIC or os.fstat(fd).st_size != _total_nbytes(slot_nbytes):
+        magic, slot_nbytes, n_slots = _read_head(fd)
+        if magic != _MAGIC or os.fstat(fd).st_size != _total_nbytes(slot_nbytes, n_slots):
             raise MediaError(
                 f"cannot read a ring with {magic = :#x}",
                 expected=f"magic = {_MAGIC:#x}, and memory of the size that it says",
                 fix="restart the kernel, so that both processes run one version of gpuview",
             )
-        return cls(fd, slot_nbytes)
+        return cls(fd, slot_nbytes, n_slots)
 
     def take(self) -> Slot | None:
         """Return the newest frame, also when it was taken before; None before the first one."""
         while True:
-            index = self._words[_W_NEWEST]
-            if index < 0:
+            index, seq = self._newest()
+            if seq == 0:
                 return None
             self._words[_W_MARK] = index
-            words = self._slot_words(index)
-            seq, code, width, height, capture_ns = words[: _S_CAPTURE + 1]
+            code, width, height, capture_ns = self._header(index)[: CAPTURE_WORD + 1]
             # A mark set too late was not seen by the writer, who may be in this slot by now.
-            if seq == 0 or self._words[_W_NEWEST] != index or words[_S_SEQ] != seq:
+            if self._newest() != (index, seq):
                 continue
             pixel_format = PixelFormat(code)
-            nbytes = frame_nbytes(pixel_format, width, height)
-            data = self._slot_bytes(index, nbytes)
-            return Slot(seq, pixel_format, width, height, capture_ns, data, words[:1])
+            data = self._pixels(index, frame_nbytes(pixel_format, width, height))
+            return Slot(seq, pixel_format, width, height, capture_ns, data, self._seq_word(index))
+
+    def is_expecting(self) -> bool:
+        """Tell whether a newer frame than the newest one is on its way, written by a device."""
+        return bool(self._words[_W_ISSUED] > self._newest()[1])
+
+    def _newest(self) -> tuple[int, int]:
+        """Return the newest whole slot and its number."""
+        seqs = self._seqs()
+        seq = max(seqs)
+        return seqs.index(seq), seq
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
         return f"<RingReader {state} slot_nbytes={self.slot_nbytes}>"
 
 
-def _read_head(fd: int) -> tuple[int, int]:
-    """Return the magic and the slot size at the start of a memory; zeros where it has none."""
+def _read_head(fd: int) -> tuple[int, int, int]:
+    """Return the magic, slot size and number of slots of a memory; zeros where it has none."""
     try:
         with mmap.mmap(fd, _PAGE, access=mmap.ACCESS_READ) as head:
             words = memoryview(head[:_PAGE]).cast("q")
     except (OSError, ValueError):
-        return 0, 0
-    return words[_W_MAGIC], words[_W_SLOT_NBYTES]
+        return 0, 0, 0
+    return words[_W_MAGIC], words[_W_SLOT_NBYTES], words[_W_SLOTS]
 
 
-def _total_nbytes(slot_nbytes: int) -> int:
-    return _PAGE + _SLOTS * slot_nbytes
+def _stride(slot_nbytes: int) -> int:
+    """Return the bytes from one slot to the next: its header and pixels, in whole pages."""
+    return -(-(HEADER_NBYTES + slot_nbytes) // _PAGE) * _PAGE
+
+
+def _total_nbytes(slot_nbytes: int, n_slots: int) -> int:
+    return _PAGE + n_slots * _stride(slot_nbytes)

@@ -2,71 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from gpuview.errors import FrameError, GpuviewError
+from gpuview.frames.sources.trouble import Trouble, explain
 
-__all__ = ["PullSource", "as_pull", "next_due", "quick_switching"]
+__all__ = ["RETRY_S", "PullSource", "next_due", "quick_switching"]
 
-_RETRY_S = 0.5
-_JOIN_S = 2.0
+RETRY_S = 0.5
+"""How long after an error the next try is."""
+_JOIN_S = 1.0
+_PATIENCE_S = 2.0
 _QUICK_S = 0.001
-
-
-def as_pull(source: object) -> Callable[[], object] | None:
-    """Return the function that gives the next frame of ``source``.
-
-    Args:
-        source: A module or another callable that takes no argument, an iterable of frames, one
-            frame that changes in place, or None.
-
-    Returns:
-        A function without arguments, which raises StopIteration after an iterable's last frame; or
-        None for None: the stream is pushed to.
-
-    Raises:
-        FrameError: None of these, or a callable that needs an argument.
-    """
-    if source is None:
-        return None
-    if isinstance(source, torch.Tensor | np.ndarray):
-        return lambda: source
-    if callable(source) and _takes_no_argument(source):
-        return source
-    if isinstance(source, Iterable) and not isinstance(source, nn.Module | str | bytes):
-        return iter(source).__next__
-    raise FrameError(
-        f"cannot ask an object of type {type(source).__name__} for frames",
-        expected="a module or callable that takes no argument, an iterable of tensors, or a tensor",
-        fix="push what it makes: stream = GPUStream(); stream.push(model(x))",
-    )
-
-
-def _takes_no_argument(function: Callable[..., object]) -> bool:
-    # A module's __call__ takes anything; its forward tells.
-    target = function.forward if isinstance(function, nn.Module) else function
-    try:
-        parameters = inspect.signature(target).parameters.values()
-    except ValueError:  # written in C, and does not say
-        return True
-    return not any(_is_required(parameter) for parameter in parameters)
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return parameter.default is parameter.empty and not is_variadic
 
 
 def next_due(now: float, due: float, period: float) -> float:
@@ -133,33 +87,38 @@ class PullSource:
     last picture stays.
 
     Args:
-        pull: Gives the next frame; raises StopIteration after the last. Called in inference mode.
+        pull: Gives the next frame; raises StopIteration after the last. Called in inference mode,
+            by one thread at a time.
         push: Takes each frame, in the same thread.
         fps: Frames a second that are aimed at. A slower source makes fewer.
-        on_error: Told, from the thread, of each error that differs from the one before.
-        on_recovered: Told, from the thread, of the first good frame after an error.
+        trouble: Told, from the thread, of errors and when they are over.
     """
 
     def __init__(
         self,
         pull: Callable[[], object],
-        push: Callable[[Any], None],
+        push: Callable[[object], None],
         *,
         fps: float,
-        on_error: Callable[[GpuviewError], None],
-        on_recovered: Callable[[], None],
+        trouble: Trouble,
     ) -> None:
         self._pull = pull
         self._push = push
         self._period = 1 / fps
-        self._on_error = on_error
-        self._on_recovered = on_recovered
-        self._error: str | None = None
+        self._trouble = trouble
+        self._has_made_one = False
+        self._source_ms: float | None = None
+        self._asking = threading.Lock()  # held while a frame is made
         self._changed = threading.Condition()
         self._is_watched = False
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="gpuview-source", daemon=True)
         self._thread.start()
+
+    @property
+    def source_ms(self) -> float | None:
+        """How long the source took for its last frame, in milliseconds; None before the first."""
+        return self._source_ms
 
     def watch(self, is_watched: bool) -> None:
         """Start or stop asking for frames. From any thread; never waits for a frame."""
@@ -167,8 +126,36 @@ class PullSource:
             self._is_watched = is_watched
             self._changed.notify()
 
+    def ask(self) -> None:
+        """Make the first frame in the caller's thread, unless it is there; in inference mode.
+
+        Waits 2 s at most for the thread, which may be at it.
+
+        Raises:
+            FrameError: The source raised, is at its end, or is still busy with its first frame.
+            MediaError: The stream is closed.
+        """
+        if not self._asking.acquire(timeout=_PATIENCE_S):
+            raise FrameError(
+                "the source is still busy with its first frame",
+                expected=f"a frame within {_PATIENCE_S:g} s",
+                fix="ask again once the stream shows a picture",
+            )
+        try:
+            if not self._has_made_one:
+                with torch.inference_mode():
+                    self._make_one()
+        except StopIteration:
+            raise _no_frame() from None
+        except GpuviewError:
+            raise
+        except Exception as exc:
+            raise explain(exc, "the source") from exc
+        finally:
+            self._asking.release()
+
     def close(self) -> None:
-        """End the thread and wait for it, two seconds at most: a source may hang."""
+        """End the thread and wait for it, one second at most: a source may hang."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -178,7 +165,7 @@ class PullSource:
     def __repr__(self) -> str:
         if not self._thread.is_alive():
             state = "ended"
-        elif self._error is not None:
+        elif self._trouble.is_there:
             state = "failing"
         else:
             state = "watched" if self._is_watched else "idle"
@@ -189,8 +176,9 @@ class PullSource:
             with torch.inference_mode():
                 while self._wait_for_viewer():
                     self._make_frames()
-        except StopIteration:
-            return  # an iterable is at its end
+        except StopIteration:  # an iterable is at its end
+            if not self._has_made_one:
+                self._trouble.report(_no_frame())
 
     def _wait_for_viewer(self) -> bool:
         with self._changed:
@@ -201,9 +189,9 @@ class PullSource:
         """Make frames, the first one at once, until nobody watches."""
         due = time.monotonic()
         while self._is_watched_at(due):
-            is_good = self._make_frame()
+            is_good = self._try_one()
             now = time.monotonic()
-            due = next_due(now, due, self._period) if is_good else now + _RETRY_S
+            due = next_due(now, due, self._period) if is_good else now + RETRY_S
 
     def _is_watched_at(self, due: float) -> bool:
         """Wait until ``due``, or until nobody watches."""
@@ -214,35 +202,29 @@ class PullSource:
         with self._changed:
             return not self._changed.wait_for(is_over, timeout=due - time.monotonic())
 
-    def _make_frame(self) -> bool:
+    def _try_one(self) -> bool:
         try:
-            with quick_switching():
-                self._push(self._pull())
+            with self._asking, quick_switching():
+                self._make_one()
         except StopIteration:
             raise
         except Exception as exc:
-            self._report(_explain(exc))
+            self._trouble.report(explain(exc, "the source"))
             return False
-        if self._error is not None:
-            self._error = None
-            self._on_recovered()
+        self._trouble.is_over()
         return True
 
-    def _report(self, error: GpuviewError) -> None:
-        if str(error) != self._error:
-            self._error = str(error)
-            self._on_error(error)
+    def _make_one(self) -> None:
+        begin = time.perf_counter()
+        frame = self._pull()
+        self._source_ms = (time.perf_counter() - begin) * 1000
+        self._push(frame)
+        self._has_made_one = True
 
 
-def _explain(exc: Exception) -> GpuviewError:
-    """Return ``exc`` as one of our own; most are the user's, and can be anything."""
-    if isinstance(exc, GpuviewError):
-        return exc
-    last_line = f"{type(exc).__name__}: {exc}".removesuffix(": ")
-    error = FrameError(
-        f"the source raised {textwrap.shorten(last_line, 200, placeholder=' ...')}",
-        expected="a frame from each call",
-        fix="call it once in a cell of its own, which shows the whole traceback",
+def _no_frame() -> FrameError:
+    return FrameError(
+        "the source is at its end and gave no frame",
+        expected="an iterable that has frames left",
+        fix="make it anew: GPUStream(frames())",
     )
-    error.__cause__ = exc
-    return error

@@ -1,0 +1,164 @@
+"""A picture on a device, in the making: a buffer for one plan, drawn anew for each frame.
+
+What does not change, the background and the labels, is drawn when the canvas is made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gpuview.frames.cuda.device import Gpu
+from gpuview.frames.cuda.record import planes, record_nbytes
+from gpuview.frames.paint import render
+from gpuview.frames.picture.label import label_image
+from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.plan import BACKGROUND, Label, Panel, Plan
+from gpuview.frames.yuv import write_i420
+from gpuview.wire.ring import (
+    CAPTURE_WORD,
+    FORMAT_WORD,
+    HEADER_NBYTES,
+    HEIGHT_WORD,
+    SEQ_WORD,
+    WIDTH_WORD,
+    PixelFormat,
+)
+
+if TYPE_CHECKING:
+    from gpuview.frames.cuda.launch import PanelKernel
+
+__all__ = ["Canvas"]
+
+logger = logging.getLogger("gpuview")
+
+
+class _Triton:
+    """Whether this process draws by the kernel: tried once, and told once where it fails."""
+
+    def __init__(self) -> None:
+        self.is_given_up = False
+
+    def give_up(self, reason: Exception) -> None:
+        if not self.is_given_up:
+            self.is_given_up = True
+            logger.warning(
+                "Triton does not work here, so frames are drawn by PyTorch, which takes several "
+                "times as long on the GPU: %s: %s",
+                type(reason).__name__,
+                reason,
+            )
+
+
+_triton = _Triton()
+
+
+class Canvas:
+    """One buffer. One thread at a time; with the kernel, drawing allocates nothing.
+
+    Made on the current stream of its device, which is current.
+
+    Args:
+        gpu: Where it is.
+        plan: What is drawn.
+        flaws: ``(2,)`` int64 on the device: to which the numbers of NaN and Inf are added.
+    """
+
+    def __init__(self, gpu: Gpu, plan: Plan, flaws: Tensor) -> None:
+        self.plan = plan
+        self.is_used = False
+        """Whether a frame was drawn; its marks are set then."""
+        self.begun, self.drawn = gpu.mark(), gpu.mark()
+        self.copying, self.copied = gpu.mark(), gpu.mark()
+        nbytes = record_nbytes(plan.height, plan.width)
+        self.record = torch.empty(nbytes, dtype=torch.uint8, device=gpu.device)
+        """The whole record, header and all, as the ring has it."""
+        self._words = self.record[:HEADER_NBYTES].view(torch.int64)
+        self.seq_bytes = self.record[8 * SEQ_WORD : 8 * SEQ_WORD + 8]
+        """The frame's number, which goes last."""
+        self._planes = planes(self.record, plan.height, plan.width)
+        self._gpu = gpu
+        self._flaws = flaws
+        self._kernels = self._new_kernels() if gpu.has_triton else []
+        current = gpu.current()
+        current.run(self._draw_still)
+        current.record(self.copied)  # so that other streams wait for what is still, too
+
+    def draw(self, tiles: Sequence[Tiles], seq: int, capture_ns: int) -> None:
+        """Launch the work for one frame on the current stream.
+
+        Args:
+            tiles: One for each panel, on the canvas' device.
+            seq: The frame's number.
+            capture_ns: When it was pushed.
+        """
+        if self._kernels and not _triton.is_given_up:
+            try:
+                for kernel, each in zip(self._kernels, tiles, strict=True):
+                    kernel.draw(each.pixels, seq, capture_ns)
+                return
+            except Exception as exc:  # a compiler's, whatever it is; a device's own comes again
+                _triton.give_up(exc)
+        self._words[SEQ_WORD].fill_(seq)
+        self._words[CAPTURE_WORD].fill_(capture_ns)
+        for panel, each in zip(self.plan.panels, tiles, strict=True):
+            self._paint(panel, each.pixels)
+
+    def keep(self) -> None:
+        """Let the memory outlive what is queued, before the last reference goes."""
+        used = [self.record, *(tensor for each in self._kernels for tensor in each.tensors)]
+        for tensor in used:
+            self._gpu.keep(tensor, self._gpu.side)
+
+    def _new_kernels(self) -> list[PanelKernel]:
+        if _triton.is_given_up:
+            return []
+        try:
+            from gpuview.frames.cuda.launch import PanelKernel
+        except ImportError as exc:
+            _triton.give_up(exc)
+            return []
+        sides = self.plan.height, self.plan.width
+        return [PanelKernel(each, *sides, self.record, self._flaws) for each in self.plan.panels]
+
+    def _draw_still(self) -> None:
+        self._words.fill_(0)
+        for word, value in (
+            (FORMAT_WORD, PixelFormat.I420),
+            (WIDTH_WORD, self.plan.width),
+            (HEIGHT_WORD, self.plan.height),
+        ):
+            self._words[word].fill_(int(value))
+        # By a picture of 2 x 2 pixels, which sets no value from the CPU, and so does not wait.
+        back = torch.empty((3, 2, 2), device=self.record.device)
+        for plane, level in zip(back, BACKGROUND, strict=True):
+            plane.fill_(level / 255)
+        pixel = torch.empty(6, dtype=torch.uint8, device=self.record.device)
+        write_i420(back, pixel[:4].view(2, 2), pixel[4:5].view(1, 1), pixel[5:].view(1, 1))
+        for plane, at in zip(self._planes, (0, 4, 5), strict=True):
+            plane.copy_(pixel[at].expand_as(plane))
+        for label in self.plan.labels:
+            self._write(label)
+
+    def _write(self, label: Label) -> None:
+        image = self._gpu.upload(label_image(label.text, label.height, label.width))
+        rgb = image.movedim(-1, 0).to(torch.float32).div_(255)  # (3, height, width)
+        write_i420(rgb, *self._part(label))
+
+    def _paint(self, panel: Panel, pixels: Tensor) -> None:
+        painted = render(pixels, panel)
+        write_i420(painted.rgb, *self._part(panel))
+        for count, found in zip(self._flaws, (painted.n_nan, painted.n_inf), strict=True):
+            if found is not None:
+                count.add_(found)
+
+    def _part(self, where: Panel | Label) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is under a panel or a label, of each plane."""
+        y, x, height, width = where.y, where.x, where.height, where.width
+        luma, cb, cr = self._planes
+        half = (slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))
+        return luma[y : y + height, x : x + width], cb[half], cr[half]

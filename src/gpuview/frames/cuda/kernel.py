@@ -1,0 +1,341 @@
+"""The Triton kernel: a tensor of any strides and dtype -> its part of an I420 picture, in one pass.
+
+A program draws two rows of a panel, up to ``block`` pixels of each, and the row of chroma that they
+share. It does what `gpuview.frames.paint` does, in the same order.
+
+    1. `_place`     which tile a pixel is in, and where in it
+    2. `_values`    the value there; `stretch.means` where the tile is shown in another size
+    3. `_inspect`   only where one is not finite: what is NaN and what is Inf, and how many
+    4. `_coloured`  the value's colour, or the background
+    5. `_luma`      and chroma: limited-range BT.601; see Note [one colour matrix] in `yuv`
+
+Note [rare flaws]: a NaN or an Inf makes a sum of values NaN or Inf. So a block costs one comparison
+for a pixel; only where it finds something, every value is looked at.
+
+Note [two rows]: both rows are computed side by side. A thread has the same pixels of both, and
+neighbours in pairs; so no thread asks another one for its chroma, and each row is read and written
+in the widest pieces that its memory allows.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from gpuview.frames.cuda.stretch import inspect_means, means
+from gpuview.frames.cuda.values import AS_IS, marked, number, picked, scaled
+from gpuview.frames.picture.plan import BACKGROUND
+from gpuview.wire.ring import CAPTURE_WORD, SEQ_WORD
+
+__all__ = ["draw_panel"]
+
+_AS_IS = tl.constexpr(AS_IS)
+_SEQ_WORD = tl.constexpr(SEQ_WORD)
+_CAPTURE_WORD = tl.constexpr(CAPTURE_WORD)
+_INF = tl.constexpr(float("inf"))
+_MAX_GAIN = tl.constexpr(3e38)
+
+_BACK_RED = tl.constexpr(BACKGROUND[0] / 255)
+_BACK_GREEN = tl.constexpr(BACKGROUND[1] / 255)
+_BACK_BLUE = tl.constexpr(BACKGROUND[2] / 255)
+
+# Of chroma's 224 levels a quarter, as it is made of sums of four: 56 / 2 = 28.
+_CB_RED, _CB_GREEN = tl.constexpr(-28 * 0.299 / 0.886), tl.constexpr(-28 * 0.587 / 0.886)
+_CR_GREEN, _CR_BLUE = tl.constexpr(-28 * 0.587 / 0.701), tl.constexpr(-28 * 0.114 / 0.701)
+
+
+@triton.jit
+def _place(
+    y,
+    x,
+    panel_width,
+    n_tiles,
+    columns,
+    cell_height,
+    cell_width,
+    inner_height,
+    inner_width,
+    is_grid: tl.constexpr,
+    is_completed: tl.constexpr,
+):
+    """Return the tile of some pixels of a row, where in it they are, and whether in one at all."""
+    is_inside = x < panel_width
+    tile = 0
+    if is_grid:
+        row = y // cell_height
+        column = x // cell_width
+        y = y - row * cell_height
+        x = x - column * cell_width
+        tile = row * columns + column
+        is_inside = is_inside & (column < columns) & (tile < n_tiles)
+        is_inside = is_inside & (y < inner_height) & (x < inner_width)
+    if is_completed:
+        y = tl.minimum(y, inner_height - 1)
+        x = tl.minimum(x, inner_width - 1)
+    return tile, y, x, is_inside
+
+
+@triton.jit
+def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, is_wide: tl.constexpr):
+    """Return half of what is black in each pixel's tile, and one over half of what there is."""
+    if is_grid:
+        at = ranges + tile * range_step
+        half_low = tl.load(at, mask=is_inside, other=0.0)
+        gain = tl.load(at + 1, mask=is_inside, other=0.0)
+    else:
+        half_low = tl.load(ranges)
+        gain = tl.load(ranges + 1)
+    if not is_wide:
+        half_low = half_low.to(tl.float32)
+        gain = tl.minimum(gain, _MAX_GAIN).to(tl.float32)
+    return half_low, gain
+
+
+@triton.jit
+def _values(
+    start,
+    y,
+    x,
+    is_inside,
+    channel_step,
+    row_step,
+    column_step,
+    channels: tl.constexpr,
+    is_wide: tl.constexpr,
+):
+    """Return three channels of some pixels of a row; one channel is all three."""
+    at = start + y * row_step + x * column_step
+    red = number(tl.load(at, mask=is_inside, other=0), is_wide)
+    green = red
+    blue = red
+    if channels == 3:
+        green = number(tl.load(at + channel_step, mask=is_inside, other=0), is_wide)
+        blue = number(tl.load(at + 2 * channel_step, mask=is_inside, other=0), is_wide)
+    return red, green, blue
+
+
+@triton.jit
+def _inspect(
+    red,
+    green,
+    blue,
+    palette,
+    flaws,
+    is_own,
+    half_low,
+    gain,
+    channels: tl.constexpr,
+    is_coloured: tl.constexpr,
+    scale: tl.constexpr,
+):
+    """Return what `_finished` does, with NaN and Inf marked, and count these where ``is_own``."""
+    n_nan = (red != red).to(tl.int32)
+    n_inf = (tl.abs(red) == _INF).to(tl.int32)
+    if channels == 3:
+        n_nan += (green != green).to(tl.int32) + (blue != blue).to(tl.int32)
+        n_inf += (tl.abs(green) == _INF).to(tl.int32) + (tl.abs(blue) == _INF).to(tl.int32)
+    tl.atomic_add(flaws, tl.sum(tl.where(is_own, n_nan, 0)).to(tl.int64))
+    tl.atomic_add(flaws + 1, tl.sum(tl.where(is_own, n_inf, 0)).to(tl.int64))
+    red, green, blue = _finished(red, green, blue, half_low, gain, is_coloured, scale)
+    red = marked(red, n_nan > 0, n_inf > 0, palette, 0, is_coloured)
+    green = marked(green, n_nan > 0, n_inf > 0, palette, 1, is_coloured)
+    blue = marked(blue, n_nan > 0, n_inf > 0, palette, 2, is_coloured)
+    return red, green, blue
+
+
+@triton.jit
+def _finished(red, green, blue, half_low, gain, is_coloured: tl.constexpr, scale: tl.constexpr):
+    """Return brightnesses in [0, 1], or the numbers of a colour map's rows."""
+    red = picked(scaled(red, half_low, gain, scale), is_coloured)
+    green = picked(scaled(green, half_low, gain, scale), is_coloured)
+    blue = picked(scaled(blue, half_low, gain, scale), is_coloured)
+    return red, green, blue
+
+
+@triton.jit
+def _coloured(
+    red, green, blue, is_inside, palette, is_coloured: tl.constexpr, is_grid: tl.constexpr
+):
+    """Return red, green and blue in [0, 1]; the background's in no tile."""
+    if is_coloured:
+        at = palette + red.to(tl.int32) * 3
+        red = tl.load(at).to(tl.float32) / 255.0
+        green = tl.load(at + 1).to(tl.float32) / 255.0
+        blue = tl.load(at + 2).to(tl.float32) / 255.0
+    if is_grid:
+        red = tl.where(is_inside, red, _BACK_RED)
+        green = tl.where(is_inside, green, _BACK_GREEN)
+        blue = tl.where(is_inside, blue, _BACK_BLUE)
+    return red, green, blue
+
+
+@triton.jit
+def _luma(red, green, blue):
+    # Half a level more, as the cast cuts: this rounds half up.
+    return (red * 65.481 + green * 128.553 + blue * 24.966 + 16.5).to(tl.uint8)
+
+
+@triton.jit
+def _pair_sum(row, block: tl.constexpr):
+    """Return the sums of neighbours, which one thread has."""
+    even, odd = tl.split(tl.reshape(row, [block // 2, 2]))
+    return even + odd
+
+
+@triton.jit(
+    do_not_specialize=[
+        "seq",
+        "capture_ns",
+        "n_tiles",
+        "columns",
+        "cell_height",
+        "cell_width",
+        "inner_height",
+        "inner_width",
+        "tile_height",
+        "tile_width",
+        "taps_y",
+        "taps_x",
+        "range_step",
+    ]
+)
+def draw_panel(
+    pixels,
+    record,
+    ranges,
+    palette,
+    flaws,
+    seq,
+    capture_ns,
+    width,
+    luma_at,
+    cb_at,
+    cr_at,
+    panel_width,
+    n_tiles,
+    columns,
+    cell_height,
+    cell_width,
+    inner_height,
+    inner_width,
+    tile_height,
+    tile_width,
+    taps_y,
+    taps_x,
+    tile_step,
+    channel_step,
+    row_step,
+    column_step,
+    range_step,
+    channels: tl.constexpr,
+    is_direct: tl.constexpr,
+    is_grid: tl.constexpr,
+    is_completed: tl.constexpr,
+    is_coloured: tl.constexpr,
+    scale: tl.constexpr,
+    is_wide: tl.constexpr,
+    is_long: tl.constexpr,
+    may_have_flaws: tl.constexpr,
+    block: tl.constexpr,
+):
+    x = tl.program_id(0) * block + tl.arange(0, block)
+    y = tl.program_id(1) * 2
+    is_shown = x < panel_width
+    # Triton inlines its functions, and has nothing to bundle arguments in.
+    # fmt: off
+    tile1, y1, x1, is_inside1 = _place(
+        y, x, panel_width, n_tiles, columns, cell_height, cell_width, inner_height, inner_width,
+        is_grid, is_completed,
+    )
+    tile2, y2, x2, is_inside2 = _place(
+        y + 1, x, panel_width, n_tiles, columns, cell_height, cell_width, inner_height, inner_width,
+        is_grid, is_completed,
+    )
+    low1, gain1 = _range(ranges, tile1, is_inside1, range_step, is_grid, is_wide)
+    low2, gain2 = _range(ranges, tile2, is_inside2, range_step, is_grid, is_wide)
+    is_own1 = is_inside1
+    is_own2 = is_inside2
+    if is_completed:
+        is_own1 = is_inside1 & (y < inner_height) & (x < inner_width)
+        is_own2 = is_inside2 & (y + 1 < inner_height) & (x < inner_width)
+    start1 = pixels
+    start2 = pixels
+    if is_grid:
+        start1 = pixels + tile1.to(tl.int64) * tile_step
+        start2 = pixels + tile2.to(tl.int64) * tile_step
+    if is_long:
+        y1 = y1.to(tl.int64)
+        x1 = x1.to(tl.int64)
+        y2 = y2.to(tl.int64)
+        x2 = x2.to(tl.int64)
+    if is_direct:
+        red1, green1, blue1 = _values(
+            start1, y1, x1, is_inside1, channel_step, row_step, column_step, channels, is_wide
+        )
+        red2, green2, blue2 = _values(
+            start2, y2, x2, is_inside2, channel_step, row_step, column_step, channels, is_wide
+        )
+    else:
+        red1, green1, blue1 = means(
+            start1, y1, x1, is_inside1, low1, gain1, inner_height, inner_width, tile_height,
+            tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels, scale,
+            is_wide, block,
+        )
+        red2, green2, blue2 = means(
+            start2, y2, x2, is_inside2, low2, gain2, inner_height, inner_width, tile_height,
+            tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels, scale,
+            is_wide, block,
+        )
+    has_flaws = False
+    if may_have_flaws:
+        probe = red1 + red2
+        if channels == 3:
+            probe += green1 + green2 + blue1 + blue2
+        has_flaws = tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block
+    if has_flaws:
+        if is_direct:
+            red1, green1, blue1 = _inspect(
+                red1, green1, blue1, palette, flaws, is_own1, low1, gain1, channels, is_coloured,
+                scale,
+            )
+            red2, green2, blue2 = _inspect(
+                red2, green2, blue2, palette, flaws, is_own2, low2, gain2, channels, is_coloured,
+                scale,
+            )
+        else:
+            red1, green1, blue1 = inspect_means(
+                start1, palette, flaws, y1, x1, is_inside1, is_own1, low1, gain1, inner_height,
+                inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
+                column_step, channels, is_coloured, scale, is_wide, block,
+            )
+            red2, green2, blue2 = inspect_means(
+                start2, palette, flaws, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
+                inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
+                column_step, channels, is_coloured, scale, is_wide, block,
+            )
+    else:
+        own_scale: tl.constexpr = scale if is_direct else _AS_IS  # a mean is scaled
+        red1, green1, blue1 = _finished(red1, green1, blue1, low1, gain1, is_coloured, own_scale)
+        red2, green2, blue2 = _finished(red2, green2, blue2, low2, gain2, is_coloured, own_scale)
+    # fmt: on
+    red1, green1, blue1 = _coloured(red1, green1, blue1, is_inside1, palette, is_coloured, is_grid)
+    red2, green2, blue2 = _coloured(red2, green2, blue2, is_inside2, palette, is_coloured, is_grid)
+
+    at = record + luma_at + y * width + x
+    tl.store(at, _luma(red1, green1, blue1), mask=is_shown)
+    tl.store(at + width, _luma(red2, green2, blue2), mask=is_shown)
+
+    red = _pair_sum(red1 + red2, block)
+    green = _pair_sum(green1 + green2, block)
+    blue = _pair_sum(blue1 + blue2, block)
+    half_x = tl.program_id(0) * (block // 2) + tl.arange(0, block // 2)
+    at = record + tl.program_id(1) * (width // 2) + half_x
+    cb = red * _CB_RED + green * _CB_GREEN + blue * 28.0 + 128.5
+    cr = red * 28.0 + green * _CR_GREEN + blue * _CR_BLUE + 128.5
+    tl.store(at + cb_at, cb.to(tl.uint8), mask=half_x < panel_width // 2)
+    tl.store(at + cr_at, cr.to(tl.uint8), mask=half_x < panel_width // 2)
+
+    if (tl.program_id(0) == 0) & (tl.program_id(1) == 0):
+        words = record.to(tl.pointer_type(tl.int64))
+        tl.store(words + _SEQ_WORD, seq.to(tl.int64))
+        tl.store(words + _CAPTURE_WORD, capture_ns.to(tl.int64))

@@ -1,0 +1,230 @@
+"""Launches the Triton kernels: everything that does not change from frame to frame is decided here.
+
+Note [variants]: Triton compiles a variant for each dtype, for each flag, and for each argument that
+is 1 or a multiple of 16, where the kernel is to know that. What does not decide how memory is read
+is kept out of that. A variant takes half a second the first time; Triton keeps it on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gpuview.frames.area import most_taps
+from gpuview.frames.cuda.kernel import draw_panel
+from gpuview.frames.cuda.measure import join, measure
+from gpuview.frames.cuda.record import plane_offsets
+from gpuview.frames.cuda.values import AS_IS, BYTE, RANGE
+from gpuview.frames.paint import is_tame
+from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.plan import Panel
+
+__all__ = ["PanelKernel"]
+
+_MEASURE_BLOCK = 1024
+_MEASURE_CHUNK = 1 << 14  # values for one program of `measure`
+_MAX_CHUNKS = 256
+_INT32_END = 1 << 31
+
+_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
+"""What float32 cannot hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """How the kernels are launched for tensors of one dtype and one set of strides."""
+
+    dtype: torch.dtype
+    steps: tuple[int, ...]
+    """From one tile, channel, row and column to the next, in elements."""
+    grid: tuple[int, int]
+    options: dict[str, int]
+    measure_options: dict[str, bool]
+
+
+class PanelKernel:
+    """Draws one panel into one buffer. One thread at a time; allocates only when it is made.
+
+    Args:
+        panel: What is drawn.
+        height: Of the whole picture.
+        width: Of the whole picture.
+        record: Where the picture is drawn: a whole record of the ring, uint8, on the device.
+        flaws: ``(2,)`` int64 on the device: to which the numbers of NaN and Inf are added.
+    """
+
+    def __init__(
+        self, panel: Panel, height: int, width: int, record: Tensor, flaws: Tensor
+    ) -> None:
+        self._panel = panel
+        self._record = record
+        self._flaws = flaws
+        self._palette = palette(panel.colormap if panel.channels == 1 else "gray", record.device)
+        auto = panel.scaling.auto
+        self._chunks = _n_chunks(panel)
+        self._ranges = _new_ranges(panel, record.device)
+        self._range_step = 2 if auto == "tile" else 0
+        self._parts = self._ranges
+        if auto is not None and (self._chunks > 1 or auto == "frame"):
+            shape = (panel.n_tiles * self._chunks, 2)
+            self._parts = torch.empty(shape, dtype=torch.float64, device=record.device)
+        self._picture = (width, *plane_offsets(panel.y, panel.x, height, width))
+        self._places = (
+            panel.width,
+            panel.n_tiles,
+            panel.columns,
+            panel.cell_height,
+            panel.cell_width,
+            panel.inner_height,
+            panel.inner_width,
+            panel.tile_height,
+            panel.tile_width,
+            most_taps(panel.tile_height, panel.inner_height),
+            most_taps(panel.tile_width, panel.inner_width),
+        )
+        self._is_direct = (panel.tile_height, panel.tile_width) == (
+            panel.inner_height,
+            panel.inner_width,
+        )
+        self._flags = {
+            "channels": panel.channels,
+            "is_direct": self._is_direct,
+            "is_grid": panel.n_tiles > 1,
+            "is_completed": panel.n_tiles == 1
+            and (panel.height, panel.width) != (panel.inner_height, panel.inner_width),
+            "is_coloured": panel.channels == 1 and panel.colormap != "gray",
+        }
+        self._launch: _Launch | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What work in flight may still read."""
+        return self._ranges, self._parts
+
+    def draw(self, pixels: Tensor, seq: int, capture_ns: int) -> None:
+        """Launch the work on the current stream of the current device, which is the tensor's.
+
+        Args:
+            pixels: ``(T, C, H, W)`` as the panel says, any strides, any real dtype.
+            seq: The frame's number; written to the record, as is the next.
+            capture_ns: When the frame was pushed.
+        """
+        if pixels.dtype == torch.bool:
+            pixels = pixels.view(torch.uint8)
+        steps = pixels.stride()
+        launch = self._launch
+        if launch is None or launch.dtype != pixels.dtype or launch.steps != steps:
+            launch = self._launch = self._decide(pixels)
+        if self._panel.scaling.auto is not None:
+            self._measure(pixels, launch)
+        draw_panel[launch.grid](
+            pixels,
+            self._record,
+            self._ranges,
+            self._palette,
+            self._flaws,
+            seq,
+            capture_ns,
+            *self._picture,
+            *self._places,
+            *steps,
+            self._range_step,
+            **launch.options,
+        )
+
+    def _decide(self, pixels: Tensor) -> _Launch:
+        """Decide what is the same for all tensors of this dtype and these strides."""
+        panel, scaling, dtype = self._panel, self._panel.scaling, pixels.dtype
+        block, n_warps = _shape(pixels, is_direct=self._is_direct)
+        is_wide, is_long = dtype in _WIDE, _is_long(pixels, panel)
+        options = {
+            **self._flags,
+            "scale": _scale(panel, dtype),
+            "is_wide": is_wide or (scaling.auto is None and not is_tame(scaling)),
+            "is_long": is_long,
+            "may_have_flaws": dtype.is_floating_point,
+            "block": block,
+            "num_warps": n_warps,
+        }
+        return _Launch(
+            dtype,
+            pixels.stride(),
+            (-(-panel.width // block), panel.height // 2),
+            options,
+            {"is_flat": pixels[0].is_contiguous(), "is_wide": is_wide, "is_long": is_long},
+        )
+
+    def _measure(self, pixels: Tensor, launch: _Launch) -> None:
+        panel = self._panel
+        is_last = self._parts is self._ranges
+        measure[(self._chunks, panel.n_tiles)](
+            pixels,
+            self._parts,
+            panel.tile_height,
+            panel.tile_width,
+            panel.channels * panel.tile_height * panel.tile_width,
+            *launch.steps,
+            is_last=is_last,
+            block=_MEASURE_BLOCK,
+            **launch.measure_options,
+        )
+        if not is_last:
+            is_frame = panel.scaling.auto == "frame"
+            join[(1 if is_frame else panel.n_tiles,)](
+                self._parts,
+                self._ranges,
+                self._chunks * panel.n_tiles if is_frame else self._chunks,
+                block=_MEASURE_BLOCK,
+            )
+
+
+def _new_ranges(panel: Panel, device: torch.device) -> Tensor:
+    """Return ``(n, 2)`` float64: half of what is black, and one over half of what there is."""
+    n_ranges = panel.n_tiles if panel.scaling.auto == "tile" else 1
+    ranges = torch.empty((n_ranges, 2), dtype=torch.float64, device=device)
+    if panel.scaling.auto is None:
+        low, high = panel.scaling.low, panel.scaling.high
+        ranges[:, 0].fill_(low / 2)
+        ranges[:, 1].fill_(1 / (high / 2 - low / 2))
+    return ranges
+
+
+def _shape(pixels: Tensor, *, is_direct: bool) -> tuple[int, int]:
+    """Return how many pixels of a row a program draws, and with how many warps of 32 threads.
+
+    Planes are read in pieces of 16 bytes, so the more neighbours a thread has the better. Of
+    interleaved pixels, what a warp reads at once is spread over more cache lines the more it has.
+    Resizing takes many registers for each pixel.
+    """
+    if pixels.stride(3) == 1 and is_direct:
+        return 512, 2
+    return (512, 4) if pixels.element_size() <= 2 or not is_direct else (256, 4)
+
+
+def _scale(panel: Panel, dtype: torch.dtype) -> int:
+    scaling = panel.scaling
+    bounds = (scaling.low, scaling.high)
+    if scaling.auto is None and dtype.is_floating_point and bounds == (0, 1):
+        return AS_IS
+    if scaling.auto is None and dtype == torch.uint8 and bounds == (0, 255):
+        return BYTE
+    return RANGE
+
+
+def _n_chunks(panel: Panel) -> int:
+    numel = panel.channels * panel.tile_height * panel.tile_width
+    return min(_MAX_CHUNKS, -(-numel // _MEASURE_CHUNK))
+
+
+def _is_long(pixels: Tensor, panel: Panel) -> bool:
+    """Tell whether a number that the kernels compute with may not fit into 32 bits."""
+    end = sum((side - 1) * step for side, step in zip(pixels.shape, pixels.stride(), strict=True))
+    longest = max(
+        (panel.inner_height + 1) * (panel.tile_height + 1),
+        (panel.inner_width + 1) * (panel.tile_width + 1),
+        pixels[0].numel() + _MAX_CHUNKS * _MEASURE_BLOCK,
+        end + 1,
+    )
+    return longest >= _INT32_END

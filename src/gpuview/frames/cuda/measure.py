@@ -1,0 +1,88 @@
+"""The Triton kernels that find a tile's range: its least and its greatest finite value.
+
+`measure` has many programs for a large tile, each of which reads every n-th block of it; `join`
+makes one range of theirs. Small tiles need one program each, and no `join`.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+__all__ = ["join", "measure"]
+
+_INF = tl.constexpr(float("inf"))
+
+
+@triton.jit
+def _as_range(least, greatest):
+    """Return half of what is black, and one over half of what there is."""
+    is_known = least <= greatest
+    half_low = tl.where(is_known, least * 0.5, 0.0)
+    half_span = tl.where(is_known, greatest * 0.5, 0.5) - half_low
+    # Where all values are the same they are all black already, whatever they are multiplied with.
+    return half_low, 1.0 / tl.where(half_span > 0, half_span, 1.0)
+
+
+@triton.jit(do_not_specialize=["tile_height", "tile_width", "numel"])
+def measure(
+    pixels,
+    ranges,
+    tile_height,
+    tile_width,
+    numel,
+    tile_step,
+    channel_step,
+    row_step,
+    column_step,
+    is_flat: tl.constexpr,
+    is_wide: tl.constexpr,
+    is_long: tl.constexpr,
+    is_last: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Find the least and the greatest finite value of a part of a tile."""
+    dtype: tl.constexpr = tl.float64 if is_wide else tl.float32
+    tile = tl.program_id(1)
+    start = pixels + tile.to(tl.int64) * tile_step
+    least = tl.full([block], _INF, dtype)
+    greatest = tl.full([block], -_INF, dtype)
+    for first in range(tl.program_id(0) * block, numel, tl.num_programs(0) * block):
+        i = first + tl.arange(0, block)
+        is_there = i < numel
+        if is_long:
+            i = i.to(tl.int64)
+        offset = i
+        if not is_flat:
+            row = i // tile_width
+            x = i - row * tile_width
+            channel = row // tile_height
+            y = row - channel * tile_height
+            offset = channel * channel_step + y * row_step + x * column_step
+        value = tl.load(start + offset, mask=is_there, other=0).to(dtype)
+        is_value = is_there & (tl.abs(value) < _INF)
+        least = tl.minimum(least, tl.where(is_value, value, _INF))
+        greatest = tl.maximum(greatest, tl.where(is_value, value, -_INF))
+    low = tl.min(least, 0).to(tl.float64)
+    high = tl.max(greatest, 0).to(tl.float64)
+    if is_last:
+        low, high = _as_range(low, high)
+    at = ranges + (tile * tl.num_programs(0) + tl.program_id(0)) * 2
+    tl.store(at, low)
+    tl.store(at + 1, high)
+
+
+@triton.jit(do_not_specialize=["n_parts"])
+def join(parts, ranges, n_parts, block: tl.constexpr):
+    """Make one range of the parts of a tile, or of those of all tiles."""
+    tile = tl.program_id(0)
+    least = tl.full([block], _INF, tl.float64)
+    greatest = tl.full([block], -_INF, tl.float64)
+    for first in range(0, n_parts, block):
+        i = first + tl.arange(0, block)
+        at = parts + (tile * n_parts + i) * 2
+        least = tl.minimum(least, tl.load(at, mask=i < n_parts, other=_INF))
+        greatest = tl.maximum(greatest, tl.load(at + 1, mask=i < n_parts, other=-_INF))
+    half_low, gain = _as_range(tl.min(least, 0), tl.max(greatest, 0))
+    tl.store(ranges + tile * 2, half_low)
+    tl.store(ranges + tile * 2 + 1, gain)

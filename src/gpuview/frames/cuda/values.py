@@ -1,0 +1,58 @@
+"""Parts of the Triton kernel that know one value at a time: its scale, its colour, its flaws."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW
+
+__all__ = ["AS_IS", "BYTE", "RANGE", "marked", "number", "picked", "scaled"]
+
+AS_IS, BYTE, RANGE = range(3)
+"""How a value becomes a brightness: it is one, or it is one of 255 levels, or by a range."""
+
+_AS_IS = tl.constexpr(AS_IS)
+_BYTE = tl.constexpr(BYTE)
+_NAN_ROW = tl.constexpr(NAN_ROW)
+_INF_ROW = tl.constexpr(INF_ROW)
+
+
+@triton.jit
+def number(value, is_wide: tl.constexpr):
+    """Return values in the dtype that they are computed in, up to their mean."""
+    return value.to(tl.float64) if is_wide else value.to(tl.float32)
+
+
+@triton.jit
+def scaled(value, half_low, gain, scale: tl.constexpr):
+    """Return numbers as float32, 0 for black and 1 for white; not clamped."""
+    # Half of each, as the difference of two values may be more than their dtype holds.
+    if scale == _AS_IS:
+        unit = value
+    elif scale == _BYTE:
+        unit = value * (1.0 / 255.0)
+    else:
+        unit = (value * 0.5 - half_low) * gain
+    return unit.to(tl.float32)
+
+
+@triton.jit
+def picked(unit, is_coloured: tl.constexpr):
+    """Return brightnesses clamped to [0, 1]; for a colour map, the numbers of its rows."""
+    unit = tl.minimum(tl.maximum(unit, 0.0), 1.0)
+    if is_coloured:
+        unit = tl.minimum(tl.floor(unit * 256.0), 255.0)
+    return unit
+
+
+@triton.jit
+def marked(picked, is_nan, is_inf, palette, channel, is_coloured: tl.constexpr):
+    """Return what `picked` gave, with NaN's and Inf's colours; for a colour map, their rows."""
+    if is_coloured:
+        for_inf = _INF_ROW * 1.0
+        for_nan = _NAN_ROW * 1.0
+    else:
+        for_inf = tl.load(palette + _INF_ROW * 3 + channel).to(tl.float32) / 255.0
+        for_nan = tl.load(palette + _NAN_ROW * 3 + channel).to(tl.float32) / 255.0
+    return tl.where(is_nan, for_nan, tl.where(is_inf, for_inf, picked))

@@ -1,0 +1,299 @@
+"""A stream's frames, from whoever gives them to the ring; and the newest one, whoever saw it.
+
+pushed      given to the feed
+read        converted and written to the ring
+unread      kept by reference, because nobody watches
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpuview.errors import MediaError
+from gpuview.frames.picture.layout import Values
+from gpuview.frames.picture.look import Look
+from gpuview.frames.readback import FrameSink, Readback, ReadbackStats
+from gpuview.frames.sources.origin import Select
+from gpuview.frames.sources.trouble import Trouble, explain
+
+__all__ = ["Feed", "FeedStats"]
+
+_MAX_KINDS = 64
+_JOIN_S = 0.5
+
+
+class _Newest(NamedTuple):
+    frame: object
+    select: Select | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStats:
+    """One moment's counters of a feed."""
+
+    n_pushed: int
+    n_read: int
+    n_dropped: dict[str, int]
+    """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or another
+    one that `Feed.drop` was told. One that a thread is just reading may be in neither count."""
+    readback: ReadbackStats
+
+    def n_dropped_with(self, n_shown: int) -> dict[str, int]:
+        """Return `n_dropped` with the frames that were read and superseded in the ring.
+
+        Args:
+            n_shown: How many were taken from it.
+        """
+        n_superseded = self.n_dropped.get("superseded", 0) + max(0, self.n_read - n_shown)
+        return self.n_dropped | ({"superseded": n_superseded} if n_superseded else {})
+
+
+class Feed:
+    """Reads each frame while somebody watches, and keeps the newest one while nobody does.
+
+    From any thread. While nobody watches, a push costs about a microsecond: a frame is only read
+    when it is the first of its kind (type, shape, dtype and device), so that one which cannot be
+    shown is refused at once. When a view joins, the newest frame is read on a thread of the feed's
+    own; one that was overwritten meanwhile is shown as it is then.
+
+    A tensor is kept without its autograd graph.
+
+    Args:
+        sink: Where frames go, not owned.
+        look: How they are shown.
+        trouble: Told when a frame that was kept cannot be read.
+    """
+
+    def __init__(self, sink: FrameSink, look: Look, trouble: Trouble) -> None:
+        self._look = look
+        self._trouble = trouble
+        self._readback = Readback(sink)
+        self._reading = threading.Lock()  # held while a frame is read, in the order of numbers
+        self._read_number = 0
+        self._lock = threading.Lock()  # guards what follows; never held for long
+        self._newest: _Newest | None = None
+        self._is_unread = False
+        self._is_watched = False
+        self._is_closed = False
+        self._good_kinds: set[object] = set()
+        self._n_pushed = 0
+        self._n_read = 0
+        self._n_unwatched = 0
+        self._n_dropped: Counter[str] = Counter()
+        self._catching_up: threading.Thread | None = None
+
+    @property
+    def n_pushed(self) -> int:
+        return self._n_pushed
+
+    @property
+    def has_frame(self) -> bool:
+        return self._newest is not None
+
+    def push(self, frame: object, select: Select | None = None) -> None:
+        """Make ``frame`` the newest one.
+
+        Args:
+            frame: As for `Readback.push`.
+            select: Picks what is shown of it, when it is read.
+
+        Raises:
+            FrameError: It was read, and cannot be shown.
+            MediaError: The feed is closed, or the sink has no memory for it.
+        """
+        frame, kind = _kept(frame)
+        with self._lock:
+            self._n_pushed += 1
+            newest = _Newest(frame, select, self._n_pushed)
+            if not self._is_watched and kind in self._good_kinds:
+                self._n_unwatched += 1
+                self._newest = newest
+                self._is_unread = True
+                return
+        self._read(newest, kind)
+
+    def watch(self, is_watched: bool) -> None:
+        """Say whether somebody watches. From any thread; never waits for a frame."""
+        with self._lock:
+            self._is_watched = is_watched
+            if is_watched and self._is_unread and self._catching_up is None:
+                self._catching_up = threading.Thread(
+                    target=self._catch_up, name="gpuview-feed", daemon=True
+                )
+                self._catching_up.start()
+
+    def drop(self, reason: str) -> None:
+        """Count a frame that was to be pushed, and could not be."""
+        with self._lock:
+            self._n_pushed += 1
+            self._n_dropped[reason] += 1
+
+    def frame(self) -> object:
+        """Return the newest frame, as it was pushed; None before the first."""
+        newest = self._newest
+        return None if newest is None else _bare(newest.frame)
+
+    def selected(self) -> object:
+        """Return what is shown of the newest frame, once its devices have written it.
+
+        Waits for them. None before the first frame.
+
+        Raises:
+            FrameError: It cannot be picked, or its device has failed.
+        """
+        newest = self._newest
+        if newest is None:
+            return None
+        _settle(newest.frame)
+        return newest.frame if newest.select is None else newest.select(newest.frame)
+
+    def check_open(self) -> None:
+        """Raise MediaError when the feed is closed."""
+        if self._is_closed:
+            raise MediaError(
+                "the stream is closed", expected="an open one", fix="make a new GPUStream"
+            )
+
+    def stats(self) -> FeedStats:
+        """Return this moment's counters."""
+        with self._lock:
+            dropped = {**self._n_dropped, "unwatched": self._n_unwatched}
+            n_pushed, n_read = self._n_pushed, self._n_read
+        n_dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
+        return FeedStats(n_pushed, n_read, n_dropped, self._readback.stats())
+
+    def close(self) -> None:
+        """Take no frame any more, and forget the newest. The sink stays open."""
+        with self._lock:
+            self._is_closed = True
+            self._is_watched = False
+            self._is_unread = False
+            self._newest = None
+            self._good_kinds.clear()
+            catching_up = self._catching_up
+        if catching_up is not None and catching_up is not threading.current_thread():
+            catching_up.join(_JOIN_S)
+        self._readback.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "watched" if self._is_watched else "idle"
+        return f"<Feed {state} pushed={self._n_pushed} read={self._n_read}>"
+
+    def _read(self, newest: _Newest, kind: object, *, was_unwatched: bool = False) -> None:
+        try:
+            is_late = not self._is_read(newest)
+        except BaseException:
+            self._count("failed", was_unwatched)
+            raise
+        self._trouble.is_over()
+        if is_late:  # a newer one was read meanwhile, in another thread
+            self._count("superseded", was_unwatched)
+            return
+        with self._lock:
+            self._n_unwatched -= was_unwatched
+            self._note_read(newest, kind)
+
+    def _is_read(self, newest: _Newest) -> bool:
+        frame = newest.frame if newest.select is None else newest.select(newest.frame)
+        with self._reading:
+            if newest.number < self._read_number:
+                return False
+            self.check_open()
+            self._readback.push(frame, self._look)
+            self._read_number = newest.number
+            return True
+
+    def _count(self, reason: str, was_unwatched: bool) -> None:
+        with self._lock:
+            self._n_unwatched -= was_unwatched
+            self._n_dropped[reason] += 1
+
+    def _note_read(self, newest: _Newest, kind: object) -> None:
+        self._n_read += 1
+        if self._is_closed:
+            return
+        if self._newest is None or self._newest.number <= newest.number:
+            self._newest = newest
+            self._is_unread = False
+        if kind is not None:
+            if len(self._good_kinds) >= _MAX_KINDS:
+                self._good_kinds.clear()
+            self._good_kinds.add(kind)
+
+    def _catch_up(self) -> None:
+        while (newest := self._take_unread()) is not None:
+            try:
+                _settle(newest.frame)
+                self._read(newest, None, was_unwatched=True)
+            except Exception as exc:
+                if not self._is_closed:
+                    self._trouble.report(explain(exc, "reading the newest frame"))
+
+    def _take_unread(self) -> _Newest | None:
+        with self._lock:
+            if self._is_watched and self._is_unread:
+                self._is_unread = False
+                return self._newest
+            self._catching_up = None
+            return None
+
+
+def _kept(frame: object) -> tuple[object, object]:
+    """Return what is kept of ``frame``, and its kind: None when frames like it are always read."""
+    if isinstance(frame, Tensor):
+        try:
+            kept = frame.detach() if frame.grad_fn is not None else frame
+            return kept, (type(frame), frame.shape, frame.dtype, frame.device)
+        except RuntimeError:  # its device, or what stands in for it, has failed: reading it says so
+            return frame, None
+    if isinstance(frame, Mapping):
+        parts = {name: _kept(part) for name, part in frame.items()}
+        kinds = tuple((name, kind) for name, (_, kind) in parts.items())
+        return {name: part for name, (part, _) in parts.items()}, _joint_kind(kinds)
+    if isinstance(frame, list | tuple):
+        each = [_kept(part) for part in frame]
+        return [part for part, _ in each], _joint_kind(tuple(enumerate(kind for _, kind in each)))
+    if isinstance(frame, Values):
+        part, kind = _kept(frame.tensor)
+        return Values(part), None if kind is None else (Values, kind)
+    return frame, (frame.shape, frame.dtype) if isinstance(frame, np.ndarray) else None
+
+
+def _joint_kind(kinds: tuple[tuple[object, object], ...]) -> object:
+    return None if any(kind is None for _, kind in kinds) else kinds
+
+
+def _bare(frame: object) -> object:
+    """Return ``frame`` without what marks a tensor as values."""
+    if isinstance(frame, Values):
+        return frame.tensor
+    if isinstance(frame, dict):
+        return {name: _bare(part) for name, part in frame.items()}
+    return frame
+
+
+def _devices_of(frame: object) -> set[torch.device]:
+    """Return the CUDA devices on which parts of ``frame`` are."""
+    bare = _bare(frame)
+    if isinstance(bare, Tensor):
+        return {bare.device} if bare.is_cuda else set()
+    parts = bare.values() if isinstance(bare, dict) else bare if isinstance(bare, list) else ()
+    return set().union(*map(_devices_of, parts))
+
+
+def _settle(frame: object) -> None:
+    """Wait until what launched work writes to ``frame`` is there."""
+    for device in _devices_of(frame):
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError as exc:  # of work that failed, perhaps long before
+            raise explain(exc, str(device)) from exc

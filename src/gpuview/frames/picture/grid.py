@@ -1,0 +1,151 @@
+"""One tensor's tiles in rows and columns: how many of each, and how large a tile is shown.
+
+Pure, in pixels, and in whole numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gpuview.errors import FrameError
+from gpuview.wire.ring import MIN_SIDE
+
+__all__ = ["LARGE_SIDE", "LEAST_CELL", "Grid", "Sides", "arrange", "even_down", "even_up"]
+
+Sides = tuple[int, int]
+"""``(height, width)``."""
+
+LARGE_SIDE = 3840
+"""Without a size, no side of a picture is longer."""
+
+LEAST_CELL = 4
+"""A tile with the gap behind it is shown at least so high and wide."""
+
+_SMALL_SIDE = 240
+_GAP = 2
+_LEAST_TILE = LEAST_CELL - _GAP
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The tiles of one tensor, row by row. How large they are shown is still open."""
+
+    n_tiles: int
+    columns: int
+    height: int
+    width: int
+    """A tile's sides before it is enlarged or shrunk."""
+
+    @property
+    def rows(self) -> int:
+        return -(-self.n_tiles // self.columns)
+
+    @property
+    def gap(self) -> int:
+        """How far apart the tiles are."""
+        return _GAP if self.n_tiles > 1 else 0
+
+    def enlarged(self, factor: int) -> Sides:
+        """Return the sides of a tile that is enlarged by ``factor``."""
+        return self.height * factor, self.width * factor
+
+    def extent(self, tile: Sides) -> Sides:
+        """Return the sides of the whole grid with tiles of ``tile``; both even."""
+        height, width = tile
+        return (
+            even_up(self.rows * (height + self.gap) - self.gap),
+            even_up(self.columns * (width + self.gap) - self.gap),
+        )
+
+    def usual_factor(self, grid_side: int) -> int:
+        """Return by how much the grid is enlarged when nobody said a size; at least 1.
+
+        Args:
+            grid_side: What the longest side of a grid of small tiles is brought close to.
+        """
+        if self.n_tiles > 1:
+            height, width = self._largest_tile((grid_side, grid_side))
+            return max(1, round(min(height / self.height, width / self.width)))
+        longest, shortest = max(self.height, self.width), min(self.height, self.width)
+        # An odd side is completed: one pixel less is enough.
+        wanted = max(-(-(_SMALL_SIDE - 1) // longest), -(-(MIN_SIDE - 1) // shortest))
+        return max(1, min(wanted, LARGE_SIDE // longest))
+
+    def factor_within(self, box: Sides) -> int:
+        """Return the largest factor that leaves the grid no larger than ``box``; at least 1."""
+        height, width = self._largest_tile(box)
+        return max(1, min(height // self.height, width // self.width))
+
+    def fitted(self, box: Sides) -> Sides:
+        """Return the sides of the largest tile with which the grid fits into ``box``.
+
+        It keeps its aspect to the nearest pixel, or, when it is the only one, to the nearest two.
+
+        Args:
+            box: Both sides even, at least `LEAST_CELL`.
+
+        Raises:
+            FrameError: There is no room for so many tiles.
+        """
+        height, width = self._largest_tile(box)
+        if min(height, width) < _LEAST_TILE:
+            raise FrameError(
+                f"cannot show {self.n_tiles} tiles in {box[1]} x {box[0]} pixels",
+                expected=f"at least {LEAST_CELL} x {LEAST_CELL} pixels for each",
+                fix="show some of them: select=lambda tensor: tensor[:, :64]",
+            )
+        step = 1 if self.n_tiles > 1 else 2
+        if height * self.width <= width * self.height:
+            return height, max(_LEAST_TILE, _nearest(self.width * height, self.height, step))
+        return max(_LEAST_TILE, _nearest(self.height * width, self.width, step)), width
+
+    def _largest_tile(self, box: Sides) -> Sides:
+        """Return the height and the width that each tile has in ``box``, whatever its aspect."""
+        height, width = box
+        return (
+            (height + self.gap) // self.rows - self.gap,
+            (width + self.gap) // self.columns - self.gap,
+        )
+
+
+def arrange(n_tiles: int, tile: Sides, *, aspect: float, max_tile_aspect: float) -> Grid:
+    """Choose the columns with which the grid comes closest to ``aspect``, width by height.
+
+    Args:
+        tile: A tile's sides in the tensor.
+        max_tile_aspect: How many times longer than wide, or wider than high, a tile may be. Others
+            have their shorter side enlarged by a whole number: a row of 4096 values becomes a band.
+    """
+    height, width = tile
+    height *= max(1, math.ceil(width / (max_tile_aspect * height)))
+    width *= max(1, math.ceil(height / (max_tile_aspect * width)))
+    ideal = math.sqrt(n_tiles * aspect * height / width)
+
+    def distance(columns: int) -> float:
+        rows = -(-n_tiles // columns)
+        return abs(math.log(columns * width / (rows * height * aspect)))
+
+    choices = {_without_gaps(n_tiles, columns) for columns in (math.floor(ideal), math.ceil(ideal))}
+    return Grid(n_tiles, min(sorted(choices), key=distance), height, width)
+
+
+def even_up(side: int) -> int:
+    """Return ``side``, or the next even number."""
+    return side + side % 2
+
+
+def even_down(side: int) -> int:
+    """Return ``side``, or the even number before it."""
+    return side - side % 2
+
+
+def _without_gaps(n_tiles: int, columns: int) -> int:
+    """Return the fewest columns that need no more rows; ``columns`` may be any number."""
+    rows = -(-n_tiles // min(max(columns, 1), n_tiles))
+    return -(-n_tiles // rows)
+
+
+def _nearest(numerator: int, denominator: int, step: int) -> int:
+    """Return the multiple of ``step`` that is nearest to the fraction."""
+    return (2 * numerator + step * denominator) // (2 * step * denominator) * step

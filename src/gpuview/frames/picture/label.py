@@ -1,0 +1,76 @@
+"""A panel's name as pixels."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpuview.frames.picture.plan import BACKGROUND
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+__all__ = ["label_image"]
+
+_TEXT = (225, 225, 225)
+_FONT_SHARE = 0.62
+"""The font's size as a part of the label's height."""
+_MARGIN_SHARE = 0.25
+"""What is left free on the left and on the right, as a part of the label's height."""
+_ELLIPSIS = "…"
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+
+
+@lru_cache(maxsize=64)
+def label_image(text: str, height: int, width: int) -> Tensor:
+    """Draw one line of text, light on the background of all pictures, from the left.
+
+    A text that is too long ends in an ellipsis. The font is Pillow's own, which has Latin letters;
+    what it does not have becomes a box. The last labels are kept: nobody may write to them.
+
+    Args:
+        text: Anything; line breaks and control characters become spaces.
+        height: Pixels; 24 are comfortable, and under 12 nobody can read it.
+        width: Pixels.
+
+    Returns:
+        ``(height, width, 3)`` uint8 on the CPU.
+    """
+    from PIL import Image, ImageDraw
+
+    font = _font(max(1, round(height * _FONT_SHARE)))
+    margin = round(height * _MARGIN_SHARE)
+    image = Image.new("RGB", (width, height), BACKGROUND)
+    line = _shortened(_printable(text)[:width], font, width - 2 * margin)
+    # "lm": x is the left end, y the middle between the font's highest and its lowest line.
+    ImageDraw.Draw(image).text((margin, height / 2), line, _TEXT, font, anchor="lm")
+    return torch.from_numpy(np.array(image))
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _printable(text: str) -> str:
+    # Half of a surrogate pair is no character, and no font takes it.
+    text = text.encode("utf-8", "replace").decode()
+    return _UNPRINTABLE.sub(" ", text).strip()
+
+
+def _shortened(text: str, font: FreeTypeFont | ImageFont, width: float) -> str:
+    """Return ``text``, or its start and an ellipsis, or nothing: what fits into ``width``."""
+    if font.getlength(text) <= width:
+        return text
+    # From nothing but the ellipsis on, a longer start is never narrower.
+    lengths = range(len(text))
+    end = bisect_right(lengths, width, key=lambda end: font.getlength(text[:end] + _ELLIPSIS))
+    return text[: end - 1].rstrip() + _ELLIPSIS if end else ""

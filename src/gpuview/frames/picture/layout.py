@@ -1,0 +1,200 @@
+"""Read any accepted tensor as tiles, or say in three parts why it has none.
+
+Nothing is computed here: `Tiles` is a view of the user's memory.
+
+    picture  a tile of one or three channels, which has a brightness: uint8, or floating in [0, 1]
+    map      a tile whose values are no brightness: a feature map's channel, a weight, an attention
+             matrix. If not told otherwise, each is normalised, and coloured if it has one channel
+
+Note [grids]: a batch of pictures is shown whole, as a contact sheet. What has any other number of
+channels than a picture is features: each channel becomes a tile, and of a batch the first item is
+shown. uint8 and bool are taken for pictures even then, since features are never of these types.
+
+Note [channels last]: the last dimension is taken for the channels when it has their number and the
+one before is longer than that. So the kernels of a convolution, ``(64, 64, 3, 3)``, and a layer's
+output of 4 x 4 are read as what they are, and a picture needs to be 5 pixels wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from gpuview.errors import FrameError, closest
+from gpuview.frames.picture.plan import TileKind
+from gpuview.frames.picture.tensors import as_tensor
+
+__all__ = ["Layout", "Tiles", "Values", "check_layout", "describe", "describe_all"]
+
+Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
+
+_ANY_LAYOUT = "2, 3 or 4 dimensions: (H, W), (H, W, C), (C, H, W), (N, H, W) or a batch of these"
+_CHANNELS = (1, 3, 4)
+_VALUE_CHANNELS = (1, 3)
+"""Values have no alpha: four channels are four maps, as a latent's are."""
+
+_PICTURE_DTYPES = (torch.uint8, torch.bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A tensor that holds values and no picture, as a layer's output does.
+
+    Its one-channel tiles are maps, and its channels are never guessed to come last. An
+    `nn.Parameter` is read in the same way, and its three channels are a map, too: a first layer's
+    kernels have colours, but lie around zero.
+    """
+
+    tensor: object
+    """As for `describe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """The pictures or maps of one tensor, in the user's memory."""
+
+    pixels: Tensor
+    """``(T, C, H, W)``, C = 1 or 3, T >= 1, any strides, detached; bool, integers or floating."""
+    is_maps: bool
+    """Of three channels only a parameter's are."""
+
+    @property
+    def kind(self) -> TileKind:
+        """All that decides where the tiles go and how they are scaled; hashable."""
+        n_tiles, channels, height, width = self.pixels.shape
+        n_channels: Literal[1, 3] = 1 if channels == 1 else 3
+        return TileKind(n_tiles, n_channels, height, width, self.pixels.dtype, self.is_maps)
+
+
+def check_layout(layout: Layout | None) -> None:
+    """Raise FrameError when ``layout`` is none of the six, nor None."""
+    names = get_args(Layout)
+    if layout is None or layout in names:
+        return
+    guess = closest(layout.upper(), names) if isinstance(layout, str) else None
+    raise FrameError(
+        f"cannot read a tensor with {layout = }",
+        expected=f"one of {', '.join(map(repr, names))}, or None to guess",
+        fix=f"layout={guess or 'CHW'!r}",
+    )
+
+
+def describe(frame: object, layout: Layout | None = None) -> Tiles:
+    """Read ``frame`` as tiles: what it shows, before anything is scaled or coloured.
+
+    Never synchronises, and copies only the few tensors that `tensors.as_tensor` has to.
+
+    Args:
+        frame: A dense tensor of real numbers on any device, a NumPy array, another library's array
+            that has ``__dlpack__``, or one of these in `Values`. Any strides. A picture's fourth
+            channel (alpha) is ignored.
+        layout: What the dimensions are. None guesses: two are ``(H, W)``; three are ``(C, H, W)``
+            when the first is 1, 3 or 4, ``(H, W, C)`` when the last one is, else ``(N, H, W)``;
+            four are a batch, ``(N, H, W, C)`` only when the second is not 1, 3 or 4 and the last
+            one is. See Note [grids] and Note [channels last].
+
+    Raises:
+        FrameError: Nothing that has tiles, or it contradicts ``layout``.
+    """
+    is_parameter = isinstance(frame, nn.Parameter)
+    is_values = is_parameter or isinstance(frame, Values)
+    tensor = as_tensor(frame.tensor if isinstance(frame, Values) else frame)
+    shape = tuple(tensor.shape)
+    channels = _VALUE_CHANNELS if is_values else _CHANNELS
+    if layout is None:
+        layout = _guess(shape, channels, may_end_in_channels=not is_values)
+    _check_shape(shape, layout)
+    pixels = _as_batch(tensor, layout)  # (N, C, H, W)
+    is_channels = pixels.shape[1] not in channels
+    if is_channels:
+        pixels = pixels[0].unsqueeze(1)  # (C, 1, H, W)
+    is_features = (is_channels or layout == "NHW") and tensor.dtype not in _PICTURE_DTYPES
+    is_maps = is_parameter or (pixels.shape[1] == 1 and (is_values or is_features))
+    return Tiles(pixels if pixels.shape[1] < 4 else pixels[:, :3], is_maps)
+
+
+def describe_all(
+    frame: object, layout: Layout | None = None
+) -> tuple[tuple[str, ...] | None, list[Tiles]]:
+    """Read ``frame``, which may be several tensors: a mapping by name, or a list or tuple.
+
+    Args:
+        frame: As for `describe`, or a collection of these.
+        layout: Of each tensor; None guesses, for each on its own.
+
+    Returns:
+        The tensors' names, which are their numbers in a list and None for a single tensor; and
+        what each shows.
+
+    Raises:
+        FrameError: As for `describe`; it says which of them it is.
+    """
+    if isinstance(frame, Mapping):
+        names, parts = tuple(map(str, frame)), tuple(frame.values())
+    elif isinstance(frame, list | tuple):
+        names, parts = tuple(map(str, range(len(frame)))), tuple(frame)
+    else:
+        return None, [describe(frame, layout)]
+    described = zip(names, parts, strict=True)
+    return names, [_describe_part(name, part, layout) for name, part in described]
+
+
+def _describe_part(name: str, part: object, layout: Layout | None) -> Tiles:
+    try:
+        return describe(part, layout)
+    except FrameError as exc:
+        problem = f"{exc.problem}, which is {name!r} of a grid"
+        raise FrameError(problem, expected=exc.expected, fix=exc.fix) from exc
+
+
+def _guess(
+    shape: tuple[int, ...], channels: tuple[int, ...], *, may_end_in_channels: bool
+) -> Layout:
+    if len(shape) == 2:
+        return "HW"
+    if len(shape) not in (3, 4):
+        raise _bad_shape(shape, _ANY_LAYOUT)
+    is_batch = len(shape) == 4
+    if shape[-3] in channels:
+        return "NCHW" if is_batch else "CHW"
+    if may_end_in_channels and shape[-1] in channels and shape[-2] > max(channels):
+        return "NHWC" if is_batch else "HWC"
+    return "NCHW" if is_batch else "NHW"
+
+
+def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
+    check_layout(layout)
+    if len(shape) != len(layout):
+        raise _bad_shape(shape, f"{len(layout)} dimensions for {layout = }")
+    if 0 in shape:
+        raise FrameError(
+            f"cannot show a tensor without elements, {shape = }",
+            expected="at least one element along each dimension",
+            fix="look where it became empty: a slice or a filter that nothing passed",
+        )
+
+
+def _as_batch(tensor: Tensor, layout: Layout) -> Tensor:
+    """Return a view of ``tensor`` as ``(N, C, H, W)``."""
+    if layout == "HW":
+        return tensor[None, None]
+    if layout == "NHW":
+        return tensor.unsqueeze(1)
+    batch = tensor if layout.startswith("N") else tensor.unsqueeze(0)
+    return batch.permute(0, 3, 1, 2) if layout.endswith("C") else batch
+
+
+def _bad_shape(shape: tuple[int, ...], expected: str) -> FrameError:
+    if not shape:
+        fix = "show it as one tile: tensor.reshape(1, 1)"
+    elif len(shape) == 1:
+        fix = "show it as one row: tensor.unsqueeze(0)"
+    elif len(shape) > 4:
+        fix = f"show a part of it: tensor[{', '.join('0' * (len(shape) - 4))}]"
+    else:
+        fix = "leave layout= out, or give the one of this tensor"
+    return FrameError(f"cannot show a tensor with {shape = }", expected=expected, fix=fix)

@@ -1,0 +1,121 @@
+"""What a user may say about how frames are shown, checked when it is said.
+
+layout       what a tensor's dimensions are            `gpuview.frames.picture.layout`
+value_range  which values are black and white          `ValueRange`
+colormap     which colours the values of a map get     `gpuview.frames.picture.colormap`
+size         how large the encoded picture is          `gpuview.frames.picture.plan`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Literal
+
+from gpuview.errors import FrameError, closest
+from gpuview.frames.picture.colormap import check_colormap
+from gpuview.frames.picture.grid import even_up
+from gpuview.frames.picture.layout import Layout, check_layout
+from gpuview.frames.picture.plan import MAX_SIDE
+from gpuview.wire.ring import MIN_SIDE
+
+__all__ = ["Look", "Size", "ValueRange"]
+
+ValueRange = tuple[float, float] | Literal["auto", "frame"] | None
+"""The two values that are shown as black and white, or how they are found.
+
+``"auto"`` takes the least and the greatest finite value of each tile, ``"frame"`` those of all
+tiles of a tensor. None is [0, 255] for uint8, False and True for bool, [0, 1] for floating types,
+and ``"auto"`` for maps; pictures of another integer type need one of the others.
+"""
+
+Size = int | tuple[int, int] | None
+"""The longest side of the encoded picture in pixels, or its ``(width, height)``; None: as it is."""
+
+_AUTOMATIC: tuple[Literal["auto", "frame"], ...] = ("auto", "frame")
+_GREATEST = 1e38  # so that high - low is finite in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How frames are read and shown. Immutable and hashable.
+
+    Raises:
+        FrameError: A layout, value range, colour map or size that is none.
+    """
+
+    layout: Layout | None = None
+    value_range: ValueRange = None
+    """Two numbers become floats; low < high, both within 1e38 of zero."""
+    colormap: str | None = None
+    """None is ``"gray"``, or ``"viridis"`` for maps. Three channels take no notice of it."""
+    size: Size = None
+    """Sides of `MIN_SIDE` to `MAX_SIDE` pixels; an odd one is rounded up, as no codec has it."""
+
+    def __post_init__(self) -> None:
+        check_layout(self.layout)
+        if self.colormap is not None:
+            check_colormap(self.colormap)
+        object.__setattr__(self, "value_range", _checked_range(self.value_range))
+        object.__setattr__(self, "size", _checked_size(self.size))
+
+
+def _checked_range(value_range: object) -> ValueRange:
+    if value_range is None:
+        return None
+    if isinstance(value_range, str):
+        return _checked_name(value_range)
+    ends = _as_tuple(value_range)
+    if len(ends) != 2 or not all(isinstance(end, Real) for end in ends):
+        raise _bad_range(value_range, "value_range=(0, 1)")
+    low, high = (float(end) for end in ends)  # type: ignore[arg-type]  # a Real, by the line above
+    if low > high:
+        raise _bad_range(value_range, f"the other way round: value_range=({high:g}, {low:g})")
+    if not -_GREATEST <= low < high <= _GREATEST:  # NaN, too
+        raise _bad_range(value_range, 'value_range="auto", which takes it from the values')
+    return low, high
+
+
+def _checked_name(name: str) -> Literal["auto", "frame"]:
+    for known in _AUTOMATIC:
+        if name == known:
+            return known
+    raise _bad_range(name, f"value_range={closest(name.lower(), _AUTOMATIC) or 'auto'!r}")
+
+
+def _bad_range(value_range: object, fix: str) -> FrameError:
+    return FrameError(
+        f"cannot scale values with {value_range = }",
+        expected="(low, high), two finite numbers with low < high; 'auto' (each tile has its own); "
+        "'frame' (all tiles have one); or None",
+        fix=fix,
+    )
+
+
+def _checked_size(size: object) -> Size:
+    if size is None:
+        return None
+    sides = _as_tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(_is_side(side) for side in sides):
+        raise FrameError(
+            f"cannot encode a picture with {size = }",
+            expected=f"its longest side, or (width, height): whole numbers of {MIN_SIDE} to "
+            f"{MAX_SIDE} pixels; or None",
+            fix="size=720",
+        )
+    width, height = (even_up(int(side)) for side in sides)  # type: ignore[call-overload]  # checked
+    return (width, height) if isinstance(size, Sequence) else width
+
+
+def _is_side(side: object) -> bool:
+    return (
+        isinstance(side, Integral)
+        and not isinstance(side, bool)
+        and MIN_SIDE <= int(side) <= MAX_SIDE
+    )
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    """Return the items of a list or tuple; anything else has none."""
+    return tuple(value) if isinstance(value, Sequence) else ()

@@ -1,0 +1,101 @@
+"""Labelled panels in rows and columns: how many of each, and where each panel goes.
+
+Pure, in pixels, and in whole numbers. All positions and sides are even.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, product
+
+from gpuview.errors import FrameError
+from gpuview.frames.picture.grid import LEAST_CELL, Sides, even_down
+
+__all__ = ["LABEL_HEIGHT", "Table"]
+
+LABEL_HEIGHT = 24
+"""Of the line above each panel."""
+
+_GAP = 8
+_MAX_COLUMNS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Panels row by row, each at the top left of its place."""
+
+    panels: tuple[Sides, ...]
+    """Without their labels."""
+    columns: int
+
+    @classmethod
+    def closest_to(cls, aspect: float, panels: Iterable[Sides]) -> Table:
+        """Choose the columns with which the table comes closest to ``aspect``, width by height."""
+        panels = tuple(panels)
+
+        def distance(table: Table) -> float:
+            height, width = table.sides
+            return abs(math.log(width / (height * aspect)))
+
+        most = min(len(panels), _MAX_COLUMNS)
+        return min((cls(panels, columns) for columns in range(1, most + 1)), key=distance)
+
+    @property
+    def row_heights(self) -> list[int]:
+        """The highest panel of each row, without its label."""
+        rows = range(0, len(self.panels), self.columns)
+        return [max(high for high, _ in self.panels[row : row + self.columns]) for row in rows]
+
+    @property
+    def column_widths(self) -> list[int]:
+        """The widest panel of each column."""
+        columns = range(self.columns)
+        return [max(wide for _, wide in self.panels[column :: self.columns]) for column in columns]
+
+    @property
+    def sides(self) -> Sides:
+        """Those of the whole table, with labels and gaps."""
+        height, width = self._between()
+        return sum(self.row_heights) + height, sum(self.column_widths) + width
+
+    def positions(self) -> list[Sides]:
+        """Return ``(y, x)`` of each panel. Its label is right above it, as wide as the column."""
+        tops = _starts(self.row_heights, before=LABEL_HEIGHT)
+        lefts = _starts(self.column_widths, before=0)
+        return list(product(tops, lefts))[: len(self.panels)]
+
+    def scaled(self, box: Sides) -> list[Sides]:
+        """Return for each panel the largest sides with which the table fits into ``box``.
+
+        All panels are scaled by the same number, whether they grow or shrink.
+
+        Raises:
+            FrameError: There is no room for so many panels.
+        """
+        labels_and_gaps = self._between()
+        scale = min(
+            Fraction(box[0] - labels_and_gaps[0], sum(self.row_heights)),
+            Fraction(box[1] - labels_and_gaps[1], sum(self.column_widths)),
+        )
+        boxes = [(even_down(int(h * scale)), even_down(int(w * scale))) for h, w in self.panels]
+        if min(min(sides) for sides in boxes) < LEAST_CELL:
+            raise FrameError(
+                f"cannot show {len(self.panels)} labelled panels in {box[1]} x {box[0]} pixels",
+                expected=f"at least {LEAST_CELL} x {LEAST_CELL} pixels for each, and a line of "
+                f"{LABEL_HEIGHT} above it",
+                fix="show fewer of them",
+            )
+        return boxes
+
+    def _between(self) -> Sides:
+        """Return the height and the width that labels and gaps take."""
+        rows = len(self.row_heights)
+        return rows * LABEL_HEIGHT + (rows - 1) * _GAP, (self.columns - 1) * _GAP
+
+
+def _starts(sides: Sequence[int], *, before: int) -> Iterable[int]:
+    """Return where the rows or columns begin, each after ``before`` pixels of its own."""
+    return accumulate((side + _GAP + before for side in sides[:-1]), initial=before)

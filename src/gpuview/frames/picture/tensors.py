@@ -1,0 +1,165 @@
+"""Any object that holds a frame, as a plain dense tensor whose memory can be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.nn.parameter import is_lazy
+from torch.utils.dlpack import from_dlpack
+
+from gpuview.errors import FrameError
+
+__all__ = ["as_tensor"]
+
+_INTEGERS = (
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+)
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_DTYPES = frozenset((torch.bool, *_INTEGERS, *_FLOATS))
+_DTYPES_EXPECTED = "bool, an integer type, float16, bfloat16, float32 or float64"
+
+
+def as_tensor(frame: object) -> Tensor:
+    """Return ``frame`` as a dense tensor of real numbers, detached, that shares its memory.
+
+    Never synchronises. A copy is made of what torch cannot share (a read-only or a flipped array)
+    and of a tensor whose sign is still to be changed (``x.conj().imag``).
+
+    Args:
+        frame: A tensor, a NumPy array, or another library's array that has ``__dlpack__``.
+
+    Raises:
+        FrameError: None of these, or one that holds no real numbers in memory of its own.
+    """
+    tensor = _unwrapped(frame)
+    _check_kind(tensor)
+    _check_dtype(tensor.dtype)
+    _check_memory(tensor)
+    tensor = tensor.detach()
+    return tensor.resolve_neg() if tensor.is_neg() else tensor
+
+
+def _unwrapped(frame: object) -> Tensor:
+    """Return ``frame`` as a `torch.Tensor` itself, or as a parameter."""
+    if type(frame) in (Tensor, nn.Parameter):
+        return frame  # type: ignore[return-value]  # mypy does not narrow by type() in a tuple
+    if isinstance(frame, Tensor):
+        return _without_class(frame)
+    if isinstance(frame, np.ndarray):
+        return _from_numpy(frame)
+    if hasattr(frame, "__dlpack__"):
+        return _from_dlpack(frame)
+    raise FrameError(
+        f"cannot show an object of type {type(frame).__name__}",
+        expected="a torch.Tensor, or an array that can be made one",
+        fix="make it a tensor: torch.as_tensor(...)",
+    )
+
+
+def _without_class(tensor: Tensor) -> Tensor:
+    kind = type(tensor)
+    if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        # A FakeTensor, a DTensor and their like: what they hold is elsewhere, or nowhere.
+        is_distributed = hasattr(tensor, "full_tensor")
+        raise FrameError(
+            f"cannot show a {kind.__name__}, which has no memory of its own",
+            expected="a plain torch.Tensor",
+            fix="tensor.full_tensor()" if is_distributed else "show a plain tensor that it has",
+        )
+    if is_lazy(tensor):
+        raise FrameError(
+            "cannot show a parameter that has no shape yet",
+            expected="a parameter of a module that was called once",
+            fix="call the module with an input first: model(x)",
+        )
+    with torch._C.DisableTorchFunctionSubclass():  # no code of the subclass runs
+        return tensor.as_subclass(Tensor)
+
+
+def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    try:
+        return torch.from_numpy(array)
+    except (TypeError, ValueError) as exc:  # a type, and a byte order or a stride it has not
+        raise FrameError(
+            f"cannot show an array with {array.dtype = }",
+            expected=_DTYPES_EXPECTED,
+            fix="array.astype(np.float32)",
+        ) from exc
+
+
+def _from_dlpack(array: object) -> Tensor:
+    try:
+        return from_dlpack(array)
+    except Exception as exc:  # another library's own
+        raise FrameError(
+            f"cannot read an object of type {type(array).__name__} through DLPack "
+            f"({type(exc).__name__}: {exc})",
+            expected="an array in memory that PyTorch can share",
+            fix="torch.as_tensor(np.asarray(...))",
+        ) from exc
+
+
+def _check_kind(tensor: Tensor) -> None:
+    if is_functorch_wrapped_tensor(tensor):
+        raise FrameError(
+            "cannot show a tensor that a torch.func transform is at work on",
+            expected="a tensor with values, as vmap and grad have none inside",
+            fix="push what the transformed function returns",
+        )
+    if tensor.is_quantized:
+        raise FrameError(
+            f"cannot show a quantized tensor with {tensor.dtype = }",
+            expected=_DTYPES_EXPECTED,
+            fix="tensor.dequantize()",
+        )
+    if tensor.is_nested:
+        raise FrameError(
+            "cannot show a nested tensor, whose parts differ in size",
+            expected="a dense tensor",
+            fix="show one part: tensor.unbind()[0]",
+        )
+    if tensor.layout != torch.strided:
+        raise FrameError(
+            f"cannot show a tensor with {tensor.layout = }",
+            expected="a dense tensor, tensor.layout = torch.strided",
+            fix="tensor.to_dense()",
+        )
+    if tensor.is_meta:
+        raise FrameError(
+            f"cannot show a tensor with {tensor.device = }, which has no values",
+            expected="a tensor in memory",
+            fix="make it on a real device",
+        )
+
+
+def _check_dtype(dtype: torch.dtype) -> None:
+    if dtype in _DTYPES:
+        return
+    if dtype.is_complex:
+        fix = "tensor.abs()"
+    elif dtype.is_floating_point:
+        fix = "tensor.float()"
+    else:
+        fix = "tensor.to(torch.int16)"
+    raise FrameError(f"cannot show a tensor with {dtype = }", expected=_DTYPES_EXPECTED, fix=fix)
+
+
+def _check_memory(tensor: Tensor) -> None:
+    # Sharded training takes away a parameter's memory, but not its shape, between two uses.
+    if (tensor.is_cpu or tensor.is_cuda) and tensor.numel() and not tensor.untyped_storage():
+        raise FrameError(
+            f"cannot show a tensor with {tuple(tensor.shape) = } whose memory was given back",
+            expected="a tensor that has its values now",
+            fix="push it where it is in use, or a copy made there: tensor.clone()",
+        )

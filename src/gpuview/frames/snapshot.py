@@ -1,0 +1,106 @@
+"""The newest frame as a picture of its own: from the tensor, not from the video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gpuview.frames.paint import render, tile_ranges
+from gpuview.frames.picture.label import label_image
+from gpuview.frames.picture.layout import Tiles, describe_all
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import BACKGROUND, Panel, Plan, plan
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["extremes", "snapshot"]
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def snapshot(frame: object, look: Look) -> Image:
+    """Draw ``frame`` as it is shown, but each tensor's pixel as one pixel.
+
+    Waits for the frame's device. A picture of uint8 comes back unchanged.
+
+    Args:
+        frame: A tensor, or a mapping or list of them, as for `Readback.push`.
+        look: How it is shown; its size is not read.
+
+    Returns:
+        Of one grey picture, which shows only greys, one of mode ``"L"``; else ``"RGB"``.
+
+    Raises:
+        FrameError: It cannot be shown.
+    """
+    from PIL import Image
+
+    with torch.inference_mode():
+        names, tiles = describe_all(frame, look.layout)
+        picture = plan([each.kind for each in tiles], names, look, is_native=True)
+        parts = [_painted(each, panel) for each, panel in zip(tiles, picture.panels, strict=True)]
+    if names is None:
+        return Image.fromarray(_grey_if_it_is(parts[0], picture.panels[0]))
+    return Image.fromarray(_composed(picture, parts))
+
+
+def extremes(frame: object, look: Look) -> tuple[float, float] | None:
+    """Return the least and the greatest finite value that is shown; None when there is none.
+
+    Waits for the frame's device.
+
+    Args:
+        frame: As for `snapshot`.
+        look: Whose layout says what is shown.
+
+    Raises:
+        FrameError: It cannot be shown.
+    """
+    with torch.inference_mode():
+        _, tiles = describe_all(frame, look.layout)
+        found = [
+            tile_ranges(each.pixels, "frame")[0].tolist()
+            for each in tiles
+            if bool(each.pixels.isfinite().any())
+        ]
+    if not found:
+        return None
+    return min(low for low, _ in found), max(high for _, high in found)
+
+
+def _painted(tiles: Tiles, panel: Panel) -> Pixels:
+    """Return ``(height, width, 3)``; of one tile without what makes its sides even."""
+    rgb = render(tiles.pixels, panel).rgb
+    if panel.n_tiles == 1:
+        rgb = rgb[:, : panel.inner_height, : panel.inner_width]
+    return _as_bytes(rgb)
+
+
+def _as_bytes(rgb: Tensor) -> Pixels:
+    levels = rgb.movedim(0, -1).cpu().numpy() * 255
+    return np.floor(levels + 0.5).astype(np.uint8)
+
+
+def _grey_if_it_is(pixels: Pixels, panel: Panel) -> Pixels:
+    """Return one channel of a grey picture, unless it shows the colours of NaN or Inf."""
+    is_grey = panel.channels == 1 and panel.colormap == "gray"
+    if is_grey and bool((pixels == pixels[..., :1]).all()):
+        return np.ascontiguousarray(pixels[..., 0])
+    return pixels
+
+
+def _composed(picture: Plan, parts: list[Pixels]) -> Pixels:
+    canvas = np.full((picture.height, picture.width, 3), BACKGROUND, np.uint8)
+    for panel, part in zip(picture.panels, parts, strict=True):
+        height, width, _ = part.shape
+        canvas[panel.y : panel.y + height, panel.x : panel.x + width] = part
+    for label in picture.labels:
+        rows = slice(label.y, label.y + label.height)
+        text = label_image(label.text, label.height, label.width)
+        canvas[rows, label.x : label.x + label.width] = text.numpy()
+    return canvas

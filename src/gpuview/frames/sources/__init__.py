@@ -1,0 +1,1 @@
+"""Where frames come from: asked for, tapped from a module, or several of these in a grid."""

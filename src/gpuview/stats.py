@@ -1,0 +1,82 @@
+"""What a stream counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpuview.frames.feed import FeedStats
+
+__all__ = ["StreamStats", "stream_stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """One moment's counters of a stream."""
+
+    frames_pushed: int
+    """Frames that were pushed, or made by the source. Each was shown, or dropped for one reason."""
+    frames_shown: int
+    """Frames that were encoded since the media process was started; one that is repeated while
+    nothing new comes counts once."""
+    frames_dropped: dict[str, int]
+    """The others, by reason: unwatched (nobody was there), superseded (a newer one came before it
+    was encoded), failed (it could not be shown), capturing (a CUDA graph was captured)."""
+    source_ms: float | None
+    """How long the source took for its last frame, in the time of its thread."""
+    conversion_ms: float | None
+    """How long the last frame's conversion took, on its own device."""
+    copy_ms: float | None
+    """How long its copy to the media process took."""
+    nan: int
+    """Values that were NaN, in all frames that were converted."""
+    inf: int
+    """Values that were infinite."""
+    minimum: float | None
+    """The least finite value of the newest frame; None without one."""
+    maximum: float | None
+    viewers: tuple[dict[str, Any], ...]
+    """One for each view: view, state, codec, local, remote, frames_sent, frames_dropped."""
+    encoders: tuple[dict[str, Any], ...]
+    """One for each codec in use: codec, width, height, frames, keyframes, nbytes."""
+    media_pid: int
+    """The media process's id."""
+    port: int | None
+    """The UDP port that all viewers share; None before the first one."""
+    dropped_datagrams: dict[str, int]
+    """What came to that port and was not for us, by reason."""
+    network: dict[str, Any]
+    """How we are reached: public_ips, reflexive (how STUN servers see us), relay, relay_url and
+    problems; empty before the first viewer."""
+
+
+def stream_stats(
+    media: dict[str, Any],
+    feed: FeedStats,
+    *,
+    media_pid: int,
+    source_ms: float | None,
+    extremes: tuple[float, float] | None,
+) -> StreamStats:
+    """Put together what the media process and the feed have counted."""
+    shown = media["frames_taken"]
+    low, high = extremes or (None, None)
+    return StreamStats(
+        frames_pushed=feed.n_pushed,
+        frames_shown=shown,
+        frames_dropped=feed.n_dropped_with(shown),
+        source_ms=source_ms,
+        conversion_ms=feed.readback.conversion_ms,
+        copy_ms=feed.readback.copy_ms,
+        nan=feed.readback.n_nan,
+        inf=feed.readback.n_inf,
+        minimum=low,
+        maximum=high,
+        viewers=tuple(media["viewers"]),
+        encoders=tuple(media["encoders"]),
+        media_pid=media_pid,
+        port=media["port"],
+        dropped_datagrams=media["dropped_datagrams"],
+        network=media["network"],
+    )

@@ -1,0 +1,119 @@
+"""Compiles the Triton kernels for GPUs that are not there, and prints what came out, as JSON.
+
+A process of its own, as Triton's interpreter and its compiler do not live in one.
+
+    python -m tests.frames.compile_kernels 90
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from gpuview.frames.cuda.kernel import draw_panel
+from gpuview.frames.cuda.measure import join, measure
+from gpuview.frames.cuda.values import AS_IS, BYTE, RANGE
+
+_POINTERS = {
+    "record": "*u8",
+    "ranges": "*fp64",
+    "parts": "*fp64",
+    "palette": "*u8",
+    "flaws": "*i64",
+    "capture_ns": "i64",
+}
+_PLACES = ("width", "luma_at", "cb_at", "cr_at", "panel_width")
+_ALIGNED = (*_POINTERS, "pixels", *_PLACES, "channel_step", "row_step")
+_PLANAR, _INTERLEAVED, _ANY = {"column_step": 1}, {"channel_step": 1}, {}
+
+_DIRECT = {
+    "channels": 3,
+    "is_direct": True,
+    "is_grid": False,
+    "is_completed": False,
+    "is_coloured": False,
+    "scale": AS_IS,
+    "is_wide": False,
+    "is_long": False,
+    "may_have_flaws": True,
+    "block": 512,
+}
+_BYTES = {"scale": BYTE, "may_have_flaws": False}
+_AREA = {"is_direct": False, "scale": RANGE}
+_MAPS = {**_AREA, "channels": 1, "is_grid": True, "is_coloured": True}
+_MEASURE = {"is_flat": False, "is_wide": False, "is_long": False, "is_last": True, "block": 1024}
+
+_DRAWN = {
+    "planar u8": ("u8", _PLANAR, _BYTES, 2),
+    "planar fp16": ("fp16", _PLANAR, {}, 2),
+    "planar fp32": ("fp32", _PLANAR, {}, 2),
+    "interleaved u8": ("u8", _INTERLEAVED, _BYTES, 4),
+    "interleaved fp16": ("fp16", _INTERLEAVED, {}, 4),
+    "interleaved fp32": ("fp32", _INTERLEAVED, {"block": 256}, 4),
+    "completed bf16": ("bf16", _PLANAR, {"is_completed": True}, 2),
+    "shrunk fp32": ("fp32", _PLANAR, _AREA, 4),
+    "maps fp32": ("fp32", _PLANAR, _MAPS, 4),
+    "wide fp64": ("fp64", _ANY, {**_AREA, "is_wide": True, "is_long": True}, 4),
+    "wide i64": ("i64", _ANY, {**_AREA, "is_wide": True, "may_have_flaws": False}, 4),
+}
+
+
+def main(capability: int) -> None:
+    found: dict[str, Any] = {}
+    for name, (dtype, steps, flags, n_warps) in _DRAWN.items():
+        constants = {**steps, **_DIRECT, **flags}
+        found[name] = _compiled(draw_panel, capability, dtype, constants, n_warps)
+    for dtype in ("u8", "fp16", "fp32", "fp64"):
+        constants = {**_MEASURE, "is_wide": dtype == "fp64"}
+        found[f"measure {dtype}"] = _compiled(measure, capability, dtype, constants, 4)
+    found["join"] = _compiled(join, capability, "fp64", {"block": 1024}, 4)
+    sys.stdout.write(json.dumps(found))
+
+
+def _compiled(
+    kernel: Any, capability: int, dtype: str, constants: dict[str, Any], n_warps: int
+) -> dict[str, Any]:
+    signature = {
+        name: "constexpr" if name in constants else _POINTERS.get(name, "i32")
+        for name in kernel.arg_names
+    }
+    if "pixels" in signature:
+        signature["pixels"] = f"*{dtype}"
+    at = {name: (index,) for index, name in enumerate(kernel.arg_names)}
+    aligned = [name for name in _ALIGNED if signature.get(name, "constexpr") != "constexpr"]
+    source = ASTSource(
+        kernel,
+        signature,
+        {at[name]: value for name, value in constants.items()},
+        {at[name]: [["tt.divisibility", 16]] for name in aligned},
+    )
+    target = GPUTarget("cuda", capability, 32)
+    compiled = triton.compile(source, target=target, options={"num_warps": n_warps})
+    accesses = re.findall(r"(?:ld|st)\.global[.\w]*", compiled.asm["ptx"])
+    return {"accesses": Counter(accesses), **_resources(compiled.asm["cubin"])}
+
+
+def _resources(cubin: bytes) -> dict[str, int]:
+    """Return registers, stack and local memory for each thread."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [str(tool), "-res-usage", file.name]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    used = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text))
+    return {name: int(value) for name, value in used.items()}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,201 @@
+"""What a picture must be, in float64, from the definition alone: the oracle of the frames' tests.
+
+Nothing here is shared with the code that it judges. Each tile is resized by two dense matrices of
+overlaps, and nothing is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.label import label_image
+from gpuview.frames.picture.plan import BACKGROUND, Panel, Plan
+
+Array = npt.NDArray[np.float64]
+Planes = tuple[Array, Array, Array]
+
+NUDGE = 1e-5
+"""How far a value may be from the exact one before it picks its colour in a colour map."""
+
+_Y = (0.299, 0.587, 0.114)
+_NAN, _INF = 256, 257
+
+
+def reference_rgb(
+    pixels: npt.NDArray[np.generic],
+    panel: Panel,
+    palette: npt.NDArray[np.uint8],
+    nudge: float = 0.0,
+) -> Array:
+    """Draw one panel.
+
+    Args:
+        pixels: ``(T, C, H, W)``, any real dtype; computed with in float64.
+        panel: Where they go; its own place in the picture (``y``, ``x``) does not matter.
+        palette: ``(258, 3)``: the colours, NaN's, Inf's. Only the last two of gray's are read.
+        nudge: Added to each value before it picks its colour in a colour map.
+
+    Returns:
+        ``(height, width, 3)`` in [0, 255], not rounded.
+    """
+    values = pixels.astype(np.float64)
+    n_tiles, channels, height, width = values.shape
+    assert (n_tiles, channels, height, width) == (
+        panel.n_tiles,
+        panel.channels,
+        panel.tile_height,
+        panel.tile_width,
+    )
+    picture = np.empty((panel.height, panel.width, 3))
+    picture[:] = BACKGROUND
+    for tile, (low, high) in enumerate(_ranges(values, panel)):
+        drawn = _draw_tile(values[tile], low, high, panel, palette, nudge)
+        if n_tiles == 1:
+            return _complete(drawn, panel)
+        y = tile // panel.columns * panel.cell_height
+        x = tile % panel.columns * panel.cell_width
+        picture[y : y + panel.inner_height, x : x + panel.inner_width] = drawn
+    return picture
+
+
+def reference_i420(rgb: Array) -> Planes:
+    """Convert ``(H, W, 3)`` in [0, 255] to y, cb and cr by BT.601-7 section 2.5; not rounded.
+
+    Chroma is the mean of each 2x2 block.
+    """
+    red, green, blue = np.moveaxis(rgb / 255, -1, 0)
+    luma = _Y[0] * red + _Y[1] * green + _Y[2] * blue
+    cb, cr = (blue - luma) / 1.772, (red - luma) / 1.402
+    return 16 + 219 * luma, 128 + 224 * _mean_2x2(cb), 128 + 224 * _mean_2x2(cr)
+
+
+def assert_rgb_within_one_level(
+    shown: npt.NDArray[np.generic],
+    pixels: npt.NDArray[np.generic],
+    panel: Panel,
+    palette: npt.NDArray[np.uint8],
+) -> None:
+    """Compare ``(height, width, 3)`` in [0, 255], rounded or not, with the reference.
+
+    A value that is less than `NUDGE` from the next colour of a colour map may have that one.
+    """
+    least, greatest = reference_bounds(pixels, panel, palette)
+    assert shown.shape == least.shape
+    assert (shown >= least - 1).all()
+    assert (shown <= greatest + 1).all()
+
+
+def assert_i420_within_one_level(
+    shown: tuple[npt.NDArray[np.generic], ...], least: Array, greatest: Array
+) -> None:
+    """Compare three planes with the reference's.
+
+    Args:
+        shown: ``(H, W)`` luma, ``(H/2, W/2)`` Cb and Cr.
+        least: ``(H, W, 3)`` in [0, 255], as from `reference_bounds` or `reference_rgb`.
+        greatest: The same one, or what else each pixel may be.
+    """
+    exact = reference_i420(least)
+    # A weight is at most 1 in each plane's sum, so this is more than any of them can differ.
+    slack = (greatest - least).sum(-1)
+    slacks = (slack, _mean_2x2(slack), _mean_2x2(slack))
+    for plane, reference, play in zip(shown, exact, slacks, strict=True):
+        assert plane.shape == reference.shape
+        assert (np.abs(plane - reference) <= 1 + play).all()
+
+
+def reference_bounds(
+    pixels: npt.NDArray[np.generic], panel: Panel, palette: npt.NDArray[np.uint8]
+) -> tuple[Array, Array]:
+    """Return the least and the greatest that `reference_rgb` gives, values nudged both ways."""
+    ways = [reference_rgb(pixels, panel, palette, nudge) for nudge in (-NUDGE, 0.0, NUDGE)]
+    return np.minimum.reduce(ways), np.maximum.reduce(ways)
+
+
+def picture_bounds(plan: Plan, tensors: Sequence[npt.NDArray[np.generic]]) -> tuple[Array, Array]:
+    """Return the least and the greatest that each pixel of a whole picture may be.
+
+    Args:
+        plan: The picture, ``(H, W, 3)``.
+        tensors: ``(T, C, H, W)`` for each panel.
+    """
+    least = np.empty((plan.height, plan.width, 3))
+    least[:] = BACKGROUND
+    for label in plan.labels:
+        image = label_image(label.text, label.height, label.width).numpy()
+        least[label.y : label.y + label.height, label.x : label.x + label.width] = image
+    greatest = least.copy()
+    for panel, pixels in zip(plan.panels, tensors, strict=True):
+        colours = palette(panel.colormap, torch.device("cpu")).numpy()
+        rows = slice(panel.y, panel.y + panel.height)
+        columns = slice(panel.x, panel.x + panel.width)
+        bounds = reference_bounds(pixels, panel, colours)
+        least[rows, columns], greatest[rows, columns] = bounds
+    return least, greatest
+
+
+def overlaps(tile: int, inner: int) -> Array:
+    """Return the part of each pixel of the picture that each pixel of the tile fills.
+
+    ``(inner, tile)``; each row sums up to one.
+    """
+    shown, own = np.arange(inner)[:, None], np.arange(tile)[None, :]
+    ends = np.minimum((shown + 1) * tile, (own + 1) * inner)
+    starts = np.maximum(shown * tile, own * inner)
+    return np.maximum(0, ends - starts) / tile
+
+
+def _ranges(values: Array, panel: Panel) -> list[tuple[float, float]]:
+    scaling = panel.scaling
+    if scaling.auto is None:
+        return [(scaling.low, scaling.high)] * len(values)
+    if scaling.auto == "frame":
+        return [_finite_range(values)] * len(values)
+    return [_finite_range(tile) for tile in values]
+
+
+def _finite_range(values: Array) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+
+
+def _draw_tile(
+    values: Array,
+    low: float,
+    high: float,
+    panel: Panel,
+    palette: npt.NDArray[np.uint8],
+    nudge: float,
+) -> Array:
+    """Return ``(inner_height, inner_width, 3)`` in [0, 255] for ``(C, H, W)``."""
+    rows = overlaps(panel.tile_height, panel.inner_height)
+    columns = overlaps(panel.tile_width, panel.inner_width)
+    # Half of each, as the difference of two values may be more than float64 holds.
+    scaled = (values / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.zeros_like(values)
+    finite = np.where(np.isfinite(values), scaled, 0.0)
+    means = np.clip(rows @ finite @ columns.T, 0, 1)  # (C, inner_height, inner_width)
+    if panel.channels == 1 and panel.colormap != "gray":
+        picks = np.clip(np.floor((means[0] + nudge) * 256), 0, 255).astype(int)
+        rgb = palette[picks].astype(np.float64)
+    else:
+        rgb = np.moveaxis(np.broadcast_to(means, (3, *means.shape[1:])), 0, -1) * 255
+    for flaw, marker in ((np.isinf(values), _INF), (np.isnan(values), _NAN)):
+        covers = (rows > 0) @ flaw.any(0).astype(float) @ (columns > 0).T > 0
+        rgb = np.where(covers[..., None], palette[marker].astype(np.float64), rgb)
+    return rgb
+
+
+def _complete(drawn: Array, panel: Panel) -> Array:
+    """Repeat the last row and column of a lone tile up to the panel's sides."""
+    down, right = panel.height - drawn.shape[0], panel.width - drawn.shape[1]
+    return np.pad(drawn, ((0, down), (0, right), (0, 0)), mode="edge")
+
+
+def _mean_2x2(plane: Array) -> Array:
+    height, width = plane.shape
+    return plane.reshape(height // 2, 2, width // 2, 2).mean((1, 3))

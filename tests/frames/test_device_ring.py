@@ -1,0 +1,373 @@
+"""A device's frames on their way into the ring, whatever the order of everybody's steps."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from gpuview.engine.stream import StreamHandle
+from gpuview.frames.cuda import canvas as canvas_module
+from gpuview.frames.cuda.canvas import Canvas
+from gpuview.frames.cuda.readback import CudaReadback
+from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
+from gpuview.wire.messages import OpenStream
+from gpuview.wire.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
+from tests.fakes import Listener
+from tests.frames.fake_gpu import FakeGpu
+
+WAIT_S = 30
+
+
+def plan(height: int, width: int, labels: tuple[Label, ...] = ()) -> Plan:
+    sides = height, width
+    panel = Panel(0, 0, *sides, 1, 1, *sides, *sides, *sides, 1, Scaling(0, 255), "gray")
+    return Plan(height, width, (panel,), labels)
+
+
+SMALL, LARGE = plan(16, 16), plan(32, 48)
+
+
+def luma_of(level: int) -> int:
+    return int(16.5 + 219 * level / 255)
+
+
+class MediaProcess:
+    """The media process's end: it takes the ring that it was told of last."""
+
+    def __init__(self) -> None:
+        self.reader: RingReader | None = None
+        self.n_rings = 0
+
+    def send(self, line: bytes, fds: list[int] = ()) -> None:
+        if b"AttachRing" in line:
+            self.close()
+            self.n_rings += 1
+            self.reader = RingReader.attach(os.dup(fds[0]))
+
+    def take(self) -> Slot | None:
+        return self.reader.take() if self.reader else None
+
+    def close(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+
+
+class World:
+    """A stream, the device that its frames are on, and the media process."""
+
+    def __init__(self, gpu: FakeGpu) -> None:
+        self.gpu = gpu
+        self.media = MediaProcess()
+        engine = SimpleNamespace(
+            process=self.media,
+            is_closed=False,
+            check_usable=lambda: None,
+            forget_stream=lambda name: None,
+        )
+        opening = OpenStream(fps=30, max_bitrate_bps=10**6)
+        self.handle = StreamHandle(engine, "s1", Listener(), opening)
+        self.handle.tell_all()
+        self.lock = threading.Lock()
+        self.readback = CudaReadback(self.handle, self.lock, lambda device: gpu)
+
+    def push(self, level: int, of: Plan = SMALL, pixels: torch.Tensor | None = None) -> None:
+        if pixels is None:
+            pixels = torch.full((1, 1, of.height, of.width), level, dtype=torch.uint8)
+        with self.lock:
+            self.readback.push(of, [Tiles(pixels, is_maps=False)], level)
+
+    def close(self) -> None:
+        self.readback.close()
+        self.gpu.finish()
+        for thread in threading.enumerate():
+            if thread.name == "gpuview-retire":
+                thread.join(WAIT_S)
+        assert not self.gpu.registered
+        self.handle.close()
+        self.media.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(FakeGpu())
+    yield world
+    world.close()
+
+
+def test_a_frame_arrives_when_the_device_has_written_it_and_not_before(world):
+    world.push(100)
+
+    assert world.media.take() is None
+    assert world.media.reader.is_expecting()
+    world.gpu.finish()
+
+    slot = world.media.take()
+    assert (slot.seq, slot.pixel_format, slot.width, slot.height) == (1, PixelFormat.I420, 16, 16)
+    assert slot.capture_ns == 100
+    assert set(slot.data[:256].tolist()) == {luma_of(100)}
+    assert set(slot.data[256:].tolist()) == {128}
+    assert not world.media.reader.is_expecting()
+
+
+def test_pushing_touches_neither_the_ring_nor_the_tensor_before_the_device_does(world):
+    pixels = torch.full((1, 1, 16, 16), 50, dtype=torch.uint8)
+    world.push(50, pixels=pixels)
+    world.gpu.callers.run(lambda: pixels.fill_(200))  # what the caller queues after the push
+
+    world.gpu.finish()
+
+    assert world.media.take().data[0] == luma_of(50)
+
+
+def test_the_last_of_a_thousand_frames_behind_a_slow_computation_arrives(world):
+    for level in range(1000):
+        world.push(level % 256)
+    rings, marks = world.media.n_rings, world.gpu.n_marks
+
+    world.gpu.finish()
+
+    slot = world.media.take()
+    assert (slot.seq, slot.data[0]) == (1000, luma_of(999 % 256))
+    assert (rings, marks) == (1, 8)
+
+
+def test_frames_of_another_size_need_no_new_ring_while_they_fit(world):
+    for of, level in ((LARGE, 10), (SMALL, 20), (LARGE, 30)):
+        world.push(level, of)
+    world.gpu.finish()
+
+    slot = world.media.take()
+    assert (slot.seq, slot.width, slot.height) == (3, 48, 32)
+    assert set(slot.data[: 48 * 32].tolist()) == {luma_of(30)}
+    assert world.media.n_rings == 1
+
+
+def test_a_ring_that_was_outgrown_stays_registered_until_its_last_copy_is_done(world):
+    world.push(10, SMALL)
+    world.push(20, plan(256, 256))
+    assert len(world.gpu.registered) == 2
+    retiring = [each for each in threading.enumerate() if each.name == "gpuview-retire"]
+    assert len(retiring) == 1
+
+    world.gpu.finish()
+    retiring[0].join(WAIT_S)
+
+    assert len(world.gpu.registered) == 1
+    assert world.media.take().data[0] == luma_of(20)
+
+
+def test_a_frame_from_the_cpu_goes_through_the_same_ring_and_is_the_newest(world):
+    world.push(10)
+    nbytes = 16 * 16 * 3 // 2
+    world.handle.begin(nbytes)[:] = bytes([77]) * nbytes
+    world.handle.publish(PixelFormat.I420, 16, 16, 5)
+
+    assert world.media.take().seq == 2
+    world.gpu.finish()  # the device's is the older one
+
+    slot = world.media.take()
+    assert (slot.seq, slot.data[0]) == (2, 77)
+    assert world.media.n_rings == 1
+
+
+def test_a_frame_from_the_cpu_never_takes_a_slot_that_a_device_still_writes(world):
+    for level in range(10):
+        world.push(level)
+    nbytes = 16 * 16 * 3 // 2
+    world.handle.begin(nbytes)[:] = bytes([77]) * nbytes
+    world.handle.publish(PixelFormat.I420, 16, 16, 5)
+    world.gpu.finish()
+
+    slot = world.media.take()
+    assert (slot.seq, set(slot.data.tolist())) == (11, {77})
+    assert world.media.reader.n_slots == DEVICE_SLOTS
+
+
+def test_numbers_go_on_when_the_ring_is_replaced(world):
+    world.push(1, SMALL)
+    world.push(2, plan(256, 256))
+    world.gpu.finish()
+
+    assert world.media.take().seq == world.handle.frames_pushed == 2
+
+
+def test_a_frame_that_cannot_be_launched_costs_nothing(world):
+    world.push(10)
+    world.gpu.finish()
+    for _ in range(5):
+        world.handle.reserve(100)  # and then nothing comes
+    world.push(20)
+    world.gpu.finish()
+
+    assert world.media.take().data[0] == luma_of(20)
+
+
+def test_flaws_are_counted_over_frames_and_plans(world):
+    flawed = torch.full((1, 1, 16, 16), 0.5)
+    flawed[0, 0, 1, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    large = torch.full((1, 1, 32, 48), torch.nan)
+    world.push(0, SMALL, flawed)
+    world.push(0, LARGE, large)
+    world.gpu.finish()
+
+    stats = world.readback.stats()
+    assert (stats.n_nan, stats.n_inf) == (1 + 32 * 48, 2)
+
+
+def test_times_are_those_of_a_frame_that_has_arrived(world):
+    assert world.readback.stats().copy_ms is None
+    world.push(1)
+    assert world.readback.stats().copy_ms is None
+    world.gpu.finish()
+    world.push(2)
+
+    stats = world.readback.stats()
+    assert (stats.conversion_ms, stats.copy_ms) == (1.0, 1.0)
+
+
+def test_what_never_changes_is_drawn_once_for_each_plan(world):
+    panel = Panel(0, 0, 16, 8, 1, 1, 16, 8, 16, 8, 16, 8, 1, Scaling(0, 255), "gray")
+    labelled = Plan(16, 48, (panel,), (Label("name", 0, 16, 16, 24),))
+    world.push(255, labelled, torch.full((1, 1, 16, 8), 255, dtype=torch.uint8))
+    world.gpu.finish()
+
+    luma = np.array(world.media.take().data[: 16 * 48]).reshape(16, 48)
+    assert (luma[:, :8] == 235).all()
+    assert (luma[:, 8:16] == 16 + round(219 * 32 / 255)).all()
+    assert luma[:, 16:40].max() > 100  # letters
+    assert (luma[:, 40:] == luma[0, 8]).all()
+
+
+class BrokenKernel:
+    """A kernel that no compiler takes."""
+
+    tensors = ()
+
+    def draw(self, pixels: torch.Tensor, seq: int, capture_ns: int) -> None:
+        raise ValueError("no C compiler found")
+
+
+def test_where_the_kernel_does_not_compile_pytorch_draws_and_that_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(canvas_module, "_triton", canvas_module._Triton())
+    gpu = FakeGpu()
+    canvases = [Canvas(gpu, SMALL, gpu.zeros(2)) for _ in range(2)]
+    tiles = [Tiles(torch.full((1, 1, 16, 16), 255, dtype=torch.uint8), is_maps=False)]
+    for canvas in canvases:
+        canvas._kernels = [BrokenKernel()]
+        gpu.current().run(lambda canvas=canvas: canvas.draw(tiles, 1, 1))
+    gpu.finish()
+
+    for canvas in canvases:
+        assert set(canvas.record[HEADER_NBYTES:][:256].tolist()) == {235}
+    assert [record.message.count("no C compiler found") for record in caplog.records] == [1]
+
+
+class TestWhereMemoryCannotBeRegistered:
+    def test_frames_go_through_pinned_memory(self):
+        world = World(FakeGpu(registers=False))
+        world.push(60)
+        world.gpu.finish()
+        while (slot := world.media.take()) is None:
+            pass
+
+        assert set(slot.data[:256].tolist()) == {luma_of(60)}
+        assert slot.capture_ns == 60
+        world.close()
+
+    def test_a_sink_that_no_device_can_write_to_is_served_in_the_same_way(self):
+        published = threading.Event()
+
+        class Sink:
+            def begin(self, nbytes):
+                self.data = bytearray(nbytes)
+                return memoryview(self.data)
+
+            def publish(self, pixel_format, width, height, capture_ns):
+                published.set()
+
+        gpu, lock, sink = FakeGpu(), threading.Lock(), Sink()
+        readback = CudaReadback(sink, lock, lambda device: gpu)
+        with lock:
+            tiles = [Tiles(torch.full((1, 1, 16, 16), 9, dtype=torch.uint8), is_maps=False)]
+            readback.push(SMALL, tiles, 1)
+        gpu.finish()
+        assert published.wait(WAIT_S)
+        readback.close()
+
+        assert set(sink.data[:256]) == {luma_of(9)}
+
+
+@settings(max_examples=60, stateful_step_count=40)
+class DeviceRingMachine(RuleBasedStateMachine):
+    """The host pushes, the device does a step, the reader takes a frame: in any order.
+
+    What a reader would see is looked at after every step.
+    """
+
+    @initialize()
+    def make(self) -> None:
+        self.world = World(FakeGpu())
+        self.pushed: list[tuple[int, Plan]] = []
+        self.held: Slot | None = None
+        self.last_seq = 0
+
+    @rule(n=st.integers(1, 8), level=st.integers(0, 200), of=st.sampled_from([SMALL, LARGE]))
+    def push(self, n: int, level: int, of: Plan) -> None:
+        for more in range(n):
+            self.world.push(level + more, of)
+            self.pushed.append((level + more, of))
+
+    @rule(level=st.integers(0, 255))
+    def push_from_the_cpu(self, level: int) -> None:
+        nbytes = 16 * 16 * 3 // 2
+        self.world.handle.begin(nbytes)[:] = bytes([luma_of(level)]) * nbytes
+        self.world.handle.publish(PixelFormat.I420, 16, 16, 0)
+        self.pushed.append((level, SMALL))
+
+    @rule(n=st.integers(1, 60), queue=st.integers(0, 1))
+    def step(self, n: int, queue: int) -> None:
+        """Do some steps, of one queue first."""
+        for _ in range(n):
+            self.world.gpu.step(queue) or self.world.gpu.step(1 - queue)
+            self.look()
+
+    @rule()
+    def take(self) -> None:
+        self.held = self.world.media.take()
+        self.look()
+
+    def look(self) -> None:
+        reader = self.world.media.reader
+        if reader is not None and (seq := reader._newest()[1]):
+            assert seq >= self.last_seq
+            self.last_seq = seq
+        if self.held is not None:
+            data = bytes(self.held.data)
+            if self.held.is_whole():
+                self.check(self.held, data)
+
+    def check(self, slot: Slot, data: bytes) -> None:
+        level, of = self.pushed[slot.seq - 1]
+        assert (slot.height, slot.width) == (of.height, of.width)
+        assert set(data[: of.height * of.width]) == {luma_of(level)}
+
+    def teardown(self) -> None:
+        self.world.gpu.finish()
+        if self.pushed:
+            slot = self.world.media.take()
+            assert slot.seq == len(self.pushed)
+            self.check(slot, bytes(slot.data))
+        self.world.close()
+
+
+TestAnyOrder = DeviceRingMachine.TestCase

@@ -1,0 +1,270 @@
+"""The Triton kernel against the float64 reference.
+
+On a GPU where there is one. Else Triton's interpreter runs it on the CPU: the interpreter is chosen
+when Triton is imported, for this module alone, as nothing else in these tests has a use for Triton.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpuview.frames.cuda.canvas import Canvas
+from gpuview.frames.cuda.device import CudaGpu
+from gpuview.frames.cuda.record import planes, record_nbytes
+from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
+from gpuview.wire.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
+from tests.frames.fake_gpu import FakeGpu
+from tests.frames.reference import assert_i420_within_one_level, reference_bounds
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("here is no Triton", allow_module_level=True)
+
+IS_INTERPRETED = not torch.cuda.is_available()
+DEVICE = torch.device("cpu" if IS_INTERPRETED else "cuda:0")
+if IS_INTERPRETED:
+    assert "triton" not in sys.modules, "Triton was imported before its interpreter was chosen"
+    os.environ["TRITON_INTERPRET"] = "1"
+from gpuview.frames.cuda.launch import PanelKernel  # noqa: E402
+
+os.environ.pop("TRITON_INTERPRET", None)
+
+# NumPy says so when the interpreter computes with the values that are looked for.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _interpreting() -> Iterator[None]:
+    """Let the interpreter's own late imports know of it, and no other module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        if IS_INTERPRETED:
+            patch.setenv("TRITON_INTERPRET", "1")
+        yield
+
+
+def whole(height: int, width: int, channels: int = 3, scaling: Scaling | None = None) -> Panel:
+    """Return a panel that shows one tile pixel for pixel, completed where a side is odd."""
+    sides = height, width
+    even = height + height % 2, width + width % 2
+    return Panel(0, 0, *even, 1, 1, *even, *sides, *sides, channels, scaling or Scaling(), "gray")
+
+
+def draw(pixels: torch.Tensor, panel: Panel) -> tuple[torch.Tensor, list[int]]:
+    """Draw a panel into a picture that has two more columns and rows; return record and flaws."""
+    sides = panel.y + panel.height + 2, panel.x + panel.width + 2
+    record = torch.full((record_nbytes(*sides),), 7, dtype=torch.uint8, device=DEVICE)
+    flaws = torch.zeros(2, dtype=torch.int64, device=DEVICE)
+    PanelKernel(panel, *sides, record, flaws).draw(pixels.to(DEVICE), 3, 1 << 40)
+    return record.cpu(), flaws.tolist()
+
+
+def check(pixels: torch.Tensor, panel: Panel) -> None:
+    """Draw ``(T, C, H, W)``, and compare planes and flaws with the reference."""
+    record, flaws = draw(pixels, panel)
+    shown = planes(record, panel.y + panel.height + 2, panel.x + panel.width + 2)
+    inside = [
+        plane[panel.y // n :, panel.x // n :][: panel.height // n, : panel.width // n].numpy()
+        for plane, n in zip(shown, (1, 2, 2), strict=True)
+    ]
+    name = panel.colormap if panel.channels == 1 else "gray"
+    values = pixels.double().numpy()
+    colours = palette(name, torch.device("cpu")).numpy()
+    assert_i420_within_one_level(tuple(inside), *reference_bounds(values, panel, colours))
+    assert flaws == [np.isnan(values).sum(), np.isinf(values).sum()]
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    if dtype.is_floating_point:
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
+    if dtype == torch.bool:
+        return torch.rand(shape, generator=generator) < 0.5
+    info = torch.iinfo(dtype)
+    low, high = max(info.min, -(2**40)), min(info.max, 2**40)
+    return torch.randint(low, high + 1, shape, generator=generator).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, *FLOATS], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("is_interleaved", [False, True], ids=["planar", "interleaved"])
+def test_a_picture_is_shown_pixel_for_pixel(dtype, channels, is_interleaved):
+    pixels = noise(1, channels, 18, 30, dtype=dtype)
+    if is_interleaved:
+        pixels = pixels.to(memory_format=torch.channels_last)
+    scaling = Scaling(0, 255) if dtype == torch.uint8 else Scaling()
+
+    check(pixels, whole(18, 30, channels, scaling))
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS], ids=str)
+@pytest.mark.parametrize("auto", [None, "tile", "frame"])
+def test_any_dtype_is_shown_by_a_range(dtype, auto):
+    pixels = noise(2, 1, 8, 9, dtype=dtype)
+    scaling = Scaling(-3, 100, auto)
+
+    check(pixels, Panel(0, 0, 8, 20, 2, 2, 8, 10, 8, 9, 8, 9, 1, scaling, "viridis"))
+
+
+def test_the_record_is_told_its_number_and_time_and_nothing_else_is_touched():
+    record, _ = draw(noise(1, 3, 16, 16), whole(16, 16))
+
+    words = record[:HEADER_NBYTES].view(torch.int64).tolist()
+    assert (words[SEQ_WORD], words[CAPTURE_WORD]) == (3, 1 << 40)
+    luma, cb, cr = planes(record, 18, 18)
+    for outside in (luma[16:], luma[:, 16:], cb[8:], cb[:, 8:], cr[8:], cr[:, 8:]):
+        assert set(outside.flatten().tolist()) == {7}
+
+
+@pytest.mark.parametrize("sides", [(7, 9), (8, 9), (7, 10)])
+def test_an_odd_picture_is_completed_and_no_flaw_is_counted_twice(sides):
+    pixels = noise(1, 3, *sides)
+    pixels[0, 0, -1, -1] = torch.nan
+    pixels[0, 1, -1, 0] = torch.inf
+
+    check(pixels, whole(*sides))
+
+
+@pytest.mark.parametrize("colormap", ["gray", "magma"])
+def test_nan_wins_over_infinity_and_infinity_over_values(colormap):
+    pixels = noise(1, 1, 12, 12)
+    pixels[0, 0, 3, :4] = torch.tensor([torch.nan, torch.inf, -torch.inf, torch.nan])
+    panel = Panel(0, 0, 8, 8, 1, 1, 8, 8, 8, 8, 12, 12, 1, Scaling(), colormap)
+
+    check(pixels, panel)
+
+
+def test_a_tile_without_a_finite_value_has_no_range():
+    pixels = torch.full((3, 1, 4, 4), torch.nan)
+    pixels[1] = torch.inf
+    pixels[2] = 5.0
+
+    check(pixels, Panel(0, 0, 4, 14, 3, 3, 4, 5, 4, 4, 4, 4, 1, Scaling(auto="tile"), "turbo"))
+
+
+def test_values_beyond_any_range_are_the_nearest_end_of_it():
+    largest = torch.finfo(torch.float32).max
+    pixels = torch.tensor([-largest, largest, 0.0, 1.0]).repeat(1, 3, 8, 4)
+
+    check(pixels, whole(8, 16))
+    check(pixels, Panel(0, 0, 4, 8, 1, 1, 4, 8, 4, 8, 8, 16, 3, Scaling(), "gray"))
+
+
+def test_a_large_tile_is_measured_by_many_programs():
+    pixels = noise(2, 1, 4, 9000)
+    pixels[1] *= 3
+    pixels[0, 0, 3, 8999] = -2.0
+    for auto in ("tile", "frame"):
+        scaling = Scaling(auto=auto)
+        check(pixels, Panel(0, 0, 12, 450, 2, 1, 6, 450, 4, 450, 4, 9000, 1, scaling, "viridis"))
+
+
+def test_tensors_of_other_strides_and_dtypes_are_drawn_by_the_same_kernel():
+    sides = 18, 18
+    record = torch.zeros(record_nbytes(*sides), dtype=torch.uint8, device=DEVICE)
+    kernel = PanelKernel(
+        whole(*sides), *sides, record, torch.zeros_like(record[:16]).view(torch.int64)
+    )
+    pixels = noise(1, 3, *sides)
+    kernel.draw(pixels.to(DEVICE), 1, 1)
+    first = record.clone()
+    for other in (pixels.to(memory_format=torch.channels_last), pixels.double()):
+        record[HEADER_NBYTES:] = 0
+        kernel.draw(other.to(DEVICE), 1, 1)
+        assert torch.equal(record, first)
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        lambda pixels: pixels.flip(2).contiguous().flip(2),
+        lambda pixels: pixels.transpose(2, 3).contiguous().transpose(2, 3),
+        lambda pixels: pixels.repeat(1, 1, 2, 2)[:, :, ::2, ::2],
+        lambda pixels: pixels[:, :1].expand(-1, 3, -1, -1),
+        lambda pixels: pixels[:, :, :1].expand(-1, -1, 10, -1),
+    ],
+    ids=["flipped", "columns first", "every other", "one channel thrice", "one row"],
+)
+def test_any_strides_are_read(arrange):
+    pixels = arrange(noise(1, 3, 10, 14))
+
+    check(pixels, whole(10, 14))
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_grids_of_any_shape_are_drawn_as_defined(data):
+    tile = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    inner = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    n_tiles, columns = data.draw(st.integers(2, 5)), data.draw(st.integers(1, 3))
+    gap = data.draw(st.integers(0, 3))
+    cell = inner[0] + gap, inner[1] + gap
+    rows = -(-n_tiles // columns)
+    sides = [-(-n // 2) * 2 for n in (rows * cell[0], columns * cell[1])]
+    channels = data.draw(st.sampled_from([1, 3]))
+    dtype = data.draw(st.sampled_from([torch.uint8, torch.float16, torch.float32, torch.float64]))
+    pixels = noise(n_tiles, channels, *tile, dtype=dtype, seed=data.draw(st.integers(0, 99)))
+    if dtype.is_floating_point:
+        flawed = data.draw(st.lists(st.integers(0, pixels.numel() - 1), max_size=4))
+        pixels.view(-1)[flawed] = data.draw(st.sampled_from([torch.nan, torch.inf, -torch.inf]))
+    scaling = data.draw(st.sampled_from([Scaling(0, 255), Scaling(auto="tile"), Scaling(-1, 2)]))
+    colormap = data.draw(st.sampled_from(["gray", "coolwarm"]))
+    at = 2 * data.draw(st.integers(0, 3)), 2 * data.draw(st.integers(0, 3))
+
+    check(
+        pixels,
+        Panel(*at, *sides, n_tiles, columns, *cell, *inner, *tile, channels, scaling, colormap),
+    )
+
+
+@settings(max_examples=15)
+@given(
+    tile=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    inner=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    flaw=st.sampled_from([None, torch.nan, torch.inf]),
+    seed=st.integers(0, 99),
+)
+def test_a_picture_is_shrunk_and_grown_by_area(tile, inner, flaw, seed):
+    pixels = noise(1, 3, *tile, seed=seed)
+    if flaw is not None:
+        pixels.view(-1)[seed % pixels.numel()] = flaw
+    even = [n + n % 2 for n in inner]
+
+    check(pixels, Panel(2, 0, *even, 1, 1, *even, *inner, *tile, 3, Scaling(), "gray"))
+
+
+def test_a_canvas_is_the_same_whoever_draws_on_it():
+    colours = Panel(24, 0, 32, 40, 1, 1, 32, 40, 32, 40, 32, 40, 3, Scaling(), "gray")
+    maps = Panel(24, 48, 20, 32, 5, 3, 10, 10, 8, 8, 4, 4, 1, Scaling(auto="tile"), "viridis")
+    labels = Label("colours", 0, 0, 24, 40), Label("maps", 0, 48, 24, 32)
+    picture = Plan(56, 80, (colours, maps), labels)
+    parts = [noise(1, 3, 32, 40), noise(5, 1, 4, 4)]
+    parts[0][0, 0, 5, 5] = torch.nan
+    drawn = []
+    for has_triton in (True, False):
+        gpu = FakeGpu() if IS_INTERPRETED else CudaGpu(DEVICE)
+        gpu.has_triton = has_triton
+        flaws = gpu.zeros(2)
+        canvas = Canvas(gpu, picture, flaws)
+        tiles = [Tiles(part.to(DEVICE), is_maps=False) for part in parts]
+        gpu.current().run(lambda canvas=canvas, tiles=tiles: canvas.draw(tiles, 9, 1 << 40))
+        if IS_INTERPRETED:
+            gpu.finish()
+        assert flaws.tolist() == [1, 0]
+        drawn.append(canvas.record.cpu())
+
+    assert torch.equal(drawn[0][:HEADER_NBYTES], drawn[1][:HEADER_NBYTES])
+    difference = drawn[0][HEADER_NBYTES:].int() - drawn[1][HEADER_NBYTES:].int()
+    assert difference.abs().max() <= 1

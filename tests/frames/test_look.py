@@ -1,0 +1,83 @@
+"""What is accepted as a look, and what is said about everything else."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gpuview.errors import FrameError
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import MAX_SIDE
+
+
+@pytest.mark.parametrize(
+    ("value_range", "kept"),
+    [
+        (None, None),
+        ("auto", "auto"),
+        ("frame", "frame"),
+        ((-1, 1), (-1.0, 1.0)),
+        ([0, 0.5], (0.0, 0.5)),
+        ((np.float32(0.25), np.int64(4)), (0.25, 4.0)),
+    ],
+)
+def test_a_value_range_is_a_name_or_two_floats(value_range, kept):
+    assert Look(value_range=value_range).value_range == kept
+
+
+@pytest.mark.parametrize(
+    ("value_range", "fix"),
+    [
+        ((1, 0), r"the other way round: value_range=\(0, 1\)"),
+        ((1, 1), 'value_range="auto"'),
+        ((0, math.nan), 'value_range="auto"'),
+        ((0, math.inf), 'value_range="auto"'),
+        ((-1e308, 1e308), 'value_range="auto"'),
+        ((0,), r"value_range=\(0, 1\)"),
+        ((0, 1, 2), r"value_range=\(0, 1\)"),
+        ((0, "1"), r"value_range=\(0, 1\)"),
+        ((0, 1j), r"value_range=\(0, 1\)"),
+        (255, r"value_range=\(0, 1\)"),
+        ("Frames", "value_range='frame'"),
+        ("minmax", "value_range='auto'"),
+    ],
+)
+def test_a_value_range_that_scales_nothing_is_refused(value_range, fix):
+    with pytest.raises(FrameError, match=f"(?s)cannot scale values with value_range = .*{fix}"):
+        Look(value_range=value_range)
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [
+        (None, None),
+        (720, 720),
+        (721, 722),
+        (np.int64(16), 16),
+        (MAX_SIDE, MAX_SIDE),
+        ((1279, 720), (1280, 720)),
+        ([640, 360], (640, 360)),
+    ],
+)
+def test_a_size_is_kept_with_even_sides(size, kept):
+    assert Look(size=size).size == kept
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, -720, 15, MAX_SIDE + 1, 720.0, True, "720", (640,), (640, 15), (1, 2, 3), (), ("a",)],
+)
+def test_a_size_that_no_codec_takes_is_refused(size):
+    with pytest.raises(FrameError, match=r"(?s)cannot encode a picture with size = .*try: +size="):
+        Look(size=size)
+
+
+def test_an_unknown_layout_or_colour_map_is_refused_when_the_look_is_made():
+    with pytest.raises(FrameError, match="layout = 'HCW'"):
+        Look(layout="HCW")
+    with pytest.raises(FrameError, match="virids"):
+        Look(colormap="virids")
+
+
+def test_equal_looks_are_one_key():
+    assert len({Look(value_range=(0, 1), size=720), Look(value_range=[0.0, 1.0], size=719)}) == 1

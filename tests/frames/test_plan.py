@@ -1,0 +1,345 @@
+"""Where everything goes in one picture: its size, its tiles and its panels."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuview.errors import FrameError
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import LARGE_SIDE, MAX_SIDE, Panel, Plan, Scaling, TileKind, plan
+from gpuview.wire.ring import MIN_SIDE
+
+Rectangle = tuple[int, int, int, int]
+
+
+def kind(*sides: int, n=1, channels=3, dtype=torch.float32, is_maps=False) -> TileKind:
+    return TileKind(n, channels, *sides, dtype, is_maps)
+
+
+def maps(*sides: int, n=1) -> TileKind:
+    return kind(*sides, n=n, channels=1, is_maps=True)
+
+
+def alone(tile: TileKind, *, is_native=False, **look) -> Plan:
+    return plan([tile], None, Look(**look), is_native=is_native)
+
+
+def sides_and_inner(picture: Plan) -> tuple[tuple[int, int], tuple[int, int]]:
+    (panel,) = picture.panels
+    return (picture.height, picture.width), (panel.inner_height, panel.inner_width)
+
+
+@given(
+    height=st.integers(MIN_SIDE, LARGE_SIDE).map(lambda side: side - side % 2),
+    width=st.integers(240, LARGE_SIDE).map(lambda side: side - side % 2),
+)
+def test_a_picture_of_even_sides_is_shown_pixel_for_pixel(height, width):
+    picture = alone(kind(height, width))
+
+    assert sides_and_inner(picture) == ((height, width), (height, width))
+    assert picture.labels == ()
+    assert picture.panels[0] == Panel(
+        y=0,
+        x=0,
+        height=height,
+        width=width,
+        n_tiles=1,
+        columns=1,
+        cell_height=height,
+        cell_width=width,
+        inner_height=height,
+        inner_width=width,
+        tile_height=height,
+        tile_width=width,
+        channels=3,
+        scaling=Scaling(0, 1),
+        colormap="gray",
+    )
+
+
+@pytest.mark.parametrize(
+    ("tile", "sides", "inner"),
+    [
+        ((721, 1279), (722, 1280), (721, 1279)),
+        ((28, 28), (252, 252), (252, 252)),
+        ((1, 1), (240, 240), (239, 239)),
+        ((239, 200), (240, 200), (239, 200)),
+        ((4, 300), (16, 1200), (16, 1200)),
+        ((8, 3000), (16, 3000), (16, 3000)),
+        ((5000, 3000), (3840, 2304), (3840, 2304)),
+        ((2160, 3842), (2158, 3840), (2158, 3840)),
+        ((1, 4096), (16, 3840), (16, 3840)),
+    ],
+)
+def test_a_small_picture_is_enlarged_and_a_large_one_shrunk(tile, sides, inner):
+    assert sides_and_inner(alone(kind(*tile))) == (sides, inner)
+
+
+@pytest.mark.parametrize(
+    ("tile", "size", "sides", "inner"),
+    [
+        ((720, 1280), 640, (360, 640), (360, 640)),
+        ((1000, 500), 721, (722, 362), (722, 362)),
+        ((28, 28), 100, (100, 100), (100, 100)),
+        ((720, 1280), (640, 640), (640, 640), (360, 640)),
+        ((720, 1280), (2000, 720), (720, 2000), (720, 1280)),
+        ((1, 4096), 640, (16, 640), (2, 640)),
+        ((100, 200), MAX_SIDE, (8192, MAX_SIDE), (8192, MAX_SIDE)),
+    ],
+)
+def test_a_size_scales_the_picture_and_keeps_its_aspect(tile, size, sides, inner):
+    assert sides_and_inner(alone(kind(*tile), size=size)) == (sides, inner)
+
+
+@pytest.mark.parametrize(
+    ("tile", "inner"),
+    [
+        ((1, 4096), (240, 3840)),
+        ((16, 11008), (240, 3840)),
+        ((50257, 768), (3840, 294)),
+        ((1, 1000), (63, 1000)),
+        ((10, 32), (80, 256)),
+    ],
+)
+def test_a_long_map_is_drawn_wider_until_it_can_be_seen(tile, inner):
+    assert sides_and_inner(alone(maps(*tile)))[1] == inner
+
+
+@pytest.mark.parametrize(
+    ("tiles", "columns", "inner", "sides"),
+    [
+        (maps(56, 56, n=64), 10, (56, 56), (404, 578)),
+        (maps(7, 7, n=512), 26, (21, 21), (458, 596)),
+        (maps(1, 1, n=512), 26, (22, 22), (478, 622)),
+        (kind(32, 32, n=64), 10, (64, 64), (460, 658)),
+        (kind(720, 1280, n=100), 9, (239, 424), (2890, 3832)),
+        (kind(1, 1, n=2), 2, (319, 319), (320, 640)),
+        (kind(10, 640, n=12), 1, (10, 640), (142, 640)),
+    ],
+)
+def test_tiles_are_a_grid_of_about_4_to_3_in_which_small_ones_are_enlarged(
+    tiles, columns, inner, sides
+):
+    picture = alone(tiles)
+
+    assert picture.panels[0].columns == columns
+    assert sides_and_inner(picture) == (sides, inner)
+
+
+def test_tiles_are_two_pixels_apart():
+    (panel,) = alone(maps(56, 56, n=64)).panels
+
+    assert (panel.cell_height, panel.cell_width) == (58, 58)
+
+
+def test_a_grid_takes_the_aspect_of_its_size():
+    wide = alone(kind(32, 32, n=64), size=(1600, 400)).panels[0]
+    high = alone(kind(32, 32, n=64), size=(400, 1600)).panels[0]
+
+    assert wide.columns == 16
+    assert high.columns == 4
+
+
+@pytest.mark.parametrize("size", [640, (640, 480), 64])
+def test_a_grid_is_as_large_as_its_size_to_the_pixel(size):
+    picture = alone(maps(7, 7, n=100), size=size)
+
+    assert max(picture.height, picture.width) == (size if isinstance(size, int) else max(size))
+
+
+def test_more_tiles_than_there_is_room_for_are_refused():
+    with pytest.raises(FrameError, match=r"(?s)512 tiles in 64 x 64 pixels.*4 x 4.*select="):
+        alone(maps(7, 7, n=512), size=64)
+
+
+def test_small_panels_are_enlarged_by_whole_numbers_towards_the_largest():
+    picture = plan([kind(1080, 1920), maps(28, 28)], ["input", "digit"], Look())
+
+    large, small = picture.panels
+    assert (large.inner_height, large.inner_width) == (1080, 1920)
+    assert (small.inner_height, small.inner_width) == (38 * 28, 38 * 28)
+    assert (picture.height, picture.width) == (24 + 1080, 1920 + 8 + 38 * 28)
+
+
+def test_a_label_is_right_above_its_panel_and_as_wide_as_its_column():
+    picture = plan([kind(100, 300), kind(100, 100)], ["a", "b"], Look(size=(400, 800)))
+
+    assert [label.text for label in picture.labels] == ["a", "b"]
+    assert [label.width for label in picture.labels] == [400, 400]
+    for label, panel in zip(picture.labels, picture.panels, strict=True):
+        assert (label.y + label.height, label.x) == (panel.y, panel.x)
+
+
+def test_a_long_row_of_values_does_not_make_the_others_tiny():
+    picture = plan([kind(224, 224), maps(1, 4096)], ["input", "embedding"], Look())
+
+    assert picture.width < 4 * picture.panels[0].width
+
+
+def test_panels_are_scaled_to_the_size_all_alike():
+    picture = plan([kind(480, 640)] * 4, "abcd", Look(size=1000))
+
+    assert max(picture.height, picture.width) == 1000
+    assert len({(panel.inner_height, panel.inner_width) for panel in picture.panels}) == 1
+
+
+def test_more_panels_than_there_is_room_for_are_refused():
+    with pytest.raises(FrameError, match=r"(?s)50 labelled panels in 100 x 100 pix.*show fewer"):
+        plan([kind(480, 640)] * 50, [str(i) for i in range(50)], Look(size=100))
+
+
+def test_a_grid_of_nothing_is_refused():
+    with pytest.raises(FrameError, match="a grid of no tensors"):
+        plan([], [], Look())
+
+
+@pytest.mark.parametrize(
+    ("tile", "look", "scaling"),
+    [
+        (kind(9, 9, dtype=torch.uint8), {}, Scaling(0, 255)),
+        (kind(9, 9, dtype=torch.bool), {}, Scaling(0, 1)),
+        (kind(9, 9, dtype=torch.bfloat16), {}, Scaling(0, 1)),
+        (maps(9, 9), {}, Scaling(auto="tile")),
+        (maps(9, 9)._replace(dtype=torch.int64), {}, Scaling(auto="tile")),
+        (maps(9, 9)._replace(dtype=torch.bool), {}, Scaling(0, 1)),
+        (maps(9, 9), {"value_range": "frame"}, Scaling(auto="frame")),
+        (maps(9, 9), {"value_range": (-1, 1)}, Scaling(-1, 1)),
+        (kind(9, 9, dtype=torch.int16), {"value_range": "auto"}, Scaling(auto="tile")),
+        (kind(9, 9, dtype=torch.uint8), {"value_range": (0, 1)}, Scaling(0, 1)),
+    ],
+)
+def test_the_type_decides_which_values_are_black_and_white_unless_the_user_does(
+    tile, look, scaling
+):
+    assert alone(tile, **look).panels[0].scaling == scaling
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.uint16])
+def test_a_picture_of_integers_needs_a_value_range(dtype):
+    with pytest.raises(FrameError, match=rf'(?s)dtype = {dtype}.*value_range="auto"'):
+        alone(kind(9, 9, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("tile", "asked", "colormap"),
+    [
+        (kind(9, 9, channels=1), None, "gray"),
+        (kind(9, 9, channels=1), "magma", "magma"),
+        (maps(9, 9), None, "viridis"),
+        (maps(9, 9), "gray", "gray"),
+        (kind(9, 9), "magma", "gray"),
+        (kind(9, 9, is_maps=True), None, "gray"),
+    ],
+)
+def test_maps_are_coloured_and_pictures_are_not_unless_the_user_says_so(tile, asked, colormap):
+    assert alone(tile, colormap=asked).panels[0].colormap == colormap
+
+
+@pytest.mark.parametrize("tiles", [kind(5, 7), maps(1, 4096), maps(3, 5, n=30), kind(5000, 9)])
+def test_a_native_picture_shows_every_tile_pixel_for_pixel(tiles):
+    (panel,) = alone(tiles, is_native=True, size=640).panels
+
+    assert (panel.inner_height, panel.inner_width) == (tiles.height, tiles.width)
+
+
+def test_native_panels_are_labelled_too():
+    tiles = [kind(50, 70), maps(3, 5, n=30)]
+
+    picture = plan(tiles, ["a", "b"], Look(size=640), is_native=True)
+
+    assert [panel.inner_width for panel in picture.panels] == [70, 5]
+    assert [label.text for label in picture.labels] == ["a", "b"]
+
+
+side = st.one_of(st.integers(1, 40), st.integers(1, 20_000))
+kinds = st.builds(
+    kind,
+    side,
+    side,
+    n=st.one_of(st.just(1), st.integers(1, 3000)),
+    channels=st.just(1),
+    is_maps=st.booleans(),
+)
+long_side = st.integers(MIN_SIDE, MAX_SIDE)
+sizes = st.one_of(st.none(), long_side, st.tuples(long_side, long_side))
+
+
+@given(tiles=st.lists(kinds, min_size=1, max_size=7), size=sizes, is_native=st.booleans())
+def test_every_plan_of_panels_is_sound_or_says_what_to_leave_out(tiles, size, is_native):
+    names = [str(i) for i in range(len(tiles))]
+
+    picture = plan_or_error(tiles, names, size, is_native)
+
+    if isinstance(picture, FrameError):
+        assert "select=" in picture.fix or "fewer" in picture.fix
+    else:
+        check_sound(picture, tiles, size, is_native)
+
+
+@given(tile=kinds, size=sizes, is_native=st.booleans())
+def test_every_plan_of_one_tensor_is_sound_or_has_too_many_tiles(tile, size, is_native):
+    picture = plan_or_error([tile], None, size, is_native)
+
+    if isinstance(picture, FrameError):
+        assert tile.n_tiles > 1
+        assert "select=" in picture.fix
+    else:
+        check_sound(picture, [tile], size, is_native)
+
+
+def plan_or_error(tiles, names, size, is_native) -> Plan | FrameError:
+    try:
+        return plan(tiles, names, Look(size=size), is_native=is_native)
+    except FrameError as exc:
+        return exc
+
+
+def check_sound(picture: Plan, tiles: list[TileKind], size: object, is_native: bool) -> None:
+    if not is_native:
+        check_encodable(picture, size)
+    assert [panel.n_tiles for panel in picture.panels] == [each.n_tiles for each in tiles]
+    for panel in picture.panels:
+        check_tiles(panel)
+    rectangles = list(rectangles_of(picture))
+    for y, x, height, width in rectangles:
+        assert not (y | x | height | width) & 1
+        assert y + height <= picture.height
+        assert x + width <= picture.width
+    assert not any(overlap(a, b) for a, b in combinations(rectangles, 2))
+
+
+def check_encodable(picture: Plan, size: object) -> None:
+    sides = (picture.height, picture.width)
+    assert min(sides) >= MIN_SIDE
+    if size is None:
+        assert max(sides) <= LARGE_SIDE
+    elif isinstance(size, int):
+        assert max(sides) == size + size % 2
+    else:
+        assert sides == tuple(each + each % 2 for each in reversed(size))
+
+
+def check_tiles(panel: Panel) -> None:
+    assert 1 <= panel.inner_height <= panel.cell_height
+    assert 1 <= panel.inner_width <= panel.cell_width
+    assert 1 <= panel.columns <= panel.n_tiles
+    last_row = (panel.n_tiles - 1) // panel.columns
+    bottom = last_row * panel.cell_height + panel.inner_height
+    right = (panel.columns - 1) * panel.cell_width + panel.inner_width
+    assert panel.height - bottom in (0, 1)
+    assert panel.width - right in (0, 1)
+
+
+def rectangles_of(picture: Plan) -> Iterator[Rectangle]:
+    for each in (*picture.panels, *picture.labels):
+        yield each.y, each.x, each.height, each.width
+
+
+def overlap(a: Rectangle, b: Rectangle) -> bool:
+    is_apart_vertically = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0]
+    is_apart_horizontally = a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
+    return not (is_apart_vertically or is_apart_horizontally)
