@@ -1,0 +1,1 @@
+"""What showing a tensor costs: the usual way against gpuview, on the CPU and on CUDA."""

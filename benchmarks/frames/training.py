@@ -1,0 +1,239 @@
+"""What a tap and a viewer cost a training loop, in steps per second.
+
+A network of ResNet-18's size learns random pictures of CIFAR's size, in a real kernel; a headless
+viewer watches its third stage. Where the viewer's packages are missing, frames go from the tap into
+a ring as if somebody watched, and the row says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from benchmarks.frames.report import Row
+from benchmarks.frames.ring import RingSink
+
+if TYPE_CHECKING:
+    from gpuview.testing.kernel import Kernel
+
+__all__ = ["Training", "rows"]
+
+_LAYER = "stages.2"
+_CLASSES = 10
+_STRETCH_S = 6.0
+_WARM_UP = 10  # steps
+_BATCH = {"cpu": 16, "cuda": 256}
+_FOLDERS = [str(Path(__file__).resolve().parents[2] / name) for name in ("", "src")]
+_SETUP = f"""
+import sys
+sys.path[:0] = {_FOLDERS!r}
+from gpuview import GPUStream
+from benchmarks.frames.training import Training
+training = Training()
+training.warm_up()
+"""
+_WATCH = f"stream = GPUStream(training.model, layer={_LAYER!r})\ndisplay(stream)"
+
+
+class _Block(nn.Module):
+    """Two convolutions and a way around them."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.around: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.around = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        inner = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(inner)) + self.around(x))
+
+
+class _ResNet18(nn.Module):
+    """ResNet-18 for pictures of 32 x 32: 11 million parameters.
+
+    Source:
+        K. He et al., "Deep Residual Learning for Image Recognition", 2015, table 1; the first
+        layers as its section 4.2 has them for CIFAR.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        sizes = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(_Block(before, after, stride), _Block(after, after, 1))
+                for before, after, stride in sizes
+            )
+        )
+        self.last = nn.Linear(512, _CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 32, 32) -> (N, 10)
+        features = self.stages(F.relu(self.first(x)))
+        scores: Tensor = self.last(features.mean((2, 3)))
+        return scores
+
+
+class Training:
+    """A loop as anybody has it."""
+
+    def __init__(self) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = _ResNet18().to(self.device)
+        self.batch = _BATCH[self.device]
+        self._optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
+        self._images = torch.randn(self.batch, 3, 32, 32, device=self.device)
+        self._labels = torch.randint(0, _CLASSES, (self.batch,), device=self.device)
+
+    def warm_up(self) -> None:
+        """Let caches, allocators and cuDNN settle."""
+        for _ in range(_WARM_UP):
+            self._step()
+        self._wait()
+
+    def steps_per_second(self) -> float:
+        """Train for some seconds."""
+        self._wait()
+        steps, began = 0, time.perf_counter()
+        while time.perf_counter() - began < _STRETCH_S:
+            self._step()
+            steps += 1
+        self._wait()
+        return steps / (time.perf_counter() - began)
+
+    def _step(self) -> None:
+        self._optimizer.zero_grad()
+        loss = F.cross_entropy(self.model(self._images), self._labels)
+        loss.backward()
+        self._optimizer.step()
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def rows(rounds: int) -> Iterator[Row]:
+    """Train without anything and with a tap, in turn."""
+    if _can_view():
+        yield _with_viewer(rounds)
+    else:
+        yield _without_viewer(rounds)
+
+
+def _can_view() -> bool:
+    """Tell whether there is all that a kernel and a viewer need: packages, and the front end."""
+    try:
+        import gpuview.testing.kernel
+        import gpuview.widget  # noqa: F401 - to see whether they can be imported
+    except ImportError:
+        return False
+    return True
+
+
+def _with_viewer(rounds: int) -> Row:
+    from gpuview.testing.kernel import Kernel
+
+    with Kernel() as kernel:
+        kernel.run(_SETUP, timeout_s=300)
+        device = kernel.evaluate("training.device")
+        batch = kernel.evaluate("training.batch")
+
+        def steps() -> float:
+            speed = kernel.evaluate("training.steps_per_second()", timeout_s=300)
+            assert isinstance(speed, float)
+            return speed
+
+        figures = _alternate(rounds, steps, lambda: _watched(kernel))
+    return Row(f"{device}, batch of {batch}, tap and viewer", figures)
+
+
+@contextmanager
+def _watched(kernel: Kernel) -> Iterator[Callable[[], int]]:
+    """Tap the model, and watch it; the first frame has been decoded when this begins."""
+    kernel.run(_WATCH)
+    with kernel.view(kernel.stream()) as viewer:
+        kernel.run("training.warm_up()", timeout_s=300)
+        viewer.next_frame()
+        yield lambda: int(kernel.evaluate("stream.stats().frames_shown"))
+    kernel.run("stream.close()")
+
+
+def _without_viewer(rounds: int) -> Row:
+    training = Training()
+    training.warm_up()
+    figures = _alternate(rounds, training.steps_per_second, lambda: _into_a_ring(training))
+    name = f"{training.device}, batch of {training.batch}, tap into a ring, without a viewer"
+    return Row(name, figures)
+
+
+@contextmanager
+def _into_a_ring(training: Training) -> Iterator[Callable[[], int]]:
+    """Do what a watched tap does, 30 times a second, without the widget."""
+    from gpuview.frames.picture.layout import Values
+    from gpuview.frames.picture.look import Look
+    from gpuview.frames.readback import Readback
+
+    sink, look = RingSink(), Look()
+    readback = Readback(sink)
+    due_s, n_pushed = 0.0, 0
+
+    def show(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal due_s, n_pushed
+        if time.monotonic() >= due_s:
+            due_s = time.monotonic() + 1 / 30
+            n_pushed += 1
+            readback.push(Values(output), look)
+
+    hook = training.model.get_submodule(_LAYER).register_forward_hook(show)
+    try:
+        training.warm_up()
+        yield lambda: n_pushed
+    finally:
+        hook.remove()
+        readback.close()
+        sink.close()
+
+
+def _alternate(
+    rounds: int,
+    steps: Callable[[], float],
+    tapped: Callable[[], AbstractContextManager[Callable[[], int]]],
+) -> dict[str, float]:
+    """Train without anything and tapped, in turn.
+
+    Args:
+        rounds: How often.
+        steps: Trains for `_STRETCH_S`; gives steps per second.
+        tapped: Taps the model while it is open; gives a function that counts the frames shown.
+    """
+    plain, with_tap, shown = [], [], []
+    for round_ in range(rounds):
+        if round_ % 2:  # the order alternates, so that neither always has the warmer machine
+            plain.append(steps())
+        with tapped() as count:
+            before = count()
+            with_tap.append(steps())
+            shown.append((count() - before) / _STRETCH_S)
+        if not round_ % 2:
+            plain.append(steps())
+    return {
+        "without, steps/s": median(plain),
+        "with, steps/s": median(with_tap),
+        "with : without, %": 100 * median(with_tap) / median(plain),
+        "frames shown/s": median(shown),
+    }
