@@ -40,6 +40,14 @@ model = Brightening()
 stream = GPUStream(model)
 display(stream)
 """
+TAP = """
+import torch
+from gpuview import GPUStream
+model = torch.nn.Sequential(torch.nn.Flatten(0, 1), torch.nn.Identity())
+picture = torch.full((1, 1, 240, 320), 0.25)
+stream = GPUStream(model, layer="0", value_range=(0, 1), colormap="gray")
+display(stream)
+"""
 SPIN = "print('runs')\nwhile True:\n    pass"
 SLEEP = "import time\nprint('runs')\ntime.sleep(1000)"
 
@@ -141,6 +149,29 @@ def test_a_model_is_pulled_only_while_it_is_watched(kernel: Kernel) -> None:
     # At 30 frames a second, two looks 0.2 s apart agree only once the calls have stopped.
     kernel.run("import threading; pause = threading.Event().wait")
     kernel.wait_until("[model.calls, pause(0.2), model.calls][::2] == [model.calls] * 2")
+
+
+def test_a_view_that_comes_late_sees_the_newest_frame(kernel: Kernel) -> None:
+    kernel.run(PUSH_RED)
+    kernel.run("for level in (128, 64):\n    stream.push(np.full_like(red, level))")
+    assert kernel.evaluate("stream.stats().frames_dropped['unwatched']") == 2
+
+    viewer = kernel.view(kernel.stream())
+
+    viewer.wait_until(lambda image: is_near(image, (64, 64, 64)))
+    assert kernel.evaluate("stream.stats().frames_dropped['unwatched']") == 1
+
+
+@needs_subshells
+def test_a_tapped_layer_is_seen_while_a_cell_calls_its_model(kernel: Kernel) -> None:
+    kernel.run(TAP)
+    running = kernel.start("print('runs')\nwhile True:\n    model(picture)")
+    running.wait_for_output()
+
+    viewer = kernel.view(kernel.stream())
+
+    viewer.wait_until(lambda image: is_near(image, (64, 64, 64)))
+    assert not running.is_done
 
 
 def test_a_wrong_tensor_raises_at_push_and_the_stream_goes_on(kernel: Kernel) -> None:
