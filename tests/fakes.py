@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,7 @@ class FakeHandle:
         self.frames_pushed = 0
         self.frames_taken = 0
         self.sizes: list[tuple[int, int]] = []
+        self._changed = threading.Condition()
         self.sent: list[Message] = []
         self.is_closed = False
 
@@ -109,8 +111,15 @@ class FakeHandle:
         return memoryview(bytearray(nbytes))
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        self.sizes.append((width, height))
-        self.frames_pushed += 1
+        with self._changed:
+            self.sizes.append((width, height))
+            self.frames_pushed += 1
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until this many frames have been pushed."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.frames_pushed >= count, _WAIT_S)
 
     def send(self, message: Message) -> None:
         self.sent.append(message)

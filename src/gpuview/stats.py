@@ -22,7 +22,8 @@ class StreamStats:
     nothing new comes counts once."""
     frames_dropped: dict[str, int]
     """The others, by reason: unwatched (nobody was there), superseded (a newer one came before it
-    was encoded), failed (it could not be shown), capturing (a CUDA graph was captured)."""
+    was encoded, or the media process was started anew after it), failed (it could not be shown),
+    capturing (a CUDA graph was captured)."""
     source_ms: float | None
     """How long the source took for its last frame, in the time of its thread."""
     conversion_ms: float | None

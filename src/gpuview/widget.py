@@ -130,16 +130,17 @@ class GPUStream(anywidget.AnyWidget):
         self._pages = Pages(settings, self, self._hand_on)
         self._lock = threading.RLock()  # guards what follows: engine and source both call
         self._viewers: tuple[str, ...] = ()
-        self._source_error: GpuviewError | None = None
         self._media_error: MediaError | None = None
         self._is_restarting = False
         self._is_failed = False
         engine = shared_engine(settings)
         self._engine = engine
-        self._handle = engine.open_stream(self, fps=fps, max_bitrate_bps=max_bitrate_bps)
+        self._handle = engine.open_stream(
+            self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
+        )
         self._is_closed = False
-        trouble = Trouble(self._source_failed, self._source_recovered)
-        self._feed = Feed(self._handle, look, trouble)
+        self._trouble = Trouble(self._source_failed, self._source_recovered)
+        self._feed = Feed(self._handle, look, self._trouble)
         self._has_picture = False
         self._source: Source | None = None
         super().__init__(
@@ -155,7 +156,7 @@ class GPUStream(anywidget.AnyWidget):
             self._push_made,
             select=pick,
             fps=fps,
-            trouble=trouble,
+            trouble=self._trouble,
             on_captured=lambda: self._feed.drop("capturing"),
         )
 
@@ -218,9 +219,10 @@ class GPUStream(anywidget.AnyWidget):
         Waits for the media process, 2 s at most, and for the newest frame's device.
 
         Raises:
-            FrameError: The newest frame cannot be read, as its device has failed.
-            MediaError: The media process did not answer.
+            FrameError: The newest frame cannot be shown, or its device has failed.
+            MediaError: The stream is closed, or the media process did not answer.
         """
+        self._feed.check_open()
         media = self._handle.stats()
         frame = self._feed.selected()
         return stream_stats(
@@ -236,8 +238,9 @@ class GPUStream(anywidget.AnyWidget):
         if self._is_closed:
             return
         self._is_closed = True
-        if self._source is not None:
-            self._source.close()
+        source, self._source = self._source, None  # what it looks at need not live on
+        if source is not None:
+            source.close()
         self._feed.close()
         self._handle.close()
         self._viewers = ()
@@ -305,8 +308,9 @@ class GPUStream(anywidget.AnyWidget):
         self._viewers = tuple(views)
         self._pages.forget_answers_but(views)
         self._feed.watch(bool(views))
-        if self._source is not None:
-            self._source.watch(bool(views))
+        source = self._source
+        if source is not None:
+            source.watch(bool(views))
 
     def process_started(self, epoch: int) -> None:
         self.viewers_changed(())
@@ -351,13 +355,10 @@ class GPUStream(anywidget.AnyWidget):
         if self._is_closed:
             return
         logger.warning("the source of a stream failed: %s", error, exc_info=error.__cause__)
-        with self._lock:
-            self._source_error = error
-            self._update_status()
+        self._update_status()
 
     def _source_recovered(self) -> None:
         with self._lock:
-            self._source_error = None
             self._has_picture = True  # as a frame was good
             self._update_status()
 
@@ -370,7 +371,7 @@ class GPUStream(anywidget.AnyWidget):
     def _status(self) -> Status:
         if self._is_closed:
             return Status(state="closed")
-        error = self._media_error or self._source_error
+        error = self._media_error or self._trouble.error
         if error is not None:
             return Status(
                 state="failed" if self._is_failed else "error",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import comm
@@ -19,7 +22,7 @@ from torch import nn
 
 from gpuview import FrameError, GPUStream, MediaError, Settings, SettingsError, widget
 from gpuview.wire.messages import Answer, Bye, Candidates, Offer, Refusal, to_wire
-from tests.fakes import FakeComm, FakeEngine, sequence
+from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
 
 SDP = "v=0 and so on, with a fingerprint"
 MakeStream = Callable[..., tuple[GPUStream, FakeEngine, FakeComm]]
@@ -307,13 +310,56 @@ def test_encoder_trouble_is_said_and_taken_back(make_stream: MakeStream) -> None
     assert stream.status["state"] == "live"
 
 
+BAD_FRAMES: dict[str, Callable[[], object]] = {
+    "0 size": lambda: torch.zeros(3, 0, 5),
+    "5 dimensions": lambda: torch.zeros(3, 4, 5, 6, 7),
+    "complex": lambda: torch.zeros(4, 4, dtype=torch.complex64),
+    "sparse": lambda: torch.eye(4).to_sparse(),
+    "quantised": lambda: torch.quantize_per_tensor(torch.zeros(4, 4), 0.1, 0, torch.quint8),
+    "meta": lambda: torch.zeros(4, 4, device="meta"),
+    "integers without a range": lambda: torch.zeros(4, 4, dtype=torch.int32),
+    "None": lambda: None,
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("is_watched", [False, True], ids=["unwatched", "watched"])
+@pytest.mark.parametrize("bad", BAD_FRAMES)
 def test_bad_tensor_raises_in_the_pushing_thread_and_the_stream_lives_on(
-    make_stream: MakeStream,
+    make_stream: MakeStream, bad: str, is_watched: bool
 ) -> None:
     stream, engine, _ = make_stream()
+    engine.views(*["v1"] * is_watched)
     with pytest.raises(FrameError):
-        stream.push(torch.zeros(3, 4, 5, 6, 7))
+        stream.push(BAD_FRAMES[bad]())
     stream.push(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 1
+    assert stream.status["state"] == "live"
+
+
+def test_tensor_whose_device_has_gone_raises_in_the_pushing_thread_and_the_stream_lives_on(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    stream, engine, _ = make_stream()
+    with monkeypatch.context() as lost:
+        lost.setattr("gpuview.frames.host.write", gone)
+        with pytest.raises(FrameError, match=r"(?s)device-side assert.*restart the kernel"):
+            stream.push(torch.zeros(4, 4))
+    stream.push(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 1
+
+
+def test_tensor_that_requires_grad_is_shown_and_its_graph_lives_on(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    weight = torch.ones(4, 4, requires_grad=True)
+    output = weight * 2
+    for frame in (weight, output):
+        stream.push(frame)
+    output.sum().backward()
+    assert weight.grad is not None
     assert engine.handles[0].frames_pushed == 1
 
 
@@ -428,8 +474,8 @@ def test_pushes_that_nobody_sees_are_kept_until_a_view_joins(make_stream: MakeSt
     handle = engine.handles[0]
     assert handle.sizes == [(256, 256), (300, 300)]
     engine.views("v1")
-    stream.close()  # waits for the thread that reads the newest one
-    assert handle.sizes[2:] in ([], [(300, 300)])
+    handle.wait_for(3)
+    assert handle.sizes[2:] == [(300, 300)]
 
 
 def test_stats_say_why_frames_were_dropped_and_what_was_in_the_newest(
@@ -513,7 +559,12 @@ def test_closed_stream_has_no_frame(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream()
     stream.push(torch.zeros(4, 4))
     stream.close()
-    for ask in (stream.frame, stream.snapshot, lambda: stream.push(torch.zeros(4, 4))):
+    for ask in (
+        stream.frame,
+        stream.snapshot,
+        stream.stats,
+        lambda: stream.push(torch.zeros(4, 4)),
+    ):
         with pytest.raises(MediaError, match="the stream is closed"):
             ask()
 
@@ -578,6 +629,62 @@ def test_tap_whose_output_cannot_be_shown_is_said_on_the_page(make_stream: MakeS
     assert "shape = (3,)" in stream.status["problem"]
 
 
+def test_failing_tap_of_a_grid_is_said_until_it_recovers_although_the_others_play(
+    make_stream: MakeStream,
+) -> None:
+    model = nn.ReLU()
+    outputs: list[object] = [None]
+    stream, engine, _ = make_stream(
+        {"input": lambda: torch.zeros(4, 4), "output": model},
+        select=lambda frame: outputs[0] if outputs and frame.sum() > 0 else frame,
+        fps=100,
+    )
+    model(torch.ones(4, 4))
+    assert "no tensor" in stream.status["problem"]
+    engine.views("v1")
+    engine.handles[0].wait_for(3)
+    assert stream.status["state"] == "error"
+    outputs.clear()
+    assert stream._source is not None
+    stream._source._tap.due_s = 0  # type: ignore[attr-defined]  # half a second later
+    model(torch.ones(4, 4))
+    assert stream.status["state"] == "live"
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.inference_mode,
+        torch.no_grad,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: torch.device("meta"),
+    ],
+    ids=["inference", "no_grad", "autocast", "default device"],
+)
+def test_tap_works_in_whatever_mode_the_model_is_called(
+    make_stream: MakeStream, mode: Callable[[], AbstractContextManager[object]]
+) -> None:
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU())
+    stream, engine, _ = make_stream(model, layer=["0", "1"], value_range=(-1, 1), size=64)
+    with mode():
+        model(torch.ones(16, 16, device="cpu"))
+    model(torch.ones(16, 16)).sum().backward()
+    assert stream.status["state"] == "live"
+    assert engine.handles[0].frames_pushed == 1
+    assert stream.stats().minimum is not None
+    assert stream.snapshot()
+
+
+def test_closed_stream_does_not_keep_its_model(make_stream: MakeStream) -> None:
+    model = nn.Sequential(nn.ReLU())
+    stream, _, _ = make_stream({"input": torch.zeros(4, 4), "output": model})
+    gone = weakref.ref(model)
+    stream.close()
+    del model
+    gc.collect()
+    assert gone() is None
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -607,6 +714,19 @@ def test_number_out_of_range_is_an_error_with_a_fix(
     with pytest.raises(SettingsError) as caught:
         make_stream(**options)
     assert caught.value.fix
+
+
+def test_numbers_of_other_types_reach_the_media_process_as_its_own(
+    monkeypatch: pytest.MonkeyPatch, make_stream: MakeStream
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(
+        FakeEngine,
+        "open_stream",
+        lambda self, listener, **numbers: (opened.append(numbers), FakeHandle())[1],
+    )
+    make_stream(fps=np.float32(24), max_bitrate_bps=2e6)
+    assert json.dumps(opened) == '[{"fps": 24.0, "max_bitrate_bps": 2000000}]'
 
 
 def test_source_rests_when_the_media_process_has_died(make_stream: MakeStream) -> None:

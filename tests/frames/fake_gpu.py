@@ -7,6 +7,7 @@ mark waits for where the mark was last set at that time.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,16 +20,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 Step = Callable[[], bool]
 
 _WAIT_S = 30
+_clock = itertools.count()
 
 
 class FakeMark:
     """Set in a queue, done when the queue comes there."""
 
-    def __init__(self) -> None:
-        self.n_set = self.n_done = 0
+    def __init__(self, gpu: FakeGpu) -> None:
+        self.gpu = gpu
+        self.n_set = self.n_done = self.time = 0
         self._changed = threading.Condition()
 
     def is_done(self) -> bool:
+        self.gpu.check_works()
         return self.n_done == self.n_set
 
     def wait(self) -> None:
@@ -39,18 +43,21 @@ class FakeMark:
         """Come to where the mark was set as the ``n_set``-th time."""
         with self._changed:
             self.n_done = n_set
+            self.time = next(_clock)
             self._changed.notify_all()
 
     def ms_since(self, earlier: FakeMark) -> float:
         assert self.is_done()
         assert earlier.is_done()
+        assert earlier.time < self.time
         return 1.0
 
 
 class FakeQueue:
     """Steps in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: FakeGpu) -> None:
+        self.gpu = gpu
         self.steps: deque[Step] = deque()
 
     def run(self, work: Callable[[], None]) -> None:
@@ -65,6 +72,9 @@ class FakeQueue:
         self.steps.append(lambda: mark.n_done >= n_set)
 
     def record(self, mark: FakeMark) -> None:
+        self.gpu.check_works()
+        if mark.gpu is not self.gpu:
+            raise RuntimeError("Event device does not match recording stream's device")
         mark.n_set += 1
         n_set = mark.n_set
 
@@ -95,16 +105,22 @@ class CopyQueue(FakeQueue):
 
 
 class FakeGpu:
-    """A `gpuview.frames.device.Gpu` whose memory is the CPU's."""
+    """A `gpuview.frames.cuda.device.Gpu` whose memory is the CPU's."""
 
     device = torch.device("cpu")
 
     def __init__(self, *, registers: bool = True, has_triton: bool = False) -> None:
         self.registers = registers
         self.has_triton = has_triton
-        self.callers, self.side = FakeQueue(), CopyQueue()
+        self.callers, self.side = FakeQueue(self), CopyQueue(self)
         self.registered: list[Tensor] = []
         self.n_marks = 0
+        self.works = True
+
+    def check_works(self) -> None:
+        """Fail as all calls do after a kernel of the user's has read memory that is none."""
+        if not self.works:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     def active(self) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
@@ -114,7 +130,7 @@ class FakeGpu:
 
     def mark(self) -> FakeMark:
         self.n_marks += 1
-        return FakeMark()
+        return FakeMark(self)
 
     def keep(self, tensor: Tensor, queue: FakeQueue) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from gpuview.engine.stream import StreamHandle
+from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
+from gpuview.frames.cuda.bounce import Bounce
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.readback import CudaReadback
 from gpuview.frames.picture.layout import Tiles
@@ -138,7 +141,7 @@ def test_the_last_of_a_thousand_frames_behind_a_slow_computation_arrives(world):
 
     slot = world.media.take()
     assert (slot.seq, slot.data[0]) == (1000, luma_of(999 % 256))
-    assert (rings, marks) == (1, 8)
+    assert (rings, marks) == (1, 9)
 
 
 def test_frames_of_another_size_need_no_new_ring_while_they_fit(world):
@@ -235,6 +238,50 @@ def test_times_are_those_of_a_frame_that_has_arrived(world):
     assert (stats.conversion_ms, stats.copy_ms) == (1.0, 1.0)
 
 
+def test_a_device_that_has_failed_is_given_up_and_nothing_is_raised():
+    for registers in (True, False):
+        gpu = FakeGpu(registers=registers)
+        world = World(gpu)
+        world.push(1)
+        gpu.finish()
+        gpu.works = False
+        with pytest.raises(RuntimeError, match="illegal memory access"):
+            world.push(2)
+        world.close()
+
+
+def test_a_frame_that_was_drawn_and_could_not_be_copied_has_no_times(world, monkeypatch):
+    def fail(work):
+        raise RuntimeError("CUDA error: out of memory")
+
+    world.push(1)
+    world.gpu.finish()
+    monkeypatch.setattr(world.gpu.side, "run", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        world.push(2)
+    world.gpu.finish()
+
+    assert world.readback.stats().copy_ms == 1.0  # the first one's
+
+
+def test_a_device_without_memory_for_a_canvas_does_not_stop_another_device(world):
+    world.push(1)
+    other = FakeGpu()
+    world.readback._open_gpu = lambda device: other
+    world.gpu.mark = None  # nothing more can be made there
+    with pytest.raises(TypeError):
+        world.push(2, LARGE)
+    elsewhere = torch.zeros((1, 1, 16, 16), dtype=torch.uint8, device="meta")
+
+    world.push(3, SMALL, elsewhere)
+
+    world.gpu.finish()
+    del world.gpu.mark
+    world.gpu, other.device = other, world.gpu.device
+    other.callers.steps.clear()
+    other.side.steps.clear()
+
+
 def test_what_never_changes_is_drawn_once_for_each_plan(world):
     panel = Panel(0, 0, 16, 8, 1, 1, 16, 8, 16, 8, 16, 8, 1, Scaling(0, 255), "gray")
     labelled = Plan(16, 48, (panel,), (Label("name", 0, 16, 16, 24),))
@@ -272,6 +319,25 @@ def test_where_the_kernel_does_not_compile_pytorch_draws_and_that_is_said_once(m
     assert [record.message.count("no C compiler found") for record in caplog.records] == [1]
 
 
+def test_streams_in_two_threads_do_not_compile_at_once(monkeypatch):
+    monkeypatch.setattr(canvas_module, "_triton", canvas_module._Triton())
+
+    class Kernel:
+        tensors = ()
+
+        def draw(self, pixels: torch.Tensor, seq: int, capture_ns: int) -> None:
+            drawn.append(canvas_module._triton.lock.locked())
+
+    drawn: list[bool] = []
+    gpu = FakeGpu()
+    canvas = Canvas(gpu, SMALL, gpu.zeros(2))
+    canvas._kernels = [Kernel()]
+    canvas.draw([Tiles(torch.zeros((1, 1, 16, 16)), is_maps=False)], 1, 1)
+
+    assert drawn == [True]
+    assert not canvas_module._triton.lock.locked()
+
+
 class TestWhereMemoryCannotBeRegistered:
     def test_frames_go_through_pinned_memory(self):
         world = World(FakeGpu(registers=False))
@@ -283,6 +349,50 @@ class TestWhereMemoryCannotBeRegistered:
         assert set(slot.data[:256].tolist()) == {luma_of(60)}
         assert slot.capture_ns == 60
         world.close()
+
+    def test_a_frame_that_the_sink_refuses_is_told_once_and_the_next_one_is_shown(self):
+        world = World(FakeGpu(registers=False))
+        begin, refused = world.handle.begin, threading.Event()
+
+        def refuse(nbytes):
+            world.handle.begin = begin
+            refused.set()
+            raise MediaError("no memory", expected="some", fix="free some")
+
+        world.handle.begin = refuse
+        world.push(60)
+        world.gpu.finish()
+        assert refused.wait(WAIT_S)
+        while world.readback._bounce._failure is None:
+            pass
+        with pytest.raises(MediaError, match="no memory"):
+            world.push(70)
+        world.push(80)
+        world.gpu.finish()
+        while (slot := world.media.take()) is None or slot.capture_ns != 80:
+            pass
+        world.close()
+
+    def test_two_devices_share_it(self):
+        published: queue.Queue[int] = queue.Queue()
+
+        class Sink:
+            def begin(self, nbytes):
+                return memoryview(bytearray(nbytes))
+
+            def publish(self, pixel_format, width, height, capture_ns):
+                published.put(capture_ns)
+
+        lock, gpus = threading.Lock(), (FakeGpu(), FakeGpu())
+        bounce = Bounce(Sink(), lock)
+        canvases = [Canvas(gpu, SMALL, gpu.zeros(2)) for gpu in gpus]
+        for n in range(6):
+            with lock:
+                bounce.send(gpus[n % 2], canvases[n % 2], n)
+            gpus[n % 2].finish()
+        while published.get(timeout=WAIT_S) != 5:
+            pass
+        bounce.close()
 
     def test_a_sink_that_no_device_can_write_to_is_served_in_the_same_way(self):
         published = threading.Event()

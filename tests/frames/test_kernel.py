@@ -35,6 +35,7 @@ DEVICE = torch.device("cpu" if IS_INTERPRETED else "cuda:0")
 if IS_INTERPRETED:
     assert "triton" not in sys.modules, "Triton was imported before its interpreter was chosen"
     os.environ["TRITON_INTERPRET"] = "1"
+from gpuview.frames.cuda import launch  # noqa: E402
 from gpuview.frames.cuda.launch import PanelKernel  # noqa: E402
 
 os.environ.pop("TRITON_INTERPRET", None)
@@ -169,6 +170,27 @@ def test_a_large_tile_is_measured_by_many_programs():
     for auto in ("tile", "frame"):
         scaling = Scaling(auto=auto)
         check(pixels, Panel(0, 0, 12, 450, 2, 1, 6, 450, 4, 450, 4, 9000, 1, scaling, "viridis"))
+
+
+def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):
+    grids = []
+
+    class Launched:
+        def __getitem__(self, grid):
+            grids.append(grid)
+            return lambda *args, **options: None
+
+    for name in ("measure", "join", "draw_panel"):
+        monkeypatch.setattr(launch, name, Launched())
+    n = 70_000  # as the whole of MNIST
+    pixels = torch.zeros(1, 1, 1, 1).expand(n, 1, 100, 200)
+    sides = 3840, 1600
+    panel = Panel(0, 0, *sides, n, 400, 4, 4, 2, 2, 100, 200, 1, Scaling(auto="tile"), "gray")
+    record = torch.empty(record_nbytes(*sides), dtype=torch.uint8, device=DEVICE)
+    PanelKernel(panel, *sides, record, torch.zeros(2, dtype=torch.int64)).draw(pixels, 1, 1)
+
+    assert len(grids) == 3
+    assert all(y <= 65_535 for _, *rest in grids for y in rest)
 
 
 def test_tensors_of_other_strides_and_dtypes_are_drawn_by_the_same_kernel():

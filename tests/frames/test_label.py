@@ -1,5 +1,8 @@
 """A panel's name as pixels."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -55,6 +58,33 @@ def test_an_empty_text_is_an_empty_label(text: str) -> None:
 )
 def test_any_text_can_be_drawn(text: str) -> None:
     assert ink_columns(label_image(text, 24, 100))
+
+
+@pytest.mark.parametrize("letter", "äßéσμ∇→²")
+def test_a_letter_that_is_not_english_is_no_box(letter: str) -> None:
+    box = label_image("\U0010ffff", 24, 100)
+    assert not torch.equal(label_image(letter, 24, 100), box)
+
+
+def test_without_matplotlib_a_label_is_drawn_in_pillows_font() -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from gpuview.frames.picture.label import label_image\n"
+        "assert label_image('input', 24, 100).amax() > 200"
+    )
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+
+
+def test_matplotlib_is_not_imported_for_its_font() -> None:
+    code = (
+        "import sys\n"
+        "from gpuview.frames.picture.label import label_image\n"
+        "label_image('input', 24, 100)\n"
+        "assert 'matplotlib' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
 
 
 def test_a_line_break_is_a_space() -> None:

@@ -30,6 +30,8 @@ def tiles_shape(*shape: int, layout=None) -> tuple[int, ...]:
         ((3, 3), (1, 1, 3, 3)),
         ((3, 20, 30), (1, 3, 20, 30)),
         ((20, 30, 3), (1, 3, 20, 30)),
+        ((20, 5, 3), (1, 3, 20, 5)),
+        ((20, 4, 3), (20, 1, 4, 3)),
         ((1, 20, 30), (1, 1, 20, 30)),
         ((20, 30, 1), (1, 1, 20, 30)),
         ((4, 20, 30), (1, 3, 20, 30)),
@@ -189,13 +191,22 @@ def test_a_numpy_array_is_shared():
     assert pixels[0, 1, 4, 5] == 0.5
 
 
-@pytest.mark.parametrize("make", ["readonly", "flipped"])
+def test_a_layout_that_is_an_array_is_refused():
+    with pytest.raises(FrameError, match=r"(?s)layout = array\(.*layout='CHW'"):
+        describe(torch.zeros(3, 20, 30), np.zeros(3))
+
+
+@pytest.mark.parametrize("make", ["readonly", "flipped", "field"])
 def test_a_numpy_array_that_torch_cannot_share_is_copied(make):
     array = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
     if make == "readonly":
         array.flags.writeable = False
-    else:
+    elif make == "flipped":
         array = array[::-1, :, ::-1]
+    else:  # of a record of 5 bytes
+        records = np.zeros(array.shape, [("index", np.uint8), ("value", np.float32)])
+        records["value"] = array
+        array = records["value"]
 
     pixels = describe(array).pixels
 

@@ -33,6 +33,9 @@ def test_a_value_range_is_a_name_or_two_floats(value_range, kept):
         ((0, math.nan), 'value_range="auto"'),
         ((0, math.inf), 'value_range="auto"'),
         ((-1e308, 1e308), 'value_range="auto"'),
+        ((0, 10**400), 'value_range="auto"'),
+        ((-(10**400), 0), 'value_range="auto"'),
+        (b"ab", r"value_range=\(0, 1\)"),
         ((0,), r"value_range=\(0, 1\)"),
         ((0, 1, 2), r"value_range=\(0, 1\)"),
         ((0, "1"), r"value_range=\(0, 1\)"),
@@ -65,7 +68,21 @@ def test_a_size_is_kept_with_even_sides(size, kept):
 
 @pytest.mark.parametrize(
     "size",
-    [0, -720, 15, MAX_SIDE + 1, 720.0, True, "720", (640,), (640, 15), (1, 2, 3), (), ("a",)],
+    [
+        0,
+        -720,
+        15,
+        MAX_SIDE + 1,
+        720.0,
+        True,
+        "720",
+        (640,),
+        (640, 15),
+        (1, 2, 3),
+        (),
+        ("a",),
+        b"ab",
+    ],
 )
 def test_a_size_that_no_codec_takes_is_refused(size):
     with pytest.raises(FrameError, match=r"(?s)cannot encode a picture with size = .*try: +size="):

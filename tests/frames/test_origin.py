@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.layout import Values
 from gpuview.frames.sources.origin import as_select, survey
 
 
@@ -209,6 +210,15 @@ def test_a_layer_inside_compiled_code_is_refused():
         survey(compiled, "stem")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("layer", [None, "stem"])
+def test_torchscript_which_calls_no_hooks_is_refused(layer):
+    scripted = torch.jit.trace(model(), torch.zeros(2))
+
+    with pytest.raises(FrameError, match=r"(?s)TorchScript calls no hooks.*stream\.push"):
+        survey(scripted, layer)
+
+
 # --- select ------------------------------------------------------------------------------------
 
 
@@ -229,6 +239,13 @@ def test_a_tuple_picks_by_several_indices():
     frame = torch.arange(8).view(2, 2, 2)
 
     assert as_select((1, ..., slice(None, 1)))(frame).tolist() == [[4], [6]]
+
+
+def test_a_part_of_a_parameter_is_values_too():
+    picked = as_select(0)(nn.Parameter(torch.eye(2)))
+
+    assert isinstance(picked, Values)
+    assert picked.tensor.tolist() == [1, 0]
 
 
 def test_nothing_is_picked_without_select():

@@ -152,7 +152,10 @@ def test_a_grid_is_as_large_as_its_size_to_the_pixel(size):
 
 
 def test_more_tiles_than_there_is_room_for_are_refused():
-    with pytest.raises(FrameError, match=r"(?s)512 tiles in 64 x 64 pixels.*4 x 4.*select="):
+    with pytest.raises(
+        FrameError,
+        match=r"(?s)512 tiles in 64 x 64 pixels.*4 x 4.*tensor\[:64\], or tensor\[:, :64\] of",
+    ):
         alone(maps(7, 7, n=512), size=64)
 
 

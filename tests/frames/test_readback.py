@@ -156,6 +156,31 @@ def test_pushing_does_not_depend_on_the_callers_modes(ring):
         np.testing.assert_array_equal(plane, before)
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda work: torch.func.grad(lambda x: work(x).sum())(torch.rand(3)),
+        lambda work: torch.func.functionalize(work)(torch.rand(3)),
+    ],
+    ids=["grad", "functionalize"],
+)
+def test_pushing_is_not_part_of_the_callers_transforms(sink, transform):
+    readback = Readback(sink)
+    frame = torch.rand(3, 400, 230)  # shrunk, by tables that are kept
+    frame[0, 0, 0] = torch.nan
+    look = Look(size=164)
+
+    def work(x: torch.Tensor) -> torch.Tensor:
+        readback.push(frame, look)
+        return x * 2
+
+    transform(work)
+    inside = sink.data
+    readback.push(frame, look)
+
+    np.testing.assert_array_equal(inside, sink.data)
+
+
 def test_a_frame_may_be_overwritten_once_push_has_returned(sink):
     frame = torch.zeros(240, 16, 3, dtype=torch.uint8)
 
@@ -218,6 +243,27 @@ def test_closing_twice_does_no_harm(sink):
 
     readback.close()
     readback.close()
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_a_cpu_tensor_beside_a_cuda_one_is_read_before_push_returns_and_nothing_is_waited_for(
+    ring, is_pinned
+):
+    on_cpu = torch.zeros(3, 240, 64, pin_memory=is_pinned)
+    frame = {"cpu": on_cpu, "cuda": torch.zeros(3, 240, 64, device="cuda")}
+    Readback(ring).push(frame, LOOK)
+    torch.cuda.synchronize()
+    usual = [plane.copy() for plane in ring.shown()]
+
+    torch.cuda._sleep(1_000_000_000)
+    Readback(ring).push(frame, LOOK)
+    assert not torch.cuda.current_stream().query()
+    on_cpu.fill_(1)
+    torch.cuda.synchronize()
+
+    for plane, before in zip(ring.shown(), usual, strict=True):
+        np.testing.assert_array_equal(plane, before)
 
 
 @pytest.mark.cuda

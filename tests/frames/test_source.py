@@ -4,6 +4,7 @@ import queue
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -274,6 +275,51 @@ def test_a_source_that_is_at_its_end_before_its_first_frame_is_told(bench):
     assert bench.news().problem == "the source is at its end and gave no frame"
     source._thread.join(TIMEOUT_S)
     assert repr(source) == "<PullSource ended fps=1000>"
+
+
+def test_a_generator_that_raises_keeps_its_reason_although_it_is_at_its_end(bench):
+    def frames():
+        raise ValueError("no camera")
+        yield
+
+    source = bench.start(frames().__next__)
+    source._thread.join(TIMEOUT_S)
+
+    assert bench.news().problem == "the source raised ValueError: no camera"
+    assert bench.told.empty()
+
+
+def test_an_error_that_was_told_keeps_nothing_of_the_source_alive(bench):
+    made = []
+
+    def pull():
+        tensor = torch.zeros(4)
+        made.append(weakref.ref(tensor))
+        raise MemoryError
+
+    source = bench.start(pull)
+    bench.news()
+    source.close()
+
+    assert made[0]() is None
+
+
+def test_the_thread_outlives_whoever_cannot_be_told(bench, caplog):
+    def tell(error):
+        raise OSError("the kernel has gone")
+
+    states = iter([ValueError("no camera")])
+
+    def pull():
+        for error in states:
+            raise error
+        return "a frame"
+
+    bench.told.put = tell
+    bench.start(pull)
+
+    assert bench.frame() == "a frame"
+    assert "the kernel has gone" in caplog.text
 
 
 def test_closing_does_not_wait_for_a_source_that_hangs(bench):

@@ -14,6 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.fx import symbolic_trace
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from gpuview.errors import FrameError
 from gpuview.frames.sources.origin import as_select, survey
@@ -147,6 +149,11 @@ class Plus(nn.Module):
 class Double(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.mul_(2)
+
+
+class NoTensor(nn.Module):
+    def forward(self, x: torch.Tensor) -> None:
+        return None
 
 
 class Bench:
@@ -301,6 +308,45 @@ def test_no_error_gets_into_the_model_and_the_next_good_frame_takes_it_back(benc
     assert bench.told.get() == "recovered"
 
 
+def test_a_layer_that_keeps_failing_is_told_once_while_the_others_are_shown(bench):
+    bench.model.first = nn.Identity()
+    bench.model.second = NoTensor()
+    tap = bench.tap(["first", "second"])
+    for _ in range(3):
+        with pytest.raises(TypeError):  # the model's own, after the layer
+            bench.call()
+        tap.due_s = float("-inf")  # half a second later
+
+    assert bench.seen()
+    assert "no tensor" in bench.told.get(timeout=30).problem
+    assert bench.told.empty()
+
+
+def test_no_error_of_who_is_told_gets_into_the_model(bench, caplog):
+    def tell(error):
+        raise OSError("the kernel has gone")
+
+    bench.told.put = tell
+    bench.tap(select=lambda output: None)
+
+    assert bench.call().tolist() == [4, 4]
+    assert "the kernel has gone" in caplog.text
+
+
+def test_an_error_that_has_no_text_is_told_and_the_model_goes_on(bench):
+    class OddError(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def select(output):
+        raise OddError
+
+    bench.tap(select=select)
+
+    assert bench.call().tolist() == [4, 4]
+    assert "OddError" in bench.told.get(timeout=30).problem
+
+
 def test_the_hook_of_a_module_that_another_thread_is_in_returns_at_once(bench):
     entered, release = threading.Event(), threading.Event()
 
@@ -355,6 +401,19 @@ def test_closing_takes_the_hooks_off(bench):
 
     assert bench.rounds == []
     assert not any(module._forward_hooks for module in bench.model.modules())
+
+
+def test_a_closed_tap_keeps_no_output(bench):
+    tap = bench.tap(["first", "second"])
+    bench.model.second.register_forward_pre_hook(lambda *_: tap.close())
+    part = []
+    bench.model.first.register_forward_hook(
+        lambda *_: part.append(weakref.ref(tap._round._parts["first"].tensor))
+    )
+    bench.call()
+    gc.collect()
+
+    assert part[0]() is None
 
 
 def test_state_dict_and_output_are_those_of_the_model_alone(bench):
@@ -429,6 +488,19 @@ def test_tracing_sees_no_hook(bench):
     assert traced(torch.zeros(2)).tolist() == [4, 4]
 
 
+def test_fx_sees_no_hook(bench):
+    def n_nodes(model) -> int:
+        return len(make_fx(model)(torch.zeros(2)).graph.nodes)
+
+    count = n_nodes(bench.model)
+    bench.tap(["first", "second"])
+
+    assert n_nodes(bench.model) == count
+    assert symbolic_trace(nn.Sequential(bench.model))(torch.zeros(2)).tolist() == [4, 4]
+    assert bench.rounds == []
+    assert bench.told.empty()
+
+
 def test_transforms_of_torch_func_are_not_looked_into(bench):
     bench.tap("first")
     output = torch.vmap(bench.model)(torch.zeros(3, 2))
@@ -436,6 +508,17 @@ def test_transforms_of_torch_func_are_not_looked_into(bench):
     assert output.tolist() == [[4, 4]] * 3
     assert bench.rounds == []
     assert bench.told.empty()
+
+
+def test_nothing_is_selected_while_a_graph_is_captured(bench, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    selected = []
+    bench.tap(select=selected.append)
+    bench.call()
+
+    assert bench.told.get(timeout=30) == "captured"
+    assert selected == []
 
 
 # --- on a device -------------------------------------------------------------------------------

@@ -61,8 +61,9 @@ def media_pid() -> Callable[[Kernel], int]:
     """Give a function that returns the id of a kernel's media process."""
 
     def find(kernel: Kernel) -> int:
-        (pid,) = (pid for pid in kernel.children if "gpuview.media" in command_line(pid))
-        return pid
+        # One that it has just forked has its command line, too, and comes after it.
+        pids = [pid for pid in kernel.children if "gpuview.media" in command_line(pid)]
+        return pids[0]
 
     return find
 

@@ -12,9 +12,9 @@ from gpuview.media.schedule import (
     JOIN_SPACING_S,
     LOSS_SPACING_S,
     KeyframeGate,
+    LookClock,
     RefreshClock,
     earliest_start,
-    look_again,
 )
 
 
@@ -94,9 +94,9 @@ def test_source_that_is_four_times_too_fast_is_held_back() -> None:
 
 
 def test_frame_of_a_device_is_looked_for_often_at_first_and_never_seldom() -> None:
-    now_s, looks = 10.0, []
-    while now_s < 20.0:
-        now_s = look_again(10.0, now_s)
+    clock, now_s, looks = LookClock(), 10.0, []
+    while now_s < 15.0:
+        now_s = clock.next_s(now_s, is_expecting=True)
         looks.append(now_s)
     gaps = [later - earlier for earlier, later in itertools.pairwise([10.0, *looks])]
     assert gaps[:4] == pytest.approx([0.001] * 4)
@@ -104,5 +104,26 @@ def test_frame_of_a_device_is_looked_for_often_at_first_and_never_seldom() -> No
     assert gaps[-1] == pytest.approx(0.005)
 
 
-def test_first_frame_of_a_device_is_looked_for_however_late_it_comes() -> None:
-    assert look_again(float("-inf"), 5.0) == 5.005
+def test_frame_of_a_device_that_never_comes_costs_less_and_less() -> None:
+    clock, now_s, looks = LookClock(), 0.0, 0
+    while now_s < 3600.0:
+        now_s = clock.next_s(now_s, is_expecting=True)
+        looks += 1
+    assert looks < 10_000
+
+
+@pytest.mark.parametrize("idle_s", [0.033, 1.0, 3600.0])
+def test_frame_of_a_device_is_looked_for_often_however_long_there_was_none(idle_s: float) -> None:
+    clock = LookClock()
+    clock.arrived()
+    assert clock.next_s(10.0, is_expecting=False) is None
+    now_s = 10.0 + idle_s
+    assert clock.next_s(now_s, is_expecting=True) == pytest.approx(now_s + 0.001)
+
+
+def test_frame_close_behind_one_that_was_late_is_looked_for_often() -> None:
+    clock = LookClock()
+    clock.next_s(10.0, is_expecting=True)
+    assert clock.next_s(11.0, is_expecting=True) == pytest.approx(11.005)
+    clock.arrived()
+    assert clock.next_s(11.01, is_expecting=True) == pytest.approx(11.011)

@@ -21,7 +21,7 @@ from gpuview.testing.kernel import Kernel
 assert gpuview.__file__.startswith(sys.prefix), gpuview.__file__
 with Kernel() as kernel:
     kernel.run("import torch; from gpuview import GPUStream")
-    kernel.run("display(GPUStream(lambda: torch.full((64, 96, 3), 200, dtype=torch.uint8)))")
+    kernel.run("display(GPUStream(lambda: torch.full((192, 288, 3), 200, dtype=torch.uint8)))")
     with kernel.view(kernel.stream()) as viewer:
         frame = viewer.next_frame(timeout_s=60)
 print(frame.shape, int(frame.mean()), sep=";")
@@ -65,5 +65,5 @@ def test_user_who_installs_the_wheel_sees_a_stream_without_node(
     )
     assert done.returncode == 0, done.stderr
     shape, level = done.stdout.split(";")
-    assert shape == "(64, 96, 3)"
+    assert shape == "(192, 288, 3)"
     assert abs(int(level) - 200) <= 3

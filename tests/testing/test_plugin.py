@@ -11,7 +11,7 @@ pytestmark = pytest.mark.kernel
 
 def test_the_fixture_gives_a_kernel_whose_stream_can_be_watched(gpuview_kernel: Kernel) -> None:
     gpuview_kernel.run("import torch\nfrom gpuview import GPUStream")
-    gpuview_kernel.run("display(GPUStream(lambda: torch.rand(64, 96)))")
+    gpuview_kernel.run("display(GPUStream(lambda: torch.rand(192, 288)))")
 
     with gpuview_kernel.view(gpuview_kernel.stream()) as viewer:
-        assert viewer.next_frame().shape == (64, 96, 3)
+        assert viewer.next_frame().shape == (192, 288, 3)

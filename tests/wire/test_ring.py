@@ -312,6 +312,12 @@ class TestMemory:
         with pytest.raises(MediaError, match="cannot read a ring"):
             RingReader.attach(writer.fd)
 
+    def test_a_ring_without_slots_is_refused(self, writer: RingWriter) -> None:
+        writer._words[2] = 0
+        os.ftruncate(writer.fd, 4096)
+        with pytest.raises(MediaError, match="cannot read a ring"):
+            RingReader.attach(writer.fd)
+
     def test_what_cannot_be_mapped_is_refused(self) -> None:
         ends = os.pipe()
         with pytest.raises(MediaError, match="cannot read a ring"):

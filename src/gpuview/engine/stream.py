@@ -60,8 +60,8 @@ class StreamListener(Protocol):
 class StreamHandle:
     """One stream: where its frames go in, and where its viewers are asked for.
 
-    A `gpuview.frames.cuda.DeviceSink`: `begin` and `publish`, and `reserve` and `announce`, belong
-    to one thread at a time.
+    A `gpuview.frames.cuda.readback.DeviceSink`: `begin` and `publish`, and `reserve` and
+    `announce`, belong to one thread at a time.
     """
 
     def __init__(

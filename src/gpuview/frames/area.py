@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,34 +44,40 @@ class Stretch:
         """Tell whether any pixel is the mean of several."""
         return most_taps(self.tile, self.inner) > 1
 
-    def average(self, values: Tensor, dim: int) -> Tensor:
-        """Return the mean of what each pixel covers, weighted by how much.
+    def average(self, values: Tensor, dim: int, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the mean of what each pixel covers, weighted by how much; all where no `is_mean`.
 
         Args:
-            values: Four dimensions, ``dim`` is `covered`; floating, finite if `is_mean`.
+            values: Four dimensions, ``dim`` is `covered`.
             dim: The one to resize.
+            read: Makes floats of some of the values; may return what it was given.
         """
-        if self.tile == self.inner:
-            return values
-        if self.tile % self.inner == 0:
-            return _mean_of_neighbours(values, dim, self.tile // self.inner)
-        index, weights = self._taps(values.device)
         if not self.is_mean:
-            return _select(values, dim, index[:, 0])
+            return read(values)
+        if self.tile % self.inner == 0:
+            return _mean_of_neighbours(values, dim, self.tile // self.inner, read)
+        index, weights = self._taps(values.device)
         shape = [-1 if other == dim else 1 for other in range(4)]
-        steps = weights.to(values.dtype).unbind(1)
-        total = _select(values, dim, index[:, 0]).mul_(steps[0].view(shape))
-        for tap, step in zip(index[:, 1:].unbind(1), steps[1:], strict=True):
-            total.addcmul_(_select(values, dim, tap), step.view(shape))
+        first, *others = (read(_select(values, dim, tap)) for tap in index.unbind(1))
+        steps = [step.view(shape) for step in weights.to(first.dtype).unbind(1)]
+        total = first.mul_(steps[0])
+        for part, step in zip(others, steps[1:], strict=True):
+            total.addcmul_(part, step)
         return total
 
     def worst(self, codes: Tensor, dim: int) -> Tensor:
-        """Return the greatest of what each pixel covers; for the rest see `average`."""
-        if self.tile == self.inner:
+        """Return the greatest of what each pixel covers; else all, as `average` does."""
+        if not self.is_mean:
             return codes
         index, _ = self._taps(codes.device)
         parts = [_select(codes, dim, tap) for tap in index.unbind(1)]
         return torch.stack(parts).amax(0)
+
+    def spread(self, pixels: Tensor, dim: int) -> Tensor:
+        """Return each pixel's own where `average` has left all: none is the mean of several."""
+        if self.is_mean or self.tile == self.inner:
+            return pixels
+        return _select(pixels, dim, self._taps(pixels.device)[0][:, 0])
 
     def cut(self, length: int) -> Iterator[Stretch]:
         """Cut it into stretches of ``length``, the last one of what is left."""
@@ -91,12 +97,14 @@ def most_taps(tile: int, inner: int) -> int:
     return (tile - 2) // inner + 2  # a tile // inner of them whole, and a part of two others
 
 
-def _mean_of_neighbours(values: Tensor, dim: int, n: int) -> Tensor:
+def _mean_of_neighbours(
+    values: Tensor, dim: int, n: int, read: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Return the mean of each ``n`` that follow each other. Slices are faster than an index."""
     every = (slice(None),) * dim
-    total = values[(*every, slice(0, None, n))] / n
+    total = read(values[(*every, slice(0, None, n))]) / n
     for tap in range(1, n):
-        total.add_(values[(*every, slice(tap, None, n))], alpha=1 / n)
+        total.add_(read(values[(*every, slice(tap, None, n))]), alpha=1 / n)
     return total
 
 

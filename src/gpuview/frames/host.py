@@ -4,7 +4,7 @@ What is written depends on the picture:
 
     one tensor, pixel for pixel   3 channels   RGB, interleaved or in planes as the tensor has it
                                   1 channel    I420 with flat chroma, which is half the bytes
-    anything else, NaN and Inf                 RGB24, painted; see `gpuview.frames.paint`
+    anything else                              RGB in planes, painted; see `gpuview.frames.paint`
 
 The media process converts RGB. Rounding to RGB24 takes a third of the operations that I420 takes,
 and swscale does the rest faster than torch would; planes are never interleaved, which costs more
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.paint import Block, blocks, is_tame, is_wide, render
+from gpuview.frames.paint import (
+    BLOCK_NUMEL,
+    Block,
+    blocks,
+    is_known_finite,
+    is_tame,
+    is_wide,
+    render,
+    tile_ranges,
+)
+from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.plan import BACKGROUND, Panel, Plan, Scaling
@@ -43,8 +53,8 @@ Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 _RGB_RANGE = 255
+_TINY = 1e-300  # below it, float64 loses digits
 _STRIP_NUMEL = 65_536  # stays in the cache
-_HALF_STRIP_NUMEL = 32_767  # torch reads halves, and from one more on it uses threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +91,29 @@ def write(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int) 
         MediaError: The sink has no memory for it.
     """
     pixels = tiles[0].pixels
+    panels = [_settled(panel, each.pixels) for panel, each in zip(plan.panels, tiles, strict=True)]
+    plan = replace(plan, panels=tuple(panels))
     if _is_plain(plan) and pixels.device.type == "cpu":
         panel = plan.panels[0]
         slot = _begin(sink, plan, pixels[0])
-        if _copy(slot, panel.scaling):
+        is_finite = _copy(slot, panel.scaling)
+        if is_finite or panel.channels == 3:
+            flaws = Flaws() if is_finite else _mark(slot.picture, pixels[0])
             _complete(slot.picture, panel)
             sink.publish(slot.pixel_format, plan.width, plan.height, capture_ns)
-            return Flaws()
+            return flaws
     flaws = _paint(sink, plan, tiles)
-    sink.publish(PixelFormat.RGB24, plan.width, plan.height, capture_ns)
+    sink.publish(PixelFormat.RGB24P, plan.width, plan.height, capture_ns)
     return flaws
+
+
+def _settled(panel: Panel, pixels: Tensor) -> Panel:
+    """Return the panel with its range found, if all tiles share one and values differ."""
+    auto = panel.scaling.auto
+    if auto is None or (auto == "tile" and panel.n_tiles > 1) or pixels.device.type != "cpu":
+        return panel
+    low, high = tile_ranges(pixels, "frame")[0].tolist()
+    return replace(panel, scaling=Scaling(low, high)) if _TINY < high - low < math.inf else panel
 
 
 def _is_plain(plan: Plan) -> bool:
@@ -135,16 +158,17 @@ def _begin(sink: FrameSink, plan: Plan, planes: Tensor) -> _Slot:
 
 
 def _copy(slot: _Slot, scaling: Scaling) -> bool:
-    """Write a slot's lines; False if there is a NaN or Inf, and the slot is no picture."""
+    """Write a slot's lines; False if there may be a NaN or Inf, whose pixels are still to mark."""
     is_grey = slot.pixel_format is PixelFormat.I420
     levels, offset = (LUMA_RANGE, LUMA_OFFSET) if is_grey else (_RGB_RANGE, 0)
     is_bytes = slot.lines[0][0].dtype == torch.uint8
+    is_finite = True
     for source, out in slot.lines:
         if is_bytes and not is_grey and (scaling.low, scaling.high) == (0, 255):
             _copy_bytes(source.numpy(), out)
-        elif not _scale(source, scaling, levels, offset, out):
-            return False
-    return True
+        else:
+            is_finite &= _scale(source, scaling, levels, offset, out)
+    return is_finite
 
 
 def _copy_bytes(source: Bytes, out: Bytes) -> None:
@@ -157,7 +181,9 @@ def _copy_bytes(source: Bytes, out: Bytes) -> None:
 
 
 def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Bytes) -> bool:
-    """Write ``source``, rounded half up to ``offset`` to ``offset + levels``; False for NaN, Inf.
+    """Write ``source``, rounded half up to ``offset`` to ``offset + levels``.
+
+    False if a NaN or Inf was met, also one that is no value's but came of scaling it.
 
     Args:
         source: ``(H, W)``, any strides and dtype.
@@ -169,6 +195,7 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
     number = np.float64 if is_wide(source.dtype) else np.float32
     low, gain = number(scaling.low), number(levels / (scaling.high - scaling.low))
     scratch = np.empty((_rows_of(source), source.shape[1]), np.float32)
+    is_finite = True
     with np.errstate(all="ignore"):  # what is not finite at the end is found
         for rows, values in _strips(source):
             strip = scratch[: len(values)]
@@ -178,18 +205,34 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
             else:
                 np.multiply(values, gain, out=strip, casting="same_kind")
             least, greatest = float(strip.min()), float(strip.max())
-            if not math.isfinite(greatest - least):
-                return False
-            if least < 0 or greatest > levels:
+            is_finite &= math.isfinite(greatest - least)
+            if not (least >= 0 and greatest <= levels):  # which NaN is not, either
                 np.clip(strip, 0, levels, out=strip)
             strip += offset + 0.5  # the cast to uint8 cuts, so this rounds half up
             np.copyto(out[rows], strip, casting="unsafe")
-    return True
+    return is_finite
+
+
+def _mark(picture: Bytes, planes: Tensor) -> Flaws:
+    """Colour the pixels of NaN and Inf, and count these; both ``(3, h, w)``."""
+    n_nan = n_inf = 0
+    markers = palette("gray", planes.device)
+    n = max(1, BLOCK_NUMEL // (3 * planes.shape[2]))
+    for top in range(0, planes.shape[1], n):
+        strip = planes[:, top : top + n]
+        if is_known_finite(strip):
+            continue
+        out = torch.from_numpy(picture)[:, top : top + n, : strip.shape[2]]
+        is_nan, is_inf = strip.isnan(), strip.isinf()
+        n_nan, n_inf = n_nan + int(is_nan.sum()), n_inf + int(is_inf.sum())
+        for plane, nan, inf in zip(out, markers[NAN_ROW], markers[INF_ROW], strict=True):
+            plane.masked_fill_(is_inf.any(0), inf).masked_fill_(is_nan.any(0), nan)
+    return Flaws(n_nan, n_inf)
 
 
 def _rows_of(source: Tensor) -> int:
     """Return how many rows are computed with at a time."""
-    numel = _HALF_STRIP_NUMEL if _is_half(source) else _STRIP_NUMEL
+    numel = BLOCK_NUMEL if _is_half(source) else _STRIP_NUMEL
     return max(1, min(source.shape[0], numel // source.shape[1]))
 
 
@@ -212,18 +255,18 @@ def _is_half(source: Tensor) -> bool:
 
 
 def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> Flaws:
-    """Write any picture as RGB24; does not publish it."""
-    slot = sink.begin(frame_nbytes(PixelFormat.RGB24, plan.width, plan.height))
-    canvas = np.frombuffer(slot, np.uint8).reshape(plan.height, plan.width, 3)
+    """Write any picture in planes; does not publish it."""
+    slot = sink.begin(frame_nbytes(PixelFormat.RGB24P, plan.width, plan.height))
+    canvas = np.frombuffer(slot, np.uint8).reshape(3, plan.height, plan.width)
     if not _is_full(plan) or plan.panels[0].n_tiles > 1:
-        canvas[0] = BACKGROUND
-        canvas[1:] = canvas[0]  # row by row: pixel by pixel takes ten times longer
+        for plane, level in zip(canvas, BACKGROUND, strict=True):
+            plane.fill(level)
     for label in plan.labels:
-        image = label_image(label.text, label.height, label.width).numpy()
-        canvas[label.y : label.y + label.height, label.x : label.x + label.width] = image
+        image = label_image(label.text, label.height, label.width).movedim(-1, 0).numpy()
+        canvas[:, label.y : label.y + label.height, label.x : label.x + label.width] = image
     n_nan = n_inf = 0
     for panel, each in zip(plan.panels, tiles, strict=True):
-        area = canvas[panel.y : panel.y + panel.height, panel.x : panel.x + panel.width]
+        area = canvas[:, panel.y : panel.y + panel.height, panel.x : panel.x + panel.width]
         paint = _paint_panel if each.pixels.device.type == "cpu" else _paint_elsewhere
         flaws = paint(area, panel, each.pixels)
         n_nan, n_inf = n_nan + flaws.n_nan, n_inf + flaws.n_inf
@@ -231,43 +274,36 @@ def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> Flaws:
 
 
 def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> Flaws:
-    """Paint a panel whose tensor is on the CPU; ``area`` is its part of the canvas, (h, w, 3)."""
+    """Paint a panel whose tensor is on the CPU; ``area`` is its part of the canvas, (3, h, w)."""
     n_nan = n_inf = 0
-    pane = torch.from_numpy(area)
     for block in blocks(pixels, panel):
-        _place(block, pane, panel)
+        _place(block, area, panel)
         if block.flaws is not None:
             nan, inf = block.flaws.tolist()
             n_nan, n_inf = n_nan + nan, n_inf + inf
     if panel.n_tiles == 1:
-        _complete(area.transpose(2, 0, 1), panel)
+        _complete(area, panel)
     return Flaws(n_nan, n_inf)
 
 
-def _place(block: Block, pane: Tensor, panel: Panel) -> None:
-    """Write a block to where it is in the panel, which ``pane`` shows, ``(h, w, 3)`` uint8."""
-    levels = (block.rgb * _RGB_RANGE).add_(0.5)  # (n, 3, rows, columns); the cast cuts
+def _place(block: Block, area: Bytes, panel: Panel) -> None:
+    """Write a block to where it is in the panel, whose part of the canvas is ``area``."""
+    levels = block.rgb
+    if levels.is_floating_point():
+        levels = (levels * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast cuts
     rows, columns = levels.shape[2:]
     for tile, planes in enumerate(levels, block.tile):
         y = tile // panel.columns * panel.cell_height + block.y
         x = tile % panel.columns * panel.cell_width + block.x
-        _interleave(planes, pane[y : y + rows, x : x + columns])
-
-
-def _interleave(planes: Tensor, pixels: Tensor) -> None:
-    """Copy ``(3, h, w)`` to ``(h, w, 3)``, the fastest way for the strides."""
-    if planes.stride(0) == 1:
-        pixels.copy_(planes.movedim(0, -1))
-    else:
-        for channel, plane in enumerate(planes):
-            pixels[..., channel].copy_(plane)
+        for target, plane in zip(area, planes.expand(3, -1, -1).numpy(), strict=True):
+            target[y : y + rows, x : x + columns] = plane
 
 
 def _paint_elsewhere(area: Bytes, panel: Panel, pixels: Tensor) -> Flaws:
     """Paint a panel whose tensor is on a device that is neither the CPU nor CUDA; waits for it."""
     painted = render(pixels, panel)
     levels = (painted.rgb * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast cuts
-    area[:] = levels.cpu().numpy().transpose(1, 2, 0)
+    area[:] = levels.cpu().numpy()
     counts = (painted.n_nan, painted.n_inf)
     return Flaws(*(0 if count is None else int(count) for count in counts))
 

@@ -13,7 +13,7 @@ user's autocast and ``torch.set_float32_matmul_precision``, and then colours wou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -21,13 +21,23 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gpuview.frames.area import Stretch, most_taps, queue_of
+from gpuview.frames.area import Stretch, queue_of
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.plan import BACKGROUND, Panel, Scaling
 
-__all__ = ["Block", "Painted", "blocks", "is_tame", "is_wide", "render", "tile_ranges"]
+__all__ = [
+    "BLOCK_NUMEL",
+    "Block",
+    "Painted",
+    "blocks",
+    "is_known_finite",
+    "is_tame",
+    "is_wide",
+    "render",
+    "tile_ranges",
+]
 
-_BLOCK_NUMEL = 32_767  # from one more on, torch uses threads
+BLOCK_NUMEL = 32_767  # from one more on, torch uses threads
 _WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
 _HUGE = 1e30  # far beyond any range, and float32 still has its sums
 _INF_CODE, _NAN_CODE = 1, 2  # what a pixel covers at worst; 0 is finite
@@ -55,7 +65,7 @@ class Block:
     x: int
     """Where it begins in each tile as it is shown."""
     rgb: Tensor
-    """``(n, 3, rows, columns)`` float32 in [0, 1]."""
+    """``(n, C, rows, columns)``, C = 1 or 3: uint8 of a colour map, else float32 in [0, 1]."""
     flaws: Tensor | None
     """How many of the tensor's values are NaN and Inf, ``(2,)`` int64; no two blocks count one."""
 
@@ -74,9 +84,10 @@ def render(pixels: Tensor, panel: Panel) -> Painted:
     cells = _background((n_cells, 3, panel.cell_height, panel.cell_width), pixels.device)
     flaws: Tensor | None = None
     for block in blocks(pixels, panel):
-        n, _, height, width = block.rgb.shape
+        rgb = block.rgb if block.rgb.is_floating_point() else block.rgb / 255
+        n, _, height, width = rgb.shape
         tiles, bottom, right = block.tile + n, block.y + height, block.x + width
-        cells[block.tile : tiles, :, block.y : bottom, block.x : right] = block.rgb
+        cells[block.tile : tiles, :, block.y : bottom, block.x : right] = rgb
         if block.flaws is not None:
             flaws = block.flaws if flaws is None else flaws + block.flaws
     n_nan, n_inf = (None, None) if flaws is None else flaws.unbind()
@@ -107,8 +118,8 @@ def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
     n_tiles, channels, height, width = pixels.shape
     rows, n = height, n_tiles
     if pixels.device.type == "cpu":
-        rows = max(1, min(height, _BLOCK_NUMEL // (channels * width)))
-        n = max(1, _BLOCK_NUMEL // (channels * height * width))
+        rows = max(1, min(height, BLOCK_NUMEL // (channels * width)))
+        n = max(1, BLOCK_NUMEL // (channels * height * width))
     dtype = _work_dtype(pixels, None)
     ranges = torch.cat([_finite_ranges(tiles, rows, dtype) for tiles in torch.split(pixels, n)])
     if auto == "frame":
@@ -141,7 +152,7 @@ def _union(ranges: Tensor) -> Tensor:
 
 def _extremes(values: Tensor) -> Tensor:
     least, greatest = values.amin((1, 2, 3)), values.amax((1, 2, 3))
-    if not _is_known_finite(greatest - least):
+    if not is_known_finite(greatest - least):
         # Filled, and not chosen by `where`: that would copy the scalar to the device, and wait.
         is_none = values.isfinite().logical_not_()
         least = values.masked_fill(is_none, torch.inf).amin((1, 2, 3))
@@ -149,7 +160,7 @@ def _extremes(values: Tensor) -> Tensor:
     return torch.stack((least, greatest), dim=-1)
 
 
-def _is_known_finite(values: Tensor) -> bool:
+def is_known_finite(values: Tensor) -> bool:
     """Tell whether all are finite, if the answer needs no wait: it is False on a device."""
     return values.device.type == "cpu" and bool(values.sum().isfinite())
 
@@ -162,15 +173,18 @@ def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
 
 
 def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
-    """Cut a panel's tiles, so that no step of `_paint` has more elements than a thread is given."""
+    """Cut a panel's tiles, so that no step of `_paint` has more elements than a thread is given.
+
+    Only the search for a NaN that is known to be there may have more, where a tile is shrunk.
+    """
     height, width = panel.inner_height, panel.inner_width
     n, n_rows, n_columns = panel.n_tiles, height, width
     if is_small:
-        taps = most_taps(panel.tile_height, height)
-        row_numel = max(panel.channels * panel.tile_width * taps, 3 * width)
-        n = max(1, _BLOCK_NUMEL // (row_numel * height))
-        n_rows = max(1, min(height, _BLOCK_NUMEL // row_numel))
-        n_columns = max(1, width // -(-row_numel // _BLOCK_NUMEL))
+        is_mapped = panel.channels == 1 and panel.colormap != "gray"
+        row_numel = max(panel.channels * panel.tile_width, (1 if is_mapped else 3) * width)
+        n = max(1, BLOCK_NUMEL // (row_numel * height))
+        n_rows = max(1, min(height, BLOCK_NUMEL // row_numel))
+        n_columns = max(1, width // -(-row_numel // BLOCK_NUMEL))
     down = Stretch(panel.tile_height, height, 0, height)
     right = Stretch(panel.tile_width, width, 0, width)
     for tile in range(0, panel.n_tiles, n):
@@ -194,40 +208,41 @@ def _paint(
     Returns:
         A `Block`'s ``rgb`` and ``flaws``.
     """
-    values = part.to(_work_dtype(part, panel.scaling))
-    codes = None
-    if part.dtype.is_floating_point and not _is_known_finite(values):
-        codes = values.isfinite().logical_not_().to(torch.uint8) + values.isnan()
-    unit = _scaled(values, panel.scaling, ranges)
-    if codes is not None:
-        unit = unit.nan_to_num(0, _HUGE, -_HUGE)
-    elif rows.is_mean or columns.is_mean:
-        unit = unit.clamp(-_HUGE, _HUGE)
-    unit = columns.average(rows.average(unit, 2), 3).clamp(0, 1).to(torch.float32)
-    if codes is None:
-        return _coloured(unit, None, panel.colormap), None
-    own = codes[:, :, rows.owned, columns.owned]
-    flaws = torch.stack(((own == _NAN_CODE).sum(), (own == _INF_CODE).sum()))
-    seen = columns.worst(rows.worst(codes.amax(1, keepdim=True), 2), 3)
-    return _coloured(unit, seen, panel.colormap), flaws
+    dtype = _work_dtype(part, panel.scaling)
+    read, span = _scale(panel.scaling, ranges)
+    means = rows.average(part, 2, lambda values: read(values.to(dtype)))
+    means = columns.average(means, 3, lambda values: values)
+    unit = (means / span).clamp_(0, 1).to(torch.float32)
+    flaws = seen = None
+    if part.dtype.is_floating_point and not is_known_finite(means):
+        unit = unit.nan_to_num_(0)
+        codes = part.isfinite().logical_not_().to(torch.uint8) + part.isnan()
+        own = codes[:, :, rows.owned, columns.owned]
+        flaws = torch.stack(((own == _NAN_CODE).sum(), (own == _INF_CODE).sum()))
+        seen = columns.worst(rows.worst(codes.amax(1, keepdim=True), 2), 3)
+    rgb = _coloured(unit, seen, panel.colormap)
+    rgb = rows.spread(columns.spread(rgb, 3), 2)
+    return rgb if rgb.is_floating_point() else _unpacked(rgb), flaws
 
 
-def _scaled(values: Tensor, scaling: Scaling, ranges: Tensor | None) -> Tensor:
-    """Return ``(value - low) / (high - low)``, not clamped. ``values`` stay as they are."""
+def _scale(scaling: Scaling, ranges: Tensor | None) -> tuple[Callable[[Tensor], Tensor], float]:
+    """Return what to do with values before their mean is taken, and what to divide that by.
+
+    Before it, so that the mean is of small numbers; after it, so that dividing is for few, and what
+    is far outside the range has no mean of infinities.
+    """
     if ranges is None:
         low, span = scaling.low, scaling.high - scaling.low
-        if low == 0:
-            return values if span == 1 else values / span
-        return (values - low).div_(span)
+        return (lambda values: values - low if low else values), span
     # Half of each, as the difference of two values may be more than their dtype holds.
     least, greatest = (ranges / 2).view(-1, 2, 1, 1, 1).unbind(1)
     spans = greatest - least
     spans.masked_fill_(spans <= 0, torch.inf)  # where all are the same, all are 0
-    return torch.add(-least, values, alpha=0.5).div_(spans)
+    return (lambda values: torch.add(-least, values, alpha=0.5).div_(spans)), 1
 
 
 def _coloured(unit: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
-    """Return ``(n, 3, H, W)`` in [0, 1].
+    """Return ``(n, C, H, W)`` in [0, 1]; of a colour map ``(n, 1, H, W)``, for `_unpacked`.
 
     Args:
         unit: ``(n, C, H, W)`` in [0, 1], C = 1 or 3.
@@ -236,18 +251,21 @@ def _coloured(unit: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
     """
     device = unit.device
     if unit.shape[1] == 3 or colormap == "gray":
-        rgb = unit.expand(-1, 3, -1, -1)
         if seen is None:
-            return rgb
-        colours = _table("gray", device, queue_of(device)).view(-1, 3, 1, 1)
-        rgb = torch.where(seen == _INF_CODE, colours[INF_ROW], rgb)
+            return unit
+        colours = palette("gray", device).to(torch.float32).div_(255).view(-1, 3, 1, 1)
+        rgb = torch.where(seen == _INF_CODE, colours[INF_ROW], unit)
         return torch.where(seen == _NAN_CODE, colours[NAN_ROW], rgb)
     picks = (unit * 256).clamp_(max=255).to(torch.int32)
     if seen is not None:
         picks.masked_fill_(seen == _INF_CODE, INF_ROW).masked_fill_(seen == _NAN_CODE, NAN_ROW)
-    table = _table(colormap, device, queue_of(device))
-    picked = table.index_select(0, picks.flatten())  # (n * H * W, 3)
-    return picked.view(*picks[:, 0].shape, 3).movedim(-1, 1)
+    packed = _packed_palette(colormap, device, queue_of(device))
+    return packed.index_select(0, picks.flatten()).view(picks.shape)
+
+
+def _unpacked(packed: Tensor) -> Tensor:
+    """Return ``(n, 3, H, W)`` uint8, a view."""
+    return packed.squeeze(1).unsqueeze(-1).view(torch.uint8)[..., :3].movedim(-1, 1)
 
 
 def _arranged(cells: Tensor, panel: Panel) -> Tensor:
@@ -281,6 +299,7 @@ def _background(shape: tuple[int, int, int, int], device: torch.device) -> Tenso
 
 
 @lru_cache(maxsize=16)
-def _table(colormap: str, device: torch.device, queue: int) -> Tensor:
-    """Return the palette in [0, 1], ``(258, 3)`` float32, to be used in ``queue``."""
-    return palette(colormap, device).to(torch.float32).div_(255)
+def _packed_palette(colormap: str, device: torch.device, queue: int) -> Tensor:
+    """Return the palette, ``(258,)`` int32 of four bytes each, to be used in ``queue``."""
+    colours = palette(colormap, device)
+    return torch.cat((colours, colours[:, :1]), 1).view(torch.int32).squeeze(1)

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+from torch import Tensor
 
 from gpuview.errors import FrameError
 from gpuview.frames import host
@@ -89,7 +90,8 @@ class Readback:
         """
         capture_ns = time.monotonic_ns()
         # Always in inference mode: what is staged inside it cannot be written to outside it.
-        with torch.inference_mode(), _explained():
+        # And out of torch.func's transforms, which would wrap what is made, and keep it from NumPy.
+        with torch.inference_mode(), torch._C._DisableFuncTorch(), _explained():
             names, tiles = describe_all(frame, look.layout)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
             device = _drawing_device(tiles)
@@ -152,7 +154,14 @@ def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:
 
 def _moved(tiles: Sequence[Tiles], device: torch.device) -> list[Tiles]:
     """Return all tiles on ``device``; most are there."""
-    return [replace(each, pixels=each.pixels.to(device, non_blocking=True)) for each in tiles]
+    return [replace(each, pixels=_on_device(each.pixels, device)) for each in tiles]
+
+
+def _on_device(pixels: Tensor, device: torch.device) -> Tensor:
+    if pixels.device.type == "cpu":
+        # The caller may write to his memory at once, pinned or not; the device reads a copy later.
+        pixels = torch.empty_like(pixels, pin_memory=True).copy_(pixels)
+    return pixels.to(device, non_blocking=True)
 
 
 def _check_not_capturing(device: torch.device) -> None:

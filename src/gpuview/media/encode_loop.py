@@ -3,7 +3,7 @@
 A thread of its own, so that ICE and RTCP never wait for a frame. It sleeps on the stream's eventfd,
 which the kernel writes to for each frame and this process to when something else is to be done. A
 frame that a GPU writes comes after that, and wakes nobody: until it is there, the thread looks
-again every millisecond or so.
+again, every millisecond at first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gpuview.errors import MediaError
 from gpuview.media.codec import CLOCK_HZ, Codec, Packet, target_bitrate_bps
 from gpuview.media.convert import SlotConverter
 from gpuview.media.encoder import Encoder
-from gpuview.media.schedule import KeyframeGate, RefreshClock, earliest_start, look_again
+from gpuview.media.schedule import KeyframeGate, LookClock, RefreshClock, earliest_start
 from gpuview.wire.ring import RingReader, Slot
 
 __all__ = ["EncodeLoop", "EncoderStats"]
@@ -95,9 +95,9 @@ class EncodeLoop:
         self._frame: av.VideoFrame | None = None
         self._frame_seq = 0
         self._n_taken = 0
-        self._last_news_s = float("-inf")  # a new frame, or that none is expected
         self._last_start_s = float("-inf")
         self._refresh = RefreshClock()
+        self._look = LookClock()
         self._is_in_trouble = False
         self._retry_s = float("-inf")  # no new encoder before, however many frames come
         self._thread = threading.Thread(target=self._run, name="gpuview-encode", daemon=True)
@@ -201,7 +201,8 @@ class EncodeLoop:
             return min([start_s, *_keyframes_s(outputs)])
         if not self._take(slot):
             return now_s  # overwritten while it was read: a newer one is there
-        self._last_start_s = self._last_news_s = now_s
+        self._last_start_s = now_s
+        self._look.arrived()
         self._encode(outputs, slot.capture_ns)
         self._refresh.changed(now_s)
         return self._next_due(outputs, now_s)
@@ -226,10 +227,8 @@ class EncodeLoop:
 
     def _next_look(self, now_s: float) -> float | None:
         """Return when to look for a frame that a device writes; None where none is expected."""
-        if self._ring is None or not self._ring.is_expecting():
-            self._last_news_s = now_s
-            return None
-        return look_again(self._last_news_s, now_s)
+        is_expecting = self._ring is not None and self._ring.is_expecting()
+        return self._look.next_s(now_s, is_expecting=is_expecting)
 
     def _take(self, slot: Slot) -> bool:
         frame = self._converter.convert(slot)

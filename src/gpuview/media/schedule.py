@@ -12,9 +12,9 @@ __all__ = [
     "JOIN_SPACING_S",
     "LOSS_SPACING_S",
     "KeyframeGate",
+    "LookClock",
     "RefreshClock",
     "earliest_start",
-    "look_again",
 ]
 
 JOIN_SPACING_S = 0.1
@@ -72,6 +72,33 @@ class RefreshClock:
         self.due_s = now_s + _REFRESH_AFTER_S[self._repeats]
 
 
+@dataclass(slots=True)
+class LookClock:
+    """Looks for a frame that a device writes, which wakes nobody.
+
+    A millisecond later at first, as copies take less; then after an eighth of the time that it has
+    taken, up to 5 ms: the device is busy with something else, and this costs a core 1 %. After 5 s
+    it is a thousandth, so that a frame which never comes, as from a device that failed, costs less
+    and less.
+    """
+
+    _since_s: float | None = None
+
+    def arrived(self) -> None:
+        """A frame came; if another one is expected, it may be close behind."""
+        self._since_s = None
+
+    def next_s(self, now_s: float, *, is_expecting: bool) -> float | None:
+        """Return when to look again; None where no frame is expected."""
+        if not is_expecting:
+            self._since_s = None
+            return None
+        if self._since_s is None:
+            self._since_s = now_s
+        waited_s = now_s - self._since_s
+        return now_s + min(max(_LOOK_S, waited_s / 8), max(_LOOK_LATE_S, waited_s / 1000))
+
+
 def earliest_start(last_start_s: float, fps: float) -> float:
     """Return when the next new frame may be encoded.
 
@@ -79,12 +106,3 @@ def earliest_start(last_start_s: float, fps: float) -> float:
     whole, and one that is much faster loses its older frames.
     """
     return last_start_s + 0.75 / fps
-
-
-def look_again(last_news_s: float, now_s: float) -> float:
-    """Return when to look again for a frame that a device is writing.
-
-    A millisecond later at first, as copies take less; then after an eighth of the time since the
-    last news, 5 ms at most: the device is busy with something else, and this costs a core 1 %.
-    """
-    return now_s + min(max(_LOOK_S, (now_s - last_news_s) / 8), _LOOK_LATE_S)

@@ -341,7 +341,8 @@ class RingReader(_Ring):
             MediaError: The memory does not hold a ring of this version.
         """
         magic, slot_nbytes, n_slots = _read_head(fd)
-        if magic != _MAGIC or os.fstat(fd).st_size != _total_nbytes(slot_nbytes, n_slots):
+        is_whole = os.fstat(fd).st_size == _total_nbytes(slot_nbytes, n_slots)
+        if magic != _MAGIC or n_slots < HOST_SLOTS or not is_whole:
             raise MediaError(
                 f"cannot read a ring with {magic = :#x}",
                 expected=f"magic = {_MAGIC:#x}, and memory of the size that it says",

@@ -25,6 +25,7 @@ _JOIN_S = 2.0
 class _Staging:
     """A picture on its way through pinned memory."""
 
+    gpu: Gpu
     i420: Tensor
     arrived: Mark
     width: int = 0
@@ -33,7 +34,7 @@ class _Staging:
 
 
 class Bounce:
-    """Two staging buffers: the thread reads one, the newest frame goes to the other.
+    """Two staging buffers for each device: the thread reads one, the newest frame goes to another.
 
     A frame that the thread has not begun with when the next one comes is dropped.
 
@@ -58,45 +59,51 @@ class Bounce:
         """Queue the copy of what is drawn, on the device's side queue; the caller holds the lock.
 
         Raises:
-            Exception: What ended the thread: a CUDA error, or the sink's.
+            Exception: Why an earlier frame did not arrive: a CUDA error, or the sink's. Each is
+                raised once.
         """
-        if self._failure is not None:
-            raise self._failure
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
         picture = canvas.record[PICTURE_AT:]
         staging = self._free(gpu, picture.numel())
         staging.height, staging.width = canvas.plan.height, canvas.plan.width
         staging.capture_ns = capture_ns
-        if self._newest is not None:  # dropped for this one, and perhaps half copied
-            gpu.side.wait(self._newest.arrived)
         gpu.side.run(lambda: _copy(staging.i420, picture))
         gpu.side.record(staging.arrived)
         self._newest = staging
         self._changed.notify()
 
     def close(self) -> None:
-        """Drop what is under way and end the thread. The caller does not hold the lock."""
+        """Drop what is under way and end the thread, which may wait for a device, for 2 s at most.
+
+        The caller does not hold the lock.
+        """
         with self._changed:
             self._is_closed = True
             self._changed.notify()
         self._thread.join(_JOIN_S)
 
     def _free(self, gpu: Gpu, nbytes: int) -> _Staging:
-        """Return the buffer that the thread does not read; it may be the newest frame's."""
-        others = [each for each in self._buffers if each is not self._reading]
-        for each in others:
-            if each.i420.numel() == nbytes:
+        """Return a buffer that the thread does not read; it may be the newest frame's.
+
+        Each is one device's, as its mark is: so a copy into it follows the one before.
+        """
+        fitting = [each for each in self._buffers if each.i420.numel() == nbytes]
+        for each in fitting:
+            if each.gpu is gpu and each is not self._reading:
                 return each
-        staging = _Staging(gpu.pinned(nbytes), gpu.mark())
-        self._buffers = [each for each in self._buffers if each is self._reading] + [staging]
+        staging = _Staging(gpu, gpu.pinned(nbytes), gpu.mark())
+        self._buffers = [*fitting, staging]
         return staging
 
     def _run(self) -> None:
-        try:
-            while (staging := self._take()) is not None:
+        while (staging := self._take()) is not None:
+            try:
                 staging.arrived.wait()
                 self._publish(staging)
-        except Exception as exc:
-            self._failure = exc  # the next `send` raises it
+            except Exception as exc:
+                self._failure = exc  # the next `send` raises it
 
     def _take(self) -> _Staging | None:
         with self._changed:

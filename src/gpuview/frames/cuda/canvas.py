@@ -6,6 +6,7 @@ What does not change, the background and the labels, is drawn when the canvas is
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ class _Triton:
 
     def __init__(self) -> None:
         self.is_given_up = False
+        self.lock = threading.Lock()
+        """Held for a launch, which may compile: older Tritons do that for one thread at a time."""
 
     def give_up(self, reason: Exception) -> None:
         if not self.is_given_up:
@@ -71,7 +74,7 @@ class Canvas:
     def __init__(self, gpu: Gpu, plan: Plan, flaws: Tensor) -> None:
         self.plan = plan
         self.is_used = False
-        """Whether a frame was drawn; its marks are set then."""
+        """Whether a frame was drawn and its copy launched; its marks are set then."""
         self.begun, self.drawn = gpu.mark(), gpu.mark()
         self.copying, self.copied = gpu.mark(), gpu.mark()
         nbytes = record_nbytes(plan.height, plan.width)
@@ -98,8 +101,9 @@ class Canvas:
         """
         if self._kernels and not _triton.is_given_up:
             try:
-                for kernel, each in zip(self._kernels, tiles, strict=True):
-                    kernel.draw(each.pixels, seq, capture_ns)
+                with _triton.lock:
+                    for kernel, each in zip(self._kernels, tiles, strict=True):
+                        kernel.draw(each.pixels, seq, capture_ns)
                 return
             except Exception as exc:  # a compiler's, whatever it is; a device's own comes again
                 _triton.give_up(exc)
@@ -119,7 +123,7 @@ class Canvas:
             return []
         try:
             from gpuview.frames.cuda.launch import PanelKernel
-        except ImportError as exc:
+        except Exception as exc:  # as in a Triton that does not fit this Python or PyTorch
             _triton.give_up(exc)
             return []
         sides = self.plan.height, self.plan.width
@@ -134,7 +138,7 @@ class Canvas:
         ):
             self._words[word].fill_(int(value))
         # By a picture of 2 x 2 pixels, which sets no value from the CPU, and so does not wait.
-        back = torch.empty((3, 2, 2), device=self.record.device)
+        back = torch.empty((3, 2, 2), dtype=torch.float32, device=self.record.device)
         for plane, level in zip(back, BACKGROUND, strict=True):
             plane.fill_(level / 255)
         pixel = torch.empty(6, dtype=torch.uint8, device=self.record.device)

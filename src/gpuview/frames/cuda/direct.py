@@ -122,12 +122,14 @@ class _Ring:
     def retire(self) -> None:
         """Take the registration back once all that is queued is done, on a thread that waits."""
         gpu, done = self.last_gpu, self.last_gpu.mark()
-        with gpu.active():
+        has_failed = contextlib.suppress(RuntimeError)  # such a device writes nothing more
+        with has_failed, gpu.active():
             gpu.side.record(done)
 
         def work() -> None:
-            with contextlib.suppress(RuntimeError):  # a device that has failed writes nothing more
+            with has_failed:
                 done.wait()
-            gpu.unregister(self._registered)
+            with has_failed:
+                gpu.unregister(self._registered)
 
         threading.Thread(target=work, name="gpuview-retire", daemon=True).start()

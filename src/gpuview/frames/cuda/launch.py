@@ -159,7 +159,7 @@ class PanelKernel:
     def _measure(self, pixels: Tensor, launch: _Launch) -> None:
         panel = self._panel
         is_last = self._parts is self._ranges
-        measure[(self._chunks, panel.n_tiles)](
+        measure[(panel.n_tiles, self._chunks)](  # only the first may be more than 65535
             pixels,
             self._parts,
             panel.tile_height,

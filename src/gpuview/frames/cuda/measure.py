@@ -43,11 +43,11 @@ def measure(
 ):
     """Find the least and the greatest finite value of a part of a tile."""
     dtype: tl.constexpr = tl.float64 if is_wide else tl.float32
-    tile = tl.program_id(1)
+    tile = tl.program_id(0)
     start = pixels + tile.to(tl.int64) * tile_step
     least = tl.full([block], _INF, dtype)
     greatest = tl.full([block], -_INF, dtype)
-    for first in range(tl.program_id(0) * block, numel, tl.num_programs(0) * block):
+    for first in range(tl.program_id(1) * block, numel, tl.num_programs(1) * block):
         i = first + tl.arange(0, block)
         is_there = i < numel
         if is_long:
@@ -67,7 +67,7 @@ def measure(
     high = tl.max(greatest, 0).to(tl.float64)
     if is_last:
         low, high = _as_range(low, high)
-    at = ranges + (tile * tl.num_programs(0) + tl.program_id(0)) * 2
+    at = ranges + (tile * tl.num_programs(1) + tl.program_id(1)) * 2
     tl.store(at, low)
     tl.store(at + 1, high)
 

@@ -22,7 +22,7 @@ import torch
 
 from gpuview.frames.cuda.bounce import Bounce
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.device import CudaGpu, Gpu
+from gpuview.frames.cuda.device import CudaGpu, Gpu, Mark
 from gpuview.frames.cuda.direct import DeviceSink, Direct
 from gpuview.frames.cuda.record import PICTURE_AT
 from gpuview.frames.picture.layout import Tiles
@@ -76,13 +76,14 @@ class CudaReadback:
             _draw(gpu, canvas, tiles, seq, capture_ns)
             gpu.side.wait(canvas.drawn)
             if self._last is not None and self._last is not easel:
-                gpu.side.wait(self._last.newest.copied)  # numbers arrive in order
+                gpu.side.wait(self._last.sent())  # numbers arrive in order
             gpu.side.record(canvas.copying)
             if self._bounce is not None:
                 self._bounce.send(gpu, canvas, capture_ns)
             elif self._direct is not None:
                 self._direct.send(gpu, canvas, easel.zero)
             gpu.side.record(canvas.copied)
+            canvas.is_used = True
             self._last = easel
         if self._direct is not None:
             self._direct.announce()
@@ -109,7 +110,8 @@ class CudaReadback:
     def close(self) -> None:
         """Give everything back, which for the ring happens once the last copy is done.
 
-        Waits for no device. The caller does not hold the lock.
+        Waits for no device but on the way by `Bounce`, and does not fail where one has failed. The
+        caller does not hold the lock.
         """
         with self._lock:
             bounce, self._bounce = self._bounce, None
@@ -148,7 +150,6 @@ def _draw(gpu: Gpu, canvas: Canvas, tiles: Sequence[Tiles], seq: int, capture_ns
     current.record(canvas.begun)
     current.run(lambda: canvas.draw(tiles, seq, capture_ns))
     current.record(canvas.drawn)
-    canvas.is_used = True
     for each in tiles:
         gpu.keep(each.pixels, current)  # it may have been made on another stream
 
@@ -162,11 +163,12 @@ class _Easel:
         """How many values were NaN, and Inf."""
         self.zero = gpu.zeros(1).view(torch.uint8)
         self._canvases: list[Canvas] = []
+        self._sent = gpu.mark()
 
-    @property
-    def newest(self) -> Canvas:
-        """The canvas that was drawn on last."""
-        return self._canvases[-1]
+    def sent(self) -> Mark:
+        """Return a mark behind all copies so far."""
+        self.gpu.side.record(self._sent)
+        return self._sent
 
     def next_canvas(self, plan: Plan) -> Canvas:
         """Return the canvas that is free the earliest."""
@@ -176,7 +178,7 @@ class _Easel:
         if not self._canvases:
             self._canvases = [Canvas(self.gpu, plan, self.flaws) for _ in range(2)]
         self._canvases.reverse()
-        return self.newest
+        return self._canvases[-1]
 
     def times(self) -> tuple[float, float] | None:
         """Return how many ms the newest frame that has arrived took to be drawn, and copied."""

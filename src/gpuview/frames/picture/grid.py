@@ -93,7 +93,8 @@ class Grid:
             raise FrameError(
                 f"cannot show {self.n_tiles} tiles in {box[1]} x {box[0]} pixels",
                 expected=f"at least {LEAST_CELL} x {LEAST_CELL} pixels for each",
-                fix="show some of them: select=lambda tensor: tensor[:, :64]",
+                fix="show some of them: select=lambda tensor: tensor[:64], or tensor[:, :64] of a "
+                "layer's channels",
             )
         step = 1 if self.n_tiles > 1 else 2
         if height * self.width <= width * self.height:

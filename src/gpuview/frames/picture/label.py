@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +33,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 def label_image(text: str, height: int, width: int) -> Tensor:
     """Draw one line of text, light on the background of all pictures, from the left.
 
-    A text that is too long ends in an ellipsis. The font is Pillow's own, which has Latin letters;
-    what it does not have becomes a box. The last labels are kept: nobody may write to them.
+    A text that is too long ends in an ellipsis. The font is matplotlib's, or Pillow's where that is
+    missing, which has no accents; what it does not have becomes a box. The last labels are kept:
+    nobody may write to them.
 
     Args:
         text: Anything; line breaks and control characters become spaces.
@@ -57,7 +60,16 @@ def label_image(text: str, height: int, width: int) -> Tensor:
 def _font(size: int) -> FreeTypeFont | ImageFont:
     from PIL import ImageFont
 
-    return ImageFont.load_default(size)
+    path = _font_of_matplotlib()
+    return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
+
+
+def _font_of_matplotlib() -> Path | None:
+    """Return DejaVu Sans, which has accents, Greek and arrows."""
+    package = find_spec("matplotlib")  # found, not imported: that would take long
+    folders = package.submodule_search_locations if package else None
+    paths = (Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf") for folder in folders or ())
+    return next(filter(Path.is_file, paths), None)
 
 
 def _printable(text: str) -> str:

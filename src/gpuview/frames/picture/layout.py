@@ -73,7 +73,7 @@ class Tiles:
 def check_layout(layout: Layout | None) -> None:
     """Raise FrameError when ``layout`` is none of the six, nor None."""
     names = get_args(Layout)
-    if layout is None or layout in names:
+    if layout is None or (isinstance(layout, str) and layout in names):
         return
     guess = closest(layout.upper(), names) if isinstance(layout, str) else None
     raise FrameError(

@@ -8,10 +8,10 @@ size         how large the encoded picture is          `gpuview.frames.picture.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.colormap import check_colormap
@@ -69,12 +69,19 @@ def _checked_range(value_range: object) -> ValueRange:
     ends = _as_tuple(value_range)
     if len(ends) != 2 or not all(isinstance(end, Real) for end in ends):
         raise _bad_range(value_range, "value_range=(0, 1)")
-    low, high = (float(end) for end in ends)  # type: ignore[arg-type]  # a Real, by the line above
+    low, high = map(_as_float, ends)
     if low > high:
         raise _bad_range(value_range, f"the other way round: value_range=({high:g}, {low:g})")
     if not -_GREATEST <= low < high <= _GREATEST:  # NaN, too
         raise _bad_range(value_range, 'value_range="auto", which takes it from the values')
     return low, high
+
+
+def _as_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number or a fraction beyond all floats
+        return math.inf if number > 0 else -math.inf
 
 
 def _checked_name(name: str) -> Literal["auto", "frame"]:
@@ -96,7 +103,7 @@ def _bad_range(value_range: object, fix: str) -> FrameError:
 def _checked_size(size: object) -> Size:
     if size is None:
         return None
-    sides = _as_tuple(size) if isinstance(size, Sequence) else (size, size)
+    sides = _as_tuple(size) or (size, size)
     if len(sides) != 2 or not all(_is_side(side) for side in sides):
         raise FrameError(
             f"cannot encode a picture with {size = }",
@@ -105,7 +112,7 @@ def _checked_size(size: object) -> Size:
             fix="size=720",
         )
     width, height = (even_up(int(side)) for side in sides)  # type: ignore[call-overload]  # checked
-    return (width, height) if isinstance(size, Sequence) else width
+    return (width, height) if isinstance(size, list | tuple) else width
 
 
 def _is_side(side: object) -> bool:
@@ -118,4 +125,4 @@ def _is_side(side: object) -> bool:
 
 def _as_tuple(value: object) -> tuple[object, ...]:
     """Return the items of a list or tuple; anything else has none."""
-    return tuple(value) if isinstance(value, Sequence) else ()
+    return tuple(value) if isinstance(value, list | tuple) else ()

@@ -31,7 +31,8 @@ _DTYPES_EXPECTED = "bool, an integer type, float16, bfloat16, float32 or float64
 def as_tensor(frame: object) -> Tensor:
     """Return ``frame`` as a dense tensor of real numbers, detached, that shares its memory.
 
-    Never synchronises. A copy is made of what torch cannot share (a read-only or a flipped array)
+    Never synchronises. A copy is made of what torch cannot share (a read-only or a flipped array, a
+    record's field)
     and of a tensor whose sign is still to be changed (``x.conj().imag``).
 
     Args:
@@ -86,11 +87,13 @@ def _without_class(tensor: Tensor) -> Tensor:
 
 
 def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+    # A flipped array has negative strides, and a field of a record other ones that torch has not.
+    is_odd = any(stride < 0 or stride % (array.itemsize or 1) for stride in array.strides)
+    if is_odd or not array.flags.writeable:
         array = array.copy()
     try:
         return torch.from_numpy(array)
-    except (TypeError, ValueError) as exc:  # a type, and a byte order or a stride it has not
+    except (TypeError, ValueError) as exc:  # a type, and a byte order, it has not
         raise FrameError(
             f"cannot show an array with {array.dtype = }",
             expected=_DTYPES_EXPECTED,

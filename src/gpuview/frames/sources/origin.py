@@ -15,9 +15,11 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError, GpuviewError, closest
+from gpuview.frames.picture.layout import Values
 from gpuview.frames.sources.trouble import explain
 
 __all__ = ["Index", "Origin", "Pull", "Select", "as_select", "survey"]
@@ -90,7 +92,7 @@ def _survey_layers(model: object, layer: str | list[str]) -> Origin:
 def _find_layer(model: nn.Module, name: object) -> nn.Module:
     layers: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if isinstance(name, str) and name in layers and name:
-        return layers[name]
+        return _tappable(layers[name])
     problem = f"there is no layer {name!r} in {type(model).__name__}"
     if not isinstance(name, str) or not name:
         fix = "leave layer out to look at what the whole model gives"
@@ -118,10 +120,20 @@ def _origin(sources: Mapping[str, object], names: tuple[str, ...] | None) -> Ori
     layers: dict[str, nn.Module] = {}
     for name, source in sources.items():
         if isinstance(source, nn.Module) and _needs_input(source):
-            layers[name] = source
+            layers[name] = _tappable(source)
         else:
             pulls[name] = _as_pull(source)
     return Origin(pulls, layers, names)
+
+
+def _tappable(module: nn.Module) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise FrameError(
+            f"cannot look at what a {type(module).__name__} gives: TorchScript calls no hooks",
+            expected="a module that runs as Python, or a callable that takes no argument",
+            fix="push what it makes: stream = GPUStream(); stream.push(model(x))",
+        )
+    return module
 
 
 def _as_pull(source: object) -> Pull:
@@ -191,10 +203,13 @@ def as_select(select: object) -> Select | None:
 def _explained(pick: Select) -> Select:
     def select(frame: object) -> object:
         try:
-            return pick(frame)
+            picked = pick(frame)
         except GpuviewError:
             raise
         except Exception as exc:
             raise explain(exc, "select") from exc
+        # A part of a parameter is none itself, and holds values all the same.
+        is_part = isinstance(frame, nn.Parameter) and isinstance(picked, Tensor)
+        return Values(picked) if is_part else picked
 
     return select

@@ -165,7 +165,7 @@ class PullSource:
     def __repr__(self) -> str:
         if not self._thread.is_alive():
             state = "ended"
-        elif self._trouble.is_there:
+        elif self._trouble.error is not None:
             state = "failing"
         else:
             state = "watched" if self._is_watched else "idle"
@@ -177,7 +177,8 @@ class PullSource:
                 while self._wait_for_viewer():
                     self._make_frames()
         except StopIteration:  # an iterable is at its end
-            if not self._has_made_one:
+            # A generator that raised is at its end, too: its error says why.
+            if not self._has_made_one and self._trouble.error is None:
                 self._trouble.report(_no_frame())
 
     def _wait_for_viewer(self) -> bool:

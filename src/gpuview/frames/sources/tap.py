@@ -197,16 +197,18 @@ class Tap:
             if not _is_transformed():
                 self._take(name, output, time.monotonic())
         except Exception as exc:
-            self._trouble.report(explain(exc, "the tap"))
+            self._trouble.report(explain(exc, "the tap"), name)
             with self._changing:
                 self.due_s = time.monotonic() + RETRY_S
         finally:
             self._taking.release()
 
     def close(self) -> None:
-        """Take the hooks off the modules. Safe to call twice."""
+        """Take the hooks off the modules, and forget their outputs. Safe to call twice."""
         for handle in self._handles:
             handle.remove()
+        with self._changing:
+            self._round = self._round.anew()
 
     def __repr__(self) -> str:
         state = "watched" if self._is_watched else "idle"
@@ -216,15 +218,16 @@ class Tap:
         calls = self._round
         if not calls.wants(name, now):
             return
-        tensor = _tensor_in(output if self._select is None else self._select(output))
-        if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
-            self._on_captured()
+        if _is_capturing():
+            self._on_captured()  # before select, whose work would be captured
             return
+        tensor = _tensor_in(output if self._select is None else self._select(output))
         part = Part.copy_of(tensor) if self._copies else Part(tensor.detach())
         parts = calls.take(name, part, now)
         if parts is not None:
             self._give(parts)
-            self._trouble.is_over()
+            for each in parts:
+                self._trouble.is_over(each)
         with self._changing:
             self._has_given |= parts is not None
             self._set_due()
@@ -259,8 +262,16 @@ class _Hook:
 
 def _is_transformed() -> bool:
     """Tell whether torch traces, or runs inside vmap or another of functorch's transforms."""
-    is_tracing = torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
+    is_tracing = (
+        torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
+        or torch.fx._symbolic_trace._is_fx_tracing_flag  # its function writes a warning
+    )
     return is_tracing or torch._C._functorch.maybe_current_level() is not None
+
+
+def _is_capturing() -> bool:
+    is_initialized: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return is_initialized and torch.cuda.is_current_stream_capturing()
 
 
 def _tensor_in(output: object) -> Tensor:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 import threading
+import traceback
 from collections.abc import Callable
+from copy import copy
 
 from gpuview.errors import FrameError, GpuviewError
 
 __all__ = ["Trouble", "explain"]
 
+logger = logging.getLogger("gpuview")
+
 
 class Trouble:
     """Tells of an error that nobody can raise, as no call of the user's is there to raise it in.
 
-    From any thread.
+    From any thread. Each part of a stream has its own error, so that one part's good frames do not
+    take another part's error back. What a listener raises is logged.
 
     Args:
-        on_error: Told, in the thread that reports it, of each error that differs from the one
-            before.
-        on_recovered: Told, in the thread that saw it, of the first good frame after an error.
+        on_error: Told, in the thread that reports it, of each error that differs from the part's
+            one before; and of one that is left when another is over.
+        on_recovered: Told, in the thread that saw it, when no part has an error any more.
     """
 
     def __init__(
@@ -28,31 +34,44 @@ class Trouble:
         self._on_error = on_error
         self._on_recovered = on_recovered
         self._lock = threading.Lock()
-        self._told: str | None = None
+        self._errors: dict[str, GpuviewError] = {}  # by part
 
     @property
-    def is_there(self) -> bool:
-        return self._told is not None
-
-    def report(self, error: GpuviewError) -> None:
-        """Tell of ``error``, unless it is the one that was told last."""
-        text = str(error)
+    def error(self) -> GpuviewError | None:
+        """What is wrong now; of several errors the oldest."""
         with self._lock:
-            is_new, self._told = text != self._told, text
-        if is_new:
-            self._on_error(error)
+            return next(iter(self._errors.values()), None)
 
-    def is_over(self) -> None:
-        """Say that a frame was good; costs next to nothing when the last one was, too."""
-        if self._told is None:
+    def report(self, error: GpuviewError, part: str = "") -> None:
+        """Tell of ``error``, unless it is the part's last one."""
+        with self._lock:
+            is_new = str(error) != str(self._errors.get(part))
+            # Without its traceback: that keeps the tensors which the source was at work on.
+            self._errors[part] = copy(error)
+        if is_new:
+            self._tell(self._on_error, error)
+
+    def is_over(self, part: str = "") -> None:
+        """Say that a part's frame was good; costs next to nothing when the last one was, too."""
+        if part not in self._errors:
             return
         with self._lock:
-            told, self._told = self._told, None
-        if told is not None:
-            self._on_recovered()
+            was_there = self._errors.pop(part, None) is not None
+            other = next(iter(self._errors.values()), None)
+        if was_there and other is not None:
+            self._tell(self._on_error, other)
+        elif was_there:
+            self._tell(self._on_recovered)
+
+    def _tell(self, listener: Callable[..., None], *args: object) -> None:
+        try:
+            listener(*args)
+        except Exception:  # as it must reach neither the source's thread nor a tapped module
+            logger.exception("a listener to a stream's trouble failed")
 
     def __repr__(self) -> str:
-        return f"<Trouble {'none' if self._told is None else self._told.splitlines()[0]}>"
+        error = self.error
+        return f"<Trouble {'none' if error is None else error.problem}>"
 
 
 def explain(exc: Exception, who: str) -> GpuviewError:
@@ -63,9 +82,9 @@ def explain(exc: Exception, who: str) -> GpuviewError:
     """
     if isinstance(exc, GpuviewError):
         return exc
-    last_line = f"{type(exc).__name__}: {exc}".removesuffix(": ")
+    text = "".join(traceback.format_exception_only(exc))  # also of one that has no text
     error = FrameError(
-        f"{who} raised {textwrap.shorten(last_line, 200, placeholder=' ...')}",
+        f"{who} raised {textwrap.shorten(text, 200, placeholder=' ...')}",
         expected="a frame from each call",
         fix="call it once in a cell of its own, which shows the whole traceback",
     )
