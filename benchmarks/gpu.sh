@@ -8,7 +8,7 @@
 # what gpuview needs; no network. What stands in src/ is taken when it has been built (make build), or
 # when no gpuview is installed; then there is no widget, and no viewer. Writes
 # OUT/bench-frames-cuda-DATE.json and .md, with the card's name, its driver and all versions. Ends
-# with the tests' status.
+# with the status of what failed last, or 0.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -44,20 +44,34 @@ out=$(cd "$out" && pwd)
 cd "$root"
 
 status=0
+# Without the project's own options and conftest.py, which need packages that may not be here. A test
+# that hangs takes no more than its share of a borrowed machine's time.
+run_tests() {
+  timeout 900 "$python" -m pytest -c /dev/null --rootdir "$root" --noconftest \
+    --import-mode importlib --continue-on-collection-errors -p no:cacheprovider \
+    -W ignore::pytest.PytestUnknownMarkWarning -q "$@" || status=$?
+}
+
 if "$python" -c 'import pytest' 2>/dev/null; then
-  # Without the project's own options and conftest.py, which need packages that may not be here.
-  grep -lE 'pytest\.mark\.cuda' tests/frames/test_*.py | xargs -r \
-    "$python" -m pytest -c /dev/null --rootdir "$root" --noconftest --import-mode importlib \
-    -p no:cacheprovider -q -m cuda || status=$?
+  # shellcheck disable=SC2046 # a list of files
+  run_tests -m cuda $(grep -lE 'pytest\.mark\.cuda' tests/frames/test_*.py)
 else
   echo "gpu.sh: no pytest here, so the CUDA tests are left out" >&2
 fi
+if "$python" -c 'import hypothesis, pytest, triton' 2>/dev/null; then
+  # It runs on the GPU by itself. This profile sets no time limit, which compiling would exceed.
+  run_tests --hypothesis-profile ci tests/frames/test_kernel.py
+else
+  echo "gpu.sh: no hypothesis, pytest or triton here, so test_kernel.py is left out" >&2
+fi
 
-"$python" -m benchmarks.frames --out "$out" --command benchmarks/gpu.sh "$@"
+"$python" -m benchmarks.frames --out "$out" --command benchmarks/gpu.sh "$@" || status=$?
 date=$(date -u +%Y-%m-%d)
 for kind in json md; do
-  mv "$out/bench-frames-cuda.$kind" "$out/bench-frames-cuda-$date.$kind"
+  # What was measured before an error is kept.
+  [ ! -e "$out/bench-frames-cuda.$kind" ] ||
+    mv "$out/bench-frames-cuda.$kind" "$out/bench-frames-cuda-$date.$kind"
 done
-echo "wrote $out/bench-frames-cuda-$date.json; to put it into docs/benchmarks.md:"
+echo "results: $out/bench-frames-cuda-$date.json; to put them into docs/benchmarks.md:"
 echo "  python -m benchmarks.frames --from FILE"
 exit "$status"

@@ -3,7 +3,7 @@
     python -m benchmarks.frames [--rounds 3] [--only cpu] [--out artifacts] [--from FILE]
 
 Writes ``bench-frames.json``, or ``bench-frames-cuda.json`` where there is an NVIDIA GPU, and, after
-a complete run, the tables in ``docs/benchmarks.md``. Takes about six minutes; the machine should
+a complete run, the tables in ``docs/benchmarks.md``. Takes about seven minutes; the machine should
 have nothing else to do. ``--from`` takes the figures from such a file, which another machine wrote.
 """
 
@@ -47,10 +47,7 @@ def main() -> None:
         for title, measure in _PARTS[part].items():
             results = results.with_section(title, list(measure(options.rounds)))
             print(f"{title}\n\n{table(results.sections[title])}\n", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    name = _name(results)
-    (options.out / f"{name}.json").write_text(results.to_json())
-    (options.out / f"{name}.md").write_text(page(results) + "\n")
+            _write_files(results, options.out)  # each time: a borrowed machine may go away
     if not options.only and _DOCUMENT.exists():
         _write_document(results)
 
@@ -68,6 +65,13 @@ def _parse() -> argparse.Namespace:
 def _name(results: Results) -> str:
     has_gpu = results.measured_on["GPU"] != "none"
     return "bench-frames-cuda" if has_gpu else "bench-frames"
+
+
+def _write_files(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = _name(results)
+    (folder / f"{name}.json").write_text(results.to_json())
+    (folder / f"{name}.md").write_text(page(results) + "\n")
 
 
 def _write_document(results: Results) -> None:

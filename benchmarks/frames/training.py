@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,17 +29,17 @@ __all__ = ["Training", "rows"]
 
 _LAYER = "stages.2"
 _CLASSES = 10
-_STRETCH_S = 6.0
-_WARM_UP = 10  # steps
+_STRETCH_S = 5.0
+_WARM_UP = 5  # steps
+_STRETCHES = 2  # with a tap, in each round
 _BATCH = {"cpu": 16, "cuda": 256}
-_FOLDERS = [str(Path(__file__).resolve().parents[2] / name) for name in ("", "src")]
+_ROOT = str(Path(__file__).resolve().parents[2])
 _SETUP = f"""
 import sys
-sys.path[:0] = {_FOLDERS!r}
+sys.path.insert(0, {_ROOT!r})
 from gpuview import GPUStream
 from benchmarks.frames.training import Training
 training = Training()
-training.warm_up()
 """
 _WATCH = f"stream = GPUStream(training.model, layer={_LAYER!r})\ndisplay(stream)"
 
@@ -107,8 +108,8 @@ class Training:
         self._wait()
 
     def steps_per_second(self) -> float:
-        """Train for some seconds."""
-        self._wait()
+        """Train for some seconds, after a warm-up."""
+        self.warm_up()
         steps, began = 0, time.perf_counter()
         while time.perf_counter() - began < _STRETCH_S:
             self._step()
@@ -175,7 +176,6 @@ def _watched(kernel: Kernel) -> Iterator[Callable[[], int]]:
 
 def _without_viewer(rounds: int) -> Row:
     training = Training()
-    training.warm_up()
     figures = _alternate(rounds, training.steps_per_second, lambda: _into_a_ring(training))
     name = f"{training.device}, batch of {training.batch}, tap into a ring, without a viewer"
     return Row(name, figures)
@@ -201,7 +201,6 @@ def _into_a_ring(training: Training) -> Iterator[Callable[[], int]]:
 
     hook = training.model.get_submodule(_LAYER).register_forward_hook(show)
     try:
-        training.warm_up()
         yield lambda: n_pushed
     finally:
         hook.remove()
@@ -216,24 +215,28 @@ def _alternate(
 ) -> dict[str, float]:
     """Train without anything and tapped, in turn.
 
+    A stretch with a tap is compared with the two beside it, so that a machine which becomes faster
+    or slower meanwhile takes no part. How far the comparisons differ tells what they are worth.
+
     Args:
-        rounds: How often.
+        rounds: How often, times `_STRETCHES`.
         steps: Trains for `_STRETCH_S`; gives steps per second.
         tapped: Taps the model while it is open; gives a function that counts the frames shown.
     """
-    plain, with_tap, shown = [], [], []
-    for round_ in range(rounds):
-        if round_ % 2:  # the order alternates, so that neither always has the warmer machine
-            plain.append(steps())
+    plain, with_tap, shown = [steps()], [], []
+    for _ in range(_STRETCHES * rounds):
         with tapped() as count:
-            before = count()
+            began, before = time.perf_counter(), count()
             with_tap.append(steps())
-            shown.append((count() - before) / _STRETCH_S)
-        if not round_ % 2:
-            plain.append(steps())
+            shown.append((count() - before) / (time.perf_counter() - began))
+        plain.append(steps())
+    beside = map(mean, pairwise(plain))
+    kept = [100 * speed / usual for speed, usual in zip(with_tap, beside, strict=True)]
     return {
         "without, steps/s": median(plain),
         "with, steps/s": median(with_tap),
-        "with : without, %": 100 * median(with_tap) / median(plain),
+        "with : without, %": median(kept),
+        "least, %": min(kept),
+        "most, %": max(kept),
         "frames shown/s": median(shown),
     }
