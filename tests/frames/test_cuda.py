@@ -329,7 +329,7 @@ def test_refused_memory_leaves_no_error_behind():
     gpu.unregister(memory)
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here is one GPU")
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here are not two GPUs")
 def test_frames_from_two_gpus_arrive_in_order(sink, readback):
     for n in range(100):
         device = f"cuda:{n % 2}"
@@ -341,7 +341,7 @@ def test_frames_from_two_gpus_arrive_in_order(sink, readback):
     assert (slot.seq, luma(slot)) == (100, {int(16.5 + 219 * 0.99)})
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here is one GPU")
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here are not two GPUs")
 def test_a_frame_of_the_device_that_is_not_current_is_shown(sink, readback):
     readback.push(torch.ones(3, 256, 256, device="cuda:1"), Look())
     torch.cuda.synchronize(1)
