@@ -6,12 +6,12 @@ PYTHONPATH=src python scripts/generate_colormaps.py --check    exit with 1 when 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from generated import write_or_compare
 
 from gpuview.frames.picture.colormap import BUILT_IN
 
@@ -31,21 +31,6 @@ Source:
 
 TABLES = {
 '''
-
-
-def main() -> int:
-    """Write the file, or compare it; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only compare")
-    text = module()
-    if not parser.parse_args().check:
-        TARGET.write_text(text)
-        return 0
-    if TARGET.exists() and TARGET.read_text() == text:
-        return 0
-    command = "PYTHONPATH=src python scripts/generate_colormaps.py"
-    sys.stderr.write(f"{TARGET.name} is out of date\n  try: {command}\n")
-    return 1
 
 
 def module() -> str:
@@ -68,4 +53,4 @@ def table(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_compare(TARGET, module(), __doc__))

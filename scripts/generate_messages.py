@@ -6,7 +6,6 @@ PYTHONPATH=src python scripts/generate_messages.py --check    exit with 1 when i
 
 from __future__ import annotations
 
-import argparse
 import ast
 import dataclasses
 import inspect
@@ -17,6 +16,8 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+
+from generated import write_or_compare
 
 from gpuview.wire import messages
 
@@ -29,21 +30,6 @@ FROM_PAGE = (messages.Offer, messages.Hello, messages.Ack, messages.Bye, message
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.Welcome, messages.Status)
 PARTS = (messages.IceServer, messages.Problem)
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
-
-
-def main() -> int:
-    """Write the file, or compare it; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only compare")
-    text = typescript()
-    if not parser.parse_args().check:
-        TARGET.write_text(text)
-        return 0
-    if TARGET.exists() and TARGET.read_text() == text:
-        return 0
-    command = "PYTHONPATH=src python scripts/generate_messages.py"
-    sys.stderr.write(f"{TARGET.name} is out of date\n  try: {command}\n")
-    return 1
 
 
 def typescript() -> str:
@@ -113,4 +99,4 @@ def _comment(doc: str, indent: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_compare(TARGET, typescript(), __doc__))

@@ -14,22 +14,11 @@ from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import Plan, plan
 from gpuview.wire.ring import PixelFormat
+from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.encoded import RingSink
 from tests.frames.reference import assert_i420_within_one_level, picture_bounds
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-DTYPES = (
-    torch.bool,
-    torch.uint8,
-    torch.int8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.uint16,
-    torch.uint32,
-    torch.uint64,
-    *FLOATS,
-)
+DTYPES = (torch.bool, *INTEGERS, *FLOATS)
 ARRANGE = {
     "planes": lambda pixels: pixels,
     "interleaved": lambda pixels: pixels.movedim(1, -1).contiguous().movedim(-1, 1),

@@ -24,6 +24,7 @@ from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
 from gpuview.wire.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
+from tests.frames.dtypes import FLOATS
 from tests.frames.fake_gpu import FakeGpu
 from tests.frames.reference import assert_i420_within_one_level, reference_bounds
 
@@ -43,7 +44,6 @@ os.environ.pop("TRITON_INTERPRET", None)
 # NumPy says so when the interpreter computes with the values that are looked for.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 

@@ -11,12 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.layout import Values, describe, describe_all
-
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-INTEGERS = (
-    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
-    *(torch.int8, torch.int16, torch.int32, torch.int64),
-)
+from tests.frames.dtypes import FLOATS, INTEGERS
 
 
 def tiles_shape(*shape: int, layout=None) -> tuple[int, ...]:

@@ -12,20 +12,10 @@ from torch import Tensor
 from gpuview.frames.paint import blocks, is_tame, render, tile_ranges
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.plan import BACKGROUND, Panel, Scaling
+from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.reference import assert_rgb_within_one_level
 
 CPU = torch.device("cpu")
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-INTEGERS = (
-    torch.uint8,
-    torch.int8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.uint16,
-    torch.uint32,
-    torch.uint64,
-)
 SCALINGS = (
     Scaling(),
     Scaling(0, 100),
