@@ -13,7 +13,7 @@ import pytest
 
 from gpuview.errors import NetworkError
 from gpuview.media import network, relay
-from gpuview.media.network import Network
+from gpuview.media.network import _GIVEN_UP_AFTER_S, Network
 from gpuview.media.resolve import resolve
 from gpuview.media.sockets import Address, bind_sockets
 from gpuview.media.udp_mux import UdpMux
@@ -176,7 +176,7 @@ def test_dead_servers_hold_nobody_up_and_are_named(dead: str) -> None:
     async def use(world: World) -> None:
         before_s = time.monotonic()
         await world.network.settle(0.1)
-        assert time.monotonic() - before_s < 1.0
+        assert time.monotonic() - before_s < _GIVEN_UP_AFTER_S
         assert set(types(world)) == {"host"}
         await world.wait_for(lambda: len(world.network.problems) == 2)
         assert f"stun:{dead} does not answer" in world.problem()
@@ -514,7 +514,7 @@ def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(dead: str) ->
     async def use(world: World) -> None:
         before_s = time.monotonic()
         await world.network.settle(10)
-        assert time.monotonic() - before_s < 1.0
+        assert time.monotonic() - before_s < _GIVEN_UP_AFTER_S
         assert "does not resolve" in world.problem()
 
     run(use, stun_at(dead), turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)

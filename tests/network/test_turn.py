@@ -29,11 +29,10 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(90)]
 
-_NAMED_S = 2.0
-# What a message takes from here to there on a busy machine.
-_MARGIN_S = 1.0
-# A direct connection takes 0.2 to 1 s here; whoever waits for a dead server takes 5 s and more.
-_SOON_MS = 2500
+# A direct connection takes 0.2 to 1 s; whoever waits for a dead server takes this and more.
+_DEAD_MS = 5000
+# How long a page tries.
+_PATIENCE_MS = 15_000
 _SILENT = f"turn:{DEAD}:3478"
 _CLOSED = f"turn:{TURN_IP}:9"  # nobody listens there: the machine says so
 
@@ -136,7 +135,7 @@ def test_a_server_that_is_not_needed_is_not_used_and_delays_nobody(
     settings = forwarded(**_faulty(fault))
     with world.stream(world.office.host, settings) as stream, home.show(stream) as view:
         assert not _play(view).is_relayed
-        assert view.first_frame_ms() < _SOON_MS
+        assert view.first_frame_ms() < _DEAD_MS
 
 
 # --- where it fails -----------------------------------------------------------------------------
@@ -150,7 +149,7 @@ def test_a_server_that_is_not_needed_is_not_used_and_delays_nobody(
         ("closed", _CLOSED),
     ],
 )
-def test_a_failing_server_is_named_on_the_page_and_in_the_log_within_2_s(
+def test_a_failing_server_is_named_on_the_page_and_in_the_log_while_they_still_try(
     world: World, home: Chromium, fault: str, words: str
 ) -> None:
     world.internet.only_via(TURN_IP)
@@ -158,11 +157,11 @@ def test_a_failing_server_is_named_on_the_page_and_in_the_log_within_2_s(
         world.kernel(world.office.host, _faulty(fault)) as kernel,
         home.show(kernel.stream()) as view,
     ):
-        view.wait_for_text(words, timeout_s=_NAMED_S + _MARGIN_S)
+        view.wait_for_text(words)
+        assert view.states() == ["connecting"]
         wait_until(
             lambda: any(words in line for line in _warnings(kernel)),
             f"the kernel's log has {words!r}",
-            _NAMED_S + _MARGIN_S,
             describe=lambda: _warnings(kernel),
         )
         assert PASSWORD not in view.text
@@ -173,7 +172,8 @@ def test_with_the_policy_relay_a_refusal_is_the_end_at_once(world: World, home: 
     policy = {"GPUVIEW_ICE_TRANSPORT_POLICY": "relay"}
     settings = {**_faulty("wrong password"), **policy}
     with world.stream(world.office.host, settings) as stream, home.show(stream) as view:
-        view.wait_for_state("failed", timeout_s=_NAMED_S + _MARGIN_S)
+        view.wait_for_state("failed")
+        assert view.look()["states"][-1][0] < _PATIENCE_MS
         assert "401" in view.text
 
 
