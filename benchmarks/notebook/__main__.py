@@ -3,7 +3,7 @@
     python -m benchmarks.notebook [--rounds 3] [--only jupyter_rfb]
 
 Writes ``artifacts/bench-notebook.json`` and, after a complete run, the tables in ``README.md`` and
-``docs/benchmarks.md``. Takes about seven minutes; the machine should have nothing else to do.
+``docs/benchmarks.md``. Takes about ten minutes; the machine should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def _write(runs: list[Run], measured_on: dict[str, str], *, is_complete: bool) -
 def _line(run: Run) -> str:
     stretches = f"idle {_figures(run.idle)}; busy {_figures(run.busy)}"
     name = f"{run.contender} {run.width}x{run.height}"
-    return f"{name}: first picture {run.first_picture_ms:.0f} ms; {stretches}"
+    first = "/".join(f"{each:.0f}" for each in run.first_pictures_ms)
+    return f"{name}: first pictures {first} ms; {stretches}"
 
 
 def _figures(stretch: Stretch) -> str:
