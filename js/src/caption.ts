@@ -30,7 +30,7 @@ export function caption(state: ViewState, status: Status, trouble: Trouble | nul
     case "failed":
       return { label: "failed", tone: "bad", words: state.words, is_dimmed: true, can_retry: true };
     default:
-      return captionOfStatus(status) ?? captionOfConnection(state, trouble);
+      return captionOfStatus(status) ?? captionOfConnection(state, status, trouble);
   }
 }
 
@@ -53,12 +53,13 @@ function captionOfStatus(status: Status): Caption | null {
 
 function captionOfConnection(
   state: Extract<ViewState, { name: "connecting" | "waiting" | "playing" | "reconnecting" }>,
+  status: Status,
   trouble: Trouble | null,
 ): Caption {
   switch (state.name) {
     case "waiting": // To a person, a connection that is made again is not back before its picture.
       return state.losses === 0
-        ? { ...QUIET, label: "waiting for the first frame", tone: "busy" }
+        ? { ...QUIET, label: awaited(status), tone: "busy" }
         : { ...QUIET, label: "reconnecting", tone: "busy" };
     case "playing":
       return { ...QUIET, label: "playing", tone: "good" };
@@ -67,6 +68,10 @@ function captionOfConnection(
     case "reconnecting":
       return { ...QUIET, label: state.name, tone: "busy", words: wordsOf(trouble) ?? state.words };
   }
+}
+
+function awaited({ fix }: Status): string {
+  return `waiting for the first frame${fix === "" ? "" : `: ${fix}`}`;
 }
 
 function wordsOf(trouble: Trouble | null): Words | null {

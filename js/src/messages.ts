@@ -102,7 +102,7 @@ export interface Welcome {
  * waiting: no frame has been made yet. live: frames come. error: the source failed; the stream
  * goes on when it recovers. restarting: the media process is being started again. failed: it could
  * not be. closed: `stream.close()` was called. `problem`, `expected` and `fix` are set for
- * error and failed.
+ * error and failed; `fix` also for waiting, where the user's code has to do something.
  */
 export interface Status {
   readonly type: "Status";

@@ -1,8 +1,8 @@
 // The picture. A new connection's track gets a <video> of its own, which stays unseen until its
 // first frame has been decoded and then takes the place of the old one: never black, no flicker.
 
-/** Frames narrower than this are enlarged, pixel by pixel, so that they can be seen. */
-const MIN_WIDTH = 320;
+/** Frames whose longest side is less are enlarged, pixel by pixel, so that they can be seen. */
+const MIN_SIDE = 320;
 
 export class Player {
   readonly #stage: HTMLElement;
@@ -51,7 +51,8 @@ export class Player {
   }
 
   #measure(video: HTMLVideoElement): void {
-    video.classList.toggle("gpuview-tiny", video.videoWidth < MIN_WIDTH);
+    const longest = Math.max(video.videoWidth, video.videoHeight);
+    video.classList.toggle("gpuview-tiny", longest < MIN_SIDE);
     this.#onSize(video.videoWidth, video.videoHeight);
   }
 }

@@ -26,6 +26,13 @@ test("the message goes when the source recovers", () => {
   expect(caption(PLAYING, LIVE)).toMatchObject({ label: "playing", words: null, tone: "good" });
 });
 
+test("what a user's code has to do for a first frame is said", () => {
+  const status: Status = { ...LIVE, state: "waiting", fix: "call the model" };
+  expect(caption({ name: "waiting", losses: 0, has_played: false }, status).label).toBe(
+    "waiting for the first frame: call the model",
+  );
+});
+
 test("a connection that is made again is not back before its picture", () => {
   expect(caption({ name: "waiting", losses: 0, has_played: false }, LIVE).label).toBe(
     "waiting for the first frame",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -80,7 +81,8 @@ class GPUStream(anywidget.AnyWidget):
             uint8, (0, 1) for floating types, ``"auto"`` for maps.
         colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``, or a name
             that matplotlib knows.
-        size: The longest side of the video in pixels, or its ``(width, height)``.
+        size: The longest side of the video in pixels, or its ``(width, height)``. No video has more
+            than 3840 x 2400 pixels in all.
         layer: The dotted name of a module in ``source``, or several: what they give is shown.
         select: An index, or a function, that picks what is shown of each frame, or of what each
             source or module of a grid gives.
@@ -127,6 +129,7 @@ class GPUStream(anywidget.AnyWidget):
             log_to_stderr(settings.log)
         self._look = look
         self._select = pick
+        self._cue = origin.cue
         self._pages = Pages(settings, self, self._hand_on)
         self._lock = threading.RLock()  # guards what follows: engine and source both call
         self._viewers: tuple[str, ...] = ()
@@ -381,7 +384,9 @@ class GPUStream(anywidget.AnyWidget):
             )
         if self._is_restarting:
             return Status(state="restarting")
-        return Status(state="live" if self._has_picture else "waiting")
+        if self._has_picture:
+            return Status(state="live")
+        return Status(state="waiting", fix=self._cue)
 
     def _answer_on_subshells(self) -> None:
         """Let pages' messages be answered while a cell runs.
@@ -396,13 +401,13 @@ class GPUStream(anywidget.AnyWidget):
 
 
 def _check_numbers(fps: float, max_bitrate_bps: int) -> None:
-    if not 0 < fps <= _MAX_FPS:
+    if not (isinstance(fps, Real) and 0 < fps <= _MAX_FPS):
         raise SettingsError(
             f"cannot show {fps = } frames a second",
             expected=f"0 < fps <= {_MAX_FPS}",
             fix="leave fps out for 30",
         )
-    if not 100_000 <= max_bitrate_bps <= 100_000_000:
+    if not (isinstance(max_bitrate_bps, Real) and 1e5 <= max_bitrate_bps <= 1e8):
         raise SettingsError(
             f"cannot hold {max_bitrate_bps = }",
             expected="100_000 to 100_000_000 bits a second",

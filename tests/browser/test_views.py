@@ -120,10 +120,28 @@ def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
     notebook.run(0)
     notebook.run(1)
     wait_for_states(notebook, "waiting")
+    wait_for_text(notebook, "waiting for the first frame: push one")
     notebook.run(2)
     wait_for_states(notebook, "playing")
     notebook.run(3)
     wait_for_states(notebook, "closed")
+
+
+def test_a_tall_picture_is_seen_whole(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(
+        "import torch\nfrom gpuview import GPUStream\ntall = torch.rand(3000, 200)",
+        "GPUStream(tall)",
+    )
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_frames(notebook, 1)
+    script = """() => {
+      const { width, height } = document.querySelector(".gpuview-video").getBoundingClientRect();
+      return [height / window.innerHeight, height / width];
+    }"""
+    share, aspect = notebook.page.evaluate(script)
+    assert share <= 0.9
+    assert aspect == pytest.approx(15, rel=0.02)
 
 
 def test_a_restarted_kernel_leaves_a_sentence_and_the_cells_run_again(

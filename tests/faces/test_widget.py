@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import math
 import queue
 import threading
 import weakref
@@ -261,6 +262,18 @@ def test_candidates_go_from_the_page_to_the_engine_and_back(make_stream: MakeStr
 def test_without_ice_servers_the_page_need_not_ask(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream()
     assert not stream.needs_welcome
+
+
+@pytest.mark.parametrize(
+    ("source", "cue"),
+    [(None, "push one"), (nn.Linear(2, 2), "call the model"), (torch.zeros(4, 4), "")],
+    ids=["push", "tap", "pull"],
+)
+def test_waiting_stream_says_what_would_make_a_frame(
+    make_stream: MakeStream, source: object, cue: str
+) -> None:
+    stream, _, _ = make_stream(source)
+    assert (stream.status["state"], stream.status["fix"]) == ("waiting", cue)
 
 
 def test_status_follows_the_stream_from_waiting_to_closed(make_stream: MakeStream) -> None:
@@ -707,8 +720,18 @@ def test_wrong_way_to_show_frames_is_an_error_when_the_stream_is_made(
 # --- the rest ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"fps": 0}, {"fps": 1000}, {"max_bitrate_bps": 1}])
-def test_number_out_of_range_is_an_error_with_a_fix(
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fps": 0},
+        {"fps": 1000},
+        {"fps": math.nan},
+        {"fps": "30"},
+        {"max_bitrate_bps": 1},
+        {"max_bitrate_bps": "8M"},
+    ],
+)
+def test_number_that_does_not_fit_is_an_error_with_a_fix(
     make_stream: MakeStream, options: dict[str, Any]
 ) -> None:
     with pytest.raises(SettingsError) as caught:

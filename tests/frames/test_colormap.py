@@ -79,6 +79,8 @@ def test_an_unknown_name_is_answered_with_the_closest_ones() -> None:
         check_colormap("blues")
     with pytest.raises(FrameError, match=r"try: +colormap='viridis'$"):
         check_colormap("?")
+    with pytest.raises(FrameError, match=r"try: +colormap='jet'"):
+        check_colormap(matplotlib.colormaps["jet"])  # type: ignore[arg-type]
     with pytest.raises(FrameError, match="colormap = 'virids'"):
         palette("virids", CPU)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError, MediaError
 from gpuview.frames.feed import Feed
@@ -207,6 +208,13 @@ def test_a_kept_frame_that_cannot_be_shown_is_told_and_the_next_good_one_takes_i
 
     assert bench.told[1:] == ["over"]
     assert bench.sink.bytes() == [1, 2]
+
+
+def test_no_tensor_with_a_graph_is_touched_while_a_fake_mode_is_active(bench):
+    frame = torch.ones(256, 256, requires_grad=True) * 0.5
+
+    with FakeTensorMode(), pytest.raises(FrameError, match="FakeTensorMode"):
+        bench.feed.push(frame)
 
 
 def test_what_is_shown_is_selected_when_it_is_read(bench):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
@@ -230,6 +231,17 @@ def test_an_array_of_another_library_is_shared_through_dlpack():
     assert pixels[0, 1, 4, 5] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("mode", "shape"), [("RGB", (1, 3, 20, 30)), ("RGBA", (1, 3, 20, 30)), ("L", (1, 1, 20, 30))]
+)
+def test_a_pil_image_is_read_as_its_array(mode, shape):
+    pixels = describe(Image.new(mode, (30, 20), "white")).pixels
+
+    assert pixels.shape == shape
+    assert pixels.dtype == torch.uint8
+    assert (pixels == 255).all()
+
+
 def test_an_array_that_dlpack_cannot_share_is_refused_with_the_reason():
     with pytest.raises(FrameError, match=r"(?s)OtherArray through DLPack \(BufferError: .*asarray"):
         describe(OtherArray(np.zeros((20, 30), dtype=object)))
@@ -348,6 +360,17 @@ def test_a_tensor_that_stands_for_another_is_refused():
         frame = torch.zeros(20, 30)
 
     with pytest.raises(FrameError, match=r"(?s)FakeTensor, which has no memory"):
+        describe(frame)
+
+
+@pytest.mark.parametrize("make", [torch.zeros, np.zeros])
+def test_no_tensor_is_shown_while_a_fake_mode_is_active(make):
+    frame = make((20, 30))
+
+    with (
+        FakeTensorMode(),
+        pytest.raises(FrameError, match=r"(?s)while a FakeTensorMode is active.*after the end"),
+    ):
         describe(frame)
 
 

@@ -60,6 +60,7 @@ def test_a_value_range_that_scales_nothing_is_refused(value_range, fix):
         (MAX_SIDE, MAX_SIDE),
         ((1279, 720), (1280, 720)),
         ([640, 360], (640, 360)),
+        ((3840, 2400), (3840, 2400)),
     ],
 )
 def test_a_size_is_kept_with_even_sides(size, kept):
@@ -78,6 +79,7 @@ def test_a_size_is_kept_with_even_sides(size, kept):
         "720",
         (640,),
         (640, 15),
+        (3842, 2400),
         (1, 2, 3),
         (),
         ("a",),

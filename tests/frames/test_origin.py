@@ -2,6 +2,7 @@
 
 import collections
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -42,6 +43,15 @@ def test_a_stream_without_a_source_has_no_part():
     assert (origin.pulls, origin.layers, origin.names) == ({}, {}, None)
 
 
+class Picture:
+    """What NumPy can read, and PyTorch cannot."""
+
+    __array_interface__ = np.full((4, 4), 2.0).__array_interface__
+
+    def __getitem__(self, index: object) -> float:
+        return 2.0
+
+
 class Exported:
     """Another library's array."""
 
@@ -63,6 +73,7 @@ class Exported:
         torch.full((4, 4), 2.0),
         nn.Parameter(torch.full((4, 4), 2.0)),
         np.full((4, 4), 2.0),
+        Picture(),
         Exported(torch.full((4, 4), 2.0)),
         (torch.full((4, 4), 2.0) for _ in range(1)),
         collections.deque([torch.full((4, 4), 2.0)]),
@@ -75,6 +86,7 @@ class Exported:
         "tensor",
         "parameter",
         "array",
+        "image",
         "dlpack",
         "generator",
         "iterable",
@@ -94,9 +106,15 @@ def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
     assert pull() is frame
 
 
-def test_an_iterable_says_when_it_is_at_its_end():
-    pull = only(survey(iter([torch.zeros(4, 4)])))
-    pull()
+def one_frame() -> Iterator[torch.Tensor]:
+    yield torch.zeros(4, 4)
+
+
+@pytest.mark.parametrize("source", [one_frame(), one_frame], ids=["generator", "its function"])
+def test_an_iterable_says_when_it_is_at_its_end(source):
+    pull = only(survey(source))
+
+    assert pull().shape == (4, 4)
 
     with pytest.raises(StopIteration):
         pull()
@@ -183,18 +201,37 @@ def test_several_layers_are_a_grid():
 @pytest.mark.parametrize(
     ("layer", "problem", "fix"),
     [
-        ("layer3.3", "no layer 'layer3.3' in Sequential", "layer='layer3.[01]'"),
+        ("layer3.3", "no layer 'layer3.3' in Sequential", "layer='layer3.1' or 'layer3.0'"),
         ("stm", "no layer 'stm'", "layer='stem'"),
+        ("1", "no layer '1'", "layer='layer3.1'"),
+        (1, "no layer 1", "layer='layer3.1'"),
+        (nn.ReLU(), "no layer ReLU in", r"GPUStream\(layer\)"),
         ("", "no layer ''", "leave layer out"),
-        (3, "no layer", "leave layer out"),
+        ("xyz", "no layer 'xyz'", r"print\(\*dict\(model\.named_modules"),
         ("stem.weight", "no layer 'stem.weight'", r"GPUStream\(model.get_parameter\('stem.weight'"),
-        (["stem", "head"], "no layer 'head'", "layer="),
+        (["stem", "head"], "no layer 'head'", "look at all names"),
         ([], "there is nothing in layer", "leave layer out"),
     ],
 )
-def test_an_unknown_layer_is_refused_and_the_closest_name_offered(layer, problem, fix):
+def test_an_unknown_layer_is_refused_and_the_closest_names_offered(layer, problem, fix):
     with pytest.raises(FrameError, match=f"(?s){problem}.*try: .*{fix}"):
         survey(model(), layer)
+
+
+def test_a_layer_of_a_model_without_layers_is_refused():
+    with pytest.raises(FrameError, match=r"(?s)no layer 'stem' in ReLU.*leave layer out"):
+        survey(nn.ReLU(), "stem")
+
+
+@pytest.mark.parametrize(
+    ("layer", "fix"),
+    [("blocks", "layer='blocks.0'"), (None, r"GPUStream\(modules, layer='blocks'")],
+)
+def test_a_module_that_nobody_calls_is_refused(layer, fix):
+    blocks = nn.ModuleDict({"blocks": nn.ModuleList([nn.ReLU()])})
+
+    with pytest.raises(FrameError, match=f"(?s)has no forward.*{fix}"):
+        survey(blocks, layer)
 
 
 @pytest.mark.parametrize("source", [None, torch.zeros(4, 4), {"a": model()}])

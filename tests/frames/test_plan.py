@@ -1,5 +1,6 @@
 """Where everything goes in one picture: its size, its tiles and its panels."""
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -10,10 +11,22 @@ from hypothesis import strategies as st
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import LARGE_SIDE, MAX_SIDE, Panel, Plan, Scaling, TileKind, plan
+from gpuview.frames.picture.plan import (
+    LARGE_SIDE,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Panel,
+    Plan,
+    Scaling,
+    TileKind,
+    plan,
+)
 from gpuview.wire.ring import MIN_SIDE
 
 Rectangle = tuple[int, int, int, int]
+
+H264_BLOCKS = 36_864
+"""The most macroblocks of 16 x 16 in a picture of level 5.2; H.264's table A-1."""
 
 
 def kind(*sides: int, n=1, channels=3, dtype=torch.float32, is_maps=False) -> TileKind:
@@ -34,7 +47,7 @@ def sides_and_inner(picture: Plan) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 @given(
-    height=st.integers(MIN_SIDE, LARGE_SIDE).map(lambda side: side - side % 2),
+    height=st.integers(MIN_SIDE, MAX_PIXELS // LARGE_SIDE).map(lambda side: side - side % 2),
     width=st.integers(240, LARGE_SIDE).map(lambda side: side - side % 2),
 )
 def test_a_picture_of_even_sides_is_shown_pixel_for_pixel(height, width):
@@ -73,6 +86,8 @@ def test_a_picture_of_even_sides_is_shown_pixel_for_pixel(height, width):
         ((5000, 3000), (3840, 2304), (3840, 2304)),
         ((2160, 3842), (2158, 3840), (2158, 3840)),
         ((1, 4096), (16, 3840), (16, 3840)),
+        ((8000, 8000), (3034, 3034), (3034, 3034)),
+        ((2400, 3840), (2400, 3840), (2400, 3840)),
     ],
 )
 def test_a_small_picture_is_enlarged_and_a_large_one_shrunk(tile, sides, inner):
@@ -88,7 +103,8 @@ def test_a_small_picture_is_enlarged_and_a_large_one_shrunk(tile, sides, inner):
         ((720, 1280), (640, 640), (640, 640), (360, 640)),
         ((720, 1280), (2000, 720), (720, 2000), (720, 1280)),
         ((1, 4096), 640, (16, 640), (2, 640)),
-        ((100, 200), MAX_SIDE, (8192, MAX_SIDE), (8192, MAX_SIDE)),
+        ((100, 1000), MAX_SIDE, (868, MAX_SIDE), (868, MAX_SIDE)),
+        ((100, 200), MAX_SIDE, (2146, 4292), (2146, 4292)),
     ],
 )
 def test_a_size_scales_the_picture_and_keeps_its_aspect(tile, size, sides, inner):
@@ -110,13 +126,29 @@ def test_a_long_map_is_drawn_wider_until_it_can_be_seen(tile, inner):
 
 
 @pytest.mark.parametrize(
+    ("tile", "inner"),
+    [((4, 20_000), (240, 3840)), ((80, 3000), (240, 3000)), ((80, 1280), (80, 1280))],
+)
+def test_one_channel_is_drawn_wider_when_it_is_too_long_for_a_picture(tile, inner):
+    assert sides_and_inner(alone(kind(*tile, channels=1)))[1] == inner
+
+
+def test_a_long_row_of_values_leaves_the_pictures_beside_it_large():
+    tiles = [kind(240, 320), kind(1, 4096, channels=1)]
+
+    image, _ = plan(tiles, ["image", "sound"], Look(size=(640, 360))).panels
+
+    assert image.inner_width > 200
+
+
+@pytest.mark.parametrize(
     ("tiles", "columns", "inner", "sides"),
     [
         (maps(56, 56, n=64), 10, (56, 56), (404, 578)),
         (maps(7, 7, n=512), 26, (21, 21), (458, 596)),
         (maps(1, 1, n=512), 26, (22, 22), (478, 622)),
         (kind(32, 32, n=64), 10, (64, 64), (460, 658)),
-        (kind(720, 1280, n=100), 9, (239, 424), (2890, 3832)),
+        (kind(720, 1280, n=100), 9, (217, 386), (2626, 3490)),
         (kind(1, 1, n=2), 2, (319, 319), (320, 640)),
         (kind(10, 640, n=12), 1, (10, 640), (142, 640)),
     ],
@@ -165,7 +197,7 @@ def test_small_panels_are_enlarged_by_whole_numbers_towards_the_largest():
     large, small = picture.panels
     assert (large.inner_height, large.inner_width) == (1080, 1920)
     assert (small.inner_height, small.inner_width) == (38 * 28, 38 * 28)
-    assert (picture.height, picture.width) == (24 + 1080, 1920 + 8 + 38 * 28)
+    assert (picture.height, picture.width) == (74 + 1080, 1920 + 8 + 38 * 28)
 
 
 def test_a_label_is_right_above_its_panel_and_as_wide_as_its_column():
@@ -258,6 +290,31 @@ def test_native_panels_are_labelled_too():
     assert [label.text for label in picture.labels] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("tiles", "size", "height"),
+    [
+        ([kind(240, 320)] * 2, None, 24),
+        ([kind(720, 1280)] * 4, None, 64),
+        ([kind(720, 1280)] * 4, 960, 24),
+        ([kind(240, 320)] * 4, (1920, 1080), 46),
+        ([kind(32, 32)] * 30, None, 32),
+        ([kind(2160, 3840), kind(2160, 20)], None, 24),
+    ],
+    ids=["small", "large", "shrunk", "enlarged", "many", "narrow"],
+)
+def test_labels_are_as_high_as_can_be_read_in_a_cell_and_fit_into_a_column(tiles, size, height):
+    names = [str(i) for i in range(len(tiles))]
+
+    assert {label.height for label in plan(tiles, names, Look(size=size)).labels} == {height}
+
+
+def test_an_error_says_which_panel_it_is_about():
+    labels = kind(20, 30, channels=1, dtype=torch.int64)
+
+    with pytest.raises(FrameError, match=r"dtype = torch\.int64, which is 'labels' of a grid"):
+        plan([kind(20, 30), labels], ["image", "labels"], Look())
+
+
 side = st.one_of(st.integers(1, 40), st.integers(1, 20_000))
 kinds = st.builds(
     kind,
@@ -268,7 +325,11 @@ kinds = st.builds(
     is_maps=st.booleans(),
 )
 long_side = st.integers(MIN_SIDE, MAX_SIDE)
-sizes = st.one_of(st.none(), long_side, st.tuples(long_side, long_side))
+sizes = st.one_of(
+    st.none(),
+    long_side,
+    st.tuples(long_side, long_side).filter(lambda sides: math.prod(sides) <= MAX_PIXELS),
+)
 
 
 @given(tiles=st.lists(kinds, min_size=1, max_size=7), size=sizes, is_native=st.booleans())
@@ -318,10 +379,14 @@ def check_sound(picture: Plan, tiles: list[TileKind], size: object, is_native: b
 def check_encodable(picture: Plan, size: object) -> None:
     sides = (picture.height, picture.width)
     assert min(sides) >= MIN_SIDE
+    assert max(sides) <= MAX_SIDE
+    assert math.prod(-(-side // 16) for side in sides) <= H264_BLOCKS
     if size is None:
         assert max(sides) <= LARGE_SIDE
     elif isinstance(size, int):
-        assert max(sides) == size + size % 2
+        wanted = size + size % 2
+        assert max(sides) <= wanted
+        assert max(sides) == wanted or wanted**2 > MAX_PIXELS
     else:
         assert sides == tuple(each + each % 2 for each in reversed(size))
 

@@ -253,7 +253,9 @@ def _kept(frame: object) -> tuple[object, object]:
         try:
             kept = frame.detach() if frame.grad_fn is not None else frame
             return kept, (type(frame), frame.shape, frame.dtype, frame.device)
-        except RuntimeError:  # its device, or what stands in for it, has failed: reading it says so
+        # Its device, or what stands in for it, has failed, or a mode lets nobody touch it: reading
+        # it says so.
+        except (RuntimeError, AssertionError):
             return frame, None
     if isinstance(frame, Mapping):
         parts = {name: _kept(part) for name, part in frame.items()}

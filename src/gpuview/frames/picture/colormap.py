@@ -135,7 +135,8 @@ def _unknown(name: object) -> FrameError:
     else:
         foreign = frozenset(matplotlib.colormaps)
         more, otherwise = ", or a map that matplotlib has", "colormap='viridis'"
-    near = get_close_matches(str(name), foreign.union(BUILT_IN), n=3, cutoff=0.5)
+    wanted = str(getattr(name, "name", name))  # matplotlib's own maps have one
+    near = get_close_matches(wanted, foreign.union(BUILT_IN), n=3, cutoff=0.5)
     return FrameError(
         f"cannot colour values with colormap = {name!r}",
         expected=f"one of {', '.join(map(repr, BUILT_IN))}{more}",

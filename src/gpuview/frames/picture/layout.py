@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError, closest
-from gpuview.frames.picture.plan import TileKind
+from gpuview.frames.picture.plan import TileKind, naming
 from gpuview.frames.picture.tensors import as_tensor
 
 __all__ = ["Layout", "Tiles", "Values", "check_layout", "describe", "describe_all"]
@@ -89,8 +89,8 @@ def describe(frame: object, layout: Layout | None = None) -> Tiles:
     Never synchronises, and copies only the few tensors that `tensors.as_tensor` has to.
 
     Args:
-        frame: A dense tensor of real numbers on any device, a NumPy array, another library's array
-            that has ``__dlpack__``, or one of these in `Values`. Any strides. A picture's fourth
+        frame: A dense tensor of real numbers on any device, another library's array or image (see
+            `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
             channel (alpha) is ignored.
         layout: What the dimensions are. None guesses: two are ``(H, W)``; three are ``(C, H, W)``
             when the first is 1, 3 or 4, ``(H, W, C)`` when the last one is, else ``(N, H, W)``;
@@ -144,11 +144,8 @@ def describe_all(
 
 
 def _describe_part(name: str, part: object, layout: Layout | None) -> Tiles:
-    try:
+    with naming(name):
         return describe(part, layout)
-    except FrameError as exc:
-        problem = f"{exc.problem}, which is {name!r} of a grid"
-        raise FrameError(problem, expected=exc.expected, fix=exc.fix) from exc
 
 
 def _guess(

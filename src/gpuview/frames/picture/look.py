@@ -17,7 +17,7 @@ from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.colormap import check_colormap
 from gpuview.frames.picture.grid import even_up
 from gpuview.frames.picture.layout import Layout, check_layout
-from gpuview.frames.picture.plan import MAX_SIDE
+from gpuview.frames.picture.plan import MAX_PIXELS, MAX_SIDE
 from gpuview.wire.ring import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
@@ -105,14 +105,22 @@ def _checked_size(size: object) -> Size:
         return None
     sides = _as_tuple(size) or (size, size)
     if len(sides) != 2 or not all(_is_side(side) for side in sides):
-        raise FrameError(
-            f"cannot encode a picture with {size = }",
-            expected=f"its longest side, or (width, height): whole numbers of {MIN_SIDE} to "
-            f"{MAX_SIDE} pixels; or None",
-            fix="size=720",
-        )
+        raise _bad_size(size)
     width, height = (even_up(int(side)) for side in sides)  # type: ignore[call-overload]  # checked
-    return (width, height) if isinstance(size, list | tuple) else width
+    if not isinstance(size, list | tuple):
+        return width
+    if width * height > MAX_PIXELS:
+        raise _bad_size(size)
+    return width, height
+
+
+def _bad_size(size: object) -> FrameError:
+    return FrameError(
+        f"cannot encode a picture with {size = }",
+        expected=f"its longest side, or (width, height): whole numbers of {MIN_SIDE} to "
+        f"{MAX_SIDE}, with no more than {MAX_PIXELS} pixels in all; or None",
+        fix="size=720",
+    )
 
 
 def _is_side(side: object) -> bool:

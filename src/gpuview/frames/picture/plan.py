@@ -13,23 +13,25 @@ rounds and no neighbour's NaN leaks in.
 
 Note [sizes]: without a size, a picture is shown pixel for pixel; one under 240 pixels is enlarged
 by a whole number until its longest side has that, and one over `LARGE_SIDE` is shrunk. Tiles are
-enlarged until their grid has about 640. With a size everything is scaled to it. A tile keeps its
-aspect, so that something may be left over to the right or below: background. Only tiles that are
-very long, as a row of 4096 values is, are drawn wider; see `grid.arrange`.
+enlarged until their grid has about 640. With a size everything is scaled to it. Nothing gets more
+than `MAX_PIXELS`. A tile keeps its aspect, so that something may be left over to the right or
+below: background. Only tiles that are very long, as a row of 4096 values is, are drawn wider; see
+`grid.arrange`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.grid import LARGE_SIDE, Grid, Sides, arrange
-from gpuview.frames.picture.table import LABEL_HEIGHT, Table
+from gpuview.frames.picture.grid import LARGE_SIDE, Grid, Sides, arrange, even_down
+from gpuview.frames.picture.table import CELL_WIDTH, Table
 from gpuview.wire.ring import MIN_SIDE
 
 if TYPE_CHECKING:
@@ -38,26 +40,30 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKGROUND",
     "LARGE_SIDE",
+    "MAX_PIXELS",
     "MAX_SIDE",
     "Label",
     "Panel",
     "Plan",
     "Scaling",
     "TileKind",
+    "naming",
     "plan",
 ]
 
-MAX_SIDE = 16_382
-"""The longest even side that fits the 14 bits which VP8 has for it."""
+MAX_SIDE = 8688
+"""The longest side of a picture in H.264 level 5.2, the highest that Chromium decodes."""
+
+MAX_PIXELS = 3840 * 2400
+"""All pixels of a picture: what level 5.2 has, less what fills up its blocks of 16 x 16."""
 
 BACKGROUND: tuple[int, int, int] = (32, 32, 32)
 """What is between tiles and around panels, RGB."""
 
-_MAX_MAP_ASPECT = 16
+_MAX_DATA_ASPECT = 16
 _MAX_PICTURE_ASPECT = LARGE_SIDE // MIN_SIDE
-_MAP_BOX = (768, 768)
+_DATA_BOX = (768, 768)
 _GRID_SIDE = 640
-_TABLE_SIDE = 960  # about as wide as a cell
 _GRID_ASPECT = 4 / 3
 _PICTURE_ASPECT = 16 / 9
 
@@ -76,6 +82,12 @@ class TileKind(NamedTuple):
     @property
     def tile(self) -> Sides:
         return self.height, self.width
+
+    @property
+    def is_data(self) -> bool:
+        """No picture whose aspect somebody knows: a map, or one channel that is very long."""
+        is_long = max(self.tile) > _MAX_DATA_ASPECT * min(self.tile)
+        return self.is_maps or (self.channels == 1 and is_long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +204,7 @@ class _Part:
 
     @classmethod
     def usual(cls, kind: TileKind, aspect: float, grid_side: int = _GRID_SIDE) -> _Part:
-        longest = _MAX_MAP_ASPECT if kind.is_maps else _MAX_PICTURE_ASPECT
+        longest = _MAX_DATA_ASPECT if kind.is_data else _MAX_PICTURE_ASPECT
         grid = arrange(kind.n_tiles, kind.tile, aspect=aspect, max_tile_aspect=longest)
         return cls(kind, grid, grid.enlarged(grid.usual_factor(grid_side)))
 
@@ -206,8 +218,8 @@ class _Part:
         return self.grid.extent(self.tile)
 
     @property
-    def is_large_map(self) -> bool:
-        return self.kind.is_maps and _exceeds(self.sides, _MAP_BOX)
+    def is_large_data(self) -> bool:
+        return self.kind.is_data and _exceeds(self.sides, _DATA_BOX)
 
     def enlarged_within(self, box: Sides) -> _Part:
         """Return it enlarged by the largest whole number, or as it is where none fits."""
@@ -236,6 +248,16 @@ class _Part:
         )
 
 
+@contextmanager
+def naming(part: str) -> Iterator[None]:
+    """Have a FrameError say which part of a grid it is about."""
+    try:
+        yield
+    except FrameError as exc:
+        problem = f"{exc.problem}, which is {part!r} of a grid"
+        raise FrameError(problem, expected=exc.expected, fix=exc.fix) from exc
+
+
 def _plan_native(tiles: Sequence[TileKind], names: Sequence[str] | None, look: Look) -> Plan:
     parts = [_Part.native(kind) for kind in tiles]
     if names is None:
@@ -248,32 +270,34 @@ def _plan_native(tiles: Sequence[TileKind], names: Sequence[str] | None, look: L
 def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
     (kind,) = tiles
     part = _Part.usual(kind, _aspect(look.size) or _GRID_ASPECT)
-    box = _box(look.size, part.sides)
+    size = _affordable(look.size, part.sides)
+    box = _box(size, part.sides)
     if box is not None:
         part = part.fitted(box)
-    return Plan(*_encoded_sides(part.sides, look.size), (part.panel((0, 0), look),))
+    return Plan(*_encoded_sides(part.sides, size), (part.panel((0, 0), look),))
 
 
 def _plan_labelled(tiles: Sequence[TileKind], names: Sequence[str], look: Look) -> Plan:
     parts = _alike(tiles)
     table = Table.closest_to(_aspect(look.size) or _PICTURE_ASPECT, _sides(parts))
-    box = _box(look.size, table.sides)
+    size = _affordable(look.size, table.sides)
+    box = _box(size, table.sides)
     if box is not None:
         boxes = table.scaled(box)
         parts = [part.fitted(box) for part, box in zip(parts, boxes, strict=True)]
         table = replace(table, panels=_sides(parts))
-    return _labelled(parts, names, table, look, _encoded_sides(table.sides, look.size))
+    return _labelled(parts, names, table, look, _encoded_sides(table.sides, size))
 
 
 def _alike(tiles: Sequence[TileKind]) -> list[_Part]:
     """Enlarge each by the whole number that brings it closest to the largest.
 
-    Long maps do not count as large: a row of 4096 values would make every other panel tiny.
+    Data do not count as large: a row of 4096 values would make every other panel tiny.
     """
     # The more panels, the smaller their grids: labels are read in a cell that is as wide as ever.
-    grid_side = _TABLE_SIDE // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
+    grid_side = CELL_WIDTH // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
     parts = [_Part.usual(kind, _GRID_ASPECT, grid_side) for kind in tiles]
-    parts = [part.fitted(_MAP_BOX) if part.is_large_map else part for part in parts]
+    parts = [part.fitted(_DATA_BOX) if part.is_large_data else part for part in parts]
     heights, widths = zip(*_sides(parts), strict=True)
     return [part.enlarged_within((max(heights), max(widths))) for part in parts]
 
@@ -283,10 +307,12 @@ def _labelled(
 ) -> Plan:
     """Put each part where the table has it, under its name."""
     panels, labels = [], []
+    height = table.label_height
     for i, (y, x) in enumerate(table.positions()):
         width = table.column_widths[i % table.columns]
-        panels.append(parts[i].panel((y, x), look))
-        labels.append(Label(names[i], y - LABEL_HEIGHT, x, LABEL_HEIGHT, width))
+        with naming(names[i]):
+            panels.append(parts[i].panel((y, x), look))
+        labels.append(Label(names[i], y - height, x, height, width))
     return Plan(*sides, tuple(panels), tuple(labels))
 
 
@@ -303,13 +329,25 @@ def _aspect(size: Size) -> float | None:
     return size[0] / size[1] if isinstance(size, tuple) else None
 
 
+def _affordable(size: Size, sides: Sides) -> Size:
+    """Return ``size``, or less when a picture of ``sides`` would have too many pixels with it."""
+    return min(size, _longest_side(sides)) if isinstance(size, int) else size
+
+
+def _longest_side(sides: Sides) -> int:
+    """Return the longest side with which a picture of the aspect of ``sides`` can be encoded."""
+    return min(MAX_SIDE, even_down(math.isqrt(MAX_PIXELS * max(sides) // min(sides))))
+
+
 def _box(size: Size, sides: Sides) -> Sides | None:
     """Return what a picture of ``sides`` is to be fitted into; None when it is shown as it is."""
     if isinstance(size, tuple):
         return size[1], size[0]
-    if size is None and max(sides) <= LARGE_SIDE:
+    longest = size or min(LARGE_SIDE, _longest_side(sides))
+    if size is None and max(sides) <= longest:
         return None
-    return size or LARGE_SIDE, size or LARGE_SIDE
+    shortest = min(longest, even_down(MAX_PIXELS // longest))
+    return (longest, shortest) if sides[0] > sides[1] else (shortest, longest)
 
 
 def _encoded_sides(sides: Sides, size: Size) -> Sides:

@@ -14,11 +14,15 @@ from itertools import accumulate, product
 from gpuview.errors import FrameError
 from gpuview.frames.picture.grid import LEAST_CELL, Sides, even_down
 
-__all__ = ["LABEL_HEIGHT", "Table"]
+__all__ = ["CELL_WIDTH", "LABEL_HEIGHT", "Table"]
 
 LABEL_HEIGHT = 24
-"""Of the line above each panel."""
+"""The least that the line above each panel has."""
 
+CELL_WIDTH = 960
+"""About as wide as a notebook shows a picture: wider ones are shrunk there, with their labels."""
+
+_LABEL_ASPECT = 8  # some 20 letters find room
 _GAP = 8
 _MAX_COLUMNS = 256
 
@@ -56,14 +60,19 @@ class Table:
         return [max(wide for _, wide in self.panels[column :: self.columns]) for column in columns]
 
     @property
+    def label_height(self) -> int:
+        """That of the line above each panel; even."""
+        return self._label_height_at(1)
+
+    @property
     def sides(self) -> Sides:
         """Those of the whole table, with labels and gaps."""
-        height, width = self._between()
+        height, width = self._between(self.label_height)
         return sum(self.row_heights) + height, sum(self.column_widths) + width
 
     def positions(self) -> list[Sides]:
         """Return ``(y, x)`` of each panel. Its label is right above it, as wide as the column."""
-        tops = _starts(self.row_heights, before=LABEL_HEIGHT)
+        tops = _starts(self.row_heights, before=self.label_height)
         lefts = _starts(self.column_widths, before=0)
         return list(product(tops, lefts))[: len(self.panels)]
 
@@ -75,10 +84,13 @@ class Table:
         Raises:
             FrameError: There is no room for so many panels.
         """
-        labels_and_gaps = self._between()
+        panels_width = sum(self.column_widths)
+        # At least the labels' height in the end, as no column grows by more than this.
+        label_height = self._label_height_at(Fraction(box[1], panels_width))
+        height, width = self._between(label_height)
         scale = min(
-            Fraction(box[0] - labels_and_gaps[0], sum(self.row_heights)),
-            Fraction(box[1] - labels_and_gaps[1], sum(self.column_widths)),
+            Fraction(box[0] - height, sum(self.row_heights)),
+            Fraction(box[1] - width, panels_width),
         )
         boxes = [(even_down(int(h * scale)), even_down(int(w * scale))) for h, w in self.panels]
         if min(min(sides) for sides in boxes) < LEAST_CELL:
@@ -90,10 +102,19 @@ class Table:
             )
         return boxes
 
-    def _between(self) -> Sides:
+    def _between(self, label_height: int) -> Sides:
         """Return the height and the width that labels and gaps take."""
         rows = len(self.row_heights)
-        return rows * LABEL_HEIGHT + (rows - 1) * _GAP, (self.columns - 1) * _GAP
+        return rows * label_height + (rows - 1) * _GAP, (self.columns - 1) * _GAP
+
+    def _label_height_at(self, scale: int | Fraction) -> int:
+        """Return what can be read in a cell, unless a name has no room then in its column."""
+        widths = self.column_widths
+        width = sum(widths) + (self.columns - 1) * _GAP
+        readable = min(
+            Fraction(width * LABEL_HEIGHT, CELL_WIDTH), Fraction(min(widths), _LABEL_ASPECT)
+        )
+        return max(LABEL_HEIGHT, even_down(int(readable * scale)))
 
 
 def _starts(sides: Sequence[int], *, before: int) -> Iterable[int]:

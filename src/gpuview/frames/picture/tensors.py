@@ -11,7 +11,7 @@ from torch.utils.dlpack import from_dlpack
 
 from gpuview.errors import FrameError
 
-__all__ = ["as_tensor"]
+__all__ = ["as_tensor", "is_array"]
 
 _INTEGERS = (
     torch.uint8,
@@ -36,17 +36,34 @@ def as_tensor(frame: object) -> Tensor:
     and of a tensor whose sign is still to be changed (``x.conj().imag``).
 
     Args:
-        frame: A tensor, a NumPy array, or another library's array that has ``__dlpack__``.
+        frame: A tensor, or one of what `is_array` knows.
 
     Raises:
-        FrameError: None of these, or one that holds no real numbers in memory of its own.
+        FrameError: None of these, or one that holds no real numbers in memory of its own; or a
+            FakeTensorMode is active, in which no tensor has values.
     """
+    _check_mode()
     tensor = _unwrapped(frame)
     _check_kind(tensor)
     _check_dtype(tensor.dtype)
     _check_memory(tensor)
     tensor = tensor.detach()
     return tensor.resolve_neg() if tensor.is_neg() else tensor
+
+
+def is_array(frame: object) -> bool:
+    """Tell whether ``frame`` is another library's array, or an image as Pillow's are."""
+    # Looked for in the type, as Pillow copies its pixels to answer.
+    return hasattr(frame, "__dlpack__") or hasattr(type(frame), "__array_interface__")
+
+
+def _check_mode() -> None:
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+        raise FrameError(
+            "cannot show a tensor while a FakeTensorMode is active",
+            expected="tensors with values",
+            fix="push after the end of the mode",
+        )
 
 
 def _unwrapped(frame: object) -> Tensor:
@@ -59,6 +76,8 @@ def _unwrapped(frame: object) -> Tensor:
         return _from_numpy(frame)
     if hasattr(frame, "__dlpack__"):
         return _from_dlpack(frame)
+    if is_array(frame):
+        return _from_numpy(np.asarray(frame))
     raise FrameError(
         f"cannot show an object of type {type(frame).__name__}",
         expected="a torch.Tensor, or an array that can be made one",

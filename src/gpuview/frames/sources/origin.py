@@ -11,15 +11,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpuview.errors import FrameError, GpuviewError, closest
+from gpuview.errors import FrameError, GpuviewError
 from gpuview.frames.picture.layout import Values
+from gpuview.frames.picture.tensors import is_array
 from gpuview.frames.sources.trouble import explain
 
 __all__ = ["Index", "Origin", "Pull", "Select", "as_select", "survey"]
@@ -29,6 +30,7 @@ Select = Callable[[Any], object]
 Index = int | slice | str | tuple[Any, ...]
 
 _ALONE = ""  # the name of the part that is no grid's
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,13 @@ class Origin:
     names: tuple[str, ...] | None
     """All parts in the order of the user's grid; None when it is no grid but one part or none."""
 
+    @property
+    def cue(self) -> str:
+        """What a user does to see the first frame; empty where watching is enough."""
+        if self.pulls:
+            return ""
+        return "call the model" if self.layers else "push one"
+
 
 def survey(source: object, layer: str | list[str] | None = None) -> Origin:
     """Find out what ``source`` is.
@@ -49,7 +58,7 @@ def survey(source: object, layer: str | list[str] | None = None) -> Origin:
     Args:
         source: A module, a callable that takes no argument, an iterable of frames, one frame that
             changes in place, a mapping or a list of these, or None. A module whose forward needs
-            an input is looked at, every other one is asked.
+            an input is looked at, every other one is asked. A generator function is called once.
         layer: The dotted name of a module in the module ``source``, or several: looked at instead.
 
     Raises:
@@ -92,15 +101,29 @@ def _survey_layers(model: object, layer: str | list[str]) -> Origin:
 def _find_layer(model: nn.Module, name: object) -> nn.Module:
     layers: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if isinstance(name, str) and name in layers and name:
-        return _tappable(layers[name])
-    problem = f"there is no layer {name!r} in {type(model).__name__}"
-    if not isinstance(name, str) or not name:
-        fix = "leave layer out to look at what the whole model gives"
-    elif name in dict(model.named_parameters(remove_duplicate=False)):
-        fix = f"show the parameter as the source: GPUStream(model.get_parameter({name!r}))"
-    else:
-        fix = f"layer={closest(name, layers) or next(iter(list(layers)[1:]), 'None')!r}"
-    raise FrameError(problem, expected="a name of model.named_modules()", fix=fix)
+        return _tappable(layers[name], name)
+    shown = type(name).__name__ if isinstance(name, nn.Module) else repr(name)
+    raise FrameError(
+        f"there is no layer {shown} in {type(model).__name__}",
+        expected="a name of model.named_modules(), or a list of them",
+        fix=_instead_of(name, model, layers),
+    )
+
+
+def _instead_of(name: object, model: nn.Module, layers: Mapping[str, nn.Module]) -> str:
+    if isinstance(name, nn.Module):
+        return "give the layer itself as the source: GPUStream(layer)"
+    wanted = str(name)
+    if not wanted or len(layers) == 1:
+        return "leave layer out to look at what the whole model gives"
+    if wanted in dict(model.named_parameters(remove_duplicate=False)):
+        return f"show the parameter as the source: GPUStream(model.get_parameter({wanted!r}))"
+    # A wrapper puts its own name before those that a user knows.
+    near = [each for each in layers if f".{each}".endswith(f".{wanted}")][:_MOST_NAMES]
+    near = near or get_close_matches(wanted, layers, n=_MOST_NAMES, cutoff=0.5)
+    if not near:
+        return "look at all names: print(*dict(model.named_modules()))"
+    return f"layer={' or '.join(map(repr, near))}"
 
 
 def _survey_grid(sources: dict[str, object]) -> Origin:
@@ -126,21 +149,30 @@ def _origin(sources: Mapping[str, object], names: tuple[str, ...] | None) -> Ori
     return Origin(pulls, layers, names)
 
 
-def _tappable(module: nn.Module) -> nn.Module:
+def _tappable(module: nn.Module, name: str = "") -> nn.Module:
+    """Return ``module``, which is the layer ``name`` of another one, or a source."""
     if isinstance(module, torch.jit.ScriptModule):
         raise FrameError(
             f"cannot look at what a {type(module).__name__} gives: TorchScript calls no hooks",
             expected="a module that runs as Python, or a callable that takes no argument",
             fix="push what it makes: stream = GPUStream(); stream.push(model(x))",
         )
+    if getattr(module.forward, "__func__", None) is nn.Module.forward:  # a ModuleList's, say
+        inner = next((inner for inner, _ in module.named_children()), "0")
+        raise FrameError(
+            f"cannot look at what a {type(module).__name__} gives: it has no forward",
+            expected="a module that is called, such as one of those in it",
+            fix=f"layer={f'{name}.{inner}'!r}" if name else f"GPUStream(modules, layer={inner!r})",
+        )
     return module
 
 
 def _as_pull(source: object) -> Pull:
-    if isinstance(source, Tensor | np.ndarray) or hasattr(source, "__dlpack__"):
+    if isinstance(source, Tensor) or is_array(source):
         return lambda: source
     if callable(source) and not _needs_argument(source):
-        return source
+        is_generator = inspect.isgeneratorfunction(source)
+        return iter(source()).__next__ if is_generator else source
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping | list):
         return iter(source).__next__
     raise FrameError(
