@@ -22,7 +22,6 @@ from triton.compiler import ASTSource
 
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.measure import join, measure
-from gpuview.frames.cuda.values import AS_IS, BYTE, RANGE
 
 _POINTERS = {
     "record": "*u8",
@@ -42,14 +41,14 @@ _DIRECT = {
     "is_grid": False,
     "is_completed": False,
     "is_coloured": False,
-    "scale": AS_IS,
+    "scale": "as is",
     "is_wide": False,
     "is_long": False,
     "may_have_flaws": True,
     "block": 512,
 }
-_BYTES = {"scale": BYTE, "may_have_flaws": False}
-_AREA = {"is_direct": False, "scale": RANGE}
+_BYTES = {"scale": "byte", "may_have_flaws": False}
+_AREA = {"is_direct": False, "scale": "range"}
 _MAPS = {**_AREA, "channels": 1, "is_grid": True, "is_coloured": True}
 _MEASURE = {"is_flat": False, "is_wide": False, "is_long": False, "is_last": True, "block": 1024}
 
@@ -63,6 +62,8 @@ _DRAWN = {
     "completed bf16": ("bf16", _PLANAR, {"is_completed": True}, 2),
     "shrunk fp32": ("fp32", _PLANAR, _AREA, 4),
     "maps fp32": ("fp32", _PLANAR, _MAPS, 4),
+    "exact fp64": ("fp64", _PLANAR, {"is_wide": True}, 2),
+    "exact i32": ("i32", _PLANAR, {"scale": "range", "is_wide": True, "may_have_flaws": False}, 2),
     "wide fp64": ("fp64", _ANY, {**_AREA, "is_wide": True, "is_long": True}, 4),
     "wide i64": ("i64", _ANY, {**_AREA, "is_wide": True, "may_have_flaws": False}, 4),
 }

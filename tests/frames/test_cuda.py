@@ -94,7 +94,7 @@ def readback(sink: RingSink) -> Iterator[Readback]:
 
 
 def grey(level: float, side: int = 256) -> torch.Tensor:
-    return torch.full((3, side, side), level, device="cuda")
+    return torch.full((3, side, side), float(level), device="cuda")
 
 
 def luma(slot: Slot) -> set[int]:
@@ -174,6 +174,19 @@ def test_maps_are_coloured_resized_and_flaws_marked_and_counted(sink, readback, 
     assert stats.copy_ms > 0
 
 
+def test_what_was_counted_is_told_while_all_streams_that_a_user_gets_are_busy(sink, readback):
+    readback.push(grey(1), Look())
+    torch.cuda.synchronize()
+    for _ in range(32):  # torch has no more, and gives them in turn
+        with torch.cuda.stream(torch.cuda.Stream()):
+            torch.cuda._sleep(SECOND)
+            busy = torch.cuda.current_stream().record_event()
+
+    readback.stats()
+
+    assert not busy.query()
+
+
 def test_labelled_panels_share_a_picture(sink, readback):
     readback.push({"black": grey(0), "white": grey(1)}, Look())
 
@@ -220,6 +233,7 @@ def test_a_thousand_frames_wait_behind_a_slow_computation_in_no_more_memory(sink
 
 def test_a_frame_may_be_overwritten_right_after_the_push(sink, readback):
     frame = grey(0)
+    readback.push(frame, Look())  # what is made for the first frame may wait for the device
     torch.cuda._sleep(SECOND // 10)
 
     readback.push(frame, Look())
@@ -230,6 +244,7 @@ def test_a_frame_may_be_overwritten_right_after_the_push(sink, readback):
 
 def test_a_frame_may_be_freed_right_after_the_push_from_another_stream(sink, readback):
     frame = grey(0, side=1024)
+    readback.push(frame, Look())
     torch.cuda.synchronize()
     other = torch.cuda.Stream()
     with torch.cuda.stream(other):
@@ -259,17 +274,37 @@ def test_autocast_changes_no_colour(sink, readback):
     check(sink.newest(), frame, look)
 
 
-def test_while_a_graph_is_captured_a_push_is_refused(sink, readback):
-    frame = grey(1)
+def test_while_a_graph_is_captured_a_push_is_refused_with_a_way_out(sink, readback):
+    frame = grey(0)
     readback.push(frame, Look())
-    torch.cuda.synchronize()
-    with torch.cuda.graph(torch.cuda.CUDAGraph()):
-        frame.mul_(1)  # as an empty graph is warned of
-        with pytest.raises(FrameError, match="CUDA graph"):
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        frame.add_(1)
+        with pytest.raises(FrameError, match="while a CUDA graph is captured") as caught:
             readback.push(frame, Look())
 
+    assert "after graph.replay()" in caught.value.fix
+    graph.replay()
     readback.push(frame, Look())
-    assert sink.newest().seq == 2
+    slot = sink.newest()
+    assert (slot.seq, luma(slot)) == (2, {235})
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_a_cpu_tensor_beside_a_cuda_one_is_read_before_push_returns_and_nothing_is_waited_for(
+    sink, readback, is_pinned
+):
+    on_cpu = torch.zeros(3, 240, 64, pin_memory=is_pinned)
+    frame = {"cpu": on_cpu, "cuda": torch.zeros(3, 240, 64, device="cuda")}
+    readback.push(frame, Look())
+    usual = bytes(sink.newest().data)
+
+    torch.cuda._sleep(SECOND)
+    readback.push(frame, Look())
+    assert not torch.cuda.current_stream().query()
+    on_cpu.fill_(1)
+
+    assert bytes(sink.newest().data) == usual
 
 
 def test_frames_from_the_cpu_and_from_the_gpu_take_turns(sink, readback):

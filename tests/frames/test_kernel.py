@@ -81,7 +81,7 @@ def check(pixels: torch.Tensor, panel: Panel) -> None:
         for plane, n in zip(shown, (1, 2, 2), strict=True)
     ]
     name = panel.colormap if panel.channels == 1 else "gray"
-    values = pixels.double().numpy()
+    values = pixels.double().cpu().numpy()
     colours = palette(name, torch.device("cpu")).numpy()
     assert_i420_within_one_level(tuple(inside), *reference_bounds(values, panel, colours))
     assert flaws == [np.isnan(values).sum(), np.isinf(values).sum()]
@@ -220,7 +220,7 @@ def test_tensors_of_other_strides_and_dtypes_are_drawn_by_the_same_kernel():
     ids=["flipped", "columns first", "every other", "one channel thrice", "one row"],
 )
 def test_any_strides_are_read(arrange):
-    pixels = arrange(noise(1, 3, 10, 14))
+    pixels = arrange(noise(1, 3, 10, 14).to(DEVICE))  # a copy to a device has other strides
 
     check(pixels, whole(10, 14))
 

@@ -243,38 +243,3 @@ def test_closing_twice_does_no_harm(sink):
 
     readback.close()
     readback.close()
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("is_pinned", [True, False])
-def test_a_cpu_tensor_beside_a_cuda_one_is_read_before_push_returns_and_nothing_is_waited_for(
-    ring, is_pinned
-):
-    on_cpu = torch.zeros(3, 240, 64, pin_memory=is_pinned)
-    frame = {"cpu": on_cpu, "cuda": torch.zeros(3, 240, 64, device="cuda")}
-    Readback(ring).push(frame, LOOK)
-    torch.cuda.synchronize()
-    usual = [plane.copy() for plane in ring.shown()]
-
-    torch.cuda._sleep(1_000_000_000)
-    Readback(ring).push(frame, LOOK)
-    assert not torch.cuda.current_stream().query()
-    on_cpu.fill_(1)
-    torch.cuda.synchronize()
-
-    for plane, before in zip(ring.shown(), usual, strict=True):
-        np.testing.assert_array_equal(plane, before)
-
-
-@pytest.mark.cuda
-def test_a_push_inside_a_graph_capture_is_refused_with_a_way_out(sink):
-    frame = torch.zeros(3, 240, 32, device="cuda")
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        frame.add_(1)
-        with pytest.raises(FrameError, match="while a CUDA graph is captured") as caught:
-            Readback(sink).push(frame, LOOK)
-
-    assert "after graph.replay()" in caught.value.fix
-    graph.replay()
-    assert frame.max() == 1

@@ -23,25 +23,17 @@ import triton
 import triton.language as tl
 
 from gpuview.frames.cuda.stretch import inspect_means, means
-from gpuview.frames.cuda.values import AS_IS, marked, number, picked, scaled
+from gpuview.frames.cuda.values import marked, number, picked, scaled
 from gpuview.frames.picture.plan import BACKGROUND
 from gpuview.wire.ring import CAPTURE_WORD, SEQ_WORD
 
 __all__ = ["draw_panel"]
 
-_AS_IS = tl.constexpr(AS_IS)
+# Triton looks at each of these at every launch, which takes half a microsecond; so there are few.
 _SEQ_WORD = tl.constexpr(SEQ_WORD)
 _CAPTURE_WORD = tl.constexpr(CAPTURE_WORD)
 _INF = tl.constexpr(float("inf"))
-_MAX_GAIN = tl.constexpr(3e38)
-
-_BACK_RED = tl.constexpr(BACKGROUND[0] / 255)
-_BACK_GREEN = tl.constexpr(BACKGROUND[1] / 255)
-_BACK_BLUE = tl.constexpr(BACKGROUND[2] / 255)
-
-# Of chroma's 224 levels a quarter, as it is made of sums of four: 56 / 2 = 28.
-_CB_RED, _CB_GREEN = tl.constexpr(-28 * 0.299 / 0.886), tl.constexpr(-28 * 0.587 / 0.886)
-_CR_GREEN, _CR_BLUE = tl.constexpr(-28 * 0.587 / 0.701), tl.constexpr(-28 * 0.114 / 0.701)
+_BACK = tl.constexpr(BACKGROUND[0] / 255)  # a grey
 
 
 @triton.jit
@@ -87,7 +79,7 @@ def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, is_wide: 
         gain = tl.load(ranges + 1)
     if not is_wide:
         half_low = half_low.to(tl.float32)
-        gain = tl.minimum(gain, _MAX_GAIN).to(tl.float32)
+        gain = tl.minimum(gain, 3e38).to(tl.float32)
     return half_low, gain
 
 
@@ -163,9 +155,9 @@ def _coloured(
         green = tl.load(at + 1).to(tl.float32) / 255.0
         blue = tl.load(at + 2).to(tl.float32) / 255.0
     if is_grid:
-        red = tl.where(is_inside, red, _BACK_RED)
-        green = tl.where(is_inside, green, _BACK_GREEN)
-        blue = tl.where(is_inside, blue, _BACK_BLUE)
+        red = tl.where(is_inside, red, _BACK)
+        green = tl.where(is_inside, green, _BACK)
+        blue = tl.where(is_inside, blue, _BACK)
     return red, green, blue
 
 
@@ -292,46 +284,48 @@ def draw_panel(
         if channels == 3:
             probe += green1 + green2 + blue1 + blue2
         has_flaws = tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block
+    # New names, as a value's type must not change in an `if` that the GPU decides.
     if has_flaws:
         if is_direct:
-            red1, green1, blue1 = _inspect(
+            r1, g1, b1 = _inspect(
                 red1, green1, blue1, palette, flaws, is_own1, low1, gain1, channels, is_coloured,
                 scale,
             )
-            red2, green2, blue2 = _inspect(
+            r2, g2, b2 = _inspect(
                 red2, green2, blue2, palette, flaws, is_own2, low2, gain2, channels, is_coloured,
                 scale,
             )
         else:
-            red1, green1, blue1 = inspect_means(
+            r1, g1, b1 = inspect_means(
                 start1, palette, flaws, y1, x1, is_inside1, is_own1, low1, gain1, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
                 column_step, channels, is_coloured, scale, is_wide, block,
             )
-            red2, green2, blue2 = inspect_means(
+            r2, g2, b2 = inspect_means(
                 start2, palette, flaws, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
                 column_step, channels, is_coloured, scale, is_wide, block,
             )
     else:
-        own_scale: tl.constexpr = scale if is_direct else _AS_IS  # a mean is scaled
-        red1, green1, blue1 = _finished(red1, green1, blue1, low1, gain1, is_coloured, own_scale)
-        red2, green2, blue2 = _finished(red2, green2, blue2, low2, gain2, is_coloured, own_scale)
+        own_scale: tl.constexpr = scale if is_direct else "as is"  # a mean is scaled
+        r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, is_coloured, own_scale)
+        r2, g2, b2 = _finished(red2, green2, blue2, low2, gain2, is_coloured, own_scale)
     # fmt: on
-    red1, green1, blue1 = _coloured(red1, green1, blue1, is_inside1, palette, is_coloured, is_grid)
-    red2, green2, blue2 = _coloured(red2, green2, blue2, is_inside2, palette, is_coloured, is_grid)
+    r1, g1, b1 = _coloured(r1, g1, b1, is_inside1, palette, is_coloured, is_grid)
+    r2, g2, b2 = _coloured(r2, g2, b2, is_inside2, palette, is_coloured, is_grid)
 
     at = record + luma_at + y * width + x
-    tl.store(at, _luma(red1, green1, blue1), mask=is_shown)
-    tl.store(at + width, _luma(red2, green2, blue2), mask=is_shown)
+    tl.store(at, _luma(r1, g1, b1), mask=is_shown)
+    tl.store(at + width, _luma(r2, g2, b2), mask=is_shown)
 
-    red = _pair_sum(red1 + red2, block)
-    green = _pair_sum(green1 + green2, block)
-    blue = _pair_sum(blue1 + blue2, block)
+    red = _pair_sum(r1 + r2, block)
+    green = _pair_sum(g1 + g2, block)
+    blue = _pair_sum(b1 + b2, block)
     half_x = tl.program_id(0) * (block // 2) + tl.arange(0, block // 2)
     at = record + tl.program_id(1) * (width // 2) + half_x
-    cb = red * _CB_RED + green * _CB_GREEN + blue * 28.0 + 128.5
-    cr = red * 28.0 + green * _CR_GREEN + blue * _CR_BLUE + 128.5
+    # Of chroma's 224 levels a quarter, as these are sums of four: 56 / 2 = 28.
+    cb = red * (-28 * 0.299 / 0.886) + green * (-28 * 0.587 / 0.886) + blue * 28.0 + 128.5
+    cr = red * 28.0 + green * (-28 * 0.587 / 0.701) + blue * (-28 * 0.114 / 0.701) + 128.5
     tl.store(at + cb_at, cb.to(tl.uint8), mask=half_x < panel_width // 2)
     tl.store(at + cr_at, cr.to(tl.uint8), mask=half_x < panel_width // 2)
 

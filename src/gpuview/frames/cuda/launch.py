@@ -16,7 +16,7 @@ from gpuview.frames.area import most_taps
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.measure import join, measure
 from gpuview.frames.cuda.record import plane_offsets
-from gpuview.frames.cuda.values import AS_IS, BYTE, RANGE
+from gpuview.frames.cuda.values import Scale
 from gpuview.frames.paint import is_tame
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.plan import Panel
@@ -40,7 +40,7 @@ class _Launch:
     steps: tuple[int, ...]
     """From one tile, channel, row and column to the next, in elements."""
     grid: tuple[int, int]
-    options: dict[str, int]
+    options: dict[str, int | Scale]
     measure_options: dict[str, bool]
 
 
@@ -203,14 +203,14 @@ def _shape(pixels: Tensor, *, is_direct: bool) -> tuple[int, int]:
     return (512, 4) if pixels.element_size() <= 2 or not is_direct else (256, 4)
 
 
-def _scale(panel: Panel, dtype: torch.dtype) -> int:
+def _scale(panel: Panel, dtype: torch.dtype) -> Scale:
     scaling = panel.scaling
     bounds = (scaling.low, scaling.high)
     if scaling.auto is None and dtype.is_floating_point and bounds == (0, 1):
-        return AS_IS
+        return "as is"
     if scaling.auto is None and dtype == torch.uint8 and bounds == (0, 255):
-        return BYTE
-    return RANGE
+        return "byte"
+    return "range"
 
 
 def _n_chunks(panel: Panel) -> int:

@@ -9,8 +9,6 @@ from gpuview.frames.cuda.values import marked, number, picked, scaled
 
 __all__ = ["inspect_means", "means"]
 
-_HUGE = tl.constexpr(1e30)  # far beyond any range, and float32 still has its sums
-
 
 @triton.jit
 def _first(i, tile, inner):
@@ -141,7 +139,8 @@ def inspect_means(
                 n_nan += (value_is_nan & counts).to(tl.int32)
                 n_inf += (value_is_inf & counts).to(tl.int32)
                 unit = scaled(value, half_low, gain, scale)
-                unit = tl.minimum(tl.maximum(unit, -_HUGE), _HUGE)
+                # Far beyond any range, and float32 still has its sums.
+                unit = tl.minimum(tl.maximum(unit, -1e30), 1e30)
                 unit = tl.where(value_is_nan | value_is_inf, 0.0, unit)
                 if channel == 0:
                     red += part * unit

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import triton
 import triton.language as tl
 
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW
 
-__all__ = ["AS_IS", "BYTE", "RANGE", "marked", "number", "picked", "scaled"]
+__all__ = ["Scale", "marked", "number", "picked", "scaled"]
 
-AS_IS, BYTE, RANGE = range(3)
+Scale = Literal["as is", "byte", "range"]
 """How a value becomes a brightness: it is one, or it is one of 255 levels, or by a range."""
 
-_AS_IS = tl.constexpr(AS_IS)
-_BYTE = tl.constexpr(BYTE)
 _NAN_ROW = tl.constexpr(NAN_ROW)
 _INF_ROW = tl.constexpr(INF_ROW)
 
@@ -28,9 +28,9 @@ def number(value, is_wide: tl.constexpr):
 def scaled(value, half_low, gain, scale: tl.constexpr):
     """Return numbers as float32, 0 for black and 1 for white; not clamped."""
     # Half of each, as the difference of two values may be more than their dtype holds.
-    if scale == _AS_IS:
+    if scale == "as is":
         unit = value
-    elif scale == _BYTE:
+    elif scale == "byte":
         unit = value * (1.0 / 255.0)
     else:
         unit = (value * 0.5 - half_low) * gain

@@ -78,7 +78,7 @@ def palette(name: str, device: torch.device) -> Tensor:
 
 def _to_cuda(rows: Tensor, device: torch.device) -> Tensor:
     """Copy on a stream of our own: on the caller's it would wait for what is queued there."""
-    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    side = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
     with torch.cuda.stream(side):
         on_device = rows.pin_memory().to(device, non_blocking=True)
         copied = side.record_event()
