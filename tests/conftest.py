@@ -21,7 +21,7 @@ from tests.network import topology
 settings.register_profile("deterministic", deadline=None, derandomize=True, database=None)
 settings.load_profile("deterministic")
 
-_SETTLE_S = 10.0
+_SETTLE_S = 60.0
 _OWN_THREADS = "gpuview-"
 _COUNTED = ("socket:", "/memfd:gpuview", "anon_inode:[eventfd]", "anon_inode:[pidfd]")
 

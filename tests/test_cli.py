@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from gpuview import cli
 from gpuview.doctor import Check, Report, run_in_subprocess
 from gpuview.doctor.apart import environment_of
 from gpuview.settings import Settings
+from tests.ports import free_port
 from tests.turnserver import TurnServer, needs_coturn
+from tests.waiting import wait_until
 
 
 def gpuview(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -24,21 +27,29 @@ def gpuview(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GPUVIEW_")
     }
+    # Where there is no name server, it need not be waited for.
+    environment["RES_OPTIONS"] = "timeout:1 attempts:1"
     environment |= {f"GPUVIEW_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "gpuview", *words]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def doctor_until(
+    is_right: Callable[[subprocess.CompletedProcess[str]], bool], *words: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Ask the doctor until it is right: on a busy machine a good server may seem to be silent."""
+
+    def right() -> subprocess.CompletedProcess[str] | None:
+        done = gpuview("doctor", "--json", *words, **settings)
+        return done if is_right(done) else None
+
+    found = wait_until(right, "the doctor is right")
+    assert found is not None
+    return found
 
 
 def checks_of(done: subprocess.CompletedProcess[str]) -> dict[str, Check]:
     return {check.name: check for check in Report.from_json(done.stdout).checks}
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("0.0.0.0", 0))
-        return int(sock.getsockname()[1])
 
 
 # --- doctor -------------------------------------------------------------------------------------
@@ -138,15 +149,17 @@ def test_configuration_that_is_printed_is_the_one_that_the_doctor_finds_well(
     printed = gpuview("config", "coturn", **settings)
     assert printed.returncode == 0
     assert "keep it from others" in printed.stderr
-    with TurnServer(tmp_path, printed.stdout):
-        done = gpuview("doctor", "--json", **settings)
-        wrong = gpuview("doctor", "--json", **{**settings, "turn_secret": "south"})
     names = [f"TURN turn:127.0.0.1:{port}", f"TURN turn:127.0.0.1:{port}?transport=tcp"]
-    assert done.returncode == 0
+
+    def is_refused(done: subprocess.CompletedProcess[str]) -> bool:
+        return all("401" in checks_of(done)[name].found for name in names)
+
+    with TurnServer(tmp_path, printed.stdout):
+        done = doctor_until(lambda done: done.returncode == 0, **settings)
+        wrong = doctor_until(is_refused, **{**settings, "turn_secret": "south"})
     assert [checks_of(done)[name].mark for name in names] == ["ok", "ok"]
     assert "sees this machine at 127.0.0.1" in checks_of(done)[f"STUN stun:127.0.0.1:{port}"].found
     assert wrong.returncode == 1
-    assert all("401" in checks_of(wrong)[name].found for name in names)
 
 
 # --- probe --------------------------------------------------------------------------------------
@@ -160,14 +173,18 @@ def test_probe_answers_the_doctor_and_ends_at_ctrl_c() -> None:
         assert probe.stdout is not None
         assert probe.stdout.readline() == f"answering at UDP port {port}; Ctrl-C ends it\n"
         inside = str(free_port())
-        done = gpuview(
-            "doctor", "--json", "--via", f"localhost:{port}", public_ip="127.0.0.1", port_min=inside
+        way_back = f"way back 127.0.0.1 port {inside}"
+        done = doctor_until(
+            lambda done: checks_of(done)[way_back].mark == "ok",
+            "--via",
+            f"localhost:{port}",
+            public_ip="127.0.0.1",
+            port_min=inside,
         )
         assert probe.stdout.readline() == f"127.0.0.1 asked; knocked at 127.0.0.1 port {inside}\n"
         probe.send_signal(signal.SIGINT)
-        assert probe.wait(10) == 130
-    check = checks_of(done)[f"way back 127.0.0.1 port {inside}"]
-    assert (check.mark, "gpuview probe at 127.0.0.1 has tried it" in check.found) == ("ok", True)
+        assert probe.wait() == 130
+    assert "gpuview probe at 127.0.0.1 has tried it" in checks_of(done)[way_back].found
 
 
 @pytest.mark.command

@@ -14,8 +14,8 @@ import pytest
 __all__ = ["LOOPBACK", "TurnServer", "certificate", "needs_coturn"]
 
 TURNSERVER = shutil.which("turnserver")
-_START_S = 20.0
-_STOP_S = 5.0
+_START_S = 60.0
+_STOP_S = 30.0
 
 needs_coturn = pytest.mark.skipif(
     TURNSERVER is None, reason="no coturn here; on Debian: apt-get install coturn"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["wait_until"]
+__all__ = ["wait_until", "wait_until_async"]
 
 T = TypeVar("T")
 
@@ -16,7 +17,7 @@ _POLL_S = 0.05
 def wait_until(
     ask: Callable[[], T],
     what: str,
-    timeout_s: float = 30.0,
+    timeout_s: float = 60.0,
     *,
     describe: Callable[[], object] | None = None,
 ) -> T:
@@ -32,3 +33,16 @@ def wait_until(
             raise TimeoutError(f"not within {timeout_s:g} s: {what}; instead: {found!r}")
         time.sleep(_POLL_S)
     return answer
+
+
+async def wait_until_async(ask: Callable[[], object], what: str) -> None:
+    """Let the event loop run until the answer is true, for a minute at most.
+
+    Raises:
+        TimeoutError: It was not.
+    """
+    deadline = time.monotonic() + 60.0
+    while not ask():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within a minute: {what}")
+        await asyncio.sleep(_POLL_S)

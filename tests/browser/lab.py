@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 _HERE = Path(__file__).parent
-_START_S = 60.0
-_STOP_S = 20.0
+_START_S = 120.0
+_STOP_S = 60.0
 
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -51,7 +51,9 @@ T = TypeVar("T")
 
 def launch_chromium(playwright: Playwright, executable: str | Path = CHROMIUM) -> Browser:
     """Start headless Chromium with nothing that phones home or throttles."""
-    return playwright.chromium.launch(executable_path=executable, args=ARGS)
+    return playwright.chromium.launch(
+        executable_path=executable, args=ARGS, timeout=_START_S * 1000
+    )
 
 
 def write_settings(folder: Path) -> None:
@@ -165,7 +167,7 @@ class Lab(NotebookServer):
         request = urllib.request.Request(
             self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
         )
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=_STOP_S) as reply:
             body = reply.read()
         return json.loads(body) if body else None
 
@@ -257,6 +259,7 @@ class NotebookPage:
         self.server = server
         self.path = path
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(_START_S * 1000)
         self.page.add_init_script(path=_HERE / "driver.js")
         self.page.add_init_script(path=_HERE / "probe.js")
         if init_script:
@@ -269,7 +272,7 @@ class NotebookPage:
         self.page.reload()
         self.wait_idle()
 
-    def wait_idle(self, timeout_s: float = 60.0) -> None:
+    def wait_idle(self, timeout_s: float = _START_S) -> None:
         """Wait until the notebook is shown and its kernel has nothing to do."""
         self.page.wait_for_function(
             "path => window.driver?.kernelStatus(path) === 'idle'",

@@ -79,7 +79,6 @@ def wait_for_colour(notebook: NotebookPage, name: str, colour: tuple[int, int, i
     wait_until(
         lambda: largest_error(notebook, colour) <= TOLERANCE,
         f"{name} {colour} is within {TOLERANCE} levels",
-        timeout_s=10.0,
         describe=lambda: shown(notebook),
     )
 

@@ -53,6 +53,7 @@ def _printed_url(demo: subprocess.Popen[str]) -> str:
 
 def test_the_printed_url_opens_the_quickstart(demo_url: str, chromium: BrowserContext) -> None:
     page = chromium.new_page()
+    page.set_default_timeout(120_000)
     page.goto(demo_url)
     page.locator(".jp-Notebook").get_by_role("heading", name="Quickstart").wait_for()
     page.locator(".jp-CodeCell").first.wait_for()

@@ -12,7 +12,7 @@ import torch
 from gpuview.frames.picture.colormap import palette
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.views import frames_shown_during, wait_for_frames, wait_for_states
+from tests.browser.views import plays_smoothly, wait_for_frames, wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -44,7 +44,7 @@ stream.push({"input": red, "output": 1 - red})
 """
 
 TRAIN = """
-import time
+import os
 
 import torch
 from torch import nn
@@ -58,12 +58,12 @@ display(stream)
 """
 TRAIN_LOOP = """
 optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-end = time.monotonic() + 10
-while time.monotonic() < end:
+while not os.path.exists("stop"):
     loss = model(torch.rand(4, 3, 48, 48)).square().mean()
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+os.remove("stop")
 stream.close()
 print("trained")
 """
@@ -78,10 +78,11 @@ def test_a_tap_plays_while_the_cell_trains_and_leaves_the_model_as_it_was(
     wait_for_states(notebook, "playing")
     wait_for_frames(notebook, 10)
 
-    assert frames_shown_during(notebook, PAINTS) >= LEAST_FRAMES
+    assert plays_smoothly(notebook, LEAST_FRAMES, PAINTS)
     notebook.page.screenshot(path=artifacts / "tap.png")
 
     assert not notebook.text(1)  # it trained all the time
+    (notebook.server.notebooks / "stop").touch()
 
     wait_until(lambda: "trained" in notebook.text(1), "the cell ends")
     assert notebook.python("list(model.state_dict()) == before")
@@ -134,7 +135,7 @@ def test_the_notebook_about_layers_plays_while_its_network_learns(
     notebook.start(at["training"])
     wait_for_frames(notebook, 10, views=[0, 1, 2])
     notebook.page.screenshot(path=artifacts / "inside-a-model.png")
-    wait_until(lambda: "at last" in notebook.text(at["training"]), "it has learnt", timeout_s=90)
+    wait_until(lambda: "at last" in notebook.text(at["training"]), "it has learnt", timeout_s=400)
 
     assert "values were NaN" in notebook.run(at["break"])
     notebook.show(at["show-layer"])
@@ -176,6 +177,5 @@ def wait_for_colours(
     wait_until(
         lambda: error() <= TOLERANCE,
         f"{points} are within {TOLERANCE} levels of {wanted}",
-        timeout_s=10.0,
         describe=shown,
     )

@@ -8,7 +8,7 @@ from tests.browser.lab import NotebookPage
 from tests.waiting import wait_until
 
 __all__ = [
-    "frames_shown_during",
+    "plays_smoothly",
     "states",
     "wait_for_frames",
     "wait_for_states",
@@ -16,8 +16,6 @@ __all__ = [
     "wait_for_viewers",
     "wait_until_silent",
 ]
-
-_TIMEOUT_MS = 30_000
 
 
 def states(notebook: NotebookPage) -> list[str]:
@@ -27,7 +25,7 @@ def states(notebook: NotebookPage) -> list[str]:
     return found
 
 
-def wait_for_states(notebook: NotebookPage, *wanted: str, timeout_s: float = 30.0) -> None:
+def wait_for_states(notebook: NotebookPage, *wanted: str, timeout_s: float = 60.0) -> None:
     """Wait until the page has exactly these views, from the top."""
     wait_until(
         lambda: states(notebook) == list(wanted),
@@ -45,7 +43,7 @@ def texts(notebook: NotebookPage) -> list[str]:
 
 def wait_for_text(notebook: NotebookPage, text: str) -> None:
     """Wait until the first view says ``text``."""
-    notebook.page.locator(".gpuview").first.get_by_text(text).first.wait_for(timeout=_TIMEOUT_MS)
+    notebook.page.locator(".gpuview").first.get_by_text(text).first.wait_for()
 
 
 def wait_until_silent(notebook: NotebookPage, text: str) -> None:
@@ -74,11 +72,13 @@ def _wait_for_frames(notebook: NotebookPage, more: int, view: int) -> None:
     )
 
 
-def frames_shown_during(notebook: NotebookPage, paints: int) -> int:
-    """Return how many frames the first view shows while the browser paints so many times."""
+def plays_smoothly(notebook: NotebookPage, frames: int, paints: int) -> bool:
+    """Tell whether the first view shows so many frames while the browser paints so many times.
+
+    It has three tries: a machine that is busy with something else hardly is so at each of them.
+    """
     script = "n => probe.framesShownDuring(document.querySelector('.gpuview'), n)"
-    shown: int = notebook.page.evaluate(script, paints)
-    return shown
+    return any(notebook.page.evaluate(script, paints) >= frames for _ in range(3))
 
 
 def _frames_shown(notebook: NotebookPage, view: int) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 
 import pytest
 
 from gpuview.testing.kernel import Kernel
+from tests.ports import free_port
 
 
 def test_kernels_process_gets_neither_av_nor_aioice_from_it() -> None:
@@ -20,9 +20,7 @@ def test_kernels_process_gets_neither_av_nor_aioice_from_it() -> None:
 
 @pytest.mark.kernel
 def test_port_that_the_own_stream_holds_is_well_held() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("0.0.0.0", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     with Kernel(env={"GPUVIEW_PORT_MIN": str(port)}) as kernel:
         kernel.run("import torch\nfrom gpuview import GPUStream")
         kernel.run("stream = GPUStream(lambda: torch.zeros(3, 64, 64))\ndisplay(stream)")

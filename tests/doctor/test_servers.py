@@ -18,6 +18,7 @@ from gpuview.doctor.servers import (
 from gpuview.media.probe import StunAnswer
 from gpuview.settings import Settings
 from gpuview.wire.ice import parse_ice_url
+from tests.names import resolve_nothing
 
 STUN = "stun:stun.example.org"
 TURN = "turn:turn.example.org"
@@ -75,7 +76,8 @@ def test_silent_stun_server_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.fix
 
 
-def test_name_that_does_not_resolve_fails() -> None:
+def test_name_that_does_not_resolve_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_nothing(monkeypatch)
     check = asyncio.run(find_stun(server("stun:nowhere.invalid"))).check([])
     assert (check.mark, "does not resolve" in check.found) == ("fail", True)
 

@@ -22,8 +22,8 @@ __all__ = ["Hub", "UserServer"]
 PORT = 8000
 _PASSWORD = "of-all-the-users"
 _PROXY = Path(__file__).parents[2] / ".hub/node_modules/.bin/configurable-http-proxy"
-_START_S = 60.0
-_STOP_S = 40.0
+_START_S = 120.0
+_STOP_S = 60.0
 
 _CONFIG = """
 c.JupyterHub.bind_url = "http://0.0.0.0:{port}"
@@ -88,11 +88,12 @@ class Hub:
         """Log in as a person does, and wait until the user's own server shows its JupyterLab."""
         server = UserServer(self, self._home / "users" / name, name)
         page = context.new_page()
+        page.set_default_timeout(_START_S * 1000)
         page.goto(self.url)
         page.get_by_label("Username").fill(name)
         page.get_by_label("Password").fill(_PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{server.url}/lab**", timeout=_START_S * 1000)
+        page.wait_for_url(f"{server.url}/lab**")
         page.close()
         return server
 

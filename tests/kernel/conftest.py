@@ -71,4 +71,4 @@ def media_pid() -> Callable[[Kernel], int]:
 def _close_and_check(kernel: Kernel) -> None:
     children = kernel.children
     kernel.close()
-    wait_until_gone(children, timeout_s=20.0)
+    wait_until_gone(children, timeout_s=60.0)

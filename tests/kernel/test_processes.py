@@ -83,7 +83,7 @@ def test_the_media_process_ends_when_its_kernel_is_killed(
 
     own_kernel.kill()
 
-    wait_until_gone([media], timeout_s=20.0)
+    wait_until_gone([media], timeout_s=60.0)
     viewer.wait_for_state("gone")
 
 
@@ -96,7 +96,7 @@ def test_the_media_process_ends_when_its_kernel_is_killed_in_the_midst_of_a_cell
 
     own_kernel.kill()
 
-    wait_until_gone([media], timeout_s=20.0)
+    wait_until_gone([media], timeout_s=60.0)
 
 
 def test_after_a_restart_the_cell_plays_in_a_new_view(
@@ -110,7 +110,7 @@ def test_after_a_restart_the_cell_plays_in_a_new_view(
     own_kernel.restart()
 
     old.wait_for_state("gone")
-    wait_until_gone([media], timeout_s=20.0)
+    wait_until_gone([media], timeout_s=60.0)
     own_kernel.run(PULL)
     own_kernel.view(own_kernel.stream()).frames(3)
 
@@ -124,4 +124,4 @@ def test_a_kernel_that_shuts_down_takes_the_media_process_along(
 
     own_kernel.close()
 
-    wait_until_gone([media], timeout_s=20.0)
+    wait_until_gone([media], timeout_s=60.0)

@@ -14,6 +14,7 @@ from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.stream import StreamProxy
 from gpuview.wire.sdp import has_private_address
+from tests.ports import free_port
 
 pytestmark = pytest.mark.kernel
 
@@ -50,13 +51,6 @@ def welcomes(stream: StreamProxy) -> list[dict[str, Any]]:
     return [each for each in stream.messages if each["type"] == "Welcome"]
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("", 0))
-        return int(sock.getsockname()[1])
-
-
 def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(
     start_kernel: StartKernel,
 ) -> None:
@@ -73,11 +67,9 @@ def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(
     assert shown & {"203.0.113.9", "2001:db8::9"}
 
 
-def test_the_media_port_is_the_first_free_one_of_the_range(
-    start_kernel: StartKernel, free_port: int
-) -> None:
-    last = free_port + 4
-    kernel = start_kernel(GPUVIEW_PORT_MIN=str(free_port), GPUVIEW_PORT_MAX=str(last))
+def test_the_media_port_is_the_first_free_one_of_the_range(start_kernel: StartKernel) -> None:
+    first = free_port()
+    kernel = start_kernel(GPUVIEW_PORT_MIN=str(first), GPUVIEW_PORT_MAX=str(first + 4))
     kernel.run(PULL)
     viewer = kernel.view(kernel.stream())
 
@@ -86,7 +78,7 @@ def test_the_media_port_is_the_first_free_one_of_the_range(
     assert viewer.answer is not None
     ports = {port for _, port in candidates(viewer.answer)}
     assert ports
-    assert all(free_port <= port <= last for port in ports)
+    assert all(first <= port <= first + 4 for port in ports)
 
 
 def test_an_exhausted_range_refuses_and_names_the_range(start_kernel: StartKernel) -> None:
@@ -115,8 +107,9 @@ def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel: St
 
     viewer.wait_for_state("connecting", "playing", timeout_s=60.0)
 
-    (welcome,) = welcomes(stream)
-    assert welcome["ice_servers"][0]["credential"] == "s3cret"
+    told = welcomes(stream)  # several where it was slow, as a view repeats its question
+    assert told
+    assert all(each["ice_servers"][0]["credential"] == "s3cret" for each in told)
     assert "s3cret" not in str(stream.traits)
 
 

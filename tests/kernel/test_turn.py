@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from gpuview.errors import SignalError
+from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
+from tests.ports import free_port
 from tests.turnserver import LOOPBACK, TurnServer, needs_coturn
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -23,7 +26,7 @@ from gpuview import GPUStream
 stream = GPUStream(lambda: torch.rand(96, 128, 3))
 display(stream)
 """
-PORT = 34781
+PORT = free_port()
 RELAY_ONLY = {
     "GPUVIEW_TURN_URL": f"turn:127.0.0.1:{PORT}",
     "GPUVIEW_TURN_SECRET": "shared by kernel and server",
@@ -54,12 +57,26 @@ def dead_server() -> Iterator[str]:
         yield f"127.0.0.1:{sock.getsockname()[1]}"
 
 
+def wait_until_known(kernel: Kernel, condition: str) -> None:
+    """Wait until what the kernel's side knows of its servers, ``network``, fulfils a condition."""
+
+    def is_known() -> bool:
+        ask = f"(lambda network: bool({condition}))(stream.stats().network)"
+        try:
+            return bool(kernel.evaluate(ask))
+        except CellError:  # the media process still starts
+            return False
+
+    wait_until(is_known, condition)
+
+
 @needs_coturn
 def test_viewers_share_one_relay_and_play_through_it(
     turn: TurnServer, start_kernel: StartKernel
 ) -> None:
     kernel = start_kernel(**RELAY_ONLY)
     kernel.run(PULL)
+    wait_until_known(kernel, "network['relay']")
     viewers = [kernel.view(kernel.stream()) for _ in range(3)]
 
     for viewer in viewers:
@@ -77,6 +94,7 @@ def test_media_process_makes_no_other_port_than_the_shared_one(
 ) -> None:
     kernel = start_kernel(**RELAY_ONLY)
     kernel.run(PULL)
+    wait_until_known(kernel, "network['relay']")
     kernel.view(kernel.stream()).next_frame()
 
     from gpuview.media.ports import holders
@@ -91,6 +109,7 @@ def test_refused_kernel_says_so_instead_of_answering(
 ) -> None:
     kernel = start_kernel(**{**RELAY_ONLY, "GPUVIEW_TURN_SECRET": "another one"})
     kernel.run(PULL)
+    wait_until_known(kernel, "'401' in str(network['problems'])")
     viewer = kernel.view(kernel.stream())
 
     with pytest.raises(SignalError, match=r"refuses the username or the credential: 401"):
@@ -103,28 +122,23 @@ def test_relay_that_went_away_is_replaced_for_the_next_viewer(
 ) -> None:
     kernel = start_kernel(**RELAY_ONLY)
     kernel.run(PULL)
+    wait_until_known(kernel, "network['relay']")
     kernel.view(kernel.stream()).next_frame()
     before = kernel.evaluate("stream.stats().network['relay']")
 
     turn.restart()
-    kernel.wait_until(f"stream.stats().network['relay'] not in ('', {before!r})")
+    wait_until_known(kernel, f"network['relay'] not in ('', {before!r})")
 
     kernel.view(kernel.stream()).next_frame()
 
 
-def test_dead_servers_delay_no_answer(start_kernel: StartKernel, dead_server: str) -> None:
-    def first_answer_s(**env: str) -> float:
-        kernel = start_kernel(**env)
-        kernel.run(PULL)
-        viewer = kernel.view(kernel.stream())
-        viewer.next_frame()
-        return viewer.timings.offer_to_answer_s
-
+def test_dead_servers_keep_nobody_from_playing(start_kernel: StartKernel, dead_server: str) -> None:
     # The pages' side has none: a headless viewer would wait for them itself.
     servers = [{"urls": [f"stun:{dead_server}"]}]
     servers += [{"urls": [f"turn:{dead_server}"], "username": "me", "credential": "secret"}]
-    usual_s = first_answer_s()
-    dead = {"GPUVIEW_KERNEL_ICE_SERVERS": json.dumps(servers)}
-    # 0.1 s is all that an answer waits for a server; the rest is this machine's own, which may be
-    # busy with something else at one time, but hardly at three.
-    assert any(first_answer_s(**dead) < 0.1 + 3 * usual_s for _ in range(3))
+    kernel = start_kernel(GPUVIEW_KERNEL_ICE_SERVERS=json.dumps(servers))
+    kernel.run(PULL)
+
+    kernel.view(kernel.stream()).next_frame()
+
+    wait_until_known(kernel, "len(network['problems']) == 2")

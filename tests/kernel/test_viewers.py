@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpuview.testing.kernel import Kernel
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -21,8 +22,10 @@ display(stream)
 """
 
 
-def test_a_view_that_says_bye_is_forgotten_at_once(kernel: Kernel) -> None:
-    kernel.run(PULL)
+def test_a_view_that_says_bye_is_forgotten_at_once(start_kernel: Callable[..., Kernel]) -> None:
+    kernel = start_kernel(GPUVIEW_LOG="debug")
+    cell = kernel.start(PULL)
+    cell.wait()
     viewer = kernel.view(kernel.stream())
     viewer.next_frame()
     assert kernel.evaluate("stream.viewers") == [viewer.view]
@@ -30,8 +33,10 @@ def test_a_view_that_says_bye_is_forgotten_at_once(kernel: Kernel) -> None:
     viewer.vanish()
     kernel.stream().send({"type": "Bye", "view": viewer.view})
 
-    # Silence alone is noticed after 8 s.
-    kernel.wait_until("not stream.viewers", timeout_s=6.0)
+    kernel.wait_until("not stream.viewers")
+    # Its silence would be noticed as well, after 8 s.
+    why = f"view {viewer.view} of stream s1 closed: the page said goodbye"
+    wait_until(lambda: why in str(cell.outputs), why, describe=lambda: cell.outputs)
 
 
 def test_a_view_that_vanishes_without_a_word_is_forgotten(kernel: Kernel) -> None:
@@ -43,7 +48,7 @@ def test_a_view_that_vanishes_without_a_word_is_forgotten(kernel: Kernel) -> Non
 
     viewer.vanish()
 
-    kernel.wait_until(f"list(stream.viewers) == [{other.view!r}]", timeout_s=40.0)
+    kernel.wait_until(f"list(stream.viewers) == [{other.view!r}]", timeout_s=90.0)
     other.frames(3)
 
 
@@ -122,7 +127,7 @@ def test_an_offer_that_never_connects_is_given_up_with_the_reason_in_the_log(
     kernel.stream().send({"type": "Offer", "view": "nobody", "seq": 1, "sdp": offer})
     kernel.wait_until("stream.viewers == ('nobody',)")
 
-    kernel.wait_until("not stream.viewers", timeout_s=40.0)
+    kernel.wait_until("not stream.viewers", timeout_s=90.0)
 
     assert "view nobody has no connection after 15 s" in log.read_text()
     assert "set GPUVIEW_PUBLIC_IP" in log.read_text()
@@ -145,8 +150,12 @@ def test_viewers_that_come_and_go_leave_nothing_in_the_media_process(
     for _ in range(20):
         watch_and_go()
 
-    kernel.wait_until("not stream.stats().encoders")
-    assert held(pid) == before
+    # What the last one held goes when the encoder's thread looks up.
+    wait_until(
+        lambda: all(held(pid)[name] <= before[name] for name in before),
+        f"it holds no more than {before}",
+        describe=lambda: held(pid),
+    )
 
 
 def held(pid: int) -> dict[str, int]:

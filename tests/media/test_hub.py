@@ -26,6 +26,8 @@ from gpuview.wire.messages import (
     OpenStream,
     Refusal,
 )
+from tests.clock import run_in_virtual_time
+from tests.waiting import wait_until_async
 
 CANDIDATE = "candidate:1 1 udp 2130706431 198.51.100.7 4000 typ srflx raddr 0.0.0.0 rport 0"
 
@@ -60,13 +62,17 @@ class World:
             asyncio.get_running_loop().call_soon(self.hub.take_ice_servers, self._servers)
 
     async def reply(self, seq: int = 1) -> Answer | Refusal:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for message in self.said:
                     if isinstance(message, Answer | Refusal) and message.seq == seq:
                         return message
                 self._changed.clear()
                 await self._changed.wait()
+
+    async def rest(self) -> None:
+        """Wait until the hub has nothing to do but to look after its viewers."""
+        await wait_until_async(lambda: len(self.hub._tasks) == 1, "the hub rests")
 
     def remote_candidates(self) -> list[str]:
         viewer = self.hub._streams["s"].viewers["v"]
@@ -114,8 +120,7 @@ def test_candidates_that_come_after_it_are_used_once(dead: str) -> None:
         await world.reply()
         for _ in range(3):
             world.hub.candidates("s", told())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await world.rest()
         assert world.remote_candidates() == ["198.51.100.7"]
 
     run(dead, use)
@@ -164,7 +169,7 @@ def test_page_that_leaves_while_it_is_answered_leaves_no_doorway(n_steps: int) -
             await asyncio.sleep(0)
         world.hub.bye("s", Bye(view="v"))
         await world.reply()
-        await asyncio.sleep(0.1)
+        await world.rest()
         assert world.hub._network is not None
         assert not world.hub._network.mux._by_ufrag
 
@@ -198,7 +203,7 @@ def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
         for n in range(100):
             said = [f"candidate:1 1 udp 1 127.0.{n}.{m} 9 typ host" for m in range(64)]
             world.hub.candidates("s", Candidates(view="v", seq=1, candidates=said))
-        await asyncio.sleep(0.2)
+        await world.rest()
         assert len(world.remote_candidates()) == MAX_CANDIDATES
 
     run("", use)
@@ -207,19 +212,43 @@ def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
 def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
     dead: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.1)
-    monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
+
+    async def answered(world: World, seq: int) -> viewer.Viewer:
+        world.hub.offer("s", await page_offer(seq))
+        await world.reply(seq)
+        return world.hub._streams["s"].viewers["v"]
+
+    async def expect_given_up(world: World) -> None:
+        with monkeypatch.context() as late:
+            late.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
+            viewers = world.hub._streams["s"].viewers
+            await wait_until_async(lambda: not viewers, "the viewer is given up")
 
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
-        await world.reply()
-        broken = world.hub._streams["s"].viewers["v"]
+        broken = await answered(world, 1)
         close, broken.close = broken.close, None  # type: ignore[method-assign, assignment]
-        await asyncio.sleep(0.6)
+        await expect_given_up(world)
         await close()
-        world.hub.offer("s", await page_offer(2))
-        await world.reply(2)
-        await asyncio.sleep(0.6)
-        assert not world.hub._streams["s"].viewers
+        await answered(world, 2)
+        await expect_given_up(world)
 
     run(dead, use)
+
+
+def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead: str) -> None:
+    async def answer() -> tuple[Answer | Refusal, float]:
+        seams.install()
+        world = World(dead)
+        offer = await page_offer()
+        loop = asyncio.get_running_loop()
+        before_s = loop.time()
+        try:
+            world.hub.offer("s", offer)
+            return await world.reply(), loop.time() - before_s
+        finally:
+            await world.hub.close()
+
+    reply, delay_s = run_in_virtual_time(answer())
+    assert isinstance(reply, Answer)
+    assert delay_s == pytest.approx(0.1)

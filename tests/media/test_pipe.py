@@ -22,9 +22,9 @@ def run(work: Callable[[Pipe, socket.socket, asyncio.Queue[object]], Awaitable[N
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipe = Pipe(ours, lambda *line: heard.put_nowait(line), lambda: heard.put_nowait("end"))
         with theirs:
-            theirs.settimeout(10)
+            theirs.settimeout(30)
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     await work(pipe, theirs, heard)
             finally:
                 pipe.close()

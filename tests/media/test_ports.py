@@ -13,6 +13,7 @@ import pytest
 
 from gpuview.media.ports import Holder, describe_holders, holders
 from gpuview.media.sockets import bind_sockets
+from tests.ports import free_port
 
 HOLD = """
 import socket, sys
@@ -49,9 +50,9 @@ def test_own_sockets_are_found_in_both_families() -> None:
 
 
 def test_free_port_has_no_holder() -> None:
+    port = free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+        sock.bind(("127.0.0.1", port))
         assert holders(port, port)
     assert holders(port, port) == []
     assert describe_holders([]) == ""

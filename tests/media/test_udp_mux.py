@@ -58,7 +58,7 @@ class World:
 
     def sender(self, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_DGRAM)
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(("::1" if family == socket.AF_INET6 else "127.0.0.1", self.mux.port))
         self._senders.append(sock)
         return sock
@@ -175,7 +175,7 @@ def test_browser_that_moves_to_another_port_is_followed(world: World) -> None:
 def test_browser_is_answered_from_the_address_that_it_asked(world: World) -> None:
     _, doorway = world.open("aaaa")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(5)
+        sender.settimeout(30)
         # Linux has all of 127.0.0.0/8, and would answer from 127.0.0.1.
         sender.bind(("127.0.0.1", 0))
         sender.connect(("127.0.0.2", world.mux.port))

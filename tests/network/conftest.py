@@ -29,7 +29,7 @@ def no_leaks() -> Iterator[None]:
     def left() -> set[str]:
         return _holdings() - before
 
-    wait_until(lambda: not left(), "nothing is left behind", 10.0, describe=left)
+    wait_until(lambda: not left(), "nothing is left behind", describe=left)
 
 
 def _holdings() -> set[str]:

@@ -21,7 +21,7 @@ __all__ = ["Firefox", "FirefoxView"]
 
 _PORT = 2828
 _WEB_PORT = 8000
-_START_S = 40.0
+_START_S = 120.0
 _HEAR_S = 0.05
 
 _PREFERENCES = f"""
@@ -93,7 +93,7 @@ class Firefox:
         wait_until(lambda: node.listens(_PORT, protocol="tcp"), "Firefox listens", _START_S)
         self._marionette = _Marionette(node)
         self._marionette.ask("WebDriver:NewSession", capabilities={})
-        self._marionette.ask("WebDriver:SetTimeouts", script=30_000)
+        self._marionette.ask("WebDriver:SetTimeouts", script=60_000)
 
     def _serve(self, folder: Path) -> None:
         folder.mkdir()

@@ -239,7 +239,7 @@ class View:
         """Return how many connections the page has made."""
         return int(self.evaluate("lab.connections.length"))
 
-    def wait_for_state(self, *states: str, timeout_s: float = 20.0) -> str:
+    def wait_for_state(self, *states: str, timeout_s: float = 60.0) -> str:
         """Wait until the view is in one of these states, and return it."""
 
         def found() -> str:
@@ -249,15 +249,19 @@ class View:
         what = f"the view is {' or '.join(states)}"
         return wait_until(found, what, timeout_s, describe=self.look)
 
-    def wait_for_text(self, text: str, *, timeout_s: float = 20.0) -> None:
-        """Wait until the view says something."""
-        wait_until(lambda: text in self.text, f"it says {text!r}", timeout_s, describe=self.look)
+    def wait_for_text(self, text: str) -> dict[str, Any]:
+        """Wait until the view says something; return how it then looks, all of one moment."""
 
-    def wait_for_frames(self, more: int, *, timeout_s: float = 20.0) -> None:
+        def found() -> dict[str, Any]:
+            look = self.look()
+            return look if text in look["text"] else {}
+
+        return wait_until(found, f"it says {text!r}", describe=self.look)
+
+    def wait_for_frames(self, more: int) -> None:
         """Wait until the view has shown so many frames more."""
         target = self.frames + more
-        what = f"{more} frames more"
-        wait_until(lambda: self.frames >= target, what, timeout_s, describe=self.look)
+        wait_until(lambda: self.frames >= target, f"{more} frames more", describe=self.look)
 
     def first_frame_ms(self) -> float:
         """Return the time from rendering the view to its first decoded frame."""
@@ -274,7 +278,7 @@ class View:
 
     def pair(self) -> Pair:
         """Return the pair that carries the media."""
-        return wait_until(lambda: selected_pair(self.stats()), "a selected pair", 5.0)
+        return wait_until(lambda: selected_pair(self.stats()), "a selected pair")
 
     def answer(self) -> str:
         """Return the answer that the present connection has."""

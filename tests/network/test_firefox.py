@@ -9,7 +9,7 @@ import pytest
 from tests.network.firefox import Firefox
 from tests.network.world import PORT_MAX, PORT_MIN, TURN, TURN_IP, World, forwarded, static_turn
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope="module")
@@ -42,5 +42,5 @@ def test_firefox_plays_through_turn(world: World, firefox: Firefox, transport: s
 
 def test_firefox_says_why_it_cannot(world: World, firefox: Firefox) -> None:
     with world.stream(world.office.host, {}) as stream, firefox.show(stream) as view:
-        view.wait_for_state("failed", timeout_s=20)
+        view.wait_for_state("failed")
         assert "the kernel shows private addresses only" in view.text

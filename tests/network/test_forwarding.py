@@ -12,7 +12,7 @@ from tests.network.frp import FrpProxy
 from tests.network.page import Chromium, Playwright, View
 from tests.network.world import PORT_MAX, PORT_MIN, World, forwarded
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.network
 
 _EACH = 2
 

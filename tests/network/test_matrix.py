@@ -25,7 +25,7 @@ from tests.network.world import (
     static_turn,
 )
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.network
 
 BROWSERS = ("public", "behind NAT", "behind symmetric NAT")
 KERNELS = ("public", "port-forwarded", "FRP", "no way in")
@@ -33,9 +33,6 @@ SERVERS = ("none", "STUN", "TURN UDP", "TURN TCP", "TURNS")
 
 _DOCS = Path(__file__).parents[2] / "docs" / "networks.md"
 _FRP_PORT_MIN = 20111
-# Bound by the page's own 15 s for an answered offer.
-_GIVES_UP_S = 20.0
-
 _UNREACHABLE = (
     "The kernel has a private address, and nobody tells it the browser's, which hides its own.",
     "the kernel shows private addresses only",
@@ -117,7 +114,7 @@ def _play(view: View, servers: str) -> Cell:
 
 
 def _fail(view: View, why: str, sentence: str) -> Cell:
-    view.wait_for_state("failed", timeout_s=_GIVES_UP_S)
+    view.wait_for_state("failed")
     assert sentence in view.text
     assert "playing" not in view.states()
     return Cell(note=f"{why} The page says: “{sentence}”.")

@@ -171,5 +171,5 @@ def test_descendants_are_found_and_their_end_is_noticed() -> None:
         parent.kill()
         subprocess.run(["kill", *map(str, children)], check=True)
 
-        wait_until_gone([parent.pid, *children], timeout_s=20.0)
+        wait_until_gone([parent.pid, *children], timeout_s=60.0)
     assert descendants(parent.pid) == ()
