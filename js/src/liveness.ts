@@ -4,8 +4,11 @@ import { after, every } from "./timers";
 
 /** So often that a link that is down for 5 s is back in time, wherever between two pings it fails. */
 const PING_MS = 1000;
-/** The kernel lets a silent page go after 8 s. */
-const SILENCE_MS = 6000;
+/**
+ * A link that is down for 5 s may cost the answers to six pings, and its way back takes a while too.
+ * The kernel lets a silent page go after 8 s.
+ */
+const SILENCE_MS = 7500;
 /** A timer that is so late was stopped: the machine slept. */
 const SLEEP_MS = 10_000;
 /** A connection in doubt is asked so often, as pings get lost, ... */

@@ -219,7 +219,7 @@ class GPUStream(anywidget.AnyWidget):
     def stats(self) -> StreamStats:
         """Return this moment's counters.
 
-        Waits for the media process, 2 s at most, and for the newest frame's device.
+        Waits for the media process, 10 s at most, and for the newest frame's device.
 
         Raises:
             FrameError: The newest frame cannot be shown, or its device has failed.

@@ -236,6 +236,23 @@ def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
     run(dead, use)
 
 
+def test_viewer_that_is_overdue_before_its_answer_is_let_go_as_any_other(
+    dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
+    monkeypatch.setattr(hub, "_SETTLE_S", 60.0)
+    monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
+
+    async def use(world: World) -> None:
+        viewers = world.hub._streams["s"].viewers
+        for seq in (1, 2):
+            world.hub.offer("s", await page_offer(seq))
+            await wait_until_async(lambda: viewers, "there is a viewer")
+            await wait_until_async(lambda: not viewers, "it is let go")
+
+    run(dead, use)
+
+
 def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead: str) -> None:
     async def answer() -> tuple[Answer | Refusal, float]:
         seams.install()

@@ -121,7 +121,7 @@ class StreamHandle:
                 self._ring.announce(seq)
                 os.eventfd_write(self._event_fd, 1)
 
-    def stats(self, timeout_s: float = 2.0) -> dict[str, Any]:
+    def stats(self, timeout_s: float = 10.0) -> dict[str, Any]:
         """Return the media process's counters for this stream; waits for them.
 
         Raises:

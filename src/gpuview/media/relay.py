@@ -157,10 +157,14 @@ class Relay:
     async def _keep_alive(self) -> None:
         with contextlib.suppress(stun.TransactionFailed):
             await asyncio.sleep(_REFRESH_EVERY_S)
-            while time.monotonic() - self._heard_s < _SILENT_AFTER_S:
-                if await self._is_refreshed():
+            # Asked before it is given up: it may be this process that stood still.
+            while (is_refreshed := await self._is_refreshed()) or not self._is_silent():
+                if is_refreshed:
                     await asyncio.sleep(_REFRESH_EVERY_S)
         self._end()
+
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._heard_s >= _SILENT_AFTER_S
 
     async def _is_refreshed(self) -> bool:
         """Refresh the allocation; False where the server has said nothing."""

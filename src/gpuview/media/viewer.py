@@ -201,7 +201,8 @@ class Viewer:
 
     def _timeout(self) -> ConnectTimeout:
         port = self._network.mux.port
-        was_heard = self._network.mux.has_heard(seams.ufrag(self._connection))
+        # Before its answer it has no ufrag yet.
+        was_heard = self.is_answered and self._network.mux.has_heard(seams.ufrag(self._connection))
         found = (
             "its packets arrive, but ours do not reach it"
             if was_heard
