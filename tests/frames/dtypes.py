@@ -1,4 +1,4 @@
-"""The dtypes that a frame may have."""
+"""The dtypes that a frame may have, written out once more: one that the source forgets fails."""
 
 import torch
 

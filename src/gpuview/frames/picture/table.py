@@ -14,14 +14,12 @@ from itertools import accumulate, product
 from gpuview.errors import FrameError
 from gpuview.frames.picture.grid import LEAST_CELL, Sides, even_down
 
-__all__ = ["CELL_WIDTH", "LABEL_HEIGHT", "Table"]
-
-LABEL_HEIGHT = 24
-"""The least that the line above each panel has."""
+__all__ = ["CELL_WIDTH", "Table"]
 
 CELL_WIDTH = 960
 """About as wide as a notebook shows a picture: wider ones are shrunk there, with their labels."""
 
+_LABEL_HEIGHT = 24  # the least that the line above each panel has
 _LABEL_ASPECT = 8  # some 20 letters find room
 _GAP = 8
 _MAX_COLUMNS = 256
@@ -97,7 +95,7 @@ class Table:
             raise FrameError(
                 f"cannot show {len(self.panels)} labelled panels in {box[1]} x {box[0]} pixels",
                 expected=f"at least {LEAST_CELL} x {LEAST_CELL} pixels for each, and a line of "
-                f"{LABEL_HEIGHT} above it",
+                f"{_LABEL_HEIGHT} above it",
                 fix="show fewer of them",
             )
         return boxes
@@ -112,9 +110,9 @@ class Table:
         widths = self.column_widths
         width = sum(widths) + (self.columns - 1) * _GAP
         readable = min(
-            Fraction(width * LABEL_HEIGHT, CELL_WIDTH), Fraction(min(widths), _LABEL_ASPECT)
+            Fraction(width * _LABEL_HEIGHT, CELL_WIDTH), Fraction(min(widths), _LABEL_ASPECT)
         )
-        return max(LABEL_HEIGHT, even_down(int(readable * scale)))
+        return max(_LABEL_HEIGHT, even_down(int(readable * scale)))
 
 
 def _starts(sides: Sequence[int], *, before: int) -> Iterable[int]:
