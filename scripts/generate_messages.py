@@ -1,4 +1,4 @@
-"""Write js/src/messages.ts, the page's half of gpuview.wire.messages.
+"""Write js/src/messages.ts, the page's half of gpuview.protocol.messages.
 
 PYTHONPATH=src python scripts/generate_messages.py            write the file
 PYTHONPATH=src python scripts/generate_messages.py --check    exit with 1 when it is out of date
@@ -19,15 +19,14 @@ from typing import Any, Literal
 
 from generated import write_or_compare
 
-from gpuview.wire import messages
+from gpuview.protocol import messages
 
 TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
-HEADER = (
-    "// Generated from src/gpuview/wire/messages.py by scripts/generate_messages.py. Do not edit.\n"
-)
+SOURCE = "src/gpuview/protocol/messages.py"
+HEADER = f"// Generated from {SOURCE} by scripts/generate_messages.py. Do not edit.\n"
 BOTH_WAYS = (messages.Candidates,)
-FROM_PAGE = (messages.Offer, messages.Hello, messages.Ack, messages.Bye, messages.PageLog)
-FROM_KERNEL = (messages.Answer, messages.Refusal, messages.Welcome, messages.Status)
+FROM_PAGE = (messages.Offer, messages.GetPeerConfig, messages.Ack, messages.Bye, messages.PageLog)
+FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 PARTS = (messages.IceServer, messages.Problem)
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpuview.errors import MediaError
-from gpuview.wire.messages import Answer, Candidates, Message, Offer, Refusal
-from gpuview.wire.ring import PixelFormat
+from gpuview.protocol.messages import Answer, Candidates, Message, Offer, Refusal
+from gpuview.protocol.ring import PixelFormat
 
 __all__ = ["FakeComm", "FakeEngine", "FakeHandle", "Listener"]
 
@@ -81,8 +81,8 @@ class Listener:
     def process_failed(self, error: MediaError) -> None:
         self.said.put(("failed", error))
 
-    def troubled(self, error: MediaError | None) -> None:
-        self.said.put(("troubled", error))
+    def encode_failed(self, error: MediaError | None) -> None:
+        self.said.put(("encode_failed", error))
 
     def hear(self, kind: str) -> object:
         """Wait for something of this kind; everything before it is passed over."""

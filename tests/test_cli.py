@@ -15,7 +15,7 @@ import pytest
 
 from gpuview import cli
 from gpuview.doctor import Check, Report, run_in_subprocess
-from gpuview.doctor.apart import environment_of
+from gpuview.doctor.child_process import environment_of
 from gpuview.settings import Settings
 from tests.ports import free_port
 from tests.turnserver import TurnServer, needs_coturn

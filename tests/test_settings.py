@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
+from gpuview.protocol.messages import IceServer
 from gpuview.settings import Settings
-from gpuview.wire.messages import IceServer
 
 TURN = {"turn_url": "turn:turn.example.org", "turn_username": "ann", "turn_credential": "s3cret"}
 

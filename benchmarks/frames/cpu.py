@@ -17,7 +17,7 @@ from benchmarks.frames.report import Row
 from benchmarks.frames.ring import RingSink
 from gpuview.frames.picture.look import Look
 from gpuview.frames.readback import Readback
-from gpuview.media.convert import SlotConverter
+from gpuview.media.encode.convert import SlotConverter
 
 __all__ = ["conversion", "unwatched"]
 

@@ -20,12 +20,12 @@ from benchmarks.frames.frames import KINDS, SIZES, picture
 from benchmarks.frames.report import Row
 from benchmarks.frames.ring import RingSink
 from gpuview.errors import FrameError
-from gpuview.frames.paint import render
+from gpuview.frames.cpu.paint import render
+from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.picture.layout import describe
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import TileKind, plan
 from gpuview.frames.readback import Readback
-from gpuview.frames.yuv import write_i420
 
 __all__ = ["copies", "kernels", "pushes"]
 

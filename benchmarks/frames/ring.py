@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gpuview.wire.ring import (
+from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     HOST_SLOTS,
     PixelFormat,

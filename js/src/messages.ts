@@ -1,4 +1,4 @@
-// Generated from src/gpuview/wire/messages.py by scripts/generate_messages.py. Do not edit.
+// Generated from src/gpuview/protocol/messages.py by scripts/generate_messages.py. Do not edit.
 
 /** A view asks to be shown the stream. Repeated, unchanged, until it is answered. */
 export interface Offer {
@@ -11,9 +11,9 @@ export interface Offer {
   readonly sdp: string;
 }
 
-/** A view asks for the ICE servers that it shall use; answered by `Welcome`. */
-export interface Hello {
-  readonly type: "Hello";
+/** A view asks for the ICE servers that it shall use; answered by `PeerConfig`. */
+export interface GetPeerConfig {
+  readonly type: "GetPeerConfig";
   readonly view: string;
 }
 
@@ -30,7 +30,7 @@ export interface Bye {
   readonly view: string;
 }
 
-/** A line for the kernel's log; sent only where `Welcome` asked for it. */
+/** A line for the kernel's log; sent only where `PeerConfig` asked for it. */
 export interface PageLog {
   readonly type: "PageLog";
   readonly view: string;
@@ -87,8 +87,8 @@ export interface Refusal {
 }
 
 /** How one view is to connect. A custom message, as traits end up in saved notebooks. */
-export interface Welcome {
-  readonly type: "Welcome";
+export interface PeerConfig {
+  readonly type: "PeerConfig";
   readonly view: string;
   readonly ice_servers: IceServer[];
   readonly ice_transport_policy: "all" | "relay";
@@ -113,7 +113,7 @@ export interface Status {
 }
 
 /** What a page sends. */
-export type PageMessage = Offer | Hello | Ack | Bye | PageLog | Candidates;
+export type PageMessage = Offer | GetPeerConfig | Ack | Bye | PageLog | Candidates;
 
 /** What a page receives. */
-export type KernelMessage = Answer | Refusal | Welcome | Status | Candidates;
+export type KernelMessage = Answer | Refusal | PeerConfig | Status | Candidates;

@@ -12,7 +12,7 @@ export interface Traits {
   /** Counts the media processes: when it changes, every connection of before is dead. */
   epoch: number;
   /** Whether a view must ask for ICE servers before its first offer. */
-  needs_welcome: boolean;
+  needs_peer_config: boolean;
 }
 
 /** The events that we listen to; `comm_live_update` is ipywidgets' word for "the kernel has gone". */

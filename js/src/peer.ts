@@ -6,7 +6,7 @@ import { diagnose, type Facts } from "./diagnose";
 import { Gathering } from "./gathering";
 import { Liveness } from "./liveness";
 import { logStates, NO_LOG, redact, startLog, type Log } from "./log";
-import type { Candidates, Welcome } from "./messages";
+import type { Candidates, PeerConfig } from "./messages";
 import { entriesOf, pairsOf, type Pair } from "./report";
 import { isTurn } from "./servers";
 import type { Signalling } from "./signal";
@@ -21,7 +21,7 @@ const SURVEY_MS = 1000;
 export interface PeerOptions {
   readonly signalling: Signalling;
   /** Whether to ask the kernel first how to connect. */
-  readonly needs_welcome: boolean;
+  readonly needs_peer_config: boolean;
   readonly emit: (event: PeerEvent) => void;
   /** There may be something else to say of the way to a connection, see `trouble`. */
   readonly onNews: () => void;
@@ -31,7 +31,7 @@ export interface PeerOptions {
   readonly stop: AbortSignal;
 }
 
-type Plan = Pick<Welcome, "ice_servers" | "ice_transport_policy" | "wants_log">;
+type Plan = Pick<PeerConfig, "ice_servers" | "ice_transport_policy" | "wants_log">;
 
 const PLAIN: Plan = { ice_servers: [], ice_transport_policy: "all", wants_log: false };
 
@@ -108,8 +108,8 @@ export class Peer {
   }
 
   async #negotiate(): Promise<void> {
-    const { signalling, needs_welcome, onTrack, stop } = this.#options;
-    if (needs_welcome) {
+    const { signalling, needs_peer_config, onTrack, stop } = this.#options;
+    if (needs_peer_config) {
       const welcome = await signalling.welcome(stop);
       if (stop.aborted) return;
       if (welcome.type === "Refusal") return this.#emit({ type: "refused", words: welcome });

@@ -13,7 +13,7 @@ import type {
   PageMessage,
   Problem,
   Refusal,
-  Welcome,
+  PeerConfig,
 } from "./messages";
 import { listen, type Model } from "./model";
 import { every } from "./timers";
@@ -38,20 +38,20 @@ export class Signalling {
   }
 
   /** Asks how this view is to connect. Never settles once `stop` is aborted. */
-  welcome(stop: AbortSignal): Promise<Welcome | Refusal> {
+  welcome(stop: AbortSignal): Promise<PeerConfig | Refusal> {
     return new Promise((resolve) => {
       const heard = new AbortController();
       const asking = AbortSignal.any([stop, heard.signal]);
-      const take = (message: Welcome | Refusal) => {
+      const take = (message: PeerConfig | Refusal) => {
         heard.abort();
         resolve(message);
       };
       const read = (message: KernelMessage) => {
-        if (message.type === "Welcome") take(message);
+        if (message.type === "PeerConfig") take(message);
         if (message.type === "Refusal" && message.seq === 0) take(message); // It is of no offer.
       };
       this.#hear(read, asking);
-      this.#repeat({ type: "Hello", view: this.view }, asking);
+      this.#repeat({ type: "GetPeerConfig", view: this.view }, asking);
     });
   }
 

@@ -137,7 +137,7 @@ export class View {
     this.#before = null;
     this.#latest = this.#peer = new Peer({
       signalling: this.#signalling,
-      needs_welcome: this.#model.get("needs_welcome"),
+      needs_peer_config: this.#model.get("needs_peer_config"),
       emit: (event) => this.#dispatch(event),
       onNews: () => this.#paint(),
       onTrack: (track) => this.#player.attach(track, () => this.#showFirstFrame(), stop),

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
 
-import type { PageMessage, Welcome } from "../src/messages";
+import type { PageMessage, PeerConfig } from "../src/messages";
 import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "./fakes";
 import {
   answer,
@@ -34,8 +34,8 @@ const LATE = "candidate:6 1 udp 16777215 198.18.0.10 49200 typ relay";
 const LATER = "candidate:7 1 udp 16777215 198.18.0.10 49201 typ relay";
 
 /** A view whose offer is out, to a kernel that has told it how to connect. */
-async function showWith(plan: Partial<Welcome> = {}) {
-  const shown = await show({ needs_welcome: true });
+async function showWith(plan: Partial<PeerConfig> = {}) {
+  const shown = await show({ needs_peer_config: true });
   shown.model.welcome(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...plan });
   await settle();
   return shown;
@@ -83,7 +83,7 @@ describe("this browser's candidates", () => {
   test("belong to the newest offer", async () => {
     const { model } = await showWith();
     model.push("epoch", 1);
-    model.welcome(last(model.sentOf("Hello")).view, { ice_servers: SERVERS });
+    model.welcome(last(model.sentOf("GetPeerConfig")).view, { ice_servers: SERVERS });
     await settle();
     peer().gather(SRFLX);
     await pass(100);
@@ -256,7 +256,7 @@ describe("a server that fails", () => {
 });
 
 test("a refusal in the place of a welcome is shown", async () => {
-  const { model, root } = await show({ needs_welcome: true });
+  const { model, root } = await show({ needs_peer_config: true });
   const refusal = { type: "Refusal", seq: 0, ...WORDS };
   model.fire("msg:custom", { ...refusal, view: "another-view" });
   await settle();

@@ -9,7 +9,7 @@ import type {
   Problem,
   Refusal,
   Status,
-  Welcome,
+  PeerConfig,
 } from "../src/messages";
 import type { Model, ModelEvent, Traits } from "../src/model";
 
@@ -25,7 +25,7 @@ export class FakeModel implements Model {
     answers: {},
     status: LIVE,
     epoch: 0,
-    needs_welcome: false,
+    needs_peer_config: false,
   };
   readonly #callbacks = new Set<readonly [ModelEvent, Callback]>();
   /** What `save_changes` found in `offers`. */
@@ -85,9 +85,9 @@ export class FakeModel implements Model {
     this.push("answers", Object.fromEntries(replies.map((reply) => [reply.view, reply])));
   }
 
-  welcome(view: string, plan: Partial<Welcome>): void {
+  welcome(view: string, plan: Partial<PeerConfig>): void {
     const plain = { ice_servers: [], ice_transport_policy: "all", wants_log: false };
-    this.fire("msg:custom", { type: "Welcome", view, ...plain, ...plan });
+    this.fire("msg:custom", { type: "PeerConfig", view, ...plain, ...plan });
   }
 
   /** The kernel adds to its answer to the newest offer. */

@@ -67,10 +67,10 @@ describe("the offer", () => {
   });
 
   test("waits for the ICE servers where there are some, and asks for them until they come", async () => {
-    const { model, root } = await show({ needs_welcome: true });
+    const { model, root } = await show({ needs_peer_config: true });
     const view = root.dataset["view"] ?? "";
     await pass(400);
-    expect(model.sent).toEqual(Array(2).fill({ type: "Hello", view }));
+    expect(model.sent).toEqual(Array(2).fill({ type: "GetPeerConfig", view }));
     const servers = [{ urls: ["turn:turn.example"], username: "u", credential: "c" }];
     model.welcome("another-view", {});
     model.welcome(view, { ice_servers: servers, ice_transport_policy: "relay" });
@@ -455,7 +455,7 @@ describe("a kernel that has gone", () => {
   });
 
   test("is noticed by the first word to it, and not asked again", async () => {
-    const model = new FakeModel({ needs_welcome: true });
+    const model = new FakeModel({ needs_peer_config: true });
     model.isDisposed = true;
     const root = document.createElement("div");
     const dispose = widget().render({ model, el: root });
@@ -508,7 +508,7 @@ describe("the end of a view", () => {
   });
 
   test("at the moment of its welcome leaves no connection and no video behind", async () => {
-    const { model, root, dispose } = await show({ needs_welcome: true });
+    const { model, root, dispose } = await show({ needs_peer_config: true });
     model.welcome(root.dataset["view"] ?? "", {});
     dispose();
     await settle();
@@ -527,7 +527,7 @@ describe("the end of a view", () => {
   });
 
   test("is not told to a kernel that has not heard of it", async () => {
-    const { model, dispose } = await show({ needs_welcome: true });
+    const { model, dispose } = await show({ needs_peer_config: true });
     dispose();
     expect(model.sentOf("Bye")).toEqual([]);
   });

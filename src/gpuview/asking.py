@@ -15,9 +15,9 @@ from functools import partial
 from typing import TypeVar
 
 from gpuview.errors import SettingsError
-from gpuview.wire.addresses import IPAddress, parse_address
-from gpuview.wire.ice import parse_ice_servers
-from gpuview.wire.messages import IceServer
+from gpuview.protocol.messages import IceServer
+from gpuview.webrtc.addresses import IPAddress, parse_address
+from gpuview.webrtc.ice_url import parse_ice_servers
 
 __all__ = ["AskIceServers", "Overdue", "ask_ice_servers", "call_within", "resolve"]
 

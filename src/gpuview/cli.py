@@ -12,11 +12,11 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from gpuview import configs
+from gpuview.doctor import config_text
 from gpuview.errors import GpuviewError
-from gpuview.media.sockets import preferred_source
+from gpuview.media.ice.sockets import preferred_source
 from gpuview.settings import Settings
-from gpuview.wire.addresses import parse_address
+from gpuview.webrtc.addresses import parse_address
 
 __all__ = ["main"]
 
@@ -115,7 +115,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
 def _probe(arguments: argparse.Namespace) -> int:
     # A shell starts what runs in its background with SIGINT ignored, and Python then leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from gpuview.media.via import answer_for_ever
+    from gpuview.doctor.responder import answer_for_ever
 
     answer_for_ever(arguments.port, arguments.allow, _tell)
     return 0
@@ -159,24 +159,24 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _frp(_: argparse.Namespace) -> int:
-    sys.stdout.write(configs.frp_config(Settings()))
+    sys.stdout.write(config_text.frp_config(Settings()))
     return 0
 
 
 def _coturn(arguments: argparse.Namespace) -> int:
-    text = configs.coturn_config(Settings(), _site(arguments))
+    text = config_text.coturn_config(Settings(), _site(arguments))
     sys.stderr.write("gpuview: a credential is in this text; keep it from others: chmod 600\n")
     sys.stdout.write(text)
     return 0
 
 
 def _nftables(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(configs.nftables_config(Settings(), _site(arguments)))
+    sys.stdout.write(config_text.nftables_config(Settings(), _site(arguments)))
     return 0
 
 
-def _site(arguments: argparse.Namespace) -> configs.Site:
-    return configs.Site(
+def _site(arguments: argparse.Namespace) -> config_text.Site:
+    return config_text.Site(
         lan_ip=arguments.lan_ip or preferred_source(socket.AF_INET, _SOMEWHERE),
         **{name: value for name, value in vars(arguments).items() if name in _SITE_OPTIONS},
     )

@@ -28,9 +28,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpuview.asking import AskIceServers, ask_ice_servers, resolve
 from gpuview.errors import SettingsError, closest
-from gpuview.wire.addresses import is_host_name, parse_address, public_addresses
-from gpuview.wire.ice import ephemeral_credentials, parse_ice_servers, parse_ice_url
-from gpuview.wire.messages import IceServer
+from gpuview.protocol.messages import IceServer
+from gpuview.webrtc.addresses import is_host_name, parse_address, public_addresses
+from gpuview.webrtc.ice_url import ephemeral_credentials, parse_ice_servers, parse_ice_url
 
 __all__ = ["Settings"]
 

@@ -18,18 +18,19 @@ import traitlets
 
 from gpuview.engine import shared_engine
 from gpuview.errors import FrameError, GpuviewError, MediaError, SettingsError
-from gpuview.frames.feed import Feed
+from gpuview.frames.error_reporter import ErrorReporter
+from gpuview.frames.feed import Feed, Select
 from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.snapshot import extremes, snapshot
-from gpuview.frames.sources.origin import Index, Select, as_select, survey
-from gpuview.frames.sources.start import Source, start
-from gpuview.frames.sources.trouble import Trouble
 from gpuview.log import log_to_stderr
-from gpuview.pages import Pages
+from gpuview.protocol.codec import to_wire
+from gpuview.protocol.messages import Answer, Candidates, Message, Refusal, Status
 from gpuview.settings import Settings
+from gpuview.signalling.pages import Pages
+from gpuview.sources.parse import Index, as_select, survey
+from gpuview.sources.start import Source, start
 from gpuview.stats import StreamStats, stream_stats
-from gpuview.wire.messages import Answer, Candidates, Message, Refusal, Status, to_wire
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,7 +103,7 @@ class GPUStream(anywidget.AnyWidget):
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
     epoch = traitlets.Int(1).tag(sync=True)
-    needs_welcome = traitlets.Bool(False).tag(sync=True)
+    needs_peer_config = traitlets.Bool(False).tag(sync=True)
 
     _is_closed = True  # as ipywidgets closes an object whose making failed, too
 
@@ -142,13 +143,13 @@ class GPUStream(anywidget.AnyWidget):
             self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
         )
         self._is_closed = False
-        self._trouble = Trouble(self._source_failed, self._source_recovered)
-        self._feed = Feed(self._handle, look, self._trouble)
+        self._errors = ErrorReporter(self._source_failed, self._source_recovered)
+        self._feed = Feed(self._handle, look, self._errors)
         self._has_picture = False
         self._source: Source | None = None
         super().__init__(
             epoch=engine.epoch,
-            needs_welcome=self._pages.need_welcome,
+            needs_peer_config=self._pages.need_peer_config,
             status=to_wire(self._status()),
         )
         self._answer_on_subshells()
@@ -159,7 +160,7 @@ class GPUStream(anywidget.AnyWidget):
             self._push_made,
             select=pick,
             fps=fps,
-            trouble=self._trouble,
+            errors=self._errors,
             on_captured=lambda: self._feed.drop("capturing"),
         )
 
@@ -335,7 +336,7 @@ class GPUStream(anywidget.AnyWidget):
             self._media_error = error
             self._update_status()
 
-    def troubled(self, error: MediaError | None) -> None:
+    def encode_failed(self, error: MediaError | None) -> None:
         with self._lock:
             self._media_error = error
             self._update_status()
@@ -374,7 +375,7 @@ class GPUStream(anywidget.AnyWidget):
     def _status(self) -> Status:
         if self._is_closed:
             return Status(state="closed")
-        error = self._media_error or self._trouble.error
+        error = self._media_error or self._errors.error
         if error is not None:
             return Status(
                 state="failed" if self._is_failed else "error",

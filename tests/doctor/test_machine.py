@@ -18,7 +18,7 @@ from gpuview.doctor.machine import (
     judge_packages,
 )
 from gpuview.errors import MediaError
-from gpuview.media.codec import Codec
+from gpuview.media.encode.codec import Codec
 
 
 def test_every_codec_that_viewers_negotiate_encodes_here() -> None:

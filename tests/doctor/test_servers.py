@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from gpuview.doctor.clients import StunAnswer
 from gpuview.doctor.servers import (
     Server,
     StunFinding,
@@ -15,9 +16,8 @@ from gpuview.doctor.servers import (
     find_turn,
     servers_of,
 )
-from gpuview.media.probe import StunAnswer
 from gpuview.settings import Settings
-from gpuview.wire.ice import parse_ice_url
+from gpuview.webrtc.ice_url import parse_ice_url
 from tests.names import resolve_nothing
 
 STUN = "stun:stun.example.org"

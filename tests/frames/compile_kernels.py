@@ -21,7 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from gpuview.frames.cuda.kernel import draw_panel
-from gpuview.frames.cuda.measure import join, measure
+from gpuview.frames.cuda.minmax import join, measure
 
 _POINTERS = {
     "record": "*u8",

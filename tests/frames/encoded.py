@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from gpuview.media.convert import SlotConverter
-from gpuview.wire.ring import PixelFormat, RingReader, RingWriter, Slot
+from gpuview.media.encode.convert import SlotConverter
+from gpuview.protocol.ring import PixelFormat, RingReader, RingWriter, Slot
 
 __all__ = ["RingSink", "planes_of"]
 

@@ -16,13 +16,20 @@ import torch
 
 from gpuview.errors import FrameError
 from gpuview.frames.cuda.device import CudaGpu
-from gpuview.frames.cuda.readback import CudaReadback
+from gpuview.frames.cuda.writer import CudaReadback
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.layout import describe
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.readback import Readback
-from gpuview.wire.ring import DEVICE_SLOTS, PixelFormat, Reservation, RingReader, RingWriter, Slot
+from gpuview.protocol.ring import (
+    DEVICE_SLOTS,
+    PixelFormat,
+    Reservation,
+    RingReader,
+    RingWriter,
+    Slot,
+)
 from tests.frames.reference import assert_i420_within_one_level, reference_bounds
 
 pytestmark = pytest.mark.cuda

@@ -18,13 +18,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from gpuview.engine.stream import StreamHandle
 from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
-from gpuview.frames.cuda.bounce import Bounce
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.readback import CudaReadback
+from gpuview.frames.cuda.staged import Bounce
+from gpuview.frames.cuda.writer import CudaReadback
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
-from gpuview.wire.messages import OpenStream
-from gpuview.wire.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
+from gpuview.protocol.messages import OpenStream
+from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
 from tests.fakes import Listener
 from tests.frames.fake_gpu import FakeGpu
 

@@ -10,12 +10,12 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError, MediaError
+from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
-from gpuview.frames.sources.origin import as_select
-from gpuview.frames.sources.trouble import Trouble
-from gpuview.wire.ring import PixelFormat
+from gpuview.protocol.ring import PixelFormat
+from gpuview.sources.parse import as_select
 
 TIMEOUT_S = 30
 
@@ -70,7 +70,9 @@ class Bench:
         self.sink = Sink()
         self.told: list[object] = []
         self.has_told = threading.Event()
-        self.feed = Feed(self.sink, Look(), Trouble(self.tell, lambda: self.told.append("over")))
+        self.feed = Feed(
+            self.sink, Look(), ErrorReporter(self.tell, lambda: self.told.append("over"))
+        )
 
     def tell(self, error: object) -> None:
         self.told.append(error)

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import CudaGpu
-from gpuview.frames.cuda.record import planes, record_nbytes
+from gpuview.frames.cuda.slot_layout import planes, record_nbytes
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
-from gpuview.wire.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
+from gpuview.protocol.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
 from tests.frames.dtypes import FLOATS
 from tests.frames.fake_gpu import FakeGpu
 from tests.frames.reference import assert_i420_within_one_level, reference_bounds

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gpuview.frames.paint import blocks, is_tame, render, tile_ranges
+from gpuview.frames.cpu.paint import blocks, is_tame, render, tile_ranges
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.plan import BACKGROUND, Panel, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS

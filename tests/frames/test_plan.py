@@ -21,7 +21,7 @@ from gpuview.frames.picture.plan import (
     TileKind,
     plan,
 )
-from gpuview.wire.ring import MIN_SIDE
+from gpuview.protocol.ring import MIN_SIDE
 
 Rectangle = tuple[int, int, int, int]
 

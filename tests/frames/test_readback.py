@@ -12,8 +12,9 @@ import torch
 from gpuview.errors import FrameError
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import TileKind, plan
-from gpuview.frames.readback import Readback, ReadbackStats
-from gpuview.wire.ring import PixelFormat, frame_nbytes
+from gpuview.frames.readback import Readback
+from gpuview.frames.sink import ReadbackStats
+from gpuview.protocol.ring import PixelFormat, frame_nbytes
 from tests.frames.encoded import RingSink
 from tests.frames.reference import assert_i420_within_one_level, picture_bounds
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.frames.yuv import write_i420
+from gpuview.frames.cpu.yuv import write_i420
 from tests.frames.reference import assert_i420_within_one_level
 
 

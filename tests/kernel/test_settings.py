@@ -13,7 +13,7 @@ from gpuview.errors import SignalError
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.stream import StreamProxy
-from gpuview.wire.sdp import has_private_address
+from gpuview.webrtc.sdp import has_private_address
 from tests.ports import free_port
 
 pytestmark = pytest.mark.kernel
@@ -48,7 +48,7 @@ def candidates(sdp: str) -> list[tuple[str, int]]:
 
 def welcomes(stream: StreamProxy) -> list[dict[str, Any]]:
     """Return what the stream has told its views of how to connect."""
-    return [each for each in stream.messages if each["type"] == "Welcome"]
+    return [each for each in stream.messages if each["type"] == "PeerConfig"]
 
 
 def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(

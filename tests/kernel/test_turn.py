@@ -97,7 +97,7 @@ def test_media_process_makes_no_other_port_than_the_shared_one(
     wait_until_known(kernel, "network['relay']")
     kernel.view(kernel.stream()).next_frame()
 
-    from gpuview.media.ports import holders
+    from gpuview.media.ice.port_holders import holders
 
     held = {held.port for held in holders(1024, 65535) if held.pid == media_pid(kernel)}
     assert held == {kernel.evaluate("stream.stats().port")}

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from gpuview.media import hub, seams, viewer
+from gpuview.media import hub, viewer
 from gpuview.media.hub import Hub
-from gpuview.wire.messages import (
+from gpuview.media.ice import upstream
+from gpuview.protocol.messages import (
     MAX_CANDIDATES,
     Answer,
     Bye,
@@ -76,7 +77,7 @@ class World:
 
     def remote_candidates(self) -> list[str]:
         viewer = self.hub._streams["s"].viewers["v"]
-        return [each.host for each in seams._ice(viewer._connection).remote_candidates]
+        return [each.host for each in upstream._ice(viewer._connection).remote_candidates]
 
 
 async def page_offer(seq: int = 1) -> Offer:
@@ -90,7 +91,7 @@ async def page_offer(seq: int = 1) -> Offer:
 
 def run(server: str, use: Callable[[World], Awaitable[None]]) -> None:
     async def live() -> None:
-        seams.install()
+        upstream.install()
         world = World(server)
         try:
             await use(world)
@@ -255,7 +256,7 @@ def test_viewer_that_is_overdue_before_its_answer_is_let_go_as_any_other(
 
 def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead: str) -> None:
     async def answer() -> tuple[Answer | Refusal, float]:
-        seams.install()
+        upstream.install()
         world = World(dead)
         offer = await page_offer()
         loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from gpuview.testing.stream import StreamProxy
 
 __all__ = ["Bridge", "News"]
 
-_TRAITS = ("offers", "answers", "status", "epoch", "needs_welcome")
+_TRAITS = ("offers", "answers", "status", "epoch", "needs_peer_config")
 
 
 class News(TypedDict):

@@ -67,11 +67,11 @@ class _Proxy:
 
     def _take_in(self, public: socket.socket, port: int) -> None:
         data, address = public.recvfrom(_MAX_DATAGRAM)
-        visitor = self._visitors.get((port, address)) or self._welcome(public, port, address)
+        visitor = self._visitors.get((port, address)) or self._new_visitor(public, port, address)
         with contextlib.suppress(ConnectionRefusedError):  # of the datagram before
             visitor.upstream.send(data)
 
-    def _welcome(self, public: socket.socket, port: int, address: tuple[str, int]) -> _Visitor:
+    def _new_visitor(self, public: socket.socket, port: int, address: tuple[str, int]) -> _Visitor:
         upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         upstream.connect((self._target, port))
         visitor = _Visitor(address, public, upstream)

@@ -5,7 +5,7 @@ questions at once and needs av and aioice, which a kernel's process never import
 done by a process of its own.
 """
 
-from gpuview.doctor.apart import run_in_subprocess
+from gpuview.doctor.child_process import run_in_subprocess
 from gpuview.doctor.report import Check, Report
 
 __all__ = ["Check", "Report", "run_in_subprocess"]

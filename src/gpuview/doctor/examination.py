@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from gpuview.doctor.clients import Ear, listening
 from gpuview.doctor.machine import check_buffers, check_cuda, check_encoders, check_packages
-from gpuview.doctor.ports import bind_range
+from gpuview.doctor.port_forward import WayBack
+from gpuview.doctor.port_range import bind_range
 from gpuview.doctor.public_ip import judge_public_ips, learnt
 from gpuview.doctor.report import Check, Report
 from gpuview.doctor.servers import (
@@ -22,11 +24,9 @@ from gpuview.doctor.servers import (
     find_turn,
     servers_of,
 )
-from gpuview.doctor.way_back import WayBack
 from gpuview.errors import SettingsError
-from gpuview.media.probe import Ear, listening
-from gpuview.media.resolve import resolve
-from gpuview.media.sockets import Address, preferred_source
+from gpuview.media.ice.dns import resolve
+from gpuview.media.ice.sockets import Address, preferred_source
 from gpuview.settings import Settings
 
 __all__ = ["examine"]

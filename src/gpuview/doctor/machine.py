@@ -15,10 +15,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from gpuview.doctor.encoders import can_use_nvenc, encode_one_frame
 from gpuview.doctor.report import Check
 from gpuview.errors import MediaError
-from gpuview.media.codec import Codec
-from gpuview.media.trial import can_use_nvenc, encode_one_frame
+from gpuview.media.encode.codec import Codec
 
 __all__ = [
     "check_buffers",
@@ -32,7 +32,7 @@ __all__ = [
 
 _CODECS = (Codec("H264", "Main"), Codec("H264", "Constrained Baseline"), Codec("VP8"))
 _CUDA_TIMEOUT_S = 8.0
-_WANTED_BUFFER_NBYTES = 4 * 1024 * 1024  # as `gpuview.media.sockets` asks for
+_WANTED_BUFFER_NBYTES = 4 * 1024 * 1024  # as `gpuview.media.ice.sockets` asks for
 _LIMITS = {"net.core.rmem_max": socket.SO_RCVBUF, "net.core.wmem_max": socket.SO_SNDBUF}
 
 # --- encoders -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gpuview.doctor.report import Check
 from gpuview.settings import Settings
-from gpuview.wire.addresses import is_private, parse_address
+from gpuview.webrtc.addresses import is_private, parse_address
 
 __all__ = ["judge_public_ips", "learnt"]
 

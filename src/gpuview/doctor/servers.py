@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from gpuview.doctor.clients import StunAnswer, allocate_turn, ask_stun, listening_to
 from gpuview.doctor.report import Check
 from gpuview.errors import NetworkError
-from gpuview.media.probe import StunAnswer, allocate_turn, ask_stun, listening_to
-from gpuview.media.resolve import resolve
-from gpuview.media.servers import explain
-from gpuview.media.sockets import Address
+from gpuview.media.ice.dns import resolve
+from gpuview.media.ice.server_errors import explain
+from gpuview.media.ice.sockets import Address
+from gpuview.protocol.messages import IceServer
 from gpuview.settings import Settings
-from gpuview.wire.ice import IceUrl, parse_ice_url
-from gpuview.wire.messages import IceServer
+from gpuview.webrtc.ice_url import IceUrl, parse_ice_url
 
 __all__ = ["Server", "StunFinding", "TurnFinding", "find_stun", "find_turn", "servers_of"]
 

@@ -13,12 +13,12 @@ from typing import Any
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.errors import MediaError, SettingsError, SignalError
-from gpuview.settings import Settings
-from gpuview.wire.ice import has_ended
-from gpuview.wire.messages import (
+from gpuview.protocol.codec import decode_line, encode
+from gpuview.protocol.messages import (
     Answer,
     Candidates,
     Configure,
+    EncodeFailed,
     GetStats,
     IceServers,
     Log,
@@ -27,12 +27,11 @@ from gpuview.wire.messages import (
     Ready,
     Refusal,
     Stats,
-    Trouble,
     Viewers,
     WantIceServers,
-    decode_line,
-    encode,
 )
+from gpuview.settings import Settings
+from gpuview.webrtc.ice_url import has_ended
 
 __all__ = ["Engine", "may_restart"]
 
@@ -50,7 +49,7 @@ _FROM_MEDIA = (
     Ready,
     Refusal,
     Stats,
-    Trouble,
+    EncodeFailed,
     Viewers,
     WantIceServers,
 )

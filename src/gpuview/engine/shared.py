@@ -10,8 +10,8 @@ import threading
 from gpuview.engine.engine import Engine
 from gpuview.engine.process import MediaProcess
 from gpuview.errors import MediaError
+from gpuview.protocol.messages import Configure
 from gpuview.settings import Settings
-from gpuview.wire.messages import Configure
 
 __all__ = ["close_shared_engine", "prestart", "shared_engine"]
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.errors import MediaError, SignalError
-from gpuview.wire.messages import (
+from gpuview.protocol.codec import encode
+from gpuview.protocol.messages import (
     Answer,
     AttachRing,
     Candidates,
     CloseStream,
+    EncodeFailed,
     Message,
     OpenStream,
     Refusal,
-    Trouble,
     Viewers,
-    encode,
 )
-from gpuview.wire.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
+from gpuview.protocol.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
 
 if TYPE_CHECKING:
     from gpuview.engine.engine import Engine
@@ -53,14 +53,14 @@ class StreamListener(Protocol):
     def process_failed(self, error: MediaError) -> None:
         """The media process died too often, and is not started again."""
 
-    def troubled(self, error: MediaError | None) -> None:
+    def encode_failed(self, error: MediaError | None) -> None:
         """The stream's frames cannot be encoded; None when they can again."""
 
 
 class StreamHandle:
     """One stream: where its frames go in, and where its viewers are asked for.
 
-    A `gpuview.frames.cuda.readback.DeviceSink`: `begin` and `publish`, and `reserve` and
+    A `gpuview.frames.cuda.writer.DeviceSink`: `begin` and `publish`, and `reserve` and
     `announce`, belong to one thread at a time.
     """
 
@@ -196,9 +196,9 @@ class StreamHandle:
                 self.call(self.listener.gathered, message)
             case Viewers():
                 self.call(self.listener.viewers_changed, message.views)
-            case Trouble():
+            case EncodeFailed():
                 error = MediaError(message.problem, expected=message.expected, fix=message.fix)
-                self.call(self.listener.troubled, error if message.problem else None)
+                self.call(self.listener.encode_failed, error if message.problem else None)
 
     def call(self, listener: Any, *args: object) -> None:
         """Call a listener; what goes wrong there must not end the engine's thread."""

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gpuview.errors import MediaError
+from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
-from gpuview.frames.readback import FrameSink, Readback, ReadbackStats
-from gpuview.frames.sources.origin import Select
-from gpuview.frames.sources.trouble import Trouble, explain
+from gpuview.frames.readback import Readback
+from gpuview.frames.sink import FrameSink, ReadbackStats
 
-__all__ = ["Feed", "FeedStats"]
+__all__ = ["Feed", "FeedStats", "Select"]
+
+Select = Callable[[Any], object]
+"""Picks what is shown of a frame."""
 
 _MAX_KINDS = 64
 _JOIN_S = 0.5
@@ -70,12 +73,12 @@ class Feed:
     Args:
         sink: Where frames go, not owned.
         look: How they are shown.
-        trouble: Told when a frame that was kept cannot be read.
+        errors: Told when a frame that was kept cannot be read.
     """
 
-    def __init__(self, sink: FrameSink, look: Look, trouble: Trouble) -> None:
+    def __init__(self, sink: FrameSink, look: Look, errors: ErrorReporter) -> None:
         self._look = look
-        self._trouble = trouble
+        self._errors = errors
         self._readback = Readback(sink)
         self._reading = threading.Lock()  # held while a frame is read, in the order of numbers
         self._read_number = 0
@@ -194,7 +197,7 @@ class Feed:
         except BaseException:
             self._count("failed", was_unwatched)
             raise
-        self._trouble.is_over()
+        self._errors.is_over()
         if is_late:  # a newer one was read meanwhile, in another thread
             self._count("superseded", was_unwatched)
             return
@@ -236,7 +239,7 @@ class Feed:
                 self._read(newest, None, was_unwatched=True)
             except Exception as exc:
                 if not self._is_closed:
-                    self._trouble.report(explain(exc, "reading the newest frame"))
+                    self._errors.report(explain(exc, "reading the newest frame"))
 
     def _take_unread(self) -> _Newest | None:
         with self._lock:

@@ -1,8 +1,8 @@
 """From any frame to a slot of the ring, in the caller's thread.
 
 described   what each tensor is, and where it goes in the picture
-CUDA        drawn on the device, and copied without waiting; see `gpuview.frames.cuda.readback`
-elsewhere   written at once; see `gpuview.frames.host`
+CUDA        drawn on the device, and copied without waiting; see `gpuview.frames.cuda.writer`
+elsewhere   written at once; see `gpuview.frames.cpu.writer`
 """
 
 from __future__ import annotations
@@ -12,49 +12,26 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError
-from gpuview.frames import host
+from gpuview.frames.cpu import writer
 from gpuview.frames.picture.layout import Tiles, describe_all
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import Plan, plan
-from gpuview.wire.ring import PixelFormat
+from gpuview.frames.sink import FrameSink, ReadbackStats
 
 if TYPE_CHECKING:
-    from gpuview.frames.cuda.readback import CudaReadback
+    from gpuview.frames.cuda.writer import CudaReadback
 
-__all__ = ["FrameSink", "Readback", "ReadbackStats"]
+__all__ = ["Readback"]
 
 _planned = lru_cache(maxsize=64)(plan)
-
-
-class FrameSink(Protocol):
-    """Where frames go: the engine's handle on one stream. One thread at a time."""
-
-    def begin(self, nbytes: int) -> memoryview:
-        """Return ``nbytes`` writable bytes of a free slot. Beginning again gives it up."""
-
-    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        """Make the slot that `begin` gave the newest frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadbackStats:
-    """What became of the frames so far."""
-
-    n_nan: int = 0
-    n_inf: int = 0
-    """Values that are none, in all frames."""
-    conversion_ms: float | None = None
-    """How long the newest frame took to become pixels; None before the first one."""
-    copy_ms: float | None = None
-    """How long it took from its device to the slot; None on the CPU, which writes into the slot."""
 
 
 class Readback:
@@ -128,14 +105,14 @@ class Readback:
 
     def _cuda_readback(self) -> CudaReadback:
         if self._cuda is None:
-            from gpuview.frames.cuda.readback import CudaReadback
+            from gpuview.frames.cuda.writer import CudaReadback
 
             self._cuda = CudaReadback(self._sink, self._lock)
         return self._cuda
 
     def _write(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
         begin = time.perf_counter()
-        flaws = host.write(self._sink, picture, tiles, capture_ns)
+        flaws = writer.write(self._sink, picture, tiles, capture_ns)
         self._stats = ReadbackStats(
             self._stats.n_nan + flaws.n_nan,
             self._stats.n_inf + flaws.n_inf,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.paint import render, tile_ranges
+from gpuview.frames.cpu.paint import render, tile_ranges
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles, describe_all
 from gpuview.frames.picture.look import Look

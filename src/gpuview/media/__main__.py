@@ -13,10 +13,11 @@ import socket
 import sys
 
 from gpuview.errors import GpuviewError
-from gpuview.media import seams
 from gpuview.media.hub import Hub
+from gpuview.media.ice import upstream
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
-from gpuview.wire.messages import (
+from gpuview.protocol.codec import decode_line
+from gpuview.protocol.messages import (
     AttachRing,
     Bye,
     Candidates,
@@ -27,9 +28,8 @@ from gpuview.wire.messages import (
     Offer,
     OpenStream,
     Ready,
-    decode_line,
 )
-from gpuview.wire.ring import RingReader
+from gpuview.protocol.ring import RingReader
 
 logger = logging.getLogger("gpuview.media")
 
@@ -118,7 +118,7 @@ def main(argv: list[str]) -> None:
     """Run until the kernel has gone."""
     fd, kernel_pid = (int(word) for word in argv)
     logging.getLogger("gpuview").setLevel(logging.DEBUG)
-    seams.install()
+    upstream.install()
     # What the imports made stays for ever. The collector need not look at it again, which would
     # hold up the frames of all viewers for some 20 ms each time.
     gc.freeze()

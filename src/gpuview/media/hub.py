@@ -18,17 +18,17 @@ from gpuview.errors import (
     NetworkError,
     SignalError,
 )
-from gpuview.media.fanout import Fanout
-from gpuview.media.network import Network
-from gpuview.media.sockets import bind_sockets
-from gpuview.media.udp_mux import UdpMux
+from gpuview.media.encode.fanout import Fanout
+from gpuview.media.ice.network import Network
+from gpuview.media.ice.sockets import bind_sockets
+from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.viewer import Viewer
-from gpuview.wire import sdp
-from gpuview.wire.messages import (
+from gpuview.protocol.messages import (
     Answer,
     Bye,
     Candidates,
     Configure,
+    EncodeFailed,
     IceServers,
     Message,
     Offer,
@@ -36,12 +36,12 @@ from gpuview.wire.messages import (
     Problem,
     Refusal,
     Stats,
-    Trouble,
     Viewers,
     WantIceServers,
     is_new_offer,
 )
-from gpuview.wire.ring import RingReader
+from gpuview.protocol.ring import RingReader
+from gpuview.webrtc import sdp
 
 __all__ = ["Hub"]
 
@@ -100,7 +100,7 @@ class Hub:
                 event_fd,
                 fps=message.fps,
                 max_bitrate_bps=message.max_bitrate_bps,
-                on_trouble=lambda error: self._send(stream, _trouble(error)),
+                on_error=lambda error: self._send(stream, _encode_failed(error)),
             )
         )
         if self._configuration.has_ice_servers:
@@ -383,7 +383,7 @@ class Hub:
         return f"<Hub viewers={counts} network={self._network}>"
 
 
-def _trouble(error: MediaError | None) -> Trouble:
+def _encode_failed(error: MediaError | None) -> EncodeFailed:
     if error is None:
-        return Trouble(problem="", expected="", fix="")
-    return Trouble(problem=error.problem, expected=error.expected, fix=error.fix)
+        return EncodeFailed(problem="", expected="", fix="")
+    return EncodeFailed(problem=error.problem, expected=error.expected, fix=error.fix)

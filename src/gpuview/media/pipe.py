@@ -9,7 +9,8 @@ import os
 import socket
 from collections.abc import Callable
 
-from gpuview.wire.messages import Log, Message, encode
+from gpuview.protocol.codec import encode
+from gpuview.protocol.messages import Log, Message
 
 __all__ = ["Pipe", "PipeLogHandler", "close_all"]
 

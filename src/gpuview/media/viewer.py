@@ -20,12 +20,12 @@ from aiortc import (
 )
 
 from gpuview.errors import ConnectTimeout, SignalError
-from gpuview.media import seams
-from gpuview.media.codec import Codec, Packet, codec_of
-from gpuview.media.fanout import Fanout, Subscription
-from gpuview.media.network import Network
-from gpuview.wire import sdp
-from gpuview.wire.messages import MAX_CANDIDATES, Candidates, Offer
+from gpuview.media.encode.codec import Codec, Packet, codec_of
+from gpuview.media.encode.fanout import Fanout, Subscription
+from gpuview.media.ice import upstream
+from gpuview.media.ice.network import Network
+from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
+from gpuview.webrtc import sdp
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -122,18 +122,18 @@ class Viewer:
             SignalError: The offer cannot be answered.
         """
         sender = self._connection.addTrack(VideoStreamTrack())
-        seams.feed_sender(
+        upstream.feed_sender(
             sender, next_frame=self._next_frame, on_keyframe_wanted=self._keyframe_wanted
         )
         (transceiver,) = self._connection.getTransceivers()
         transceiver.direction = "sendonly"
-        seams.prefer_codecs(transceiver)
+        upstream.prefer_codecs(transceiver)
         # Our candidates suffice: the page's address is learned from its connectivity check. Its
         # `.local` names would cost a second each, and `end-of-candidates` the connection.
         offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
         try:
             await self._connection.setRemoteDescription(offer)
-            seams.gather_from(self._connection, self._network.doors)
+            upstream.gather_from(self._connection, self._network.doors)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as exc:
             # aiortc raises what its parser happens to meet: ValueError, KeyError, AssertionError.
@@ -161,8 +161,8 @@ class Viewer:
 
     def enter_new_doors(self) -> list[str]:
         """Offer the ways in that were found since; return all our candidates."""
-        seams.add_doors(self._connection, self._network.doors_outside())
-        return seams.local_candidates(self._connection)
+        upstream.add_doors(self._connection, self._network.doors_outside())
+        return upstream.local_candidates(self._connection)
 
     def check(self, now_s: float) -> None:
         """Raise when this viewer is to be closed.
@@ -188,7 +188,7 @@ class Viewer:
             await self._connection.close()
 
     def stats(self) -> ViewerStats:
-        pair = seams.selected_pair(self._connection)
+        pair = upstream.selected_pair(self._connection)
         return ViewerStats(
             view=self.view,
             state=self._connection.connectionState,
@@ -202,7 +202,9 @@ class Viewer:
     def _timeout(self) -> ConnectTimeout:
         port = self._network.mux.port
         # Before its answer it has no ufrag yet.
-        was_heard = self.is_answered and self._network.mux.has_heard(seams.ufrag(self._connection))
+        was_heard = self.is_answered and self._network.mux.has_heard(
+            upstream.ufrag(self._connection)
+        )
         found = (
             "its packets arrive, but ours do not reach it"
             if was_heard
@@ -227,13 +229,13 @@ class Viewer:
         state = getattr(self._connection, f"{name}State")
         logger.debug("view %s: %sState is %s", self.view, name, state)
 
-    async def _next_frame(self, parameters: RTCRtpCodecParameters) -> seams.EncodedFrame:
+    async def _next_frame(self, parameters: RTCRtpCodecParameters) -> upstream.EncodedFrame:
         if self._subscription is None:
             self._codec = codec_of(parameters)
             self._subscription = self._fanout.subscribe(self._codec)
         packet: Packet = await self._subscription.next()
         self._n_sent += 1
-        return seams.encoded_frame(packet.payloads, packet.timestamp)
+        return upstream.encoded_frame(packet.payloads, packet.timestamp)
 
     def _keyframe_wanted(self) -> None:
         if self._subscription is not None:
@@ -248,7 +250,7 @@ class Viewer:
         if state == "connected":
             self._connected_s = time.monotonic()
             logger.info(
-                "view %s is connected: %s", self.view, seams.selected_pair(self._connection)
+                "view %s is connected: %s", self.view, upstream.selected_pair(self._connection)
             )
         elif state in ("failed", "closed"):
             self._on_closed(self)

@@ -20,8 +20,8 @@ from aiortc import (
 from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from gpuview.media.seams import gather_loopback_when_alone
-from gpuview.wire.messages import Welcome
+from gpuview.media.ice.upstream import gather_loopback_when_alone
+from gpuview.protocol.messages import PeerConfig
 
 __all__ = ["Image", "first_codec", "make_peer", "to_rgb"]
 
@@ -31,23 +31,25 @@ Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
-def make_peer(codecs: Sequence[str], welcome: Welcome) -> tuple[RTCPeerConnection, RTCDataChannel]:
+def make_peer(
+    codecs: Sequence[str], peer_config: PeerConfig
+) -> tuple[RTCPeerConnection, RTCDataChannel]:
     """Return a connection that offers to receive one video, and its data channel.
 
     Args:
         codecs: The codecs to offer, the favourite first: "H264", "VP8".
-        welcome: The servers to ask for candidates, and which candidates to use.
+        peer_config: The servers to ask for candidates, and which candidates to use.
     """
     servers = [
         RTCIceServer(urls=each.urls, username=each.username, credential=each.credential)
-        for each in welcome.ice_servers
+        for each in peer_config.ice_servers
     ]
     gather_loopback_when_alone()
     # None in place of an empty list would mean a server on the internet.
     peer = RTCPeerConnection(
         RTCConfiguration(
             servers,
-            iceTransportPolicy=RTCIceTransportPolicy(welcome.ice_transport_policy),
+            iceTransportPolicy=RTCIceTransportPolicy(peer_config.ice_transport_policy),
             bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
         )
     )

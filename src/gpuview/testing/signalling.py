@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gpuview.wire.messages import (
+from gpuview.protocol.codec import from_wire, to_wire
+from gpuview.protocol.messages import (
     Ack,
     Answer,
     Bye,
     Candidates,
-    Hello,
+    GetPeerConfig,
     Message,
     Offer,
+    PeerConfig,
     Refusal,
-    Welcome,
-    from_wire,
-    to_wire,
 )
 
 __all__ = ["REPEAT_S", "Conversation", "SendCustom", "Speech", "WriteOffer"]
@@ -60,7 +59,7 @@ class Conversation:
 
     def hello(self) -> Speech:
         """Ask how to connect."""
-        return self._ask(Hello(view=self.view))
+        return self._ask(GetPeerConfig(view=self.view))
 
     def offer(self, sdp: str) -> Speech:
         """Offer anew: in the trait for a kernel that listens, and as a message for a busy one."""
@@ -72,15 +71,15 @@ class Conversation:
         """Say again what has had no reply."""
         return () if self._unanswered is None else (SendCustom(to_wire(self._unanswered)),)
 
-    def hear_welcome(self, content: object) -> Welcome | Refusal | None:
+    def hear_welcome(self, content: object) -> PeerConfig | Refusal | None:
         """Return the custom message ``content`` if it answers this view's hello."""
         if not isinstance(content, Mapping) or content.get("view") != self.view:
             return None
         kind = content.get("type")
-        if kind != "Welcome" and (kind, content.get("seq")) != ("Refusal", 0):
+        if kind != "PeerConfig" and (kind, content.get("seq")) != ("Refusal", 0):
             return None
         self._unanswered = None
-        return cast(Welcome | Refusal, from_wire(content, Refusal, Welcome))
+        return cast(PeerConfig | Refusal, from_wire(content, Refusal, PeerConfig))
 
     def hear_answers(self, answers: Mapping[str, Any]) -> Answer | Refusal | None:
         """Return the reply to the last offer if the ``answers`` trait holds it."""

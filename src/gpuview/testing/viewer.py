@@ -19,12 +19,12 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
+from gpuview.protocol.messages import Answer, PeerConfig, Refusal
 from gpuview.testing.peer import Image, first_codec, make_peer, to_rgb
 from gpuview.testing.signalling import REPEAT_S, Conversation, SendCustom, Speech
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
-from gpuview.wire.messages import Answer, Refusal, Welcome
-from gpuview.wire.sdp import describe
+from gpuview.webrtc.sdp import describe
 
 __all__ = ["HeadlessViewer", "Timings"]
 
@@ -257,13 +257,13 @@ class HeadlessViewer:
 
     async def _live(self) -> None:
         """Ask how to connect, then offer once for each media process that there is."""
-        welcome = await self._ask_how_to_connect()
-        if isinstance(welcome, Refusal):
-            self._be_refused(welcome)
+        peer_config = await self._ask_how_to_connect()
+        if isinstance(peer_config, Refusal):
+            self._be_refused(peer_config)
             return
         while not self._is_over():
             self._epoch = self._stream.traits["epoch"]
-            await self._connect(welcome)
+            await self._connect(peer_config)
             while self._is_current():
                 await self._take_candidates()
                 await self._heard.wait()
@@ -285,17 +285,17 @@ class HeadlessViewer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask_how_to_connect(self) -> Welcome | Refusal:
-        unasked = Welcome(view=self.view)
-        if not self._stream.traits["needs_welcome"]:
+    async def _ask_how_to_connect(self) -> PeerConfig | Refusal:
+        unasked = PeerConfig(view=self.view)
+        if not self._stream.traits["needs_peer_config"]:
             return unasked
-        reply: Welcome | Refusal | None = await self._converse(
+        reply: PeerConfig | Refusal | None = await self._converse(
             self._conversation.hello(), self._find_welcome, lambda: not self._is_over()
         )
         return reply or unasked
 
-    async def _connect(self, welcome: Welcome) -> None:
-        self._peer = self._make_peer(welcome)
+    async def _connect(self, peer_config: PeerConfig) -> None:
+        self._peer = self._make_peer(peer_config)
         self._offered_at = time.monotonic()
         self._refusal = None
         await self._peer.setLocalDescription(await self._peer.createOffer())
@@ -343,8 +343,8 @@ class HeadlessViewer:
             peer, self._peer = self._peer, None
             await peer.close()
 
-    def _make_peer(self, welcome: Welcome) -> RTCPeerConnection:
-        peer, channel = make_peer(self._codecs, welcome)
+    def _make_peer(self, peer_config: PeerConfig) -> RTCPeerConnection:
+        peer, channel = make_peer(self._codecs, peer_config)
         channel.on("message", self._hear_pong)
         channel.on("open", lambda: asyncio.ensure_future(self._ping(channel)))
         peer.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
@@ -375,7 +375,7 @@ class HeadlessViewer:
     def _find_reply(self) -> Answer | Refusal | None:
         return self._conversation.hear_answers(self._stream.traits["answers"])
 
-    def _find_welcome(self) -> Welcome | Refusal | None:
+    def _find_welcome(self) -> PeerConfig | Refusal | None:
         heard = map(self._conversation.hear_welcome, self._stream.messages)
         return next((reply for reply in heard if reply is not None), None)
 

@@ -1,7 +1,7 @@
 """The Triton kernel: a tensor of any strides and dtype -> its part of an I420 picture, in one pass.
 
 A program draws two rows of a panel, up to ``block`` pixels of each, and the row of chroma that they
-share. It does what `gpuview.frames.paint` does, in the same order.
+share. It does what `gpuview.frames.cpu.paint` does, in the same order.
 
     1. `_place`     which tile a pixel is in, and where in it
     2. `_values`    the value there; `stretch.means` where the tile is shown in another size
@@ -22,10 +22,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gpuview.frames.cuda.stretch import inspect_means, means
-from gpuview.frames.cuda.values import marked, number, picked, scaled
+from gpuview.frames.cuda.pixel_value import marked, number, picked, scaled
+from gpuview.frames.cuda.resample import inspect_means, means
 from gpuview.frames.picture.plan import BACKGROUND
-from gpuview.wire.ring import CAPTURE_WORD, SEQ_WORD
+from gpuview.protocol.ring import CAPTURE_WORD, SEQ_WORD
 
 __all__ = ["draw_panel"]
 

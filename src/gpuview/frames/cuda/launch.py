@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpuview.frames.area import most_taps
+from gpuview.frames.cpu.area import most_taps
+from gpuview.frames.cpu.paint import is_tame
 from gpuview.frames.cuda.kernel import draw_panel
-from gpuview.frames.cuda.measure import join, measure
-from gpuview.frames.cuda.record import plane_offsets
-from gpuview.frames.cuda.values import Scale
-from gpuview.frames.paint import is_tame
+from gpuview.frames.cuda.minmax import join, measure
+from gpuview.frames.cuda.pixel_value import Scale
+from gpuview.frames.cuda.slot_layout import plane_offsets
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.plan import Panel
 

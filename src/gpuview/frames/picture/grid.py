@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from gpuview.errors import FrameError
-from gpuview.wire.ring import MIN_SIDE
+from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["LARGE_SIDE", "LEAST_CELL", "Grid", "Sides", "arrange", "even_down", "even_up"]
 

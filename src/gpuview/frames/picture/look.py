@@ -18,7 +18,7 @@ from gpuview.frames.picture.colormap import check_colormap
 from gpuview.frames.picture.grid import even_up
 from gpuview.frames.picture.layout import Layout, check_layout
 from gpuview.frames.picture.plan import MAX_PIXELS, MAX_SIDE
-from gpuview.wire.ring import MIN_SIDE
+from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
 

@@ -32,7 +32,7 @@ import torch
 from gpuview.errors import FrameError
 from gpuview.frames.picture.grid import LARGE_SIDE, Grid, Sides, arrange, even_down
 from gpuview.frames.picture.table import CELL_WIDTH, Table
-from gpuview.wire.ring import MIN_SIDE
+from gpuview.protocol.ring import MIN_SIDE
 
 if TYPE_CHECKING:
     from gpuview.frames.picture.look import Look, Size

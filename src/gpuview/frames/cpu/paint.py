@@ -1,0 +1,305 @@
+"""From the tiles of a tensor to RGB, in plain torch: the twin of the Triton kernel, on any device.
+
+What happens to a value, in this order: the value range, the mean over what a pixel covers, the
+colour. A covered value that is none (NaN, Inf) gives the whole pixel a colour of its own.
+
+On the CPU a picture is painted in blocks that are too small for torch to share out among threads.
+When the cores are taken, as by the browser, those threads wait for each other: for 250 ms where a
+block after the other takes 10. A block also stays in the cache. A device paints all at once.
+
+Only element-wise operations, gathers and reductions are used. Matrix products would follow the
+user's autocast and ``torch.set_float32_matmul_precision``, and then colours would change with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gpuview.frames.cpu.area import Stretch, queue_of
+from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
+from gpuview.frames.picture.plan import BACKGROUND, Panel, Scaling
+
+__all__ = [
+    "BLOCK_NUMEL",
+    "Block",
+    "Painted",
+    "blocks",
+    "is_known_finite",
+    "is_tame",
+    "is_wide",
+    "render",
+    "tile_ranges",
+]
+
+BLOCK_NUMEL = 32_767  # from one more on, torch uses threads
+_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
+_HUGE = 1e30  # far beyond any range, and float32 still has its sums
+_INF_CODE, _NAN_CODE = 1, 2  # what a pixel covers at worst; 0 is finite
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """One panel."""
+
+    rgb: Tensor
+    """``(3, height, width)`` float32 in [0, 1], on the tensor's device."""
+    n_nan: Tensor | None
+    n_inf: Tensor | None
+    """How many of the tensor's values are NaN and Inf: int64 without dimensions, on the device.
+    None where it is known that there is neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of one tile, or some whole tiles."""
+
+    tile: int
+    """The first tile."""
+    y: int
+    x: int
+    """Where it begins in each tile as it is shown."""
+    rgb: Tensor
+    """``(n, C, rows, columns)``, C = 1 or 3: uint8 of a colour map, else float32 in [0, 1]."""
+    flaws: Tensor | None
+    """How many of the tensor's values are NaN and Inf, ``(2,)`` int64; no two blocks count one."""
+
+
+def render(pixels: Tensor, panel: Panel) -> Painted:
+    """Paint one panel.
+
+    Runs on ``pixels.device``, on the current stream. On any device but the CPU it only launches
+    work: it never synchronises.
+
+    Args:
+        pixels: ``(T, C, H, W)`` as the panel says, any strides, any real dtype.
+        panel: Where they go; its own place in the picture does not matter.
+    """
+    n_cells = -(-panel.n_tiles // panel.columns) * panel.columns
+    cells = _background((n_cells, 3, panel.cell_height, panel.cell_width), pixels.device)
+    flaws: Tensor | None = None
+    for block in blocks(pixels, panel):
+        rgb = block.rgb if block.rgb.is_floating_point() else block.rgb / 255
+        n, _, height, width = rgb.shape
+        tiles, bottom, right = block.tile + n, block.y + height, block.x + width
+        cells[block.tile : tiles, :, block.y : bottom, block.x : right] = rgb
+        if block.flaws is not None:
+            flaws = block.flaws if flaws is None else flaws + block.flaws
+    n_nan, n_inf = (None, None) if flaws is None else flaws.unbind()
+    return Painted(_arranged(cells, panel), n_nan, n_inf)
+
+
+def blocks(pixels: Tensor, panel: Panel) -> Iterator[Block]:
+    """Paint a panel's tiles, part by part; see `render`. What is in no tile is in no block."""
+    ranges = None
+    if panel.scaling.auto is not None:
+        ranges = tile_ranges(pixels, panel.scaling.auto)
+    for tiles, rows, columns in _cuts(panel, is_small=pixels.device.type == "cpu"):
+        part = pixels[tiles, :, rows.covered, columns.covered]
+        own_ranges = None if ranges is None else ranges[tiles]
+        rgb, flaws = _paint(part, panel, rows, columns, own_ranges)
+        yield Block(tiles.start, rows.first, columns.first, rgb, flaws)
+
+
+def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
+    """Return each tile's least and greatest finite value, or those of all tiles, for each tile.
+
+    Runs as `render` does.
+
+    Returns:
+        ``(T, 2)`` on ``pixels.device``, float64 for float64 and integers of 32 bits and more, else
+        float32. (0, 1) where no value is finite.
+    """
+    n_tiles, channels, height, width = pixels.shape
+    rows, n = height, n_tiles
+    if pixels.device.type == "cpu":
+        rows = max(1, min(height, BLOCK_NUMEL // (channels * width)))
+        n = max(1, BLOCK_NUMEL // (channels * height * width))
+    dtype = _work_dtype(pixels, None)
+    ranges = torch.cat([_finite_ranges(tiles, rows, dtype) for tiles in torch.split(pixels, n)])
+    if auto == "frame":
+        ranges = _union(ranges).expand(n_tiles, -1)
+    is_known = ranges[:, :1] <= ranges[:, 1:]
+    return torch.where(is_known, ranges, torch.arange(2, dtype=dtype, device=pixels.device))
+
+
+def is_tame(scaling: Scaling) -> bool:
+    """Tell whether float32 is exact enough to scale by these bounds."""
+    span = scaling.high - scaling.low
+    return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
+
+
+def is_wide(dtype: torch.dtype) -> bool:
+    """Tell whether values of ``dtype`` are scaled in float64."""
+    return dtype in _WIDE
+
+
+def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    """Return ``(T, 2)``, read ``rows`` rows at a time; (inf, -inf) where no value is finite."""
+    parts = [_extremes(strip.to(dtype)) for strip in torch.split(tiles, rows, 2)]
+    return _union(torch.stack(parts)) if len(parts) > 1 else parts[0]
+
+
+def _union(ranges: Tensor) -> Tensor:
+    """Return the least and the greatest of some ranges, which are along the first dimension."""
+    return torch.stack((ranges[..., 0].amin(0), ranges[..., 1].amax(0)), dim=-1)
+
+
+def _extremes(values: Tensor) -> Tensor:
+    least, greatest = values.amin((1, 2, 3)), values.amax((1, 2, 3))
+    if not is_known_finite(greatest - least):
+        # Filled, and not chosen by `where`: that would copy the scalar to the device, and wait.
+        is_none = values.isfinite().logical_not_()
+        least = values.masked_fill(is_none, torch.inf).amin((1, 2, 3))
+        greatest = values.masked_fill(is_none, -torch.inf).amax((1, 2, 3))
+    return torch.stack((least, greatest), dim=-1)
+
+
+def is_known_finite(values: Tensor) -> bool:
+    """Tell whether all are finite, if the answer needs no wait: it is False on a device."""
+    return values.device.type == "cpu" and bool(values.sum().isfinite())
+
+
+def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
+    """Return what values are computed in, up to their mean."""
+    needs_more = is_wide(pixels.dtype) or (scaling is not None and not is_tame(scaling))
+    # MPS has no float64.
+    return torch.float64 if needs_more and pixels.device.type != "mps" else torch.float32
+
+
+def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
+    """Cut a panel's tiles, so that no step of `_paint` has more elements than a thread is given.
+
+    Only the search for a NaN that is known to be there may have more, where a tile is shrunk.
+    """
+    height, width = panel.inner_height, panel.inner_width
+    n, n_rows, n_columns = panel.n_tiles, height, width
+    if is_small:
+        is_mapped = panel.channels == 1 and panel.colormap != "gray"
+        row_numel = max(panel.channels * panel.tile_width, (1 if is_mapped else 3) * width)
+        n = max(1, BLOCK_NUMEL // (row_numel * height))
+        n_rows = max(1, min(height, BLOCK_NUMEL // row_numel))
+        n_columns = max(1, width // -(-row_numel // BLOCK_NUMEL))
+    down = Stretch(panel.tile_height, height, 0, height)
+    right = Stretch(panel.tile_width, width, 0, width)
+    for tile in range(0, panel.n_tiles, n):
+        for rows in down.cut(n_rows):
+            for columns in right.cut(n_columns):
+                yield slice(tile, tile + n), rows, columns
+
+
+def _paint(
+    part: Tensor, panel: Panel, rows: Stretch, columns: Stretch, ranges: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Paint one block.
+
+    Args:
+        part: ``(n, C, K, L)``: what ``rows`` and ``columns`` cover.
+        panel: The whole panel.
+        rows: The block's rows in each tile as it is shown.
+        columns: Its columns.
+        ranges: ``(n, 2)`` for an automatic range.
+
+    Returns:
+        A `Block`'s ``rgb`` and ``flaws``.
+    """
+    dtype = _work_dtype(part, panel.scaling)
+    read, span = _scale(panel.scaling, ranges)
+    means = rows.average(part, 2, lambda values: read(values.to(dtype)))
+    means = columns.average(means, 3, lambda values: values)
+    unit = (means / span).clamp_(0, 1).to(torch.float32)
+    flaws = seen = None
+    if part.dtype.is_floating_point and not is_known_finite(means):
+        unit = unit.nan_to_num_(0)
+        codes = part.isfinite().logical_not_().to(torch.uint8) + part.isnan()
+        own = codes[:, :, rows.owned, columns.owned]
+        flaws = torch.stack(((own == _NAN_CODE).sum(), (own == _INF_CODE).sum()))
+        seen = columns.worst(rows.worst(codes.amax(1, keepdim=True), 2), 3)
+    rgb = _coloured(unit, seen, panel.colormap)
+    rgb = rows.spread(columns.spread(rgb, 3), 2)
+    return rgb if rgb.is_floating_point() else _unpacked(rgb), flaws
+
+
+def _scale(scaling: Scaling, ranges: Tensor | None) -> tuple[Callable[[Tensor], Tensor], float]:
+    """Return what to do with values before their mean is taken, and what to divide that by.
+
+    Before it, so that the mean is of small numbers; after it, so that dividing is for few, and what
+    is far outside the range has no mean of infinities.
+    """
+    if ranges is None:
+        low, span = scaling.low, scaling.high - scaling.low
+        return (lambda values: values - low if low else values), span
+    # Half of each, as the difference of two values may be more than their dtype holds.
+    least, greatest = (ranges / 2).view(-1, 2, 1, 1, 1).unbind(1)
+    spans = greatest - least
+    spans.masked_fill_(spans <= 0, torch.inf)  # where all are the same, all are 0
+    return (lambda values: torch.add(-least, values, alpha=0.5).div_(spans)), 1
+
+
+def _coloured(unit: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
+    """Return ``(n, C, H, W)`` in [0, 1]; of a colour map ``(n, 1, H, W)``, for `_unpacked`.
+
+    Args:
+        unit: ``(n, C, H, W)`` in [0, 1], C = 1 or 3.
+        seen: ``(n, 1, H, W)``: the code of the worst value that a pixel covers. None: all finite.
+        colormap: For C = 1.
+    """
+    device = unit.device
+    if unit.shape[1] == 3 or colormap == "gray":
+        if seen is None:
+            return unit
+        colours = palette("gray", device).to(torch.float32).div_(255).view(-1, 3, 1, 1)
+        rgb = torch.where(seen == _INF_CODE, colours[INF_ROW], unit)
+        return torch.where(seen == _NAN_CODE, colours[NAN_ROW], rgb)
+    picks = (unit * 256).clamp_(max=255).to(torch.int32)
+    if seen is not None:
+        picks.masked_fill_(seen == _INF_CODE, INF_ROW).masked_fill_(seen == _NAN_CODE, NAN_ROW)
+    packed = _packed_palette(colormap, device, queue_of(device))
+    return packed.index_select(0, picks.flatten()).view(picks.shape)
+
+
+def _unpacked(packed: Tensor) -> Tensor:
+    """Return ``(n, 3, H, W)`` uint8, a view."""
+    return packed.squeeze(1).unsqueeze(-1).view(torch.uint8)[..., :3].movedim(-1, 1)
+
+
+def _arranged(cells: Tensor, panel: Panel) -> Tensor:
+    """Return the panel ``(3, height, width)`` for all its cells ``(n, 3, h, w)``, in order."""
+    if panel.n_tiles == 1:
+        tile = cells[0, :, : panel.inner_height, : panel.inner_width]
+        return _completed(_completed(tile, 1, panel.height), 2, panel.width)
+    grid = cells.view(-1, panel.columns, *cells.shape[1:]).permute(2, 0, 3, 1, 4)
+    grid = grid.flatten(3).flatten(1, 2)  # (3, rows * cell_height, columns * cell_width)
+    grid = grid[:, : panel.height, : panel.width]
+    picture = _background((1, 3, panel.height, panel.width), cells.device)[0]
+    picture[:, : grid.shape[1], : grid.shape[2]] = grid
+    return picture
+
+
+def _completed(tile: Tensor, dim: int, side: int) -> Tensor:
+    """Return ``tile`` with its last row or column repeated up to ``side``."""
+    missing = side - tile.shape[dim]
+    if not missing:
+        return tile
+    last = tile.narrow(dim, -1, 1)
+    return torch.cat((tile, last.repeat_interleave(missing, dim)), dim)
+
+
+def _background(shape: tuple[int, int, int, int], device: torch.device) -> Tensor:
+    """Return ``(n, 3, H, W)`` float32, filled without a copy from the CPU."""
+    filled = torch.empty(shape, dtype=torch.float32, device=device)
+    for plane, level in zip(filled.unbind(1), BACKGROUND, strict=True):
+        plane.fill_(level / 255)
+    return filled
+
+
+@lru_cache(maxsize=16)
+def _packed_palette(colormap: str, device: torch.device, queue: int) -> Tensor:
+    """Return the palette, ``(258,)`` int32 of four bytes each, to be used in ``queue``."""
+    colours = palette(colormap, device)
+    return torch.cat((colours, colours[:, :1]), 1).view(torch.int32).squeeze(1)

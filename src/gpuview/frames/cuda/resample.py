@@ -1,0 +1,159 @@
+"""Parts of the Triton kernel that shrink and grow a tile; see Note [area] in `plan`."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from gpuview.frames.cuda.pixel_value import marked, number, picked, scaled
+
+__all__ = ["inspect_means", "means"]
+
+
+@triton.jit
+def _first(i, tile, inner):
+    """Return where the cover of pixel ``i`` begins, and in which of the tile's pixels."""
+    start = i * tile
+    return start, start // inner
+
+
+@triton.jit
+def _cover(start, at, tile, inner):
+    """Return how much of the tile's pixel ``at`` is covered; 0 or less where nothing is."""
+    return tl.minimum(start + tile, (at + 1) * inner) - tl.maximum(start, at * inner)
+
+
+@triton.jit
+def means(
+    start,
+    y,
+    x,
+    is_inside,
+    half_low,
+    gain,
+    inner_height,
+    inner_width,
+    tile_height,
+    tile_width,
+    taps_y,
+    taps_x,
+    channel_step,
+    row_step,
+    column_step,
+    channels: tl.constexpr,
+    scale: tl.constexpr,
+    is_wide: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Return red, green and blue of some pixels of a row, scaled and not clamped.
+
+    NaN or Inf where a covered value is. One channel is all three.
+    """
+    red = tl.zeros([block], tl.float32)
+    green = red
+    blue = red
+    start_y, first_y = _first(y, tile_height, inner_height)
+    start_x, first_x = _first(x, tile_width, inner_width)
+    for tap_y in range(taps_y):
+        at_y = first_y + tap_y
+        cover_y = _cover(start_y, at_y, tile_height, inner_height)
+        part_y = cover_y.to(tl.float32) / tile_height
+        for tap_x in range(taps_x):
+            at_x = first_x + tap_x
+            cover_x = _cover(start_x, at_x, tile_width, inner_width)
+            is_covered = is_inside & (cover_y > 0) & (cover_x > 0)
+            part = tl.where(is_covered, part_y * (cover_x.to(tl.float32) / tile_width), 0.0)
+            at = start + at_y * row_step + at_x * column_step
+            value = number(tl.load(at, mask=is_covered, other=0), is_wide)
+            red += part * scaled(value, half_low, gain, scale)
+            if channels == 3:
+                value = number(tl.load(at + channel_step, mask=is_covered, other=0), is_wide)
+                green += part * scaled(value, half_low, gain, scale)
+                value = number(tl.load(at + 2 * channel_step, mask=is_covered, other=0), is_wide)
+                blue += part * scaled(value, half_low, gain, scale)
+    if channels == 1:
+        green = red
+        blue = red
+    return red, green, blue
+
+
+@triton.jit
+def inspect_means(
+    start,
+    palette,
+    flaws,
+    y,
+    x,
+    is_inside,
+    is_own,
+    half_low,
+    gain,
+    inner_height,
+    inner_width,
+    tile_height,
+    tile_width,
+    taps_y,
+    taps_x,
+    channel_step,
+    row_step,
+    column_step,
+    channels: tl.constexpr,
+    is_coloured: tl.constexpr,
+    scale: tl.constexpr,
+    is_wide: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Draw some pixels of a row once more, what covers NaN or Inf marked; count these.
+
+    A value is counted by the pixel that covers its first part, unless that is not its own: the last
+    row or column once more.
+    """
+    red = tl.zeros([block], tl.float32)
+    green = red
+    blue = red
+    n_nan = tl.zeros([block], tl.int32)
+    n_inf = n_nan
+    is_nan = n_nan > 0
+    is_inf = is_nan
+    start_y, first_y = _first(y, tile_height, inner_height)
+    start_x, first_x = _first(x, tile_width, inner_width)
+    for tap_y in range(taps_y):
+        at_y = first_y + tap_y
+        cover_y = _cover(start_y, at_y, tile_height, inner_height)
+        part_y = cover_y.to(tl.float32) / tile_height
+        for tap_x in range(taps_x):
+            at_x = first_x + tap_x
+            cover_x = _cover(start_x, at_x, tile_width, inner_width)
+            is_covered = is_inside & (cover_y > 0) & (cover_x > 0)
+            part = tl.where(is_covered, part_y * (cover_x.to(tl.float32) / tile_width), 0.0)
+            is_first = (at_y * inner_height >= start_y) & (at_x * inner_width >= start_x)
+            counts = is_covered & is_first & is_own
+            at = start + at_y * row_step + at_x * column_step
+            for channel in tl.static_range(channels):
+                value = tl.load(at + channel * channel_step, mask=is_covered, other=0)
+                value = number(value, is_wide)
+                value_is_nan = value != value
+                value_is_inf = tl.abs(value) == float("inf")
+                is_nan = is_nan | value_is_nan
+                is_inf = is_inf | value_is_inf
+                n_nan += (value_is_nan & counts).to(tl.int32)
+                n_inf += (value_is_inf & counts).to(tl.int32)
+                unit = scaled(value, half_low, gain, scale)
+                # Far beyond any range, and float32 still has its sums.
+                unit = tl.minimum(tl.maximum(unit, -1e30), 1e30)
+                unit = tl.where(value_is_nan | value_is_inf, 0.0, unit)
+                if channel == 0:
+                    red += part * unit
+                elif channel == 1:
+                    green += part * unit
+                else:
+                    blue += part * unit
+    if channels == 1:
+        green = red
+        blue = red
+    tl.atomic_add(flaws, tl.sum(n_nan).to(tl.int64))
+    tl.atomic_add(flaws + 1, tl.sum(n_inf).to(tl.int64))
+    red = marked(picked(red, is_coloured), is_nan, is_inf, palette, 0, is_coloured)
+    green = marked(picked(green, is_coloured), is_nan, is_inf, palette, 1, is_coloured)
+    blue = marked(picked(blue, is_coloured), is_nan, is_inf, palette, 2, is_coloured)
+    return red, green, blue

@@ -1,1 +1,0 @@
-"""Where frames come from: asked for, tapped from a module, or several of these in a grid."""

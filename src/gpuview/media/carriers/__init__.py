@@ -1,0 +1,1 @@
+"""Room for carriers besides WebRTC: packets over a WebSocket or a comm. Nothing is built yet."""

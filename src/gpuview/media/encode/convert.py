@@ -1,0 +1,83 @@
+"""A ring slot -> a frame that encoders read."""
+
+from __future__ import annotations
+
+import av
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from gpuview.protocol.ring import PixelFormat, Slot
+
+__all__ = ["SlotConverter"]
+
+
+class SlotConverter:
+    """Copies or converts slots into ``yuv420p`` frames. One thread at a time.
+
+    Without NumPy, whose import would be a fifth of the media process's start-up.
+    """
+
+    def __init__(self) -> None:
+        # One of our own: PyAV keeps one on each frame otherwise, and crashes when two threads meet
+        # there.
+        self._reformatter = VideoReformatter()
+
+    def convert(self, slot: Slot) -> av.VideoFrame | None:
+        """Return the slot's picture in memory of its own, or None if it was overwritten meanwhile.
+
+        Returns:
+            ``yuv420p``, limited-range BT.601, each chroma sample the mean of its 2x2 block.
+        """
+        frame = _copied(slot)
+        if slot.pixel_format is not PixelFormat.I420:
+            frame = self._rgb_to_i420(frame)
+        return frame if slot.is_whole() else None
+
+    def _rgb_to_i420(self, frame: av.VideoFrame) -> av.VideoFrame:
+        return self._reformatter.reformat(
+            frame,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU601,
+            dst_color_range=ColorRange.MPEG,
+            # Anything but AREA takes one pixel's chroma for four: off by 25 levels at an edge.
+            interpolation=Interpolation.AREA,
+            threads=1,
+        )
+
+
+def _copied(slot: Slot) -> av.VideoFrame:
+    """Return a new frame with the slot's bytes, in FFmpeg's format for them."""
+    name, order, row_nbytes = _layout(slot.pixel_format, slot.width)
+    frame = av.VideoFrame(slot.width, slot.height, name)
+    start = 0
+    for index, row in zip(order, row_nbytes, strict=True):
+        plane = frame.planes[index]
+        end = start + row * plane.height
+        _fill(plane, slot.data[start:end], row)
+        start = end
+    return frame
+
+
+def _layout(pixel_format: PixelFormat, width: int) -> tuple[str, list[int], list[int]]:
+    """Return FFmpeg's name, and of each of the slot's planes its number there and a row's bytes.
+
+    The slot's planes follow each other without a gap.
+    """
+    if pixel_format is PixelFormat.I420:
+        return "yuv420p", [0, 1, 2], [width, width // 2, width // 2]
+    if pixel_format is PixelFormat.RGB24P:
+        return "gbrp", [2, 0, 1], [width] * 3
+    return "rgb24", [0], [3 * width]
+
+
+def _fill(plane: VideoPlane, data: memoryview, row_nbytes: int) -> None:
+    """Copy rows into a plane, whose own rows may be longer."""
+    stride = plane.line_size
+    target = memoryview(plane)
+    if stride == row_nbytes:
+        target[: len(data)] = data
+        return
+    for row in range(plane.height):
+        target[row * stride : row * stride + row_nbytes] = data[
+            row * row_nbytes : (row + 1) * row_nbytes
+        ]

@@ -1,0 +1,90 @@
+"""One running encoder, whatever the library behind it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import av
+from aiortc.codecs.h264 import H264Encoder as H264Packetizer
+from aiortc.codecs.vpx import Vp8Encoder as Vp8Packetizer
+from av.video.frame import PictureType
+
+from gpuview.errors import MediaError
+from gpuview.media.encode.codec import TIME_BASE, Codec, Packet
+from gpuview.media.encode.h264 import open_h264
+from gpuview.media.encode.vp8 import open_vp8
+
+__all__ = ["Encoder"]
+
+
+class _Packetizer(Protocol):
+    def pack(self, packet: Any) -> tuple[list[bytes], int]: ...
+
+
+class Encoder:
+    """Turns ``yuv420p`` frames of one size into packets, without delay. One thread at a time.
+
+    Args:
+        codec: What the viewers negotiated.
+        width: Pixels, even.
+        height: Pixels, even.
+        fps: The expected frame rate, for rate control.
+        bitrate_bps: The bitrate to hold.
+
+    Raises:
+        MediaError: This size does not work.
+    """
+
+    def __init__(
+        self, codec: Codec, width: int, height: int, *, fps: float, bitrate_bps: int
+    ) -> None:
+        self.codec = codec
+        self.width = width
+        self.height = height
+        self.bitrate_bps = bitrate_bps
+        is_h264 = codec.name == "H264"
+        self._packetizer: _Packetizer = H264Packetizer() if is_h264 else Vp8Packetizer()
+        open_context = open_h264 if is_h264 else open_vp8
+        try:
+            self._context = open_context(codec, width, height, fps, bitrate_bps)
+        except (av.FFmpegError, ValueError) as exc:
+            raise MediaError(
+                f"cannot open a {codec} encoder for {width} x {height} pixels",
+                expected="sides of 16 to 8192 pixels",
+                fix="show a smaller picture, for example frame[..., ::2, ::2]",
+            ) from exc
+
+    def encode(self, frame: av.VideoFrame, timestamp: int, *, is_keyframe: bool) -> Packet | None:
+        """Encode one frame.
+
+        Args:
+            frame: ``yuv420p``, limited-range BT.601, of the encoder's size. Its pts and picture
+                type are overwritten, its pixels only read, and not after this returns.
+            timestamp: 90 kHz; greater than the last one's.
+            is_keyframe: Make this one decodable by itself.
+
+        Returns:
+            The packet, or None where the encoder left the frame out to keep its bitrate.
+
+        Raises:
+            MediaError: The encoder failed; open another one.
+        """
+        frame.pts = timestamp
+        frame.time_base = TIME_BASE
+        frame.pict_type = PictureType.I if is_keyframe else PictureType.NONE
+        try:
+            encoded = self._context.encode(frame)
+        except av.FFmpegError as exc:
+            raise MediaError(
+                f"the {self.codec} encoder failed at {self.width} x {self.height}: {exc}",
+                expected="a packet for each frame",
+                fix="this should never happen, please report it",
+            ) from exc
+        if not encoded:
+            return None
+        packet = encoded[0]
+        payloads, rtp_timestamp = self._packetizer.pack(packet)
+        return Packet(payloads, rtp_timestamp, bool(packet.is_keyframe), packet.size)
+
+    def __repr__(self) -> str:
+        return f"<Encoder {self.codec} {self.width}x{self.height} {self.bitrate_bps} bit/s>"

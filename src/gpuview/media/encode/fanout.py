@@ -1,0 +1,143 @@
+"""One encoder's packets to many viewers. Lives on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from gpuview.errors import MediaError
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.loop import EncodeLoop, EncoderStats
+from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S
+from gpuview.protocol.ring import RingReader
+
+__all__ = ["Fanout", "Subscription"]
+
+_QUEUE_PACKETS = 8  # a quarter of a second at 30 fps: a viewer that is later than that starts anew
+
+
+class Subscription:
+    """One viewer's place in the fan-out.
+
+    It begins with a keyframe. When the viewer takes packets too slowly, all that wait are dropped
+    and it begins again with a keyframe, which hurts nobody else.
+    """
+
+    def __init__(self, want_keyframe: Callable[[float], None]) -> None:
+        self._want_keyframe = want_keyframe
+        self._packets: deque[Packet] = deque()
+        self._has_packets = asyncio.Event()
+        self._needs_keyframe = True
+        self.n_dropped = 0
+
+    def put(self, packet: Packet) -> None:
+        """Queue a packet, unless the viewer could not decode it."""
+        if packet.is_keyframe:
+            self.n_dropped += len(self._packets)
+            self._packets.clear()
+            self._needs_keyframe = False
+        elif self._needs_keyframe:
+            self.n_dropped += 1
+            return
+        elif len(self._packets) >= _QUEUE_PACKETS:
+            self.n_dropped += len(self._packets) + 1
+            self._packets.clear()
+            self._has_packets.clear()
+            self._needs_keyframe = True
+            self._want_keyframe(JOIN_SPACING_S)
+            return
+        self._packets.append(packet)
+        self._has_packets.set()
+
+    async def next(self) -> Packet:
+        """Wait for the next packet."""
+        await self._has_packets.wait()
+        packet = self._packets.popleft()
+        if not self._packets:
+            self._has_packets.clear()
+        return packet
+
+    def lost(self) -> None:
+        """Say that the viewer cannot decode what it gets."""
+        self._want_keyframe(LOSS_SPACING_S)
+
+
+class Fanout:
+    """One stream: its encode thread, and its viewers by codec.
+
+    Args:
+        event_fd: The stream's eventfd; owned from now on.
+        fps: The most frames sent in a second.
+        max_bitrate_bps: The most bits sent to one viewer in a second.
+        on_error: Called on the event loop with an error, and with None when it is over.
+    """
+
+    def __init__(
+        self,
+        event_fd: int,
+        *,
+        fps: float,
+        max_bitrate_bps: int,
+        on_error: Callable[[MediaError | None], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._subscriptions: dict[Codec, set[Subscription]] = {}
+        self._encode_loop = EncodeLoop(
+            event_fd,
+            fps=fps,
+            max_bitrate_bps=max_bitrate_bps,
+            on_packet=lambda *args: _call_soon(loop, self._deliver, *args),
+            on_error=lambda *args: _call_soon(loop, on_error, *args),
+        )
+
+    def attach(self, ring: RingReader) -> None:
+        """Take frames from ``ring`` from now on; owned from now on."""
+        self._encode_loop.attach(ring)
+
+    def subscribe(self, codec: Codec) -> Subscription:
+        """Add a viewer. The first one of a codec starts its encoder."""
+        subscription = Subscription(
+            lambda spacing_s: self._encode_loop.want_keyframe(codec, spacing_s)
+        )
+        self._subscriptions.setdefault(codec, set()).add(subscription)
+        self._encode_loop.start(codec)
+        self._encode_loop.want_keyframe(codec, JOIN_SPACING_S)
+        return subscription
+
+    def unsubscribe(self, codec: Codec, subscription: Subscription) -> None:
+        """Remove a viewer. The last one of a codec stops its encoder."""
+        subscriptions = self._subscriptions.get(codec, set())
+        subscriptions.discard(subscription)
+        if not subscriptions:
+            self._subscriptions.pop(codec, None)
+            self._encode_loop.stop(codec)
+
+    def stats(self) -> list[EncoderStats]:
+        """Return the counters of each running encoder."""
+        return self._encode_loop.stats()
+
+    @property
+    def frames_taken(self) -> int:
+        """How many different frames were taken from the kernel to be encoded."""
+        return self._encode_loop.frames_taken
+
+    def close(self) -> None:
+        """Stop encoding. The viewers must have been closed before."""
+        self._encode_loop.close()
+
+    def _deliver(self, codec: Codec, packet: Packet) -> None:
+        for subscription in self._subscriptions.get(codec, ()):
+            subscription.put(packet)
+
+    def __repr__(self) -> str:
+        counts = {str(codec): len(each) for codec, each in self._subscriptions.items()}
+        return f"<Fanout viewers={counts}>"
+
+
+def _call_soon(
+    loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args: object
+) -> None:
+    """Call back on the loop, from the encode thread, which may outlive the loop by one frame."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(callback, *args)

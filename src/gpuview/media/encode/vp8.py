@@ -1,0 +1,34 @@
+"""VP8 by libvpx, for browsers that offer no H.264 (Debian's Firefox is one)."""
+
+from __future__ import annotations
+
+import av
+
+from gpuview.media.encode.codec import Codec, new_context
+
+__all__ = ["open_vp8"]
+
+_BUFFER_S = 0.6
+
+
+def open_vp8(
+    codec: Codec, width: int, height: int, fps: float, bitrate_bps: int
+) -> av.VideoCodecContext:
+    """Open libvpx at its fastest real-time setting, constant bitrate, no delay.
+
+    Against aiortc's settings: a third less CPU at a higher PSNR, as denoising is off.
+    """
+    context = new_context("libvpx", width, height, fps, bitrate_bps)
+    context.options = {
+        "deadline": "realtime",
+        "cpu-used": "-12",
+        "lag-in-frames": "0",
+        "noise-sensitivity": "0",
+        "minrate": str(bitrate_bps),
+        "maxrate": str(bitrate_bps),
+        "bufsize": str(round(bitrate_bps * _BUFFER_S)),
+        "undershoot-pct": "100",
+        "overshoot-pct": "15",
+    }
+    context.open()
+    return context

@@ -1,0 +1,51 @@
+"""Host names to addresses, without holding up the event loop or the process's end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+
+from gpuview.media.ice.sockets import Address
+from gpuview.webrtc.addresses import parse_address
+
+__all__ = ["resolve"]
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """Return the addresses of a host, as the system prefers them; may take as long as DNS does.
+
+    Args:
+        host: A name or an address; an IPv6 address without brackets.
+        port: Goes with each of them.
+
+    Raises:
+        OSError: The name is not known.
+    """
+    if (address := parse_address(host)) is not None:
+        return [(str(address), port)]  # as the system writes it, when packets come from there
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[Address]] = loop.create_future()
+
+    def look_up() -> None:
+        try:
+            infos = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            answer: list[Address] | OSError = [(str(info[4][0]), port) for info in infos]
+        except (OSError, UnicodeError) as exc:
+            answer = exc if isinstance(exc, OSError) else OSError(str(exc))
+        with contextlib.suppress(RuntimeError):  # the loop is closed by now
+            loop.call_soon_threadsafe(_tell, found, answer)
+
+    # No executor: the process would wait at its end for a resolver that does not answer.
+    threading.Thread(target=look_up, name="gpuview-resolve", daemon=True).start()
+    return await found
+
+
+def _tell(found: asyncio.Future[list[Address]], answer: list[Address] | OSError) -> None:
+    if found.done():
+        return
+    if isinstance(answer, OSError):
+        found.set_exception(answer)
+    else:
+        found.set_result(answer)

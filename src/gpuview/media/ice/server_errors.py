@@ -1,0 +1,85 @@
+"""What is wrong with a STUN or TURN server, in words. Pure."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from aioice import stun
+
+from gpuview.errors import NetworkError
+
+__all__ = ["explain"]
+
+_REFUSED_LOGIN = (401, 403, 441)
+_FULL = (486, 508)
+
+
+def explain(url: str, exc: BaseException) -> NetworkError:
+    """Return what it means that the server at ``url`` could not be used.
+
+    Args:
+        url: As it was configured.
+        exc: What `gpuview.media.ice.turn.open_relay`, `ask_stun` or `resolve` raised.
+    """
+    match exc:
+        case stun.TransactionFailed():
+            code, reason = exc.response.attributes.get("ERROR-CODE", (0, "an error"))
+            return _refused(url, code, reason.rstrip("\0 "))  # coturn sends them along
+        case stun.TransactionTimeout() | TimeoutError():
+            return _silent(url)
+        case socket.gaierror():
+            return NetworkError(
+                f"the host name in {url} does not resolve",
+                expected="a name that this machine's DNS knows",
+                fix="check the name, or write the server's address",
+            )
+        case ssl.SSLError():
+            return NetworkError(
+                f"{url} has no certificate that this machine trusts: {exc}",
+                expected="a certificate for that host name, by an authority known here",
+                fix="set SSL_CERT_FILE to the authority's certificate, or give the server another",
+            )
+        case ConnectionRefusedError():
+            return NetworkError(
+                f"nothing listens at {url}: connection refused",
+                expected="a STUN or TURN server at that port",
+                fix="start it, or correct the port; behind FRP it needs a proxy entry of its own: "
+                "gpuview config frp",
+            )
+        case _:
+            return NetworkError(
+                f"{url} cannot be reached: {exc}",
+                expected="a STUN or TURN server at that address",
+                fix="check the address, the port, and this machine's route to them",
+            )
+
+
+def _refused(url: str, code: int, reason: str) -> NetworkError:
+    if code in _REFUSED_LOGIN:
+        return NetworkError(
+            f"{url} refuses the username or the credential: {code} {reason}",
+            expected="those that the TURN server was set up with; one with a shared secret also "
+            "needs clocks that agree",
+            fix="correct GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL, or GPUVIEW_TURN_SECRET",
+        )
+    if code in _FULL:
+        return NetworkError(
+            f"{url} has no relay to give: {code} {reason}",
+            expected="a free relay port, and fewer allocations than the server's quota",
+            fix="raise user-quota, total-quota or the port range of the TURN server",
+        )
+    return NetworkError(
+        f"{url} refuses: {code} {reason}",
+        expected="a relay",
+        fix="look into the TURN server's log",
+    )
+
+
+def _silent(url: str) -> NetworkError:
+    return NetworkError(
+        f"{url} does not answer",
+        expected="an answer from the server",
+        fix="see that it runs, and that no firewall stops it and no forward is missing; "
+        "behind FRP its port needs a proxy entry: gpuview config frp",
+    )

@@ -1,0 +1,145 @@
+"""The UDP sockets: bound to all addresses, and yet they answer from the one that was asked.
+
+A browser takes answers only from the address that it has sent to. A socket that is bound to all
+addresses answers from the one that the routing table prefers; where that is another one, a datagram
+has to name its source (IP_PKTINFO).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import struct
+
+from gpuview.errors import NetworkError
+from gpuview.media.ice.port_holders import describe_holders, holders
+
+__all__ = [
+    "ANCILLARY_NBYTES",
+    "Address",
+    "Ancillary",
+    "asked_address",
+    "bind_sockets",
+    "preferred_source",
+    "source_of",
+]
+
+Address = tuple[str, int]
+Ancillary = list[tuple[int, int, bytes]]
+
+ANCILLARY_NBYTES = socket.CMSG_SPACE(20)
+"""What ``recvmsg`` needs for a packet info: struct in6_pktinfo, the larger of the two."""
+
+_BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
+_ANY_PORT_TRIES = 16  # the one that IPv4 gives may be taken over IPv6
+_IP_PKTINFO = 8  # linux/in.h; Python has no name for it
+
+
+def bind_sockets(port_min: int | None, port_max: int | None) -> list[socket.socket]:
+    """Bind the first free UDP port of a range, on all addresses of IPv4 and, where it exists, IPv6.
+
+    Args:
+        port_min: Lowest port, 1 to 65535; None for any free port.
+        port_max: Highest port, included.
+
+    Returns:
+        One or two non-blocking sockets with the same port; the IPv4 one first.
+
+    Raises:
+        NetworkError: No port of the range is free.
+    """
+    if port_min is None or port_max is None:
+        return _bind_any()
+    for port in range(port_min, port_max + 1):
+        with contextlib.suppress(OSError):
+            return _bind_port(port)
+    held_by = describe_holders(holders(port_min, port_max)) or "nobody that can be seen from here"
+    raise NetworkError(
+        f"no UDP port from {port_min} to {port_max} is free; they are held by {held_by}",
+        expected="one free port for each kernel that shows a stream",
+        fix="shut down a kernel that is not needed any more, or widen GPUVIEW_PORT_MIN to "
+        "GPUVIEW_PORT_MAX together with what is forwarded",
+    )
+
+
+def _bind_any() -> list[socket.socket]:
+    error: OSError | None = None
+    for _ in range(_ANY_PORT_TRIES):
+        try:
+            return _bind_port(0)
+        except OSError as exc:
+            error = exc
+    raise NetworkError(
+        f"no UDP port could be bound: {error}",
+        expected="a port that is free over IPv4 and IPv6",
+        fix="see who holds them: ss -lunp",
+    )
+
+
+def _bind_port(port: int) -> list[socket.socket]:
+    sockets = [_bind(socket.AF_INET, "0.0.0.0", port)]
+    if not _has_ipv6():
+        return sockets
+    try:
+        sockets.append(_bind(socket.AF_INET6, "::", sockets[0].getsockname()[1]))
+    except OSError:
+        sockets[0].close()
+        raise
+    return sockets
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_NBYTES)
+        sock.setblocking(False)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _has_ipv6() -> bool:
+    """Tell whether a socket can be bound to the IPv6 loopback; the module may be there but off."""
+    try:
+        _bind(socket.AF_INET6, "::1", 0).close()
+    except OSError:
+        return False
+    return True
+
+
+def asked_address(ancillary: Ancillary) -> str:
+    """Return the local address that a datagram was sent to."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            return socket.inet_ntop(socket.AF_INET, data[8:12])
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            return socket.inet_ntop(socket.AF_INET6, data[:16])
+    raise ValueError("a datagram has come without its packet info")
+
+
+def source_of(local: str) -> Ancillary:
+    """Return what makes ``sendmsg`` send from ``local``."""
+    packed = ipaddress.ip_address(local).packed
+    if len(packed) == 4:
+        # struct in_pktinfo: the interface (any), the source, and a field that only comes back.
+        return [(socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4x", 0, packed))]
+    return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16si", packed, 0))]
+
+
+def preferred_source(family: int, address: Address) -> str | None:
+    """Return the local address that the routing table would send from; None without a route."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(address)  # sends nothing
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])

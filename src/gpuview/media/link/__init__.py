@@ -1,0 +1,1 @@
+"""Room for the congestion controller: feedback, estimate, pacer. Nothing is built yet."""

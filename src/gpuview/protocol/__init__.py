@@ -1,0 +1,1 @@
+"""What two processes, or a process and a page, must agree on: messages, their JSON, the ring."""

@@ -1,0 +1,1 @@
+"""The kernel side of the conversation with the pages of a stream."""

@@ -1,0 +1,138 @@
+"""What the pages of one stream have said, and what each of them has still to be told.
+
+Values only: no traits, no comm, no lock. A page's message may come twice, late, or again after it
+was answered: every method may be called again with the same message, and then changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpuview.errors import SignalError
+from gpuview.protocol.codec import to_wire
+from gpuview.protocol.messages import (
+    MAX_CANDIDATES,
+    Ack,
+    Answer,
+    Bye,
+    Candidates,
+    Offer,
+    Problem,
+    Refusal,
+    is_new_offer,
+)
+
+__all__ = ["Mailbox"]
+
+_REMEMBERED_VIEWS = 256
+
+
+@dataclass(slots=True)
+class _View:
+    """The newest offer of one view, and what is to be told about it."""
+
+    offer: Offer
+    reply: Answer | Refusal | None = None
+    is_acknowledged: bool = False
+    candidates: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)  # of all its offers, each once
+
+
+class Mailbox:
+    """One stream's views, by id; the oldest are forgotten beyond 256."""
+
+    def __init__(self) -> None:
+        self._views: OrderedDict[str, _View] = OrderedDict()
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """The answers and refusals that no page has acknowledged yet, by view, as JSON objects."""
+        return {
+            name: to_wire(view.reply)
+            for name, view in self._views.items()
+            if view.reply is not None and not view.is_acknowledged
+        }
+
+    def take(self, offer: Offer) -> bool:
+        """Tell whether ``offer`` is a new one, to be answered; it then replaces its view's last.
+
+        Raises:
+            SignalError: It is older than its view's last, or differs from it under its number.
+        """
+        known = self._views.get(offer.view)
+        if not is_new_offer(offer, known.offer if known else None):
+            return False
+        self._views[offer.view] = _View(offer, problems=known.problems if known else [])
+        self._views.move_to_end(offer.view)
+        while len(self._views) > _REMEMBERED_VIEWS:
+            self._views.popitem(last=False)
+        return True
+
+    def take_candidates(self, message: Candidates) -> bool:
+        """Tell whether they are news of their view's newest offer; they are then its candidates.
+
+        What comes before its offer, or after the next one, is no news; pages say it again. Nor is
+        what holds no more than an earlier message: each holds all there is.
+        """
+        view = self._views.get(message.view)
+        if view is None or view.offer.seq != message.seq:
+            return False
+        if len(message.candidates) <= len(view.candidates):
+            return False
+        view.candidates = message.candidates
+        return True
+
+    def take_problems(self, message: Candidates) -> list[Problem]:
+        """Return the problems that this view has not told before, for some 64 of them."""
+        view = self._views.get(message.view)
+        if view is None or len(view.problems) >= MAX_CANDIDATES:
+            return []
+        news = [each for each in dict.fromkeys(message.problems) if each not in view.problems]
+        view.problems += news
+        return news
+
+    def reply(self, message: Answer | Refusal) -> None:
+        """Keep the reply to a view's newest offer; one to an older offer is dropped."""
+        view = self._views.get(message.view)
+        if view is not None and view.offer.seq == message.seq:
+            view.reply = message
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Take note that a page has its reply.
+
+        Raises:
+            SignalError: The view is unknown.
+        """
+        view = self._known(ack.view)
+        if view.offer.seq == ack.seq:
+            view.is_acknowledged = True
+
+    def say_goodbye(self, bye: Bye) -> None:
+        """Take note that a page has gone, and needs no reply.
+
+        Raises:
+            SignalError: The view is unknown.
+        """
+        self._known(bye.view).is_acknowledged = True
+
+    def forget_answers_but(self, views: Collection[str]) -> None:
+        """Drop the answers to all other views: they have no connection any more."""
+        for name, view in self._views.items():
+            if name not in views and isinstance(view.reply, Answer):
+                view.reply = None
+
+    def _known(self, name: str) -> _View:
+        view = self._views.get(name)
+        if view is None:
+            raise SignalError(
+                f"no offer of view {name} has been seen",
+                expected="a view that has made an offer to this stream",
+                fix="reload the page",
+            )
+        return view
+
+    def __repr__(self) -> str:
+        return f"<Mailbox views={len(self._views)} answers={len(self.answers)}>"

@@ -1,0 +1,180 @@
+"""The kernel's side of what the pages of one stream say.
+
+A page writes its offer into the ``offers`` trait and repeats it as a custom message until it is
+answered, as trait writes are throttled and can be lost, and as either may arrive on another thread
+than the one that runs cells. So everything here may be said again, takes no time, and is handed on:
+to the engine, to `PeerConfigs`, to the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any, Protocol
+
+from gpuview.errors import GpuviewError
+from gpuview.protocol.codec import from_wire, to_wire
+from gpuview.protocol.messages import (
+    Ack,
+    Answer,
+    Bye,
+    Candidates,
+    GetPeerConfig,
+    Message,
+    Offer,
+    PageLog,
+    Problem,
+    Refusal,
+)
+from gpuview.settings import Settings
+from gpuview.signalling.mailbox import Mailbox
+from gpuview.signalling.peer_config import PeerConfigs
+
+__all__ = ["Pages"]
+
+logger = logging.getLogger("gpuview")
+page_logger = logging.getLogger("gpuview.page")
+
+_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, Offer, PageLog)
+_FOR_NO_REPLY = (Candidates.__name__, PageLog.__name__)
+
+
+class Widget(Protocol):
+    """What is used of a widget."""
+
+    answers: Any
+
+    def send(self, content: dict[str, Any]) -> None:
+        """Send a custom message to the pages."""
+
+    def send_state(self, key: str) -> None:
+        """Send a trait to the pages, changed or not."""
+
+
+class Pages:
+    """Reads what pages say, and keeps what each has still to be told. From any thread.
+
+    Args:
+        settings: The stream's.
+        widget: Whose pages they are.
+        hand_on: Takes offers, and what belongs to them, to the media process.
+    """
+
+    def __init__(
+        self, settings: Settings, widget: Widget, hand_on: Callable[[Message], None]
+    ) -> None:
+        self._widget = widget
+        self._hand_on = hand_on
+        self._wants_log = settings.log == "debug"
+        self._lock = threading.RLock()  # guards the mailbox, and the order of what is shown of it
+        self._mailbox = Mailbox()
+        self._peer_configs = PeerConfigs(settings, self.tell)
+
+    @property
+    def need_peer_config(self) -> bool:
+        """Whether a page must say `GetPeerConfig` before it connects."""
+        return self._peer_configs.are_needed
+
+    def read(self, data: object) -> None:
+        """Do what a page asks for; what cannot be done is refused, on the page and in the log."""
+        try:
+            self._act(from_wire(data, *_FROM_PAGES))
+        except GpuviewError as exc:
+            self._refuse(data, exc)
+
+    def tell(self, message: Message) -> None:
+        """Send a custom message."""
+        self._widget.send(to_wire(message))
+
+    def reply(self, message: Answer | Refusal) -> None:
+        """Keep an offer's reply for its page, until that has it."""
+        if isinstance(message, Refusal):
+            logger.warning("view %s was refused: %s", message.view, _in_one_line(message))
+        with self._lock:
+            self._mailbox.reply(message)
+            self._show()
+
+    def forget_answers_but(self, views: Collection[str]) -> None:
+        """Take the answers to all other views back."""
+        with self._lock:
+            self._mailbox.forget_answers_but(views)
+            self._show()
+
+    def forget_all(self) -> None:
+        """Take everything back: the stream is closed."""
+        with self._lock:
+            self._mailbox = Mailbox()
+            self._show()
+
+    def _act(self, message: Message) -> None:
+        match message:
+            case Offer():
+                self._take_offer(message)
+            case Candidates():
+                self._take_candidates(message)
+            case GetPeerConfig():
+                self._peer_configs.hear(message)
+            case Ack():
+                with self._lock:
+                    self._mailbox.acknowledge(message)
+                    self._show()
+            case Bye():
+                self._say_goodbye(message)
+            case PageLog() if self._wants_log:
+                page_logger.debug("view %s: %s", message.view, _printable(message.text))
+
+    def _take_offer(self, offer: Offer) -> None:
+        with self._lock:
+            if self._mailbox.take(offer):
+                self._show()
+                self._hand_on(offer)
+            elif offer.view in self._mailbox.answers:
+                self._widget.send_state("answers")
+
+    def _take_candidates(self, message: Candidates) -> None:
+        with self._lock:
+            if self._mailbox.take_candidates(message):
+                self._hand_on(replace(message, problems=[]))
+            problems = self._mailbox.take_problems(message)
+        for problem in problems:
+            text = _printable(_in_one_line(problem))
+            logger.warning("the page of view %s says: %s", message.view, text)
+
+    def _say_goodbye(self, bye: Bye) -> None:
+        with self._lock:
+            self._mailbox.say_goodbye(bye)
+            self._show()
+            self._hand_on(bye)
+
+    def _show(self) -> None:
+        self._widget.answers = self._mailbox.answers
+
+    def _refuse(self, data: object, error: GpuviewError) -> None:
+        logger.warning("a page's message was refused: %s", error)
+        fields = data if isinstance(data, dict) else {}
+        if fields.get("type") in _FOR_NO_REPLY:
+            return  # the page would take it for its offer's
+        view, seq = fields.get("view"), fields.get("seq")
+        self.tell(
+            Refusal(
+                view=view if isinstance(view, str) else "",
+                seq=seq if isinstance(seq, int) else 0,
+                problem=error.problem,
+                expected=error.expected,
+                fix=error.fix,
+            )
+        )
+
+
+def _in_one_line(words: Problem | Refusal) -> str:
+    return f"{words.problem} (expected: {words.expected}; try: {words.fix})"
+
+
+def _printable(text: str) -> str:
+    """Return text from a page such that it cannot pass for another record of the log."""
+    lines = (
+        "".join(char if char.isprintable() else "?" for char in line) for line in text.split("\n")
+    )
+    return "\n    ".join(lines)

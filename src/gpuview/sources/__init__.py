@@ -1,0 +1,1 @@
+"""Where frames come from when nobody pushes: polled callables, and taps on modules."""

@@ -1,0 +1,1 @@
+"""WebRTC as text: SDP, candidates, addresses and ICE URLs. Pure, and without any library."""

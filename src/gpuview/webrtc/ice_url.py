@@ -1,0 +1,236 @@
+"""ICE servers, from the form in which the W3C and every provider write them.
+
+Pure. A page hands the servers to its ``RTCPeerConnection``, which throws at a bad URL without
+saying what is wrong with it; here it is said when the settings are made.
+
+Source:
+    W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn);
+    draft-uberti-behave-turn-rest (credentials that end by themselves).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Literal, cast
+
+from gpuview.errors import SettingsError, closest
+from gpuview.protocol.messages import IceServer
+from gpuview.webrtc.addresses import is_host_name, parse_address
+
+__all__ = [
+    "IceUrl",
+    "ephemeral_credentials",
+    "has_ended",
+    "parse_ice_servers",
+    "parse_ice_url",
+]
+
+Scheme = Literal["stun", "stuns", "turn", "turns"]
+
+_SCHEMES = ("stun", "stuns", "turn", "turns")
+_PORT = 3478
+_TLS_PORT = 5349
+_KEYS = tuple(spec.name for spec in dataclasses.fields(IceServer))
+_EXAMPLE = "turn:turn.example.org:3478?transport=udp"
+
+_END = re.compile(r"([0-9]{9,12})(?::|$)")
+_URL = re.compile(
+    r"(?P<scheme>[^:]*):(?P<host>\[[^\]]*\]|[^:?]*)(?::(?P<port>[^?]*))?"
+    r"(?:\?(?P<query>transport=(?P<transport>udp|tcp)|.*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IceUrl:
+    """What the URL of a STUN or TURN server says, with what it leaves out."""
+
+    scheme: Scheme
+    host: str
+    """A name or an address, IPv6 without its brackets."""
+    port: int
+    transport: Literal["udp", "tcp"]
+    """Over which the server is asked; with ``stuns`` and ``turns``, TLS stands on top of it."""
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is a relay's."""
+        return self.scheme in ("turn", "turns")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the server is asked over TLS."""
+        return self.scheme in ("stuns", "turns")
+
+
+def parse_ice_url(url: str) -> IceUrl:
+    """Read the URL of a STUN or TURN server.
+
+    Args:
+        url: Such as ``turn:turn.example.org:3478?transport=udp``.
+
+    Raises:
+        SettingsError: It is malformed.
+    """
+    scheme, host, port, transport = _match_url(url).group("scheme", "host", "port", "transport")
+    is_secure = scheme in ("stuns", "turns")
+    return IceUrl(
+        scheme=cast(Scheme, scheme),
+        host=host.strip("[]"),
+        port=int(port or (_TLS_PORT if is_secure else _PORT)),
+        transport=cast(Literal["udp", "tcp"], transport or ("tcp" if is_secure else "udp")),
+    )
+
+
+def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
+    """Make a username and a credential that a TURN server takes for some time.
+
+    The server knows them by the secret that it shares with us; coturn's ``use-auth-secret``.
+
+    Args:
+        secret: What the server calls ``static-auth-secret``.
+        user: Whom the server's log shall name.
+        now_s: This moment, in seconds since 1970.
+        ttl_s: How long they are good for.
+    """
+    username = f"{int(now_s) + ttl_s}:{user}"
+    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+    return username, base64.b64encode(digest).decode()
+
+
+def has_ended(server: IceServer, now_s: float) -> bool:
+    """Tell whether a server's login, if it is one of `ephemeral_credentials`, is good no more.
+
+    Args:
+        server: Any server; a login that does not say when it ends never has.
+        now_s: The time for which it is asked, in seconds since 1970.
+    """
+    end = _END.match(server.username or "")
+    return end is not None and int(end[1]) <= now_s
+
+
+def parse_ice_servers(value: object) -> tuple[IceServer, ...]:
+    """Read a list of ICE servers.
+
+    Args:
+        value: A list or tuple of ``{"urls": str or list of str, "username": str, "credential":
+            str}``, the last two for TURN only; or of `IceServer`.
+
+    Raises:
+        SettingsError: Not such a list, a key that is unknown, a URL that is malformed, or a TURN
+            server without username and credential.
+    """
+    if not isinstance(value, list | tuple):
+        raise SettingsError(
+            f"cannot read ICE servers from a value of type {type(value).__name__}",
+            expected='a list such as [{"urls": "stun:stun.example.org"}]',
+            fix="put [ ] around a single server",
+        )
+    return tuple(_parse_server(entry) for entry in value)
+
+
+def _parse_server(entry: object) -> IceServer:
+    fields = dataclasses.asdict(entry) if isinstance(entry, IceServer) else entry
+    if not isinstance(fields, Mapping):
+        raise SettingsError(
+            f"cannot read an ICE server from a value of type {type(entry).__name__}",
+            expected='an object such as {"urls": "stun:stun.example.org"}',
+            fix='put {"urls": ...} around the URL',
+        )
+    _refuse_unknown_keys(fields)
+    urls = _parse_urls(fields.get("urls"))
+    username, credential = _text(fields, "username"), _text(fields, "credential")
+    if any(url.startswith("turn") for url in urls) and not (username and credential):
+        raise SettingsError(
+            f"cannot use {', '.join(urls)} without a username and a credential",
+            expected="a TURN server with both",
+            fix="add the username and the credential that the TURN server was set up with",
+        )
+    return IceServer(urls=urls, username=username, credential=credential)
+
+
+def _refuse_unknown_keys(fields: Mapping[Any, object]) -> None:
+    for key in fields:
+        if key not in _KEYS:
+            meant = closest(str(key), _KEYS)
+            raise SettingsError(
+                f"cannot read an ICE server with the key {key!r}",
+                expected=f"no other keys than {', '.join(_KEYS)}",
+                fix=f"write {meant!r}" if meant else "leave it out",
+            )
+
+
+def _parse_urls(value: object) -> list[str]:
+    urls = [value] if isinstance(value, str) else value
+    if not isinstance(urls, list | tuple) or not urls:
+        raise SettingsError(
+            f"cannot read an ICE server with urls = {value!r}",
+            expected="a URL, or a list of at least one",
+            fix=f"write {_EXAMPLE!r}",
+        )
+    return [_match_url(url).string for url in urls]
+
+
+def _text(fields: Mapping[Any, object], key: str) -> str | None:
+    value = fields.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    # The value is not shown: it may be the credential.
+    raise SettingsError(
+        f"cannot read an ICE server whose {key} is of type {type(value).__name__}",
+        expected="a string",
+        fix=f"put quotes around the {key}",
+    )
+
+
+def _match_url(url: object) -> re.Match[str]:
+    """Take the URL apart, if it is one of an ICE server."""
+    if not isinstance(url, str):
+        raise _bad_url(url, "it is not a string", f"write {_EXAMPLE!r}")
+    if "@" in url:
+        # What stands before it may be a password and is not repeated.
+        raise _bad_url("...@...", "no @ stands in these URLs", "use username and credential")
+    match = _URL.fullmatch(url)
+    scheme = "" if match is None else match["scheme"]
+    if match is None or scheme not in _SCHEMES:
+        meant = closest(scheme.lower(), _SCHEMES)
+        fix = f"write {meant + url[len(scheme) :]!r}" if meant else "put stun: or turn: before it"
+        raise _bad_url(url, f"{scheme = }", fix)
+    host, port, query = match.group("host", "port", "query")
+    if host.startswith("//"):
+        raise _bad_url(url, "no // stands in these URLs", f"write {url.replace('//', '', 1)!r}")
+    if not _is_host(host):
+        raise _bad_url(url, f"{host = }", "write a host name or address, IPv6 in [ ]")
+    if port is not None and not _is_port(port):
+        raise _bad_url(url, f"{port = }", "write a port from 1 to 65535, IPv6 addresses in [ ]")
+    if query is not None and not _is_query(scheme, query):
+        fix = "write ?transport=udp or ?transport=tcp" if scheme[0] == "t" else "leave out the ?"
+        raise _bad_url(url, f"{query = }", fix)
+    return match
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("["):
+        return isinstance(parse_address(host[1:-1]), IPv6Address)
+    return is_host_name(host) or isinstance(parse_address(host), IPv4Address)
+
+
+def _is_port(port: str) -> bool:
+    return port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535
+
+
+def _is_query(scheme: str, query: str) -> bool:
+    return scheme.startswith("turn") and query in ("transport=udp", "transport=tcp")
+
+
+def _bad_url(url: object, why: str, fix: str) -> SettingsError:
+    return SettingsError(
+        f"cannot use the ICE server {url!r}: {why}",
+        expected=f"a URL such as 'stun:stun.example.org' or {_EXAMPLE!r}",
+        fix=fix,
+    )

@@ -1,0 +1,91 @@
+"""Encoders, judged by FFmpeg's decoders."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+from aiortc.codecs import depayload
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from gpuview.errors import MediaError
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.encoder import Encoder
+
+CODECS = [Codec("H264", "Main"), Codec("H264", "Constrained Baseline"), Codec("VP8")]
+STEP = 3000  # 90 kHz ticks of a frame at 30 fps
+
+
+def picture(number: int, width: int = 128, height: int = 96) -> av.VideoFrame:
+    """Return a gradient that moves, as ``yuv420p``."""
+    ramp = np.add.outer(np.arange(height), np.arange(width) + 5 * number)
+    planes = np.full((height * 3 // 2, width), 128, np.uint8)
+    planes[:height] = 16 + ramp % 200
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
+def encoder(codec: Codec, width: int = 128, height: int = 96) -> Encoder:
+    return Encoder(codec, width, height, fps=30, bitrate_bps=2_000_000)
+
+
+def joined(codec: Codec, packet: Packet) -> bytes:
+    """Put a packet's RTP payloads together again, as a receiver does."""
+    parameters = RTCRtpCodecParameters(mimeType=f"video/{codec.name}", clockRate=90_000)
+    return b"".join(depayload(parameters, payload) for payload in packet.payloads)
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=str)
+def test_each_frame_gives_one_packet_without_delay_and_decodes(codec: Codec) -> None:
+    running = encoder(codec)
+    decoder = av.CodecContext.create("h264" if codec.name == "H264" else "vp8", "r")
+    for number in range(8):
+        frame = picture(number)
+        packet = running.encode(frame, number * STEP, is_keyframe=False)
+        assert packet is not None
+        assert packet.timestamp == number * STEP
+        (decoded,) = decoder.decode(av.Packet(joined(codec, packet)))
+        luma = frame.to_ndarray()[:96].astype(int)
+        assert np.abs(decoded.to_ndarray()[:96].astype(int) - luma).mean() < 8
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=str)
+def test_keyframes_come_first_and_when_asked_for_and_not_otherwise(codec: Codec) -> None:
+    running = encoder(codec)
+    packets = [
+        running.encode(picture(number), number * STEP, is_keyframe=number == 40)
+        for number in range(60)
+    ]
+    assert [n for n, packet in enumerate(packets) if packet and packet.is_keyframe] == [0, 40]
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=str)
+def test_keyframe_in_the_middle_is_decodable_by_itself(codec: Codec) -> None:
+    running = encoder(codec)
+    for number in range(10):
+        packet = running.encode(picture(number), number * STEP, is_keyframe=number == 9)
+    assert packet is not None
+    decoder = av.CodecContext.create("h264" if codec.name == "H264" else "vp8", "r")
+    assert len(decoder.decode(av.Packet(joined(codec, packet)))) == 1
+
+
+def test_h264_says_which_matrix_its_colours_are_in() -> None:
+    packet = encoder(CODECS[0]).encode(picture(0), 0, is_keyframe=True)
+    assert packet is not None
+    decoder = av.CodecContext.create("h264", "r")
+    (frame,) = decoder.decode(av.Packet(joined(CODECS[0], packet)))
+    # SMPTE 170M, which is BT.601; limited range.
+    assert (int(frame.colorspace), int(frame.color_range)) == (6, 1)
+
+
+def test_payloads_fit_into_a_datagram() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (720 * 3 // 2, 1280), dtype=np.uint8)
+    for codec in CODECS:
+        frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+        packet = encoder(codec, 1280, 720).encode(frame, 0, is_keyframe=True)
+        assert packet is not None
+        assert max(map(len, packet.payloads)) <= 1300
+
+
+def test_size_that_no_codec_takes_is_a_media_error() -> None:
+    with pytest.raises(MediaError, match="cannot open a VP8 encoder for 20000 x 20000 pixels"):
+        encoder(CODECS[2], 20_000, 20_000)

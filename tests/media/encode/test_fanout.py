@@ -1,0 +1,231 @@
+"""One encoder, many viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuview.errors import MediaError
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.fanout import Fanout, Subscription
+from gpuview.protocol.ring import PixelFormat, RingReader, RingWriter, frame_nbytes
+
+MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")
+
+
+def packet(number: int, *, is_keyframe: bool = False) -> Packet:
+    return Packet([b"x"], number, is_keyframe, 1)
+
+
+def drain(subscription: Subscription) -> list[int]:
+    """Take what waits, without waiting."""
+
+    async def take() -> list[int]:
+        taken = []
+        while subscription._packets:
+            taken.append((await subscription.next()).timestamp)
+        return taken
+
+    return asyncio.run(take())
+
+
+def test_viewer_gets_nothing_before_its_first_keyframe() -> None:
+    subscription = Subscription(lambda spacing_s: None)
+    for number in range(3):
+        subscription.put(packet(number))
+    subscription.put(packet(3, is_keyframe=True))
+    subscription.put(packet(4))
+    assert drain(subscription) == [3, 4]
+    assert subscription.n_dropped == 3
+
+
+def test_slow_viewer_loses_all_that_waits_and_asks_for_a_keyframe() -> None:
+    asked: list[float] = []
+    subscription = Subscription(asked.append)
+    subscription.put(packet(0, is_keyframe=True))
+    for number in range(1, 12):
+        subscription.put(packet(number))
+    assert drain(subscription) == []
+    assert len(asked) == 1
+    subscription.put(packet(12, is_keyframe=True))
+    assert drain(subscription) == [12]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=200))
+def test_what_a_viewer_takes_is_always_decodable(steps: list[tuple[bool, bool]]) -> None:
+    """Between a keyframe and the next, no packet is missing, however slowly they are taken."""
+    subscription = Subscription(lambda spacing_s: None)
+    keyframes = set()
+    taken: list[int] = []
+    for number, (is_keyframe, is_taken) in enumerate(steps):
+        subscription.put(packet(number, is_keyframe=is_keyframe))
+        if is_keyframe:
+            keyframes.add(number)
+        if is_taken:
+            taken += drain(subscription)
+    for earlier, later in zip([-2, *taken], taken, strict=False):
+        assert later in keyframes or later == earlier + 1
+
+
+class Feed:
+    """The kernel's end of a stream: a ring and its eventfd."""
+
+    def __init__(self) -> None:
+        self.event_fd = os.eventfd(0)
+        self._rings: list[RingWriter] = []
+
+    def show(self, fanout: Fanout, level: int, width: int = 64, height: int = 48) -> None:
+        nbytes = frame_nbytes(PixelFormat.I420, width, height)
+        if not self._rings or self._rings[-1].slot_nbytes < nbytes:
+            self._rings.append(RingWriter.create(nbytes))
+            fanout.attach(RingReader.attach(os.dup(self._rings[-1].fd)))
+        self._rings[-1].begin(nbytes)[:] = np.full(nbytes, level, np.uint8)
+        self._rings[-1].publish(PixelFormat.I420, width, height)
+        fanout._encode_loop._wake()
+
+    def close(self) -> None:
+        for ring in self._rings:
+            ring.close()
+
+
+def run(
+    work: Callable[[Fanout, Feed], Awaitable[None]],
+    on_error: Callable[[MediaError | None], None] = lambda error: None,
+) -> None:
+    """Run with a fan-out, its feed, and a limit on all waiting."""
+
+    async def main() -> None:
+        feed = Feed()
+        fanout = Fanout(feed.event_fd, fps=200, max_bitrate_bps=10**6, on_error=on_error)
+        try:
+            async with asyncio.timeout(60):
+                await work(fanout, feed)
+        finally:
+            fanout.close()
+            feed.close()
+
+    asyncio.run(main())
+
+
+def test_all_viewers_of_a_codec_get_the_same_packets_from_one_encoder() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewers = [fanout.subscribe(MAIN) for _ in range(5)]
+        for level in range(20, 24):
+            feed.show(fanout, level)
+            packets = [await viewer.next() for viewer in viewers]
+            assert all(each is packets[0] for each in packets)
+        (stats,) = fanout.stats()
+        assert stats.codec == "H264 Main"
+        assert stats.keyframes == 1
+
+    run(work)
+
+
+def test_joining_viewer_gets_a_keyframe_of_the_still_picture_at_once() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        first = fanout.subscribe(MAIN)
+        feed.show(fanout, 100)
+        assert (await first.next()).is_keyframe
+        second = fanout.subscribe(MAIN)
+        assert (await second.next()).is_keyframe
+
+    run(work)
+
+
+def test_two_codecs_are_two_encoders() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewers = fanout.subscribe(MAIN), fanout.subscribe(VP8)
+        feed.show(fanout, 100)
+        for viewer in viewers:
+            assert (await viewer.next()).is_keyframe
+        assert {each.codec for each in fanout.stats()} == {"H264 Main", "VP8"}
+
+    run(work)
+
+
+def test_last_viewer_takes_the_encoder_along() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewers = [fanout.subscribe(MAIN) for _ in range(2)]
+        fanout.unsubscribe(MAIN, viewers[0])
+        assert len(fanout.stats()) == 1
+        fanout.unsubscribe(MAIN, viewers[1])
+        assert fanout.stats() == []
+
+    run(work)
+
+
+def test_picture_that_changes_its_size_starts_with_a_keyframe() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(MAIN)
+        for width, height in [(64, 48), (128, 96), (32, 32)]:
+            feed.show(fanout, 90, width, height)
+            while not (await viewer.next()).is_keyframe:
+                pass
+            assert (fanout.stats()[0].width, fanout.stats()[0].height) == (width, height)
+        assert fanout.stats()[0].keyframes == 3
+
+    run(work)
+
+
+def test_still_picture_is_sent_again_so_that_lost_packets_are_noticed() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(MAIN)
+        feed.show(fanout, 90)
+        packets = [await viewer.next() for _ in range(4)]
+        assert [each.is_keyframe for each in packets] == [True, False, False, False]
+        stamps = [each.timestamp for each in packets]
+        assert stamps == sorted(set(stamps))
+
+    run(work)
+
+
+def test_size_that_cannot_be_encoded_is_told_once_and_so_is_its_end() -> None:
+    told: list[MediaError | None] = []
+
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(VP8)
+        feed.show(fanout, 90, 16_400, 16)
+        await has_trouble.wait()
+        feed.show(fanout, 90, 64, 48)
+        await viewer.next()
+        await is_well.wait()
+
+    def hear(error: MediaError | None) -> None:
+        told.append(error)
+        (has_trouble if error else is_well).set()
+
+    has_trouble, is_well = asyncio.Event(), asyncio.Event()
+    run(work, hear)
+    assert isinstance(told[0], MediaError)
+    assert told[1:] == [None]
+
+
+def test_nobody_watching_costs_no_encoding() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        for level in range(50):
+            feed.show(fanout, level)
+        viewer = fanout.subscribe(MAIN)
+        assert (await viewer.next()).is_keyframe
+        assert fanout.frames_taken == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("codec", [MAIN, VP8], ids=str)
+def test_request_for_a_lost_picture_brings_a_keyframe(codec: Codec) -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(codec)
+        feed.show(fanout, 90)
+        await viewer.next()
+        viewer.lost()
+        while not (await viewer.next()).is_keyframe:
+            pass
+        assert fanout.stats()[0].keyframes == 2
+
+    run(work)

@@ -1,0 +1,141 @@
+"""The encode thread and frames that a device writes, which wake nobody."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator
+
+import pytest
+
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.loop import EncodeLoop
+from gpuview.protocol.ring import (
+    DEVICE_SLOTS,
+    FORMAT_WORD,
+    HEADER_NBYTES,
+    HEIGHT_WORD,
+    WIDTH_WORD,
+    PixelFormat,
+    Reservation,
+    RingReader,
+    RingWriter,
+    frame_nbytes,
+)
+
+WAIT_S = 30
+VP8 = Codec("VP8")
+WIDTH, HEIGHT = 64, 48
+NBYTES = frame_nbytes(PixelFormat.I420, WIDTH, HEIGHT)
+
+
+class Stream:
+    """The kernel's end and the packets that come out at the other one."""
+
+    def __init__(self) -> None:
+        self.event_fd = os.eventfd(0)
+        self.packets: queue.Queue[Packet] = queue.Queue()
+        self.loop = EncodeLoop(
+            self.event_fd,
+            fps=200,
+            max_bitrate_bps=10**6,
+            on_packet=lambda codec, packet: self.packets.put(packet),
+            on_error=lambda error: None,
+        )
+        self.attach()
+        self.loop.start(VP8)
+
+    def attach(self, seq: int = 0) -> None:
+        """Go on with a ring of its own."""
+        self.ring = RingWriter.create(NBYTES, DEVICE_SLOTS, seq)
+        self.loop.attach(RingReader.attach(os.dup(self.ring.fd)))
+
+    def announce(self) -> Reservation:
+        """Push a frame that a device has still to write."""
+        slot = self.ring.reserve(NBYTES)
+        self.ring.announce(slot.seq)
+        os.eventfd_write(self.event_fd, 1)
+        return slot
+
+    def publish(self) -> None:
+        """Push a frame that is there."""
+        self.ring.begin(NBYTES)[:] = bytes(NBYTES)
+        self.ring.publish(PixelFormat.I420, WIDTH, HEIGHT)
+        os.eventfd_write(self.event_fd, 1)
+
+    def packet(self) -> Packet:
+        return self.packets.get(timeout=WAIT_S)
+
+    def wait_for_frames(self, n: int) -> None:
+        while self.loop.frames_taken < n:
+            self.packet()
+
+
+def write(slot: Reservation) -> None:
+    """Write a frame as a device does, and tell nobody."""
+    header = slot.memory[slot.record_at : slot.record_at + HEADER_NBYTES].cast("q")
+    header[FORMAT_WORD] = PixelFormat.I420
+    header[WIDTH_WORD], header[HEIGHT_WORD] = WIDTH, HEIGHT
+    slot.memory[slot.seq_at : slot.seq_at + 8].cast("q")[0] = slot.seq
+
+
+@pytest.fixture
+def stream() -> Iterator[Stream]:
+    stream = Stream()
+    yield stream
+    stream.loop.close()
+    stream.ring.close()
+
+
+def test_frame_that_a_device_writes_is_found_although_nobody_is_woken(stream: Stream) -> None:
+    write(stream.announce())
+    stream.packet()
+    slot = stream.announce()
+    stream.packet()  # the first one is repeated while the second one is waited for
+    assert stream.loop.frames_taken == 1
+
+    write(slot)
+
+    stream.wait_for_frames(2)
+
+
+def test_first_frame_of_a_device_is_found_too(stream: Stream) -> None:
+    slot = stream.announce()
+    stream.loop.want_keyframe(VP8, 0.0)
+    write(slot)
+
+    assert stream.packet().is_keyframe
+
+
+def test_repeats_are_no_frames(stream: Stream) -> None:
+    stream.publish()
+    for _ in range(4):
+        stream.packet()
+
+    assert stream.loop.frames_taken == 1
+
+
+def test_frames_are_counted_from_one_ring_to_the_next(stream: Stream) -> None:
+    stream.publish()
+    stream.wait_for_frames(1)
+    stream.ring.close()
+    stream.attach(seq=1)
+    stream.publish()
+
+    stream.wait_for_frames(2)
+
+
+def test_viewer_that_joins_before_a_new_ring_has_a_frame_is_shown_the_last_one(
+    stream: Stream,
+) -> None:
+    stream.publish()
+    assert stream.packet().is_keyframe
+    stream.ring.close()
+    stream.attach(seq=1)
+    stream.announce()
+
+    stream.loop.want_keyframe(VP8, 0.0)
+
+    while not stream.packet().is_keyframe:
+        pass
+    assert stream.loop.frames_taken == 1

@@ -1,0 +1,129 @@
+"""When to encode."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuview.media.encode.schedule import (
+    JOIN_SPACING_S,
+    LOSS_SPACING_S,
+    KeyframeGate,
+    LookClock,
+    RefreshClock,
+    earliest_start,
+)
+
+
+def test_first_request_is_due_at_once() -> None:
+    gate = KeyframeGate()
+    gate.request(5.0, LOSS_SPACING_S)
+    assert gate.is_due(5.0)
+
+
+def test_nobody_asked_so_nothing_is_due() -> None:
+    assert not KeyframeGate().is_due(1e9)
+
+
+def test_ten_requests_are_answered_by_one_keyframe() -> None:
+    gate = KeyframeGate()
+    for _ in range(10):
+        gate.request(5.0, LOSS_SPACING_S)
+    gate.done(5.0)
+    assert not gate.is_due(1e9)
+
+
+def test_request_too_soon_is_put_off_and_not_forgotten() -> None:
+    gate = KeyframeGate()
+    gate.done(5.0)
+    gate.request(5.1, LOSS_SPACING_S)
+    assert not gate.is_due(5.1)
+    assert gate.is_due(5.0 + LOSS_SPACING_S)
+
+
+def test_joining_viewer_does_not_wait_as_long_as_one_that_lost_packets() -> None:
+    gate = KeyframeGate()
+    gate.done(5.0)
+    gate.request(5.01, LOSS_SPACING_S)
+    gate.request(5.02, JOIN_SPACING_S)
+    assert gate.is_due(5.0 + JOIN_SPACING_S)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=200))
+def test_keyframes_for_losses_are_never_closer_than_their_spacing(requests: list[float]) -> None:
+    gate = KeyframeGate()
+    made: list[float] = []
+    for now_s in sorted(requests):
+        gate.request(now_s, LOSS_SPACING_S)
+        if gate.is_due(now_s):
+            gate.done(now_s)
+            made.append(now_s)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
+    assert all(gap >= LOSS_SPACING_S - 1e-9 for gap in gaps)
+
+
+def test_still_picture_is_repeated_quickly_at_first_and_then_once_a_second() -> None:
+    clock = RefreshClock()
+    clock.changed(0.0)
+    times = []
+    for _ in range(6):
+        times.append(clock.due_s)
+        clock.repeated(clock.due_s)
+    gaps = [round(later - earlier, 3) for earlier, later in zip([0.0, *times], times, strict=False)]
+    assert gaps == [0.1, 0.25, 0.5, 1.0, 1.0, 1.0]
+
+
+def test_changing_picture_is_never_due_for_a_repeat() -> None:
+    clock = RefreshClock()
+    for frame in range(100):
+        clock.changed(frame / 30)
+        assert clock.due_s > (frame + 1) / 30
+
+
+@pytest.mark.parametrize("fps", [5.0, 30.0, 60.0])
+def test_source_that_keeps_its_rate_but_wobbles_loses_no_frame(fps: float) -> None:
+    early = 0.2 / fps
+    assert earliest_start(10.0, fps) <= 10.0 + 1 / fps - early
+
+
+def test_source_that_is_four_times_too_fast_is_held_back() -> None:
+    assert earliest_start(10.0, 30.0) > 10.0 + 1 / 120
+
+
+def test_frame_of_a_device_is_looked_for_often_at_first_and_never_seldom() -> None:
+    clock, now_s, looks = LookClock(), 10.0, []
+    while now_s < 15.0:
+        now_s = clock.next_s(now_s, is_expecting=True)
+        looks.append(now_s)
+    gaps = [later - earlier for earlier, later in itertools.pairwise([10.0, *looks])]
+    assert gaps[:4] == pytest.approx([0.001] * 4)
+    assert gaps == pytest.approx(sorted(gaps))
+    assert gaps[-1] == pytest.approx(0.005)
+
+
+def test_frame_of_a_device_that_never_comes_costs_less_and_less() -> None:
+    clock, now_s, looks = LookClock(), 0.0, 0
+    while now_s < 3600.0:
+        now_s = clock.next_s(now_s, is_expecting=True)
+        looks += 1
+    assert looks < 10_000
+
+
+@pytest.mark.parametrize("idle_s", [0.033, 1.0, 3600.0])
+def test_frame_of_a_device_is_looked_for_often_however_long_there_was_none(idle_s: float) -> None:
+    clock = LookClock()
+    clock.arrived()
+    assert clock.next_s(10.0, is_expecting=False) is None
+    now_s = 10.0 + idle_s
+    assert clock.next_s(now_s, is_expecting=True) == pytest.approx(now_s + 0.001)
+
+
+def test_frame_close_behind_one_that_was_late_is_looked_for_often() -> None:
+    clock = LookClock()
+    clock.next_s(10.0, is_expecting=True)
+    assert clock.next_s(11.0, is_expecting=True) == pytest.approx(11.005)
+    clock.arrived()
+    assert clock.next_s(11.01, is_expecting=True) == pytest.approx(11.011)

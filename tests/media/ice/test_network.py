@@ -1,0 +1,564 @@
+"""STUN from the shared socket, and the relay that all viewers share: against a real coturn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from gpuview.errors import NetworkError
+from gpuview.media.ice import network
+from gpuview.media.ice import turn as turn_module
+from gpuview.media.ice.dns import resolve
+from gpuview.media.ice.network import _NAMED_AFTER_S, Network
+from gpuview.media.ice.sockets import Address, bind_sockets
+from gpuview.media.ice.udp_mux import UdpMux
+from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
+from gpuview.webrtc.ice_url import ephemeral_credentials
+from tests.clock import run_in_virtual_time
+from tests.names import resolve_nothing
+from tests.ports import free_port
+from tests.turnserver import LOOPBACK, TurnServer, certificate, needs_coturn
+from tests.waiting import wait_until, wait_until_async
+
+PORT, TLS_PORT = free_port(), free_port()
+LOGIN = {"username": "me", "credential": "a secret word"}
+BROWSER = b"what a browser sends"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return certificate(tmp_path_factory.mktemp("certificate"), "127.0.0.1")
+
+
+@pytest.fixture
+def turn(tmp_path: Path, certificates: tuple[Path, Path]) -> Iterator[TurnServer]:
+    """A TURN server on loopback: UDP, TCP and TLS."""
+    chain, key = certificates
+    configuration = f"""{LOOPBACK}
+listening-port={PORT}
+tls-listening-port={TLS_PORT}
+cert={chain}
+pkey={key}
+lt-cred-mech
+user={LOGIN["username"]}:{LOGIN["credential"]}
+realm=example.org
+min-port=40000
+max-port=40099
+"""
+    with TurnServer(tmp_path / "turn", configuration) as server:
+        yield server
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """A server's port where nobody ever answers, over UDP and TCP."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        address = ("127.0.0.1", free_port())
+        for sock in (udp, tcp):
+            sock.bind(address)
+        tcp.listen()
+        yield "{}:{}".format(*address)
+
+
+class World:
+    """A network, whose kernel gives it these servers as often as it asks."""
+
+    def __init__(
+        self, configuration: Configure, *servers: IceServer, port: int | None = None
+    ) -> None:
+        self.asked: list[bool] = []
+        """Whether the servers had to be others, for each time that it asked."""
+        self.changed = asyncio.Event()
+        self._servers = IceServers(ice_servers=list(servers))
+        self.mux = UdpMux(asyncio.get_running_loop(), bind_sockets(port, port))
+        self.network = Network(
+            self.mux, configuration, want_servers=self._give, on_change=self.changed.set
+        )
+
+    def _give(self, anew: bool) -> None:
+        self.asked.append(anew)
+        asyncio.get_running_loop().call_soon(self.network.take_servers, self._servers)
+
+    async def wait_for(self, ask: Callable[[], Any]) -> Any:
+        async with asyncio.timeout(90):  # a server that was slow is asked again after 25 s
+            while not (answer := ask()):
+                self.changed.clear()
+                await self.changed.wait()
+        return answer
+
+    async def relay(self) -> dict[str, Any]:
+        """Wait until there is a relay, and return what is then known."""
+        await self.wait_for(lambda: self.network._relay)
+        return self.network.describe()
+
+    async def problem_with(self, text: str) -> None:
+        """Wait until a problem says ``text``; a server that is slow is called silent before."""
+        await self.wait_for(lambda: text in self.problem())
+
+    def problem(self) -> str:
+        return " ".join(each.problem for each in self.network.problems)
+
+    async def close(self) -> None:
+        await self.network.close()
+        self.mux.close()
+
+
+def run(
+    use: Callable[[World], Awaitable[None]],
+    *servers: IceServer,
+    configuration: Configure | None = None,
+) -> None:
+    async def live() -> None:
+        world = World(configuration or Configure(has_ice_servers=True), *servers)
+        try:
+            await use(world)
+        finally:
+            await world.close()
+
+    asyncio.run(live())
+
+
+def stun_at(*places: object) -> IceServer:
+    return IceServer(urls=[f"stun:{place}" for place in places])
+
+
+def turn_at(*urls: str, **login: str) -> IceServer:
+    return IceServer(urls=list(urls), **(login or LOGIN))
+
+
+UDP = f"turn:127.0.0.1:{PORT}?transport=udp"
+TCP = f"turn:127.0.0.1:{PORT}?transport=tcp"
+TLS = f"turns:127.0.0.1:{TLS_PORT}"
+
+
+def types(world: World) -> list[str]:
+    return [door.type for door in world.network.doors(["127.0.0.1", "::1"])]
+
+
+# --- STUN ---------------------------------------------------------------------------------------
+
+
+def test_without_servers_there_is_nothing_to_wait_for() -> None:
+    async def use(world: World) -> None:
+        await world.network.settle(0)
+        assert set(types(world)) == {"host"}
+        assert world.asked == []
+
+    run(use, configuration=Configure())
+
+
+@needs_coturn
+def test_stun_server_tells_the_shared_sockets_address(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["reflexive"])
+        assert world.network.describe()["reflexive"] == [f"127.0.0.1:{world.mux.port}"]
+        # It says the same as a host candidate, and nothing new.
+        assert "srflx" not in types(world)
+        (door,) = world.network.doors_outside()
+        assert door.address == ("127.0.0.1", world.mux.port)
+        assert "unexpected from a server" not in world.mux.dropped
+
+    run(use, stun_at(f"127.0.0.1:{PORT}"))
+
+
+@needs_coturn
+def test_learnt_address_takes_the_place_of_the_public_ip(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        assert world.network.public_ips == []
+        await world.wait_for(lambda: world.network.public_ips)
+        assert world.network.public_ips == ["127.0.0.1"]
+
+    learns = Configure(has_ice_servers=True, learns_public_ip=True)
+    run(use, stun_at(f"127.0.0.1:{PORT}"), configuration=learns)
+
+
+@needs_coturn
+def test_second_stun_server_is_asked_when_the_first_is_dead(turn: TurnServer, dead: str) -> None:
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["reflexive"])
+        assert f"stun:{dead} does not answer" in world.problem()
+
+    run(use, stun_at(dead, f"127.0.0.1:{PORT}"))
+
+
+def test_dead_servers_hold_nobody_up_and_are_named(dead: str) -> None:
+    async def live() -> None:
+        loop = asyncio.get_running_loop()
+        world = World(Configure(has_ice_servers=True), stun_at(dead), turn_at(f"turn:{dead}"))
+        await world.network.settle(0.1)
+        assert loop.time() == pytest.approx(0.1)
+        assert set(types(world)) == {"host"}
+        await world.network.settle(10)
+        assert loop.time() == pytest.approx(_NAMED_AFTER_S)
+        assert f"stun:{dead} does not answer" in world.problem()
+        assert f"turn:{dead} does not answer" in world.problem()
+        await world.close()
+
+    run_in_virtual_time(live())
+
+
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: Address) -> None:
+    """Let every host name have these addresses."""
+
+    async def resolve(host: str, port: int) -> list[Address]:
+        return list(addresses)
+
+    monkeypatch.setattr(network, "resolve", resolve)
+
+
+@needs_coturn
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_address_that_leads_nowhere_hides_no_other_of_the_same_server(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch, dead_first: bool
+) -> None:
+    # As on a machine with IPv4 alone, where most public STUN servers have an IPv6 address too.
+    dead, alive = ("::1", 9), ("127.0.0.1", PORT)
+    resolves_to(monkeypatch, *((dead, alive) if dead_first else (alive, dead)))
+
+    async def use(world: World) -> None:
+        await world.wait_for(lambda: world.network.describe()["reflexive"])
+        assert world.network.describe()["reflexive"] == [f"127.0.0.1:{world.mux.port}"]
+        await world.network.settle(60)
+        await world.wait_for(lambda: not world.network.problems)
+
+    run(use, stun_at("both.example"))
+
+
+def test_address_is_written_as_datagrams_name_it() -> None:
+    assert asyncio.run(resolve("2001:DB8:0:0:0:0:0:1", 3478)) == [("2001:db8::1", 3478)]
+
+
+def test_name_that_does_not_resolve_is_a_problem_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve_nothing(monkeypatch)
+
+    async def use(world: World) -> None:
+        await world.problem_with("stun:nobody.invalid")
+        assert set(types(world)) == {"host"}
+
+    run(use, stun_at("nobody.invalid"))
+
+
+def test_kernel_that_has_no_servers_to_give_says_why() -> None:
+    async def use(world: World) -> None:
+        problem = Problem(problem="the callable raised", expected="servers", fix="mend it")
+        world._servers = IceServers(problems=[problem])
+        await world.wait_for(lambda: world.network.problems)
+        assert world.network.problems == [problem]
+        # It is asked again, and the function may have come to its senses.
+        world._servers = IceServers(ice_servers=[stun_at("127.0.0.1:9")])
+        await world.wait_for(lambda: problem not in world.network.problems)
+
+    run(use)
+
+
+# --- TURN ---------------------------------------------------------------------------------------
+
+
+@needs_coturn
+@pytest.mark.parametrize("url", [UDP, TCP, TLS])
+def test_relay_comes_over_every_transport(
+    turn: TurnServer, url: str, certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
+
+    async def use(world: World) -> None:
+        assert (await world.relay())["relay_url"] == url
+        (door,) = [door for door in world.network.doors([]) if door.type == "relay"]
+        assert 40000 <= door.address[1] < 40100
+        await exchange(world, door.address)
+        # Over UDP it is made from the shared port: nothing else leaves this machine.
+        assert world.network._relay is not None
+        assert (world.network._relay.mapped[1] == world.mux.port) == (url == UDP)
+
+    run(use, turn_at(url))
+
+
+async def exchange(world: World, relayed: tuple[str, int]) -> None:
+    """Send a browser something through the relay, and have its answer back."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[tuple[bytes, Any]] = loop.create_future()
+    world.mux.receive = lambda leg, data, address, asked: heard.set_result((data, address))  # type: ignore[method-assign]
+    with socket.socket(type=socket.SOCK_DGRAM) as browser:
+        browser.bind(("127.0.0.1", 0))
+        browser.setblocking(False)
+        relay = world.network._relay
+        assert relay is not None
+        async with asyncio.timeout(60):
+            relay.send(b"from us", browser.getsockname())
+            assert await loop.sock_recv(browser, 100) == b"from us"
+            relay.send(b"by the channel", browser.getsockname())
+            assert await loop.sock_recv(browser, 100) == b"by the channel"
+            await loop.sock_sendto(browser, BROWSER, relayed)
+            assert await heard == (BROWSER, browser.getsockname())
+
+
+@needs_coturn
+def test_wrong_password_is_named_and_its_text_is_not(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.problem_with(f"{UDP} refuses the username or the credential: 401")
+        (problem,) = world.network.problems
+        assert "not the word" not in repr(problem)
+        assert not world.network.doors_outside()
+
+    run(use, turn_at(UDP, username="me", credential="not the word"))
+
+
+@needs_coturn
+def test_certificate_that_nobody_vouches_for_is_named(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.problem_with("no certificate that this machine trusts")
+
+    run(use, turn_at(TLS))
+
+
+def test_port_where_nothing_listens_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+
+        async def use(world: World) -> None:
+            await world.problem_with("connection refused")
+
+        run(use, turn_at(f"turn:127.0.0.1:{taken.getsockname()[1]}?transport=tcp"))
+
+
+@needs_coturn
+def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead: str) -> None:
+    async def use(world: World) -> None:
+        assert (await world.relay())["relay_url"] == UDP
+
+    run(use, turn_at(f"turn:{dead}", f"turn:{dead}?transport=tcp", UDP))
+
+
+@needs_coturn
+def test_relay_is_asked_for_anew_after_the_server_was_restarted(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.relay()
+        first = world.network._relay
+        turn.restart()
+        await world.wait_for(lambda: world.network._relay not in (None, first))
+        assert world.asked[:2] == [False, False]
+        assert first is not None
+        assert first.lost.is_set()
+
+    run(use, turn_at(UDP))
+
+
+@needs_coturn
+@pytest.mark.parametrize("query", ["udp", "tcp"])
+def test_relay_comes_from_a_server_that_answers_at_one_of_its_addresses(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    resolves_to(monkeypatch, ("::1", PORT - 1), ("127.0.0.1", PORT))
+
+    async def use(world: World) -> None:
+        await world.relay()
+        assert world.network.problems == []
+
+    run(use, turn_at(f"turn:both.example?transport={query}"))
+
+
+class Link:
+    """A path to the TURN server that can be cut."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.n_lost = 0
+        """How many requests came while it was cut."""
+        self._sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+        for sock in self._sockets:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+        self.port = self._sockets[0].getsockname()[1]
+        self._kernel: Any = None
+
+    def __enter__(self) -> Self:
+        for sock, forward in zip(self._sockets, (self._to_server, self._to_kernel), strict=True):
+            asyncio.get_running_loop().add_reader(sock, forward)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+
+    def _to_server(self) -> None:
+        data, self._kernel = self._sockets[0].recvfrom(65535)
+        if self.is_up:
+            self._sockets[1].sendto(data, ("127.0.0.1", PORT))
+        else:
+            self.n_lost += 1
+
+    def _to_kernel(self) -> None:
+        data = self._sockets[1].recv(65535)
+        if self.is_up:
+            self._sockets[0].sendto(data, self._kernel)
+
+
+@needs_coturn
+def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "_REFRESH_EVERY_S", 0.1)
+    monkeypatch.setattr(turn_module, "_REFRESH_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(turn_module, "_SILENT_AFTER_S", 60.0)
+
+    async def live() -> None:
+        with Link() as link:
+            url = f"turn:127.0.0.1:{link.port}"
+            world = World(Configure(has_ice_servers=True), turn_at(url))
+            try:
+                await world.relay()
+                first = world.network._relay
+                assert first is not None
+                link.is_up = False
+                # The second request shows that the first refresh has failed.
+                await wait_until_async(lambda: link.n_lost >= 2, "refreshes fail")
+                again_s, link.is_up = time.monotonic(), True
+                await wait_until_async(lambda: first._heard_s > again_s, "it is refreshed")
+                assert not first.lost.is_set()
+                link.is_up = False
+                monkeypatch.setattr(turn_module, "_SILENT_AFTER_S", 0.5)
+                await wait_until_async(first.lost.is_set, "it is given up")
+            finally:
+                await world.close()
+
+    asyncio.run(live())
+
+
+@needs_coturn
+def test_closing_gives_the_relay_back(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.relay()
+
+    run(use, turn_at(UDP))
+    wait_until(
+        lambda: "refreshed, realm=<example.org>, username=<me>, lifetime=0" in turn.log,
+        "the relay is given back",
+    )
+
+
+@needs_coturn
+def test_relay_that_a_crash_has_left_behind_is_given_up_first(turn: TurnServer) -> None:
+    async def live() -> None:
+        crashed = World(Configure(has_ice_servers=True), turn_at(UDP))
+        await crashed.wait_for(lambda: crashed.network.describe()["relay"])
+        crashed.mux.close()
+        again = World(Configure(has_ice_servers=True), turn_at(UDP), port=crashed.mux.port)
+        try:
+            await again.wait_for(lambda: again.network.describe()["relay"])
+        finally:
+            await again.close()
+        await crashed.network.close()
+
+    asyncio.run(live())
+
+
+@needs_coturn
+def test_credentials_of_a_shared_secret_are_taken(tmp_path: Path) -> None:
+    configuration = (
+        f"{LOOPBACK}\nlistening-port={PORT}\nuse-auth-secret\nstatic-auth-secret=shared\n"
+        "realm=example.org\nmin-port=40000\nmax-port=40099\n"
+    )
+    now_s = time.time()
+    good = ephemeral_credentials("shared", "a-view", now_s, 600)
+    stale = ephemeral_credentials("shared", "a-view", now_s - 120, 60)
+
+    async def works(world: World) -> None:
+        await world.relay()
+
+    async def fails(world: World) -> None:
+        await world.problem_with("401")
+
+    with TurnServer(tmp_path / "turn", configuration):
+        run(works, turn_at(UDP, username=good[0], credential=good[1]))
+        run(fails, turn_at(UDP, username=stale[0], credential=stale[1]))
+
+
+# --- relay only ---------------------------------------------------------------------------------
+
+RELAY_ONLY = Configure(has_ice_servers=True, ice_transport_policy="relay")
+
+
+@needs_coturn
+def test_relay_alone_is_offered_where_nothing_else_may_be(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.relay()
+        world.network.check_usable()
+        assert types(world) == ["relay"]
+
+    run(use, turn_at(UDP), stun_at(f"127.0.0.1:{PORT}"), configuration=RELAY_ONLY)
+
+
+@needs_coturn
+def test_relay_alone_that_is_refused_is_an_error_with_the_reason(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.problem_with("401")
+        with pytest.raises(NetworkError, match="401"):
+            world.network.check_usable()
+
+    run(use, turn_at(UDP, username="me", credential="wrong"), configuration=RELAY_ONLY)
+
+
+def test_outside_port_is_as_far_from_the_first_as_the_one_inside() -> None:
+    async def use(world: World) -> None:
+        assert world.network.port_map == {world.mux.port: 20_111 + world.mux.port - 1024}
+
+    run(use, configuration=Configure(port_min=1024, port_max=65535, public_port_min=20_111))
+
+
+def test_refusing_for_want_of_a_relay_keeps_no_trace_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve_nothing(monkeypatch)
+
+    async def use(world: World) -> None:
+        await world.problem_with("does not resolve")
+        depths = []
+        for _ in range(3):
+            with pytest.raises(NetworkError, match="does not resolve") as caught:
+                world.network.check_usable()
+            depths.append(len(caught.traceback))
+        assert len(set(depths)) == 1
+
+    run(use, turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)
+
+
+def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(
+    dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_nothing(monkeypatch)
+
+    async def use(world: World) -> None:
+        await world.network.settle(60)
+        assert "turn:nobody.invalid" in world.problem()
+        assert dead not in world.problem()  # it would have been named before an answer
+
+    run(use, stun_at(dead), turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)
+
+
+@needs_coturn
+def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(turn: TurnServer) -> None:
+    async def use(world: World) -> None:
+        await world.relay()
+        lost = world.network._relay
+        assert lost is not None
+        turn.restart()
+        await lost.lost.wait()
+        await world.network.settle(60)
+        # A server that is slow may have been called silent.
+        assert world.network._relay is not None or "does not answer" in world.problem()
+
+    run(use, turn_at(UDP), configuration=RELAY_ONLY)
+
+
+def test_no_repr_shows_a_credential() -> None:
+    (server,) = network._split(turn_at(UDP))
+    assert LOGIN["credential"] not in repr(server)

@@ -1,0 +1,359 @@
+"""One port for all: who gets which datagram, and what is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aioice import stun
+
+from gpuview.media.ice.sockets import bind_sockets
+from gpuview.media.ice.udp_mux import SocketLeg, UdpMux
+
+PASSWORD = "p" * 22
+
+
+class Protocol:
+    """Stands in for aioice's StunProtocol: what the mux touches, and a record of what it got."""
+
+    def __init__(self, ufrag: str) -> None:
+        self.receiver = self
+        self.local_username = ufrag
+        self.local_password = PASSWORD
+        self.transactions: dict[bytes, object] = {}
+        self.received: list[tuple[bytes, tuple[str, int]]] = []
+        self.is_lost = False
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        self.received.append((data, address))
+
+    def connection_made(self, transport: object) -> None:
+        pass
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+
+
+class World:
+    """A mux on a loop of its own, and sockets that send to it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, mux: UdpMux) -> None:
+        self.loop = loop
+        self.mux = mux
+        self._senders: list[socket.socket] = []
+
+    def open(self, ufrag: str, host: str = "127.0.0.1") -> tuple[Protocol, Any]:
+        protocol = Protocol(ufrag)
+        sockname = (host, self.mux.port)
+        return protocol, self.mux.open_doorway(protocol, self.leg(host), sockname)  # type: ignore[arg-type]
+
+    def leg(self, host: str = "127.0.0.1") -> SocketLeg:
+        leg = self.mux.leg(host)
+        assert leg is not None
+        return leg
+
+    def sender(self, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.settimeout(30)
+        sock.connect(("::1" if family == socket.AF_INET6 else "127.0.0.1", self.mux.port))
+        self._senders.append(sock)
+        return sock
+
+    def deliver(self, sender: socket.socket, data: bytes) -> None:
+        """Send, and let the mux read everything that has come; loopback keeps the order."""
+        sender.send(data)
+        self.read()
+
+    def read(self) -> None:
+        for leg in self.mux._legs.values():
+            self.mux._read(leg)
+
+    def close(self) -> None:
+        for sock in self._senders:
+            sock.close()
+        self.mux.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    loop = asyncio.new_event_loop()
+    world = World(loop, UdpMux(loop, bind_sockets(None, None)))
+    yield world
+    world.close()
+    loop.close()
+
+
+def request(ufrag: str, password: str = PASSWORD) -> bytes:
+    """Return a connectivity check, as a browser sends it."""
+    message = stun.Message(
+        message_method=stun.Method.BINDING,
+        message_class=stun.Class.REQUEST,
+        attributes={"USERNAME": f"{ufrag}:them", "PRIORITY": 1, "ICE-CONTROLLING": 1},
+    )
+    message.add_message_integrity(password.encode())
+    return bytes(message)
+
+
+def response(transaction_id: bytes) -> bytes:
+    return bytes(
+        stun.Message(
+            message_method=stun.Method.BINDING,
+            message_class=stun.Class.RESPONSE,
+            transaction_id=transaction_id,
+        )
+    )
+
+
+MEDIA = b"\x80media of some kind"
+
+
+def test_checks_find_their_connection_by_user_name(world: World) -> None:
+    (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
+    sender = world.sender()
+    world.deliver(sender, request("bbbb"))
+    assert not first.received
+    assert [address for _, address in second.received] == [sender.getsockname()]
+
+
+def test_media_follows_the_address_that_a_check_came_from(world: World) -> None:
+    (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
+    left, right = world.sender(), world.sender()
+    world.deliver(left, request("aaaa"))
+    world.deliver(right, request("bbbb"))
+    world.deliver(right, MEDIA)
+    assert [data for data, _ in first.received if data == MEDIA] == []
+    assert [data for data, _ in second.received if data == MEDIA] == [MEDIA]
+
+
+def test_media_from_an_address_that_nobody_vouched_for_is_dropped(world: World) -> None:
+    protocol, _ = world.open("aaaa")
+    world.deliver(world.sender(), MEDIA)
+    assert not protocol.received
+    assert world.mux.dropped["unknown address"] == 1
+
+
+def test_spoofed_check_binds_no_address(world: World) -> None:
+    protocol, _ = world.open("aaaa")
+    spoofer = world.sender()
+    world.deliver(spoofer, request("aaaa", password="x" * 22))
+    world.deliver(spoofer, MEDIA)
+    assert not protocol.received
+    assert world.mux.dropped == {"wrong message integrity": 1, "unknown address": 1}
+
+
+def test_check_for_an_unknown_user_is_dropped_without_an_answer(world: World) -> None:
+    world.open("aaaa")
+    sender = world.sender()
+    world.deliver(sender, request("zzzz"))
+    sender.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        sender.recv(100)
+    assert world.mux.dropped["unknown user name"] == 1
+
+
+def test_answers_find_the_connection_that_asked(world: World) -> None:
+    (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
+    second.transactions[b"t" * 12] = object()
+    world.deliver(world.sender(), response(b"t" * 12))
+    assert not first.received
+    assert len(second.received) == 1
+
+
+def test_browser_that_moves_to_another_port_is_followed(world: World) -> None:
+    protocol, _ = world.open("aaaa")
+    for _ in range(2):
+        sender = world.sender()
+        world.deliver(sender, request("aaaa"))
+        world.deliver(sender, MEDIA)
+    assert len([data for data, _ in protocol.received if data == MEDIA]) == 2
+
+
+def test_browser_is_answered_from_the_address_that_it_asked(world: World) -> None:
+    _, doorway = world.open("aaaa")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(30)
+        # Linux has all of 127.0.0.0/8, and would answer from 127.0.0.1.
+        sender.bind(("127.0.0.1", 0))
+        sender.connect(("127.0.0.2", world.mux.port))
+        world.deliver(sender, request("aaaa"))
+        doorway.sendto(MEDIA, sender.getsockname())
+        assert sender.recv(100) == MEDIA
+        # The same browser, by another way.
+        sender.connect(("127.0.0.1", world.mux.port))
+        world.deliver(sender, request("aaaa"))
+        doorway.sendto(MEDIA, sender.getsockname())
+        assert sender.recv(100) == MEDIA
+    assert not world.leg()._sources
+
+
+def test_address_that_two_connections_claim_goes_to_the_last(world: World) -> None:
+    (first, first_doorway), (second, _) = world.open("aaaa"), world.open("bbbb")
+    sender = world.sender()
+    world.deliver(sender, request("aaaa"))
+    world.deliver(sender, request("bbbb"))
+    first_doorway._mux.remove(first_doorway)
+    world.deliver(sender, MEDIA)
+    assert second.received[-1][0] == MEDIA
+    assert MEDIA not in [data for data, _ in first.received]
+
+
+def test_closing_forgets_everything_about_a_connection(world: World) -> None:
+    protocol, doorway = world.open("aaaa")
+    other, _ = world.open("bbbb")
+    sender, stays = world.sender(), world.sender()
+    world.deliver(sender, request("aaaa"))
+    world.deliver(stays, request("bbbb"))
+
+    async def close() -> None:
+        doorway.close()
+        doorway.close()
+
+    world.loop.run_until_complete(close())
+    world.deliver(sender, MEDIA)
+    world.deliver(sender, request("aaaa"))
+    world.deliver(stays, MEDIA)
+    assert protocol.is_lost
+    assert len(protocol.received) == 1
+    assert other.received[-1][0] == MEDIA
+    assert len(world.mux._by_address) == len(world.mux._by_ufrag) == 1
+
+
+def test_flood_of_addresses_keeps_the_table_small(world: World) -> None:
+    protocol, _ = world.open("aaaa")
+    check = request("aaaa")
+    for port in range(1, 1001):
+        message = stun.parse_message(check)
+        world.mux.receive(world.leg(), bytes(message), ("127.0.0.1", port), lambda: "127.0.0.1")
+    assert len(world.mux._by_address) == len(world.leg()._asked) == 64
+    assert len(protocol.received) == 1000
+
+
+def test_garbage_is_dropped_and_counted_and_changes_nothing(world: World) -> None:
+    protocol, _ = world.open("aaaa")
+    good = request("aaaa")
+    senders = [world.sender() for _ in range(4)]
+    server: Any = senders[0].getsockname()
+    world.mux.hear_server(server, lambda data: False)
+    chance = random.Random(7)
+    n = 100_000
+    for count in range(n):
+        senders[count % 4].send(_garbage(chance, good))
+        if count % 50 == 49:
+            world.read()
+    assert world.mux.dropped.total() == n
+    assert world.mux.dropped["unexpected from a server"] == n // 4
+    assert not protocol.received
+    assert not world.mux._by_address
+    assert not world.leg()._asked
+
+
+def _garbage(chance: random.Random, good: bytes) -> bytes:
+    """Return noise, noise that begins like STUN, or a check with one bit wrong."""
+    kind = chance.randrange(3)
+    if kind == 0:
+        return chance.randbytes(chance.randrange(200))
+    if kind == 1:
+        return b"\x00\x01" + chance.randbytes(2) + good[4:8] + chance.randbytes(60)
+    # Not in the last 8 bytes: the FINGERPRINT's own value only matters to who asks for it.
+    position = chance.randrange(4, len(good) - 8)
+    flipped = bytearray(good)
+    flipped[position] ^= 1 << chance.randrange(8)
+    return bytes(flipped)
+
+
+def test_media_that_has_the_length_of_a_check_harms_nobody(world: World) -> None:
+    """aioice takes it for STUN, and its parser trips over an attribute of two bytes."""
+    protocol, _ = world.open("aaaa")
+    sender = world.sender()
+    world.deliver(sender, request("aaaa"))
+    protocol.datagram_received = lambda data, _: stun.parse_message(data)  # type: ignore[method-assign, assignment, return-value]
+    world.deliver(sender, bytes((0, 1, 0, 8)) + bytes(16) + bytes((0, 0x24, 0, 2)) + bytes(4))
+    assert world.mux.dropped == {"malformed STUN": 1}
+
+
+def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
+    if world.mux.leg("::1") is None:
+        pytest.skip("this machine has no IPv6")
+    protocol, _ = world.open("aaaa", host="::1")
+    sender = world.sender(socket.AF_INET6)
+    world.deliver(sender, request("aaaa"))
+    world.deliver(sender, MEDIA)
+    assert protocol.received[-1] == (MEDIA, ("::1", sender.getsockname()[1]))
+
+
+def test_servers_are_heard_until_they_are_forgotten(world: World) -> None:
+    sender = world.sender()
+    server: Any = sender.getsockname()
+    heard: list[str] = []
+
+    def first(data: bytes) -> bool:
+        heard.append("first")
+        return data == b"for the first"
+
+    def second(data: bytes) -> bool:
+        heard.append("second")
+        return data != b"for the first"
+
+    world.mux.hear_server(server, first)
+    world.mux.hear_server(server, second)
+    world.deliver(sender, b"for the first")
+    world.deliver(sender, b"for the other")
+    world.mux.forget_server(server, first)
+    world.deliver(sender, b"for the first")
+    assert heard == ["first", "second", "first", "second", "second"]
+    assert world.mux.dropped == {"unexpected from a server": 1}
+    world.mux.forget_server(server, second)
+    world.mux.forget_server(server, second)
+    world.deliver(sender, b"for nobody")
+    assert world.mux.dropped["unknown address"] == 1
+
+
+class Relay:
+    """A leg that remembers what is sent through it."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        self.sent.append((data, address))
+
+    def believe(self, address: tuple[str, int], asked: str) -> None: ...
+
+    def disbelieve(self, address: tuple[str, int]) -> None: ...
+
+
+def test_relay_is_one_more_way_to_the_same_connection(world: World) -> None:
+    relay, protocol = Relay(), Protocol("aaaa")
+    direct = world.mux.open_doorway(protocol, world.leg(), ("127.0.0.1", world.mux.port))  # type: ignore[arg-type]
+    relayed = world.mux.open_doorway(protocol, relay, ("192.0.2.9", 50_000))  # type: ignore[arg-type]
+    browser = ("198.51.100.7", 4000)
+    world.mux.receive(relay, request("aaaa"), browser, lambda: "192.0.2.9")
+    world.mux.receive(relay, MEDIA, browser, lambda: "192.0.2.9")
+    assert [data for data, _ in protocol.received][1:] == [MEDIA]
+    assert list(relayed.addresses) == [browser]
+    assert not direct.addresses
+    relayed.sendto(MEDIA, browser)
+    assert relay.sent == [(MEDIA, browser)]
+    # The same address by another leg is another address.
+    world.mux.receive(world.leg(), MEDIA, browser, lambda: "127.0.0.1")
+    assert world.mux.dropped == {"unknown address": 1}
+    assert world.mux.has_heard("aaaa")
+
+
+def test_doorways_of_a_relay_that_has_gone_are_closed(world: World) -> None:
+    relay = Relay()
+    lost, kept = Protocol("aaaa"), Protocol("aaaa")
+    world.mux.open_doorway(lost, relay, ("192.0.2.9", 50_000))  # type: ignore[arg-type]
+    world.mux.open_doorway(kept, world.leg(), ("127.0.0.1", world.mux.port))  # type: ignore[arg-type]
+
+    async def lose() -> None:
+        world.mux.close_doorways(relay)
+
+    world.loop.run_until_complete(lose())
+    assert lost.is_lost
+    assert not kept.is_lost
+    assert world.mux._by_ufrag["aaaa"]

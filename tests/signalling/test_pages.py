@@ -1,0 +1,159 @@
+"""What pages say beside their offers: handed on or logged, once, whatever they hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuview.protocol.codec import to_wire
+from gpuview.protocol.messages import Candidates, Message, Offer, PageLog, Problem
+from gpuview.settings import Settings
+from gpuview.signalling.pages import Pages
+
+SILENT = Problem(problem="turn:a is silent", expected="an answer", fix="open its port")
+
+
+class FakeWidget:
+    """Writes down what its pages are told."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, content: dict[str, Any]) -> None:
+        self.sent.append(content)
+
+    def send_state(self, key: str) -> None:
+        self.sent.append({"trait": key})
+
+
+class Stream:
+    """Pages with an engine that writes down what it is handed."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.widget = FakeWidget()
+        self.handed: list[Message] = []
+        self.pages = Pages(Settings(**settings), self.widget, self.handed.append)
+
+    def say(self, message: Message) -> None:
+        self.pages.read(to_wire(message))
+
+
+def offer(seq: int = 1) -> Offer:
+    return Offer(view="v1", seq=seq, sdp="v=0")
+
+
+def candidates(*lines: str, seq: int = 1, problems: list[Problem] | None = None) -> Candidates:
+    return Candidates(view="v1", seq=seq, candidates=list(lines), problems=problems or [])
+
+
+def test_candidates_are_handed_on_as_often_as_they_grow() -> None:
+    stream = Stream()
+    stream.say(offer())
+    for message in (candidates("a"), candidates("a"), candidates("a", "b"), candidates("a", "b")):
+        stream.say(message)
+    assert stream.handed[1:] == [candidates("a"), candidates("a", "b")]
+
+
+def test_candidates_without_their_offer_are_passed_over_until_it_comes() -> None:
+    stream = Stream()
+    stream.say(candidates("a"))
+    stream.say(offer())
+    stream.say(candidates("a"))
+    stream.say(offer(2))
+    stream.say(candidates("a"))
+    stream.say(candidates("b", seq=2))
+    expected = [offer(), candidates("a"), offer(2), candidates("b", seq=2)]
+    assert stream.handed == expected
+    assert stream.widget.sent == []
+
+
+def test_pages_problems_are_logged_once_each_and_not_handed_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stream = Stream()
+    stream.say(offer())
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        for _ in range(3):
+            stream.say(candidates("a", problems=[SILENT]))
+        stream.say(offer(2))
+        stream.say(candidates("a", seq=2, problems=[SILENT]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the page of view v1 says: turn:a is silent (expected: an answer; try: open its port)"
+    ]
+    assert stream.handed[1] == candidates("a")
+
+
+def test_page_that_has_ever_new_problems_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stream = Stream()
+    stream.say(offer())
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        for n in range(500):
+            problem = Problem(problem=f"number {n}", expected="", fix="")
+            stream.say(candidates(problems=[problem]))
+    assert len(caplog.records) == 64
+
+
+def test_page_cannot_forge_a_record_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    stream = Stream(log="debug")
+    with caplog.at_level(logging.DEBUG, "gpuview"):
+        stream.say(PageLog(view="v1", text="a\n2026 ERROR\x1b[2J\rgpuview: b"))
+    assert caplog.records[0].getMessage() == "view v1: a\n    2026 ERROR?[2J?gpuview: b"
+    assert caplog.records[0].name == "gpuview.page"
+
+
+def test_pages_log_is_kept_only_where_it_was_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "gpuview"):
+        Stream(log="info").say(PageLog(view="v1", text="hello"))
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "Candidates", "view": "v1", "seq": 1, "candidates": ["a"] * 65},
+        {"type": "Candidates", "view": "v1", "seq": 1, "candidates": ["a" * 4097]},
+        {"type": "PageLog", "view": "v1", "text": 7},
+    ],
+)
+def test_bad_candidates_do_not_end_their_offer(
+    caplog: pytest.LogCaptureFixture, content: dict[str, Any]
+) -> None:
+    stream = Stream()
+    stream.say(offer())
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        stream.pages.read(content)
+    assert stream.widget.sent == []
+    assert content["type"] in caplog.text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=8), each),
+    max_leaves=6,
+)
+NAMES = ["Offer", "GetPeerConfig", "Ack", "Bye", "Candidates", "PageLog", "Answer", "Problem"]
+FIELDS = ["view", "seq", "sdp", "text", "candidates", "problems"]
+
+
+@given(
+    st.builds(
+        lambda fields, kind: {**fields, "type": kind},
+        st.dictionaries(st.sampled_from(FIELDS), JSON | st.just("v1") | st.just(1)),
+        st.sampled_from(NAMES) | JSON,
+    )
+    | JSON
+)
+def test_whatever_a_page_says_the_next_offer_is_taken(content: object) -> None:
+    stream = Stream(log="debug")
+    stream.pages.read(content)
+    stream.say(Offer(view="another", seq=1, sdp="v=0"))
+    assert stream.handed[-1] == Offer(view="another", seq=1, sdp="v=0")
+    json.dumps(stream.widget.sent)

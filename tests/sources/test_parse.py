@@ -1,0 +1,301 @@
+"""What a user's source is taken for."""
+
+import collections
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gpuview.errors import FrameError
+from gpuview.frames.picture.layout import Values
+from gpuview.sources.parse import as_select, survey
+
+
+class Renderer(nn.Module):
+    def forward(self, zoom: float = 2.0) -> torch.Tensor:
+        return torch.full((4, 4), zoom)
+
+
+class Classifier(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image
+
+
+def model() -> nn.Sequential:
+    return nn.Sequential(
+        collections.OrderedDict(stem=nn.Linear(2, 2), layer3=nn.Sequential(nn.ReLU(), nn.ReLU()))
+    )
+
+
+def only(origin):
+    """Return the one part of a source that is no grid."""
+    assert origin.names is None
+    (part,) = [*origin.pulls.values(), *origin.layers.values()]
+    return part
+
+
+def test_a_stream_without_a_source_has_no_part():
+    origin = survey(None)
+
+    assert (origin.pulls, origin.layers, origin.names) == ({}, {}, None)
+
+
+class Picture:
+    """What NumPy can read, and PyTorch cannot."""
+
+    __array_interface__ = np.full((4, 4), 2.0).__array_interface__
+
+    def __getitem__(self, index: object) -> float:
+        return 2.0
+
+
+class Exported:
+    """Another library's array."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.__dlpack__ = tensor.__dlpack__
+        self.__dlpack_device__ = tensor.__dlpack_device__
+
+    def __getitem__(self, index: object) -> float:
+        return 2.0
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Renderer(),
+        lambda: torch.full((4, 4), 2.0),
+        lambda *args, **options: torch.full((4, 4), 2.0),
+        functools.partial(torch.full, (4, 4), 2.0),
+        torch.full((4, 4), 2.0),
+        nn.Parameter(torch.full((4, 4), 2.0)),
+        np.full((4, 4), 2.0),
+        Picture(),
+        Exported(torch.full((4, 4), 2.0)),
+        (torch.full((4, 4), 2.0) for _ in range(1)),
+        collections.deque([torch.full((4, 4), 2.0)]),
+    ],
+    ids=[
+        "module",
+        "function",
+        "variadic",
+        "partial",
+        "tensor",
+        "parameter",
+        "array",
+        "image",
+        "dlpack",
+        "generator",
+        "iterable",
+    ],
+)
+def test_a_source_gives_a_frame(source):
+    pull = only(survey(source))
+
+    assert pull()[0, 0] == 2.0
+
+
+def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
+    frame = torch.zeros(4, 4)
+    pull = only(survey(frame))
+
+    assert pull() is frame
+    assert pull() is frame
+
+
+def one_frame() -> Iterator[torch.Tensor]:
+    yield torch.zeros(4, 4)
+
+
+@pytest.mark.parametrize("source", [one_frame(), one_frame], ids=["generator", "its function"])
+def test_an_iterable_says_when_it_is_at_its_end(source):
+    pull = only(survey(source))
+
+    assert pull().shape == (4, 4)
+
+    with pytest.raises(StopIteration):
+        pull()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [Classifier(), nn.Sequential(nn.ReLU()), nn.DataParallel(Classifier())],
+    ids=["module", "sequential", "wrapper"],
+)
+def test_a_module_that_needs_an_input_is_looked_at(source):
+    assert only(survey(source)) is source
+
+
+@pytest.mark.parametrize(("source", "is_asked"), [(Renderer(), True), (Classifier(), False)])
+def test_a_compiled_module_is_taken_for_what_it_was_before(source, is_asked):
+    origin = survey(torch.compile(source, backend="eager"))
+
+    assert bool(origin.pulls) is is_asked
+
+
+@pytest.mark.parametrize(
+    "source", [lambda image: image, 3, "a picture"], ids=["function", "number", "text"]
+)
+def test_what_makes_no_frames_is_refused(source):
+    with pytest.raises(FrameError, match=r"(?s)cannot ask an object.*stream\.push\(model\(x\)\)"):
+        survey(source)
+
+
+# --- grids -------------------------------------------------------------------------------------
+
+
+def test_a_dict_mixes_sources_that_are_asked_and_modules_that_are_looked_at():
+    classifier = Classifier()
+    origin = survey({"input": torch.zeros(4, 4), "output": classifier, 3: Renderer()})
+
+    assert origin.names == ("input", "output", "3")
+    assert list(origin.pulls) == ["input", "3"]
+    assert origin.layers == {"output": classifier}
+
+
+def test_the_sources_of_a_list_go_by_their_index():
+    assert survey([Renderer(), torch.zeros(4, 4)]).names == ("0", "1")
+
+
+@pytest.mark.parametrize("source", [{}, [], ()])
+def test_an_empty_grid_is_refused(source):
+    with pytest.raises(FrameError, match="there is nothing in source"):
+        survey(source)
+
+
+@pytest.mark.parametrize("inner", [3, [torch.zeros(4, 4)], {"a": torch.zeros(4, 4)}])
+def test_a_grid_holds_sources_and_no_other_grid(inner):
+    with pytest.raises(FrameError, match="cannot ask an object of type"):
+        survey({"a": inner})
+
+
+# --- layers ------------------------------------------------------------------------------------
+
+
+def test_a_dotted_name_is_a_layer():
+    network = model()
+
+    assert only(survey(network, "layer3.1")) is network.layer3[1]
+
+
+def test_a_module_that_needs_no_input_is_looked_at_when_a_layer_of_it_is_named():
+    renderer = Renderer()
+    renderer.shader = nn.ReLU()
+    origin = survey(renderer, "shader")
+
+    assert only(origin) is renderer.shader
+    assert not origin.pulls
+
+
+def test_several_layers_are_a_grid():
+    network = model()
+    origin = survey(network, ["layer3.0", "stem"])
+
+    assert origin.names == ("layer3.0", "stem")
+    assert origin.layers == {"layer3.0": network.layer3[0], "stem": network.stem}
+
+
+@pytest.mark.parametrize(
+    ("layer", "problem", "fix"),
+    [
+        ("layer3.3", "no layer 'layer3.3' in Sequential", "layer='layer3.1' or 'layer3.0'"),
+        ("stm", "no layer 'stm'", "layer='stem'"),
+        ("1", "no layer '1'", "layer='layer3.1'"),
+        (1, "no layer 1", "layer='layer3.1'"),
+        (nn.ReLU(), "no layer ReLU in", r"GPUStream\(layer\)"),
+        ("", "no layer ''", "leave layer out"),
+        ("xyz", "no layer 'xyz'", r"print\(\*dict\(model\.named_modules"),
+        ("stem.weight", "no layer 'stem.weight'", r"GPUStream\(model.get_parameter\('stem.weight'"),
+        (["stem", "head"], "no layer 'head'", "look at all names"),
+        ([], "there is nothing in layer", "leave layer out"),
+    ],
+)
+def test_an_unknown_layer_is_refused_and_the_closest_names_offered(layer, problem, fix):
+    with pytest.raises(FrameError, match=f"(?s){problem}.*try: .*{fix}"):
+        survey(model(), layer)
+
+
+def test_a_layer_of_a_model_without_layers_is_refused():
+    with pytest.raises(FrameError, match=r"(?s)no layer 'stem' in ReLU.*leave layer out"):
+        survey(nn.ReLU(), "stem")
+
+
+@pytest.mark.parametrize(
+    ("layer", "fix"),
+    [("blocks", "layer='blocks.0'"), (None, r"GPUStream\(modules, layer='blocks'")],
+)
+def test_a_module_that_nobody_calls_is_refused(layer, fix):
+    blocks = nn.ModuleDict({"blocks": nn.ModuleList([nn.ReLU()])})
+
+    with pytest.raises(FrameError, match=f"(?s)has no forward.*{fix}"):
+        survey(blocks, layer)
+
+
+@pytest.mark.parametrize("source", [None, torch.zeros(4, 4), {"a": model()}])
+def test_a_layer_of_what_is_no_module_is_refused(source):
+    with pytest.raises(FrameError, match="cannot look for layer = 'stem' in an object of type"):
+        survey(source, "stem")
+
+
+def test_a_layer_inside_compiled_code_is_refused():
+    compiled = torch.compile(model(), backend="eager")
+
+    with pytest.raises(FrameError, match=r"(?s)torch\.compile.*leave layer out"):
+        survey(compiled, "stem")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("layer", [None, "stem"])
+def test_torchscript_which_calls_no_hooks_is_refused(layer):
+    scripted = torch.jit.trace(model(), torch.zeros(2))
+
+    with pytest.raises(FrameError, match=r"(?s)TorchScript calls no hooks.*stream\.push"):
+        survey(scripted, layer)
+
+
+# --- select ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("select", "frame", "picked"),
+    [
+        (1, "abc", "b"),
+        (slice(1, None), "abc", "bc"),
+        ("depth", {"depth": 3}, 3),
+        (lambda frame: frame + 1, 2, 3),
+    ],
+)
+def test_an_index_or_a_function_picks_what_is_shown(select, frame, picked):
+    assert as_select(select)(frame) == picked
+
+
+def test_a_tuple_picks_by_several_indices():
+    frame = torch.arange(8).view(2, 2, 2)
+
+    assert as_select((1, ..., slice(None, 1)))(frame).tolist() == [[4], [6]]
+
+
+def test_a_part_of_a_parameter_is_values_too():
+    picked = as_select(0)(nn.Parameter(torch.eye(2)))
+
+    assert isinstance(picked, Values)
+    assert picked.tensor.tolist() == [1, 0]
+
+
+def test_nothing_is_picked_without_select():
+    assert as_select(None) is None
+
+
+def test_select_that_is_no_index_is_refused():
+    with pytest.raises(FrameError, match=r"(?s)cannot select with .* float.*select=0"):
+        as_select(0.5)
+
+
+def test_what_select_raises_is_explained():
+    with pytest.raises(FrameError, match="select raised KeyError: 'depth'") as caught:
+        as_select("depth")({})
+
+    assert isinstance(caught.value.__cause__, KeyError)

@@ -1,0 +1,817 @@
+"""`GPUStream`: what pages say to it, and what it says to them."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import math
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import comm
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gpuview import FrameError, GPUStream, MediaError, Settings, SettingsError, widget
+from gpuview.protocol.codec import to_wire
+from gpuview.protocol.messages import Answer, Bye, Candidates, Offer, Refusal
+from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
+
+SDP = "v=0 and so on, with a fingerprint"
+MakeStream = Callable[..., tuple[GPUStream, FakeEngine, FakeComm]]
+
+
+@pytest.fixture
+def make_stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStream]:
+    """Make streams whose engine and comm are fakes."""
+    comms: list[FakeComm] = []
+
+    def create_comm(**opening: Any) -> FakeComm:
+        comms.append(FakeComm(**opening))
+        return comms[-1]
+
+    streams: list[GPUStream] = []
+
+    def make(source: object = None, **options: Any) -> tuple[GPUStream, FakeEngine, FakeComm]:
+        engine = FakeEngine()
+        monkeypatch.setattr(widget, "shared_engine", lambda settings: engine)
+        streams.append(GPUStream(source, **options))
+        # The comm that was made last is the stream's; its layout has one as well.
+        return streams[-1], engine, comms[-1]
+
+    monkeypatch.setattr(comm, "create_comm", create_comm)
+    yield make
+    for stream in streams:
+        stream.close()
+        ipywidgets.Widget.close(stream)
+
+
+def offer(view: str = "v1", seq: int = 1, sdp: str = SDP) -> dict[str, Any]:
+    return {"type": "Offer", "view": view, "seq": seq, "sdp": sdp}
+
+
+def write_offer(page: FakeComm, data: dict[str, Any]) -> None:
+    state = {"offers": {data["view"]: data}}
+    page.say({"method": "update", "state": state, "buffer_paths": []})
+
+
+def say(page: FakeComm, content: object) -> None:
+    page.say({"method": "custom", "content": content})
+
+
+def answer(view: str = "v1", seq: int = 1) -> Answer:
+    return Answer(view=view, seq=seq, sdp="the answer")
+
+
+def test_offer_in_the_trait_reaches_the_engine_and_its_answer_the_trait(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, page = make_stream()
+    write_offer(page, offer())
+    assert engine.handles[0].offers == [Offer(view="v1", seq=1, sdp=SDP)]
+    engine.tell("answered", answer())
+    expected = {"v1": {"type": "Answer", "view": "v1", "seq": 1, "sdp": "the answer"}}
+    assert page.updates("answers")[-1] == stream.answers == expected
+
+
+def test_offer_by_trait_and_message_and_again_is_passed_on_once(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    write_offer(page, offer())
+    for _ in range(3):
+        say(page, offer())
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_page_that_repeats_an_answered_offer_is_told_the_answer_again(
+    make_stream: MakeStream,
+) -> None:
+    _, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    told = len(page.updates("answers"))
+    say(page, offer())
+    assert len(page.updates("answers")) == told + 1
+
+
+def test_acknowledged_answer_leaves_the_trait_and_does_not_come_back(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    say(page, {"type": "Ack", "view": "v1", "seq": 1})
+    assert stream.answers == {}
+    say(page, offer())
+    assert stream.answers == {}
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_new_offer_of_a_view_replaces_its_old_one(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer(seq=1))
+    say(page, offer(seq=2))
+    engine.tell("answered", answer(seq=1))
+    assert stream.answers == {}
+    engine.tell("answered", answer(seq=2))
+    assert stream.answers["v1"]["seq"] == 2
+
+
+def test_answers_of_two_views_do_not_disturb_each_other(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    for view in ("v1", "v2"):
+        say(page, offer(view))
+        engine.tell("answered", answer(view))
+    say(page, {"type": "Ack", "view": "v1", "seq": 1})
+    assert list(stream.answers) == ["v2"]
+
+
+def test_bye_closes_the_view(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    say(page, {"type": "Bye", "view": "v1"})
+    assert engine.handles[0].sent[1:] == [Bye(view="v1")]
+    assert stream.answers == {}
+
+
+def test_answer_of_a_viewer_that_went_away_is_taken_back(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.views("v1")
+    engine.tell("answered", answer())
+    engine.views()
+    assert stream.answers == {}
+    assert stream.viewers == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("not an object", "cannot read a message of type str"),
+        ({"type": "Answer", "view": "v1", "seq": 1, "sdp": ""}, "type = 'Answer'"),
+        (offer(view="a view with spaces"), "is not a view id"),
+        (offer(sdp="x" * 65_537), "65537 characters, more than 65536"),
+        ({"type": "Offer", "view": "v1", "seq": "1", "sdp": SDP}, "is of type str"),
+        ({"type": "Bye", "view": "nobody"}, "no offer of view nobody has been seen"),
+        ({"type": "Ack", "view": "nobody", "seq": 1}, "no offer of view nobody has been seen"),
+    ],
+)
+def test_bad_message_is_refused_on_the_page_and_in_the_log_and_the_next_is_served(
+    make_stream: MakeStream, caplog: pytest.LogCaptureFixture, content: object, problem: str
+) -> None:
+    _, engine, page = make_stream()
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        say(page, content)
+    (refusal,) = page.custom()
+    assert refusal["type"] == "Refusal"
+    assert problem in refusal["problem"]
+    assert refusal["expected"]
+    assert refusal["fix"]
+    assert problem in caplog.text
+    say(page, offer("other"))
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_replayed_offer_is_refused(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    say(page, offer(seq=2))
+    say(page, offer(seq=1))
+    say(page, offer(seq=2, sdp="another one"))
+    assert len(engine.handles[0].offers) == 1
+    assert [refusal["problem"] for refusal in page.custom()] == [
+        "offer 1 of view v1 comes after offer 2 of the same view",
+        "offer 2 of view v1 comes after offer 2 of the same view",
+    ]
+
+
+def test_refusal_of_the_media_process_reaches_page_and_log(
+    make_stream: MakeStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    refusal = Refusal(view="v1", seq=1, problem="no port", expected="a port", fix="free one")
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        engine.tell("answered", refusal)
+    assert stream.answers["v1"]["fix"] == "free one"
+    assert "no port" in caplog.text
+
+
+def test_hello_is_welcomed_with_the_ice_servers(make_stream: MakeStream) -> None:
+    settings = Settings(
+        turn_url="turn:turn.example.org", turn_username="me", turn_credential="secret"
+    )
+    stream, _, page = make_stream(settings=settings)
+    assert stream.needs_peer_config
+    say(page, {"type": "GetPeerConfig", "view": "v1"})
+    server = {"urls": ["turn:turn.example.org"], "username": "me", "credential": "secret"}
+    (config,) = page.custom()
+    assert (config["type"], config["view"]) == ("PeerConfig", "v1")
+    assert config["ice_servers"] == [server]
+    assert (config["ice_transport_policy"], config["wants_log"]) == ("all", False)
+
+
+def test_nothing_that_could_be_saved_holds_a_secret_or_an_offer(make_stream: MakeStream) -> None:
+    settings = Settings(
+        turn_url="turn:turn.example.org", turn_username="me", turn_credential="secret"
+    )
+    stream, _, page = make_stream(settings=settings)
+    write_offer(page, offer())
+    state = {name: value for name, value in stream.get_state().items() if name != "_esm"}
+    saved = json.dumps(state, default=str)
+    assert SDP not in saved
+    assert "secret" not in saved
+    assert "turn.example.org" not in saved
+    assert stream.get_state("offers") == {"offers": {}}
+
+
+def test_failing_function_for_ice_servers_is_said_on_the_page_and_the_stream_lives_on(
+    make_stream: MakeStream,
+) -> None:
+    def servers() -> object:
+        raise OSError
+
+    _, engine, page = make_stream(settings=Settings(ice_servers=servers))
+    say(page, {"type": "GetPeerConfig", "view": "v1"})
+    for thread in threading.enumerate():
+        if thread.name == "gpuview-peer-config-v1":
+            thread.join()
+    (refusal,) = page.custom()
+    assert (refusal["type"], refusal["view"], refusal["seq"]) == ("Refusal", "v1", 0)
+    say(page, offer())
+    assert len(engine.handles[0].offers) == 1
+
+
+def test_candidates_go_from_the_page_to_the_engine_and_back(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    say(page, offer())
+    candidates = Candidates(view="v1", seq=1, candidates=["candidate:1"])
+    for _ in range(3):
+        say(page, to_wire(candidates))
+    assert engine.handles[0].sent[1:] == [candidates]
+    engine.tell("gathered", candidates)
+    assert page.custom() == [to_wire(candidates)]
+
+
+def test_without_ice_servers_the_page_need_not_ask(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    assert not stream.needs_peer_config
+
+
+@pytest.mark.parametrize(
+    ("source", "cue"),
+    [(None, "push one"), (nn.Linear(2, 2), "call the model"), (torch.zeros(4, 4), "")],
+    ids=["push", "tap", "pull"],
+)
+def test_waiting_stream_says_what_would_make_a_frame(
+    make_stream: MakeStream, source: object, cue: str
+) -> None:
+    stream, _, _ = make_stream(source)
+    assert (stream.status["state"], stream.status["fix"]) == ("waiting", cue)
+
+
+def test_status_follows_the_stream_from_waiting_to_closed(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    assert stream.status["state"] == "waiting"
+    stream.push(torch.zeros(4, 4))
+    engine.tell("process_started", 2)
+    engine.tell("process_ready")
+    stream.close()
+    states = [status["state"] for status in page.updates("status")]
+    assert sequence(states) == ["live", "restarting", "live", "closed"]
+    assert engine.handles[0].is_closed
+
+
+def test_new_media_process_makes_every_page_offer_again(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    engine.tell("process_started", 2)
+    assert page.updates("epoch") == [2]
+    assert stream.answers == {}
+    say(page, offer(seq=2))
+    assert len(engine.handles[0].offers) == 2
+
+
+def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, _ = make_stream()
+    engine.tell("process_failed", MediaError("it died", expected="life", fix="restart"))
+    assert stream.status == {
+        "type": "Status",
+        "state": "failed",
+        "problem": "it died",
+        "expected": "life",
+        "fix": "restart",
+    }
+
+
+def test_encoder_trouble_is_said_and_taken_back(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
+    assert (stream.status["state"], stream.status["fix"]) == ("error", "shrink it")
+    engine.tell("encode_failed", None)
+    assert stream.status["state"] == "live"
+
+
+BAD_FRAMES: dict[str, Callable[[], object]] = {
+    "0 size": lambda: torch.zeros(3, 0, 5),
+    "5 dimensions": lambda: torch.zeros(3, 4, 5, 6, 7),
+    "complex": lambda: torch.zeros(4, 4, dtype=torch.complex64),
+    "sparse": lambda: torch.eye(4).to_sparse(),
+    "quantised": lambda: torch.quantize_per_tensor(torch.zeros(4, 4), 0.1, 0, torch.quint8),
+    "meta": lambda: torch.zeros(4, 4, device="meta"),
+    "integers without a range": lambda: torch.zeros(4, 4, dtype=torch.int32),
+    "None": lambda: None,
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("is_watched", [False, True], ids=["unwatched", "watched"])
+@pytest.mark.parametrize("bad", BAD_FRAMES)
+def test_bad_tensor_raises_in_the_pushing_thread_and_the_stream_lives_on(
+    make_stream: MakeStream, bad: str, is_watched: bool
+) -> None:
+    stream, engine, _ = make_stream()
+    engine.views(*["v1"] * is_watched)
+    with pytest.raises(FrameError):
+        stream.push(BAD_FRAMES[bad]())
+    stream.push(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 1
+    assert stream.status["state"] == "live"
+
+
+def test_tensor_whose_device_has_gone_raises_in_the_pushing_thread_and_the_stream_lives_on(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    stream, engine, _ = make_stream()
+    with monkeypatch.context() as lost:
+        lost.setattr("gpuview.frames.cpu.writer.write", gone)
+        with pytest.raises(FrameError, match=r"(?s)device-side assert.*restart the kernel"):
+            stream.push(torch.zeros(4, 4))
+    stream.push(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 1
+
+
+def test_tensor_that_requires_grad_is_shown_and_its_graph_lives_on(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    weight = torch.ones(4, 4, requires_grad=True)
+    output = weight * 2
+    for frame in (weight, output):
+        stream.push(frame)
+    output.sum().backward()
+    assert weight.grad is not None
+    assert engine.handles[0].frames_pushed == 1
+
+
+def test_source_is_asked_only_while_somebody_watches(make_stream: MakeStream) -> None:
+    asked = threading.Semaphore(0)
+
+    def source() -> torch.Tensor:
+        asked.release()
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source, fps=100)
+    assert engine.handles[0].frames_pushed == 0
+    engine.views("v1")
+    for _ in range(3):
+        assert asked.acquire(timeout=30)
+    engine.views()
+    stream.close()
+    assert "closed" in repr(stream)
+
+
+def test_sentence_of_a_failing_source_appears_and_goes_when_it_recovers(
+    make_stream: MakeStream,
+) -> None:
+    is_broken = threading.Event()
+    is_broken.set()
+
+    def source() -> torch.Tensor:
+        if is_broken.is_set():
+            raise RuntimeError("out of ideas")
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source, fps=100)
+    changed = threading.Condition()
+
+    def tell(change: object) -> None:
+        with changed:
+            changed.notify_all()
+
+    def wait_for(state: str) -> None:
+        with changed:
+            assert changed.wait_for(lambda: stream.status["state"] == state, timeout=30)
+
+    stream.observe(tell, "status")
+    engine.views("v1")
+    wait_for("error")
+    assert "out of ideas" in stream.status["problem"]
+    is_broken.clear()
+    wait_for("live")
+
+
+def test_source_that_gives_none_is_said_and_goes_on_when_it_gives_a_frame(
+    make_stream: MakeStream,
+) -> None:
+    frames = iter([None, None])
+    stream, engine, _ = make_stream(lambda: next(frames, torch.zeros(4, 4)), fps=100)
+    states: queue.Queue[dict[str, Any]] = queue.Queue()
+    stream.observe(lambda change: states.put(change["new"]), "status")
+    engine.views("v1")
+    told = states.get(timeout=30)
+    assert (told["state"], told["problem"]) == ("error", "the source gave None")
+    assert states.get(timeout=30)["state"] == "live"
+
+
+def test_stream_lives_on_after_an_exhausted_generator(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream(iter([]), fps=100)
+    states: queue.Queue[dict[str, Any]] = queue.Queue()
+    stream.observe(lambda change: states.put(change["new"]), "status")
+    engine.views("v1")
+    assert "at its end" in states.get(timeout=30)["problem"]
+    stream.push(torch.zeros(4, 4))
+    assert stream.status["state"] == "live"
+
+
+def test_stream_follows_a_source_that_changes_size_and_dtype(make_stream: MakeStream) -> None:
+    pictures = [
+        torch.zeros(256, 256, 3, dtype=torch.uint8),
+        torch.zeros(3, 300, 400),
+        torch.zeros(256, 256, dtype=torch.float16),
+    ]
+    stream, engine, _ = make_stream(iter(pictures), fps=100)
+    engine.views("v1")
+    assert stream._source is not None
+    stream._source._thread.join(30)  # type: ignore[attr-defined]
+    assert engine.handles[0].sizes == [(256, 256), (400, 300), (256, 256)]
+
+
+def test_closing_does_not_wait_for_a_source_that_blocks(
+    make_stream: MakeStream,
+) -> None:
+    entered, release, left = threading.Event(), threading.Event(), threading.Event()
+
+    def source() -> torch.Tensor:
+        entered.set()
+        assert release.wait(30)
+        left.set()
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source)
+    engine.views("v1")
+    assert entered.wait(30)
+    stream.close()
+    is_hanging = not left.is_set()
+    release.set()
+    assert left.wait(30)
+    assert is_hanging
+    assert stream.status["state"] == "closed"
+
+
+def test_pushes_that_nobody_sees_are_kept_until_a_view_joins(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    for side in (256, 256, 300, 300):
+        stream.push(torch.zeros(side, side))
+    handle = engine.handles[0]
+    assert handle.sizes == [(256, 256), (300, 300)]
+    engine.views("v1")
+    handle.wait_for(3)
+    assert handle.sizes[2:] == [(300, 300)]
+
+
+def test_stats_say_why_frames_were_dropped_and_what_was_in_the_newest(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    stream.push(torch.zeros(4, 4))
+    engine.views("v1")
+    stream.push(torch.tensor([[float("nan"), 2.0], [float("-inf"), -3.0]]).expand(2, 2))
+    with pytest.raises(FrameError):
+        stream.push("a picture")
+    engine.handles[0].frames_taken = 1
+    stats = stream.stats()
+    assert stats.frames_pushed == 4
+    assert stats.frames_shown + sum(stats.frames_dropped.values()) == 4
+    assert stats.frames_dropped["failed"] == 1
+    assert (stats.nan, stats.inf) == (1, 1)
+    assert (stats.minimum, stats.maximum) == (-3, 2)
+
+
+# --- frame and snapshot --------------------------------------------------------------------------
+
+
+def test_frame_is_the_very_tensor_and_snapshot_a_picture_of_it(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    frame = torch.randint(0, 256, (5, 7, 3), dtype=torch.uint8)
+    stream.push(frame)
+    assert stream.frame() is frame
+    assert np.array_equal(np.asarray(stream.snapshot()), frame.numpy())
+
+
+def test_snapshot_shows_what_is_selected_as_it_is_shown(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream(select="depth", value_range=(0, 10))
+    stream.push({"depth": torch.tensor([[0.0, 10.0]])})
+    assert np.asarray(stream.snapshot()).tolist() == [[0, 255]]
+
+
+def test_source_is_asked_once_for_the_first_frame_in_the_callers_thread(
+    make_stream: MakeStream,
+) -> None:
+    asked: list[threading.Thread] = []
+
+    def source() -> torch.Tensor:
+        asked.append(threading.current_thread())
+        return torch.zeros(4, 6)
+
+    stream, _, _ = make_stream(source)
+    assert stream.snapshot().size == (6, 4)
+    assert stream.snapshot().size == (6, 4)
+    assert asked == [threading.current_thread()]
+    assert stream.status["state"] == "live"
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [(None, r"stream\.push\(tensor\)"), (nn.ReLU(), r"model\(x\)"), (iter([]), "make it anew")],
+)
+def test_without_a_frame_there_is_no_snapshot(
+    make_stream: MakeStream, source: object, fix: str
+) -> None:
+    stream, _, _ = make_stream(source)
+    with pytest.raises(FrameError, match=fix):
+        stream.snapshot()
+    with pytest.raises(FrameError, match=fix):
+        stream.frame()
+
+
+def test_source_that_raises_does_so_where_a_snapshot_asks_it(make_stream: MakeStream) -> None:
+    def source() -> torch.Tensor:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    stream, _, _ = make_stream(source)
+    with pytest.raises(FrameError, match="the source raised RuntimeError: CUDA error"):
+        stream.snapshot()
+    stream.push(torch.zeros(4, 4))
+    assert stream.snapshot().size == (4, 4)
+
+
+def test_closed_stream_has_no_frame(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    stream.close()
+    for ask in (
+        stream.frame,
+        stream.snapshot,
+        stream.stats,
+        lambda: stream.push(torch.zeros(4, 4)),
+    ):
+        with pytest.raises(MediaError, match="the stream is closed"):
+            ask()
+
+
+# --- taps and grids ------------------------------------------------------------------------------
+
+
+def test_module_with_an_input_is_tapped_until_the_stream_is_closed(
+    make_stream: MakeStream,
+) -> None:
+    model = nn.Sequential(nn.Identity(), nn.ReLU())
+    stream, engine, _ = make_stream(model, fps=240)
+    image = torch.ones(2, 8, 16, 16)
+    assert model(image) is not None
+    assert engine.handles[0].frames_pushed == 1
+    assert isinstance(stream.frame(), torch.Tensor)
+    assert stream.snapshot().mode == "RGB"  # eight maps
+    stream.close()
+    assert not model._forward_hooks
+
+
+def test_layers_are_panels_of_one_picture(make_stream: MakeStream) -> None:
+    model = nn.Sequential(nn.Identity(), nn.ReLU())
+    stream, engine, _ = make_stream(model, layer=["0", "1"])
+    model(torch.tensor([[-1.0, 1.0]]))
+    frame = stream.frame()
+    assert isinstance(frame, dict)
+    assert {name: part.tolist() for name, part in frame.items()} == {
+        "0": [[-1, 1]],
+        "1": [[0, 1]],
+    }
+    assert engine.handles[0].frames_pushed == 1
+
+
+def test_grid_shows_what_is_asked_with_what_is_tapped(make_stream: MakeStream) -> None:
+    model = nn.ReLU()
+    image = torch.tensor([[-1.0, 1.0]])
+    stream, engine, _ = make_stream({"output": model, "input": image})
+    model(image)
+    assert engine.handles[0].frames_pushed == 0
+    frame = stream.frame()
+    assert isinstance(frame, dict)
+    assert list(frame) == ["output", "input"]
+    assert frame["input"] is image
+    assert frame["output"].tolist() == [[0, 1]]
+
+
+def test_grid_names_the_source_that_fails(make_stream: MakeStream) -> None:
+    def broken() -> torch.Tensor:
+        raise RuntimeError("out of film")
+
+    stream, _, _ = make_stream({"a": torch.zeros(4, 4), "b": broken})
+    with pytest.raises(FrameError, match="the source 'b' raised RuntimeError: out of film"):
+        stream.frame()
+
+
+def test_tap_whose_output_cannot_be_shown_is_said_on_the_page(make_stream: MakeStream) -> None:
+    model = nn.ReLU()
+    stream, _, _ = make_stream(model)
+    assert model(torch.zeros(3)).tolist() == [0, 0, 0]  # one dimension
+    assert stream.status["state"] == "error"
+    assert "shape = (3,)" in stream.status["problem"]
+
+
+def test_failing_tap_of_a_grid_is_said_until_it_recovers_although_the_others_play(
+    make_stream: MakeStream,
+) -> None:
+    model = nn.ReLU()
+    outputs: list[object] = [None]
+    stream, engine, _ = make_stream(
+        {"input": lambda: torch.zeros(4, 4), "output": model},
+        select=lambda frame: outputs[0] if outputs and frame.sum() > 0 else frame,
+        fps=100,
+    )
+    model(torch.ones(4, 4))
+    assert "no tensor" in stream.status["problem"]
+    engine.views("v1")
+    engine.handles[0].wait_for(3)
+    assert stream.status["state"] == "error"
+    outputs.clear()
+    assert stream._source is not None
+    stream._source._tap.due_s = 0  # type: ignore[attr-defined]  # half a second later
+    model(torch.ones(4, 4))
+    assert stream.status["state"] == "live"
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.inference_mode,
+        torch.no_grad,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: torch.device("meta"),
+    ],
+    ids=["inference", "no_grad", "autocast", "default device"],
+)
+def test_tap_works_in_whatever_mode_the_model_is_called(
+    make_stream: MakeStream, mode: Callable[[], AbstractContextManager[object]]
+) -> None:
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU())
+    stream, engine, _ = make_stream(model, layer=["0", "1"], value_range=(-1, 1), size=64)
+    with mode():
+        model(torch.ones(16, 16, device="cpu"))
+    model(torch.ones(16, 16)).sum().backward()
+    assert stream.status["state"] == "live"
+    assert engine.handles[0].frames_pushed == 1
+    assert stream.stats().minimum is not None
+    assert stream.snapshot()
+
+
+def test_closed_stream_does_not_keep_its_model(make_stream: MakeStream) -> None:
+    model = nn.Sequential(nn.ReLU())
+    stream, _, _ = make_stream({"input": torch.zeros(4, 4), "output": model})
+    gone = weakref.ref(model)
+    stream.close()
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"layout": "WHC"}, "layout = 'WHC'"),
+        ({"value_range": (1, 0)}, r"value_range = \(1, 0\)"),
+        ({"colormap": "virdis"}, "virdis"),
+        ({"size": 3}, "size = 3"),
+        ({"layer": "layer9"}, "cannot look for layer = 'layer9'"),
+        ({"select": 0.5}, "cannot select"),
+    ],
+)
+def test_wrong_way_to_show_frames_is_an_error_when_the_stream_is_made(
+    make_stream: MakeStream, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(FrameError, match=problem) as caught:
+        make_stream(**options)
+    assert caught.value.fix
+
+
+# --- the rest ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fps": 0},
+        {"fps": 1000},
+        {"fps": math.nan},
+        {"fps": "30"},
+        {"max_bitrate_bps": 1},
+        {"max_bitrate_bps": "8M"},
+    ],
+)
+def test_number_that_does_not_fit_is_an_error_with_a_fix(
+    make_stream: MakeStream, options: dict[str, Any]
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_stream(**options)
+    assert caught.value.fix
+
+
+def test_numbers_of_other_types_reach_the_media_process_as_its_own(
+    monkeypatch: pytest.MonkeyPatch, make_stream: MakeStream
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(
+        FakeEngine,
+        "open_stream",
+        lambda self, listener, **numbers: (opened.append(numbers), FakeHandle())[1],
+    )
+    make_stream(fps=np.float32(24), max_bitrate_bps=2e6)
+    assert json.dumps(opened) == '[{"fps": 24.0, "max_bitrate_bps": 2000000}]'
+
+
+def test_source_rests_when_the_media_process_has_died(make_stream: MakeStream) -> None:
+    asked = threading.Semaphore(0)
+
+    def source() -> torch.Tensor:
+        asked.release()
+        return torch.zeros(4, 4)
+
+    stream, engine, _ = make_stream(source, fps=100)
+    engine.views("v1")
+    assert asked.acquire(timeout=30)
+    engine.tell("process_started", 2)
+    assert stream.viewers == ()
+    assert "idle" in repr(stream._source)
+
+
+def test_unknown_keyword_is_an_error(make_stream: MakeStream) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'frames_per_second'"):
+        make_stream(frames_per_second=3)
+
+
+def test_closed_stream_answers_nobody_and_can_be_closed_again(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    stream.close()
+    stream.close()
+    say(page, offer(seq=2))
+    say(page, {"type": "Bye", "view": "v1"})
+    assert len(engine.handles[0].offers) == 1
+    assert page.custom() == []
+
+
+def test_stream_is_a_context_manager_and_shows_its_state(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    with stream:
+        stream.push(torch.zeros(4, 4))
+        assert repr(stream) == "<GPUStream live viewers=0 frames_pushed=1>"
+    assert repr(stream) == "<GPUStream closed viewers=0 frames_pushed=1>"
+
+
+def test_doctor_is_asked_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuview.doctor.run_in_subprocess", lambda settings: ("report", settings))
+    settings = Settings(port_min=10111)
+    assert GPUStream.doctor(settings) == ("report", settings)
+    assert GPUStream.doctor() == ("report", None)
+
+
+def test_stats_are_a_snapshot(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    stats = stream.stats()
+    assert (stats.media_pid, stats.port, stats.frames_pushed) == (4711, 40000, 0)
+    assert (stats.frames_shown, stats.frames_dropped) == (0, {})
+    assert (stats.source_ms, stats.minimum, stats.maximum) == (None, None, None)
+    with pytest.raises(AttributeError):
+        stats.port = 1  # type: ignore[misc]
+
+
+def test_messages_are_left_to_the_subshell_that_they_were_sent_to(
+    monkeypatch: pytest.MonkeyPatch, make_stream: MakeStream
+) -> None:
+    monkeypatch.setattr(FakeComm, "_reply_subshell_for", "ipykernel's", raising=False)
+    _, _, page = make_stream()
+    assert page._reply_subshell_for is None  # type: ignore[attr-defined]
