@@ -1,0 +1,50 @@
+"""Tasks that nobody awaits: kept alive until they end, and never failing unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["BackgroundTasks"]
+
+logger = logging.getLogger("gpuview.media")
+
+
+class BackgroundTasks:
+    """The background tasks of one object. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(
+        self,
+        work: Coroutine[Any, Any, None],
+        on_error: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Run ``work`` in the background.
+
+        Args:
+            work: Its exceptions are logged as faults of gpuview.
+            on_error: Called with such an exception after it was logged.
+        """
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+
+        def finished(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled() or (exc := task.exception()) is None:
+                return
+            logger.error("gpuview failed inside, please report it", exc_info=exc)
+            if on_error is not None:
+                on_error(exc)
+
+        task.add_done_callback(finished)
+
+    async def cancel(self) -> None:
+        """Cancel every task, and wait until all have ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
