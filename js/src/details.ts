@@ -1,6 +1,7 @@
 // What the details panel says, row by row. Pure.
 
-import { shortEndpoint, type Candidate } from "./candidate";
+import { shortEndpoint } from "./addresses";
+import type { Candidate } from "./candidate";
 import type { Facts } from "./diagnose";
 import type { End, Pair } from "./report";
 import type { Figures } from "./stats";

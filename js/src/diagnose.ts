@@ -1,13 +1,7 @@
 // Why a connection did not come up, as far as this page can know. Pure.
 
-import {
-  areNeighbours,
-  endpoint,
-  isForKernel,
-  isHidden,
-  isPrivate,
-  type Candidate,
-} from "./candidate";
+import { areNeighbours, endpoint, familyOf, isHidden, isPrivate } from "./addresses";
+import { isForKernel, type Candidate } from "./candidate";
 import type { Pair } from "./report";
 import { isTurn, type ServerNote } from "./servers";
 import { told, type Trouble, type Words } from "./words";
@@ -219,10 +213,6 @@ function because(trouble: Trouble): Words {
 
 function has(candidates: readonly Candidate[], wanted: string): boolean {
   return candidates.some(({ type }) => type === wanted);
-}
-
-function familyOf(address: string): "IPv4" | "IPv6" {
-  return address.includes(":") ? "IPv6" : "IPv4";
 }
 
 function endpoints(candidates: readonly Candidate[]): string {

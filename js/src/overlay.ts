@@ -1,6 +1,6 @@
 // Everything on the page but the picture: the message over it and the line below it.
 
-import { endpoint } from "./candidate";
+import { endpoint } from "./addresses";
 import type { Caption } from "./caption";
 import { button, element } from "./dom";
 import type { Panel } from "./panel";

@@ -135,6 +135,7 @@ export class View {
 
   #open(stop: AbortSignal): void {
     this.#before = null;
+    this.#owed_s = 0;
     this.#latest = this.#peer = new Peer({
       signalling: this.#signalling,
       needs_peer_config: this.#model.get("needs_peer_config"),

@@ -255,6 +255,18 @@ describe("a connection that dies", () => {
     expect(state(root)).toBe("reconnecting");
   });
 
+  test("gives its successor 10 s of its own to bring something to decode", async () => {
+    const { model, root } = await show();
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      await answer(model);
+      peer().become("connected");
+      await passAlive(9000);
+      expect([attempt, state(root)]).toEqual([attempt, "waiting"]);
+      await passAlive(1000);
+      expect([attempt, state(root)]).toEqual([attempt, "reconnecting"]);
+    }
+  });
+
   test("is left alone while the stream has no frame, or frames are decoded unseen", async () => {
     const { model, root } = await show();
     model.status("waiting");

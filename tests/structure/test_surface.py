@@ -69,8 +69,9 @@ def test_kernel_process_knows_neither_av_nor_aiortc() -> None:
     assert not modules_after("import gpuview.widget") & {"av", "aiortc", "aioice"}
 
 
-def test_generated_typescript_is_current() -> None:
-    script = ROOT / "scripts" / "generate_messages.py"
+@pytest.mark.parametrize("name", ["messages", "private_ranges"])
+def test_generated_typescript_is_current(name: str) -> None:
+    script = ROOT / "scripts" / f"generate_{name}.py"
     command = [sys.executable, script, "--check"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,26 +14,32 @@ from typing import TypeAlias
 
 from gpuview.errors import SettingsError
 
-__all__ = ["IPAddress", "is_host_name", "is_private", "parse_address", "public_addresses"]
+__all__ = [
+    "PRIVATE_RANGES",
+    "IPAddress",
+    "is_host_name",
+    "is_private",
+    "parse_address",
+    "public_addresses",
+]
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
-_PRIVATE = [
-    ip_network(text)
-    for text in (
-        "0.0.0.0/32",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "::/128",
-        "::1/128",
-        "fc00::/7",
-        "fe80::/10",
-    )
-]
+# js/src/private_ranges.ts is generated from this.
+PRIVATE_RANGES = (
+    "0.0.0.0/32",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "::/128",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
+_PRIVATE_NETWORKS = [ip_network(text) for text in PRIVATE_RANGES]
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
 
@@ -55,7 +61,7 @@ def is_host_name(text: str) -> bool:
 def is_private(address: IPAddress) -> bool:
     """Tell whether the internet does not route to ``address``."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in _PRIVATE)
+    return any((mapped or address) in network for network in _PRIVATE_NETWORKS)
 
 
 def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
