@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpuview.errors import MediaError
-from gpuview.protocol.messages import Answer, Candidates, Message, Offer, Refusal
+from gpuview.protocol.messages import Answer, Candidates, Message, Offer, Refusal, Stats
 from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.stats import NetworkStats
 
 __all__ = ["FakeComm", "FakeEngine", "FakeHandle", "Listener"]
 
@@ -124,15 +125,9 @@ class FakeHandle:
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
-    def stats(self) -> dict[str, Any]:
-        return {
-            "frames_taken": self.frames_taken,
-            "viewers": [],
-            "encoders": [],
-            "port": 40000,
-            "dropped_datagrams": {},
-            "network": {},
-        }
+    def stats(self) -> Stats:
+        network = NetworkStats(port=40000)
+        return Stats(request=1, frames_taken=self.frames_taken, network=network)
 
     def close(self) -> None:
         self.is_closed = True

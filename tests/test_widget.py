@@ -802,11 +802,11 @@ def test_doctor_is_asked_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stats_are_a_snapshot(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream()
     stats = stream.stats()
-    assert (stats.media_pid, stats.port, stats.frames_pushed) == (4711, 40000, 0)
+    assert (stats.media_pid, stats.network.port, stats.frames_pushed) == (4711, 40000, 0)
     assert (stats.frames_shown, stats.frames_dropped) == (0, {})
     assert (stats.source_ms, stats.minimum, stats.maximum) == (None, None, None)
     with pytest.raises(AttributeError):
-        stats.port = 1  # type: ignore[misc]
+        stats.nan = 1  # type: ignore[misc]
 
 
 def test_messages_are_left_to_the_subshell_that_they_were_sent_to(

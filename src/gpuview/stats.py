@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 
 if TYPE_CHECKING:
     from gpuview.frames.feed import FeedStats
+    from gpuview.protocol.messages import Stats
 
-__all__ = ["StreamStats", "stream_stats"]
+__all__ = ["EncoderStats", "NetworkStats", "StreamStats", "ViewerStats", "stream_stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +40,17 @@ class StreamStats:
     minimum: float | None
     """The least finite value of the newest frame; None without one."""
     maximum: float | None
-    viewers: tuple[dict[str, Any], ...]
-    """One for each view: view, state, codec, local, remote, frames_sent, frames_dropped."""
-    encoders: tuple[dict[str, Any], ...]
-    """One for each codec in use: codec, width, height, frames, keyframes, nbytes."""
+    viewers: tuple[ViewerStats, ...]
+    """One for each view."""
+    encoders: tuple[EncoderStats, ...]
+    """One for each codec in use."""
+    network: NetworkStats
     media_pid: int
     """The media process's id."""
-    port: int | None
-    """The UDP port that all viewers share; None before the first one."""
-    dropped_datagrams: dict[str, int]
-    """What came to that port and was not for us, by reason."""
-    network: dict[str, Any]
-    """How we are reached: public_ips, reflexive (how STUN servers see us), relay, relay_url and
-    problems; empty before the first viewer."""
 
 
 def stream_stats(
-    media: dict[str, Any],
+    media: Stats,
     feed: FeedStats,
     *,
     media_pid: int,
@@ -61,7 +58,7 @@ def stream_stats(
     extremes: tuple[float, float] | None,
 ) -> StreamStats:
     """Put together what the media process and the feed have counted."""
-    shown = media["frames_taken"]
+    shown = media.frames_taken
     low, high = extremes or (None, None)
     return StreamStats(
         frames_pushed=feed.n_pushed,
@@ -74,10 +71,8 @@ def stream_stats(
         inf=feed.readback.n_inf,
         minimum=low,
         maximum=high,
-        viewers=tuple(media["viewers"]),
-        encoders=tuple(media["encoders"]),
+        viewers=tuple(media.viewers),
+        encoders=tuple(media.encoders),
+        network=media.network,
         media_pid=media_pid,
-        port=media["port"],
-        dropped_datagrams=media["dropped_datagrams"],
-        network=media["network"],
     )

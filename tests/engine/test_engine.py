@@ -41,8 +41,8 @@ def test_many_streams_share_one_process() -> None:
     engine, first, _ = open_stream()
     again, second, _ = open_stream()
     assert engine is again
-    assert first.stats(WAIT_S)["encoders"] == second.stats(WAIT_S)["encoders"] == []
-    assert first.stats(WAIT_S)["frames_taken"] == 0
+    assert first.stats(WAIT_S).encoders == second.stats(WAIT_S).encoders == []
+    assert first.stats(WAIT_S).frames_taken == 0
 
 
 def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> None:
@@ -55,7 +55,7 @@ def test_bad_offer_is_refused_in_three_parts_and_the_next_stream_is_served() -> 
     assert refusal.expected
     assert refusal.fix
     _, other, _ = open_stream()
-    assert other.stats(WAIT_S)["viewers"] == []
+    assert other.stats(WAIT_S).viewers == []
 
 
 def test_process_that_hangs_holds_nobody_up_for_long() -> None:
@@ -94,7 +94,7 @@ def test_killed_process_is_replaced_and_told_everything_again() -> None:
     os.kill(engine.process.pid, signal.SIGKILL)
     assert listener.hear("started") == 2
     listener.hear("ready")
-    assert handle.stats(WAIT_S)["encoders"] == []
+    assert handle.stats(WAIT_S).encoders == []
     show(handle)
     assert handle.frames_pushed == 2
     assert engine.epoch == 2
@@ -293,4 +293,4 @@ def test_forked_child_cannot_push_into_its_parents_stream() -> None:
     child.close()
     assert "belongs to the process that this one was forked from" in problem
     show(_inherited)
-    assert _inherited.stats(WAIT_S)["encoders"] == []
+    assert _inherited.stats(WAIT_S).encoders == []

@@ -48,12 +48,13 @@ class Reading:
 
 
 def read(kernel: Kernel, media_pid: int) -> Reading:
-    encoders, viewers = kernel.evaluate(
-        "(lambda stats: (stats.encoders, stats.viewers))(stream.stats())"
+    encoders, sent = kernel.evaluate(
+        "(lambda stats: ([(each.codec, each.frames, each.nbytes) for each in stats.encoders],"
+        " {each.view: each.frames_sent for each in stats.viewers}))(stream.stats())"
     )
-    assert [encoder["codec"] for encoder in encoders] == ["H264 Constrained Baseline"]
-    sent = {viewer["view"]: viewer["frames_sent"] for viewer in viewers}
-    return Reading(cpu_s(media_pid), encoders[0]["frames"], encoders[0]["nbytes"], sent)
+    ((codec, frames, nbytes),) = encoders
+    assert codec == "H264 Constrained Baseline"
+    return Reading(cpu_s(media_pid), frames, nbytes, sent)
 
 
 def cpu_s(pid: int) -> float:

@@ -210,7 +210,7 @@ def test_three_viewers_of_one_codec_share_one_encoder(kernel: Kernel) -> None:
     for viewer in viewers:
         viewer.frames(3)
 
-    assert len(kernel.evaluate("stream.stats().encoders")) == 1
+    assert kernel.evaluate("len(stream.stats().encoders)") == 1
     assert len(kernel.evaluate("stream.viewers")) == 3
 
 
@@ -223,4 +223,4 @@ def test_viewers_of_two_codecs_have_two_encoders(kernel: Kernel) -> None:
     vp8.frames(3)
 
     assert (h264.codec, vp8.codec) == ("H264", "VP8")
-    assert len(kernel.evaluate("stream.stats().encoders")) == 2
+    assert kernel.evaluate("len(stream.stats().encoders)") == 2

@@ -76,16 +76,16 @@ def test_viewers_share_one_relay_and_play_through_it(
 ) -> None:
     kernel = start_kernel(**RELAY_ONLY)
     kernel.run(PULL)
-    wait_until_known(kernel, "network['relay']")
+    wait_until_known(kernel, "network.relay")
     viewers = [kernel.view(kernel.stream()) for _ in range(3)]
 
     for viewer in viewers:
         viewer.next_frame()
 
-    locals_ = {each["local"] for each in kernel.evaluate("stream.stats().viewers")}
+    locals_ = set(kernel.evaluate("[each.local for each in stream.stats().viewers]"))
     assert len(locals_) == 1
     assert locals_.pop().startswith("relay 127.0.0.1:410")
-    assert kernel.evaluate("stream.stats().network['relay_url']") == RELAY_ONLY["GPUVIEW_TURN_URL"]
+    assert kernel.evaluate("stream.stats().network.relay_url") == RELAY_ONLY["GPUVIEW_TURN_URL"]
 
 
 @needs_coturn
@@ -94,13 +94,13 @@ def test_media_process_makes_no_other_port_than_the_shared_one(
 ) -> None:
     kernel = start_kernel(**RELAY_ONLY)
     kernel.run(PULL)
-    wait_until_known(kernel, "network['relay']")
+    wait_until_known(kernel, "network.relay")
     kernel.view(kernel.stream()).next_frame()
 
     from gpuview.media.ice.port_holders import holders
 
     held = {held.port for held in holders(1024, 65535) if held.pid == media_pid(kernel)}
-    assert held == {kernel.evaluate("stream.stats().port")}
+    assert held == {kernel.evaluate("stream.stats().network.port")}
 
 
 @needs_coturn
@@ -109,7 +109,7 @@ def test_refused_kernel_says_so_instead_of_answering(
 ) -> None:
     kernel = start_kernel(**{**RELAY_ONLY, "GPUVIEW_TURN_SECRET": "another one"})
     kernel.run(PULL)
-    wait_until_known(kernel, "'401' in str(network['problems'])")
+    wait_until_known(kernel, "'401' in str(network.problems)")
     viewer = kernel.view(kernel.stream())
 
     with pytest.raises(SignalError, match=r"refuses the username or the credential: 401"):
@@ -122,12 +122,12 @@ def test_relay_that_went_away_is_replaced_for_the_next_viewer(
 ) -> None:
     kernel = start_kernel(**RELAY_ONLY)
     kernel.run(PULL)
-    wait_until_known(kernel, "network['relay']")
+    wait_until_known(kernel, "network.relay")
     kernel.view(kernel.stream()).next_frame()
-    before = kernel.evaluate("stream.stats().network['relay']")
+    before = kernel.evaluate("stream.stats().network.relay")
 
     turn.restart()
-    wait_until_known(kernel, f"network['relay'] not in ('', {before!r})")
+    wait_until_known(kernel, f"network.relay not in ('', {before!r})")
 
     kernel.view(kernel.stream()).next_frame()
 
@@ -141,4 +141,4 @@ def test_dead_servers_keep_nobody_from_playing(start_kernel: StartKernel, dead_s
 
     kernel.view(kernel.stream()).next_frame()
 
-    wait_until_known(kernel, "len(network['problems']) == 2")
+    wait_until_known(kernel, "len(network.problems) == 2")

@@ -180,8 +180,8 @@ def test_page_that_leaves_while_it_is_answered_leaves_no_doorway(n_steps: int) -
 def test_viewer_that_is_not_answered_yet_has_counters(dead: str) -> None:
     async def use(world: World) -> None:
         world.hub.offer("s", await page_offer())
-        (viewer,) = world.hub.stats("s", 1).stats["viewers"]
-        assert (viewer["view"], viewer["local"]) == ("v", "")
+        (viewer,) = world.hub.stats("s", 1).viewers
+        assert (viewer.view, viewer.local) == ("v", "")
 
     run(dead, use)
 

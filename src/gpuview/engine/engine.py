@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.engine.stream import StreamHandle, StreamListener
@@ -86,7 +85,7 @@ class Engine:
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, Future[dict[str, Any]]] = {}
+        self._waiting: dict[int, Future[Stats]] = {}
         self._deaths_s: list[float] = []
         self._failure: MediaError | None = None
         self._is_closed = False
@@ -144,14 +143,14 @@ class Engine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def request_stats(self, handle: StreamHandle, timeout_s: float) -> dict[str, Any]:
+    def request_stats(self, handle: StreamHandle, timeout_s: float) -> Stats:
         """Ask the media process for a stream's counters.
 
         Raises:
             MediaError: It did not answer in time.
         """
         number = next(self._numbers)
-        future: Future[dict[str, Any]] = Future()
+        future: Future[Stats] = Future()
         with self._lock:
             self.check_usable()
             self._waiting[number] = future
@@ -216,7 +215,7 @@ class Engine:
             case Stats():
                 future = self._waiting.get(message.request)
                 if future is not None and not future.done():
-                    future.set_result(message.stats)
+                    future.set_result(message)
             case WantIceServers():
                 name = "gpuview-ice-servers"
                 threading.Thread(

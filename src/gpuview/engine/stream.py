@@ -20,6 +20,7 @@ from gpuview.protocol.messages import (
     Message,
     OpenStream,
     Refusal,
+    Stats,
     Viewers,
 )
 from gpuview.protocol.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
@@ -121,7 +122,7 @@ class StreamHandle:
                 self._ring.announce(seq)
                 os.eventfd_write(self._event_fd, 1)
 
-    def stats(self, timeout_s: float = 10.0) -> dict[str, Any]:
+    def stats(self, timeout_s: float = 10.0) -> Stats:
         """Return the media process's counters for this stream; waits for them.
 
         Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import logging
 import time
@@ -41,6 +40,7 @@ from gpuview.protocol.messages import (
     is_new_offer,
 )
 from gpuview.protocol.ring import RingReader
+from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc import sdp
 
 __all__ = ["Hub"]
@@ -149,21 +149,12 @@ class Hub:
     def stats(self, stream: str, request: int) -> Stats:
         """Return the stream's counters."""
         found = self._streams.get(stream)
-        network = self._network
         return Stats(
             request=request,
-            stats={
-                "port": network.mux.port if network else None,
-                "dropped_datagrams": dict(network.mux.dropped) if network else {},
-                "network": network.describe() if network else {},
-                "frames_taken": found.fanout.frames_taken if found else 0,
-                "encoders": [dataclasses.asdict(each) for each in found.fanout.stats()]
-                if found
-                else [],
-                "viewers": [
-                    dataclasses.asdict(viewer.stats()) for viewer in self._viewers(stream).values()
-                ],
-            },
+            frames_taken=found.fanout.frames_taken if found else 0,
+            viewers=[viewer.stats() for viewer in self._viewers(stream).values()],
+            encoders=found.fanout.stats() if found else [],
+            network=self._network.stats() if self._network else NetworkStats(),
         )
 
     async def close(self) -> None:

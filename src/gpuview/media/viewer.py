@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from aiortc import (
@@ -25,13 +24,13 @@ from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
+from gpuview.protocol.stats import ViewerStats
 from gpuview.webrtc import sdp
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "SILENCE_TIMEOUT_S",
     "Viewer",
-    "ViewerStats",
     "is_overdue",
     "is_silent",
 ]
@@ -47,21 +46,6 @@ SILENCE_TIMEOUT_S = 8.0
 _CLOSE_TIMEOUT_S = 5.0
 
 _STATES = ("connection", "iceConnection", "iceGathering", "signaling")
-
-
-@dataclass(frozen=True, slots=True)
-class ViewerStats:
-    """One viewer's counters."""
-
-    view: str
-    state: str
-    """W3C ``connectionState``: new, connecting, connected, failed, closed."""
-    codec: str
-    local: str
-    """Our end of the candidate pair, as ``type address:port``; empty before there is one."""
-    remote: str
-    frames_sent: int
-    frames_dropped: int
 
 
 def is_overdue(now_s: float, *, created_s: float, connected_s: float | None) -> bool:

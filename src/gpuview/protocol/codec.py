@@ -21,6 +21,7 @@ from gpuview.protocol.messages import (
     PageLog,
     Problem,
 )
+from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 
 __all__ = ["decode_line", "encode", "from_wire", "to_wire"]
 
@@ -31,7 +32,8 @@ _BOUNDED = (Candidates, PageLog, Problem)
 
 _CLASSES: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
 _HINTS: dict[type, dict[str, Any]] = {
-    kind: typing.get_type_hints(kind) for kind in (*_CLASSES.values(), IceServer, Problem)
+    kind: typing.get_type_hints(kind)
+    for kind in (*_CLASSES.values(), IceServer, Problem, ViewerStats, EncoderStats, NetworkStats)
 }
 
 
@@ -123,6 +125,8 @@ def _convert(kind: Any, name: str, value: Any, hint: Any) -> Any:
         if value not in typing.get_args(hint):
             raise _bad_field(kind, name, f"{_short(value)} is not one of {typing.get_args(hint)}")
         return value
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, _fields(kind, name, value))
     if origin is list:
         return _convert_list(kind, name, value, typing.get_args(hint)[0])
     plain: Any = dict if origin is dict else (int, float) if hint is float else hint
@@ -146,15 +150,13 @@ def _convert_list(kind: Any, name: str, value: Any, item: Any) -> list[Any]:
         raise _bad_field(kind, name, f"{_short(value)} is of type {type(value).__name__}")
     if kind in _BOUNDED and len(value) > MAX_CANDIDATES:
         raise _bad_field(kind, name, f"{len(value)} entries, more than {MAX_CANDIDATES}")
-    if dataclasses.is_dataclass(item):
-        return [_build(item, dict(each)) for each in value if _is_object(kind, name, each)]
     return [_convert(kind, name, each, item) for each in value]
 
 
-def _is_object(kind: Any, name: str, value: object) -> bool:
+def _fields(kind: Any, name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _bad_field(kind, name, f"{_short(value)} is of type {type(value).__name__}")
-    return True
+    return dict(value)
 
 
 def _bad_field(kind: Any, name: str, why: str) -> SignalError:

@@ -18,9 +18,10 @@ stream that it is about: see `gpuview.protocol.codec`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from gpuview.errors import SignalError
+from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 
 __all__ = [
     "MAX_CANDIDATES",
@@ -289,7 +290,11 @@ class Stats(Message):
     """The stream's counters, answering `GetStats`."""
 
     request: int
-    stats: dict[str, Any]
+    frames_taken: int = 0
+    """Frames that were taken from the ring to be encoded; a repeated one counts once."""
+    viewers: list[ViewerStats] = field(default_factory=list)
+    encoders: list[EncoderStats] = field(default_factory=list)
+    network: NetworkStats = field(default_factory=NetworkStats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

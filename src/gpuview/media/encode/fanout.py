@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from gpuview.errors import MediaError
 from gpuview.media.encode.codec import Codec, Packet
-from gpuview.media.encode.loop import EncodeLoop, EncoderStats
+from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S
 from gpuview.protocol.ring import RingReader
+from gpuview.protocol.stats import EncoderStats
 
 __all__ = ["Fanout", "Subscription"]
 

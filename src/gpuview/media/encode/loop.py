@@ -23,22 +23,11 @@ from gpuview.media.encode.convert import SlotConverter
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.schedule import KeyframeGate, LookClock, RefreshClock, earliest_start
 from gpuview.protocol.ring import RingReader, Slot
+from gpuview.protocol.stats import EncoderStats
 
-__all__ = ["EncodeLoop", "EncoderStats"]
+__all__ = ["EncodeLoop"]
 
 _RETRY_S = 1.0  # after an encoder failed
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderStats:
-    """One encoder's counters."""
-
-    codec: str
-    width: int
-    height: int
-    frames: int
-    keyframes: int
-    nbytes: int
 
 
 @dataclass(slots=True)
@@ -54,9 +43,14 @@ class _Output:
     nbytes: int = 0
 
     def stats(self) -> EncoderStats:
-        width, height = (self.encoder.width, self.encoder.height) if self.encoder else (0, 0)
+        encoder = self.encoder  # once: the encode thread may take it away meanwhile
         return EncoderStats(
-            str(self.codec), width, height, self.n_frames, self.n_keyframes, self.nbytes
+            codec=str(self.codec),
+            width=encoder.width if encoder else 0,
+            height=encoder.height if encoder else 0,
+            frames=self.n_frames,
+            keyframes=self.n_keyframes,
+            nbytes=self.nbytes,
         )
 
 

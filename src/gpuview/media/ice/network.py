@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
@@ -24,6 +24,7 @@ from gpuview.media.ice.turn import Relay, open_relay
 from gpuview.media.ice.udp_mux import SocketLeg, UdpMux
 from gpuview.media.ice.upstream import Door
 from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
+from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc.ice_url import IceUrl, parse_ice_url
 
 __all__ = ["Network"]
@@ -140,15 +141,16 @@ class Network:
         if self._configuration.ice_transport_policy == "relay" and self._relay is None:
             raise self._why_no_relay()
 
-    def describe(self) -> dict[str, Any]:
-        """Return what ``stats()`` shows."""
-        return {
-            "public_ips": list(self.public_ips),
-            "reflexive": [f"{host}:{port}" for host, port in self._reflexive()],
-            "relay": "{}:{}".format(*self._relay.address) if self._relay else "",
-            "relay_url": self._relay.url if self._relay else "",
-            "problems": [problem.problem for problem in self.problems],
-        }
+    def stats(self) -> NetworkStats:
+        return NetworkStats(
+            port=self.mux.port,
+            public_ips=list(self.public_ips),
+            reflexive=[f"{host}:{port}" for host, port in self._reflexive()],
+            relay="{}:{}".format(*self._relay.address) if self._relay else "",
+            relay_url=self._relay.url if self._relay else "",
+            problems=[problem.problem for problem in self.problems],
+            dropped_datagrams=dict(self.mux.dropped),
+        )
 
     # --- keeping it so ------------------------------------------------------------------------
 
@@ -373,7 +375,7 @@ class Network:
             logger.error("gpuview failed inside, please report it", exc_info=exc)
 
     def __repr__(self) -> str:
-        return f"<Network {self.describe()}>"
+        return f"<Network {self.stats()}>"
 
 
 def _turn_servers(servers: Sequence[_Server]) -> list[_Server]:

@@ -1,0 +1,55 @@
+"""What the media process counts, from there to the user. Each class is a part of `Stats`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["EncoderStats", "NetworkStats", "ViewerStats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewerStats:
+    """One viewer's counters."""
+
+    view: str
+    state: str
+    """W3C ``connectionState``: new, connecting, connected, failed, closed."""
+    codec: str
+    """``"H264 Main"`` for example; empty before anything was sent."""
+    local: str
+    """Our end of the candidate pair, as ``type address:port``; empty before there is a pair."""
+    remote: str
+    """The page's end."""
+    frames_sent: int
+    frames_dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderStats:
+    """The counters of one codec that viewers use."""
+
+    codec: str
+    width: int
+    """Pixels; 0 while no encoder is open."""
+    height: int
+    frames: int
+    keyframes: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkStats:
+    """How viewers reach the media process; the same for all streams of a kernel."""
+
+    port: int | None = None
+    """The UDP port that all viewers share; None before the first viewer."""
+    public_ips: list[str] = field(default_factory=list)
+    reflexive: list[str] = field(default_factory=list)
+    """How STUN servers see the port, as ``address:port``."""
+    relay: str = ""
+    """The TURN relay, as ``address:port``; empty without one."""
+    relay_url: str = ""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with the STUN and TURN servers."""
+    dropped_datagrams: dict[str, int] = field(default_factory=dict)
+    """Datagrams that came to the port and were not for us, by reason."""
