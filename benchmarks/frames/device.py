@@ -22,9 +22,10 @@ from benchmarks.frames.ring import RingSink
 from gpuview.errors import FrameError
 from gpuview.frames.cpu.paint import render
 from gpuview.frames.cpu.yuv import write_i420
-from gpuview.frames.picture.layout import describe
+from gpuview.frames.picture.geometry import TileKind
+from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import TileKind, plan
+from gpuview.frames.picture.plan import plan
 from gpuview.frames.readback import Readback
 
 __all__ = ["copies", "kernels", "pushes"]
@@ -208,7 +209,7 @@ def _device_bandwidth(rounds: int) -> float:
 
 def _twin_us(tensors: list[Tensor], rounds: int) -> float:
     """Return the device time of the same frame in plain torch, as where Triton is missing."""
-    pixels = itertools.cycle(describe(tensor).pixels for tensor in tensors)
+    pixels = itertools.cycle(read_tiles(tensor).pixels for tensor in tensors)
     first = next(pixels)
     kind = TileKind(*first.shape, first.dtype, is_maps=False)
     (panel,) = plan([kind], None, Look()).panels

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 
 from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.plan import BACKGROUND, Panel, Plan
 
 Array = npt.NDArray[np.float64]
 Planes = tuple[Array, Array, Array]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpuview.frames.cpu.writer import Flaws, write
+from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import Plan, plan
+from gpuview.frames.picture.plan import plan
 from gpuview.protocol.ring import PixelFormat
 from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.encoded import RingSink

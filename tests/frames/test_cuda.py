@@ -18,7 +18,7 @@ from gpuview.errors import FrameError
 from gpuview.frames.cuda.device import CudaGpu
 from gpuview.frames.cuda.writer import CudaReadback
 from gpuview.frames.picture.colormap import palette
-from gpuview.frames.picture.layout import describe
+from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.readback import Readback
@@ -110,7 +110,7 @@ def luma(slot: Slot) -> set[int]:
 
 def check(slot: Slot, frame: torch.Tensor, look: Look) -> None:
     """Compare a frame of one panel with the float64 reference."""
-    tiles = describe(frame.cpu(), look.layout)
+    tiles = read_tiles(frame.cpu(), look.layout)
     picture = plan((tiles.kind,), None, look)
     (panel,) = picture.panels
     assert (slot.pixel_format, slot.width, slot.height) == (
@@ -349,7 +349,7 @@ class UnregisterableGpu(CudaGpu):
 def test_where_memory_cannot_be_registered_frames_take_the_other_way(sink):
     lock = threading.Lock()
     readback = CudaReadback(sink, lock, UnregisterableGpu)
-    tiles = describe(grey(1), None)
+    tiles = read_tiles(grey(1), None)
     picture = plan((tiles.kind,), None, Look())
     with torch.inference_mode(), lock:
         readback.push(picture, [tiles], 5)

@@ -21,8 +21,8 @@ from gpuview.frames.cuda import canvas as canvas_module
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.staged import Bounce
 from gpuview.frames.cuda.writer import CudaReadback
+from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles
-from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
 from gpuview.protocol.messages import OpenStream
 from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
 from tests.fakes import Listener

@@ -21,8 +21,8 @@ from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import CudaGpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes
 from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles
-from gpuview.frames.picture.plan import Label, Panel, Plan, Scaling
 from gpuview.protocol.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
 from tests.frames.dtypes import FLOATS
 from tests.frames.fake_gpu import FakeGpu

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
+from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.plan import BACKGROUND
 
 
 def ink_columns(image: torch.Tensor) -> list[int]:

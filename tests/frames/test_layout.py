@@ -11,12 +11,12 @@ from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.layout import Values, describe, describe_all
+from gpuview.frames.picture.layout import Values, read_frame, read_tiles
 from tests.frames.dtypes import FLOATS, INTEGERS
 
 
 def tiles_shape(*shape: int, layout=None) -> tuple[int, ...]:
-    return tuple(describe(torch.zeros(shape), layout).pixels.shape)
+    return tuple(read_tiles(torch.zeros(shape), layout).pixels.shape)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_any_strides_give_the_same_tiles(sides, channels, order, steps, layout):
     strided.copy_(plain)
     rows, columns = (slice(None, None, step) for step in steps)
 
-    shown = describe(strided, layout).pixels[..., rows, columns]
+    shown = read_tiles(strided, layout).pixels[..., rows, columns]
 
     batch = plain if layout == "NCHW" else plain.permute(0, 3, 1, 2)
     assert torch.equal(shown, batch[:, :3, rows, columns])
@@ -92,7 +92,7 @@ def test_any_strides_give_the_same_tiles(sides, channels, order, steps, layout):
 def test_of_a_batch_of_features_the_first_item_is_shown():
     features = torch.arange(2 * 5 * 6 * 7).reshape(2, 5, 6, 7)
 
-    assert torch.equal(describe(features).pixels[:, 0], features[0])
+    assert torch.equal(read_tiles(features).pixels[:, 0], features[0])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_of_a_batch_of_features_the_first_item_is_shown():
     ],
 )
 def test_features_parameters_and_outputs_are_maps_and_pictures_are_not(frame, is_maps):
-    assert describe(frame).is_maps is is_maps
+    assert read_tiles(frame).is_maps is is_maps
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,21 @@ def test_features_parameters_and_outputs_are_maps_and_pictures_are_not(frame, is
     ],
 )
 def test_values_have_no_alpha_and_no_channels_at_the_end(shape, expected):
-    assert tuple(describe(Values(torch.zeros(shape))).pixels.shape) == expected
+    assert tuple(read_tiles(Values(torch.zeros(shape))).pixels.shape) == expected
 
 
 def test_the_kind_is_all_that_a_plan_needs_and_is_equal_for_equal_tensors():
-    kind = describe(torch.zeros(8, 64, 20, 30)).kind
+    kind = read_tiles(torch.zeros(8, 64, 20, 30)).kind
 
     assert kind == (64, 1, 20, 30, torch.float32, True)
-    assert len({kind, describe(torch.ones(8, 64, 20, 30)).kind}) == 1
+    assert len({kind, read_tiles(torch.ones(8, 64, 20, 30)).kind}) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, *INTEGERS, *FLOATS])
 def test_a_frame_is_looked_at_and_not_copied(dtype):
     frame = torch.zeros(20, 30, 3, dtype=dtype)
 
-    pixels = describe(frame).pixels
+    pixels = read_tiles(frame).pixels
 
     assert pixels.data_ptr() == frame.data_ptr()
     assert pixels.dtype == dtype
@@ -153,7 +153,7 @@ def test_a_frame_is_looked_at_and_not_copied(dtype):
 def test_a_frame_that_requires_grad_is_shown_without_its_graph(is_parameter):
     frame = torch.zeros(20, 30, requires_grad=True)
 
-    pixels = describe(torch.nn.Parameter(frame) if is_parameter else frame * 2).pixels
+    pixels = read_tiles(torch.nn.Parameter(frame) if is_parameter else frame * 2).pixels
 
     assert not pixels.requires_grad
     assert type(pixels) is torch.Tensor
@@ -167,21 +167,21 @@ def test_no_code_of_a_subclass_runs():
 
     frame = torch.zeros(20, 30).as_subclass(Loud)
 
-    assert type(describe(frame).pixels) is torch.Tensor
+    assert type(read_tiles(frame).pixels) is torch.Tensor
 
 
 def test_a_sign_that_is_still_to_be_changed_is_changed():
     frame = torch.full((20, 30), 1 + 0.5j).conj().imag
 
     assert frame.is_neg()
-    assert describe(frame).pixels[0, 0, 4, 5] == -0.5
-    assert not describe(frame).pixels.is_neg()
+    assert read_tiles(frame).pixels[0, 0, 4, 5] == -0.5
+    assert not read_tiles(frame).pixels.is_neg()
 
 
 def test_a_numpy_array_is_shared():
     array = np.zeros((20, 30, 3), dtype=np.float32)
 
-    pixels = describe(array).pixels
+    pixels = read_tiles(array).pixels
     array[4, 5, 1] = 0.5
 
     assert pixels[0, 1, 4, 5] == 0.5
@@ -189,7 +189,7 @@ def test_a_numpy_array_is_shared():
 
 def test_a_layout_that_is_an_array_is_refused():
     with pytest.raises(FrameError, match=r"(?s)layout = array\(.*layout='CHW'"):
-        describe(torch.zeros(3, 20, 30), np.zeros(3))
+        read_tiles(torch.zeros(3, 20, 30), np.zeros(3))
 
 
 @pytest.mark.parametrize("make", ["readonly", "flipped", "field"])
@@ -204,7 +204,7 @@ def test_a_numpy_array_that_torch_cannot_share_is_copied(make):
         records["value"] = array
         array = records["value"]
 
-    pixels = describe(array).pixels
+    pixels = read_tiles(array).pixels
 
     np.testing.assert_array_equal(pixels[0].permute(1, 2, 0).numpy(), array)
 
@@ -225,7 +225,7 @@ class OtherArray:
 def test_an_array_of_another_library_is_shared_through_dlpack():
     array = np.zeros((20, 30, 3), dtype=np.float32)
 
-    pixels = describe(OtherArray(array)).pixels
+    pixels = read_tiles(OtherArray(array)).pixels
     array[4, 5, 1] = 0.5
 
     assert pixels[0, 1, 4, 5] == 0.5
@@ -235,7 +235,7 @@ def test_an_array_of_another_library_is_shared_through_dlpack():
     ("mode", "shape"), [("RGB", (1, 3, 20, 30)), ("RGBA", (1, 3, 20, 30)), ("L", (1, 1, 20, 30))]
 )
 def test_a_pil_image_is_read_as_its_array(mode, shape):
-    pixels = describe(Image.new(mode, (30, 20), "white")).pixels
+    pixels = read_tiles(Image.new(mode, (30, 20), "white")).pixels
 
     assert pixels.shape == shape
     assert pixels.dtype == torch.uint8
@@ -244,31 +244,31 @@ def test_a_pil_image_is_read_as_its_array(mode, shape):
 
 def test_an_array_that_dlpack_cannot_share_is_refused_with_the_reason():
     with pytest.raises(FrameError, match=r"(?s)OtherArray through DLPack \(BufferError: .*asarray"):
-        describe(OtherArray(np.zeros((20, 30), dtype=object)))
+        read_tiles(OtherArray(np.zeros((20, 30), dtype=object)))
 
 
 def test_a_mapping_is_read_by_name_and_a_list_by_number():
     picture, values = torch.zeros(3, 20, 30), torch.zeros(1, 5, 20, 30)
 
-    names, tiles = describe_all({"input": picture, "features": Values(values)})
-    numbers, _ = describe_all([picture, values])
+    names, tiles = read_frame({"input": picture, "features": Values(values)})
+    numbers, _ = read_frame([picture, values])
 
     assert names == ("input", "features")
     assert [each.kind.n_tiles for each in tiles] == [1, 5]
     assert numbers == ("0", "1")
-    assert describe_all(picture)[0] is None
+    assert read_frame(picture)[0] is None
 
 
 def test_names_that_look_alike_are_kept_apart():
-    names, tiles = describe_all({1: torch.zeros(20, 30), "1": torch.zeros(40, 50)})
+    names, tiles = read_frame({1: torch.zeros(20, 30), "1": torch.zeros(40, 50)})
 
     assert names == ("1", "1")
     assert [each.kind.height for each in tiles] == [20, 40]
 
 
 def test_an_error_says_which_tensor_of_a_mapping_it_is():
-    with pytest.raises(FrameError, match=r"object of type NoneType, which is 'output' of a grid"):
-        describe_all({"input": torch.zeros(20, 30), "output": None})
+    with pytest.raises(FrameError, match=r"object of type NoneType, in panel 'output'"):
+        read_frame({"input": torch.zeros(20, 30), "output": None})
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_an_error_says_which_tensor_of_a_mapping_it_is():
 )
 def test_a_shape_that_has_no_tiles_is_refused(shape, fix):
     with pytest.raises(FrameError, match=f"(?s)cannot show a tensor .*shape = .*{fix}"):
-        describe(torch.zeros(shape))
+        read_tiles(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_shape_that_has_no_tiles_is_refused(shape, fix):
 )
 def test_a_shape_that_contradicts_its_layout_is_refused(shape, layout, expected):
     with pytest.raises(FrameError, match=expected):
-        describe(torch.zeros(shape), layout)
+        read_tiles(torch.zeros(shape), layout)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_shape_that_contradicts_its_layout_is_refused(shape, layout, expected)
 )
 def test_an_unknown_layout_is_answered_with_the_closest_one(layout, guess):
     with pytest.raises(FrameError, match=rf"(?s)layout = {layout!r}.*'NHWC', or.*layout='{guess}'"):
-        describe(torch.zeros(3, 20, 30), layout)
+        read_tiles(torch.zeros(3, 20, 30), layout)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_an_unknown_layout_is_answered_with_the_closest_one(layout, guess):
 )
 def test_another_dtype_is_refused_with_the_way_out(dtype, fix):
     with pytest.raises(FrameError, match=f"(?s)cannot show a tensor with dtype = {dtype}.*{fix}"):
-        describe(torch.empty(3, 20, 30, dtype=dtype))
+        read_tiles(torch.empty(3, 20, 30, dtype=dtype))
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
@@ -328,14 +328,14 @@ def test_a_quantized_tensor_is_refused():
     frame = torch.quantize_per_tensor(torch.zeros(3, 20, 30), 0.1, 0, torch.quint8)
 
     with pytest.raises(FrameError, match=r"(?s)quantized.*tensor\.dequantize\(\)"):
-        describe(frame)
+        read_tiles(frame)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 @pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
 def test_a_sparse_tensor_is_refused(layout):
     with pytest.raises(FrameError, match=rf"(?s)tensor\.layout = {layout}.*to_dense"):
-        describe(torch.zeros(20, 30).to_sparse(layout=layout))
+        read_tiles(torch.zeros(20, 30).to_sparse(layout=layout))
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
@@ -347,12 +347,12 @@ def test_a_nested_tensor_is_refused(layout, problem):
     parts = [torch.zeros(2, 3), torch.zeros(4, 3)]
 
     with pytest.raises(FrameError, match=f"(?s)cannot show {problem}"):
-        describe(torch.nested.nested_tensor(parts, layout=layout))
+        read_tiles(torch.nested.nested_tensor(parts, layout=layout))
 
 
 def test_a_tensor_without_data_is_refused():
     with pytest.raises(FrameError, match=r"(?s)tensor\.device = device.*'meta'.*real device"):
-        describe(torch.zeros(20, 30, device="meta"))
+        read_tiles(torch.zeros(20, 30, device="meta"))
 
 
 def test_a_tensor_that_stands_for_another_is_refused():
@@ -360,7 +360,7 @@ def test_a_tensor_that_stands_for_another_is_refused():
         frame = torch.zeros(20, 30)
 
     with pytest.raises(FrameError, match=r"(?s)FakeTensor, which has no memory"):
-        describe(frame)
+        read_tiles(frame)
 
 
 @pytest.mark.parametrize("make", [torch.zeros, np.zeros])
@@ -371,17 +371,17 @@ def test_no_tensor_is_shown_while_a_fake_mode_is_active(make):
         FakeTensorMode(),
         pytest.raises(FrameError, match=r"(?s)while a FakeTensorMode is active.*after the end"),
     ):
-        describe(frame)
+        read_tiles(frame)
 
 
 def test_a_parameter_of_a_module_that_was_never_called_is_refused():
     with pytest.raises(FrameError, match=r"(?s)no shape yet.*model\(x\)"):
-        describe(torch.nn.LazyLinear(5).weight)
+        read_tiles(torch.nn.LazyLinear(5).weight)
 
 
 def test_a_tensor_inside_a_transform_is_refused():
     with pytest.raises(FrameError, match=r"(?s)torch\.func transform.*returns"):
-        torch.func.vmap(describe)(torch.zeros(2, 20, 30))
+        torch.func.vmap(read_tiles)(torch.zeros(2, 20, 30))
 
 
 def test_a_tensor_whose_memory_was_given_back_is_refused():
@@ -389,16 +389,16 @@ def test_a_tensor_whose_memory_was_given_back_is_refused():
     frame.untyped_storage().resize_(0)
 
     with pytest.raises(FrameError, match=r"(?s)\(20, 30\) whose memory was given back.*clone"):
-        describe(frame)
+        read_tiles(frame)
 
 
 @pytest.mark.parametrize("frame", [None, "a picture", [[0, 1]], 3])
 def test_what_is_no_tensor_is_refused(frame):
     with pytest.raises(FrameError, match=f"object of type {type(frame).__name__}"):
-        describe(frame)
+        read_tiles(frame)
 
 
 @pytest.mark.parametrize("dtype", ["object", ">f4", "longdouble"])
 def test_an_array_of_a_type_that_torch_does_not_have_is_refused(dtype):
     with pytest.raises(FrameError, match=r"(?s)array\.dtype = dtype\(.*astype"):
-        describe(np.zeros((20, 30), dtype=dtype))
+        read_tiles(np.zeros((20, 30), dtype=dtype))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.geometry import MAX_SIDE
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import MAX_SIDE
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.paint import blocks, is_tame, render, tile_ranges
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
-from gpuview.frames.picture.plan import BACKGROUND, Panel, Scaling
+from gpuview.frames.picture.geometry import BACKGROUND, Panel, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.reference import assert_rgb_within_one_level
 

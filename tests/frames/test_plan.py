@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import (
+from gpuview.frames.picture.geometry import (
     LARGE_SIDE,
     MAX_PIXELS,
     MAX_SIDE,
@@ -19,8 +18,9 @@ from gpuview.frames.picture.plan import (
     Plan,
     Scaling,
     TileKind,
-    plan,
 )
+from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.plan import plan
 from gpuview.protocol.ring import MIN_SIDE
 
 Rectangle = tuple[int, int, int, int]
@@ -228,7 +228,7 @@ def test_more_panels_than_there_is_room_for_are_refused():
 
 
 def test_a_grid_of_nothing_is_refused():
-    with pytest.raises(FrameError, match="a grid of no tensors"):
+    with pytest.raises(FrameError, match="an empty collection of tensors"):
         plan([], [], Look())
 
 
@@ -311,7 +311,7 @@ def test_labels_are_as_high_as_can_be_read_in_a_cell_and_fit_into_a_column(tiles
 def test_an_error_says_which_panel_it_is_about():
     labels = kind(20, 30, channels=1, dtype=torch.int64)
 
-    with pytest.raises(FrameError, match=r"dtype = torch\.int64, which is 'labels' of a grid"):
+    with pytest.raises(FrameError, match=r"dtype = torch\.int64, in panel 'labels'"):
         plan([kind(20, 30), labels], ["image", "labels"], Look())
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import TileKind, plan
+from gpuview.frames.picture.plan import plan
 from gpuview.frames.readback import Readback
 from gpuview.frames.sink import ReadbackStats
 from gpuview.protocol.ring import PixelFormat, frame_nbytes
@@ -117,7 +118,7 @@ def test_a_refused_frame_reaches_no_slot(sink):
 
 
 def test_a_refusal_says_which_part_of_a_grid_it_means(sink):
-    with pytest.raises(FrameError, match="which is 'output' of a grid") as caught:
+    with pytest.raises(FrameError, match="in panel 'output'") as caught:
         Readback(sink).push({"input": torch.zeros(9, 9), "output": None}, LOOK)
 
     assert caught.value.fix == "make it a tensor: torch.as_tensor(...)"
@@ -125,7 +126,7 @@ def test_a_refusal_says_which_part_of_a_grid_it_means(sink):
 
 @pytest.mark.parametrize("frame", [{}, []])
 def test_a_grid_of_nothing_is_refused(sink, frame):
-    with pytest.raises(FrameError, match="cannot show a grid of no tensors"):
+    with pytest.raises(FrameError, match="cannot show an empty collection of tensors"):
         Readback(sink).push(frame, LOOK)
 
 

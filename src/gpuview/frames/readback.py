@@ -21,9 +21,10 @@ from torch import Tensor
 
 from gpuview.errors import FrameError
 from gpuview.frames.cpu import writer
-from gpuview.frames.picture.layout import Tiles, describe_all
+from gpuview.frames.picture.geometry import Plan
+from gpuview.frames.picture.layout import Tiles, read_frame
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import Plan, plan
+from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, ReadbackStats
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Readback:
         stream at once. Never synchronises with a CUDA device.
 
         Args:
-            frame: A tensor, as for `layout.describe`; or a mapping or list of them, each of which
+            frame: A tensor, as for `layout.read_tiles`; or a mapping or list of them, each of which
                 becomes a labelled panel. On several CUDA devices, the first one draws.
             look: How it is shown.
 
@@ -69,7 +70,7 @@ class Readback:
         # Always in inference mode: what is staged inside it cannot be written to outside it.
         # And out of torch.func's transforms, which would wrap what is made, and keep it from NumPy.
         with torch.inference_mode(), torch._C._DisableFuncTorch(), _explained():
-            names, tiles = describe_all(frame, look.layout)
+            names, tiles = read_frame(frame, look.layout)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
             device = _drawing_device(tiles)
             with self._lock:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.paint import render, tile_ranges
+from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Tiles, describe_all
+from gpuview.frames.picture.layout import Tiles, read_frame
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.plan import BACKGROUND, Panel, Plan, plan
+from gpuview.frames.picture.plan import plan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,7 +42,7 @@ def snapshot(frame: object, look: Look) -> Image:
     from PIL import Image
 
     with torch.inference_mode():
-        names, tiles = describe_all(frame, look.layout)
+        names, tiles = read_frame(frame, look.layout)
         picture = plan([each.kind for each in tiles], names, look, is_native=True)
         parts = [_painted(each, panel) for each, panel in zip(tiles, picture.panels, strict=True)]
     if names is None:
@@ -62,7 +63,7 @@ def extremes(frame: object, look: Look) -> tuple[float, float] | None:
         FrameError: It cannot be shown.
     """
     with torch.inference_mode():
-        _, tiles = describe_all(frame, look.layout)
+        _, tiles = read_frame(frame, look.layout)
         found = [
             tile_ranges(each.pixels, "frame")[0].tolist()
             for each in tiles

@@ -1,4 +1,4 @@
-"""Resizing by area along one axis, in plain torch. See Note [area] in `frames.picture.plan`."""
+"""Resizing by area along one axis, in plain torch. See Note [area] in `frames.picture.geometry`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, queue_of
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
-from gpuview.frames.picture.plan import BACKGROUND, Panel, Scaling
+from gpuview.frames.picture.geometry import BACKGROUND, Panel, Scaling
 
 __all__ = [
     "BLOCK_NUMEL",

@@ -39,9 +39,9 @@ from gpuview.frames.cpu.paint import (
 )
 from gpuview.frames.cpu.yuv import GREY_CHROMA, LUMA_OFFSET, LUMA_RANGE
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
+from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
-from gpuview.frames.picture.plan import BACKGROUND, Panel, Plan, Scaling
 from gpuview.protocol.ring import PixelFormat, frame_nbytes
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from gpuview.frames.cpu.paint import render
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes
+from gpuview.frames.picture.geometry import BACKGROUND, Label, Panel, Plan
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
-from gpuview.frames.picture.plan import BACKGROUND, Label, Panel, Plan
 from gpuview.protocol.ring import (
     CAPTURE_WORD,
     FORMAT_WORD,

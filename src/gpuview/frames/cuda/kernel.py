@@ -24,7 +24,7 @@ import triton.language as tl
 
 from gpuview.frames.cuda.pixel_value import marked, number, picked, scaled
 from gpuview.frames.cuda.resample import inspect_means, means
-from gpuview.frames.picture.plan import BACKGROUND
+from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.protocol.ring import CAPTURE_WORD, SEQ_WORD
 
 __all__ = ["draw_panel"]

@@ -19,7 +19,7 @@ from gpuview.frames.cuda.minmax import join, measure
 from gpuview.frames.cuda.pixel_value import Scale
 from gpuview.frames.cuda.slot_layout import plane_offsets
 from gpuview.frames.picture.colormap import palette
-from gpuview.frames.picture.plan import Panel
+from gpuview.frames.picture.geometry import Panel
 
 __all__ = ["PanelKernel"]
 

@@ -1,4 +1,4 @@
-"""Parts of the Triton kernel that shrink and grow a tile; see Note [area] in `plan`."""
+"""Parts of the Triton kernel that shrink and grow a tile; see Note [area] in `geometry`."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from gpuview.frames.cuda.device import CudaGpu, Gpu, Mark
 from gpuview.frames.cuda.registered import DeviceSink, Direct
 from gpuview.frames.cuda.slot_layout import PICTURE_AT
 from gpuview.frames.cuda.staged import Bounce
+from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.layout import Tiles
-from gpuview.frames.picture.plan import Plan
 from gpuview.frames.sink import FrameSink, ReadbackStats
 
 __all__ = ["CudaReadback", "DeviceSink"]

@@ -9,18 +9,10 @@ import math
 from dataclasses import dataclass
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.geometry import LARGE_SIDE, LEAST_CELL, Sides, even_up
 from gpuview.protocol.ring import MIN_SIDE
 
-__all__ = ["LARGE_SIDE", "LEAST_CELL", "Grid", "Sides", "arrange", "even_down", "even_up"]
-
-Sides = tuple[int, int]
-"""``(height, width)``."""
-
-LARGE_SIDE = 3840
-"""Without a size, no side of a picture is longer."""
-
-LEAST_CELL = 4
-"""A tile with the gap behind it is shown at least so high and wide."""
+__all__ = ["Grid", "arrange"]
 
 _SMALL_SIDE = 240
 _GAP = 2
@@ -129,16 +121,6 @@ def arrange(n_tiles: int, tile: Sides, *, aspect: float, max_tile_aspect: float)
 
     choices = {_without_gaps(n_tiles, columns) for columns in (math.floor(ideal), math.ceil(ideal))}
     return Grid(n_tiles, min(sorted(choices), key=distance), height, width)
-
-
-def even_up(side: int) -> int:
-    """Return ``side``, or the next even number."""
-    return side + side % 2
-
-
-def even_down(side: int) -> int:
-    """Return ``side``, or the even number before it."""
-    return side - side % 2
 
 
 def _without_gaps(n_tiles: int, columns: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpuview.frames.picture.plan import BACKGROUND
+from gpuview.frames.picture.geometry import BACKGROUND
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont

@@ -1,18 +1,18 @@
-"""Read any accepted tensor as tiles, or say in three parts why it has none.
+"""Read any accepted tensor as tiles, or raise a FrameError that says why it has none.
 
 Nothing is computed here: `Tiles` is a view of the user's memory.
 
-    picture  a tile of one or three channels, which has a brightness: uint8, or floating in [0, 1]
-    map      a tile whose values are no brightness: a feature map's channel, a weight, an attention
-             matrix. If not told otherwise, each is normalised, and coloured if it has one channel
+    picture  a tile of one or three channels that has a brightness: uint8, or floating in [0, 1]
+    map      a tile whose values are no brightness: a channel of features, a weight, an attention
+             matrix. By default each map is normalised, and coloured if it has one channel
 
-Note [grids]: a batch of pictures is shown whole, as a contact sheet. What has any other number of
-channels than a picture is features: each channel becomes a tile, and of a batch the first item is
-shown. uint8 and bool are taken for pictures even then, since features are never of these types.
+Note [grids]: a batch of pictures is shown whole, as a contact sheet. A tensor with any other number
+of channels holds features: each channel becomes a tile, and of a batch only the first item is
+shown. Even then, uint8 and bool are taken for pictures, because features never have these types.
 
-Note [channels last]: the last dimension is taken for the channels when it has their number and the
-one before is longer than that. So the kernels of a convolution, ``(64, 64, 3, 3)``, and a layer's
-output of 4 x 4 are read as what they are, and a picture needs to be 5 pixels wide.
+Note [channels last]: the last dimension is taken for the channels if its size is a number of
+channels and the dimension before it is longer. So the kernels of a convolution, ``(64, 64, 3, 3)``,
+and the 4 x 4 output of a layer are read correctly, but a picture has to be at least 5 pixels wide.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError, closest
-from gpuview.frames.picture.plan import TileKind, naming
+from gpuview.frames.picture.errors import naming_panel
+from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.tensors import as_tensor
 
-__all__ = ["Layout", "Tiles", "Values", "check_layout", "describe", "describe_all"]
+__all__ = ["Layout", "Tiles", "Values", "check_layout", "read_frame", "read_tiles"]
 
 Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
 
@@ -42,15 +43,15 @@ _PICTURE_DTYPES = (torch.uint8, torch.bool)
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A tensor that holds values and no picture, as a layer's output does.
+    """A tensor that holds values, not a picture, such as a layer's output.
 
     Its one-channel tiles are maps, and its channels are never guessed to come last. An
-    `nn.Parameter` is read in the same way, and its three channels are a map, too: a first layer's
-    kernels have colours, but lie around zero.
+    `nn.Parameter` is read in the same way, but its three channels are a map as well: the kernels of
+    a first layer have colours, but their values lie around zero.
     """
 
     tensor: object
-    """As for `describe`."""
+    """As for `read_tiles`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,18 @@ class Tiles:
     pixels: Tensor
     """``(T, C, H, W)``, C = 1 or 3, T >= 1, any strides, detached; bool, integers or floating."""
     is_maps: bool
-    """Of three channels only a parameter's are."""
+    """Tiles of three channels are maps only if they are a parameter's."""
 
     @property
     def kind(self) -> TileKind:
-        """All that decides where the tiles go and how they are scaled; hashable."""
+        """The properties that decide where the tiles go and how they are scaled; hashable."""
         n_tiles, channels, height, width = self.pixels.shape
         n_channels: Literal[1, 3] = 1 if channels == 1 else 3
         return TileKind(n_tiles, n_channels, height, width, self.pixels.dtype, self.is_maps)
 
 
 def check_layout(layout: Layout | None) -> None:
-    """Raise FrameError when ``layout`` is none of the six, nor None."""
+    """Raise FrameError unless ``layout`` is one of the six, or None."""
     names = get_args(Layout)
     if layout is None or (isinstance(layout, str) and layout in names):
         return
@@ -83,69 +84,66 @@ def check_layout(layout: Layout | None) -> None:
     )
 
 
-def describe(frame: object, layout: Layout | None = None) -> Tiles:
-    """Read ``frame`` as tiles: what it shows, before anything is scaled or coloured.
-
-    Never synchronises, and copies only the few tensors that `tensors.as_tensor` has to.
+def read_frame(
+    frame: object, layout: Layout | None = None
+) -> tuple[tuple[str, ...] | None, list[Tiles]]:
+    """Read ``frame``, which may hold several tensors: a mapping by name, or a list or tuple.
 
     Args:
-        frame: A dense tensor of real numbers on any device, another library's array or image (see
-            `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
-            channel (alpha) is ignored.
-        layout: What the dimensions are. None guesses: two are ``(H, W)``; three are ``(C, H, W)``
-            when the first is 1, 3 or 4, ``(H, W, C)`` when the last one is, else ``(N, H, W)``;
-            four are a batch, ``(N, H, W, C)`` only when the second is not 1, 3 or 4 and the last
-            one is. See Note [grids] and Note [channels last].
+        frame: As for `read_tiles`, or a collection of these.
+        layout: Of each tensor; None guesses, for each on its own.
+
+    Returns:
+        The tensors' names, and the tiles of each tensor. In a list the names are numbers; a single
+        tensor has None.
 
     Raises:
-        FrameError: Nothing that has tiles, or it contradicts ``layout``.
+        FrameError: As for `read_tiles`; it names the panel.
     """
-    is_parameter = isinstance(frame, nn.Parameter)
-    is_values = is_parameter or isinstance(frame, Values)
-    tensor = as_tensor(frame.tensor if isinstance(frame, Values) else frame)
-    shape = tuple(tensor.shape)
+    if isinstance(frame, list | tuple):
+        frame = dict(enumerate(frame))
+    if not isinstance(frame, Mapping):
+        return None, [read_tiles(frame, layout)]
+    names = tuple(map(str, frame))  # two keys may look alike
+    tiles = []
+    for name, tensor in zip(names, frame.values(), strict=True):
+        with naming_panel(name):
+            tiles.append(read_tiles(tensor, layout))
+    return names, tiles
+
+
+def read_tiles(tensor: object, layout: Layout | None = None) -> Tiles:
+    """Read one tensor as tiles, before anything is scaled or coloured.
+
+    Never synchronises. Copies only in the rare cases in which `tensors.as_tensor` has to.
+
+    Args:
+        tensor: A dense tensor of real numbers on any device, an array or image of another library
+            (see `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
+            channel (alpha) is ignored.
+        layout: What the dimensions are. None guesses: two are ``(H, W)``; three are ``(C, H, W)``
+            if the first is 1, 3 or 4, ``(H, W, C)`` if the last is, else ``(N, H, W)``; four are a
+            batch, ``(N, H, W, C)`` only if the last is 1, 3 or 4 and the second is not. See
+            Note [grids] and Note [channels last].
+
+    Raises:
+        FrameError: It has no tiles, or it contradicts ``layout``.
+    """
+    is_parameter = isinstance(tensor, nn.Parameter)
+    is_values = is_parameter or isinstance(tensor, Values)
+    dense = as_tensor(tensor.tensor if isinstance(tensor, Values) else tensor)
+    shape = tuple(dense.shape)
     channels = _VALUE_CHANNELS if is_values else _CHANNELS
     if layout is None:
         layout = _guess(shape, channels, may_end_in_channels=not is_values)
     _check_shape(shape, layout)
-    pixels = _as_batch(tensor, layout)  # (N, C, H, W)
+    pixels = _as_batch(dense, layout)  # (N, C, H, W)
     is_channels = pixels.shape[1] not in channels
     if is_channels:
         pixels = pixels[0].unsqueeze(1)  # (C, 1, H, W)
-    is_features = (is_channels or layout == "NHW") and tensor.dtype not in _PICTURE_DTYPES
+    is_features = (is_channels or layout == "NHW") and dense.dtype not in _PICTURE_DTYPES
     is_maps = is_parameter or (pixels.shape[1] == 1 and (is_values or is_features))
-    return Tiles(pixels if pixels.shape[1] < 4 else pixels[:, :3], is_maps)
-
-
-def describe_all(
-    frame: object, layout: Layout | None = None
-) -> tuple[tuple[str, ...] | None, list[Tiles]]:
-    """Read ``frame``, which may be several tensors: a mapping by name, or a list or tuple.
-
-    Args:
-        frame: As for `describe`, or a collection of these.
-        layout: Of each tensor; None guesses, for each on its own.
-
-    Returns:
-        The tensors' names, which are their numbers in a list and None for a single tensor; and
-        what each shows.
-
-    Raises:
-        FrameError: As for `describe`; it says which of them it is.
-    """
-    if isinstance(frame, Mapping):
-        names, parts = tuple(map(str, frame)), tuple(frame.values())
-    elif isinstance(frame, list | tuple):
-        names, parts = tuple(map(str, range(len(frame)))), tuple(frame)
-    else:
-        return None, [describe(frame, layout)]
-    described = zip(names, parts, strict=True)
-    return names, [_describe_part(name, part, layout) for name, part in described]
-
-
-def _describe_part(name: str, part: object, layout: Layout | None) -> Tiles:
-    with naming(name):
-        return describe(part, layout)
+    return Tiles(pixels[:, :3] if pixels.shape[1] == 4 else pixels, is_maps)
 
 
 def _guess(
@@ -171,7 +169,7 @@ def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
         raise FrameError(
             f"cannot show a tensor without elements, {shape = }",
             expected="at least one element along each dimension",
-            fix="look where it became empty: a slice or a filter that nothing passed",
+            fix="find where it became empty: a slice, or a filter that let nothing through",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a user may say about how frames are shown, checked when it is said.
+"""A look: what the user says about how frames are shown, checked when it is said.
 
 layout       what a tensor's dimensions are            `gpuview.frames.picture.layout`
 value_range  which values are black and white          `ValueRange`
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
+import torch
+
 from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.colormap import check_colormap
-from gpuview.frames.picture.grid import even_up
+from gpuview.frames.picture.geometry import MAX_PIXELS, MAX_SIDE, Scaling, TileKind, even_up
 from gpuview.frames.picture.layout import Layout, check_layout
-from gpuview.frames.picture.plan import MAX_PIXELS, MAX_SIDE
 from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
@@ -27,7 +28,7 @@ ValueRange = tuple[float, float] | Literal["auto", "frame"] | None
 
 ``"auto"`` takes the least and the greatest finite value of each tile, ``"frame"`` those of all
 tiles of a tensor. None is [0, 255] for uint8, False and True for bool, [0, 1] for floating types,
-and ``"auto"`` for maps; pictures of another integer type need one of the others.
+and ``"auto"`` for maps; pictures of another integer type need an explicit range.
 """
 
 Size = int | tuple[int, int] | None
@@ -42,16 +43,16 @@ class Look:
     """How frames are read and shown. Immutable and hashable.
 
     Raises:
-        FrameError: A layout, value range, colour map or size that is none.
+        FrameError: A layout, value range, colour map or size is not valid.
     """
 
     layout: Layout | None = None
     value_range: ValueRange = None
     """Two numbers become floats; low < high, both within 1e38 of zero."""
     colormap: str | None = None
-    """None is ``"gray"``, or ``"viridis"`` for maps. Three channels take no notice of it."""
+    """None is ``"gray"``, or ``"viridis"`` for maps. Three channels ignore it."""
     size: Size = None
-    """Sides of `MIN_SIDE` to `MAX_SIDE` pixels; an odd one is rounded up, as no codec has it."""
+    """Sides of `MIN_SIDE` to `MAX_SIDE` pixels. Odd sides are rounded up: codecs need even ones."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout)
@@ -59,6 +60,37 @@ class Look:
             check_colormap(self.colormap)
         object.__setattr__(self, "value_range", _checked_range(self.value_range))
         object.__setattr__(self, "size", _checked_size(self.size))
+
+    def scaling_of(self, kind: TileKind) -> Scaling:
+        """Return which values of such tiles are black and white.
+
+        Raises:
+            FrameError: A picture of integers other than uint8, and no value range.
+        """
+        dtype, value_range = kind.dtype, self.value_range
+        if isinstance(value_range, tuple):
+            return Scaling(*value_range)
+        if value_range is not None:
+            return Scaling(auto="tile" if value_range == "auto" else "frame")
+        if dtype == torch.bool:
+            return Scaling()
+        if kind.is_maps:
+            return Scaling(auto="tile")
+        if dtype == torch.uint8:
+            return Scaling(0, 255)
+        if dtype.is_floating_point:
+            return Scaling()
+        raise FrameError(
+            f"cannot tell black from white in a picture with {dtype = }",
+            expected="a value range for every integer type but uint8",
+            fix='value_range="auto", or the values of black and white: value_range=(0, 4095)',
+        )
+
+    def colormap_of(self, kind: TileKind) -> str:
+        """Return the colour map of such tiles; ``"gray"`` for three channels, which need none."""
+        if kind.channels == 3:
+            return "gray"
+        return self.colormap or ("viridis" if kind.is_maps else "gray")
 
 
 def _checked_range(value_range: object) -> ValueRange:
@@ -72,7 +104,7 @@ def _checked_range(value_range: object) -> ValueRange:
     low, high = map(_as_float, ends)
     if low > high:
         raise _bad_range(value_range, f"the other way round: value_range=({high:g}, {low:g})")
-    if not -_GREATEST <= low < high <= _GREATEST:  # NaN, too
+    if not -_GREATEST <= low < high <= _GREATEST:  # also refuses NaN
         raise _bad_range(value_range, 'value_range="auto", which takes it from the values')
     return low, high
 
@@ -94,8 +126,8 @@ def _checked_name(name: str) -> Literal["auto", "frame"]:
 def _bad_range(value_range: object, fix: str) -> FrameError:
     return FrameError(
         f"cannot scale values with {value_range = }",
-        expected="(low, high), two finite numbers with low < high; 'auto' (each tile has its own); "
-        "'frame' (all tiles have one); or None",
+        expected="(low, high), two finite numbers with low < high; 'auto' (a range for each tile); "
+        "'frame' (a range for all tiles); or None",
         fix=fix,
     )
 

@@ -1,64 +1,37 @@
 """Where everything goes in one picture: pure decisions about sizes, in pixels.
 
-    Plan    a whole picture, as it is encoded
-    Panel   a tensor's part of it: a grid of tiles, all of one size
-    cell    a tile and the gap behind it, to the right and below
-
-Note [area]: a tile is resized by area. A pixel of the picture is the mean of what it covers in the
-tile, each of the tile's pixels weighted by the part of it that is covered. Where a tile grows by a
-whole number that is the nearest pixel; where it grows by another one, the nearest with soft edges.
-Along an axis, pixel ``i`` of ``inner`` covers from ``i * tile`` to ``(i + 1) * tile``, and the
-tile's pixel ``k`` reaches from ``k * inner`` to ``(k + 1) * inner``: whole numbers, so that nobody
-rounds and no neighbour's NaN leaks in.
-
-Note [sizes]: without a size, a picture is shown pixel for pixel; one under 240 pixels is enlarged
-by a whole number until its longest side has that, and one over `LARGE_SIDE` is shrunk. Tiles are
-enlarged until their grid has about 640. With a size everything is scaled to it. Nothing gets more
-than `MAX_PIXELS`. A tile keeps its aspect, so that something may be left over to the right or
-below: background. Only tiles that are very long, as a row of 4096 values is, are drawn wider; see
-`grid.arrange`.
+Note [sizes]: without a size, a picture is shown pixel for pixel. One under 240 pixels is enlarged
+by the whole number that brings its longest side to 240, and one over `LARGE_SIDE` is shrunk. Tiles
+are enlarged until their grid has about 640. With a size, everything is scaled to it. No picture has
+more than `MAX_PIXELS`. A tile keeps its aspect, so some background may be left over to the right or
+below. Only very long tiles, such as a row of 4096 values, are drawn wider; see `grid.arrange`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-import torch
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.grid import LARGE_SIDE, Grid, Sides, arrange, even_down
+from gpuview.frames.picture.errors import naming_panel
+from gpuview.frames.picture.geometry import (
+    LARGE_SIDE,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Label,
+    Panel,
+    Plan,
+    Sides,
+    TileKind,
+    even_down,
+)
+from gpuview.frames.picture.grid import Grid, arrange
+from gpuview.frames.picture.look import Look, Size
 from gpuview.frames.picture.table import CELL_WIDTH, Table
 from gpuview.protocol.ring import MIN_SIDE
 
-if TYPE_CHECKING:
-    from gpuview.frames.picture.look import Look, Size
-
-__all__ = [
-    "BACKGROUND",
-    "LARGE_SIDE",
-    "MAX_PIXELS",
-    "MAX_SIDE",
-    "Label",
-    "Panel",
-    "Plan",
-    "Scaling",
-    "TileKind",
-    "naming",
-    "plan",
-]
-
-MAX_SIDE = 8688
-"""The longest side of a picture in H.264 level 5.2, the highest that Chromium decodes."""
-
-MAX_PIXELS = 3840 * 2400
-"""All pixels of a picture: what level 5.2 has, less what fills up its blocks of 16 x 16."""
-
-BACKGROUND: tuple[int, int, int] = (32, 32, 32)
-"""What is between tiles and around panels, RGB."""
+__all__ = ["plan"]
 
 _MAX_DATA_ASPECT = 16
 _MAX_PICTURE_ASPECT = LARGE_SIDE // MIN_SIDE
@@ -66,94 +39,6 @@ _DATA_BOX = (768, 768)
 _GRID_SIDE = 640
 _GRID_ASPECT = 4 / 3
 _PICTURE_ASPECT = 16 / 9
-
-
-class TileKind(NamedTuple):
-    """All of a tensor's tiles that decides where they go and how they are scaled."""
-
-    n_tiles: int
-    channels: Literal[1, 3]
-    height: int
-    width: int
-    """Of each tile."""
-    dtype: torch.dtype
-    is_maps: bool
-
-    @property
-    def tile(self) -> Sides:
-        return self.height, self.width
-
-    @property
-    def is_data(self) -> bool:
-        """No picture whose aspect somebody knows: a map, or one channel that is very long."""
-        is_long = max(self.tile) > _MAX_DATA_ASPECT * min(self.tile)
-        return self.is_maps or (self.channels == 1 and is_long)
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """Which values are black and white, or the two ends of the colour map."""
-
-    low: float = 0.0
-    high: float = 1.0
-    """What `low` and `high` are; they are not read when ``auto`` is given. high > low."""
-    auto: Literal["tile", "frame"] | None = None
-    """From the least and the greatest finite value of each tile, or of all of a tensor's tiles."""
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """Where the tiles of one tensor go, and how their values become colours.
-
-    Tile ``t`` is in row ``t // columns`` and column ``t % columns``; its first pixel is at
-    ``y + row * cell_height``, ``x + column * cell_width``. What is in the panel and in no tile is
-    background, except with one tile: then it is the tile's last row or column once more.
-    """
-
-    y: int
-    x: int
-    """The panel's first pixel in the picture; both even."""
-    height: int
-    width: int
-    """Both even."""
-    n_tiles: int
-    columns: int
-    cell_height: int
-    cell_width: int
-    inner_height: int
-    inner_width: int
-    """A tile as it is shown; at most a cell, and a cell's size only where there is no gap."""
-    tile_height: int
-    tile_width: int
-    """A tile in the tensor."""
-    channels: Literal[1, 3]
-    scaling: Scaling
-    colormap: str
-    """For one channel; ``"gray"`` maps [0, 1] to black and white, without steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A line of text above a panel."""
-
-    text: str
-    y: int
-    x: int
-    height: int
-    width: int
-    """All even."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A whole picture. What no panel and no label covers is background."""
-
-    height: int
-    width: int
-    """Both even, and at least `MIN_SIDE` in a picture that is encoded."""
-    panels: tuple[Panel, ...]
-    """One for each tensor, in order."""
-    labels: tuple[Label, ...] = ()
 
 
 def plan(
@@ -167,23 +52,23 @@ def plan(
 
     Pure. Takes 10 us and more for each panel: keep the plan while the arguments are the same.
 
-    One tensor without a name fills the picture. Named ones are labelled panels, row by row, in as
-    many columns as bring the picture closest to 16:9, or to the aspect of ``look.size``. Each is
-    enlarged by a whole number to about the size of the largest; then all are scaled alike.
+    One tensor without a name fills the picture. Named tensors become labelled panels, row by row,
+    in as many columns as bring the picture closest to 16:9, or to the aspect of ``look.size``. Each
+    is enlarged by a whole number to about the size of the largest; then all are scaled alike.
 
     Args:
         tiles: One for each tensor.
         names: The labels, as many as ``tiles``; None for one tensor without a label.
         look: How to show them. Its layout is not read.
-        is_native: Every tile pixel for pixel, however small or large, for a picture that is not
-            encoded: ``look.size`` is not read, and a side may be under `MIN_SIDE`.
+        is_native: Show every tile pixel for pixel, however small or large, in a picture that is not
+            encoded. ``look.size`` is not read, and a side may be under `MIN_SIDE`.
 
     Raises:
         FrameError: No tensor, too many tiles or panels for the size, or integers without a range.
     """
     if not tiles:
         raise FrameError(
-            "cannot show a grid of no tensors",
+            "cannot show an empty collection of tensors",
             expected="at least one tensor",
             fix="push it once there is one",
         )
@@ -195,21 +80,21 @@ def plan(
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """The tiles of one tensor, arranged, and how large each is shown."""
+class _SizedGrid:
+    """The tiles of one tensor, arranged, and the size at which each is shown."""
 
     kind: TileKind
     grid: Grid
     tile: Sides
 
     @classmethod
-    def usual(cls, kind: TileKind, aspect: float, grid_side: int = _GRID_SIDE) -> _Part:
-        longest = _MAX_DATA_ASPECT if kind.is_data else _MAX_PICTURE_ASPECT
+    def usual(cls, kind: TileKind, aspect: float, grid_side: int = _GRID_SIDE) -> _SizedGrid:
+        longest = _MAX_DATA_ASPECT if _is_data(kind) else _MAX_PICTURE_ASPECT
         grid = arrange(kind.n_tiles, kind.tile, aspect=aspect, max_tile_aspect=longest)
         return cls(kind, grid, grid.enlarged(grid.usual_factor(grid_side)))
 
     @classmethod
-    def native(cls, kind: TileKind) -> _Part:
+    def native(cls, kind: TileKind) -> _SizedGrid:
         grid = arrange(kind.n_tiles, kind.tile, aspect=_GRID_ASPECT, max_tile_aspect=math.inf)
         return cls(kind, grid, kind.tile)
 
@@ -219,17 +104,17 @@ class _Part:
 
     @property
     def is_large_data(self) -> bool:
-        return self.kind.is_data and _exceeds(self.sides, _DATA_BOX)
+        return _is_data(self.kind) and _exceeds(self.sides, _DATA_BOX)
 
-    def enlarged_within(self, box: Sides) -> _Part:
-        """Return it enlarged by the largest whole number, or as it is where none fits."""
+    def enlarged_within(self, box: Sides) -> _SizedGrid:
+        """Return it enlarged by the largest whole number, or unchanged if even 1 is too large."""
         enlarged = replace(self, tile=self.grid.enlarged(self.grid.factor_within(box)))
         return self if _exceeds(enlarged.sides, box) else enlarged
 
-    def fitted(self, box: Sides) -> _Part:
+    def fitted(self, box: Sides) -> _SizedGrid:
         return replace(self, tile=self.grid.fitted(box))
 
-    def panel(self, position: Sides, look: Look) -> Panel:
+    def panel_at(self, position: Sides, look: Look) -> Panel:
         kind, grid = self.kind, self.grid
         return Panel(
             *position,
@@ -243,81 +128,77 @@ class _Part:
             tile_height=kind.height,
             tile_width=kind.width,
             channels=kind.channels,
-            scaling=_scaling(kind, look),
-            colormap=_colormap(kind, look),
+            scaling=look.scaling_of(kind),
+            colormap=look.colormap_of(kind),
         )
 
 
-@contextmanager
-def naming(part: str) -> Iterator[None]:
-    """Have a FrameError say which part of a grid it is about."""
-    try:
-        yield
-    except FrameError as exc:
-        problem = f"{exc.problem}, which is {part!r} of a grid"
-        raise FrameError(problem, expected=exc.expected, fix=exc.fix) from exc
+def _is_data(kind: TileKind) -> bool:
+    """Tell whether nobody knows the right aspect: a map, or one channel that is very long."""
+    is_long = max(kind.tile) > _MAX_DATA_ASPECT * min(kind.tile)
+    return kind.is_maps or (kind.channels == 1 and is_long)
 
 
 def _plan_native(tiles: Sequence[TileKind], names: Sequence[str] | None, look: Look) -> Plan:
-    parts = [_Part.native(kind) for kind in tiles]
+    grids = [_SizedGrid.native(kind) for kind in tiles]
     if names is None:
-        (part,) = parts
-        return Plan(*part.sides, (part.panel((0, 0), look),))
-    table = Table.closest_to(_PICTURE_ASPECT, _sides(parts))
-    return _labelled(parts, names, table, look, table.sides)
+        (grid,) = grids
+        return Plan(*grid.sides, (grid.panel_at((0, 0), look),))
+    table = Table.closest_to(_PICTURE_ASPECT, _sides(grids))
+    return _labelled(grids, names, table, look, table.sides)
 
 
 def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
     (kind,) = tiles
-    part = _Part.usual(kind, _aspect(look.size) or _GRID_ASPECT)
-    size = _affordable(look.size, part.sides)
-    box = _box(size, part.sides)
+    grid = _SizedGrid.usual(kind, _aspect(look.size) or _GRID_ASPECT)
+    size = _affordable(look.size, grid.sides)
+    box = _box(size, grid.sides)
     if box is not None:
-        part = part.fitted(box)
-    return Plan(*_encoded_sides(part.sides, size), (part.panel((0, 0), look),))
+        grid = grid.fitted(box)
+    return Plan(*_encoded_sides(grid.sides, size), (grid.panel_at((0, 0), look),))
 
 
 def _plan_labelled(tiles: Sequence[TileKind], names: Sequence[str], look: Look) -> Plan:
-    parts = _alike(tiles)
-    table = Table.closest_to(_aspect(look.size) or _PICTURE_ASPECT, _sides(parts))
+    grids = _alike(tiles)
+    table = Table.closest_to(_aspect(look.size) or _PICTURE_ASPECT, _sides(grids))
     size = _affordable(look.size, table.sides)
     box = _box(size, table.sides)
     if box is not None:
         boxes = table.scaled(box)
-        parts = [part.fitted(box) for part, box in zip(parts, boxes, strict=True)]
-        table = replace(table, panels=_sides(parts))
-    return _labelled(parts, names, table, look, _encoded_sides(table.sides, size))
+        grids = [grid.fitted(box) for grid, box in zip(grids, boxes, strict=True)]
+        table = replace(table, panels=_sides(grids))
+    return _labelled(grids, names, table, look, _encoded_sides(table.sides, size))
 
 
-def _alike(tiles: Sequence[TileKind]) -> list[_Part]:
+def _alike(tiles: Sequence[TileKind]) -> list[_SizedGrid]:
     """Enlarge each by the whole number that brings it closest to the largest.
 
-    Data do not count as large: a row of 4096 values would make every other panel tiny.
+    Data never counts as the largest: a row of 4096 values would make every other panel tiny.
     """
-    # The more panels, the smaller their grids: labels are read in a cell that is as wide as ever.
+    # The more panels, the smaller their grids: a notebook cell, where labels are read, stays as
+    # wide as it is.
     grid_side = CELL_WIDTH // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
-    parts = [_Part.usual(kind, _GRID_ASPECT, grid_side) for kind in tiles]
-    parts = [part.fitted(_DATA_BOX) if part.is_large_data else part for part in parts]
-    heights, widths = zip(*_sides(parts), strict=True)
-    return [part.enlarged_within((max(heights), max(widths))) for part in parts]
+    grids = [_SizedGrid.usual(kind, _GRID_ASPECT, grid_side) for kind in tiles]
+    grids = [grid.fitted(_DATA_BOX) if grid.is_large_data else grid for grid in grids]
+    heights, widths = zip(*_sides(grids), strict=True)
+    return [grid.enlarged_within((max(heights), max(widths))) for grid in grids]
 
 
 def _labelled(
-    parts: Sequence[_Part], names: Sequence[str], table: Table, look: Look, sides: Sides
+    grids: Sequence[_SizedGrid], names: Sequence[str], table: Table, look: Look, sides: Sides
 ) -> Plan:
-    """Put each part where the table has it, under its name."""
+    """Put each grid at its place in the table, under its name."""
     panels, labels = [], []
-    height = table.label_height
+    height, widths = table.label_height, table.column_widths
     for i, (y, x) in enumerate(table.positions()):
-        width = table.column_widths[i % table.columns]
-        with naming(names[i]):
-            panels.append(parts[i].panel((y, x), look))
-        labels.append(Label(names[i], y - height, x, height, width))
+        with naming_panel(names[i]):
+            panels.append(grids[i].panel_at((y, x), look))
+        labels.append(Label(names[i], y - height, x, height, widths[i % table.columns]))
     return Plan(*sides, tuple(panels), tuple(labels))
 
 
-def _sides(parts: Sequence[_Part]) -> tuple[Sides, ...]:
-    return tuple(part.sides for part in parts)
+def _sides(grids: Sequence[_SizedGrid]) -> tuple[Sides, ...]:
+    return tuple(grid.sides for grid in grids)
 
 
 def _exceeds(sides: Sides, box: Sides) -> bool:
@@ -325,12 +206,12 @@ def _exceeds(sides: Sides, box: Sides) -> bool:
 
 
 def _aspect(size: Size) -> float | None:
-    """Return width by height, when the user said both."""
+    """Return width by height, if the user gave both."""
     return size[0] / size[1] if isinstance(size, tuple) else None
 
 
 def _affordable(size: Size, sides: Sides) -> Size:
-    """Return ``size``, or less when a picture of ``sides`` would have too many pixels with it."""
+    """Return ``size``, reduced if a picture of ``sides`` would have too many pixels with it."""
     return min(size, _longest_side(sides)) if isinstance(size, int) else size
 
 
@@ -340,7 +221,7 @@ def _longest_side(sides: Sides) -> int:
 
 
 def _box(size: Size, sides: Sides) -> Sides | None:
-    """Return what a picture of ``sides`` is to be fitted into; None when it is shown as it is."""
+    """Return the box that a picture of ``sides`` has to fit; None if it is shown as it is."""
     if isinstance(size, tuple):
         return size[1], size[0]
     longest = size or min(LARGE_SIDE, _longest_side(sides))
@@ -351,37 +232,10 @@ def _box(size: Size, sides: Sides) -> Sides | None:
 
 
 def _encoded_sides(sides: Sides, size: Size) -> Sides:
-    """Return the picture's sides when what it shows has ``sides``."""
+    """Return the sides of the encoded picture, whose panels take up ``sides``."""
     if isinstance(size, tuple):
         return size[1], size[0]
     height, width = (max(side, MIN_SIDE) for side in sides)
     if size is None:
         return height, width
     return (size, width) if height >= width else (height, size)
-
-
-def _scaling(kind: TileKind, look: Look) -> Scaling:
-    dtype, value_range = kind.dtype, look.value_range
-    if isinstance(value_range, tuple):
-        return Scaling(*value_range)
-    if value_range is not None:
-        return Scaling(auto="tile" if value_range == "auto" else "frame")
-    if dtype == torch.bool:
-        return Scaling()
-    if kind.is_maps:
-        return Scaling(auto="tile")
-    if dtype == torch.uint8:
-        return Scaling(0, 255)
-    if dtype.is_floating_point:
-        return Scaling()
-    raise FrameError(
-        f"cannot tell black from white in a picture with {dtype = }",
-        expected="a value range for every integer type but uint8",
-        fix='value_range="auto", or the values of black and white: value_range=(0, 4095)',
-    )
-
-
-def _colormap(kind: TileKind, look: Look) -> str:
-    if kind.channels == 3:
-        return "gray"
-    return look.colormap or ("viridis" if kind.is_maps else "gray")

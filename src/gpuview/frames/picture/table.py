@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import accumulate, product
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.grid import LEAST_CELL, Sides, even_down
+from gpuview.frames.picture.geometry import LEAST_CELL, Sides, even_down
 
 __all__ = ["CELL_WIDTH", "Table"]
 
