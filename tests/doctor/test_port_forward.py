@@ -11,9 +11,9 @@ import pytest
 from gpuview.doctor.clients import listening
 from gpuview.doctor.port_forward import Attempt, WayBack, judge
 from gpuview.doctor.report import Check
-from gpuview.doctor.servers import Server, find_stun
+from gpuview.doctor.servers import find_stun
 from gpuview.media.ice.sockets import Address
-from gpuview.webrtc.ice_url import parse_ice_url
+from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.ports import free_port
 from tests.turnserver import LOOPBACK, TurnServer, needs_coturn
 from tests.waiting import wait_until
@@ -52,7 +52,9 @@ def test_closed_way_names_both_ports_to_forward() -> None:
     assert fix.startswith("forward UDP 20111 at 203.0.113.9 to port 10111 of this machine")
 
 
-def checked(host: str, *, relay: Server | None = None, stun: Server | None = None) -> list[Check]:
+def checked(
+    host: str, *, relay: IceServerUrl | None = None, stun: IceServerUrl | None = None
+) -> list[Check]:
     """Check the way back to our own port at ``host``."""
 
     async def check() -> list[Check]:
@@ -67,7 +69,7 @@ def checked(host: str, *, relay: Server | None = None, stun: Server | None = Non
     return asyncio.run(check())
 
 
-def expect(mark: str, words: str, host: str, **by: Server) -> None:
+def expect(mark: str, words: str, host: str, **by: IceServerUrl) -> None:
     """Check until this is found: on a busy machine what would come in may come too late."""
 
     def is_found() -> bool:
@@ -93,8 +95,8 @@ def test_relay_and_second_stun_address_are_asked_for_help(tmp_path: Path) -> Non
     login = "lt-cred-mech\nuser=me:swordfish\nrealm=test"
     text = f"listening-port={port}\n{login}\n{LOOPBACK}\nlistening-ip=127.0.0.2"
     turn, stun = f"turn:127.0.0.1:{port}", f"stun:127.0.0.1:{port}"
-    relay = Server(turn, parse_ice_url(turn), ("me", "swordfish"))
-    second = Server(stun, parse_ice_url(stun))
+    relay = IceServerUrl(turn, parse_ice_url(turn), ("me", "swordfish"))
+    second = IceServerUrl(stun, parse_ice_url(stun))
     with TurnServer(tmp_path, text):
         # A relay in the same private network is no proof against a firewall, but it does reach us.
         expect("remark", "this machine's own", "127.0.0.2", relay=relay)

@@ -9,7 +9,6 @@ import pytest
 
 from gpuview.doctor.clients import StunAnswer
 from gpuview.doctor.servers import (
-    Server,
     StunFinding,
     TurnFinding,
     find_stun,
@@ -17,15 +16,15 @@ from gpuview.doctor.servers import (
     servers_of,
 )
 from gpuview.settings import Settings
-from gpuview.webrtc.ice_url import parse_ice_url
+from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.names import resolve_nothing
 
 STUN = "stun:stun.example.org"
 TURN = "turn:turn.example.org"
 
 
-def server(text: str, login: tuple[str, str] = ("", "")) -> Server:
-    return Server(text, parse_ice_url(text), login)
+def server(text: str, login: tuple[str, str] = ("", "")) -> IceServerUrl:
+    return IceServerUrl(text, parse_ice_url(text), login)
 
 
 def test_servers_are_those_of_pages_and_of_the_kernel_once_each() -> None:

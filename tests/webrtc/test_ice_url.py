@@ -15,6 +15,7 @@ from gpuview.webrtc.ice_url import (
     has_ended,
     parse_ice_servers,
     parse_ice_url,
+    server_urls,
 )
 
 LOGIN = {"username": "ann", "credential": "s3cret"}
@@ -195,3 +196,11 @@ def test_login_has_ended_when_its_time_is_over_and_not_before(now_s: int, ttl_s:
 def test_login_that_says_no_end_has_none(username: str | None) -> None:
     server = IceServer(urls=["turn:example.org"], username=username, credential="secret")
     assert not has_ended(server, 4 * 10**9)
+
+
+def test_each_url_has_its_servers_login_once_and_does_not_show_it() -> None:
+    turn = IceServer(urls=["turn:a.example", "turn:b.example"], username="me", credential="s3cret")
+    found = server_urls([turn, IceServer(urls=["stun:a.example"]), turn])
+    assert [each.text for each in found] == ["turn:a.example", "turn:b.example", "stun:a.example"]
+    assert [each.login for each in found] == [("me", "s3cret")] * 2 + [("", "")]
+    assert "s3cret" not in repr(found)

@@ -18,10 +18,11 @@ from gpuview.doctor.clients import (
 )
 from gpuview.doctor.report import Check
 from gpuview.doctor.responder import ask_to_knock
-from gpuview.doctor.servers import ANSWER_TIMEOUT_S, Server, StunFinding
+from gpuview.doctor.servers import ANSWER_TIMEOUT_S, StunFinding
 from gpuview.errors import NetworkError
 from gpuview.media.ice.sockets import Address
 from gpuview.webrtc.addresses import is_private, parse_address
+from gpuview.webrtc.ice_url import IceServerUrl
 
 __all__ = ["Attempt", "WayBack", "judge"]
 
@@ -91,7 +92,7 @@ class WayBack:
         inside: Ear,
         target: Address,
         *,
-        relay: Server | None,
+        relay: IceServerUrl | None,
         via: Address | None,
         stun: Sequence[StunFinding],
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gpuview.doctor.clients import StunAnswer, allocate_turn, ask_stun, listening_to
 from gpuview.doctor.report import Check
@@ -12,36 +12,16 @@ from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.server_errors import explain
 from gpuview.media.ice.sockets import Address
-from gpuview.protocol.messages import IceServer
 from gpuview.settings import Settings
-from gpuview.webrtc.ice_url import IceUrl, parse_ice_url
+from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
-__all__ = ["Server", "StunFinding", "TurnFinding", "find_stun", "find_turn", "servers_of"]
+__all__ = ["StunFinding", "TurnFinding", "find_stun", "find_turn", "servers_of"]
 
 ANSWER_TIMEOUT_S = 2.5
 """After which a server is called silent, its name's look-up included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One URL of one ICE server."""
-
-    text: str
-    url: IceUrl
-    login: tuple[str, str] = field(default=("", ""), repr=False)
-
-    @property
-    def name(self) -> str:
-        """What its check is called."""
-        return f"{'TURN' if self.url.is_turn else 'STUN'} {self.text}"
-
-    @property
-    def is_for_browsers_only(self) -> bool:
-        """Whether the kernel's side cannot ask it: STUN over TLS, TURN over DTLS."""
-        return self.url.is_secure and (not self.url.is_turn or self.url.transport == "udp")
-
-
-def servers_of(settings: Settings) -> list[Server]:
+def servers_of(settings: Settings) -> list[IceServerUrl]:
     """Return the pages' servers, then those that only the kernel's side has.
 
     Raises:
@@ -50,21 +30,14 @@ def servers_of(settings: Settings) -> list[Server]:
     listed = settings.ask_ice_servers("doctor")
     if settings.kernel_ice_servers is not None:
         listed += settings.kernel_ice_servers
-    return list(dict.fromkeys(server for entry in listed for server in _split(entry)))
-
-
-def _split(entry: IceServer) -> Iterable[Server]:
-    login = (entry.username or "", entry.credential or "")
-    for text in entry.urls:
-        url = parse_ice_url(text)
-        yield Server(text, url, login if url.is_turn else ("", ""))
+    return server_urls(listed)
 
 
 @dataclass(frozen=True, slots=True)
 class StunFinding:
     """What a STUN server said."""
 
-    server: Server
+    server: IceServerUrl
     address: Address | None = None
     answer: StunAnswer | None = None
     error: NetworkError | None = None
@@ -76,21 +49,21 @@ class StunFinding:
             public_ips: Under which browsers are to reach this machine.
         """
         if self.error is not None:
-            return Check.failed(self.server.name, self.error)
+            return Check.failed(_name(self.server), self.error)
         if self.answer is None:
             return _skipped(self.server)
         host, port = self.answer.mapped
         found = f"sees this machine at {host} port {port}"
         rivals = [ip for ip in public_ips if (":" in ip) == (":" in host) and ip != host]
         if not rivals:
-            return Check(self.server.name, "ok", found)
+            return Check(_name(self.server), "ok", found)
         fix = f"GPUVIEW_PUBLIC_IP={host}, unless what stands at {rivals[0]} forwards to here (FRP)"
-        return Check(self.server.name, "remark", f"{found}, not at {rivals[0]}", fix)
+        return Check(_name(self.server), "remark", f"{found}, not at {rivals[0]}", fix)
 
 
-async def find_stun(server: Server) -> StunFinding:
+async def find_stun(server: IceServerUrl) -> StunFinding:
     """Ask a STUN server, from a socket that is then closed."""
-    if server.is_for_browsers_only:
+    if server.url.is_for_browsers_only:
         return StunFinding(server)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -105,7 +78,7 @@ async def find_stun(server: Server) -> StunFinding:
 class TurnFinding:
     """Whether a TURN server gave a relay."""
 
-    server: Server
+    server: IceServerUrl
     relayed: Address | None = None
     mapped: Address | None = None
     """How the server sees this machine; over UDP only, where the media process asks as well."""
@@ -114,16 +87,16 @@ class TurnFinding:
     def check(self) -> Check:
         """Return it as a line of the table."""
         if self.error is not None:
-            return Check.failed(self.server.name, self.error)
+            return Check.failed(_name(self.server), self.error)
         if self.relayed is None:
             return _skipped(self.server)
         host, port = self.relayed
-        return Check(self.server.name, "ok", f"gives a relay: {host} port {port}")
+        return Check(_name(self.server), "ok", f"gives a relay: {host} port {port}")
 
 
-async def find_turn(server: Server) -> TurnFinding:
+async def find_turn(server: IceServerUrl) -> TurnFinding:
     """Make an allocation on a TURN server, and give it back."""
-    if server.is_for_browsers_only:
+    if server.url.is_for_browsers_only:
         return TurnFinding(server)
     try:
         async with allocate_turn(
@@ -135,5 +108,12 @@ async def find_turn(server: Server) -> TurnFinding:
         return TurnFinding(server, error=exc)
 
 
-def _skipped(server: Server) -> Check:
-    return Check(server.name, "skipped", "browsers only: the kernel's side cannot ask it this way")
+def _name(server: IceServerUrl) -> str:
+    """Return what the server's check is called."""
+    return f"{'TURN' if server.url.is_turn else 'STUN'} {server.text}"
+
+
+def _skipped(server: IceServerUrl) -> Check:
+    return Check(
+        _name(server), "skipped", "browsers only: the kernel's side cannot ask it this way"
+    )

@@ -14,8 +14,8 @@ import base64
 import dataclasses
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, cast
 
@@ -24,11 +24,13 @@ from gpuview.protocol.messages import IceServer
 from gpuview.webrtc.addresses import is_host_name, parse_address
 
 __all__ = [
+    "IceServerUrl",
     "IceUrl",
     "ephemeral_credentials",
     "has_ended",
     "parse_ice_servers",
     "parse_ice_url",
+    "server_urls",
 ]
 
 Scheme = Literal["stun", "stuns", "turn", "turns"]
@@ -66,6 +68,37 @@ class IceUrl:
     def is_secure(self) -> bool:
         """Whether the server is asked over TLS."""
         return self.scheme in ("stuns", "turns")
+
+    @property
+    def is_for_browsers_only(self) -> bool:
+        """Whether the kernel's side cannot use it: STUN over TLS, TURN over DTLS."""
+        return self.is_secure and (not self.is_turn or self.transport == "udp")
+
+
+@dataclass(frozen=True, slots=True)
+class IceServerUrl:
+    """One URL of an ICE server, with its login."""
+
+    text: str
+    """The URL as it was configured."""
+    url: IceUrl
+    login: tuple[str, str] = field(default=("", ""), repr=False)
+    """User name and credential; empty for STUN."""
+
+
+def server_urls(servers: Iterable[IceServer]) -> list[IceServerUrl]:
+    """Return the URLs of all servers, each once.
+
+    Raises:
+        SettingsError: A URL is malformed.
+    """
+    found = []
+    for server in servers:
+        login = (server.username or "", server.credential or "")
+        for text in server.urls:
+            url = parse_ice_url(text)
+            found.append(IceServerUrl(text, url, login if url.is_turn else ("", "")))
+    return list(dict.fromkeys(found))
 
 
 def parse_ice_url(url: str) -> IceUrl:

@@ -557,8 +557,3 @@ def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(turn: TurnSe
         assert world.network._relay is not None or "does not answer" in world.problem()
 
     run(use, turn_at(UDP), configuration=RELAY_ONLY)
-
-
-def test_no_repr_shows_a_credential() -> None:
-    (server,) = network._split(turn_at(UDP))
-    assert LOGIN["credential"] not in repr(server)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -23,9 +22,9 @@ from gpuview.media.ice.stun import ask_stun
 from gpuview.media.ice.turn import Relay, open_relay
 from gpuview.media.ice.udp_mux import SocketLeg, UdpMux
 from gpuview.media.ice.upstream import Door
-from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
+from gpuview.protocol.messages import Configure, IceServers, Problem
 from gpuview.protocol.stats import NetworkStats
-from gpuview.webrtc.ice_url import IceUrl, parse_ice_url
+from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
 __all__ = ["Network"]
 
@@ -37,15 +36,6 @@ _NO_SERVERS = "ice_servers"  # stands for a URL where the servers themselves can
 _NAMED_AFTER_S = 1.5  # a server that has not answered by then is called silent, and still awaited
 _GIVEN_UP_AFTER_S = 6.0
 _REFRESH_S = 25.0  # many NATs forget a UDP mapping after 30 s
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """One URL of one server, with the login that goes with it."""
-
-    text: str
-    url: IceUrl
-    login: tuple[str, str] = field(repr=False)
 
 
 class Network:
@@ -71,7 +61,7 @@ class Network:
         self._configuration = configuration
         self._want_servers = want_servers
         self._on_change = on_change
-        self._servers: asyncio.Future[list[_Server]] | None = None
+        self._servers: asyncio.Future[list[IceServerUrl]] | None = None
         self._mapped: dict[int, Address] = {}  # by IP version
         self._relay: Relay | None = None
         self._opened: set[Relay] = set()  # and not given back yet
@@ -162,7 +152,7 @@ class Network:
         if not message.problems:
             self._forget_problem(_NO_SERVERS)
         if self._servers is not None and not self._servers.done():
-            self._servers.set_result([each for one in message.ice_servers for each in _split(one)])
+            self._servers.set_result(server_urls(message.ice_servers))
 
     async def close(self) -> None:
         """Give the relay back and stop asking."""
@@ -185,12 +175,12 @@ class Network:
             if turn:
                 group.create_task(self._keep_relay(turn))
 
-    async def _ask_for_servers(self, *, anew: bool = False) -> list[_Server]:
+    async def _ask_for_servers(self, *, anew: bool = False) -> list[IceServerUrl]:
         self._servers = asyncio.get_running_loop().create_future()
         self._want_servers(anew)
         return await self._servers
 
-    async def _first_servers(self) -> list[_Server]:
+    async def _first_servers(self) -> list[IceServerUrl]:
         """Ask until there are some: a user's function may fail now and not later."""
         pauses_s = pauses()
         while not (servers := await self._ask_for_servers()):
@@ -198,7 +188,7 @@ class Network:
             await asyncio.sleep(next(pauses_s))
         return servers
 
-    async def _keep_asking(self, servers: list[_Server]) -> None:
+    async def _keep_asking(self, servers: list[IceServerUrl]) -> None:
         while True:
             for server in servers:
                 if await self._try(server, self._learn_address):
@@ -208,7 +198,7 @@ class Network:
             self._stop_awaiting(servers)
             await asyncio.sleep(_REFRESH_S)
 
-    async def _learn_address(self, server: _Server) -> bool:
+    async def _learn_address(self, server: IceServerUrl) -> bool:
         asked = await self._addresses(server)
         asking = [asyncio.create_task(self._learn_from(leg, address)) for leg, address in asked]
         try:
@@ -228,7 +218,7 @@ class Network:
             self._on_change()
         return True
 
-    async def _keep_relay(self, servers: list[_Server]) -> None:
+    async def _keep_relay(self, servers: list[IceServerUrl]) -> None:
         pauses_s = pauses()
         while True:
             relay = await self._first_relay(servers)
@@ -257,17 +247,17 @@ class Network:
             await self._give_back_all_but(None)
         self._on_change()
 
-    async def _first_relay(self, servers: list[_Server]) -> Relay | None:
+    async def _first_relay(self, servers: list[IceServerUrl]) -> Relay | None:
         winner = await first_of([partial(self._try, each, self._open_relay) for each in servers])
         await self._give_back_all_but(winner)
         return winner
 
-    async def _open_relay(self, server: _Server) -> Relay | None:
+    async def _open_relay(self, server: IceServerUrl) -> Relay | None:
         """Try the server's addresses; it may listen at one family only, or be reached over one."""
         addresses = [address for _, address in await self._addresses(server)]
         return await first_of([partial(self._open_relay_at, server, each) for each in addresses])
 
-    async def _open_relay_at(self, server: _Server, address: Address) -> Relay:
+    async def _open_relay_at(self, server: IceServerUrl, address: Address) -> Relay:
         url = server.url
         relay = await open_relay(
             self.mux,
@@ -285,7 +275,7 @@ class Network:
         await asyncio.gather(*(relay.close() for relay in others))
         self._opened.difference_update(others)
 
-    async def _addresses(self, server: _Server) -> list[tuple[SocketLeg, Address]]:
+    async def _addresses(self, server: IceServerUrl) -> list[tuple[SocketLeg, Address]]:
         """Return the server's first address in each family that we have a socket for."""
         found: dict[SocketLeg, Address] = {}
         for address in await resolve(server.url.host, server.url.port):
@@ -297,7 +287,7 @@ class Network:
         return list(found.items())
 
     async def _try(
-        self, server: _Server, work: Callable[[_Server], Awaitable[T | None]]
+        self, server: IceServerUrl, work: Callable[[IceServerUrl], Awaitable[T | None]]
     ) -> T | None:
         """Do ``work`` with a server; None when it failed, which is then among the problems."""
         task = asyncio.ensure_future(work(server))
@@ -329,7 +319,7 @@ class Network:
         if self._problems.pop(url, None) is not None:
             self._on_change()
 
-    def _stop_awaiting(self, servers: Sequence[_Server]) -> None:
+    def _stop_awaiting(self, servers: Sequence[IceServerUrl]) -> None:
         self._stop_awaiting_urls({server.text for server in servers})
 
     def _stop_awaiting_urls(self, urls: set[str]) -> None:
@@ -378,13 +368,8 @@ class Network:
         return f"<Network {self.stats()}>"
 
 
-def _turn_servers(servers: Sequence[_Server]) -> list[_Server]:
+def _turn_servers(servers: Sequence[IceServerUrl]) -> list[IceServerUrl]:
     return [each for each in servers if each.url.is_turn]
-
-
-def _split(server: IceServer) -> list[_Server]:
-    login = (server.username or "", server.credential or "")
-    return [_Server(text, parse_ice_url(text), login) for text in server.urls]
 
 
 def _nowhere(address: Address) -> Address:
