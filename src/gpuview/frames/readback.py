@@ -26,6 +26,7 @@ from gpuview.frames.picture.layout import Tiles, read_frame
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, ReadbackStats
+from gpuview.frames.torch_compat import outside_transforms
 
 if TYPE_CHECKING:
     from gpuview.frames.cuda.writer import CudaReadback
@@ -67,9 +68,12 @@ class Readback:
             MediaError: The sink has no memory for it.
         """
         capture_ns = time.monotonic_ns()
+        with _explained():
+            outside_transforms(lambda: self._push(frame, look, capture_ns))
+
+    def _push(self, frame: object, look: Look, capture_ns: int) -> None:
         # Always in inference mode: what is staged inside it cannot be written to outside it.
-        # And out of torch.func's transforms, which would wrap what is made, and keep it from NumPy.
-        with torch.inference_mode(), torch._C._DisableFuncTorch(), _explained():
+        with torch.inference_mode():
             names, tiles = read_frame(frame, look.layout)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
             device = _drawing_device(tiles)

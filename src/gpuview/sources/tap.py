@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from weakref import ref
 
 import torch
@@ -22,6 +22,7 @@ from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
+from gpuview.frames.torch_compat import is_traced
 from gpuview.sources.pull import RETRY_S, next_due
 
 __all__ = ["Part", "Round", "Tap", "first_tensor"]
@@ -194,7 +195,8 @@ class Tap:
         if not self._taking.acquire(blocking=False):
             return
         try:
-            if not _is_transformed():
+            is_tracing = torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
+            if not is_tracing and not is_traced(_leaves(output)):
                 self._take(name, output, time.monotonic())
         except Exception as exc:
             self._errors.report(explain(exc, "the tap"), name)
@@ -260,15 +262,6 @@ class _Hook:
         return (getattr, (nullcontext(), "__exit__"))
 
 
-def _is_transformed() -> bool:
-    """Tell whether torch traces, or runs inside vmap or another of functorch's transforms."""
-    is_tracing = (
-        torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
-        or torch.fx._symbolic_trace._is_fx_tracing_flag  # its function writes a warning
-    )
-    return is_tracing or torch._C._functorch.maybe_current_level() is not None
-
-
 def _is_capturing() -> bool:
     is_initialized: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return is_initialized and torch.cuda.is_current_stream_capturing()
@@ -287,19 +280,19 @@ def _tensor_in(output: object) -> Tensor:
 
 def first_tensor(output: object) -> Tensor | None:
     """Return the first tensor in ``output``, depth first; None when there is none."""
-    if isinstance(output, Tensor):
-        return output
-    for inner in _inside(output):
-        tensor = first_tensor(inner)
-        if tensor is not None:
-            return tensor
-    return None
+    return next((leaf for leaf in _leaves(output) if isinstance(leaf, Tensor)), None)
 
 
-def _inside(output: object) -> Iterator[Any]:
+def _leaves(output: object) -> Iterator[object]:
+    """Iterate over what ``output`` contains, depth first; over itself if it is no container."""
     if isinstance(output, Mapping):
-        yield from output.values()
+        parts: Iterable[object] = output.values()
     elif isinstance(output, tuple | list):
-        yield from output
+        parts = output
     elif is_dataclass(output) and not isinstance(output, type):
-        yield from (getattr(output, each.name) for each in fields(output))
+        parts = [getattr(output, each.name) for each in fields(output)]
+    else:
+        yield output
+        return
+    for part in parts:
+        yield from _leaves(part)

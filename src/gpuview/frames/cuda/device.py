@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["CudaGpu", "Gpu", "Mark", "Queue"]
+from gpuview.frames.torch_compat import register_host_memory, unregister_host_memory
 
-_PORTABLE = 1  # for all devices: cudaHostRegisterPortable
+__all__ = ["CudaGpu", "Gpu", "Mark", "Queue"]
 
 
 class Mark(Protocol):
@@ -128,17 +128,15 @@ class CudaGpu:
         return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
 
     def register(self, memory: Tensor) -> bool:
-        cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         with self.active():
-            error = int(cudart.cudaHostRegister(memory.data_ptr(), memory.numel(), _PORTABLE))
-            if error:
+            is_registered = register_host_memory(memory)
+            if not is_registered:
                 self._forget_error()
-        return not error
+        return is_registered
 
     def unregister(self, memory: Tensor) -> None:
-        cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         with self.active():
-            cudart.cudaHostUnregister(memory.data_ptr())
+            unregister_host_memory(memory)
 
     def _forget_error(self) -> None:
         """Take CUDA's last error away, which the next launch would report as its own."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from gpuview.errors import FrameError
+from gpuview.frames.torch_compat import has_memory, is_faking
 
 __all__ = ["as_tensor", "is_array"]
 
@@ -58,7 +58,7 @@ def is_array(frame: object) -> bool:
 
 
 def _check_mode() -> None:
-    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+    if is_faking():
         raise FrameError(
             "cannot show a tensor while a FakeTensorMode is active",
             expected="tensors with values",
@@ -95,13 +95,13 @@ def _without_class(tensor: Tensor) -> Tensor:
             expected="a plain torch.Tensor",
             fix="tensor.full_tensor()" if is_distributed else "show a plain tensor that it has",
         )
-    if is_lazy(tensor):
+    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
         raise FrameError(
             "cannot show a parameter that has no shape yet",
             expected="a parameter of a module that was called once",
             fix="call the module with an input first: model(x)",
         )
-    with torch._C.DisableTorchFunctionSubclass():  # no code of the subclass runs
+    with torch.DisableTorchFunctionSubclass():  # no code of the subclass runs
         return tensor.as_subclass(Tensor)
 
 
@@ -133,12 +133,6 @@ def _from_dlpack(array: object) -> Tensor:
 
 
 def _check_kind(tensor: Tensor) -> None:
-    if is_functorch_wrapped_tensor(tensor):
-        raise FrameError(
-            "cannot show a tensor that a torch.func transform is at work on",
-            expected="a tensor with values, as vmap and grad have none inside",
-            fix="push what the transformed function returns",
-        )
     if tensor.is_quantized:
         raise FrameError(
             f"cannot show a quantized tensor with {tensor.dtype = }",
@@ -162,6 +156,12 @@ def _check_kind(tensor: Tensor) -> None:
             f"cannot show a tensor with {tensor.device = }, which has no values",
             expected="a tensor in memory",
             fix="make it on a real device",
+        )
+    if not has_memory(tensor):
+        raise FrameError(
+            "cannot show a tensor that a torch.func transform is at work on",
+            expected="a tensor with values, as vmap and grad have none inside",
+            fix="push what the transformed function returns",
         )
 
 

@@ -1,0 +1,126 @@
+"""PyTorch's private names, all of them: the rest of gpuview uses what PyTorch documents.
+
+A release of PyTorch may drop any of these without notice. Each name has a fall-back that is slower
+and gives the same result, so a newer PyTorch never breaks a push.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.fx import Proxy
+
+__all__ = [
+    "has_memory",
+    "is_faking",
+    "is_traced",
+    "outside_transforms",
+    "register_host_memory",
+    "unregister_host_memory",
+]
+
+T = TypeVar("T")
+
+_PORTABLE = 1  # for all devices: cudaHostRegisterPortable
+
+
+def _private(path: str) -> Any:
+    """Return what is at ``path`` in torch; None where this release does not have it."""
+    found: Any = torch
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+_DisableFuncTorch = _private("_C._DisableFuncTorch")
+_get_dispatch_mode = _private("_C._get_dispatch_mode")
+_FAKE = _private("_C._TorchDispatchModeKey.FAKE")
+_maybe_current_level = _private("_C._functorch.maybe_current_level")
+
+
+def _is_fx_tracing() -> bool | None:
+    # The flag, because the functions that return it write warnings.
+    return getattr(sys.modules.get("torch.fx._symbolic_trace"), "_is_fx_tracing_flag", None)
+
+
+def outside_transforms(work: Callable[[], T]) -> T:
+    """Return what ``work`` returns when no `torch.func` transform applies to it.
+
+    A transform such as ``grad`` wraps all tensors that are made inside it, and NumPy cannot read
+    those.
+    """
+    if _DisableFuncTorch is not None:
+        with _DisableFuncTorch():
+            return work()
+
+    streams: list[torch.cuda.Stream] = []
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_device()
+        others = (device for device in range(torch.cuda.device_count()) if device != current)
+        # The current device comes last: to set a stream also makes its device the current one.
+        streams = [torch.cuda.current_stream(device) for device in (*others, current)]
+
+    def work_on_our_streams() -> T:
+        for stream in streams:
+            torch.cuda.set_stream(stream)
+        return work()
+
+    with ThreadPoolExecutor(1) as pool:  # transforms apply to the thread that began them
+        return pool.submit(work_on_our_streams).result()
+
+
+def is_faking() -> bool:
+    """Tell whether a FakeTensorMode is active, in which new tensors have no values."""
+    if _get_dispatch_mode is not None and _FAKE is not None:
+        return _get_dispatch_mode(_FAKE) is not None
+    return type(torch.empty(0)) is not Tensor
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Tell whether ``tensor`` has memory of its own. Inside a `torch.func` transform it has not.
+
+    Needs no private name: such a tensor refuses to say where its memory is.
+    """
+    try:
+        tensor.untyped_storage().data_ptr()
+    except RuntimeError:
+        return False
+    return True
+
+
+def is_traced(outputs: Iterable[object]) -> bool:
+    """Tell whether `torch.fx` traces what runs now, or a `torch.func` transform applies to it.
+
+    Args:
+        outputs: What was computed now, as a flat series. Only the fall-back looks at it.
+    """
+    is_fx_tracing = _is_fx_tracing()
+    if is_fx_tracing is not None and _maybe_current_level is not None:
+        return is_fx_tracing or _maybe_current_level() is not None
+    # Whoever traces with make_fx has imported this module.
+    proxy_tensor = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    if proxy_tensor is not None and proxy_tensor.get_proxy_mode() is not None:
+        return True
+    return any(
+        isinstance(each, Proxy) or (isinstance(each, Tensor) and not has_memory(each))
+        for each in (*outputs, torch.empty(0))
+    )
+
+
+def register_host_memory(memory: Tensor) -> bool:
+    """Let CUDA devices write to this memory of the CPU; False where that is not possible.
+
+    The fall-back is the caller's: it copies through pinned memory.
+    """
+    register = getattr(torch.cuda.cudart(), "cudaHostRegister", None)  # type: ignore[no-untyped-call]
+    return register is not None and not int(register(memory.data_ptr(), memory.numel(), _PORTABLE))
+
+
+def unregister_host_memory(memory: Tensor) -> None:
+    """Take back what `register_host_memory` allowed."""
+    torch.cuda.cudart().cudaHostUnregister(memory.data_ptr())  # type: ignore[no-untyped-call]
