@@ -13,8 +13,8 @@ from gpuview.errors import SignalError
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.stream import StreamProxy
-from gpuview.webrtc.sdp import has_private_address
 from tests.ports import free_port
+from tests.sdp import private_addresses
 
 pytestmark = pytest.mark.kernel
 
@@ -61,7 +61,7 @@ def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(
     viewer.wait_for_state("connecting", "playing")
 
     assert viewer.answer is not None
-    assert not has_private_address(viewer.answer)
+    assert not private_addresses(viewer.answer)
     # A host may have a public address of one family, which is kept.
     shown = {address for address, _ in candidates(viewer.answer)}
     assert shown & {"203.0.113.9", "2001:db8::9"}

@@ -12,25 +12,11 @@ from ipaddress import ip_network
 
 from gpuview.errors import SettingsError
 from gpuview.settings import Settings
-from gpuview.webrtc.addresses import IPAddress, parse_address
+from gpuview.webrtc.addresses import PRIVATE_RANGES, IPAddress, parse_address
 from gpuview.webrtc.ice_url import IceUrl, parse_ice_url
 
 __all__ = ["Site", "coturn_config", "frp_config", "nftables_config"]
 
-# Where a relay that anybody may use must not lead.
-_PRIVATE_RANGES = (
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.168.0.0/16",
-    "::1/128",
-    "fc00::/7",
-    "fe80::/10",
-)
 _PORT = 3478
 _TLS_PORT = 5349
 
@@ -209,7 +195,7 @@ def _peers(settings: Settings, site: Site, url: IceUrl) -> list[str]:
     reached = _addresses([*(settings.public_ips or own), url.host])
     denied = [
         network
-        for network in map(ip_network, _PRIVATE_RANGES)
+        for network in map(ip_network, PRIVATE_RANGES)
         if not any(address in network for address in reached)
     ]
     lines = [

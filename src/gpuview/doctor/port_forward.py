@@ -140,7 +140,7 @@ class WayBack:
                 arrived = await self._arrives(relay.send, _ARRIVAL_TIMEOUT_S)
         except NetworkError as exc:
             return Attempt(f"the relay of {server.text}", False, why=exc.problem)
-        is_outside = not _is_private(host)  # else it may stand behind the same router
+        is_outside = not is_private(parse_address(host))  # else it may stand behind the same router
         return Attempt(by, arrived, is_telling=is_outside, is_from_outside=is_outside)
 
     async def _by_stun(self) -> list[Attempt]:
@@ -181,11 +181,6 @@ class WayBack:
 
 def _is_family(address: Address | None, other: Address) -> bool:
     return address is not None and (":" in address[0]) == (":" in other[0])
-
-
-def _is_private(host: str) -> bool:
-    address = parse_address(host)
-    return address is not None and is_private(address)
 
 
 def _is_own(host: str) -> bool:

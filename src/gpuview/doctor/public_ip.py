@@ -32,7 +32,7 @@ def judge_public_ips(settings: Settings, public_ips: Sequence[str], own_ip: str 
     if settings.learns_public_ip:
         found = "auto, and no STUN or TURN server has told it"
         return Check(_NAME, "fail", found, "mend the servers below, or set GPUVIEW_PUBLIC_IP")
-    if own_ip is not None and not _is_private(own_ip):
+    if own_ip is not None and not is_private(parse_address(own_ip)):
         return Check(_NAME, "ok", f"not needed: this machine is {own_ip}")
     found = (
         f"not set; pages are told this machine's own address, {own_ip or 'of which it has none'}"
@@ -46,14 +46,9 @@ def judge_public_ips(settings: Settings, public_ips: Sequence[str], own_ip: str 
 def _judge_known(settings: Settings, public_ips: Sequence[str]) -> Check:
     text = ", ".join(public_ips)
     origin = "" if settings.public_ips == tuple(public_ips) else f" ({settings.public_ip})"
-    private = [host for host in public_ips if _is_private(host)]
+    private = [host for host in public_ips if is_private(parse_address(host))]
     if not private:
         return Check(_NAME, "ok", text + origin)
     found = f"{text}{origin}: {', '.join(private)} is private, which only its own network reaches"
     fix = "nothing, if pages are opened in that network; else the address of the router"
     return Check(_NAME, "remark", found, fix)
-
-
-def _is_private(host: str) -> bool:
-    address = parse_address(host)
-    return address is not None and is_private(address)

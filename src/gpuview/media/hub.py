@@ -42,6 +42,7 @@ from gpuview.protocol.messages import (
 from gpuview.protocol.ring import RingReader
 from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc import sdp
+from gpuview.webrtc.rewrite import rewrite_answer, rewrite_candidates
 
 __all__ = ["Hub"]
 
@@ -240,7 +241,7 @@ class Hub:
             )
 
     def _rewritten(self, answer: str, network: Network) -> str:
-        shown = sdp.rewrite_answer(
+        shown = rewrite_answer(
             answer,
             public_ips=network.public_ips,
             port_map=network.port_map,
@@ -248,8 +249,8 @@ class Hub:
         )
         logger.debug("the answer as it was:\n%s", sdp.redact(answer))
         logger.debug("the answer as it is sent:\n%s", sdp.redact(shown))
-        for candidate in sdp.describe(shown):
-            logger.debug("our candidate: %s", str(candidate).removeprefix("a="))
+        for candidate in sdp.candidates_of(shown):
+            logger.debug("our candidate: %s", candidate)
         return shown
 
     async def _settle(self, network: Network) -> None:
@@ -287,7 +288,7 @@ class Hub:
 
     def _all_candidates(self, viewer: Viewer, problems: list[Problem]) -> Candidates:
         network = self._open_network()
-        candidates = sdp.rewrite_candidates(
+        candidates = rewrite_candidates(
             viewer.enter_new_doors(),
             public_ips=network.public_ips,
             port_map=network.port_map,

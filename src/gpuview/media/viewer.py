@@ -26,6 +26,7 @@ from gpuview.media.ice.network import Network
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
 from gpuview.protocol.stats import ViewerStats
 from gpuview.webrtc import sdp
+from gpuview.webrtc.candidate import is_reachable, parse_candidate
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -138,7 +139,7 @@ class Viewer:
                 have come before, and those beyond the 64th are left out.
         """
         for text in candidates:
-            if len(self._page_candidates) < MAX_CANDIDATES and sdp.is_reachable(text):
+            if len(self._page_candidates) < MAX_CANDIDATES and is_reachable(text):
                 self._page_candidates.setdefault(text, False)
         if self.is_answered:
             await self._use_page_candidates()
@@ -251,8 +252,8 @@ class Viewer:
 
 
 def _ice_candidate(text: str) -> RTCIceCandidate:
-    """Read a candidate that `sdp.is_reachable`; nothing is read of what follows its type."""
-    candidate = sdp.parse_candidate(text)
+    """Read a candidate that `is_reachable`; nothing is read of what follows its type."""
+    candidate = parse_candidate(text)
     assert candidate is not None
     return RTCIceCandidate(
         component=candidate.component,

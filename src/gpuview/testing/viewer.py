@@ -24,7 +24,7 @@ from gpuview.testing.peer import Image, first_codec, make_peer, to_rgb
 from gpuview.testing.signalling import REPEAT_S, Conversation, SendCustom, Speech
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
-from gpuview.webrtc.sdp import describe
+from gpuview.webrtc.sdp import candidates_of
 
 __all__ = ["HeadlessViewer", "Timings"]
 
@@ -323,8 +323,8 @@ class HeadlessViewer:
         self._answer = answer.sdp
         self._become("connecting")
         await self._peer.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
-        self._candidates = {str(each) for each in describe(answer.sdp)}
-        own = [str(each).removeprefix("a=") for each in describe(self._offer or "")]
+        self._candidates = {str(each) for each in candidates_of(answer.sdp)}
+        own = [str(each) for each in candidates_of(self._offer or "")]
         self._say(self._conversation.candidates(own))
 
     async def _take_candidates(self) -> None:
@@ -332,8 +332,8 @@ class HeadlessViewer:
         if self._peer is None or self._peer.remoteDescription is None:
             return
         heard = chain.from_iterable(map(self._conversation.hear_candidates, self._stream.messages))
-        for text in [text for text in heard if f"a={text}" not in self._candidates]:
-            self._candidates.add(f"a={text}")
+        for text in [text for text in heard if text not in self._candidates]:
+            self._candidates.add(text)
             candidate = candidate_from_sdp(text.removeprefix("candidate:"))
             candidate.sdpMLineIndex = 0
             await self._peer.addIceCandidate(candidate)

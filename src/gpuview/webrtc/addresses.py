@@ -1,8 +1,7 @@
 """IP addresses: which ones are private, and which ones can be given as public.
 
-Private is what the internet does not route: RFC 1918, RFC 6598 (100.64/10), link-local,
-unique-local, loopback and unspecified. `ipaddress.is_private` counts the documentation ranges as
-well, on which tests live.
+Private means that the internet does not route it. `ipaddress.is_private` does not say that: it
+counts the documentation ranges as well, on which tests live.
 """
 
 from __future__ import annotations
@@ -27,25 +26,27 @@ IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 # js/src/private_ranges.ts is generated from this.
 PRIVATE_RANGES = (
-    "0.0.0.0/32",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
+    "0.0.0.0/8",
+    "10.0.0.0/8",  # RFC 1918
+    "100.64.0.0/10",  # carrier-grade NAT, RFC 6598
     "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
+    "169.254.0.0/16",  # link-local
+    "172.16.0.0/12",  # RFC 1918
+    "192.0.0.0/24",  # 464XLAT on phones, RFC 7335
+    "192.168.0.0/16",  # RFC 1918
     "::/128",
     "::1/128",
-    "fc00::/7",
-    "fe80::/10",
+    "fc00::/7",  # unique local
+    "fe80::/10",  # link-local
 )
+"""The networks to which the internet does not route."""
 _PRIVATE_NETWORKS = [ip_network(text) for text in PRIVATE_RANGES]
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """Return the address, or None where the text is none, such as a host name."""
+    """Return the address, or None where the text is something else, such as a host name."""
     try:
         return ip_address(text)
     except ValueError:
@@ -53,24 +54,24 @@ def parse_address(text: str) -> IPAddress | None:
 
 
 def is_host_name(text: str) -> bool:
-    """Tell whether the text may be a host's name. What has digits only is an address or nothing."""
+    """Tell whether the text may be a host name. Text of digits and dots only is not."""
     is_numeric = text.replace(".", "").isdigit()
     return _HOST_NAME.fullmatch(text) is not None and len(text) <= 253 and not is_numeric
 
 
-def is_private(address: IPAddress) -> bool:
-    """Tell whether the internet does not route to ``address``."""
+def is_private(address: IPAddress | None) -> bool:
+    """Tell whether ``address`` is in one of `PRIVATE_RANGES`; a host name (None) is not."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in _PRIVATE_NETWORKS)
+    return address is not None and any((mapped or address) in each for each in _PRIVATE_NETWORKS)
 
 
 def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
     """Return the addresses by their IP version, 4 and 6.
 
-    A private one is taken as well: all viewers may be on this machine, or in its network.
+    Private addresses are allowed: all viewers may be on this machine or in its network.
 
     Raises:
-        SettingsError: One is no address of a host, or there are two of a family.
+        SettingsError: A text is not the address of a host, or two addresses have one version.
     """
     by_version: dict[int, IPAddress] = {}
     for text in public_ips:
@@ -78,7 +79,7 @@ def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
         if address is None or not _is_of_a_host(address):
             raise SettingsError(
                 f"cannot use public_ip = {text!r}",
-                expected="an IPv4 address, an IPv6 address, one of each, or a host's name",
+                expected="an IPv4 address, an IPv6 address, one of each, or a host name",
                 fix="give the address under which browsers reach this host, such as 203.0.113.9",
             )
         if address.version in by_version:
@@ -94,5 +95,5 @@ def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
 def _is_of_a_host(address: IPAddress) -> bool:
     """Tell whether another machine can send to ``address``."""
     if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
-        return False  # good on this machine only
+        return False  # valid on this machine only
     return not (address.is_unspecified or address.is_multicast)
