@@ -85,6 +85,12 @@ class Listener:
     def encode_failed(self, error: MediaError | None) -> None:
         self.said.put(("encode_failed", error))
 
+    def engine_closing(self) -> None:
+        self.said.put(("closing", None))
+
+    def forked(self) -> None:
+        self.said.put(("forked", None))
+
     def hear(self, kind: str) -> object:
         """Wait for something of this kind; everything before it is passed over."""
         while True:

@@ -6,11 +6,13 @@ import gc
 import json
 import logging
 import math
+import multiprocessing
 import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from multiprocessing.connection import Connection
 from typing import Any
 
 import comm
@@ -20,7 +22,16 @@ import pytest
 import torch
 from torch import nn
 
-from gpuview import FrameError, GPUStream, MediaError, Settings, SettingsError, widget
+from gpuview import (
+    FrameError,
+    GPUStream,
+    MediaError,
+    Settings,
+    SettingsError,
+    StreamClosedError,
+    widget,
+)
+from gpuview.engine import close_shared_engine
 from gpuview.protocol.codec import to_wire
 from gpuview.protocol.messages import Answer, Bye, Candidates, Offer, Refusal
 from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
@@ -579,7 +590,7 @@ def test_closed_stream_has_no_frame(make_stream: MakeStream) -> None:
         stream.stats,
         lambda: stream.push(torch.zeros(4, 4)),
     ):
-        with pytest.raises(MediaError, match="the stream is closed"):
+        with pytest.raises(StreamClosedError, match="the stream is closed"):
             ask()
 
 
@@ -815,3 +826,84 @@ def test_messages_are_left_to_the_subshell_that_they_were_sent_to(
     monkeypatch.setattr(FakeComm, "_reply_subshell_for", "ipykernel's", raising=False)
     _, _, page = make_stream()
     assert page._reply_subshell_for is None  # type: ignore[attr-defined]
+
+
+class Page:
+    """A stream with a real engine, whose pages are told through a comm that writes it down."""
+
+    def __init__(self, source: object = None) -> None:
+        self.stream = GPUStream(source, fps=200, settings=Settings(public_ip="127.0.0.1"))
+        assert isinstance(self.stream.comm, FakeComm)
+        self.comm = self.stream.comm
+
+    @property
+    def states(self) -> list[str]:
+        return sequence([status["state"] for status in self.comm.updates("status")])
+
+    def close(self) -> None:
+        self.stream.close()
+        ipywidgets.Widget.close(self.stream)
+
+
+@pytest.fixture
+def make_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
+    pages: list[Page] = []
+
+    def make(source: object = None) -> Page:
+        pages.append(Page(source))
+        return pages[-1]
+
+    monkeypatch.setattr(comm, "create_comm", FakeComm)
+    yield make
+    for page in pages:
+        page.close()
+
+
+def test_kernel_that_ends_stops_the_sources_first_and_says_nothing_to_the_pages(
+    make_page: Callable[..., Page],
+) -> None:
+    made = threading.Semaphore(0)
+
+    def source() -> torch.Tensor:
+        made.release()
+        return torch.zeros(64, 64)
+
+    page = make_page(source)
+    page.stream.viewers_changed(["v1"])
+    for _ in range(3):
+        assert made.acquire(timeout=30)
+    pulling = page.stream._source._thread  # type: ignore[union-attr]
+    close_shared_engine()
+    assert not pulling.is_alive()
+    assert page.states == ["live"]
+    with pytest.raises(StreamClosedError, match="the stream is closed"):
+        page.stream.push(torch.zeros(4, 4))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_push_in_a_forked_child_raises_though_another_thread_held_the_locks(
+    make_page: Callable[..., Page],
+) -> None:
+    page = make_page()
+    page.stream.push(torch.zeros(4, 4))
+    feed = page.stream._feed
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=_push_in_child, args=(page.stream, theirs))
+    with feed._lock, feed._reading, feed._readback._lock:
+        child.start()
+    answered = ours.poll(30)
+    child.kill()
+    child.join()
+    child.close()
+    assert answered
+    assert "this one was forked from" in ours.recv()
+    ours.close()
+    theirs.close()
+
+
+def _push_in_child(stream: GPUStream, result: Connection) -> None:
+    try:
+        stream.push(torch.zeros(4, 4))
+    except StreamClosedError as exc:
+        result.send(exc.problem)

@@ -18,10 +18,12 @@ from gpuview.errors import (
     ConnectTimeout,
     FrameError,
     GpuviewError,
+    MediaEndedError,
     MediaError,
     NetworkError,
     SettingsError,
     SignalError,
+    StreamClosedError,
 )
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ __all__ = [
     "FrameError",
     "GPUStream",
     "GpuviewError",
+    "MediaEndedError",
     "MediaError",
     "NetworkError",
     "Settings",
     "SettingsError",
     "SignalError",
+    "StreamClosedError",
     "StreamStats",
     "__version__",
 ]

@@ -3,12 +3,14 @@
 The tree:
 
     GpuviewError
-    ├── FrameError       this tensor cannot be shown
-    ├── SettingsError    a setting is wrong, or two contradict each other
-    ├── SignalError      this offer or message cannot be answered
-    ├── NetworkError     no route: range used up, no usable address
+    ├── FrameError             this tensor cannot be shown
+    ├── SettingsError          a setting is wrong, or two contradict each other
+    ├── SignalError            this offer or message cannot be answered
+    ├── NetworkError           no route: range used up, no usable address
     │   └── ConnectTimeout
-    └── MediaError       the media process or its encoder failed
+    ├── StreamClosedError      the stream is closed: make another, or stop pushing
+    └── MediaError             the media process or its encoder failed: try again later
+        └── MediaEndedError    the media process is not started again: make a new GPUStream
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ __all__ = [
     "ConnectTimeout",
     "FrameError",
     "GpuviewError",
+    "MediaEndedError",
     "MediaError",
     "NetworkError",
     "SettingsError",
     "SignalError",
+    "StreamClosedError",
     "closest",
 ]
 
@@ -77,8 +81,16 @@ class ConnectTimeout(NetworkError):  # noqa: N818 - reads as what it is, like Ti
     """The page and the media process did not find a route to each other in time."""
 
 
+class StreamClosedError(GpuviewError):
+    """This stream is closed, or belongs to the process that this one was forked from."""
+
+
 class MediaError(GpuviewError):
-    """The media process or its encoder failed."""
+    """The media process or its encoder failed, or memory is used up; the stream may go on."""
+
+
+class MediaEndedError(MediaError):
+    """The media process is not started again for this stream; a new `GPUStream` starts another."""
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

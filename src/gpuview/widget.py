@@ -92,8 +92,9 @@ class GPUStream(anywidget.AnyWidget):
 
     Raises:
         FrameError: ``source``, or how it is to be shown, is none of these.
-        SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is wrong.
-        MediaError: The media process cannot be started, or runs with other settings.
+        SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is wrong, or the other streams of
+            this kernel have other settings.
+        MediaError: The media process cannot be started.
     """
 
     _esm = _front_end("widget.js")
@@ -180,7 +181,7 @@ class GPUStream(anywidget.AnyWidget):
         Raises:
             FrameError: It cannot be shown. While nobody watches, this is only looked at when a
                 frame has another type, shape, dtype or device than those before.
-            MediaError: The stream is closed.
+            StreamClosedError: The stream is closed.
         """
         self._feed.push(frame, self._select)
         if not self._has_picture:
@@ -194,7 +195,7 @@ class GPUStream(anywidget.AnyWidget):
 
         Raises:
             FrameError: There is none.
-            MediaError: The stream is closed.
+            StreamClosedError: The stream is closed.
         """
         self._need_frame()
         return self._feed.frame()
@@ -207,7 +208,7 @@ class GPUStream(anywidget.AnyWidget):
 
         Raises:
             FrameError: There is no frame.
-            MediaError: The stream is closed.
+            StreamClosedError: The stream is closed.
         """
         self._need_frame()
         return snapshot(self._feed.selected(), self._look)
@@ -224,7 +225,8 @@ class GPUStream(anywidget.AnyWidget):
 
         Raises:
             FrameError: The newest frame cannot be shown, or its device has failed.
-            MediaError: The stream is closed, or the media process did not answer.
+            MediaError: The media process did not answer.
+            StreamClosedError: The stream is closed.
         """
         self._feed.check_open()
         media = self._handle.stats()
@@ -241,11 +243,7 @@ class GPUStream(anywidget.AnyWidget):
         """End the stream: its views say so and keep their last picture. Safe to call twice."""
         if self._is_closed:
             return
-        self._is_closed = True
-        source, self._source = self._source, None  # what it looks at need not live on
-        if source is not None:
-            source.close()
-        self._feed.close()
+        self._end()
         self._handle.close()
         self._viewers = ()
         self._pages.forget_all()
@@ -273,6 +271,15 @@ class GPUStream(anywidget.AnyWidget):
         return (
             f"<GPUStream {state} viewers={len(self._viewers)} frames_pushed={self._feed.n_pushed}>"
         )
+
+    def _end(self) -> None:
+        """Make and take no more frames."""
+        with self._lock:
+            self._is_closed = True
+        source, self._source = self._source, None  # what it looks at need not live on
+        if source is not None:
+            source.close()
+        self._feed.close()
 
     def _need_frame(self) -> None:
         self._feed.check_open()
@@ -320,6 +327,8 @@ class GPUStream(anywidget.AnyWidget):
         self.viewers_changed(())
         with self._lock:
             self._is_restarting = True
+            self._is_failed = False
+            self._media_error = None
             self.epoch = epoch
             self._update_status()
 
@@ -340,6 +349,12 @@ class GPUStream(anywidget.AnyWidget):
         with self._lock:
             self._media_error = error
             self._update_status()
+
+    def engine_closing(self) -> None:
+        self._end()  # its status stays: the page says that the kernel has gone
+
+    def forked(self) -> None:
+        self._feed.renew_locks()
 
     # --- what the source says: on its thread, or on that of a tapped module's caller -----------
 

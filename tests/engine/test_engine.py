@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,13 @@ from gpuview.engine import Engine, StreamHandle, process, shared
 from gpuview.engine.engine import may_restart
 from gpuview.engine.process import MediaProcess
 from gpuview.engine.shared import shared_engine
-from gpuview.errors import MediaError, SettingsError, SignalError
+from gpuview.errors import (
+    MediaEndedError,
+    MediaError,
+    SettingsError,
+    SignalError,
+    StreamClosedError,
+)
 from gpuview.protocol.messages import Offer, Refusal
 from gpuview.protocol.ring import PixelFormat
 from gpuview.settings import Settings
@@ -107,11 +116,15 @@ def test_process_that_dies_again_and_again_is_given_up_with_its_last_words(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     os.kill(engine.process.pid, signal.SIGKILL)
     error = listener.hear("failed")
-    assert isinstance(error, MediaError)
+    assert isinstance(error, MediaEndedError)
     assert "died 6 times" in error.problem
     assert "exit status 1" in error.problem
-    with pytest.raises(MediaError, match="died 6 times"):
+    with pytest.raises(MediaEndedError, match="died 6 times"):
         handle.begin(100)
+    monkeypatch.undo()
+    again, other, _ = open_stream()
+    assert again is not engine
+    assert other.stats(WAIT_S).viewers == []
 
 
 def test_deaths_far_apart_are_forgiven() -> None:
@@ -130,7 +143,9 @@ def test_larger_frames_get_a_larger_ring_and_no_frame_is_forgotten() -> None:
 def test_other_network_settings_need_the_streams_closed_first() -> None:
     engine, handle, _ = open_stream()
     other = Settings(public_ip="203.0.113.9")
-    with pytest.raises(MediaError, match="this kernel's media process runs with"):
+    with pytest.raises(
+        SettingsError, match=r"with public_ip = \['127.0.0.1'\], not with public_ip"
+    ):
         shared_engine(other)
     handle.close()
     assert shared_engine(other) is not engine
@@ -140,7 +155,7 @@ def test_other_servers_for_the_kernels_side_need_the_streams_closed_first() -> N
     login = {"turn_url": "turn:127.0.0.1:9", "turn_username": "ann"}
     engine, _, _ = open_stream(**login, turn_credential="wrong")
     assert open_stream(**login, turn_credential="wrong")[0] is engine
-    with pytest.raises(MediaError, match="another login") as caught:
+    with pytest.raises(SettingsError, match="another login") as caught:
         open_stream(**login, turn_credential="s3cret")
     assert "s3cret" not in str(caught.value)
 
@@ -188,7 +203,7 @@ def test_closed_stream_takes_no_frames() -> None:
     show(handle)
     handle.close()
     handle.close()
-    with pytest.raises(MediaError, match="the stream is closed"):
+    with pytest.raises(StreamClosedError, match="the stream is closed"):
         handle.begin(100)
 
 
@@ -272,7 +287,7 @@ def _push_in_child(result: multiprocessing.SimpleQueue[str]) -> None:
     assert shared._engine is None
     try:
         show(_inherited)
-    except MediaError as exc:
+    except StreamClosedError as exc:
         result.put(exc.problem)
 
 
@@ -294,3 +309,56 @@ def test_forked_child_cannot_push_into_its_parents_stream() -> None:
     assert "belongs to the process that this one was forked from" in problem
     show(_inherited)
     assert _inherited.stats(WAIT_S).encoders == []
+
+
+def test_process_is_started_again_once_there_are_descriptors_again() -> None:
+    engine, handle, listener = open_stream()
+    show(handle)
+    handle.stats(WAIT_S)
+    with all_descriptors_used_up():
+        os.kill(engine.process.pid, signal.SIGKILL)
+        error = listener.hear("failed")
+        assert isinstance(error, MediaError)
+        assert "Too many open files" in error.problem
+        show(handle)  # which the user's code does not notice
+        with pytest.raises(MediaError, match="Too many open files"):
+            engine.open_stream(Listener(), fps=30, max_bitrate_bps=10**6)
+    assert listener.hear("started") == 2
+    listener.hear("ready")
+    assert handle.stats(WAIT_S).viewers == []
+    _, other, _ = open_stream()
+    assert other.stats(WAIT_S).viewers == []
+
+
+def test_push_does_not_wait_for_a_process_that_hangs_with_a_full_pipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_HANGS_AFTER_S", 20)
+    engine, handle, _ = open_stream()
+    show(handle)
+    handle.stats(WAIT_S)
+    hanging = engine.process
+    os.kill(hanging.pid, signal.SIGSTOP)
+    for n in range(200):  # twice what the pipe takes
+        handle.send(Offer(view="v", seq=n + 1, sdp="x" * 60_000))
+    show(handle, 640, 480)  # in a larger ring, which the process is to be told of
+    assert hanging._popen.poll() is None
+    os.kill(hanging.pid, signal.SIGCONT)
+    assert handle.stats(WAIT_S).viewers == []  # which is answered after all that came before
+    assert engine.process is hanging
+
+
+@contextmanager
+def all_descriptors_used_up() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    fds: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                fds.append(os.dup(0))
+        yield
+    finally:
+        for fd in fds:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

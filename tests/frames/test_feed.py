@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from gpuview.errors import FrameError, MediaError
+from gpuview.errors import FrameError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
@@ -296,7 +296,7 @@ def test_a_closed_feed_takes_nothing_and_keeps_nothing(bench):
 
     assert not bench.feed.has_frame
     bench.feed.watch(True)
-    with pytest.raises(MediaError, match="the stream is closed"):
+    with pytest.raises(StreamClosedError, match="the stream is closed"):
         bench.feed.push(picture(0))
     assert repr(bench.feed) == "<Feed closed pushed=3 read=1>"
 

@@ -32,11 +32,13 @@ def test_the_public_names_are_these() -> None:
         "FrameError",
         "GPUStream",
         "GpuviewError",
+        "MediaEndedError",
         "MediaError",
         "NetworkError",
         "Settings",
         "SettingsError",
         "SignalError",
+        "StreamClosedError",
         "StreamStats",
         "__version__",
     ]

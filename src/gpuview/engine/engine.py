@@ -8,10 +8,16 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from copy import copy
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.engine.stream import StreamHandle, StreamListener
-from gpuview.errors import MediaError, SettingsError, SignalError
+from gpuview.errors import (
+    MediaEndedError,
+    MediaError,
+    SettingsError,
+    StreamClosedError,
+)
 from gpuview.protocol.codec import decode_line, encode
 from gpuview.protocol.messages import (
     Answer,
@@ -21,6 +27,7 @@ from gpuview.protocol.messages import (
     GetStats,
     IceServers,
     Log,
+    Message,
     OpenStream,
     Problem,
     Ready,
@@ -39,6 +46,7 @@ media_logger = logging.getLogger("gpuview.media")
 
 _MAX_DEATHS = 5
 _DEATHS_WITHIN_S = 60.0
+_RETRY_S = 1.0
 _LOGIN_MARGIN_S = 60.0
 
 _FROM_MEDIA = (
@@ -79,30 +87,31 @@ class Engine:
         self.configuration = configuration
         self.settings = settings
         self.epoch = 1
-        self._told_ice_servers: IceServers | None = None
+        self._last_ice_servers: IceServers | None = None
         # Guards what follows. Never held while a handle's lock is taken, which is the outer one,
         # nor while a listener is called.
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, Future[Stats]] = {}
+        self._requests: dict[int, Future[Stats]] = {}
         self._deaths_s: list[float] = []
-        self._failure: MediaError | None = None
-        self._is_closed = False
+        self._failure: MediaError | None = None  # why no media process runs just now
+        self._end: StreamClosedError | MediaEndedError | None = None  # why none will run again
+        self._closing = threading.Event()
         self._process = process or MediaProcess()
         self._process.send(encode("", configuration))
-        self._thread = threading.Thread(target=self._listen, name="gpuview-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gpuview-engine", daemon=True)
         self._thread.start()
 
     @property
     def process(self) -> MediaProcess:
-        """The media process that runs now."""
+        """The media process that runs now, or the last one."""
         return self._process
 
     @property
     def is_closed(self) -> bool:
         """Whether the media process has ended for good."""
-        return self._is_closed or self._failure is not None
+        return self._closing.is_set() or self._end is not None
 
     @property
     def has_streams(self) -> bool:
@@ -119,10 +128,11 @@ class Engine:
             max_bitrate_bps: The most bits sent to one viewer in a second.
 
         Raises:
-            MediaError: The media process cannot be kept running, or this process is a forked one.
+            MediaError: No media process runs, and none can be started.
+            StreamClosedError: The engine is closed.
         """
         with self._lock:
-            self.check_usable()
+            self._check_running()
             name = f"s{next(self._numbers)}"
             opening = OpenStream(fps=fps, max_bitrate_bps=max_bitrate_bps)
             handle = StreamHandle(self, name, listener, opening)
@@ -131,13 +141,18 @@ class Engine:
         return handle
 
     def close(self) -> None:
-        """End the media process, and every stream with it."""
+        """End the media process, and every stream with it.
+
+        The sources stop first: a push that fails because of this would be an error on the page.
+        """
         with self._lock:
-            if self._is_closed:
+            if self._closing.is_set():
                 return
-            self._is_closed = True
+            self._closing.set()
             handles = list(self._streams.values())
-            self._process.hang_up()
+        for handle in handles:
+            handle.call(handle.listener.engine_closing)
+        self._process.hang_up()
         for handle in handles:
             handle.close()
         if threading.current_thread() is not self._thread:
@@ -147,13 +162,14 @@ class Engine:
         """Ask the media process for a stream's counters.
 
         Raises:
-            MediaError: It did not answer in time.
+            MediaError: It does not run, or did not answer in time.
+            StreamClosedError: The engine is closed.
         """
         number = next(self._numbers)
         future: Future[Stats] = Future()
         with self._lock:
-            self.check_usable()
-            self._waiting[number] = future
+            self._check_running()
+            self._requests[number] = future
         handle.send(GetStats(request=number))
         try:
             return future.result(timeout_s)
@@ -164,7 +180,7 @@ class Engine:
                 fix="try again; after a restart the first answer takes a second",
             ) from exc
         finally:
-            self._waiting.pop(number, None)
+            self._requests.pop(number, None)
 
     def forget_stream(self, name: str) -> None:
         """Drop a stream that was closed."""
@@ -173,98 +189,146 @@ class Engine:
 
     def abandon(self) -> None:
         """Give up everything in a forked child: the media process belongs to the parent."""
-        self._lock = threading.Lock()  # the parent's other threads may have held the old one
-        self._is_closed = True
-        self._failure = MediaError(
+        self._lock = threading.Lock()  # another thread of the parent may have held the old one
+        self._end = StreamClosedError(
             "this stream belongs to the process that this one was forked from",
-            expected="push from the process that made the stream",
+            expected="a push in the process that made the stream",
             fix="send the tensor to the parent process, or make a stream here",
         )
         for handle in self._streams.values():
             handle.abandon()
         self._process.abandon()
 
-    def check_usable(self) -> None:
-        """Raise MediaError when no stream can be made or used any more."""
-        if self._failure is not None:
-            raise self._failure
-        if self._is_closed:
-            raise MediaError(
+    def check_open(self) -> None:
+        """Raise unless the media process runs, or will run again.
+
+        Raises:
+            MediaEndedError: It died too often.
+            StreamClosedError: It belongs to the process that this one was forked from.
+        """
+        if self._end is not None:
+            raise copy(self._end)  # the traceback of one that is raised again grows
+
+    def _check_running(self) -> None:
+        self.check_open()
+        if self._closing.is_set():
+            raise StreamClosedError(
                 "the engine is closed", expected="an open one", fix="make a new GPUStream"
             )
+        if self._failure is not None:
+            raise copy(self._failure)
 
     # --- on the engine's thread ---------------------------------------------------------------
 
-    def _listen(self) -> None:
-        while True:
-            line = self._process.receive()
-            if line:
-                self._hear(line)
-            elif not self._replace_process():
-                return
-
-    def _hear(self, line: bytes) -> None:
+    def _run(self) -> None:
         try:
-            name, message = decode_line(line, *_FROM_MEDIA)
-        except SignalError:
-            logger.exception("cannot read what the media process says")
-            return
+            while True:
+                while line := self._process.receive():
+                    self._read(line)
+                if not self._replace_process():
+                    return
+        except Exception as exc:
+            logger.exception("gpuview failed inside, please report it")
+            self._give_up(
+                MediaEndedError(
+                    f"the engine failed with {exc!r}",
+                    expected="a media process that is started again",
+                    fix="make a new GPUStream, and report this",
+                )
+            )
+
+    def _read(self, line: bytes) -> None:
+        try:
+            self._act(*decode_line(line, *_FROM_MEDIA))
+        except Exception:
+            logger.exception("cannot do what the media process says")
+
+    def _act(self, name: str, message: Message) -> None:
         match message:
             case Log():
                 media_logger.log(message.level, "%s", message.text)
             case Stats():
-                future = self._waiting.get(message.request)
-                if future is not None and not future.done():
+                future = self._requests.pop(message.request, None)
+                if future is not None:
                     future.set_result(message)
             case WantIceServers():
-                name = "gpuview-ice-servers"
                 threading.Thread(
-                    target=self._tell_ice_servers, args=(message.anew,), name=name, daemon=True
+                    target=self._send_ice_servers,
+                    args=(message.anew,),
+                    name="gpuview-ice-servers",
+                    daemon=True,
                 ).start()
             case Ready():
-                for handle in list(self._streams.values()):
+                for handle in self._handles():
                     handle.call(handle.listener.process_ready)
-            case _:
-                handle_or_none = self._streams.get(name)
-                if handle_or_none is not None:
-                    handle_or_none.hear(message)
+            case _ if name in self._streams:
+                self._streams[name].hear(message)
 
-    def _tell_ice_servers(self, anew: bool) -> None:
+    def _send_ice_servers(self, anew: bool) -> None:
         """Ask the settings, which may take its time, on a thread of its own."""
-        told = self._told_ice_servers
-        if anew or told is None or not _is_good(told):
-            told = _ice_servers(self.settings)
-            self._told_ice_servers = told
-        self._process.send(encode("", told))
+        servers = self._last_ice_servers
+        if anew or servers is None or not _is_good(servers):
+            servers = _ice_servers(self.settings)
+            self._last_ice_servers = servers
+        self._process.send(encode("", servers))
 
     def _replace_process(self) -> bool:
         """Start another process in place of the one that has gone; False to end the thread."""
         last_words = self._process.reap()
-        with self._lock:
-            if self._is_closed:
-                return False
-            logger.warning("the media process has died (%s)", last_words)
-            try:
-                self._restart(last_words)
-            except MediaError as exc:
-                self._failure = exc
-            handles = list(self._streams.values())
-        for handle in handles:
-            if self._failure is None:
-                handle.tell_all()
-                handle.call(handle.listener.process_started, self.epoch)
-            else:
-                handle.call(handle.listener.process_failed, self._failure)
-        return self._failure is None
-
-    def _restart(self, last_words: str) -> None:
+        if self._closing.is_set():
+            return False
+        logger.warning("the media process has died (%s)", last_words)
         now_s = time.monotonic()
         self._deaths_s.append(now_s)
         if not may_restart(self._deaths_s, now_s):
-            raise _died_too_often(last_words)
-        self._process = MediaProcess()
-        self.epoch += 1
-        self._process.send(encode("", self.configuration))
+            self._give_up(_died_too_often(last_words))
+            return False
+        process = self._start_process()
+        if process is None:
+            return False
+        with self._lock:
+            is_wanted = not self._closing.is_set()
+            if is_wanted:
+                self._process = process
+                self._failure = None
+                self.epoch += 1
+                process.send(encode("", self.configuration))
+        if not is_wanted:
+            process.reap()
+            return False
+        for handle in self._handles():
+            handle.tell_all()
+            handle.call(handle.listener.process_started, self.epoch)
+        return True
+
+    def _start_process(self) -> MediaProcess | None:
+        """Start a process, at the first attempt that works; None when the engine is closed."""
+        while True:
+            try:
+                process = MediaProcess()
+            except MediaError as exc:
+                self._tell_failure(exc)
+                if self._closing.wait(_RETRY_S):
+                    return None
+            else:
+                return process
+
+    def _tell_failure(self, error: MediaError) -> None:
+        with self._lock:
+            is_known = str(error) == str(self._failure)
+            self._failure = error
+        if not is_known:
+            logger.warning("%s", error)
+            for handle in self._handles():
+                handle.call(handle.listener.process_failed, error)
+
+    def _give_up(self, error: MediaEndedError) -> None:
+        self._end = error
+        self._tell_failure(error)
+
+    def _handles(self) -> list[StreamHandle]:
+        with self._lock:
+            return list(self._streams.values())
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"pid={self._process.pid}"
@@ -282,9 +346,10 @@ def _ice_servers(settings: Settings) -> IceServers:
     return message
 
 
-def _is_good(told: IceServers) -> bool:
+def _is_good(servers: IceServers) -> bool:
     now_s = time.time() + _LOGIN_MARGIN_S
-    return not told.problems and not any(has_ended(each, now_s) for each in told.ice_servers)
+    has_login_ended = any(has_ended(each, now_s) for each in servers.ice_servers)
+    return not servers.problems and not has_login_ended
 
 
 def _check_length(message: IceServers) -> None:
@@ -297,8 +362,8 @@ def _check_length(message: IceServers) -> None:
         )
 
 
-def _died_too_often(last_words: str) -> MediaError:
-    return MediaError(
+def _died_too_often(last_words: str) -> MediaEndedError:
+    return MediaEndedError(
         f"the media process died {_MAX_DEATHS + 1} times within {_DEATHS_WITHIN_S:.0f} s, "
         f"the last time with {last_words}",
         expected="a media process that keeps running",

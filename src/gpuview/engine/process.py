@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
+from array import array
+from collections import deque
 from collections.abc import Sequence
 from typing import IO
 
@@ -31,37 +33,21 @@ class MediaProcess:
     """A running ``python -m gpuview.media``.
 
     Raises:
-        MediaError: The system does not start one more process.
+        MediaError: The system does not start another process.
     """
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_NBYTES)
-        # Not MSG_DONTWAIT: Python's `send_fds` does not pass it on.
-        timeout = struct.pack("@ll", _HANGS_AFTER_S, 0)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
-        self._sock = ours
-        self._lock = threading.Lock()  # no message may meet the descriptor's next owner
-        # A file and not a pipe: nobody has to read it, and it is still there after a crash.
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
-        command = [sys.executable, "-P", "-m", "gpuview.media"]
+        self._lock = threading.Lock()  # guards what follows; held only for calls that do not block
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
+        self._sender: threading.Thread | None = None
+        self._is_hung_up = False
         try:
-            with theirs:
-                self._popen = subprocess.Popen(
-                    [*command, str(theirs.fileno()), str(os.getpid())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._stderr,
-                    pass_fds=[theirs.fileno()],
-                    # Jupyter interrupts and kills a kernel's whole process group.
-                    start_new_session=True,
-                )
+            self._sock, self._stderr, self._popen = _start()
         except OSError as exc:
-            self.abandon()
             raise MediaError(
                 f"cannot start the media process: {exc}",
-                expected="memory for one more process of 75 MB",
-                fix="end some processes, or restart the kernel",
+                expected="memory for a process of 75 MB, and a few free descriptors",
+                fix="end some processes, close some files, or restart the kernel",
             ) from exc
 
     @property
@@ -69,17 +55,25 @@ class MediaProcess:
         return self._popen.pid
 
     def send(self, line: bytes, fds: Sequence[int] = ()) -> None:
-        """Send one message, or none: a process that hangs or has died is replaced and told anew.
+        """Send one message. From any thread; never blocks.
 
-        Waits where many messages are still to be read, for 5 s at most; then it is one that hangs.
+        What the pipe does not take now is sent by a thread, in order. A process that reads nothing
+        for 5 s is killed. Messages to a process at its end are dropped: the next process is told
+        everything anew.
         """
-        try:
-            with self._lock:
-                socket.send_fds(self._sock, [line], list(fds))
-        except BlockingIOError:
-            self._popen.kill()
-        except OSError:
-            pass  # it has died; the reading thread knows
+        with self._lock:
+            if self._is_hung_up or (not self._unsent and self._is_sent(line, fds)):
+                return
+            try:
+                self._unsent.append((line, [os.dup(fd) for fd in fds]))
+            except OSError:  # no descriptor is left
+                self._popen.kill()
+                return
+            if len(self._unsent) == 1:
+                self._sender = threading.Thread(
+                    target=self._send_rest, name="gpuview-send", daemon=True
+                )
+                self._sender.start()
 
     def receive(self) -> bytes:
         """Wait for one message; empty when the process has gone."""
@@ -89,26 +83,93 @@ class MediaProcess:
             return b""
 
     def hang_up(self) -> None:
-        """Close the pipe, at which the process ends, and `receive` returns."""
+        """Close the pipe. The process then ends, and `receive` returns."""
+        with self._lock:
+            self._is_hung_up = True
+            self._drop_unsent()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def reap(self) -> str:
         """Wait for the process's end, and return its exit status and last words."""
+        self.hang_up()
         try:
             status = self._popen.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._popen.kill()
             status = self._popen.wait()
+        if self._sender is not None:
+            self._sender.join()
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL_NBYTES))
         last_words = self._stderr.read().decode(errors="replace").strip()
-        with self._lock:
-            self._sock.close()
+        self._sock.close()
         self._stderr.close()
         return f"exit status {status}" + (f": {last_words}" if last_words else "")
 
     def abandon(self) -> None:
-        """Close our descriptors in a child that was forked; the process itself is the parent's."""
+        """Close our descriptors in a forked child; the process belongs to the parent."""
+        self._drop_unsent()
         self._sock.close()
         self._stderr.close()
+
+    def _is_sent(self, line: bytes, fds: Sequence[int]) -> bool:
+        """Tell whether the message needs no further attempt: it was sent, or the process ends."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        try:
+            self._sock.sendmsg([line], rights, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:  # it has died, or the system cannot pass on a descriptor
+            self._popen.kill()
+        return True
+
+    def _send_rest(self) -> None:
+        writable = select.poll()
+        writable.register(self._sock, select.POLLOUT)
+        while True:
+            is_hanging = not writable.poll(_HANGS_AFTER_S * 1000)
+            with self._lock:
+                if is_hanging:
+                    self._popen.kill()
+                    self._drop_unsent()
+                while self._unsent and self._is_sent(*self._unsent[0]):
+                    _close(self._unsent.popleft()[1])
+                if not self._unsent:
+                    return
+
+    def _drop_unsent(self) -> None:
+        while self._unsent:
+            _close(self._unsent.popleft()[1])
+
+
+def _start() -> tuple[socket.socket, IO[bytes], subprocess.Popen[bytes]]:
+    """Return our end of a new process's pipe, its stderr, and the process.
+
+    Raises:
+        OSError: The system refuses; nothing is left open.
+    """
+    with contextlib.ExitStack() as opened:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.enter_context(ours)
+        with theirs:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_NBYTES)
+            # A file and not a pipe: nobody has to read it, and it is still there after a crash.
+            stderr = opened.enter_context(tempfile.TemporaryFile())
+            command = [sys.executable, "-P", "-m", "gpuview.media"]
+            popen = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=[theirs.fileno()],
+                # Jupyter interrupts and kills a kernel's whole process group.
+                start_new_session=True,
+            )
+        opened.pop_all()
+    return ours, stderr, popen
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import os
 import threading
 
 from gpuview.engine.engine import Engine
 from gpuview.engine.process import MediaProcess
-from gpuview.errors import MediaError
+from gpuview.errors import MediaError, SettingsError
 from gpuview.protocol.messages import Configure
 from gpuview.settings import Settings
 
 __all__ = ["close_shared_engine", "prestart", "shared_engine"]
+
+# What the media process is told, by the names that users know.
+_SETTING_OF = {
+    "public_ips": "public_ip",
+    "learns_public_ip": "public_ip",
+    "ice_transport_policy": "kernel_ice_transport_policy",
+    "has_ice_servers": "kernel_ice_servers",
+}
 
 _engine: Engine | None = None
 _spare: MediaProcess | None = None
@@ -21,10 +30,10 @@ _engine_lock = threading.Lock()
 
 
 def prestart() -> None:
-    """Start a media process for the first stream to find, which it then needs not wait for.
+    """Start a media process early, so that the first stream does not wait for it.
 
-    Its imports take as long as the user's own, beside which they run. Where it cannot be started,
-    the first stream will say so.
+    Its imports run beside the user's own, and take as long. If it cannot be started, the first
+    stream says so.
     """
     global _spare
     with _engine_lock, contextlib.suppress(MediaError):
@@ -36,8 +45,9 @@ def shared_engine(settings: Settings) -> Engine:
     """Return this process's engine, started if need be; looks host names up first.
 
     Raises:
-        MediaError: It runs with other settings for streams that are still open.
-        SettingsError: A host name in ``public_ip`` does not resolve.
+        MediaError: The media process cannot be started.
+        SettingsError: It runs with other settings for streams that are still open, or a host name
+            in ``public_ip`` does not resolve.
     """
     global _engine, _spare
     configuration = _configuration(settings)
@@ -45,10 +55,10 @@ def shared_engine(settings: Settings) -> Engine:
         if _engine is not None and not _engine.is_closed:
             difference = _difference(_engine, configuration, settings)
             if not difference:
-                _engine.settings = settings  # its function for ICE servers is the newest one
+                _engine.settings = settings  # a cell that ran again has a new function for servers
                 return _engine
             if _engine.has_streams:
-                raise MediaError(
+                raise SettingsError(
                     f"this kernel's media process runs with {difference}",
                     expected="the same addresses, ports and servers for all streams of a kernel",
                     fix="close the other streams first, or use their settings",
@@ -72,10 +82,14 @@ def _configuration(settings: Settings) -> Configure:
     )
 
 
-def _difference(engine: Engine, configuration: Configure, settings: Settings) -> str:
-    """Say in what the engine differs from what is wanted; empty where it does not."""
-    if engine.configuration != configuration:
-        return f"{engine.configuration}, not with {configuration}"
+def _difference(engine: Engine, wanted: Configure, settings: Settings) -> str:
+    """Say which settings the engine runs with and which are wanted; empty if they are the same."""
+    running = engine.configuration
+    for field in dataclasses.fields(Configure):
+        ours, theirs = getattr(running, field.name), getattr(wanted, field.name)
+        if ours != theirs:
+            name = _SETTING_OF.get(field.name, field.name)
+            return f"{name} = {ours}, not with {name} = {theirs}"
     if not engine.settings.shares_kernel_ice_servers(settings):
         return "other STUN and TURN servers, or another login for them"
     return ""
@@ -88,7 +102,6 @@ def close_shared_engine() -> None:
         if _engine is not None:
             _engine.close()
         if _spare is not None:
-            _spare.hang_up()
             _spare.reap()
         _engine = _spare = None
 

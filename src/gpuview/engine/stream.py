@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
-from gpuview.errors import MediaError, SignalError
+from gpuview.errors import MediaError, SignalError, StreamClosedError
 from gpuview.protocol.codec import encode
 from gpuview.protocol.messages import (
     Answer,
@@ -34,7 +34,7 @@ logger = logging.getLogger("gpuview")
 
 
 class StreamListener(Protocol):
-    """Whoever owns a stream. Called on the engine's thread."""
+    """The owner of a stream. Called on the engine's thread, unless said otherwise."""
 
     def answered(self, message: Answer | Refusal) -> None:
         """An offer has its answer."""
@@ -52,10 +52,16 @@ class StreamListener(Protocol):
         """The media process runs."""
 
     def process_failed(self, error: MediaError) -> None:
-        """The media process died too often, and is not started again."""
+        """No media process runs: it cannot be started just now, or not any more."""
 
     def encode_failed(self, error: MediaError | None) -> None:
         """The stream's frames cannot be encoded; None when they can again."""
+
+    def engine_closing(self) -> None:
+        """The kernel ends, and the stream with it: make no more frames. On any thread."""
+
+    def forked(self) -> None:
+        """This is a forked child, where the stream does not work. On the only thread."""
 
 
 class StreamHandle:
@@ -73,7 +79,7 @@ class StreamHandle:
         self._engine = engine
         self._opening = opening
         self._lock = threading.Lock()  # guards what follows, and the order of messages
-        self._told: MediaProcess | None = None  # who knows of this stream
+        self._introduced_to: MediaProcess | None = None
         self._ring: RingWriter | None = None
         self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -86,7 +92,8 @@ class StreamHandle:
         """Return ``nbytes`` writable bytes of a free slot, of a larger ring if need be.
 
         Raises:
-            MediaError: There is no memory for it, or the stream is closed.
+            MediaError: There is no memory for it, or no media process any more.
+            StreamClosedError: The stream is closed.
         """
         with self._lock:
             self._check_open()
@@ -106,7 +113,8 @@ class StreamHandle:
         """Return where a device is to write a picture of ``nbytes``, in a larger ring if need be.
 
         Raises:
-            MediaError: There is no memory for it, or the stream is closed.
+            MediaError: There is no memory for it, or no media process any more.
+            StreamClosedError: The stream is closed.
         """
         with self._lock:
             self._check_open()
@@ -127,6 +135,7 @@ class StreamHandle:
 
         Raises:
             MediaError: It did not answer in time.
+            StreamClosedError: The stream is closed.
         """
         return self._engine.request_stats(self, timeout_s)
 
@@ -143,9 +152,7 @@ class StreamHandle:
         self._engine.forget_stream(self.name)
 
     def send(self, message: Message) -> None:
-        """Send a message about this stream; the listener hears what comes of it.
-
-        Waits only for a media process that hangs, for 5 s at most; it is then replaced.
+        """Send a message about this stream; the listener hears what comes of it. Never blocks.
 
         Raises:
             SignalError: It is too long to be passed on.
@@ -173,6 +180,7 @@ class StreamHandle:
         if self._event_fd >= 0:
             os.close(self._event_fd)
             self._event_fd = -1
+        self.call(self.listener.forked)
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
         self._introduce().send(encode(self.name, message), fds)
@@ -180,8 +188,8 @@ class StreamHandle:
     def _introduce(self) -> MediaProcess:
         """Return the media process, after it has been told of this stream."""
         process = self._engine.process
-        if process is not self._told:
-            self._told = process
+        if process is not self._introduced_to:
+            self._introduced_to = process
             process.send(encode(self.name, self._opening), [self._event_fd])
             if self._ring is not None:
                 process.send(encode(self.name, AttachRing()), [self._ring.fd])
@@ -209,9 +217,9 @@ class StreamHandle:
             logger.exception("a listener of stream %s failed", self.name)
 
     def _check_open(self) -> None:
-        if self._event_fd < 0 or self._engine.is_closed:
-            self._engine.check_usable()
-            raise MediaError(
+        self._engine.check_open()
+        if self._event_fd < 0:
+            raise StreamClosedError(
                 "the stream is closed", expected="an open one", fix="make a new GPUStream"
             )
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpuview.errors import MediaError
+from gpuview.errors import StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
@@ -111,7 +111,8 @@ class Feed:
 
         Raises:
             FrameError: It was read, and cannot be shown.
-            MediaError: The feed is closed, or the sink has no memory for it.
+            MediaError: The sink has no memory for it.
+            StreamClosedError: The feed is closed.
         """
         frame, kind = _kept(frame)
         with self._lock:
@@ -160,9 +161,9 @@ class Feed:
         return newest.frame if newest.select is None else newest.select(newest.frame)
 
     def check_open(self) -> None:
-        """Raise MediaError when the feed is closed."""
+        """Raise StreamClosedError when the feed is closed."""
         if self._is_closed:
-            raise MediaError(
+            raise StreamClosedError(
                 "the stream is closed", expected="an open one", fix="make a new GPUStream"
             )
 
@@ -186,6 +187,16 @@ class Feed:
         if catching_up is not None and catching_up is not threading.current_thread():
             catching_up.join(_JOIN_S)
         self._readback.close()
+
+    def renew_locks(self) -> None:
+        """Take new locks in a forked child: another thread of the parent may have held the old.
+
+        The next push is then read, and the sink says whose stream this is.
+        """
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._readback.renew_lock()
+        self._good_kinds.clear()
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "watched" if self._is_watched else "idle"

@@ -108,6 +108,10 @@ class Readback:
         if cuda is not None:
             cuda.close()
 
+    def renew_lock(self) -> None:
+        """Take a new lock in a forked child, where CUDA does not work anyway."""
+        self._lock = threading.Lock()
+
     def _cuda_readback(self) -> CudaReadback:
         if self._cuda is None:
             from gpuview.frames.cuda.writer import CudaReadback

@@ -133,7 +133,7 @@ class PullSource:
 
         Raises:
             FrameError: The source raised, is at its end, or is still busy with its first frame.
-            MediaError: The stream is closed.
+            StreamClosedError: The stream is closed.
         """
         if not self._asking.acquire(timeout=_PATIENCE_S):
             raise FrameError(

@@ -33,7 +33,7 @@ class Source(Protocol):
 
         Raises:
             FrameError: There is none.
-            MediaError: The stream is closed.
+            StreamClosedError: The stream is closed.
         """
 
     def close(self) -> None:
