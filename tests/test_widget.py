@@ -443,7 +443,7 @@ def test_source_that_gives_none_is_said_and_goes_on_when_it_gives_a_frame(
     stream.observe(lambda change: states.put(change["new"]), "status")
     engine.views("v1")
     told = states.get(timeout=30)
-    assert (told["state"], told["problem"]) == ("error", "the source gave None")
+    assert (told["state"], told["problem"]) == ("error", "the source returned None")
     assert states.get(timeout=30)["state"] == "live"
 
 
@@ -452,7 +452,7 @@ def test_stream_lives_on_after_an_exhausted_generator(make_stream: MakeStream) -
     states: queue.Queue[dict[str, Any]] = queue.Queue()
     stream.observe(lambda change: states.put(change["new"]), "status")
     engine.views("v1")
-    assert "at its end" in states.get(timeout=30)["problem"]
+    assert "ended before its first frame" in states.get(timeout=30)["problem"]
     stream.push(torch.zeros(4, 4))
     assert stream.status["state"] == "live"
 

@@ -28,8 +28,8 @@ from gpuview.protocol.codec import to_wire
 from gpuview.protocol.messages import Answer, Candidates, Message, Refusal, Status
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
-from gpuview.sources.parse import Index, as_select, survey
-from gpuview.sources.start import Source, start
+from gpuview.sources.parse import Index, as_select, parse_source
+from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
 
 if TYPE_CHECKING:
@@ -125,13 +125,13 @@ class GPUStream(anywidget.AnyWidget):
         _check_numbers(fps, max_bitrate_bps)
         look = Look(layout, value_range, colormap, size)
         pick = as_select(select)
-        origin = survey(source, layer)
+        parsed = parse_source(source, layer)
         settings = settings or Settings()
         if settings.log is not None:
             log_to_stderr(settings.log)
         self._look = look
         self._select = pick
-        self._cue = origin.cue
+        self._waiting_hint = parsed.waiting_hint
         self._pages = Pages(settings, self, self._hand_on)
         self._lock = threading.RLock()  # guards what follows: engine and source both call
         self._viewers: tuple[str, ...] = ()
@@ -156,8 +156,8 @@ class GPUStream(anywidget.AnyWidget):
         self._answer_on_subshells()
         self.observe(self._read_offers, "offers")
         self.on_msg(self._read_custom)
-        self._source = start(
-            origin,
+        self._source = start_source(
+            parsed,
             self._push_made,
             select=pick,
             fps=fps,
@@ -289,7 +289,7 @@ class GPUStream(anywidget.AnyWidget):
             raise FrameError(
                 "there is no frame yet", expected="a push before this", fix="stream.push(tensor)"
             )
-        self._source.ask()
+        self._source.ensure_frame()
 
     # --- what pages say: on any thread --------------------------------------------------------
 
@@ -402,7 +402,7 @@ class GPUStream(anywidget.AnyWidget):
             return Status(state="restarting")
         if self._has_picture:
             return Status(state="live")
-        return Status(state="waiting", fix=self._cue)
+        return Status(state="waiting", fix=self._waiting_hint)
 
     def _answer_on_subshells(self) -> None:
         """Let pages' messages be answered while a cell runs.

@@ -1,4 +1,4 @@
-"""What a user's source is taken for."""
+"""How a user's source is understood."""
 
 import collections
 import functools
@@ -11,7 +11,7 @@ from torch import nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.layout import Values
-from gpuview.sources.parse import as_select, survey
+from gpuview.sources.parse import as_select, parse_source
 
 
 class Renderer(nn.Module):
@@ -30,21 +30,21 @@ def model() -> nn.Sequential:
     )
 
 
-def only(origin):
-    """Return the one part of a source that is no grid."""
-    assert origin.names is None
-    (part,) = [*origin.pulls.values(), *origin.layers.values()]
-    return part
+def only(parsed):
+    """Return the poll or the module of a single source."""
+    assert parsed.names is None
+    (each,) = [*parsed.polled.values(), *parsed.tapped.values()]
+    return each
 
 
-def test_a_stream_without_a_source_has_no_part():
-    origin = survey(None)
+def test_a_stream_without_a_source_polls_and_taps_nothing():
+    parsed = parse_source(None)
 
-    assert (origin.pulls, origin.layers, origin.names) == ({}, {}, None)
+    assert (parsed.polled, parsed.tapped, parsed.names) == ({}, {}, None)
 
 
 class Picture:
-    """What NumPy can read, and PyTorch cannot."""
+    """An image that NumPy can read and PyTorch cannot."""
 
     __array_interface__ = np.full((4, 4), 2.0).__array_interface__
 
@@ -93,17 +93,17 @@ class Exported:
     ],
 )
 def test_a_source_gives_a_frame(source):
-    pull = only(survey(source))
+    next_frame = only(parse_source(source))
 
-    assert pull()[0, 0] == 2.0
+    assert next_frame()[0, 0] == 2.0
 
 
 def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
     frame = torch.zeros(4, 4)
-    pull = only(survey(frame))
+    next_frame = only(parse_source(frame))
 
-    assert pull() is frame
-    assert pull() is frame
+    assert next_frame() is frame
+    assert next_frame() is frame
 
 
 def one_frame() -> Iterator[torch.Tensor]:
@@ -111,13 +111,13 @@ def one_frame() -> Iterator[torch.Tensor]:
 
 
 @pytest.mark.parametrize("source", [one_frame(), one_frame], ids=["generator", "its function"])
-def test_an_iterable_says_when_it_is_at_its_end(source):
-    pull = only(survey(source))
+def test_an_iterable_stops_at_its_end(source):
+    next_frame = only(parse_source(source))
 
-    assert pull().shape == (4, 4)
+    assert next_frame().shape == (4, 4)
 
     with pytest.raises(StopIteration):
-        pull()
+        next_frame()
 
 
 @pytest.mark.parametrize(
@@ -125,51 +125,51 @@ def test_an_iterable_says_when_it_is_at_its_end(source):
     [Classifier(), nn.Sequential(nn.ReLU()), nn.DataParallel(Classifier())],
     ids=["module", "sequential", "wrapper"],
 )
-def test_a_module_that_needs_an_input_is_looked_at(source):
-    assert only(survey(source)) is source
+def test_a_module_that_needs_an_input_is_tapped(source):
+    assert only(parse_source(source)) is source
 
 
-@pytest.mark.parametrize(("source", "is_asked"), [(Renderer(), True), (Classifier(), False)])
-def test_a_compiled_module_is_taken_for_what_it_was_before(source, is_asked):
-    origin = survey(torch.compile(source, backend="eager"))
+@pytest.mark.parametrize(("source", "is_polled"), [(Renderer(), True), (Classifier(), False)])
+def test_a_compiled_module_is_treated_as_the_original(source, is_polled):
+    parsed = parse_source(torch.compile(source, backend="eager"))
 
-    assert bool(origin.pulls) is is_asked
+    assert bool(parsed.polled) is is_polled
 
 
 @pytest.mark.parametrize(
     "source", [lambda image: image, 3, "a picture"], ids=["function", "number", "text"]
 )
-def test_what_makes_no_frames_is_refused(source):
-    with pytest.raises(FrameError, match=r"(?s)cannot ask an object.*stream\.push\(model\(x\)\)"):
-        survey(source)
+def test_an_object_that_makes_no_frames_is_refused(source):
+    with pytest.raises(FrameError, match=r"(?s)cannot get frames.*stream\.push\(model\(x\)\)"):
+        parse_source(source)
 
 
-# --- grids -------------------------------------------------------------------------------------
+# --- panels ------------------------------------------------------------------------------------
 
 
-def test_a_dict_mixes_sources_that_are_asked_and_modules_that_are_looked_at():
+def test_a_dict_mixes_polled_sources_and_tapped_modules():
     classifier = Classifier()
-    origin = survey({"input": torch.zeros(4, 4), "output": classifier, 3: Renderer()})
+    parsed = parse_source({"input": torch.zeros(4, 4), "output": classifier, 3: Renderer()})
 
-    assert origin.names == ("input", "output", "3")
-    assert list(origin.pulls) == ["input", "3"]
-    assert origin.layers == {"output": classifier}
+    assert parsed.names == ("input", "output", "3")
+    assert list(parsed.polled) == ["input", "3"]
+    assert parsed.tapped == {"output": classifier}
 
 
-def test_the_sources_of_a_list_go_by_their_index():
-    assert survey([Renderer(), torch.zeros(4, 4)]).names == ("0", "1")
+def test_the_sources_of_a_list_are_named_by_their_index():
+    assert parse_source([Renderer(), torch.zeros(4, 4)]).names == ("0", "1")
 
 
 @pytest.mark.parametrize("source", [{}, [], ()])
-def test_an_empty_grid_is_refused(source):
-    with pytest.raises(FrameError, match="there is nothing in source"):
-        survey(source)
+def test_an_empty_collection_is_refused(source):
+    with pytest.raises(FrameError, match="source is empty"):
+        parse_source(source)
 
 
 @pytest.mark.parametrize("inner", [3, [torch.zeros(4, 4)], {"a": torch.zeros(4, 4)}])
-def test_a_grid_holds_sources_and_no_other_grid(inner):
-    with pytest.raises(FrameError, match="cannot ask an object of type"):
-        survey({"a": inner})
+def test_a_collection_cannot_hold_another_collection(inner):
+    with pytest.raises(FrameError, match="cannot get frames from an object of type"):
+        parse_source({"a": inner})
 
 
 # --- layers ------------------------------------------------------------------------------------
@@ -178,24 +178,24 @@ def test_a_grid_holds_sources_and_no_other_grid(inner):
 def test_a_dotted_name_is_a_layer():
     network = model()
 
-    assert only(survey(network, "layer3.1")) is network.layer3[1]
+    assert only(parse_source(network, "layer3.1")) is network.layer3[1]
 
 
-def test_a_module_that_needs_no_input_is_looked_at_when_a_layer_of_it_is_named():
+def test_a_named_layer_is_tapped_even_in_a_module_that_needs_no_input():
     renderer = Renderer()
     renderer.shader = nn.ReLU()
-    origin = survey(renderer, "shader")
+    parsed = parse_source(renderer, "shader")
 
-    assert only(origin) is renderer.shader
-    assert not origin.pulls
+    assert only(parsed) is renderer.shader
+    assert not parsed.polled
 
 
-def test_several_layers_are_a_grid():
+def test_several_layers_are_panels():
     network = model()
-    origin = survey(network, ["layer3.0", "stem"])
+    parsed = parse_source(network, ["layer3.0", "stem"])
 
-    assert origin.names == ("layer3.0", "stem")
-    assert origin.layers == {"layer3.0": network.layer3[0], "stem": network.stem}
+    assert parsed.names == ("layer3.0", "stem")
+    assert parsed.tapped == {"layer3.0": network.layer3[0], "stem": network.stem}
 
 
 @pytest.mark.parametrize(
@@ -210,17 +210,17 @@ def test_several_layers_are_a_grid():
         ("xyz", "no layer 'xyz'", r"print\(\*dict\(model\.named_modules"),
         ("stem.weight", "no layer 'stem.weight'", r"GPUStream\(model.get_parameter\('stem.weight'"),
         (["stem", "head"], "no layer 'head'", "look at all names"),
-        ([], "there is nothing in layer", "leave layer out"),
+        ([], "layer is empty", "leave layer out"),
     ],
 )
-def test_an_unknown_layer_is_refused_and_the_closest_names_offered(layer, problem, fix):
+def test_an_unknown_layer_is_answered_with_the_closest_names(layer, problem, fix):
     with pytest.raises(FrameError, match=f"(?s){problem}.*try: .*{fix}"):
-        survey(model(), layer)
+        parse_source(model(), layer)
 
 
 def test_a_layer_of_a_model_without_layers_is_refused():
     with pytest.raises(FrameError, match=r"(?s)no layer 'stem' in ReLU.*leave layer out"):
-        survey(nn.ReLU(), "stem")
+        parse_source(nn.ReLU(), "stem")
 
 
 @pytest.mark.parametrize(
@@ -231,29 +231,29 @@ def test_a_module_that_nobody_calls_is_refused(layer, fix):
     blocks = nn.ModuleDict({"blocks": nn.ModuleList([nn.ReLU()])})
 
     with pytest.raises(FrameError, match=f"(?s)has no forward.*{fix}"):
-        survey(blocks, layer)
+        parse_source(blocks, layer)
 
 
 @pytest.mark.parametrize("source", [None, torch.zeros(4, 4), {"a": model()}])
-def test_a_layer_of_what_is_no_module_is_refused(source):
+def test_a_layer_of_another_object_is_refused(source):
     with pytest.raises(FrameError, match="cannot look for layer = 'stem' in an object of type"):
-        survey(source, "stem")
+        parse_source(source, "stem")
 
 
 def test_a_layer_inside_compiled_code_is_refused():
     compiled = torch.compile(model(), backend="eager")
 
     with pytest.raises(FrameError, match=r"(?s)torch\.compile.*leave layer out"):
-        survey(compiled, "stem")
+        parse_source(compiled, "stem")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("layer", [None, "stem"])
-def test_torchscript_which_calls_no_hooks_is_refused(layer):
+def test_torchscript_is_refused_because_it_calls_no_hooks(layer):
     scripted = torch.jit.trace(model(), torch.zeros(2))
 
     with pytest.raises(FrameError, match=r"(?s)TorchScript calls no hooks.*stream\.push"):
-        survey(scripted, layer)
+        parse_source(scripted, layer)
 
 
 # --- select ------------------------------------------------------------------------------------
@@ -278,23 +278,23 @@ def test_a_tuple_picks_by_several_indices():
     assert as_select((1, ..., slice(None, 1)))(frame).tolist() == [[4], [6]]
 
 
-def test_a_part_of_a_parameter_is_values_too():
+def test_a_slice_of_a_parameter_is_values_too():
     picked = as_select(0)(nn.Parameter(torch.eye(2)))
 
     assert isinstance(picked, Values)
     assert picked.tensor.tolist() == [1, 0]
 
 
-def test_nothing_is_picked_without_select():
+def test_without_select_there_is_no_function():
     assert as_select(None) is None
 
 
-def test_select_that_is_no_index_is_refused():
+def test_a_select_of_another_type_is_refused():
     with pytest.raises(FrameError, match=r"(?s)cannot select with .* float.*select=0"):
         as_select(0.5)
 
 
-def test_what_select_raises_is_explained():
+def test_an_error_of_select_is_explained():
     with pytest.raises(FrameError, match="select raised KeyError: 'depth'") as caught:
         as_select("depth")({})
 

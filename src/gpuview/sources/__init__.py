@@ -1,1 +1,1 @@
-"""Where frames come from when nobody pushes: polled callables, and taps on modules."""
+"""Where frames come from if the user does not push them: polled callables, and taps on modules."""

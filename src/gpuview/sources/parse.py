@@ -1,9 +1,8 @@
-"""What a user's source is: read once, when a stream is made.
+"""What a user's source is: found out once, when a stream is made.
 
-pull     a function that gives the next frame when it is asked
-layer    a module whose output is looked at when the user's own code calls it
-part     one of these; a grid has several, each with a name
-Origin   all parts of a stream
+polled   a function that returns the next frame when it is called
+tapped   a module whose output is shown when the user's own code calls it
+panel    several sources become named panels; each of them is polled or tapped
 """
 
 from __future__ import annotations
@@ -24,58 +23,62 @@ from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.tensors import is_array
 
-__all__ = ["Index", "Origin", "Pull", "as_select", "survey"]
+__all__ = ["Index", "NextFrame", "ParsedSource", "as_select", "parse_source"]
 
-Pull = Callable[[], object]
+NextFrame = Callable[[], object]
 Index = int | slice | str | tuple[Any, ...]
 
-_ALONE = ""  # the name of the part that is no grid's
+_UNNAMED = ""  # the name of a single source
 _MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a stream's frames come from. Without a part, the user pushes them."""
+class ParsedSource:
+    """Where a stream's frames come from. If nothing is polled or tapped, the user pushes them."""
 
-    pulls: dict[str, Pull]
+    polled: dict[str, NextFrame]
     """By name: functions without arguments, which raise StopIteration after the last frame."""
-    layers: dict[str, nn.Module]
-    """By name: the modules to look at."""
+    tapped: dict[str, nn.Module]
+    """By name: the modules whose outputs are shown."""
     names: tuple[str, ...] | None
-    """All parts in the order of the user's grid; None when it is no grid but one part or none."""
+    """The panels' names in the user's order; None for a single source, or without a source."""
 
     @property
-    def cue(self) -> str:
-        """What a user does to see the first frame; empty where watching is enough."""
-        if self.pulls:
+    def waiting_hint(self) -> str:
+        """What the user has to do to see the first frame; empty if watching is enough."""
+        if self.polled:
             return ""
-        return "call the model" if self.layers else "push one"
+        return "call the model" if self.tapped else "push one"
 
 
-def survey(source: object, layer: str | list[str] | None = None) -> Origin:
+def parse_source(source: object, layer: str | list[str] | None = None) -> ParsedSource:
     """Find out what ``source`` is.
 
     Args:
         source: A module, a callable that takes no argument, an iterable of frames, one frame that
             changes in place, a mapping or a list of these, or None. A module whose forward needs
-            an input is looked at, every other one is asked. A generator function is called once.
-        layer: The dotted name of a module in the module ``source``, or several: looked at instead.
+            an input is tapped; any other module is polled. A generator function is called once.
+        layer: The dotted name of a module inside the module ``source``, or several names. These
+            modules are tapped instead.
 
     Raises:
-        FrameError: ``source`` is none of these, or has no such layer.
+        FrameError: ``source`` makes no frames, or has no such layer.
     """
     if layer is not None:
-        return _survey_layers(source, layer)
+        return _parse_layers(source, layer)
     if source is None:
-        return Origin({}, {}, None)
-    if isinstance(source, Mapping):
-        return _survey_grid({str(name): each for name, each in source.items()})
+        return ParsedSource({}, {}, None)
     if isinstance(source, list | tuple):
-        return _survey_grid({str(index): each for index, each in enumerate(source)})
-    return _origin({_ALONE: source}, None)
+        source = dict(enumerate(source))
+    if not isinstance(source, Mapping):
+        return _polled_or_tapped({_UNNAMED: source}, None)
+    if not source:
+        raise _empty("source")
+    panels = {str(name): each for name, each in source.items()}
+    return _polled_or_tapped(panels, tuple(panels))
 
 
-def _survey_layers(model: object, layer: str | list[str]) -> Origin:
+def _parse_layers(model: object, layer: str | list[str]) -> ParsedSource:
     if not isinstance(model, nn.Module):
         raise FrameError(
             f"cannot look for {layer = } in an object of type {type(model).__name__}",
@@ -84,18 +87,16 @@ def _survey_layers(model: object, layer: str | list[str]) -> Origin:
         )
     if hasattr(model, "_orig_mod"):
         raise FrameError(
-            f"cannot look at {layer = } in a model that torch.compile made",
+            f"cannot tap {layer = } inside a model that torch.compile returned",
             expected="a layer that runs as Python: compiled code calls no hooks",
-            fix="leave layer out to look at what the whole model gives",
+            fix="leave layer out to see the output of the whole model",
         )
     if not isinstance(layer, list | tuple):
-        return Origin({}, {_ALONE: _find_layer(model, layer)}, None)
-    names = tuple(layer)
-    if not names:
-        raise _empty_grid("layer")
-    return Origin(
-        {}, {name: _find_layer(model, name) for name in names}, tuple(dict.fromkeys(names))
-    )
+        return ParsedSource({}, {_UNNAMED: _find_layer(model, layer)}, None)
+    if not layer:
+        raise _empty("layer")
+    tapped = {name: _find_layer(model, name) for name in layer}
+    return ParsedSource({}, tapped, tuple(tapped))
 
 
 def _find_layer(model: nn.Module, name: object) -> nn.Module:
@@ -115,10 +116,10 @@ def _instead_of(name: object, model: nn.Module, layers: Mapping[str, nn.Module])
         return "give the layer itself as the source: GPUStream(layer)"
     wanted = str(name)
     if not wanted or len(layers) == 1:
-        return "leave layer out to look at what the whole model gives"
+        return "leave layer out to see the output of the whole model"
     if wanted in dict(model.named_parameters(remove_duplicate=False)):
         return f"show the parameter as the source: GPUStream(model.get_parameter({wanted!r}))"
-    # A wrapper puts its own name before those that a user knows.
+    # A wrapper puts its own name before the names that a user knows.
     near = [each for each in layers if f".{each}".endswith(f".{wanted}")][:_MOST_NAMES]
     near = near or get_close_matches(wanted, layers, n=_MOST_NAMES, cutoff=0.5)
     if not near:
@@ -126,48 +127,45 @@ def _instead_of(name: object, model: nn.Module, layers: Mapping[str, nn.Module])
     return f"layer={' or '.join(map(repr, near))}"
 
 
-def _survey_grid(sources: dict[str, object]) -> Origin:
-    if not sources:
-        raise _empty_grid("source")
-    return _origin(sources, tuple(sources))
-
-
-def _empty_grid(what: str) -> FrameError:
+def _empty(argument: str) -> FrameError:
     return FrameError(
-        f"there is nothing in {what}", expected="at least one of them", fix=f"leave {what} out"
+        f"{argument} is empty", expected="at least one of them", fix=f"leave {argument} out"
     )
 
 
-def _origin(sources: Mapping[str, object], names: tuple[str, ...] | None) -> Origin:
-    pulls: dict[str, Pull] = {}
-    layers: dict[str, nn.Module] = {}
+def _polled_or_tapped(sources: Mapping[str, object], names: tuple[str, ...] | None) -> ParsedSource:
+    polled: dict[str, NextFrame] = {}
+    tapped: dict[str, nn.Module] = {}
     for name, source in sources.items():
         if isinstance(source, nn.Module) and _needs_input(source):
-            layers[name] = _tappable(source)
+            tapped[name] = _tappable(source)
         else:
-            pulls[name] = _as_pull(source)
-    return Origin(pulls, layers, names)
+            polled[name] = _as_next_frame(source)
+    return ParsedSource(polled, tapped, names)
 
 
-def _tappable(module: nn.Module, name: str = "") -> nn.Module:
-    """Return ``module``, which is the layer ``name`` of another one, or a source."""
+def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
+    """Return ``module`` if its hooks will be called; ``layer`` is its name inside a model."""
+    kind = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
         raise FrameError(
-            f"cannot look at what a {type(module).__name__} gives: TorchScript calls no hooks",
+            f"cannot tap a {kind}: TorchScript calls no hooks",
             expected="a module that runs as Python, or a callable that takes no argument",
-            fix="push what it makes: stream = GPUStream(); stream.push(model(x))",
+            fix="push its output: stream = GPUStream(); stream.push(model(x))",
         )
     if getattr(module.forward, "__func__", None) is nn.Module.forward:  # a ModuleList's, say
         inner = next((inner for inner, _ in module.named_children()), "0")
         raise FrameError(
-            f"cannot look at what a {type(module).__name__} gives: it has no forward",
+            f"cannot tap a {kind}, which has no forward",
             expected="a module that is called, such as one of those in it",
-            fix=f"layer={f'{name}.{inner}'!r}" if name else f"GPUStream(modules, layer={inner!r})",
+            fix=f"layer={f'{layer}.{inner}'!r}"
+            if layer
+            else f"GPUStream(modules, layer={inner!r})",
         )
     return module
 
 
-def _as_pull(source: object) -> Pull:
+def _as_next_frame(source: object) -> NextFrame:
     if isinstance(source, Tensor) or is_array(source):
         return lambda: source
     if callable(source) and not _needs_argument(source):
@@ -176,23 +174,23 @@ def _as_pull(source: object) -> Pull:
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping | list):
         return iter(source).__next__
     raise FrameError(
-        f"cannot ask an object of type {type(source).__name__} for frames",
+        f"cannot get frames from an object of type {type(source).__name__}",
         expected="a module, a callable that takes no argument, an iterable of tensors, a tensor, "
         "or a dict or list of these",
-        fix="push what it makes: stream = GPUStream(); stream.push(model(x))",
+        fix="push the frames yourself: stream = GPUStream(); stream.push(model(x))",
     )
 
 
 def _needs_input(module: nn.Module) -> bool:
     """Tell whether ``forward`` cannot be called without an input.
 
-    One that takes ``*args`` counts: it is a wrapper's (DataParallel), and what it wraps needs one.
+    A forward that takes ``*args`` belongs to a wrapper (DataParallel), whose module needs an input.
     """
-    # What torch.compile returns takes anything; the module in it tells.
+    # The module that torch.compile returns takes anything; the original in it has a signature.
     forward = getattr(module, "_orig_mod", module).forward
     try:
         parameters = inspect.signature(forward).parameters.values()
-    except (TypeError, ValueError):  # TorchScript's, which does not say
+    except (TypeError, ValueError):  # TorchScript's, which has no signature
         return True
     return any(each.kind is each.VAR_POSITIONAL or _is_required(each) for each in parameters)
 
@@ -200,7 +198,7 @@ def _needs_input(module: nn.Module) -> bool:
 def _needs_argument(function: Callable[..., object]) -> bool:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # written in C, and does not say
+    except ValueError:  # written in C, without a signature
         return False
     return any(_is_required(parameter) for parameter in parameters)
 
@@ -211,13 +209,15 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 
 def as_select(select: object) -> Select | None:
-    """Return the function that picks what is shown of a frame; None for None: all of it.
+    """Return a function that picks what is shown of a frame; None shows all of it.
+
+    The returned function raises FrameError if it fails.
 
     Args:
         select: An index, or a function of the frame.
 
     Raises:
-        FrameError: It is neither. What the returned function raises when it fails is one, too.
+        FrameError: ``select`` is neither.
     """
     if select is None:
         return None
@@ -228,7 +228,7 @@ def as_select(select: object) -> Select | None:
     raise FrameError(
         f"cannot select with an object of type {type(select).__name__}",
         expected="an int, a slice, a str, a tuple of them, or a function of the frame",
-        fix="select=0, which takes the first picture of a batch",
+        fix="select=0, which shows the first picture of a batch",
     )
 
 
@@ -240,8 +240,8 @@ def _explained(pick: Select) -> Select:
             raise
         except Exception as exc:
             raise explain(exc, "select") from exc
-        # A part of a parameter is none itself, and holds values all the same.
-        is_part = isinstance(frame, nn.Parameter) and isinstance(picked, Tensor)
-        return Values(picked) if is_part else picked
+        # A slice of a parameter is a plain tensor, but still holds values.
+        is_slice = isinstance(frame, nn.Parameter) and isinstance(picked, Tensor)
+        return Values(picked) if is_slice else picked
 
     return select

@@ -1,9 +1,4 @@
-"""Taps: what a module gives, each time that the user's own code calls it.
-
-hook     on each tapped module; returns at once unless a frame is due
-Round    pure: which modules' outputs make one frame
-Part     one module's output, kept until its round is whole
-"""
+"""Taps: forward hooks that show a module's output each time the user's own code calls it."""
 
 from __future__ import annotations
 
@@ -12,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Generic, TypeVar
 from weakref import ref
 
 import torch
@@ -23,129 +17,63 @@ from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.torch_compat import is_traced
-from gpuview.sources.pull import RETRY_S, next_due
+from gpuview.sources.assembler import AT_ONCE, FrameAssembler
+from gpuview.sources.pacing import RETRY_S
 
-__all__ = ["Part", "Round", "Tap", "first_tensor"]
-
-PartT = TypeVar("PartT")
+__all__ = ["Tap", "TappedOutput", "first_tensor"]
 
 _NEVER = float("inf")
-_AT_ONCE = float("-inf")
-
-
-class Round(Generic[PartT]):
-    """Which calls of several tapped modules make one frame. Pure; times in seconds.
-
-    A round takes each name once. It is over when it has all of them, or when a name comes again a
-    period after it began: then some module is not called any more, and what is there is shown. The
-    name that came first of all begins every round, so that one round is one pass through the
-    model; unless another name comes twice without it.
-
-    Args:
-        names: All of them.
-        period: The least time between the beginnings of two rounds.
-        first: The name that begins a round, when it is known.
-    """
-
-    def __init__(self, names: Iterable[str], period: float, first: str | None = None) -> None:
-        self._names = frozenset(names)
-        self._period = period
-        self._first = first
-        self._due = _AT_ONCE
-        self._began = _AT_ONCE
-        self._parts: dict[str, PartT] = {}
-        self._passed_over: set[str] = set()
-
-    @property
-    def due(self) -> float:
-        """Before this time no name is wanted."""
-        return _AT_ONCE if self._parts else self._due
-
-    def anew(self) -> Round[PartT]:
-        """Return a round that is due at once and has no part yet."""
-        return Round(self._names, self._period, self._first)
-
-    def wants(self, name: str, now: float) -> bool:
-        """Tell whether what comes from ``name`` now is needed. Asked once for each call."""
-        if self._parts:
-            return name not in self._parts or now >= self._began + self._period
-        if now < self._due:
-            return False
-        if self._first in (None, name) or name in self._passed_over:
-            return True
-        self._passed_over.add(name)
-        return False
-
-    def take(self, name: str, part: PartT, now: float) -> dict[str, PartT] | None:
-        """Add what was wanted; return the parts of the round that is over now, if one is."""
-        given_up = None
-        if name in self._parts:
-            given_up, self._parts = self._parts, {}
-        if not self._parts:
-            self._begin(name, now)
-        self._parts[name] = part
-        if self._parts.keys() != self._names:
-            return given_up
-        whole, self._parts = self._parts, {}
-        return whole
-
-    def _begin(self, name: str, now: float) -> None:
-        self._first = name
-        self._passed_over.clear()
-        self._began = now
-        self._due = next_due(now, now if self._due == _AT_ONCE else self._due, self._period)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A module's output, from its call until its round is over."""
+class TappedOutput:
+    """A module's output, from its call until its frame is complete."""
 
     tensor: Tensor
-    written: torch.cuda.Event | None = None
-    """When the copy is whole, on a device."""
+    copied: torch.cuda.Event | None = None
+    """Completes with the copy, on a device."""
 
     @classmethod
-    def copy_of(cls, tensor: Tensor) -> Part:
+    def copy_of(cls, tensor: Tensor) -> TappedOutput:
         """Launch the copy on the current stream of the tensor's device."""
         copy = tensor.detach().clone()
         if not copy.is_cuda:
             return cls(copy)
-        written = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        written.record(torch.cuda.current_stream(copy.device))
-        return cls(copy, written)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record(torch.cuda.current_stream(copy.device))
+        return cls(copy, copied)
 
     def values(self) -> Values:
-        """Return what is shown; work on the current stream waits until it is written."""
-        if self.written is not None:
-            torch.cuda.current_stream(self.tensor.device).wait_event(self.written)
+        """Return the tensor to show; the current stream waits for the copy."""
+        if self.copied is not None:
+            torch.cuda.current_stream(self.tensor.device).wait_event(self.copied)
         return Values(self.tensor)
 
 
 class Tap:
-    """Shows what comes out of modules, ``fps`` times a second at most, while somebody watches.
+    """Shows the outputs of modules, at most ``fps`` times a second, while somebody watches.
 
-    The very first output is always given, so that a view that joins later sees something. Works in
+    The very first output is always shown, so that a view that joins later sees something. Works in
     the thread that calls the modules; never raises there, never waits, never changes an output.
-    Nothing is taken while torch traces, compiles or transforms, or captures a CUDA graph.
+    Ignores outputs while torch traces, compiles, transforms, or captures a CUDA graph.
 
     Args:
-        layers: The modules, by name; each gets a forward hook.
-        give: Takes the parts of a round, by name, in the thread and during the call of the module
-            that came last.
-        is_read_later: What is given is not read at once, so it has to be a copy: the next module
-            may overwrite it. With several modules it always is one.
+        modules: By name; each gets a forward hook.
+        push: Takes the outputs of a frame, by name, during the call of its last module.
+        is_read_later: The outputs are not read during that call, so they have to be copies: the
+            next module may overwrite them. With several modules they are always copies.
         select: Picks what is shown of an output.
-        fps: Rounds in a second.
-        errors: Told of an output that holds no tensor, and of all that is raised.
-        on_captured: Told of each output that a CUDA graph capture kept from being shown.
+        fps: The most frames per second.
+        errors: Is told of outputs without a tensor, and of everything that is raised.
+        on_captured: Called for each output that is not shown because a CUDA graph is captured.
     """
 
-    source_ms = None  # nobody is asked
+    source_ms = None  # nothing is polled
 
     def __init__(
         self,
-        layers: Mapping[str, nn.Module],
-        give: Callable[[dict[str, Part]], None],
+        modules: Mapping[str, nn.Module],
+        push: Callable[[dict[str, TappedOutput]], None],
         *,
         is_read_later: bool = False,
         select: Select | None,
@@ -153,32 +81,32 @@ class Tap:
         errors: ErrorReporter,
         on_captured: Callable[[], None],
     ) -> None:
-        self._give = give
-        self._copies = is_read_later or len(layers) > 1
+        self._push = push
+        self._is_copying = is_read_later or len(modules) > 1
         self._select = select
         self._errors = errors
         self._on_captured = on_captured
-        self._taking = threading.Lock()
-        self._changing = threading.Lock()  # guards what follows; never held for long
-        self._round: Round[Part] = Round(layers, 1 / fps)
+        self._taking = threading.Lock()  # held while an output is taken
+        self._lock = threading.Lock()  # guards what follows; never held for long
+        self._assembler: FrameAssembler[TappedOutput] = FrameAssembler(modules, 1 / fps)
         self._is_watched = False
-        self._has_given = False
-        self.due_s = _AT_ONCE
+        self._has_pushed = False
+        self.due_s = AT_ONCE
         """Before this time (``time.monotonic``) the hooks return at once."""
         self._handles = [
-            layer.register_forward_hook(_Hook(self, name)) for name, layer in layers.items()
+            module.register_forward_hook(_Hook(self, name)) for name, module in modules.items()
         ]
 
     def watch(self, is_watched: bool) -> None:
-        """Start or stop giving frames; then the next output is due at once. From any thread."""
-        with self._changing:
+        """Start or stop making frames; the next output is due at once. From any thread."""
+        with self._lock:
             if is_watched != self._is_watched:
                 self._is_watched = is_watched
-                self._round = self._round.anew()
+                self._assembler = self._assembler.restarted()
                 self._set_due()
 
-    def ask(self) -> None:
-        """Say that nothing can be asked for.
+    def ensure_frame(self) -> None:
+        """Explain that a tap makes no frame by itself.
 
         Raises:
             FrameError: Always.
@@ -190,8 +118,8 @@ class Tap:
         )
 
     def take(self, name: str, output: object) -> None:
-        """Take what the module gave, when it is wanted: a due hook's errand. Never raises."""
-        # Another thread's call at the same moment (DataParallel) counts as not due.
+        """Show a module's output, if it is wanted. Called by its hook; never raises."""
+        # If another thread is in here (DataParallel), this output counts as not due.
         if not self._taking.acquire(blocking=False):
             return
         try:
@@ -200,49 +128,49 @@ class Tap:
                 self._take(name, output, time.monotonic())
         except Exception as exc:
             self._errors.report(explain(exc, "the tap"), name)
-            with self._changing:
+            with self._lock:
                 self.due_s = time.monotonic() + RETRY_S
         finally:
             self._taking.release()
 
     def close(self) -> None:
-        """Take the hooks off the modules, and forget their outputs. Safe to call twice."""
+        """Remove the hooks, and forget the outputs. Safe to call twice."""
         for handle in self._handles:
             handle.remove()
-        with self._changing:
-            self._round = self._round.anew()
+        with self._lock:
+            self._assembler = self._assembler.restarted()
 
     def __repr__(self) -> str:
         state = "watched" if self._is_watched else "idle"
-        return f"<Tap {state} layers={len(self._handles)}>"
+        return f"<Tap {state} modules={len(self._handles)}>"
 
     def _take(self, name: str, output: object, now: float) -> None:
-        calls = self._round
-        if not calls.wants(name, now):
+        assembler = self._assembler
+        if not assembler.wants(name, now):
             return
         if _is_capturing():
-            self._on_captured()  # before select, whose work would be captured
+            self._on_captured()  # and no select: its work would be captured
             return
         tensor = _tensor_in(output if self._select is None else self._select(output))
-        part = Part.copy_of(tensor) if self._copies else Part(tensor.detach())
-        parts = calls.take(name, part, now)
-        if parts is not None:
-            self._give(parts)
-            for each in parts:
+        taken = TappedOutput.copy_of(tensor) if self._is_copying else TappedOutput(tensor.detach())
+        outputs = assembler.add(name, taken, now)
+        if outputs is not None:
+            self._push(outputs)
+            for each in outputs:
                 self._errors.is_over(each)
-        with self._changing:
-            self._has_given |= parts is not None
+        with self._lock:
+            self._has_pushed |= outputs is not None
             self._set_due()
 
     def _set_due(self) -> None:
-        is_wanted = self._is_watched or not self._has_given
-        self.due_s = self._round.due if is_wanted else _NEVER
+        is_wanted = self._is_watched or not self._has_pushed
+        self.due_s = self._assembler.due if is_wanted else _NEVER
 
 
 class _Hook:
-    """What is on a module. A copy of the module, or a pickled one, has one that does nothing.
+    """The forward hook of one module. It does nothing on a copied or unpickled module.
 
-    It does not keep the tap alive, and so a model does not keep a stream.
+    It does not keep the tap alive, so a model does not keep a stream alive.
     """
 
     def __init__(self, tap: Tap, name: str) -> None:
@@ -250,15 +178,15 @@ class _Hook:
         self._name = name
 
     def __call__(self, _module: nn.Module, _inputs: object, output: object) -> None:
-        if torch.compiler.is_compiling():  # first, as Dynamo follows what comes after
+        if torch.compiler.is_compiling():  # first: Dynamo traces everything after it
             return
         tap = self._tap()
         if tap is not None and time.monotonic() >= tap.due_s:
             tap.take(self._name, output)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A function of the standard library that takes three arguments and does nothing: where a
-        # pickled model is loaded, gpuview need not be.
+        # A standard library function that takes three arguments and does nothing, so that a pickled
+        # model can be loaded where gpuview is not installed.
         return (getattr, (nullcontext(), "__exit__"))
 
 
@@ -271,28 +199,29 @@ def _tensor_in(output: object) -> Tensor:
     tensor = first_tensor(output)
     if tensor is None:
         raise FrameError(
-            f"there is no tensor in what the tapped module gave, a {type(output).__name__}",
-            expected="a tensor, or a tuple, list, dict or dataclass with one in it",
+            f"there is no tensor in the output of the tapped module, a {type(output).__name__}",
+            expected="a tensor, or a tuple, list, dict or dataclass that contains one",
             fix="select=..., a function that returns the tensor to show",
         )
     return tensor
 
 
 def first_tensor(output: object) -> Tensor | None:
-    """Return the first tensor in ``output``, depth first; None when there is none."""
+    """Return the first tensor in ``output``, depth first, or None."""
     return next((leaf for leaf in _leaves(output) if isinstance(leaf, Tensor)), None)
 
 
 def _leaves(output: object) -> Iterator[object]:
-    """Iterate over what ``output`` contains, depth first; over itself if it is no container."""
+    """Iterate depth first over the contents of ``output``; over itself if it is no container."""
+    items: Iterable[object]
     if isinstance(output, Mapping):
-        parts: Iterable[object] = output.values()
+        items = output.values()
     elif isinstance(output, tuple | list):
-        parts = output
+        items = output
     elif is_dataclass(output) and not isinstance(output, type):
-        parts = [getattr(output, each.name) for each in fields(output)]
+        items = [getattr(output, each.name) for each in fields(output)]
     else:
         yield output
         return
-    for part in parts:
-        yield from _leaves(part)
+    for item in items:
+        yield from _leaves(item)

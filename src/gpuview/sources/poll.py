@@ -1,114 +1,54 @@
-"""Where frames come from when nobody pushes: a thread that asks for them while somebody watches."""
+"""A thread that polls a callable for frames, while somebody watches."""
 
 from __future__ import annotations
 
-import math
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
 from gpuview.errors import FrameError, GpuviewError
 from gpuview.frames.error_reporter import ErrorReporter, explain
+from gpuview.sources.pacing import RETRY_S, next_due
+from gpuview.sources.switch_interval import short_switch_interval
 
-__all__ = ["RETRY_S", "PullSource", "next_due", "quick_switching"]
+__all__ = ["Poller"]
 
-RETRY_S = 0.5
-"""How long after an error the next try is."""
 _JOIN_S = 1.0
 _PATIENCE_S = 2.0
-_QUICK_S = 0.001
 
 
-def next_due(now: float, due: float, period: float) -> float:
-    """Return when the frame after the one due at ``due`` is due; all in seconds.
+class Poller:
+    """Makes frames at a steady rate on a thread of its own, while somebody watches.
 
-    Due times stay on one grid. A late frame is followed at once by the next one, but only by one:
-    the result is never more than a period before ``now``, and what was due before it is left out.
-    """
-    late_periods = math.floor((now - due) / period)
-    return due + max(1, late_periods) * period
-
-
-class _QuickSwitching:
-    """The interpreter's switch interval, shortened while at least one thread wants that.
-
-    A thread that wants the GIL gets it from running Python after this interval. At the usual 5 ms,
-    one that makes frames loses 5 ms at each of its torch operations while a cell is busy.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holders = 0
-        self._before = 0.0
-        self._ours = 0.0
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        self._enter()
-        try:
-            yield
-        finally:
-            self._leave()
-
-    def _enter(self) -> None:
-        with self._lock:
-            self._holders += 1
-            if self._holders == 1:
-                self._before = sys.getswitchinterval()
-                _set_switch_interval(min(self._before, _QUICK_S))
-                self._ours = sys.getswitchinterval()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            # Another value is the user's own by now, and stays.
-            if self._holders == 0 and sys.getswitchinterval() == self._ours:
-                _set_switch_interval(self._before)
-
-
-def _set_switch_interval(interval: float) -> None:
-    # It is cut to whole microseconds: without half of one more, each restore could lose one.
-    sys.setswitchinterval(interval + 0.5e-6)
-
-
-quick_switching = _QuickSwitching()
-"""Context manager: threads of this process wait at most 1 ms for the GIL, while it is open."""
-
-
-class PullSource:
-    """Asks for frames at a steady rate on a thread of its own, while somebody watches.
-
-    It starts unwatched. When it begins to be watched, a frame is made at once. An error is told
-    once and tried again every half second; after an iterable's last frame the thread ends and the
-    last picture stays.
+    Nobody watches at first. When somebody begins to, a frame is made at once. An error is reported
+    once, and the source is tried again every half second. After an iterable's last frame the thread
+    ends, and the last picture stays.
 
     Args:
-        pull: Gives the next frame; raises StopIteration after the last. Called in inference mode,
-            by one thread at a time.
+        next_frame: Returns the next frame; raises StopIteration after the last. Called in inference
+            mode, by one thread at a time.
         push: Takes each frame, in the same thread.
-        fps: Frames a second that are aimed at. A slower source makes fewer.
-        errors: Told, from the thread, of errors and when they are over.
+        fps: The frames per second to aim for. A slower source makes fewer.
+        errors: Is told, from the thread, of errors and of their end.
     """
 
     def __init__(
         self,
-        pull: Callable[[], object],
+        next_frame: Callable[[], object],
         push: Callable[[object], None],
         *,
         fps: float,
         errors: ErrorReporter,
     ) -> None:
-        self._pull = pull
+        self._next_frame = next_frame
         self._push = push
         self._period = 1 / fps
         self._errors = errors
         self._has_made_one = False
         self._source_ms: float | None = None
-        self._asking = threading.Lock()  # held while a frame is made
+        self._making = threading.Lock()  # held while a frame is made
         self._changed = threading.Condition()
         self._is_watched = False
         self._is_closed = False
@@ -121,21 +61,21 @@ class PullSource:
         return self._source_ms
 
     def watch(self, is_watched: bool) -> None:
-        """Start or stop asking for frames. From any thread; never waits for a frame."""
+        """Start or stop making frames. From any thread; never waits for a frame."""
         with self._changed:
             self._is_watched = is_watched
             self._changed.notify()
 
-    def ask(self) -> None:
-        """Make the first frame in the caller's thread, unless it is there; in inference mode.
+    def ensure_frame(self) -> None:
+        """Make the first frame in the caller's thread, unless it exists; in inference mode.
 
-        Waits 2 s at most for the thread, which may be at it.
+        Waits 2 s at most for the thread, which may be making it.
 
         Raises:
-            FrameError: The source raised, is at its end, or is still busy with its first frame.
+            FrameError: The source raised, has ended, or is still busy with its first frame.
             StreamClosedError: The stream is closed.
         """
-        if not self._asking.acquire(timeout=_PATIENCE_S):
+        if not self._making.acquire(timeout=_PATIENCE_S):
             raise FrameError(
                 "the source is still busy with its first frame",
                 expected=f"a frame within {_PATIENCE_S:g} s",
@@ -152,7 +92,7 @@ class PullSource:
         except Exception as exc:
             raise explain(exc, "the source") from exc
         finally:
-            self._asking.release()
+            self._making.release()
 
     def close(self) -> None:
         """End the thread and wait for it, one second at most: a source may hang."""
@@ -169,15 +109,15 @@ class PullSource:
             state = "failing"
         else:
             state = "watched" if self._is_watched else "idle"
-        return f"<PullSource {state} fps={1 / self._period:g}>"
+        return f"<Poller {state} fps={1 / self._period:g}>"
 
     def _run(self) -> None:
         try:
             with torch.inference_mode():
                 while self._wait_for_viewer():
                     self._make_frames()
-        except StopIteration:  # an iterable is at its end
-            # A generator that raised is at its end, too: its error says why.
+        except StopIteration:  # an iterable has ended
+            # So has a generator that raised; its own error says why.
             if not self._has_made_one and self._errors.error is None:
                 self._errors.report(_no_frame())
 
@@ -205,7 +145,7 @@ class PullSource:
 
     def _try_one(self) -> bool:
         try:
-            with self._asking, quick_switching():
+            with self._making, short_switch_interval():
                 self._make_one()
         except StopIteration:
             raise
@@ -217,7 +157,7 @@ class PullSource:
 
     def _make_one(self) -> None:
         begin = time.perf_counter()
-        frame = self._pull()
+        frame = self._next_frame()
         self._source_ms = (time.perf_counter() - begin) * 1000
         self._push(frame)
         self._has_made_one = True
@@ -225,7 +165,7 @@ class PullSource:
 
 def _no_frame() -> FrameError:
     return FrameError(
-        "the source is at its end and gave no frame",
+        "the source ended before its first frame",
         expected="an iterable that has frames left",
         fix="make it anew: GPUStream(frames())",
     )
