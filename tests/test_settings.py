@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import warnings
 from typing import Any
 
@@ -30,7 +29,6 @@ class TestSources:
     def test_without_any_nothing_is_set(self) -> None:
         settings = Settings()
         assert settings.public_ips == ()
-        assert settings.ask_ice_servers("me") == ()
         assert not settings.has_ice_servers
         assert (settings.port_min, settings.port_max) == (None, None)
 
@@ -108,28 +106,15 @@ class TestPublicIp:
 
     @pytest.mark.parametrize("text", ["10.1.2.3", "192.168.77.2", "127.0.0.1", "fd00::1"])
     def test_a_private_address_is_taken(self, text: str) -> None:
-        assert Settings(public_ip=text).resolve_public_ips() == (text,)
+        assert Settings(public_ip=text).public_ips == (text,)
 
-    def test_a_host_name_is_looked_up_when_that_is_asked_for(self) -> None:
-        settings = Settings(public_ip="localhost")
-        assert settings.public_ips == ("localhost",)
-        assert settings.resolve_public_ips()[0] == "127.0.0.1"
-
-    def test_a_written_address_wins_over_that_of_a_name(self) -> None:
-        settings = Settings(public_ip="localhost, 203.0.113.9")
-        assert settings.resolve_public_ips()[0] == "203.0.113.9"
-
-    def test_a_name_that_does_not_resolve_is_an_error(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(socket, "getaddrinfo", _resolve_nothing)
-        with pytest.raises(SettingsError, match=r"address of 'gpu.example.org': .*not known"):
-            Settings(public_ip="gpu.example.org").resolve_public_ips()
+    def test_a_host_name_is_taken_and_not_looked_up(self) -> None:
+        assert Settings(public_ip="gpu.invalid").public_ips == ("gpu.invalid",)
 
     def test_auto_is_what_stun_servers_see(self) -> None:
         settings = Settings(public_ip="auto", stun_url="stun:a")
         assert settings.learns_public_ip
-        assert settings.public_ips == settings.resolve_public_ips() == ()
+        assert settings.public_ips == ()
 
     @pytest.mark.parametrize("servers", [{}, {"stun_url": "stun:a", "kernel_ice_servers": ()}])
     def test_auto_without_a_server_for_the_kernel_is_an_error(
@@ -218,15 +203,6 @@ class TestIceServers:
         expected = IceServer(urls=["turn:a"], username="ann", credential="s3cret")
         assert Settings().ice_servers == (expected,)
 
-    def test_the_short_forms_come_after_the_list(self) -> None:
-        first = IceServer(urls=["stun:first.example.org"])
-        settings = Settings(ice_servers=(first,), stun_url="stun:second.example.org", **TURN)
-        assert settings.ask_ice_servers("me") == (
-            first,
-            IceServer(urls=["stun:second.example.org"]),
-            IceServer(urls=["turn:turn.example.org"], username="ann", credential="s3cret"),
-        )
-
     def test_text_that_is_no_json_is_an_error_that_does_not_repeat_it(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -238,16 +214,6 @@ class TestIceServers:
     def test_a_short_form_is_checked_when_the_settings_are_made(self) -> None:
         with pytest.raises(SettingsError, match="no // stands in these URLs"):
             Settings(stun_url="stun://stun.example.org")
-
-    def test_a_short_form_may_hold_several_urls(self) -> None:
-        login = {"turn_username": "ann", "turn_credential": "s3cret"}
-        settings = Settings(
-            stun_url="stun:a, stun:b", turn_url="turn:a,turns:[2001:db8::1]", **login
-        )
-        stun, turn = settings.ask_ice_servers("me")
-        assert stun == IceServer(urls=["stun:a", "stun:b"])
-        assert turn.urls == ["turn:a", "turns:[2001:db8::1]"]
-        assert (turn.username, turn.credential) == ("ann", "s3cret")
 
     @pytest.mark.parametrize(("name", "url"), [("stun_url", "turn:a"), ("turn_url", "stun:a")])
     def test_a_url_of_the_other_kind_is_an_error(self, name: str, url: str) -> None:
@@ -278,96 +244,16 @@ class TestIceServers:
             Settings(**TURN, turn_secret="t0p")  # type: ignore[arg-type]
         assert "t0p" not in str(caught.value)
 
-    def test_logins_are_made_for_each_user_from_a_secret(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("time.time", lambda: 1_800_000_000.5)
-        settings = Settings(turn_url="turn:a", turn_secret="t0p", turn_ttl_s=600)
-        (ann,), (bob,) = settings.ask_ice_servers("ann"), settings.ask_ice_servers("bob")
-        assert (ann.username, bob.username) == ("1800000600:ann", "1800000600:bob")
-        assert ann.credential != bob.credential
-        (kernel,) = settings.ask_kernel_ice_servers()
-        assert kernel.username == "1800000600:kernel"
-
     @pytest.mark.parametrize("ttl_s", [0, -1, "soon", 10**9])
     def test_a_time_to_live_is_some_seconds(self, ttl_s: object) -> None:
         with pytest.raises(SettingsError, match="cannot use turn_ttl_s = "):
             Settings(turn_url="turn:a", turn_secret="t0p", turn_ttl_s=ttl_s)  # type: ignore[arg-type]
 
 
-class TestAskedServers:
-    def test_a_function_is_asked_each_time(self) -> None:
-        asked: list[str] = []
-
-        def servers() -> list[dict[str, str]]:
-            asked.append("once more")
-            return [{"urls": f"stun:s{len(asked)}"}]
-
-        settings = Settings(ice_servers=servers, stun_url="stun:last")
-        assert settings.has_ice_servers
-        assert settings.asks_for_ice_servers
-        assert not asked
-        for n in (1, 2):
-            assert settings.ask_ice_servers("me")[0] == IceServer(urls=[f"stun:s{n}"])
-        assert settings.ask_ice_servers("me")[1] == IceServer(urls=["stun:last"])
-
-    def test_an_async_function_is_awaited_also_where_a_loop_runs(self) -> None:
-        import asyncio
-
-        async def servers() -> list[dict[str, str]]:
-            await asyncio.sleep(0)
-            return [{"urls": "stun:a"}]
-
-        settings = Settings(ice_servers=servers)
-
-        async def cell() -> tuple[IceServer, ...]:
-            return settings.ask_ice_servers("me")
-
-        assert asyncio.run(cell()) == (IceServer(urls=["stun:a"]),)
-
-    def test_a_function_that_raises_is_an_error_without_its_words(self) -> None:
-        def servers() -> object:
-            raise ValueError("bad token s3cret")
-
-        with pytest.raises(SettingsError, match=r"servers .* raised ValueError") as caught:
-            Settings(ice_servers=servers).ask_ice_servers("me")
-        assert "s3cret" not in str(caught.value)
-
-    @pytest.mark.parametrize("answer", [None, "stun:a", [{"url": "stun:a"}], [{"urls": "turn:a"}]])
-    def test_a_function_that_returns_something_else_is_an_error(self, answer: object) -> None:
-        with pytest.raises(SettingsError) as caught:
-            Settings(ice_servers=lambda: answer).ask_ice_servers("me")
-        assert caught.value.fix
-
-
 class TestKernelServers:
-    def test_are_the_pages_unless_said(self) -> None:
-        settings = Settings(stun_url="stun:a")
-        assert settings.has_kernel_ice_servers
-        assert settings.ask_kernel_ice_servers() == (IceServer(urls=["stun:a"]),)
-
-    @pytest.mark.parametrize("text", ['[{"urls": "stun:b"}]', "[]"])
-    def test_can_be_others_or_none(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-        monkeypatch.setenv("GPUVIEW_KERNEL_ICE_SERVERS", text)
-        settings = Settings(stun_url="stun:a")
-        expected = tuple(IceServer(urls=[each["urls"]]) for each in json.loads(text))
-        assert settings.ask_kernel_ice_servers() == expected
-        assert settings.has_kernel_ice_servers == bool(expected)
-
     def test_cannot_be_a_function(self) -> None:
         with pytest.raises(SettingsError, match="from a value of type function"):
             Settings(kernel_ice_servers=_no_servers)  # type: ignore[arg-type]
-
-    def test_are_the_same_in_settings_that_differ_elsewhere(self) -> None:
-        settings = Settings(**TURN)
-        assert settings.shares_kernel_ice_servers(Settings(**TURN, log="info"))
-        other = TURN | {"turn_credential": "another"}
-        assert not settings.shares_kernel_ice_servers(Settings(**other))
-
-    def test_of_a_function_are_the_same_when_its_cell_has_run_again(self) -> None:
-        one, again = Settings(ice_servers=_no_servers), Settings(ice_servers=lambda: ())
-        assert one.shares_kernel_ice_servers(again)
-        assert not one.shares_kernel_ice_servers(Settings())
 
 
 class TestPolicies:
@@ -413,11 +299,6 @@ class TestSettings:
         settings = Settings(ice_servers=(server,), **TURN)
         assert "s3cret" not in repr(settings)
         assert "s3cret" not in str(settings)
-        assert "s3cret" not in repr(settings.ask_ice_servers("me"))
-
-    def test_never_show_a_secret(self) -> None:
-        settings = Settings(turn_url="turn:a", turn_secret="t0p")
-        assert "t0p" not in repr(settings) + str(settings) + repr(settings.ask_ice_servers("me"))
 
     @pytest.mark.parametrize("name", ["turn_credential", "turn_secret"])
     def test_never_show_a_secret_of_a_wrong_type(self, name: str) -> None:
@@ -431,10 +312,6 @@ class TestSettings:
         monkeypatch.setenv("GPUVIEW_KEEP_PRIVATE", "perhaps")
         with pytest.raises(SettingsError, match="cannot use keep_private = 'perhaps'"):
             Settings()
-
-
-def _resolve_nothing(*_: object, **__: object) -> object:
-    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def _no_servers() -> list[dict[str, str]]:

@@ -1,20 +1,19 @@
-"""Every knob of gpuview, and the one place that reads the environment.
+"""Every setting of gpuview, and the one place that reads the environment.
 
     Settings(public_ip="203.0.113.9", port_min=10111, port_max=10115)
 
-Each field can be set in code or through a variable of its name in capitals with ``GPUVIEW_`` before
-it; what is given in code wins. An empty variable counts as unset. Settings do not change once made.
-What can be wrong with them is said when they are made; what can go wrong in asking others, a
-resolver or a user's own function, when they are asked.
+Each field can be set in code, or through a variable of its name in capitals with ``GPUVIEW_``
+before it. Code wins. An empty variable counts as unset. Settings do not change once made, and
+nothing is looked up or called for them here: see `gpuview.signalling.public_ips` and
+`gpuview.signalling.ice_servers`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,13 +25,15 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gpuview.asking import AskIceServers, ask_ice_servers, resolve
 from gpuview.errors import SettingsError, closest
 from gpuview.protocol.messages import IceServer
-from gpuview.webrtc.addresses import is_host_name, parse_address, public_addresses
-from gpuview.webrtc.ice_url import ephemeral_credentials, parse_ice_servers, parse_ice_url
+from gpuview.webrtc.addresses import is_host_name, public_addresses
+from gpuview.webrtc.ice_url import parse_ice_servers, parse_ice_url
 
-__all__ = ["Settings"]
+__all__ = ["IceServersFunction", "Settings", "split_list"]
+
+IceServersFunction = Callable[[], object]
+"""Returns ICE servers in the W3C form, or an awaitable of them."""
 
 _PREFIX = "GPUVIEW_"
 # The tests' own.
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
     keep_private: bool = False
     """Whether the private addresses are shown as well, after the public ones."""
 
-    ice_servers: Annotated[_Servers | AskIceServers, NoDecode] = ()
+    ice_servers: Annotated[_Servers | IceServersFunction, NoDecode] = ()
     """STUN and TURN servers as browsers take them, ``[{"urls": ..., "username": ..., "credential":
     ...}]``; JSON in the environment. In code also a function without arguments that returns such a
     list, ``async`` or not, which is called for each viewer."""
@@ -135,27 +136,12 @@ class Settings(BaseSettings):
     @property
     def public_ips(self) -> tuple[str, ...]:
         """The addresses and host names in ``public_ip``; none for ``auto``."""
-        return () if self.learns_public_ip else _split(self.public_ip)
+        return () if self.learns_public_ip else split_list(self.public_ip)
 
     @property
     def learns_public_ip(self) -> bool:
         """Whether the public address is the one that STUN servers see."""
         return self.public_ip == "auto"
-
-    def resolve_public_ips(self) -> tuple[str, ...]:
-        """Return the public addresses, one or none of each family; looks host names up.
-
-        Waits for the resolver, 2 s for each name at most.
-
-        Raises:
-            SettingsError: A name does not resolve.
-        """
-        written = [text for text in self.public_ips if parse_address(text)]
-        by_version = public_addresses(written)
-        for name in self.public_ips:
-            if name not in written:
-                by_version = resolve(name) | by_version
-        return tuple(str(by_version[version]) for version in sorted(by_version))
 
     # --- STUN and TURN ------------------------------------------------------------------------
 
@@ -171,66 +157,11 @@ class Settings(BaseSettings):
             return self.has_ice_servers
         return bool(self.kernel_ice_servers)
 
-    @property
-    def asks_for_ice_servers(self) -> bool:
-        """Whether `ask_ice_servers` calls a user's function, and so may take its time."""
-        return callable(self.ice_servers)
-
-    def ask_ice_servers(self, user: str) -> tuple[IceServer, ...]:
-        """Return the servers for one page: ``ice_servers``, then those of the short forms.
-
-        Waits for a user's function, 10 s at most. Safe to call from any thread.
-
-        Args:
-            user: Whom the TURN server's log shall name, where logins are made from a secret.
-
-        Raises:
-            SettingsError: The function raised, took too long, or returned something else.
-        """
-        listed = self.ice_servers
-        if callable(listed):
-            listed = ask_ice_servers(listed)
-        return listed + self._short_forms(user)
-
-    def ask_kernel_ice_servers(self) -> tuple[IceServer, ...]:
-        """Return the servers for the kernel's side; as `ask_ice_servers`."""
-        if self.kernel_ice_servers is None:
-            return self.ask_ice_servers("kernel")
-        return self.kernel_ice_servers
-
-    def shares_kernel_ice_servers(self, other: Settings) -> bool:
-        """Tell whether the kernel's side has the same servers in both.
-
-        Two functions count as the same: a cell that is run again defines its function anew.
-        """
-        return self._kernel_ice() == other._kernel_ice()
-
-    def _kernel_ice(self) -> tuple[object, ...]:
-        if self.kernel_ice_servers is not None:
-            return self.kernel_ice_servers
-        login = (self.turn_username, self.turn_credential, self.turn_secret, self.turn_ttl_s)
-        listed = "a function" if callable(self.ice_servers) else self.ice_servers
-        return (listed, self.stun_url, self.turn_url, *login)
-
-    def _short_forms(self, user: str) -> tuple[IceServer, ...]:
-        username, credential = self.turn_username, self.turn_credential
-        if self.turn_secret is not None:
-            username, credential = ephemeral_credentials(
-                self.turn_secret, user, time.time(), self.turn_ttl_s
-            )
-        servers: list[dict[str, object]] = []
-        if self.stun_url is not None:
-            servers.append({"urls": _split(self.stun_url)})
-        if self.turn_url is not None:
-            login = {"username": username, "credential": credential}
-            servers.append({"urls": _split(self.turn_url), **login})
-        return parse_ice_servers(servers)
-
     # --- validation ---------------------------------------------------------------------------
 
     @field_validator("ice_servers", mode="before")
     @classmethod
-    def _read_ice_servers(cls, value: object) -> _Servers | AskIceServers:
+    def _read_ice_servers(cls, value: object) -> _Servers | IceServersFunction:
         return value if callable(value) else _read_servers("ice_servers", value)
 
     @field_validator("kernel_ice_servers", mode="before")
@@ -259,12 +190,12 @@ class Settings(BaseSettings):
         _check_public_ip(settings)
         _check_schemes(settings)
         _check_login(settings)
-        settings._short_forms("nobody")  # its URLs are read
         _check_policies(settings)
         return settings
 
 
-def _split(text: str | None) -> tuple[str, ...]:
+def split_list(text: str | None) -> tuple[str, ...]:
+    """Return the parts of a setting that may hold several, with commas between them."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
@@ -345,7 +276,7 @@ def _check_static_login(settings: Settings) -> None:
 def _check_schemes(settings: Settings) -> None:
     for name in ("stun_url", "turn_url"):
         kind = name.removesuffix("_url")
-        for url in _split(getattr(settings, name)):
+        for url in split_list(getattr(settings, name)):
             if not parse_ice_url(url).scheme.startswith(kind):
                 raise SettingsError(
                     f"cannot use {name} = {url!r}",
@@ -355,12 +286,8 @@ def _check_schemes(settings: Settings) -> None:
 
 
 def _check_policies(settings: Settings) -> None:
-    if callable(settings.ice_servers):
-        listed: _Servers = ()
-        may_have_turn = True
-    else:
-        listed = settings.ice_servers + settings._short_forms("nobody")
-        may_have_turn = _has_turn(listed)
+    listed = settings.ice_servers
+    may_have_turn = settings.turn_url is not None or callable(listed) or _has_turn(listed)
     if settings.ice_transport_policy == "relay" and not may_have_turn:
         raise _no_relay("ice_transport_policy")
     if settings.kernel_ice_servers is not None:

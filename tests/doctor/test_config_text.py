@@ -19,6 +19,7 @@ from gpuview.doctor.config_text import Site, coturn_config, frp_config, nftables
 from gpuview.errors import NetworkError, SettingsError
 from gpuview.media.ice.sockets import Address, preferred_source
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import ice_servers_for
 from gpuview.webrtc.ice_url import parse_ice_url
 from tests.ports import free_port
 from tests.turnserver import TurnServer, certificate, needs_coturn
@@ -157,7 +158,7 @@ def test_secret_that_coturn_would_misread_is_an_error() -> None:
 
 def relayed(settings: Settings, text: str) -> Address:
     """Allocate with what the settings give to a page."""
-    (entry,) = settings.ask_ice_servers("ada")
+    (entry,) = ice_servers_for(settings, "ada")
 
     async def allocate() -> Address:
         login = (entry.username or "", entry.credential or "")
@@ -201,7 +202,7 @@ def test_login_that_has_run_out_is_refused(tmp_path: Path, monkeypatch: pytest.M
     with TurnServer(tmp_path, coturn_config(settings, Site())):
         relayed(settings, url)
         then_s = time.time() - 660
-        monkeypatch.setattr("gpuview.settings.time.time", lambda: then_s)
+        monkeypatch.setattr("gpuview.signalling.ice_servers.time.time", lambda: then_s)
         with pytest.raises(NetworkError, match="401"):
             relayed(settings, url)
 

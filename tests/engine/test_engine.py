@@ -30,6 +30,7 @@ from gpuview.errors import (
 from gpuview.protocol.messages import Offer, Refusal
 from gpuview.protocol.ring import PixelFormat
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener
 
 WAIT_S = 30
@@ -164,7 +165,7 @@ def test_function_for_ice_servers_of_a_cell_that_ran_again_takes_the_place_of_th
     engine, _, _ = open_stream(ice_servers=lambda: [{"urls": "stun:old"}])
     again, _, _ = open_stream(ice_servers=lambda: [{"urls": "stun:new"}])
     assert again is engine
-    assert engine.settings.ask_kernel_ice_servers()[0].urls == ["stun:new"]
+    assert kernel_servers(engine.settings)[0].urls == ["stun:new"]
 
 
 def test_settings_reach_the_media_process_with_their_names_looked_up() -> None:
@@ -243,6 +244,7 @@ CHILD = """
 import os, sys
 from gpuview.engine import shared_engine
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener
 engine = shared_engine(Settings())
 stream = engine.open_stream(Listener(), fps=30, max_bitrate_bps=10**6)

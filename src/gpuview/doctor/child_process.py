@@ -13,6 +13,7 @@ from gpuview.doctor.report import Check, Report
 from gpuview.errors import SettingsError
 from gpuview.protocol.messages import IceServer
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import ice_servers_for
 
 __all__ = ["environment_of", "run_in_subprocess"]
 
@@ -62,9 +63,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
         SettingsError: The user's function that knows the ICE servers failed.
     """
     values = settings.model_dump()
-    if settings.asks_for_ice_servers:
+    if callable(settings.ice_servers):
         values.update(dict.fromkeys(_SHORT_FORMS))
-        values["ice_servers"] = settings.ask_ice_servers("doctor")
+        values["ice_servers"] = ice_servers_for(settings, "doctor")
     else:
         values["ice_servers"] = settings.ice_servers or None
     values["kernel_ice_servers"] = settings.kernel_ice_servers

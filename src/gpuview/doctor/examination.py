@@ -28,6 +28,7 @@ from gpuview.errors import SettingsError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.sockets import Address, preferred_source
 from gpuview.settings import Settings
+from gpuview.signalling.public_ips import public_ips_of
 
 __all__ = ["examine"]
 
@@ -102,7 +103,7 @@ async def _listen(settings: Settings, stack: AsyncExitStack) -> tuple[Check, dic
 async def _public_ips(settings: Settings) -> tuple[str, ...] | SettingsError:
     try:
         # Waits for 2 s at most, for each name.
-        return await asyncio.to_thread(settings.resolve_public_ips)
+        return await asyncio.to_thread(public_ips_of, settings)
     except SettingsError as exc:
         return exc
 

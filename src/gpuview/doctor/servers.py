@@ -13,6 +13,7 @@ from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.server_errors import explain
 from gpuview.media.ice.sockets import Address
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import ice_servers_for
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
 __all__ = ["StunFinding", "TurnFinding", "find_stun", "find_turn", "servers_of"]
@@ -27,7 +28,7 @@ def servers_of(settings: Settings) -> list[IceServerUrl]:
     Raises:
         SettingsError: The user's function that knows them failed.
     """
-    listed = settings.ask_ice_servers("doctor")
+    listed = ice_servers_for(settings, "doctor")
     if settings.kernel_ice_servers is not None:
         listed += settings.kernel_ice_servers
     return server_urls(listed)

@@ -37,6 +37,7 @@ from gpuview.protocol.messages import (
     WantIceServers,
 )
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import kernel_servers
 from gpuview.webrtc.ice_url import has_ended
 
 __all__ = ["Engine", "may_restart"]
@@ -338,7 +339,7 @@ class Engine:
 def _ice_servers(settings: Settings) -> IceServers:
     """Return the servers for the kernel's side, or what is wrong with them; the other end logs."""
     try:
-        message = IceServers(ice_servers=list(settings.ask_kernel_ice_servers()))
+        message = IceServers(ice_servers=list(kernel_servers(settings)))
         _check_length(message)
     except SettingsError as exc:
         problem = Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)

@@ -13,6 +13,8 @@ from gpuview.engine.process import MediaProcess
 from gpuview.errors import MediaError, SettingsError
 from gpuview.protocol.messages import Configure
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import has_same_kernel_servers
+from gpuview.signalling.public_ips import public_ips_of
 
 __all__ = ["close_shared_engine", "prestart", "shared_engine"]
 
@@ -71,7 +73,7 @@ def shared_engine(settings: Settings) -> Engine:
 
 def _configuration(settings: Settings) -> Configure:
     return Configure(
-        public_ips=list(settings.resolve_public_ips()),
+        public_ips=list(public_ips_of(settings)),
         learns_public_ip=settings.learns_public_ip,
         port_min=settings.port_min,
         port_max=settings.port_max,
@@ -90,7 +92,7 @@ def _difference(engine: Engine, wanted: Configure, settings: Settings) -> str:
         if ours != theirs:
             name = _SETTING_OF.get(field.name, field.name)
             return f"{name} = {ours}, not with {name} = {theirs}"
-    if not engine.settings.shares_kernel_ice_servers(settings):
+    if not has_same_kernel_servers(engine.settings, settings):
         return "other STUN and TURN servers, or another login for them"
     return ""
 

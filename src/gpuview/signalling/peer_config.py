@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gpuview.errors import SettingsError
 from gpuview.protocol.messages import GetPeerConfig, PeerConfig, Refusal
 from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import ice_servers_for
 
 __all__ = ["PeerConfigs"]
 
@@ -43,7 +44,7 @@ class PeerConfigs:
 
         A page repeats its question until it is answered; meanwhile nobody is asked a second time.
         """
-        if not self._settings.asks_for_ice_servers:
+        if not callable(self._settings.ice_servers):
             self._answer(hello.view)
         elif self._begin(hello.view):
             name = f"gpuview-peer-config-{hello.view}"
@@ -74,7 +75,7 @@ class PeerConfigs:
     def _peer_config(self, view: str) -> PeerConfig:
         return PeerConfig(
             view=view,
-            ice_servers=list(self._settings.ask_ice_servers(view)),
+            ice_servers=list(ice_servers_for(self._settings, view)),
             ice_transport_policy=self._settings.ice_transport_policy,
             wants_log=self._settings.log == "debug",
         )

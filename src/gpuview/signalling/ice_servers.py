@@ -1,0 +1,121 @@
+"""The STUN and TURN servers for one page or for the kernel's side.
+
+They are those listed in the settings, or what a user's function returns, and then the short forms
+``stun_url`` and ``turn_url``. Logins are made from ``turn_secret`` where it is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable
+from functools import partial
+
+from gpuview.errors import SettingsError
+from gpuview.protocol.messages import IceServer
+from gpuview.settings import IceServersFunction, Settings, split_list
+from gpuview.signalling.time_limit import Overdue, call_within
+from gpuview.webrtc.ice_url import ephemeral_credentials, parse_ice_servers
+
+__all__ = ["call_for_ice_servers", "has_same_kernel_servers", "ice_servers_for", "kernel_servers"]
+
+_CALL_S = 10.0
+
+
+def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
+    """Return the servers for one page.
+
+    Waits for a user's function, at most 10 s. From any thread.
+
+    Args:
+        settings: The stream's.
+        user: The name in the TURN server's log, where logins are made from a secret.
+
+    Raises:
+        SettingsError: The function raised, took too long, or returned something else.
+    """
+    listed = settings.ice_servers
+    if callable(listed):
+        listed = call_for_ice_servers(listed)
+    return listed + _short_forms(settings, user)
+
+
+def kernel_servers(settings: Settings) -> tuple[IceServer, ...]:
+    """Return the servers for the kernel's side; otherwise as `ice_servers_for`."""
+    if settings.kernel_ice_servers is None:
+        return ice_servers_for(settings, "kernel")
+    return settings.kernel_ice_servers
+
+
+def has_same_kernel_servers(one: Settings, other: Settings) -> bool:
+    """Tell whether the kernel's side has the same servers in both.
+
+    Two functions count as the same: a cell that is run again defines its function anew.
+    """
+    return _kernel_values(one) == _kernel_values(other)
+
+
+def _kernel_values(settings: Settings) -> tuple[object, ...]:
+    if settings.kernel_ice_servers is not None:
+        return settings.kernel_ice_servers
+    return (
+        "a function" if callable(settings.ice_servers) else settings.ice_servers,
+        settings.stun_url,
+        settings.turn_url,
+        settings.turn_username,
+        settings.turn_credential,
+        settings.turn_secret,
+        settings.turn_ttl_s,
+    )
+
+
+def _short_forms(settings: Settings, user: str) -> tuple[IceServer, ...]:
+    username, credential = settings.turn_username, settings.turn_credential
+    if settings.turn_secret is not None:
+        username, credential = ephemeral_credentials(
+            settings.turn_secret, user, time.time(), settings.turn_ttl_s
+        )
+    servers: list[dict[str, object]] = []
+    if settings.stun_url is not None:
+        servers.append({"urls": split_list(settings.stun_url)})
+    if settings.turn_url is not None:
+        login = {"username": username, "credential": credential}
+        servers.append({"urls": split_list(settings.turn_url), **login})
+    return parse_ice_servers(servers)
+
+
+def call_for_ice_servers(
+    function: IceServersFunction, *, timeout_s: float = _CALL_S
+) -> tuple[IceServer, ...]:
+    """Call a user's function on another thread; an ``async`` one is awaited there.
+
+    Raises:
+        SettingsError: It raised, took too long, or returned something else.
+    """
+    try:
+        result = call_within(timeout_s, partial(_call, function))
+    except Overdue as exc:
+        raise _failed(function, f"has not returned: {exc}") from exc
+    except Exception as exc:
+        # Its text may hold a credential, so it is not repeated; the chain has it.
+        raise _failed(function, f"raised {type(exc).__name__}") from exc
+    return parse_ice_servers(result)
+
+
+def _call(function: IceServersFunction) -> object:
+    result = function()
+    return asyncio.run(_wait_for(result)) if inspect.isawaitable(result) else result
+
+
+async def _wait_for(result: Awaitable[object]) -> object:
+    return await result
+
+
+def _failed(function: IceServersFunction, what: str) -> SettingsError:
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return SettingsError(
+        f"the function {name} that was given as ice_servers {what}",
+        expected='a list such as [{"urls": "stun:stun.example.org"}]',
+        fix="call it in a cell to see why",
+    )

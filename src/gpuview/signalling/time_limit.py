@@ -1,0 +1,51 @@
+"""A time limit for calls that may hang: to a resolver, or to a user's function."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+__all__ = ["Overdue", "call_within"]
+
+T = TypeVar("T")
+
+_MAX_OVERDUE = 16
+_overdue: set[threading.Thread] = set()
+
+
+class Overdue(TimeoutError):  # noqa: N818 - reads as what it is
+    """A call did not return in time, or was not made because too many others still hang."""
+
+
+def call_within(timeout_s: float, call: Callable[[], T]) -> T:
+    """Return what ``call`` returns, or raise what it raises; wait no longer than ``timeout_s``.
+
+    It runs on a thread of its own. Nothing can end that thread, so it is left behind when the call
+    takes too long; it does not keep the process alive. While 16 such threads are left, no call is
+    made.
+
+    Raises:
+        Overdue: It has not returned within ``timeout_s`` seconds, or was not called at all.
+    """
+    _overdue.difference_update([each for each in tuple(_overdue) if not each.is_alive()])
+    if len(_overdue) >= _MAX_OVERDUE:
+        raise Overdue(f"{len(_overdue)} earlier calls still hang")
+    result: Future[T] = Future()
+    thread = threading.Thread(target=_run, args=(call, result), name="gpuview-call", daemon=True)
+    thread.start()
+    try:
+        return result.result(timeout_s)
+    except TimeoutError:
+        if result.done():
+            raise  # the call itself raised it
+        _overdue.add(thread)
+        raise Overdue(f"no answer within {timeout_s:g} s") from None
+
+
+def _run(call: Callable[[], T], result: Future[T]) -> None:
+    try:
+        result.set_result(call())
+    except BaseException as exc:  # the caller's, whatever it is
+        result.set_exception(exc)
