@@ -388,20 +388,33 @@ def test_tensor_that_requires_grad_is_shown_and_its_graph_lives_on(make_stream: 
 
 
 def test_source_is_asked_only_while_somebody_watches(make_stream: MakeStream) -> None:
-    asked = threading.Semaphore(0)
+    asked: list[None] = []
 
     def source() -> torch.Tensor:
-        asked.release()
+        asked.append(None)
         return torch.zeros(4, 4)
 
-    stream, engine, _ = make_stream(source, fps=100)
-    assert engine.handles[0].frames_pushed == 0
-    engine.views("v1")
-    for _ in range(3):
-        assert asked.acquire(timeout=30)
+    # A second stream, watched all the time, tells how many frames would have been asked for.
+    _, watched, _ = make_stream(lambda: torch.zeros(4, 4), fps=100)
+    _, engine, _ = make_stream(source, fps=100)
+    watched.views("v1")
+    wait_for_more(watched, 10)
+    assert not asked
+
+    engine.views("v2")
+    wait_for_more(engine, 3)
     engine.views()
-    stream.close()
-    assert "closed" in repr(stream)
+    wait_for_more(watched, 10)  # by then the frame that was being made is finished
+    n_asked = len(asked)
+    assert n_asked >= 3
+    wait_for_more(watched, 20)
+    assert len(asked) == n_asked
+
+
+def wait_for_more(engine: FakeEngine, frames: int) -> None:
+    """Wait until the newest stream of ``engine`` has pushed so many more frames."""
+    handle = engine.handles[-1]
+    handle.wait_for(handle.frames_pushed + frames)
 
 
 def test_sentence_of_a_failing_source_appears_and_goes_when_it_recovers(

@@ -236,11 +236,12 @@ class TestDevice:
         assert writer.seq == 0
 
     def test_memory_is_there_for_a_device_when_the_ring_has_been_closed(
-        self, writer: RingWriter
+        self, writer: RingWriter, reader: RingReader
     ) -> None:
         slot = writer.reserve(NBYTES)
         writer.close()
         write(slot, 1)
+        assert taken(reader).seq == slot.seq
 
     def test_numbers_go_on_where_an_earlier_ring_ended(self) -> None:
         with RingWriter.create(NBYTES, seq=41) as writer, attached(writer) as reader:

@@ -174,15 +174,20 @@ class Kernel:
         return self._streams[model_id]
 
     def view(
-        self, stream: StreamProxy, *, codecs: Sequence[str] = ("H264", "VP8")
+        self,
+        stream: StreamProxy,
+        *,
+        codecs: Sequence[str] = ("H264", "VP8"),
+        is_decoding: bool = True,
     ) -> HeadlessViewer:
         """Open one more view of ``stream``, as displaying it once more would.
 
         Args:
-            stream: What to watch.
+            stream: The stream to watch.
             codecs: The codecs it offers, the favourite first.
+            is_decoding: False counts frames and drops them, which costs next to nothing.
         """
-        viewer = HeadlessViewer(stream, codecs=codecs)
+        viewer = HeadlessViewer(stream, codecs=codecs, is_decoding=is_decoding)
         self._viewers.append(viewer)
         return viewer
 

@@ -7,36 +7,30 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar
 
-from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
-from gpuview.protocol.messages import Answer, PeerConfig, Refusal
-from gpuview.testing.peer import Image, first_codec, make_peer, to_rgb
-from gpuview.testing.signalling import REPEAT_S, Conversation, SendCustom, Speech
+from gpuview.protocol.messages import PeerConfig, Refusal
+from gpuview.testing.connection import Connection
+from gpuview.testing.negotiation import Negotiation
+from gpuview.testing.peer import Image, first_codec, to_rgb
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
-from gpuview.webrtc.sdp import candidates_of
 
 __all__ = ["HeadlessViewer", "Timings"]
 
 T = TypeVar("T")
 
-PING_S = 2.0
-"""How often the page says "ping" on the data channel."""
+_MAX_BACKOFF_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """When what happened to the last offer, counted from the moment it was made."""
+    """How long the steps of the last offer took, counted from the moment it was made."""
 
     offer_to_answer_s: float | None = None
     offer_to_frame_s: float | None = None
@@ -45,21 +39,28 @@ class Timings:
 class HeadlessViewer:
     """One view of a stream, in a thread of its own.
 
-    It offers at once, and again when the media process is replaced, as a page does. Unlike a page,
-    it does not offer again when its connection is lost: a test is to see that. Every frame is
-    decoded; only those that are asked for are converted. aiortc takes a frame as complete when the
-    next one begins, so what it shows is one frame old. Any thread may use it.
+    It offers at once. Like a page, it offers again when the media process is replaced and, once it
+    has played, when its connection is lost. Every frame is decoded, but converted to RGB only on
+    request. aiortc takes a frame as complete when the next one begins, so the newest frame here is
+    one frame old. Any thread may use it.
 
     Args:
-        stream: What to watch.
+        stream: The stream to watch.
         codecs: The codecs to offer, the favourite first: "H264", "VP8".
+        is_decoding: False drops the video as it arrives: frames are counted, and there are no
+            pictures. Such a viewer costs next to nothing.
     """
 
-    def __init__(self, stream: StreamProxy, *, codecs: Sequence[str] = ("H264", "VP8")) -> None:
+    def __init__(
+        self,
+        stream: StreamProxy,
+        *,
+        codecs: Sequence[str] = ("H264", "VP8"),
+        is_decoding: bool = True,
+    ) -> None:
         self.view = f"headless-{secrets.token_hex(8)}"
-        self._stream = stream
         self._codecs = tuple(codecs)
-        self._conversation = Conversation(self.view)
+        self._is_decoding = is_decoding
         self._changing = Changing()
         self._state = "new"
         self._refusal: Refusal | None = None
@@ -67,17 +68,14 @@ class HeadlessViewer:
         self._offer: str | None = None
         self._answer: str | None = None
         self._timings = Timings()
-        self._candidates: set[str] = set()  # of the kernel's side
+        self._losses = 0  # in a row, without a frame
         self._pongs = 0
         self._frames = 0
         self._newest: VideoFrame | None = None
         self._taps: list[list[VideoFrame]] = []
-        self._epoch = 0
         self._offered_at = 0.0
-        self._peer: RTCPeerConnection | None = None
         self._loop = asyncio.new_event_loop()
-        self._heard = asyncio.Event()
-        self._unlisten = stream.listen(self._wake)
+        self._negotiation = Negotiation(stream, self.view, self._loop)
         self._thread = threading.Thread(target=self._run_loop, name=f"gpuview-{self.view}")
         self._thread.daemon = True
         self._thread.start()
@@ -88,8 +86,9 @@ class HeadlessViewer:
     def state(self) -> str:
         """Where it stands.
 
-        new, offering, connecting, playing (a frame of this connection was decoded), refused, lost
-        (the connection ended), gone (the stream or its kernel did), vanished, closed.
+        new, offering, connecting, playing (a frame of this connection has come), refused,
+        reconnecting (a connection that had played was lost), lost (it never played), gone (the
+        stream is closed or its kernel ended), vanished, closed.
         """
         return self._state
 
@@ -100,7 +99,7 @@ class HeadlessViewer:
     @property
     def seq(self) -> int:
         """The number of its last offer."""
-        return self._conversation.seq
+        return self._negotiation.seq
 
     @property
     def refusal(self) -> Refusal | None:
@@ -128,7 +127,7 @@ class HeadlessViewer:
 
     @property
     def frame_count(self) -> int:
-        """How many frames were decoded, over all its connections."""
+        """How many frames have come, over all its connections."""
         return self._frames
 
     def next_frame(self, *, timeout_s: float = 30.0) -> Image:
@@ -136,16 +135,16 @@ class HeadlessViewer:
 
         Raises:
             SignalError: The offer was refused.
-            WaitTimeoutError: None came in time.
+            WaitTimeoutError: No frame came in time.
         """
         return self.frames(1, timeout_s=timeout_s)[0]
 
     def frames(self, count: int, *, timeout_s: float = 30.0) -> list[Image]:
-        """Return the next ``count`` frames that are decoded, none left out.
+        """Return the next ``count`` frames that are decoded, without leaving any out.
 
         Raises:
             SignalError: The offer was refused.
-            WaitTimeoutError: Not as many came in time.
+            WaitTimeoutError: Fewer frames came in time.
         """
         tap: list[VideoFrame] = []
         with self._changing.change():
@@ -156,12 +155,22 @@ class HeadlessViewer:
             self._taps.remove(tap)
         return [to_rgb(frame) for frame in tap[:count]]
 
+    def wait_for_frames(self, count: int, *, timeout_s: float = 30.0) -> None:
+        """Wait until ``count`` more frames have come, whether they are decoded or not.
+
+        Raises:
+            SignalError: The offer was refused.
+            WaitTimeoutError: Fewer frames came in time.
+        """
+        target = self._frames + count
+        self._wait(lambda: self._frames >= target, timeout_s, f"{count} frames")
+
     def wait_until(self, predicate: Callable[[Image], bool], *, timeout_s: float = 30.0) -> Image:
         """Return the first frame, from the newest on, for which ``predicate`` holds.
 
         Raises:
             SignalError: The offer was refused.
-            WaitTimeoutError: None did in time.
+            WaitTimeoutError: No such frame came in time.
         """
         deadline = time.monotonic() + timeout_s
         seen = 0 if self._newest is None else self._frames - 1
@@ -179,7 +188,7 @@ class HeadlessViewer:
         """Wait until its state is one of ``states`` and return it.
 
         Raises:
-            WaitTimeoutError: It is not in time.
+            WaitTimeoutError: It is not in such a state in time.
         """
         return self._wait_unless_failed(
             lambda: self._state if self._state in states else None,
@@ -207,17 +216,17 @@ class HeadlessViewer:
     # --- how it goes ---------------------------------------------------------------------------
 
     def vanish(self) -> None:
-        """Fall silent without a word, as a page does whose machine lost its power."""
+        """Fall silent without a word, like a page whose machine lost its power."""
         self._stop_loop()
         self._become("vanished")
 
     def close(self) -> None:
-        """Say bye, as a page does whose output is cleared, and end."""
+        """Say bye, like a page whose output is cleared, and end."""
         if self.is_closed:
             return
-        self._unlisten()
+        self._negotiation.close()
         if self._thread.is_alive():
-            self._say(self._conversation.bye())
+            self._negotiation.bye()
             self._stop_loop()
         self._loop.run_until_complete(self._wind_up())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
@@ -237,179 +246,107 @@ class HeadlessViewer:
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.create_task(self._live()).add_done_callback(self._end)
+        self._life = self._loop.create_task(self._live())
+        self._life.add_done_callback(self._end)
         self._loop.run_forever()
 
     def _end(self, live: asyncio.Task[None]) -> None:
-        """Keep the error that ended the thread's work, if one did, for whoever waits."""
+        """Keep the error that ended the thread's work, if any, for the threads that wait."""
         if not live.cancelled():
             self._error = live.exception()
             self._become(self._state if self._error is None else "lost")
 
     def _stop_loop(self) -> None:
-        # What the loop still had to do, it does when `close` runs it again: nothing goes out now.
+        # `close` runs the loop again for the work that is left; until then nothing goes out.
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # closed in this very moment
-            self._loop.call_soon_threadsafe(self._heard.set)
-
-    async def _live(self) -> None:
-        """Ask how to connect, then offer once for each media process that there is."""
-        peer_config = await self._ask_how_to_connect()
-        if isinstance(peer_config, Refusal):
-            self._be_refused(peer_config)
-            return
-        while not self._is_over():
-            self._epoch = self._stream.traits["epoch"]
-            await self._connect(peer_config)
-            while self._is_current():
-                await self._take_candidates()
-                await self._heard.wait()
-                self._heard.clear()
-            await self._disconnect()
-        self._become("gone")
-
-    def _is_over(self) -> bool:
-        return not self._stream.is_open or self._stream.traits["status"]["state"] == "closed"
-
-    def _is_current(self) -> bool:
-        """Whether the media process that the last offer was meant for still runs."""
-        return not self._is_over() and self._stream.traits["epoch"] == self._epoch
-
     async def _wind_up(self) -> None:
-        await self._disconnect()
+        # First, as it closes the connection, which takes aiortc's own tasks.
+        self._life.cancel()
+        await asyncio.gather(self._life, return_exceptions=True)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask_how_to_connect(self) -> PeerConfig | Refusal:
-        unasked = PeerConfig(view=self.view)
-        if not self._stream.traits["needs_peer_config"]:
-            return unasked
-        reply: PeerConfig | Refusal | None = await self._converse(
-            self._conversation.hello(), self._find_welcome, lambda: not self._is_over()
-        )
-        return reply or unasked
+    async def _live(self) -> None:
+        """Ask how to connect; then keep one connection, as long as there is a stream."""
+        peer_config = await self._negotiation.ask_for_peer_config()
+        if isinstance(peer_config, Refusal):
+            self._be_refused(peer_config)
+            return
+        while not self._negotiation.is_over:
+            await self._watch_once(peer_config)
+        self._become("gone")
 
-    async def _connect(self, peer_config: PeerConfig) -> None:
-        self._peer = self._make_peer(peer_config)
+    async def _watch_once(self, peer_config: PeerConfig) -> None:
+        """Make one connection and keep it until it is lost or the media process is replaced."""
+        connection = Connection(
+            self._codecs,
+            peer_config,
+            is_decoding=self._is_decoding,
+            on_frame=self._show,
+            on_pong=self._hear_pong,
+            on_loss=self._negotiation.wake,
+        )
+        try:
+            await self._connect(connection)
+            while self._negotiation.is_current and not connection.is_lost:
+                await connection.add_candidates(self._negotiation.received_candidates())
+                await self._negotiation.wait_for_news()
+        finally:
+            await connection.close()
+        if connection.is_lost:
+            await self._bear_loss()
+
+    async def _connect(self, connection: Connection) -> None:
         self._offered_at = time.monotonic()
         self._refusal = None
-        await self._peer.setLocalDescription(await self._peer.createOffer())
-        self._offer = self._peer.localDescription.sdp
-        speech = self._conversation.offer(self._offer)
+        self._offer = await connection.make_offer()
         self._become("offering")
-        reply: Answer | Refusal | None = await self._converse(
-            speech, self._find_reply, self._is_current
-        )
-        if reply is None:
-            return
-        self._say(self._conversation.ack())
+        reply = await self._negotiation.offer(self._offer)
         if isinstance(reply, Refusal):
             self._be_refused(reply)
-        else:
-            await self._accept(reply)
+        elif reply is not None:
+            self._timings = Timings(offer_to_answer_s=time.monotonic() - self._offered_at)
+            self._answer = reply.sdp
+            self._become("connecting")
+            await connection.accept(reply.sdp)
+            self._negotiation.send_candidates(connection.local_candidates())
+
+    async def _bear_loss(self) -> None:
+        """Wait until it is time for the next connection, if there is to be one."""
+        if self._frames == 0:
+            self._become("lost")
+            while self._negotiation.is_current:
+                await self._negotiation.wait_for_news()
+            return
+        self._become("reconnecting")
+        self._losses += 1
+        if self._losses > 1:
+            await asyncio.sleep(min(2.0 ** (self._losses - 2), _MAX_BACKOFF_S))
 
     def _be_refused(self, refusal: Refusal) -> None:
         self._refusal = refusal
         self._become("refused")
 
-    async def _accept(self, answer: Answer) -> None:
-        assert self._peer is not None
-        self._timings = Timings(offer_to_answer_s=time.monotonic() - self._offered_at)
-        self._answer = answer.sdp
-        self._become("connecting")
-        await self._peer.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
-        self._candidates = {str(each) for each in candidates_of(answer.sdp)}
-        own = [str(each) for each in candidates_of(self._offer or "")]
-        self._say(self._conversation.candidates(own))
-
-    async def _take_candidates(self) -> None:
-        """Use what the kernel has found since its answer."""
-        if self._peer is None or self._peer.remoteDescription is None:
-            return
-        heard = chain.from_iterable(map(self._conversation.hear_candidates, self._stream.messages))
-        for text in [text for text in heard if text not in self._candidates]:
-            self._candidates.add(text)
-            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
-            candidate.sdpMLineIndex = 0
-            await self._peer.addIceCandidate(candidate)
-
-    async def _disconnect(self) -> None:
-        if self._peer is not None:
-            peer, self._peer = self._peer, None
-            await peer.close()
-
-    def _make_peer(self, peer_config: PeerConfig) -> RTCPeerConnection:
-        peer, channel = make_peer(self._codecs, peer_config)
-        channel.on("message", self._hear_pong)
-        channel.on("open", lambda: asyncio.ensure_future(self._ping(channel)))
-        peer.on("track", lambda track: asyncio.ensure_future(self._watch(track)))
-        peer.on("connectionstatechange", lambda: self._follow(peer))
-        return peer
-
-    async def _converse(
-        self, speech: Speech, listen: Callable[[], T | None], is_worthwhile: Callable[[], bool]
-    ) -> T | None:
-        """Say something, again and again while that is worthwhile, until the reply is heard."""
-        self._say(speech)
-        while (reply := listen()) is None and is_worthwhile():
-            try:
-                async with asyncio.timeout(REPEAT_S):
-                    await self._heard.wait()
-            except TimeoutError:
-                self._say(self._conversation.repeat())
-            self._heard.clear()
-        return reply
-
-    def _say(self, speech: Speech) -> None:
-        for each in speech:
-            if isinstance(each, SendCustom):
-                self._stream.send(each.content)
-            else:
-                self._stream.set_trait("offers", each.offers)
-
-    def _find_reply(self) -> Answer | Refusal | None:
-        return self._conversation.hear_answers(self._stream.traits["answers"])
-
-    def _find_welcome(self) -> PeerConfig | Refusal | None:
-        heard = map(self._conversation.hear_welcome, self._stream.messages)
-        return next((reply for reply in heard if reply is not None), None)
-
-    async def _ping(self, channel: RTCDataChannel) -> None:
-        while channel.readyState == "open":
-            channel.send("ping")
-            await asyncio.sleep(PING_S)
-
-    def _hear_pong(self, message: Any) -> None:
+    def _hear_pong(self) -> None:
         with self._changing.change():
-            self._pongs += message == "pong"
+            self._pongs += 1
 
-    async def _watch(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                frame = cast(VideoFrame, await track.recv())
-            except MediaStreamError:
-                return
-            self._show(frame)
-
-    def _show(self, frame: VideoFrame) -> None:
+    def _show(self, frame: VideoFrame | None) -> None:
         with self._changing.change():
+            self._losses = 0
             if self._state == "connecting":
                 elapsed_s = time.monotonic() - self._offered_at
                 self._timings = Timings(self._timings.offer_to_answer_s, elapsed_s)
                 self._state = "playing"
             self._frames += 1
-            self._newest = frame
-            for tap in self._taps:
-                tap.append(frame)
-
-    def _follow(self, peer: RTCPeerConnection) -> None:
-        if peer is self._peer and peer.connectionState in ("failed", "closed"):
-            self._become("lost")
+            if frame is not None:
+                self._newest = frame
+                for tap in self._taps:
+                    tap.append(frame)
 
     def _become(self, state: str) -> None:
         with self._changing.change():

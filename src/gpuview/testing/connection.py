@@ -1,0 +1,132 @@
+"""One peer connection of a headless viewer: offer, candidates, pings, frames, and its loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+from aiortc import RTCDataChannel, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.sdp import candidate_from_sdp
+from av import VideoFrame
+
+from gpuview.protocol.messages import PeerConfig
+from gpuview.testing.peer import drop_video, make_peer
+from gpuview.webrtc.sdp import candidates_of
+
+__all__ = ["PING_S", "Connection"]
+
+PING_S = 1.0
+"""How often a page says "ping" on the data channel."""
+
+# Counted in pings: a process without CPU for some seconds has sent none, and is not abandoned.
+_MAX_UNANSWERED = 7
+
+
+class Connection:
+    """One connection, from its offer to its end. All of it runs on one event loop.
+
+    Args:
+        codecs: The codecs to offer, the favourite first.
+        peer_config: The servers to ask for candidates.
+        is_decoding: Whether frames are decoded. Without it they are counted and dropped.
+        on_frame: Called with each decoded frame; with None for each that is dropped.
+        on_pong: Called for each pong.
+        on_loss: Called when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        codecs: Sequence[str],
+        peer_config: PeerConfig,
+        *,
+        is_decoding: bool,
+        on_frame: Callable[[VideoFrame | None], None],
+        on_pong: Callable[[], None],
+        on_loss: Callable[[], None],
+    ) -> None:
+        self.is_lost = False
+        self._on_frame = on_frame
+        self._on_pong = on_pong
+        self._on_loss = on_loss
+        self._unanswered = 0
+        self._candidates: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._peer, channel = make_peer(codecs, peer_config)
+        self._peer.on("connectionstatechange", self._follow)
+        channel.on("open", lambda: self._spawn(self._ping(channel)))
+        channel.on("message", self._hear)
+        if is_decoding:
+            self._peer.on("track", lambda track: self._spawn(self._watch(track)))
+        else:
+            drop_video(self._peer, lambda: on_frame(None))
+
+    async def make_offer(self) -> str:
+        """Return the SDP of the offer."""
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        return str(self._peer.localDescription.sdp)
+
+    async def accept(self, answer_sdp: str) -> None:
+        """Begin to connect to the kernel's side."""
+        await self._peer.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
+        self._candidates = {str(each) for each in candidates_of(answer_sdp)}
+
+    def local_candidates(self) -> list[str]:
+        """Return this side's candidates."""
+        return [str(each) for each in candidates_of(self._peer.localDescription.sdp)]
+
+    async def add_candidates(self, candidates: Sequence[str]) -> None:
+        """Use those candidates of the kernel's side that are new."""
+        if self._peer.remoteDescription is None:
+            return
+        for text in candidates:
+            if text not in self._candidates:
+                self._candidates.add(text)
+                candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+                candidate.sdpMLineIndex = 0
+                await self._peer.addIceCandidate(candidate)
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._peer.remove_all_listeners()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._peer.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _follow(self) -> None:
+        if self._peer.connectionState in ("failed", "closed"):
+            self._lose()
+
+    def _lose(self) -> None:
+        if not self.is_lost:
+            self.is_lost = True
+            self._on_loss()
+
+    async def _ping(self, channel: RTCDataChannel) -> None:
+        while channel.readyState == "open":
+            if self._unanswered == _MAX_UNANSWERED:
+                self._lose()
+                return
+            self._unanswered += 1
+            channel.send("ping")
+            await asyncio.sleep(PING_S)
+
+    def _hear(self, message: Any) -> None:
+        self._unanswered = 0
+        if message == "pong":
+            self._on_pong()
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = cast(VideoFrame, await track.recv())
+            except MediaStreamError:
+                return
+            self._on_frame(frame)
