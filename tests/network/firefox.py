@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gpuview.testing.stream import StreamProxy
-from tests.network.bridge import Bridge
+from tests.bridge import Bridge
 from tests.network.page import FRONT_END, View, page_html
 from tests.network.topology import Node
 from tests.waiting import wait_until

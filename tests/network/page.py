@@ -21,8 +21,8 @@ from playwright.async_api import Error as PlaywrightError
 
 import gpuview
 from gpuview.testing.stream import StreamProxy
+from tests.bridge import Bridge
 from tests.chromium import ARGS, chromium_behind
-from tests.network.bridge import Bridge
 from tests.network.topology import Node
 from tests.waiting import wait_until
 

@@ -1,4 +1,4 @@
-"""Carries what page and kernel say to one another past the network under test."""
+"""Carries signalling between a kernel and a view that lives in another process."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ _TRAITS = ("offers", "answers", "status", "epoch", "needs_peer_config")
 
 
 class News(TypedDict):
-    """What the kernel has said that the page does not know yet."""
+    """What the kernel has said that the view does not know yet."""
 
     traits: dict[str, Any]
     messages: list[Any]
 
 
 class Bridge:
-    """One page's comm. Jupyter would carry it; here it must not share the way of the media.
+    """The kernel's end of one view's comm, without Jupyter between them.
 
     Args:
-        stream: What the page shows.
+        stream: The stream that the view shows.
     """
 
     def __init__(self, stream: StreamProxy) -> None:
         self._stream = stream
-        self._told = self._traits()
-        self._heard = len(stream.messages)
+        self._known = self._traits()
+        self._n_messages = len(stream.messages)
 
     @property
     def traits(self) -> dict[str, Any]:
-        """The traits, as the page knows them."""
-        return dict(self._told)
+        """The traits as the view knows them."""
+        return dict(self._known)
 
     def say(self, message: dict[str, Any]) -> None:
-        """Tell the kernel what the page said."""
+        """Pass on to the kernel what the view said."""
         if "custom" in message:
             self._stream.send(message["custom"])
         else:
             self._stream.set_trait(message["trait"], message["value"])
 
     def take_news(self) -> News | None:
-        """Return what the page does not know yet, or None; from now on it counts as known."""
+        """Return what the view does not know yet, or None; from now on it is known."""
         traits = self._traits()
-        changed = {name: value for name, value in traits.items() if value != self._told[name]}
-        messages = list(self._stream.messages[self._heard :])
-        self._told = traits
-        self._heard += len(messages)
+        changed = {name: value for name, value in traits.items() if value != self._known[name]}
+        messages = list(self._stream.messages[self._n_messages :])
+        self._known = traits
+        self._n_messages += len(messages)
         return News(traits=changed, messages=messages) if changed or messages else None
 
     def _traits(self) -> dict[str, Any]:
