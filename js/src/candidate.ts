@@ -16,7 +16,7 @@ export interface Candidate {
 // RFC 8839 section 5.1.
 const CANDIDATE = /^(?:a=)?candidate:\S+ (\d+) (\w+) \d+ (\S+) (\d+) typ (\w+)/i;
 
-/** Reads `candidate:...`, or returns null where it is none. */
+/** Parses `candidate:...`; returns null for anything else. */
 export function parseCandidate(text: string): Candidate | null {
   const [, component = "", protocol = "", address = "", port = "", type = ""] =
     CANDIDATE.exec(text) ?? [];
@@ -30,23 +30,23 @@ export function parseCandidate(text: string): Candidate | null {
   };
 }
 
-/** Reads all of these that are candidates. */
-export function parseCandidates(texts: readonly string[]): readonly Candidate[] {
-  return texts.map(parseCandidate).filter((candidate) => candidate !== null);
-}
-
 /** Returns the candidates in an SDP, each once, as `candidate:...`. */
 export function candidatesOf(sdp: string): readonly string[] {
   const lines = sdp.split(/\r?\n/).filter((line) => line.startsWith("a=candidate:"));
   return [...new Set(lines.map((line) => line.slice("a=".length)))];
 }
 
-/** Whether the kernel can send to this candidate: it knows no hidden names, and no TCP. */
+/** Whether the kernel can send to this candidate: it resolves no hidden names and has no TCP. */
 export function isForKernel({ protocol, component, address }: Candidate): boolean {
   return protocol === "udp" && component === 1 && !isHidden(address);
 }
 
-/** Returns a candidate as a log has it: `host 203.0.113.9:5000 udp`. */
+/** Returns a candidate as a log shows it: `host 203.0.113.9:5000 udp`. */
 export function labelOf({ type, address, port, protocol }: Candidate): string {
   return `${type} ${endpoint(address, port)} ${protocol}`;
+}
+
+export function labelOfText(text: string): string {
+  const candidate = parseCandidate(text);
+  return candidate === null ? "that cannot be read" : labelOf(candidate);
 }

@@ -1,15 +1,15 @@
-// What the details panel says, row by row. Pure.
+// The rows of the details panel. Pure.
 
 import { shortEndpoint } from "./addresses";
 import type { Candidate } from "./candidate";
 import type { Facts } from "./diagnose";
-import type { End, Pair } from "./report";
+import type { ConnectionProblem } from "./problems";
 import type { Figures } from "./stats";
-import { told, type Trouble } from "./words";
+import type { CandidatePair, PairedCandidate } from "./stats_report";
 
-/** One thing in the panel, and what there is to say of it. */
 export interface Line {
   readonly text: string;
+  /** Shown beside the text, less prominently. */
   readonly note: string;
 }
 
@@ -19,8 +19,8 @@ export interface Row {
   readonly lines: readonly Line[];
 }
 
-/** What a connection's states are called. */
-export interface States {
+/** The connection's states in the words of W3C. */
+export interface ConnectionStates {
   readonly connection: string;
   readonly ice: string;
   readonly gathering: string;
@@ -28,7 +28,7 @@ export interface States {
 
 export interface Details {
   readonly view: string;
-  readonly states: States;
+  readonly states: ConnectionStates;
   readonly facts: Facts;
   /** Of the last second; null while nothing plays. */
   readonly figures: Figures | null;
@@ -36,39 +36,34 @@ export interface Details {
   readonly size: string;
 }
 
-/** Returns the panel's rows, without those that have nothing to say. */
-export function rowsOf({ view, states, facts, figures, size }: Details): readonly Row[] {
-  const rows = [
-    row("route", facts.pairs.filter(isInUse).map(routeLine)),
-    row("picture", figures === null ? [] : [pictureLine(figures, size)]),
-    row("problems", facts.troubles.map(troubleLine)),
-    row("tried", facts.pairs.filter((pair) => !isInUse(pair)).map(pairLine)),
-    row("this browser", facts.own.map(candidateLine)),
-    row("the kernel", facts.kernels.map(candidateLine)),
-    row(
-      "servers",
-      facts.servers.map(({ url, note }) => line(url, note)),
-    ),
-    row("state", [line(statesText(states), policyNote(facts)), line(`view ${view}`, "")]),
-  ];
-  return rows.filter(({ lines }) => lines.length > 0);
-}
-
-function row(term: string, lines: readonly Line[]): Row {
-  return { term, lines };
+/** Returns the panel's rows, without the empty ones. */
+export function detailRows({ view, states, facts, figures, size }: Details): readonly Row[] {
+  const rows = {
+    route: facts.pairs.filter((pair) => pair.is_selected).map(routeLine),
+    picture: figures === null ? [] : [pictureLine(figures, size)],
+    problems: facts.problems.map(problemLine),
+    tried: facts.pairs.filter((pair) => !pair.is_selected).map(pairLine),
+    "this browser": facts.local.map(candidateLine),
+    "the kernel": facts.remote.map(candidateLine),
+    servers: facts.servers.map(({ url, note }) => line(url, note)),
+    state: [
+      line(statesText(states), facts.policy === "relay" ? "relays only" : ""),
+      line(`view ${view}`, ""),
+    ],
+  };
+  return Object.entries(rows)
+    .map(([term, lines]) => ({ term, lines }))
+    .filter(({ lines }) => lines.length > 0);
 }
 
 function line(text: string, note: string): Line {
   return { text, note };
 }
 
-function isInUse({ is_selected }: Pair): boolean {
-  return is_selected;
-}
-
-function routeLine(pair: Pair): Line {
+function routeLine(pair: CandidatePair): Line {
   const rtt = pair.rtt_ms === null ? "" : `round trip ${pair.rtt_ms.toFixed(0)} ms`;
-  return line(ends(pair), join(", ", pair.remote.protocol.toUpperCase(), relayNote(pair), rtt));
+  const protocol = pair.remote.protocol.toUpperCase();
+  return line(pairText(pair), join(", ", protocol, relayNote(pair), rtt));
 }
 
 function pictureLine(figures: Figures, size: string): Line {
@@ -78,55 +73,44 @@ function pictureLine(figures: Figures, size: string): Line {
   return line(join(" · ", codec, decoder, size), `${rate}, ${losses}`);
 }
 
-function troubleLine(trouble: Trouble): Line {
-  const { problem, expected, fix } = told(trouble);
+function problemLine({ problem, expected, fix }: ConnectionProblem): Line {
   return line(problem, `expected: ${expected}; try: ${fix}`);
 }
 
-function pairLine(pair: Pair): Line {
-  return line(ends(pair), join("; ", whyNot(pair), relayNote(pair)));
+function pairLine(pair: CandidatePair): Line {
+  return line(pairText(pair), join("; ", whyUnused(pair), relayNote(pair)));
 }
 
-/** Returns why the picture does not come over this pair. */
-function whyNot({ state, requests, responses }: Pair): string {
+function whyUnused({ state, requests, responses }: CandidatePair): string {
+  const checks = requests === null ? "" : `requests ${requests}, replies ${responses ?? 0}`;
   switch (state) {
     case "succeeded":
-      return "works, another one is in use";
+      return "works, but another pair is in use";
     case "frozen":
     case "waiting":
       return "not tried yet";
     case "in-progress":
-      return join(": ", "being tried", checks(requests, responses));
+      return join(": ", "being tried", checks);
     default:
-      return join(": ", state, checks(requests, responses));
+      return join(": ", state, checks);
   }
-}
-
-function checks(requests: number | null, responses: number | null): string {
-  return requests === null ? "" : `requests ${requests}, replies ${responses ?? 0}`;
 }
 
 function candidateLine({ type, address, port, protocol }: Candidate): Line {
   return line(`${type} ${shortEndpoint(address, port)}`, protocol.toUpperCase());
 }
 
-function policyNote({ policy }: Facts): string {
-  return policy === "relay" ? "relays only" : "";
-}
-
-function statesText({ connection, ice, gathering }: States): string {
+function statesText({ connection, ice, gathering }: ConnectionStates): string {
   return `connection ${connection} · ICE ${ice} · gathering ${gathering}`;
 }
 
-function ends({ local, remote }: Pair): string {
-  return `${end(local)} → ${end(remote)}`;
+function pairText({ local, remote }: CandidatePair): string {
+  const text = ({ type, address, port }: PairedCandidate) =>
+    `${type} ${shortEndpoint(address, port)}`;
+  return `${text(local)} → ${text(remote)}`;
 }
 
-function end({ type, address, port }: End): string {
-  return `${type} ${shortEndpoint(address, port)}`;
-}
-
-function relayNote({ local }: Pair): string {
+function relayNote({ local }: CandidatePair): string {
   if (local.relay_protocol === "") return "";
   const server = local.url === "" ? "" : ` of ${local.url}`;
   return `relay${server} over ${local.relay_protocol.toUpperCase()}`;

@@ -1,4 +1,4 @@
-// Making elements.
+// Creates elements.
 
 export function element(tag: string, className: string, text = ""): HTMLElement {
   const made = document.createElement(tag);

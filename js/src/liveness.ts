@@ -2,18 +2,18 @@
 
 import { after, every } from "./timers";
 
-/** So often that a link that is down for 5 s is back in time, wherever between two pings it fails. */
+/** Often enough that a link may be down for 5 s, wherever between two pings it fails. */
 const PING_MS = 1000;
 /**
- * A link that is down for 5 s may cost the answers to six pings, and its way back takes a while too.
- * The kernel lets a silent page go after 8 s.
+ * Five seconds without a link may cost the answers to six pings, and its return takes a while, too.
+ * The kernel drops a silent page after 8 s.
  */
 const SILENCE_MS = 7500;
-/** A timer that is so late was stopped: the machine slept. */
+/** A timer that is this late was stopped: the machine slept. */
 const SLEEP_MS = 10_000;
-/** A connection in doubt is asked so often, as pings get lost, ... */
+/** A probe pings more often, because pings get lost. */
 const PROBE_PING_MS = 400;
-/** ... and is dead when nothing comes back for so long. */
+/** A probed connection is dead if nothing comes back for so long. */
 const PROBE_MS = 2000;
 
 export class Liveness {
@@ -21,11 +21,11 @@ export class Liveness {
   readonly #onDead: () => void;
   readonly #stop: AbortSignal;
   #heard_ms = performance.now();
-  /** By the clock on the wall: others stand still while a machine sleeps. */
+  /** On the wall clock: monotonic clocks stop while a machine sleeps. */
   #checked_at = Date.now();
   #is_probing = false;
 
-  /** Watches from now on, until `stop` is aborted. `channel` is open. */
+  /** Watches an open channel, from now until `stop` is aborted. */
   constructor(channel: RTCDataChannel, onDead: () => void, stop: AbortSignal) {
     this.#channel = channel;
     this.#onDead = onDead;
@@ -36,16 +36,16 @@ export class Liveness {
     every(PING_MS, () => this.#check(), stop);
   }
 
-  /** Something has happened that may have ended the connection: finds out soon. */
+  /** Finds out soon whether the connection is still alive. */
   probe(): void {
     if (this.#is_probing) return;
     this.#is_probing = true;
     const asked_ms = performance.now();
-    const asking = new AbortController();
+    const probe = new AbortController();
     this.#ping();
-    every(PROBE_PING_MS, () => this.#ping(), AbortSignal.any([asking.signal, this.#stop]));
+    every(PROBE_PING_MS, () => this.#ping(), AbortSignal.any([probe.signal, this.#stop]));
     const judge = () => {
-      asking.abort();
+      probe.abort();
       this.#is_probing = false;
       if (this.#heard_ms <= asked_ms) this.#onDead();
     };

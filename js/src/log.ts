@@ -1,14 +1,13 @@
-// What happens to a connection, line by line, for the kernel's log and the browser's console.
+// The log of a connection, for the browser's console and the kernel's log.
 
-/** Takes one line. */
 export type Log = (line: string) => void;
 
 export const NO_LOG: Log = () => undefined;
 
-/** The longest text that the kernel reads is 4096 characters. */
+/** The kernel reads at most 4096 characters of a message. */
 const MAX_CHARS = 4000;
 
-/** Returns a log that writes to the console and, in pieces that it takes, to the kernel. */
+/** Returns a log that writes to the console and, through `send`, to the kernel. */
 export function startLog(view: string, send: (text: string) => void): Log {
   return (line) => {
     console.debug("gpuview", view, line);
@@ -26,7 +25,7 @@ export function logStates(connection: RTCPeerConnection, log: Log, stop: AbortSi
   follow("signalingstatechange", () => `signalling: ${connection.signalingState}`);
 }
 
-/** Takes out of an SDP what would let others into the connection. */
+/** Removes from an SDP what would let others into the connection. */
 export function redact(sdp: string): string {
   return sdp
     .replace(/(a=ice-(?:ufrag|pwd):).*/g, "$1...")
@@ -34,7 +33,7 @@ export function redact(sdp: string): string {
     .replace(/( ufrag )\S+/g, "$1...");
 }
 
-/** Cuts a text at the ends of its lines where it is too long; a line of that length is cut off. */
+/** Splits a long text between lines; truncates a line that is too long by itself. */
 export function pieces(text: string): readonly string[] {
   const cut: string[] = [];
   for (const line of text.split(/\r?\n/).map((each) => each.slice(0, MAX_CHARS))) {

@@ -1,21 +1,21 @@
-// The widget's model as anywidget hands it to us, and the one way to listen to it.
+// The widget's model as anywidget provides it, and the one way to listen to it.
 
 import type { Answer, Offer, PageMessage, Refusal, Status } from "./messages";
 
-/** What kernel and page keep in step. */
+/** The state that kernel and page share. */
 export interface Traits {
-  /** A mailbox, by view: pages write it, the kernel never echoes it. */
+  /** A mailbox, by view. Pages write to it, and the kernel never echoes it. */
   offers: Readonly<Record<string, Offer>>;
-  /** By view; the kernel removes an entry once it is acknowledged. */
+  /** By view. The kernel removes an entry once it is acknowledged. */
   answers: Readonly<Record<string, Answer | Refusal>>;
   status: Status;
-  /** Counts the media processes: when it changes, every connection of before is dead. */
+  /** Counts the media processes. When it changes, every earlier connection is dead. */
   epoch: number;
   /** Whether a view must ask for ICE servers before its first offer. */
   needs_peer_config: boolean;
 }
 
-/** The events that we listen to; `comm_live_update` is ipywidgets' word for "the kernel has gone". */
+/** The events that we use. ipywidgets fires `comm_live_update` when the kernel is gone. */
 export type ModelEvent = `change:${keyof Traits}` | "msg:custom" | "comm_live_update";
 
 export interface Model {

@@ -1,30 +1,30 @@
-// Everything on the page but the picture: the message over it and the line below it.
+// Everything on the page except the picture and the details: the message, and the line below.
 
 import { endpoint } from "./addresses";
 import type { Caption } from "./caption";
+import type { DetailsPanel } from "./details_panel";
 import { button, element } from "./dom";
-import type { Panel } from "./panel";
-import type { Pair } from "./report";
+import type { Problem } from "./messages";
 import type { Figures } from "./stats";
-import type { Words } from "./words";
+import type { CandidatePair } from "./stats_report";
 
 export class Overlay {
   /** Where the player puts its videos. */
   readonly stage = element("div", "gpuview-stage");
   readonly #root: HTMLElement;
-  readonly #panel: Panel;
+  readonly #details: DetailsPanel;
   readonly #message = element("div", "gpuview-message");
   readonly #retry: HTMLButtonElement;
   readonly #dot = element("span", "gpuview-dot");
   readonly #label = element("span", "gpuview-label");
   readonly #figures = element("span", "gpuview-figures");
   #size = "";
-  #said = "";
+  #shown_message = "";
 
   /** Builds the elements inside `root`. `onRetry`: the button "Try again" was pressed. */
-  constructor(root: HTMLElement, panel: Panel, onRetry: () => void) {
+  constructor(root: HTMLElement, details: DetailsPanel, onRetry: () => void) {
     this.#root = root;
-    this.#panel = panel;
+    this.#details = details;
     this.#retry = button("gpuview-retry", "Try again", onRetry);
     this.#label.setAttribute("role", "status");
     this.#message.ariaLive = "polite";
@@ -32,36 +32,35 @@ export class Overlay {
     const enlarge = ({ target }: Event) => isPicture(target) && this.#toggleFullscreen();
     this.stage.addEventListener("dblclick", enlarge);
     const line = element("div", "gpuview-line");
-    line.append(this.#dot, this.#label, this.#figures, panel.button);
+    line.append(this.#dot, this.#label, this.#figures, details.button);
     if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
     root.classList.add("gpuview");
-    root.append(this.stage, line, panel.element);
+    root.append(this.stage, line, details.element);
   }
 
   /** As in "640×360"; empty before the first frame. */
-  get sizeText(): string {
+  get size(): string {
     return this.#size;
   }
 
-  /** Shows what the state is called, and its message. */
-  caption({ label, tone, words, is_dimmed, can_retry }: Caption): void {
+  showCaption({ label, tone, message, is_dimmed, can_retry }: Caption): void {
     this.#dot.dataset["tone"] = tone;
-    // Written only when it changes, or a screen reader would say it again and again.
+    // Written only if it changes, or a screen reader would say it again and again.
     if (this.#label.textContent !== label) this.#label.textContent = label;
     this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
-    this.#say(words, can_retry);
+    this.#showMessage(message, can_retry);
   }
 
-  /** Shows the size of the frames; `figures` follow. */
-  size(width: number, height: number): void {
+  /** Shows the size of the frames until `showFigures` is called. */
+  showSize(width: number, height: number): void {
     this.#size = `${width}×${height}`;
     this.#root.dataset["size"] = `${width}x${height}`;
     this.stage.classList.add("gpuview-has-picture");
     this.#figures.textContent = this.#size;
   }
 
-  /** Shows what came of the last second; null: nothing is known. */
-  figures(figures: Figures | null): void {
+  /** Shows the figures of the last second; null: nothing is known. */
+  showFigures(figures: Figures | null): void {
     if (figures === null) {
       this.#figures.textContent = this.#size;
       this.#figures.title = "";
@@ -73,11 +72,11 @@ export class Overlay {
     this.#root.dataset["codec"] = codec;
     const parts = [this.#size, `${fps.toFixed(0)} fps`, codec, transport];
     this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
-    this.#figures.title = details(figures);
+    this.#figures.title = tooltip(figures);
   }
 
-  /** Notes the way that the picture comes, for those who read the page; null: none comes. */
-  route(pair: Pair | null): void {
+  /** Puts the picture's route into the DOM for scripts; null: there is no picture. */
+  setRoute(pair: CandidatePair | null): void {
     const { dataset } = this.#root;
     if (pair === null) {
       delete dataset["pair"];
@@ -89,23 +88,22 @@ export class Overlay {
     dataset["remote"] = endpoint(remote.address || "hidden", remote.port);
   }
 
-  #say(words: Words | null, can_retry: boolean): void {
-    const said = JSON.stringify([words, can_retry]);
-    if (said === this.#said) return; // Somebody may be copying it, or about to press the button.
-    this.#said = said;
+  #showMessage(message: Problem | null, can_retry: boolean): void {
+    const shown = JSON.stringify([message, can_retry]);
+    if (shown === this.#shown_message) return; // Somebody may be copying it or pressing the button.
+    this.#shown_message = shown;
     const has_focus = this.#retry.matches(":focus");
     this.#message.replaceChildren(
-      ...(words === null ? [] : sentences(words)),
+      ...(message === null ? [] : paragraphs(message)),
       ...(can_retry ? [this.#retry] : []),
     );
-    // Or it would fall to the page's start, far from here.
-    if (has_focus) (can_retry ? this.#retry : this.#panel.button).focus();
+    // Otherwise the focus would jump to the start of the page.
+    if (has_focus) (can_retry ? this.#retry : this.#details.button).focus();
   }
 
   #fullscreenButton(): HTMLButtonElement {
     const toggle = button("gpuview-fullscreen", "", () => this.#toggleFullscreen());
-    toggle.title = "Full screen";
-    toggle.ariaLabel = "Full screen";
+    toggle.title = toggle.ariaLabel = "Full screen";
     return toggle;
   }
 
@@ -114,17 +112,17 @@ export class Overlay {
       document.fullscreenElement === null
         ? this.stage.requestFullscreen()
         : document.exitFullscreen();
-    // Refused by the browser or the page that embeds us; the picture stays as it is.
+    // The browser or the embedding page may refuse; the picture stays as it is.
     done.catch(() => undefined);
   }
 }
 
-/** And no text: a double click there marks a word. */
+/** A double click on text selects a word instead. */
 function isPicture(target: EventTarget | null): boolean {
   return target instanceof Element && target.classList.contains("gpuview-video");
 }
 
-function sentences({ problem, expected, fix }: Words): HTMLElement[] {
+function paragraphs({ problem, expected, fix }: Problem): HTMLElement[] {
   return [
     element("p", "gpuview-problem", problem),
     ...(expected === "" ? [] : [element("p", "gpuview-expected", `expected: ${expected}`)]),
@@ -132,7 +130,7 @@ function sentences({ problem, expected, fix }: Words): HTMLElement[] {
   ];
 }
 
-function details({ rtt_ms, dropped, freezes }: Figures): string {
+function tooltip({ rtt_ms, dropped, freezes }: Figures): string {
   const rtt = rtt_ms === null ? "round trip unknown" : `round trip ${rtt_ms.toFixed(0)} ms`;
   return `${rtt}, ${dropped} frames dropped, ${freezes} freezes in the last second`;
 }

@@ -1,7 +1,7 @@
-// The picture. A new connection's track gets a <video> of its own, which stays unseen until its
-// first frame has been decoded and then takes the place of the old one: never black, no flicker.
+// The picture. A new connection's track gets a <video> of its own, which stays invisible until its
+// first frame has been decoded and then replaces the old one: never black, no flicker.
 
-/** Frames whose longest side is less are enlarged, pixel by pixel, so that they can be seen. */
+/** Frames whose longest side is shorter are enlarged, pixel by pixel, so that they can be seen. */
 const MIN_SIDE = 320;
 
 export class Player {
@@ -9,13 +9,13 @@ export class Player {
   readonly #onSize: (width: number, height: number) => void;
   #shown: HTMLVideoElement | HTMLCanvasElement | null = null;
 
-  /** `onSize` gets the size of the frames that are shown, first and whenever it changes. */
+  /** `onSize` gets the size of the first frame, and then each new size. */
   constructor(stage: HTMLElement, onSize: (width: number, height: number) => void) {
     this.#stage = stage;
     this.#onSize = onSize;
   }
 
-  /** Plays `track`, and shows it from its first frame on unless `stop` is aborted before that. */
+  /** Plays `track`, and shows it from its first frame on, unless `stop` is aborted before. */
   attach(track: MediaStreamTrack, onFirstFrame: () => void, stop: AbortSignal): void {
     const video = newVideo(track);
     stop.addEventListener("abort", () => video !== this.#shown && release(video), { once: true });
@@ -28,7 +28,7 @@ export class Player {
     this.#stage.append(video);
   }
 
-  /** Keeps the last picture. Call it before the connection is closed: that turns a video black. */
+  /** Keeps the last picture. Call it before closing the connection, which turns a video black. */
   freeze(): void {
     if (!(this.#shown instanceof HTMLVideoElement)) return;
     const still = drawStill(this.#shown);
@@ -61,10 +61,10 @@ function newVideo(track: MediaStreamTrack): HTMLVideoElement {
   const video = document.createElement("video");
   video.className = "gpuview-pending";
   video.autoplay = true;
-  video.muted = true; // Without this, browsers do not let a page play by itself.
+  video.muted = true; // Otherwise browsers do not allow autoplay.
   video.playsInline = true;
   video.srcObject = new MediaStream([track]);
-  // A notebook takes outputs out of the document when they are scrolled away, which pauses them.
+  // A notebook removes outputs from the document when they are scrolled away, which pauses them.
   video.addEventListener("pause", () => resume(video));
   return video;
 }
@@ -79,7 +79,7 @@ function drawStill(video: HTMLVideoElement): HTMLCanvasElement {
 }
 
 function resume(video: HTMLVideoElement): void {
-  // Rejected when the element is released meanwhile, and then it is of no interest.
+  // Rejected if the element is released meanwhile, and then nobody cares.
   if (video.srcObject !== null) video.play().catch(() => undefined);
 }
 
@@ -93,7 +93,7 @@ function whenFirstFrame(video: HTMLVideoElement, callback: () => void): void {
   else listenOnce(video, "loadeddata", callback);
 }
 
-// TypeScript takes the other branch of the test above for impossible; older browsers do not.
+// A function of its own, because TypeScript considers the branch above impossible.
 function listenOnce(target: EventTarget, event: string, callback: () => void): void {
   target.addEventListener(event, callback, { once: true });
 }

@@ -1,23 +1,22 @@
-// What a view goes through, decided purely: an event comes in, the next state and one thing to do
-// come out. The view acts on it.
+// The states of a view, decided purely: an event comes in, the next state and one effect come out.
+// The view carries out the effect.
 
-import type { Status } from "./messages";
-import type { Words } from "./words";
+import type { Problem, Status } from "./messages";
 
 export type ViewState =
-  /** An offer is out; this view has not been connected yet. */
+  /** An offer is out; this view has never been connected. */
   | { readonly name: "connecting" }
-  /** Connected, but no frame has come. */
+  /** Connected, but no frame has been shown yet. */
   | ({ readonly name: "waiting" } & Losses)
   /** A frame of the present connection has been shown. */
   | { readonly name: "playing" }
-  /** The connection was lost and a new one is being made. `words`: why the last one failed. */
-  | ({ readonly name: "reconnecting"; readonly words: Words | null } & Losses)
-  /** Gave up for now: a person, a late answer or a new media process can still mend it. */
-  | { readonly name: "failed"; readonly words: Words }
+  /** The connection was lost and a new one is being made. `problem`: why the last one failed. */
+  | ({ readonly name: "reconnecting"; readonly problem: Problem | null } & Losses)
+  /** Gave up, until a person retries, a late answer arrives or the media process is replaced. */
+  | { readonly name: "failed"; readonly problem: Problem }
   /** `stream.close()` was called. */
   | { readonly name: "closed" }
-  /** The kernel was restarted or shut down; this widget's other half does not exist any more. */
+  /** The kernel was restarted or shut down, and the widget's other half with it. */
   | { readonly name: "gone" };
 
 interface Losses {
@@ -28,26 +27,26 @@ interface Losses {
 }
 
 /** What happens to one connection. */
-export type PeerEvent =
+export type ConnectionEvent =
   | { readonly type: "answered" }
-  /** The kernel, or this browser, says no. */
-  | { readonly type: "refused"; readonly words: Words }
+  /** The kernel or this browser refuses. */
+  | { readonly type: "refused"; readonly problem: Problem }
   | { readonly type: "connected" }
-  /** The connection is dead, or did not come up within `PATIENCE_MS` of the answer. */
-  | { readonly type: "lost"; readonly words: Words }
-  /** No answer for `PATIENCE_MS`. */
-  | { readonly type: "overdue" };
+  /** The connection is dead, or did not come up within `TIMEOUT_MS` of the answer. */
+  | { readonly type: "lost"; readonly problem: Problem }
+  /** No answer for `TIMEOUT_MS`. */
+  | { readonly type: "unanswered" };
 
 export type ViewEvent =
-  | PeerEvent
+  | ConnectionEvent
   /** The first frame of the present connection is on the screen. */
   | { readonly type: "frame" }
-  /** A reason to try again if we have given up: a click, or the tab is back. */
+  /** A reason to try again if we have given up: a click, or the tab is visible again. */
   | { readonly type: "retry" }
-  /** The network is back, or the wait for the next connection is to end: begins anew. */
+  /** The network is back, or the wait for the next connection should end: start afresh. */
   | { readonly type: "online" }
-  /** The network may be another one. */
-  | { readonly type: "doubt" }
+  /** The network may be a different one. */
+  | { readonly type: "network-change" }
   /** There is a new media process. */
   | { readonly type: "epoch" }
   | { readonly type: "status"; readonly status: Status }
@@ -66,20 +65,20 @@ export interface Step {
   readonly effect: Effect;
 }
 
-/** How long the kernel may take to answer, and the connection to come up after that. */
-export const PATIENCE_MS = 15_000;
+/** How long the kernel may take to answer, and then the connection to come up. */
+export const TIMEOUT_MS = 15_000;
 
-/** So many connections are lost in a row, none of which showed a frame, before we give up or, ... */
+/** After this many losses in a row without a frame we give up or, ... */
 const MAX_LOSSES = 5;
-/** ... in a view that has played, go on at this pace. */
+/** ... if the view has played before, go on at this pace. */
 const SLOW_MS = 20_000;
 
-/** A network comes back in several steps: each of them makes us wait so long for the next. */
+/** A network comes back in several steps, and each of them restarts this wait. */
 const SETTLE_MS = 300;
 
-const NO_ANSWER: Words = {
+const NO_ANSWER: Problem = {
   problem: "the kernel has not answered",
-  expected: `an answer within ${PATIENCE_MS / 1000} s; a kernel that is busy in one long call cannot give it`,
+  expected: `an answer within ${TIMEOUT_MS / 1000} s; a kernel that is busy in one long call cannot give it`,
   fix: "wait for the running cell or interrupt it; if the kernel was restarted, run this cell again",
 };
 
@@ -87,11 +86,11 @@ const CONNECTING: ViewState = { name: "connecting" };
 
 const LEAVE: Step = { state: { name: "gone" }, effect: { type: "disconnect" } };
 
-/** The first step of a view: connect, unless stream or kernel have already come to their end. */
+/** The first step of a view: connect, unless the stream or the kernel has already ended. */
 export function begin(status: Status, is_kernel_gone: boolean): Step {
   if (is_kernel_gone) return LEAVE;
   const step = followStatus(CONNECTING, status);
-  return step.state.name === "connecting" ? connect(step.state) : step;
+  return step.state.name === "connecting" ? connect(CONNECTING) : step;
 }
 
 export function next(state: ViewState, event: ViewEvent): Step {
@@ -101,23 +100,23 @@ export function next(state: ViewState, event: ViewEvent): Step {
       // After giving up: the offer was still being repeated, and the kernel has got round to it.
       return stay(state.name === "failed" ? CONNECTING : state);
     case "refused":
-      return refuse(state, event.words);
+      return refuse(state, event.problem);
     case "connected":
       return stay(connected(state));
     case "frame":
       return stay({ name: "playing" });
     case "lost":
-      return lose(state, event.words);
-    case "overdue":
-      return runOutOfPatience(state);
+      return lose(state, event.problem);
+    case "unanswered":
+      return waitForAnswer(state);
     case "retry":
       return state.name === "failed" ? connect(CONNECTING) : stay(state);
     case "online":
-      return isConnected(state) ? probe(state) : tryAnew(state);
-    case "doubt":
+      return isConnected(state) ? probe(state) : startAfresh(state);
+    case "network-change":
       return isConnected(state) ? probe(state) : stay(state);
     case "epoch":
-      return renew(state);
+      return replace(state);
     case "status":
       return followStatus(state, event.status);
     case "kernel-gone":
@@ -125,7 +124,7 @@ export function next(state: ViewState, event: ViewEvent): Step {
   }
 }
 
-/** The pause before the next connection, after so many were lost: 0, 1, 2, 4, 8, 20, 20, ... s. */
+/** The pause before the next connection, after so many losses: 0, 1, 2, 4, 8, 20, 20, ... s. */
 export function backoff_ms(losses: number): number {
   if (losses <= 1) return 0;
   return losses > MAX_LOSSES ? SLOW_MS : 1000 * 2 ** (losses - 2);
@@ -143,42 +142,42 @@ function connected(state: ViewState): ViewState {
   }
 }
 
-function lose(state: ViewState, words: Words): Step {
+function lose(state: ViewState, problem: Problem): Step {
   switch (state.name) {
     case "connecting":
-      return giveUp(words);
-    case "playing": // Most such losses mend themselves at once: nothing to read yet.
+      return giveUp(problem);
+    case "playing": // Most of these losses mend themselves at once: nothing to read yet.
       return reconnect({ losses: 1, has_played: true }, null);
     case "waiting":
     case "reconnecting":
-      return loseAgain(state, words);
+      return loseAgain(state, problem);
     default:
       return stay(state);
   }
 }
 
-function loseAgain({ losses, has_played }: Losses, words: Words): Step {
+function loseAgain({ losses, has_played }: Losses, problem: Problem): Step {
   const goes_on = has_played || losses < MAX_LOSSES;
-  return goes_on ? reconnect({ losses: losses + 1, has_played }, words) : giveUp(words);
+  return goes_on ? reconnect({ losses: losses + 1, has_played }, problem) : giveUp(problem);
 }
 
-function refuse(state: ViewState, words: Words): Step {
+function refuse(state: ViewState, problem: Problem): Step {
   return state.name === "reconnecting" && state.has_played
-    ? loseAgain(state, words)
-    : giveUp(words);
+    ? loseAgain(state, problem)
+    : giveUp(problem);
 }
 
-// The connection is left as it is: its offer goes on being repeated, and a late answer is used.
-function runOutOfPatience(state: ViewState): Step {
+// The connection stays as it is: its offer is repeated, and a late answer is used.
+function waitForAnswer(state: ViewState): Step {
   if (state.name === "reconnecting" && state.has_played) {
-    return stay({ ...state, words: NO_ANSWER });
+    return stay({ ...state, problem: NO_ANSWER });
   }
   return state.name === "connecting" || state.name === "reconnecting"
-    ? stay({ name: "failed", words: NO_ANSWER })
+    ? stay({ name: "failed", problem: NO_ANSWER })
     : stay(state);
 }
 
-function renew(state: ViewState): Step {
+function replace(state: ViewState): Step {
   switch (state.name) {
     case "playing":
       return reconnect({ losses: 1, has_played: true }, null);
@@ -190,7 +189,7 @@ function renew(state: ViewState): Step {
   }
 }
 
-function tryAnew(state: ViewState): Step {
+function startAfresh(state: ViewState): Step {
   return connect(state.name === "reconnecting" ? state : CONNECTING, SETTLE_MS);
 }
 
@@ -204,7 +203,7 @@ function followStatus(state: ViewState, status: Status): Step {
       return { state: { name: "closed" }, effect: { type: "disconnect" } };
     case "failed":
       return giveUp(status);
-    default: // The others are shown beside the state and do not change it.
+    default: // The caption shows the others; they do not change the state.
       return stay(state);
   }
 }
@@ -217,16 +216,16 @@ function probe(state: ViewState): Step {
   return { state, effect: { type: "probe" } };
 }
 
-function giveUp({ problem, expected, fix }: Words): Step {
-  const words = { problem, expected, fix };
-  return { state: { name: "failed", words }, effect: { type: "disconnect" } };
+function giveUp({ problem, expected, fix }: Problem): Step {
+  return {
+    state: { name: "failed", problem: { problem, expected, fix } },
+    effect: { type: "disconnect" },
+  };
 }
 
-function reconnect(losses: Losses, words: Words | null): Step {
-  return {
-    state: { name: "reconnecting", words, ...losses },
-    effect: { type: "connect", delay_ms: backoff_ms(losses.losses) },
-  };
+function reconnect(losses: Losses, problem: Problem | null): Step {
+  const state: ViewState = { name: "reconnecting", problem, ...losses };
+  return connect(state, backoff_ms(losses.losses));
 }
 
 function connect(state: ViewState, delay_ms = 0): Step {

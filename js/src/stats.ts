@@ -1,8 +1,8 @@
 // What the browser's WebRTC statistics say about the picture. Pure.
 
-import { at, entriesOf, find, selectedPair, type Pair } from "./report";
+import { at, candidatePairs, find, type CandidatePair, type StatsReport } from "./stats_report";
 
-/** Counters since the connection began, read from one `getStats` report. */
+/** Counters since the connection began. */
 export interface Snapshot {
   readonly at_ms: number;
   readonly decoded: number;
@@ -10,10 +10,10 @@ export interface Snapshot {
   readonly freezes: number;
   readonly nbytes: number;
   readonly codec: string;
-  /** What decodes, in the browser's words; empty where it does not say. */
+  /** The browser's name for its decoder; empty if it does not say. */
   readonly decoder: string;
-  /** The way that the picture comes. */
-  readonly pair: Pair | null;
+  /** The route of the picture. */
+  readonly pair: CandidatePair | null;
 }
 
 /** What is worth showing about the time between two snapshots. */
@@ -28,10 +28,9 @@ export interface Figures {
   readonly rtt_ms: number | null;
 }
 
-/** Reads one report, or returns null when it knows of no video yet. */
-export function snapshot(report: Iterable<readonly [string, unknown]>): Snapshot | null {
-  const entries = entriesOf(report);
-  const video = find(entries, (entry) => entry.type === "inbound-rtp" && entry.kind === "video");
+/** Reads one report; returns null while it has no video. */
+export function snapshot(report: StatsReport): Snapshot | null {
+  const video = find(report, (entry) => entry.type === "inbound-rtp" && entry.kind === "video");
   if (video === undefined) return null;
   return {
     at_ms: video.timestamp,
@@ -39,9 +38,9 @@ export function snapshot(report: Iterable<readonly [string, unknown]>): Snapshot
     dropped: video.framesDropped ?? 0,
     freezes: video.freezeCount ?? 0,
     nbytes: video.bytesReceived ?? 0,
-    codec: (at(entries, video.codecId)?.mimeType ?? "").replace("video/", ""),
+    codec: (at(report, video.codecId)?.mimeType ?? "").replace("video/", ""),
     decoder: video.decoderImplementation ?? "",
-    pair: selectedPair(entries),
+    pair: candidatePairs(report).find(({ is_selected }) => is_selected) ?? null,
   };
 }
 
@@ -61,9 +60,9 @@ export function diff(before: Snapshot, now: Snapshot): Figures {
   };
 }
 
-function isRelayed(pair: Pair | null): boolean {
+function isRelayed(pair: CandidatePair | null): boolean {
   if (pair === null) return false;
-  // Where a proxy such as FRP is before the kernel, what a relay sends shows as peer-reflexive.
+  // With a proxy such as FRP before the kernel, a relayed candidate shows as peer-reflexive.
   const { type, relay_protocol } = pair.local;
   return type === "relay" || relay_protocol !== "" || pair.remote.type === "relay";
 }

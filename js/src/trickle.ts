@@ -1,12 +1,12 @@
-// Sends what this page gathers to the kernel, while it may still help.
+// Trickle ICE: sends what this page gathers to the kernel, as long as it may help.
 
 import type { Problem } from "./messages";
-import type { Signalling } from "./signal";
+import type { Signalling } from "./signalling";
 import { after, every } from "./timers";
 
-/** Candidates come in bursts, and each message takes a notebook 25 ms and more. */
-const GATHER_MS = 50;
-/** Messages get lost, so each goes out again, at most so often. */
+/** Candidates come in bursts, and each message costs a notebook 25 ms or more. */
+const BURST_MS = 50;
+/** Messages get lost, so each is repeated. */
 const REPEAT_MS = 400;
 const REPEATS = 4;
 
@@ -17,58 +17,57 @@ export class Trickle {
   #problems: readonly Problem[] = [];
   #sending = new AbortController();
   #repeats = REPEATS;
-  #is_waiting = false;
+  #has_unsent = false;
 
-  /** Begin after the offer: what is said is about the newest one. */
   constructor(signalling: Signalling, stop: AbortSignal) {
     this.#signalling = signalling;
     this.#stop = stop;
   }
 
-  /** Says all that there is to say now, where it is more than before. */
-  say(candidates: readonly string[], problems: readonly Problem[]): void {
-    if (areAlike(candidates, this.#candidates) && areAlike(problems, this.#problems)) return;
+  /** Sends everything gathered so far, if it has changed. Call it only after the offer. */
+  update(candidates: readonly string[], problems: readonly Problem[]): void {
+    if (areEqual(candidates, this.#candidates) && areEqual(problems, this.#problems)) return;
     this.#candidates = [...candidates];
     this.#problems = [...problems];
-    this.#begin();
+    this.#start();
   }
 
-  /** Says it all once more: the kernel is known to listen now. */
-  again(): void {
-    if (this.#candidates.length > 0 || this.#problems.length > 0) this.#begin();
+  /** Sends everything once more, now that the kernel is known to listen. */
+  resend(): void {
+    if (this.#candidates.length > 0 || this.#problems.length > 0) this.#start();
   }
 
-  /** Says at once what is still to be said, as this is the end. */
+  /** Sends what has not been sent yet, before the connection is given up. */
   flush(): void {
-    if (this.#is_waiting) this.#tell();
+    if (this.#has_unsent) this.#send();
   }
 
-  /** The connection is there: what is still said from now on is said once. */
-  settle(): void {
+  /** Sends later updates only once, because the connection is there. */
+  stopRepeating(): void {
     this.#repeats = 0;
     this.#sending.abort();
   }
 
-  #begin(): void {
+  #start(): void {
     this.#sending.abort();
     this.#sending = new AbortController();
     const stop = AbortSignal.any([this.#stop, this.#sending.signal]);
-    this.#is_waiting = true;
-    after(GATHER_MS, () => this.#send(this.#repeats, stop), stop);
+    this.#has_unsent = true;
+    after(BURST_MS, () => this.#sendRepeatedly(this.#repeats, stop), stop);
   }
 
-  #send(repeats: number, stop: AbortSignal): void {
-    this.#tell();
+  #sendRepeatedly(repeats: number, stop: AbortSignal): void {
+    this.#send();
     let left = repeats;
-    every(REPEAT_MS, () => (left-- > 0 ? this.#tell() : this.#sending.abort()), stop);
+    every(REPEAT_MS, () => (left-- > 0 ? this.#send() : this.#sending.abort()), stop);
   }
 
-  #tell(): void {
-    this.#is_waiting = false;
-    this.#signalling.tellCandidates(this.#candidates, this.#problems);
+  #send(): void {
+    this.#has_unsent = false;
+    this.#signalling.sendCandidates(this.#candidates, this.#problems);
   }
 }
 
-function areAlike(one: readonly unknown[], other: readonly unknown[]): boolean {
+function areEqual(one: readonly unknown[], other: readonly unknown[]): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }

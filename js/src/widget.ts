@@ -1,4 +1,4 @@
-// The widget as anywidget loads it: once for each model, then `render` for each output.
+// The widget as anywidget loads it: `initialize` for each model, then `render` for each output.
 
 import { listen, type Model } from "./model";
 import { View } from "./view";
@@ -10,9 +10,9 @@ interface Widget {
   render(props: { model: Model; el: HTMLElement }): CleanUp;
 }
 
-/** A function, as what all views of a model share is made here. */
+/** anywidget calls this for each model; the model's views share what is created here. */
 export default function widget(): Widget {
-  // A view that is opened after the kernel has gone must know it too.
+  // A view that is opened after the kernel is gone must know it, too.
   const kernel = new AbortController();
   return {
     initialize({ model }) {

@@ -3,27 +3,25 @@ import { describe, expect, test } from "vitest";
 import { caption as captionWith } from "../src/caption";
 import type { Status } from "../src/messages";
 import type { ViewState } from "../src/state";
-import type { Trouble } from "../src/words";
 import { LIVE } from "./fakes";
 
 const PLAYING: ViewState = { name: "playing" };
 const ERROR = { ...LIVE, state: "error", problem: "p", expected: "e", fix: "f" } as const;
 
-const WORDS = { problem: "no reply", expected: "one", fix: "ask again" };
-const TROUBLE: Trouble = { kind: "turn", words: WORDS };
+const PROBLEM = { problem: "no reply", expected: "one", fix: "ask again" };
 
 const caption = (state: ViewState, status: Status) => captionWith(state, status, null);
 
 test("a source that fails is spoken of over a picture that is not dimmed", () => {
   expect(caption(PLAYING, ERROR)).toMatchObject({
     label: "source failed",
-    words: { problem: "p", fix: "f" },
+    message: { problem: "p", fix: "f" },
     is_dimmed: false,
   });
 });
 
 test("the message goes when the source recovers", () => {
-  expect(caption(PLAYING, LIVE)).toMatchObject({ label: "playing", words: null, tone: "good" });
+  expect(caption(PLAYING, LIVE)).toMatchObject({ label: "playing", message: null, tone: "good" });
 });
 
 test("what a user's code has to do for a first frame is said", () => {
@@ -47,8 +45,10 @@ test("a media process that is started again is said to be", () => {
 });
 
 test("only a failed view can be tried again", () => {
-  const words = { problem: "p", expected: "e", fix: "f" };
-  expect(caption({ name: "failed", words }, LIVE)).toMatchObject({ words, can_retry: true });
+  expect(caption({ name: "failed", problem: PROBLEM }, LIVE)).toMatchObject({
+    message: PROBLEM,
+    can_retry: true,
+  });
   expect(caption({ name: "gone" }, LIVE).can_retry).toBe(false);
 });
 
@@ -58,40 +58,34 @@ test("what has ended is dimmed, and a kernel that has gone has its sentence", ()
     is_dimmed: true,
   });
   expect(caption({ name: "gone" }, LIVE)).toMatchObject({
-    words: { problem: "The kernel has gone. Run the cell again." },
+    message: { problem: "The kernel is gone. Run the cell again." },
     is_dimmed: true,
   });
 });
 
 test("an error of the source does not hide that the connection failed", () => {
-  const words = { problem: "no route", expected: "", fix: "" };
-  expect(caption({ name: "failed", words }, ERROR).words).toEqual(words);
+  expect(caption({ name: "failed", problem: PROBLEM }, ERROR).message).toEqual(PROBLEM);
 });
 
 describe("what stands in the way of a connection", () => {
   const reconnecting = { name: "reconnecting", losses: 2, has_played: true } as const;
 
   test("is said while a connection is made, and nobody is asked to try again", () => {
-    expect(captionWith({ name: "connecting" }, LIVE, TROUBLE)).toMatchObject({
+    expect(captionWith({ name: "connecting" }, LIVE, PROBLEM)).toMatchObject({
       label: "connecting",
-      words: WORDS,
+      message: PROBLEM,
       can_retry: false,
     });
   });
 
   test("goes before why the last connection failed", () => {
-    const old = { ...WORDS, problem: "old" };
-    const state = { ...reconnecting, words: old };
-    expect(captionWith(state, LIVE, null).words).toEqual(old);
-    expect(captionWith(state, LIVE, TROUBLE).words).toEqual(WORDS);
+    const old = { ...PROBLEM, problem: "old" };
+    const state = { ...reconnecting, problem: old };
+    expect(captionWith(state, LIVE, null).message).toEqual(old);
+    expect(captionWith(state, LIVE, PROBLEM).message).toEqual(PROBLEM);
   });
 
   test("is not said while a picture is shown", () => {
-    expect(captionWith(PLAYING, LIVE, TROUBLE).words).toBeNull();
-  });
-
-  test("is marked as the kernel's where it is", () => {
-    const { words } = captionWith({ name: "connecting" }, LIVE, { ...TROUBLE, kind: "kernel" });
-    expect(words?.problem).toBe("on the kernel's side: no reply");
+    expect(captionWith(PLAYING, LIVE, PROBLEM).message).toBeNull();
   });
 });

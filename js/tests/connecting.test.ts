@@ -6,8 +6,9 @@ import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "./fakes";
 import {
   answer,
   decode,
+  details,
   hidePage,
-  panel,
+  message,
   pass,
   passAlive,
   peer,
@@ -18,7 +19,7 @@ import {
   show,
   state,
   usePage,
-  WORDS,
+  PROBLEM,
 } from "./page";
 
 usePage();
@@ -36,7 +37,7 @@ const LATER = "candidate:7 1 udp 16777215 198.18.0.10 49201 typ relay";
 /** A view whose offer is out, to a kernel that has told it how to connect. */
 async function showWith(plan: Partial<PeerConfig> = {}) {
   const shown = await show({ needs_peer_config: true });
-  shown.model.welcome(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...plan });
+  shown.model.configure(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...plan });
   await settle();
   return shown;
 }
@@ -83,7 +84,7 @@ describe("this browser's candidates", () => {
   test("belong to the newest offer", async () => {
     const { model } = await showWith();
     model.push("epoch", 1);
-    model.welcome(last(model.sentOf("GetPeerConfig")).view, { ice_servers: SERVERS });
+    model.configure(last(model.sentOf("GetPeerConfig")).view, { ice_servers: SERVERS });
     await settle();
     peer().gather(SRFLX);
     await pass(100);
@@ -129,7 +130,7 @@ describe("the kernel's candidates", () => {
     expect(peer().added).toEqual([LATE]);
     expect(state(root)).toBe("connecting");
     await pressDetails(root);
-    expect(panel(root)).toMatch("this browser does not take the kernel's candidate host nonsense");
+    expect(details(root)).toMatch("this browser rejected the kernel's candidate host nonsense");
   });
 });
 
@@ -160,7 +161,7 @@ describe("a server that fails", () => {
     await passAlive(2000);
     expect(root.textContent).not.toMatch("has not replied");
     await pressDetails(root);
-    expect(panel(root)).toMatch(`the TURN server ${TURN} has not replied`);
+    expect(details(root)).toMatch(`the TURN server ${TURN} has not replied`);
     expect(toldProblems(model)).toHaveLength(1);
   });
 
@@ -175,16 +176,16 @@ describe("a server that fails", () => {
   test("is a note only where it is for STUN", async () => {
     const { root } = await showWith({ ice_servers: [{ urls: ["stun:stun.example"] }] });
     await pass(2000);
-    expect(root.querySelector(".gpuview-message")?.textContent).toBe("");
+    expect(message(root)).toBe("");
     await pressDetails(root);
-    expect(panel(root)).toMatch("stun:stun.example has not told this browser its address");
+    expect(details(root)).toMatch("stun:stun.example has not told this browser its address");
   });
 
   test("on the kernel's side is named as such, the newest of all", async () => {
     const { model, root } = await showWith();
     peer().fail(`${TURN}?transport=udp`, 401);
-    model.add([], [WORDS]);
-    expect(root.textContent).toMatch(`on the kernel's side: ${WORDS.problem}`);
+    model.add([], [PROBLEM]);
+    expect(root.textContent).toMatch(`on the kernel's side: ${PROBLEM.problem}`);
   });
 
   test("ends a view that may use relays only, at once", async () => {
@@ -250,21 +251,21 @@ describe("a server that fails", () => {
       },
     );
     const { root } = await showWith();
-    expect(root.textContent).toMatch("does not take the STUN and TURN servers");
+    expect(root.textContent).toMatch("this browser rejected the STUN and TURN servers");
     expect(root.textContent).not.toMatch("someone");
   });
 });
 
 test("a refusal in the place of a welcome is shown", async () => {
   const { model, root } = await show({ needs_peer_config: true });
-  const refusal = { type: "Refusal", seq: 0, ...WORDS };
+  const refusal = { type: "Refusal", seq: 0, ...PROBLEM };
   model.fire("msg:custom", { ...refusal, view: "another-view" });
   await settle();
   expect(state(root)).toBe("connecting");
   model.fire("msg:custom", { ...refusal, view: root.dataset["view"] });
   await settle();
   expect(state(root)).toBe("failed");
-  expect(root.textContent).toMatch(WORDS.problem);
+  expect(root.textContent).toMatch(PROBLEM.problem);
 });
 
 describe("the details", () => {
@@ -292,14 +293,16 @@ describe("the details", () => {
     useRelay();
     decode(0, 1);
     await play(model, root);
-    const box = root.querySelector<HTMLElement>(".gpuview-panel");
+    const box = root.querySelector<HTMLElement>(".gpuview-details");
     expect(box?.hidden).toBe(true);
     await pass(1000);
     expect(root.querySelector(".gpuview-rows")).toBeNull();
     await pressDetails(root);
     expect(box?.hidden).toBe(false);
-    expect(root.querySelector(".gpuview-details")?.getAttribute("aria-expanded")).toBe("true");
-    expect(panel(root)).toMatch("relay 198.18.0.10:7 → host [fd00::9]:5000");
+    expect(root.querySelector(".gpuview-details-button")?.getAttribute("aria-expanded")).toBe(
+      "true",
+    );
+    expect(details(root)).toMatch("relay 198.18.0.10:7 → host [fd00::9]:5000");
     await pressDetails(root);
     expect(box?.hidden).toBe(true);
   });
@@ -321,13 +324,13 @@ describe("the details", () => {
     await pressDetails(root);
     await play(model, root);
     await passAlive(2000);
-    expect(panel(root)).toMatch("connection connected");
+    expect(details(root)).toMatch("connection connected");
   });
 
   test("of a stream that is closed say that there are none", async () => {
     const { root } = await show({ status: { ...LIVE, state: "closed" } });
     await pressDetails(root);
-    expect(panel(root)).toBe("No connection has been tried.");
+    expect(details(root)).toBe("No connection has been tried.");
   });
 
   test("of a connection that failed can be read when it is closed", async () => {
@@ -338,9 +341,9 @@ describe("the details", () => {
     await pass(15_000);
     expect(peer().isClosed).toBe(true);
     await pressDetails(root);
-    expect(panel(root)).toMatch("requests 12, replies 0");
-    expect(panel(root)).toMatch("host 203.0.113.10:10111");
-    expect(panel(root)).toMatch("host 06a76f4d….local:41905");
+    expect(details(root)).toMatch("requests 12, replies 0");
+    expect(details(root)).toMatch("host 203.0.113.10:10111");
+    expect(details(root)).toMatch("host 06a76f4d….local:41905");
   });
 
   test("are left alone while somebody copies them", async () => {
@@ -360,7 +363,7 @@ describe("the details", () => {
     }
     selecting.mockRestore();
     await pass(1000);
-    expect(panel(root)).toMatch("06a76f4d");
+    expect(details(root)).toMatch("06a76f4d");
   });
 });
 
@@ -434,7 +437,7 @@ describe("a view that has played", () => {
     await settle();
     await refuse(model);
     expect(state(root)).toBe("reconnecting");
-    expect(root.textContent).toMatch(WORDS.problem);
+    expect(root.textContent).toMatch(PROBLEM.problem);
     await pass(1000);
     expect(last(model.sentOf("Offer")).seq).toBe(3);
   });
@@ -485,7 +488,7 @@ describe("a view that has played", () => {
     await passAlive(2000); // A TURN server that was not needed has not replied.
     peer().become("failed");
     expect(state(root)).toBe("reconnecting");
-    expect(root.querySelector(".gpuview-message")?.textContent).toBe("");
+    expect(message(root)).toBe("");
   });
 
   test("that is closed while it waits leaves no timer behind", async () => {
@@ -567,9 +570,9 @@ test("a picture that comes back takes its words away", async () => {
   await settle();
   peer().become("failed");
   await pass(1000);
-  expect(root.querySelector(".gpuview-message")?.textContent).not.toBe("");
+  expect(message(root)).not.toBe("");
   await answer(model);
   peer().become("connected");
   showFrame(root);
-  expect(root.querySelector(".gpuview-message")?.textContent).toBe("");
+  expect(message(root)).toBe("");
 });

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "vitest";
 
-import { rowsOf, type Details } from "../src/details";
-import type { End, Pair } from "../src/report";
+import { detailRows, type Details } from "../src/details";
+import type { CandidatePair, PairedCandidate } from "../src/stats_report";
 
-const end = (type: string, address: string, port: number, more: Partial<End> = {}): End => ({
+const end = (
+  type: string,
+  address: string,
+  port: number,
+  more: Partial<PairedCandidate> = {},
+): PairedCandidate => ({
   type,
   address,
   port,
@@ -14,7 +19,7 @@ const end = (type: string, address: string, port: number, more: Partial<End> = {
 });
 
 const KERNEL = end("host", "203.0.113.10", 10111);
-const pair = (changes: Partial<Pair>): Pair => ({
+const pair = (changes: Partial<CandidatePair>): CandidatePair => ({
   local: end("host", "", 5000),
   remote: KERNEL,
   state: "waiting",
@@ -28,14 +33,14 @@ const pair = (changes: Partial<Pair>): Pair => ({
 const NOTHING: Details = {
   view: "0123",
   states: { connection: "new", ice: "new", gathering: "new" },
-  facts: { policy: "all", servers: [], own: [], kernels: [], troubles: [], pairs: [] },
+  facts: { policy: "all", servers: [], local: [], remote: [], problems: [], pairs: [] },
   figures: null,
   size: "",
 };
 
 /** The panel as text, by row. */
 function read(changes: Partial<Details>, facts: Partial<Details["facts"]> = {}) {
-  const rows = rowsOf({ ...NOTHING, ...changes, facts: { ...NOTHING.facts, ...facts } });
+  const rows = detailRows({ ...NOTHING, ...changes, facts: { ...NOTHING.facts, ...facts } });
   const lines = rows.map(
     ({ term, lines }) => [term, lines.map(({ text, note }) => `${text} | ${note}`)] as const,
   );
@@ -86,7 +91,7 @@ describe("a pair that is not in use", () => {
     [{ state: "in-progress", requests: null }, "being tried"],
     [{ state: "waiting" }, "not tried yet"],
     [{ state: "frozen" }, "not tried yet"],
-    [{ state: "succeeded", requests: 9 }, "works, another one is in use"],
+    [{ state: "succeeded", requests: 9 }, "works, but another pair is in use"],
     [{ state: "cancelled", requests: null }, "cancelled"],
   ])("has its reason: %j", (changes, reason) => {
     expect(read({}, { pairs: [pair(changes)] })["tried"]).toEqual([
@@ -104,13 +109,13 @@ test("candidates, servers and problems are listed", () => {
     component: 1,
   };
   const kernel = { ...own, address: "2001:db8::9", port: 10111 };
-  const words = { problem: "it is silent", expected: "a reply", fix: "start it" };
   const servers = [{ url: "stun:stun.example", note: "replied" }];
-  const troubles = [{ kind: "kernel", words } as const];
-  expect(read({}, { own: [own], kernels: [kernel], servers, troubles })).toMatchObject({
+  const problem = { problem: "it is silent", expected: "a reply", fix: "start it" };
+  const problems = [{ source: "turn", ...problem } as const];
+  expect(read({}, { local: [own], remote: [kernel], servers, problems })).toMatchObject({
     "this browser": ["host 06a76f4d….local:1 | UDP"],
     "the kernel": ["host [2001:db8::9]:10111 | UDP"],
     servers: ["stun:stun.example | replied"],
-    problems: ["on the kernel's side: it is silent | expected: a reply; try: start it"],
+    problems: ["it is silent | expected: a reply; try: start it"],
   });
 });

@@ -1,4 +1,4 @@
-// Stand-ins for what the widget talks to: the model, and the browser's WebRTC.
+// Fakes of what the widget talks to: the model, and the browser's WebRTC.
 
 import { vi } from "vitest";
 
@@ -17,7 +17,7 @@ type Callback = (content: unknown) => void;
 
 export const LIVE: Status = { type: "Status", state: "live", problem: "", expected: "", fix: "" };
 
-/** A model that keeps a transcript of what the page says, and says what a test tells it to. */
+/** Records what the page sends, and lets a test speak for the kernel. */
 export class FakeModel implements Model {
   readonly sent: PageMessage[] = [];
   readonly #traits: Traits = {
@@ -28,7 +28,7 @@ export class FakeModel implements Model {
     needs_peer_config: false,
   };
   readonly #callbacks = new Set<readonly [ModelEvent, Callback]>();
-  /** What `save_changes` found in `offers`. */
+  /** The value of `offers` at each `save_changes`. */
   readonly saved: Traits["offers"][] = [];
   isDisposed = false;
 
@@ -85,9 +85,10 @@ export class FakeModel implements Model {
     this.push("answers", Object.fromEntries(replies.map((reply) => [reply.view, reply])));
   }
 
-  welcome(view: string, plan: Partial<PeerConfig>): void {
+  /** The kernel tells a view how to connect. */
+  configure(view: string, config: Partial<PeerConfig> = {}): void {
     const plain = { ice_servers: [], ice_transport_policy: "all", wants_log: false };
-    this.fire("msg:custom", { type: "PeerConfig", view, ...plain, ...plan });
+    this.fire("msg:custom", { type: "PeerConfig", view, ...plain, ...config });
   }
 
   /** The kernel adds to its answer to the newest offer. */
@@ -129,7 +130,7 @@ export class FakeChannel extends EventTarget {
   }
 }
 
-/** Each `new RTCPeerConnection` of a test, in order, in `FakePeerConnection.made`. */
+/** `FakePeerConnection.made` has every `new RTCPeerConnection` of a test, in order. */
 export class FakePeerConnection extends EventTarget {
   static made: FakePeerConnection[] = [];
   connectionState: RTCPeerConnectionState = "new";
@@ -188,14 +189,14 @@ export class FakePeerConnection extends EventTarget {
     );
   }
 
-  /** The browser has no luck with a server. */
+  /** The browser reports an error of a server. */
   fail(url: string, errorCode: number, errorText = ""): void {
     this.dispatchEvent(
       Object.assign(new Event("icecandidateerror"), { url, errorCode, errorText }),
     );
   }
 
-  /** The browser has gathered all that there is. */
+  /** The browser ends gathering. */
   complete(): void {
     this.iceGatheringState = "complete";
     this.dispatchEvent(new Event("icegatheringstatechange"));
@@ -208,7 +209,7 @@ export class FakePeerConnection extends EventTarget {
   }
 }
 
-/** Puts the fakes in the place of the browser's WebRTC until `vi.unstubAllGlobals`. */
+/** Replaces the browser's WebRTC with fakes until `vi.unstubAllGlobals`. */
 export function stubBrowser(): void {
   FakePeerConnection.made = [];
   vi.stubGlobal("RTCPeerConnection", FakePeerConnection);
@@ -230,9 +231,9 @@ export function showFrame(root: HTMLElement): void {
   [...root.querySelectorAll("video")].at(-1)?.dispatchEvent(new Event("fake-frame"));
 }
 
-/** The newest of something that a test knows to exist. */
+/** Returns the last item of a list that must not be empty. */
 export function last<Item>(items: readonly Item[]): Item {
   const item = items.at(-1);
-  if (item === undefined) throw new Error("there is none");
+  if (item === undefined) throw new Error("the list is empty");
   return item;
 }

@@ -1,4 +1,4 @@
-// A page with one view on it, and what may happen there.
+// A page with one view, and what may happen there.
 
 import { afterEach, beforeEach, vi } from "vitest";
 
@@ -7,13 +7,13 @@ import type { Traits } from "../src/model";
 import widget from "../src/widget";
 import { FakeModel, FakePeerConnection, last, showFrame, stubBrowser } from "./fakes";
 
-export const WORDS = {
+export const PROBLEM = {
   problem: "no port is free",
   expected: "one of 5000-5004",
   fix: "close a notebook",
 };
 
-/** What the present test has opened. */
+/** Closes the views of the present test. */
 const opened: (() => void)[] = [];
 
 /** Gives each test of a file a page of its own, with the browser's WebRTC faked. */
@@ -24,7 +24,7 @@ export function usePage(): void {
   });
 
   afterEach(() => {
-    for (const close of opened.splice(0)) close(); // They listen to the window, which stays.
+    for (const close of opened.splice(0)) close(); // They listen to the window, which lives on.
     document.body.replaceChildren();
     hidePage(false);
     vi.restoreAllMocks();
@@ -50,7 +50,7 @@ export async function show(traits: Partial<Traits> = {}) {
   return { model, ...view, open, end };
 }
 
-/** Lets what waits on settled promises run. */
+/** Runs what waits on settled promises. */
 export const settle = () => vi.advanceTimersByTimeAsync(0);
 export const pass = (duration_ms: number) => vi.advanceTimersByTimeAsync(duration_ms);
 /** Lets time pass while the media process answers each ping. */
@@ -71,7 +71,7 @@ export async function answer(model: FakeModel, sdp = "answer") {
 
 export async function refuse(model: FakeModel) {
   const { view, seq } = last(model.sentOf("Offer"));
-  model.reply({ type: "Refusal", view, seq, ...WORDS } satisfies Refusal);
+  model.reply({ type: "Refusal", view, seq, ...PROBLEM } satisfies Refusal);
   await settle();
 }
 
@@ -80,7 +80,7 @@ export function hidePage(is_hidden: boolean) {
   document.dispatchEvent(new Event("visibilitychange"));
 }
 
-/** What the browser's statistics say of the newest connection. */
+/** Sets the browser's statistics of the newest connection. */
 export function decode(timestamp: number, framesDecoded: number) {
   const codec = { id: "C", type: "codec", mimeType: "video/H264" };
   const video = { id: "V", type: "inbound-rtp", kind: "video", codecId: "C" };
@@ -89,16 +89,21 @@ export function decode(timestamp: number, framesDecoded: number) {
     .set("V", { ...video, timestamp, framesDecoded });
 }
 
-/** What the panel says, once it was opened. */
-export const panel = (root: HTMLElement) => root.querySelector(".gpuview-panel")?.textContent ?? "";
+/** The text of the details panel. */
+export const details = (root: HTMLElement) =>
+  root.querySelector(".gpuview-details")?.textContent ?? "";
 
-/** Opens or closes the panel. */
+/** The text of the message over the picture. */
+export const message = (root: HTMLElement) =>
+  root.querySelector(".gpuview-message")?.textContent ?? "";
+
+/** Opens or closes the details panel. */
 export async function pressDetails(root: HTMLElement) {
-  root.querySelector<HTMLElement>(".gpuview-details")?.click();
+  root.querySelector<HTMLElement>(".gpuview-details-button")?.click();
   await settle();
 }
 
-/** Goes from the offer to the picture. */
+/** Goes from the offer to the first frame. */
 export async function play(model: FakeModel, root: HTMLElement) {
   await answer(model);
   peer().become("connected");

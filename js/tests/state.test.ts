@@ -6,11 +6,15 @@ import { LIVE } from "./fakes";
 
 const CONNECTING: ViewState = { name: "connecting" };
 const PLAYING: ViewState = { name: "playing" };
-const WORDS = { problem: "no port is free", expected: "one of 5000-5004", fix: "close a notebook" };
-const LOST: ViewEvent = { type: "lost", words: WORDS };
+const PROBLEM = {
+  problem: "no port is free",
+  expected: "one of 5000-5004",
+  fix: "close a notebook",
+};
+const LOST: ViewEvent = { type: "lost", problem: PROBLEM };
 const status = (state: Status["state"]): ViewEvent => ({
   type: "status",
-  status: { ...LIVE, state, ...WORDS },
+  status: { ...LIVE, state, ...PROBLEM },
 });
 
 /** Runs events through the machine and returns the last step. */
@@ -66,7 +70,7 @@ describe("a connection that is lost", () => {
     const waiting = after(CONNECTING, ...of("answered", "connected")).state;
     const { pauses, state } = loseAgainAndAgain(waiting, 10);
     expect(pauses).toEqual([0, 1000, 2000, 4000, 8000]);
-    expect(state).toEqual({ name: "failed", words: WORDS });
+    expect(state).toEqual({ name: "failed", problem: PROBLEM });
   });
 
   test("is never given up once a picture was shown, but made again slowly", () => {
@@ -78,19 +82,19 @@ describe("a connection that is lost", () => {
 
   test("says why the last one failed while the next is made, but not at the first time", () => {
     const first = after(PLAYING, LOST).state;
-    expect(first).toMatchObject({ name: "reconnecting", words: null });
-    expect(after(first, LOST).state).toMatchObject({ name: "reconnecting", words: WORDS });
+    expect(first).toMatchObject({ name: "reconnecting", problem: null });
+    expect(after(first, LOST).state).toMatchObject({ name: "reconnecting", problem: PROBLEM });
   });
 
   test("is made again, too, where the kernel refuses a view that has played", () => {
-    const refused = after(PLAYING, LOST, { type: "refused", words: WORDS });
-    expect(refused.state).toMatchObject({ name: "reconnecting", words: WORDS });
+    const refused = after(PLAYING, LOST, { type: "refused", problem: PROBLEM });
+    expect(refused.state).toMatchObject({ name: "reconnecting", problem: PROBLEM });
     expect(refused.effect).toEqual({ type: "connect", delay_ms: 1000 });
   });
 
   test("leaves its offer standing where the kernel is busy, and says so", () => {
-    const { state, effect } = after(PLAYING, ...of("lost", "overdue"));
-    expect(state).toMatchObject({ words: { problem: "the kernel has not answered" } });
+    const { state, effect } = after(PLAYING, ...of("lost", "unanswered"));
+    expect(state).toMatchObject({ problem: { problem: "the kernel has not answered" } });
     expect(effect.type).toBe("none");
   });
 
@@ -120,48 +124,51 @@ describe("a network that changes", () => {
     }
   });
 
-  test.each(["online", "doubt"] as const)("has what is connected looked after: %s", (type) => {
-    const waiting = after(CONNECTING, ...of("connected")).state;
-    for (const state of [PLAYING, waiting]) {
-      expect(after(state, ...of(type))).toEqual({ state, effect: { type: "probe" } });
-    }
-  });
+  test.each(["online", "network-change"] as const)(
+    "has what is connected looked after: %s",
+    (type) => {
+      const waiting = after(CONNECTING, ...of("connected")).state;
+      for (const state of [PLAYING, waiting]) {
+        expect(after(state, ...of(type))).toEqual({ state, effect: { type: "probe" } });
+      }
+    },
+  );
 
   test("or only may have changed, leaves the rest alone", () => {
     const failed = after(CONNECTING, LOST).state;
     for (const state of [CONNECTING, failed, after(PLAYING, LOST).state]) {
-      expect(after(state, ...of("doubt"))).toEqual({ state, effect: { type: "none" } });
+      expect(after(state, ...of("network-change"))).toEqual({ state, effect: { type: "none" } });
     }
   });
 });
 
 describe("giving up", () => {
   test("without an answer, the sentence speaks of the kernel", () => {
-    const { state, effect } = after(CONNECTING, ...of("overdue"));
-    expect(state).toMatchObject({ words: { problem: "the kernel has not answered" } });
+    const { state, effect } = after(CONNECTING, ...of("unanswered"));
+    expect(state).toMatchObject({ problem: { problem: "the kernel has not answered" } });
     expect(effect.type).toBe("none"); // So the offer goes on being repeated.
   });
 
   test("a connection that did not come up is closed, and why is said", () => {
     const { state, effect } = after(CONNECTING, ...of("answered", "lost"));
-    expect(state).toEqual({ name: "failed", words: WORDS });
+    expect(state).toEqual({ name: "failed", problem: PROBLEM });
     expect(effect.type).toBe("disconnect");
   });
 
   test("a refusal's own words are shown", () => {
-    const { state, effect } = after(CONNECTING, { type: "refused", words: WORDS });
-    expect(state).toEqual({ name: "failed", words: WORDS });
+    const { state, effect } = after(CONNECTING, { type: "refused", problem: PROBLEM });
+    expect(state).toEqual({ name: "failed", problem: PROBLEM });
     expect(effect.type).toBe("disconnect");
   });
 
   test("a late answer is used, up to the picture", () => {
-    const failed = after(CONNECTING, ...of("overdue")).state;
+    const failed = after(CONNECTING, ...of("unanswered")).state;
     expect(after(failed, ...of("answered")).state.name).toBe("connecting");
     expect(after(failed, ...of("answered", "connected", "frame")).state).toEqual(PLAYING);
   });
 
   test("a retry connects when we have given up, and only then", () => {
-    const failed = after(CONNECTING, ...of("overdue")).state;
+    const failed = after(CONNECTING, ...of("unanswered")).state;
     expect(after(failed, ...of("retry")).effect.type).toBe("connect");
     for (const state of [CONNECTING, PLAYING]) {
       expect(after(state, ...of("retry"))).toEqual({ state, effect: { type: "none" } });
@@ -171,7 +178,7 @@ describe("giving up", () => {
 
 describe("what the kernel says", () => {
   test("a new media process makes every open view connect at once", () => {
-    const failed = after(CONNECTING, ...of("overdue")).state;
+    const failed = after(CONNECTING, ...of("unanswered")).state;
     for (const state of [CONNECTING, PLAYING, failed]) {
       expect(after(state, ...of("epoch")).effect).toEqual({ type: "connect", delay_ms: 0 });
     }
@@ -186,7 +193,7 @@ describe("what the kernel says", () => {
   );
 
   test("the status failed is shown in its own words", () => {
-    expect(after(PLAYING, status("failed")).state).toEqual({ name: "failed", words: WORDS });
+    expect(after(PLAYING, status("failed")).state).toEqual({ name: "failed", problem: PROBLEM });
   });
 
   test("closed and gone are final", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { diff, snapshot } from "../src/stats";
+import type { StatsEntry } from "../src/stats_report";
 
 /** A report in the shape of Chromium's, cut to what matters and what could mislead. */
 function report(timestamp: number, framesDecoded: number, overrides: Record<string, object> = {}) {
@@ -40,7 +41,9 @@ function report(timestamp: number, framesDecoded: number, overrides: Record<stri
     R: { type: "local-candidate", candidateType: "relay" },
     ...overrides,
   };
-  return new Map(Object.entries(entries).map(([id, entry]) => [id, { id, ...entry }]));
+  return new Map(
+    Object.entries(entries).map(([id, entry]) => [id, { id, ...entry } as unknown as StatsEntry]),
+  );
 }
 
 function read(...parameters: Parameters<typeof report>) {
@@ -79,7 +82,7 @@ describe("snapshot", () => {
   });
 
   test("is null before there is a video", () => {
-    expect(snapshot([])).toBeNull();
+    expect(snapshot(new Map())).toBeNull();
   });
 
   test.each(["L", "H"])("calls the route a relay when its end %s is one", (end) => {
@@ -108,8 +111,8 @@ describe("snapshot", () => {
   });
 
   test("does without fields that a browser leaves out", () => {
-    const bare = new Map([["V", { id: "V", type: "inbound-rtp", kind: "video", timestamp: 1 }]]);
-    expect(snapshot(bare)).toMatchObject({ decoded: 0, codec: "", pair: null });
+    const bare: StatsEntry = { id: "V", type: "inbound-rtp", kind: "video", timestamp: 1 };
+    expect(snapshot(new Map([["V", bare]]))).toMatchObject({ decoded: 0, codec: "", pair: null });
   });
 });
 

@@ -17,7 +17,7 @@ import {
   show,
   state,
   usePage,
-  WORDS,
+  PROBLEM,
 } from "./page";
 
 usePage();
@@ -72,8 +72,8 @@ describe("the offer", () => {
     await pass(400);
     expect(model.sent).toEqual(Array(2).fill({ type: "GetPeerConfig", view }));
     const servers = [{ urls: ["turn:turn.example"], username: "u", credential: "c" }];
-    model.welcome("another-view", {});
-    model.welcome(view, { ice_servers: servers, ice_transport_policy: "relay" });
+    model.configure("another-view", {});
+    model.configure(view, { ice_servers: servers, ice_transport_policy: "relay" });
     await settle();
     const asked = { iceServers: servers, iceTransportPolicy: "relay" };
     expect(peer().configuration).toMatchObject(asked);
@@ -332,7 +332,7 @@ describe("a view that fails", () => {
     const { model, root } = await show();
     await refuse(model);
     await pass(5000);
-    for (const part of Object.values(WORDS)) expect(root.textContent).toMatch(part);
+    for (const part of Object.values(PROBLEM)) expect(root.textContent).toMatch(part);
     expect(model.sentOf("Offer")).toHaveLength(1);
     expect(model.sentOf("Ack")).toHaveLength(1);
   });
@@ -340,7 +340,7 @@ describe("a view that fails", () => {
   test("shows a refusal that comes by message, if it is of its own newest offer", async () => {
     const { model, root } = await show();
     const { view } = last(model.sentOf("Offer"));
-    const refusal = { type: "Refusal", view, seq: 1, ...WORDS } satisfies Refusal;
+    const refusal = { type: "Refusal", view, seq: 1, ...PROBLEM } satisfies Refusal;
     model.fire("msg:custom", { ...refusal, view: "another-view" });
     model.fire("msg:custom", { ...refusal, seq: 0 });
     await settle();
@@ -348,7 +348,7 @@ describe("a view that fails", () => {
     model.fire("msg:custom", refusal);
     await settle();
     expect(state(root)).toBe("failed");
-    expect(root.textContent).toMatch(WORDS.problem);
+    expect(root.textContent).toMatch(PROBLEM.problem);
   });
 
   test("says so when the browser cannot read the answer", async () => {
@@ -395,7 +395,7 @@ test("a state that stays is not said again to those who listen to the page", asy
 test("a double click enlarges the picture, and marks a word in a message", async () => {
   const { model, root } = await show();
   await play(model, root);
-  model.status("error", ...Object.values(WORDS));
+  model.status("error", ...Object.values(PROBLEM));
   const enlarge = vi.fn().mockResolvedValue(undefined);
   Object.assign(root.querySelector(".gpuview-stage") ?? {}, { requestFullscreen: enlarge });
   Object.defineProperty(document, "fullscreenElement", { value: null, configurable: true });
@@ -413,14 +413,14 @@ test("the keyboard stays in the view when the button that was pressed goes away"
   const retry = root.querySelector<HTMLElement>(".gpuview-retry");
   retry?.focus();
   retry?.click();
-  expect(document.activeElement).toBe(root.querySelector(".gpuview-details"));
+  expect(document.activeElement).toBe(root.querySelector(".gpuview-details-button"));
 });
 
 describe("what the stream says", () => {
   test("an error is shown over the picture and goes when the source recovers", async () => {
     const { model, root } = await show();
     await play(model, root);
-    model.status("error", ...Object.values(WORDS));
+    model.status("error", ...Object.values(PROBLEM));
     expect(root.textContent).toMatch("no port is free");
     expect(root.querySelector(".gpuview-video")).not.toBeNull();
     model.status("live");
@@ -453,7 +453,7 @@ describe("a kernel that has gone", () => {
     const later = open();
     for (const each of [root, later.root]) {
       expect(state(each)).toBe("gone");
-      expect(each.textContent).toMatch("The kernel has gone. Run the cell again.");
+      expect(each.textContent).toMatch("The kernel is gone. Run the cell again.");
     }
     expect(peer().isClosed).toBe(true);
     expect(model.sentOf("Offer")).toHaveLength(1);
@@ -521,7 +521,7 @@ describe("the end of a view", () => {
 
   test("at the moment of its welcome leaves no connection and no video behind", async () => {
     const { model, root, dispose } = await show({ needs_peer_config: true });
-    model.welcome(root.dataset["view"] ?? "", {});
+    model.configure(root.dataset["view"] ?? "", {});
     dispose();
     await settle();
     expect(FakePeerConnection.made).toEqual([]);

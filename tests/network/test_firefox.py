@@ -43,4 +43,4 @@ def test_firefox_plays_through_turn(world: World, firefox: Firefox, transport: s
 def test_firefox_says_why_it_cannot(world: World, firefox: Firefox) -> None:
     with world.stream(world.office.host, {}) as stream, firefox.show(stream) as view:
         view.wait_for_state("failed")
-        assert "the kernel shows private addresses only" in view.text
+        assert "the kernel offers only private addresses" in view.text

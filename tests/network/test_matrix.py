@@ -35,11 +35,11 @@ _DOCS = Path(__file__).parents[2] / "docs" / "networks.md"
 _FRP_PORT_MIN = 20111
 _UNREACHABLE = (
     "The kernel has a private address, and nobody tells it the browser's, which hides its own.",
-    "the kernel shows private addresses only",
+    "the kernel offers only private addresses",
 )
 _SYMMETRIC = (
     "The browser's NAT has another port for each destination, so that what STUN saw is of no use.",
-    "no direct route was found, and there is no server in between",
+    "no direct route was found, and there is no TURN server to relay",
 )
 # Why it cannot connect, and what the page says.
 IMPOSSIBLE: dict[Place, tuple[str, str]] = {

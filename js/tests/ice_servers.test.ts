@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { parseUrl, Servers } from "../src/servers";
+import { IceServers, parseUrl } from "../src/ice_servers";
 
 const UDP = "turn:turn.example:3478";
 const TCP = "turn:turn.example:3478?transport=tcp";
@@ -10,7 +10,7 @@ const STUN = "stun:stun.example";
 const relay = (url: string | null, relayProtocol: string | null = null) =>
   ({ type: "relay", url, relayProtocol }) as const;
 const refusal = (url: string, errorCode: number, errorText = "") => ({ url, errorCode, errorText });
-const problems = (servers: Servers) => servers.troubles.map(({ words }) => words.problem);
+const problems = (servers: IceServers) => servers.problems.map(({ problem }) => problem);
 
 describe("a URL", () => {
   test.each([
@@ -28,73 +28,75 @@ describe("a URL", () => {
 
 describe("a server that refuses", () => {
   test("is named at once, with the reason", () => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     servers.failed(refusal("turn:turn.example:3478?transport=udp", 401, "Unauthorized."));
-    expect(servers.troubles).toEqual([
+    expect(servers.problems).toEqual([
       {
-        kind: "turn",
-        words: {
-          problem: `the TURN server ${UDP} refuses the username or credential (401 Unauthorized)`,
-          expected: "a username and credential that it knows, and that have not run out",
-          fix: expect.stringMatching("GPUVIEW_TURN_CREDENTIAL"),
-        },
+        source: "turn",
+        problem: `the TURN server ${UDP} refuses the username or credential (401 Unauthorized)`,
+        expected: "a username and credential that the server knows and that have not expired",
+        fix: expect.stringMatching("GPUVIEW_TURN_CREDENTIAL"),
       },
     ]);
   });
 
   test.each([
-    [486, "Allocation Quota Reached", "has no room for one more (486 Allocation Quota Reached)"],
-    [508, "Cannot create socket", "has no room for one more (508 Cannot create socket)"],
+    [
+      486,
+      "Allocation Quota Reached",
+      "has no room for another relay (486 Allocation Quota Reached)",
+    ],
+    [508, "Cannot create socket", "has no room for another relay (508 Cannot create socket)"],
     [403, "Forbidden", "refuses (403 Forbidden)"],
     [441, "", "refuses the username or credential (441)"],
   ])("with %i says so in its own way", (code, text, said) => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     servers.failed(refusal(UDP, code, text));
     expect(problems(servers)).toEqual([`the TURN server ${UDP} ${said}`]);
   });
 
   test("is found by its scheme, port and transport where the browser has resolved its name", () => {
-    const servers = new Servers([UDP, TCP]);
+    const servers = new IceServers([UDP, TCP]);
     servers.failed(refusal("turn:198.18.0.10:3478?transport=tcp", 401));
     expect(servers.notes).toEqual([
       { url: UDP, note: "no reply yet" },
-      { url: TCP, note: "refuses" },
+      { url: TCP, note: "refused" },
     ]);
   });
 
   test("is not taken for another one whose name differs", () => {
-    const servers = new Servers([STUN, UDP]);
+    const servers = new IceServers([STUN, UDP]);
     // As Chromium says of a TURN server's name that does not resolve, too.
     servers.failed(refusal("stun:turn.example:3478", 701, "STUN host lookup received error."));
     expect(servers.notes[0]?.note).toBe("no reply yet");
   });
 
   test("by one network card, and gives a relay by another, works", () => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     servers.failed(refusal(UDP, 401));
-    servers.answered(relay("turn:turn.example:3478?transport=udp", "udp"));
+    servers.replied(relay("turn:turn.example:3478?transport=udp", "udp"));
     servers.failed(refusal(UDP, 401));
-    expect(servers.troubles).toEqual([]);
+    expect(servers.problems).toEqual([]);
   });
 
   test("stays named where another one, nobody knows which, gives a relay", () => {
-    const servers = new Servers([UDP, "turn:other.example"]);
+    const servers = new IceServers([UDP, "turn:other.example"]);
     servers.failed(refusal(UDP, 401));
-    servers.answered(relay(null));
+    servers.replied(relay(null));
     expect(servers.notes.map(({ note }) => note)).toEqual([
-      "refuses",
-      "this one or another has replied",
+      "refused",
+      "this server or another has replied",
     ]);
   });
 
   test("that was never given is not spoken of", () => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     servers.failed(refusal("turn:other.example:1?transport=udp", 401));
-    expect(servers.troubles).toEqual([]);
+    expect(servers.problems).toEqual([]);
   });
 
   test("has its reason cut short, which it could make as long as it likes", () => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     servers.failed(refusal(UDP, 400, "x".repeat(9999)));
     expect(problems(servers)[0]?.length).toBeLessThan(200);
   });
@@ -102,81 +104,81 @@ describe("a server that refuses", () => {
 
 describe("a server that says nothing", () => {
   test("is called silent when its time is over, each by its URL", () => {
-    const servers = new Servers([UDP, TCP]);
-    servers.answered(relay("turn:turn.example:3478?transport=tcp", "tcp"));
-    expect(servers.troubles).toEqual([]);
+    const servers = new IceServers([UDP, TCP]);
+    servers.replied(relay("turn:turn.example:3478?transport=tcp", "tcp"));
+    expect(servers.problems).toEqual([]);
     servers.overdue();
     expect(problems(servers)).toEqual([`the TURN server ${UDP} has not replied`]);
   });
 
   test("is taken back when it gives a relay after all", () => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     servers.overdue();
-    servers.answered(relay("turn:turn.example:3478?transport=udp"));
-    expect(servers.troubles).toEqual([]);
+    servers.replied(relay("turn:turn.example:3478?transport=udp"));
+    expect(servers.problems).toEqual([]);
   });
 
   test("or that the browser could not reach: what the browser says is told when time is over", () => {
-    const servers = new Servers([TLS]);
+    const servers = new IceServers([TLS]);
     servers.failed(refusal("turns:turn.example:5349?transport=tcp", 701, "Failed to connect"));
-    expect(servers.troubles).toEqual([]);
+    expect(servers.problems).toEqual([]);
     servers.overdue();
     expect(problems(servers)).toEqual([
       `the TURN server ${TLS} could not be reached (701 Failed to connect)`,
     ]);
-    expect(servers.troubles[0]?.words.expected).toMatch("a certificate that this browser trusts");
+    expect(servers.problems[0]?.expected).toMatch("a certificate that this browser trusts");
   });
 
   test("is not blamed where the browser stopped asking, as it had a connection", () => {
-    const servers = new Servers([UDP]);
-    servers.spared();
+    const servers = new IceServers([UDP]);
+    servers.skipRest();
     servers.overdue();
-    expect(servers.troubles).toEqual([]);
-    expect(servers.notes[0]?.note).toMatch("before the browser had found another way");
+    expect(servers.problems).toEqual([]);
+    expect(servers.notes[0]?.note).toMatch("before the browser found another route");
   });
 
   test("has replied where it has sent the browser on to another one", () => {
-    const servers = new Servers([UDP, TCP]);
-    servers.answered(relay("turn:alternate.example:3478?transport=udp", "udp"));
+    const servers = new IceServers([UDP, TCP]);
+    servers.replied(relay("turn:alternate.example:3478?transport=udp", "udp"));
     servers.overdue();
     expect(problems(servers)).toEqual([`the TURN server ${TCP} has not replied`]);
   });
 
   test("is a note only where it is for STUN", () => {
-    const servers = new Servers([STUN]);
+    const servers = new IceServers([STUN]);
     servers.overdue();
-    expect(servers.troubles).toMatchObject([{ kind: "stun" }]);
-    servers.answered({ type: "srflx", url: null, relayProtocol: null });
-    expect(servers.troubles).toEqual([]);
+    expect(servers.problems).toMatchObject([{ source: "stun" }]);
+    servers.replied({ type: "srflx", url: null, relayProtocol: null });
+    expect(servers.problems).toEqual([]);
   });
 
   test("may be for STUN and have said what another one had said before", () => {
-    const servers = new Servers([STUN, "stun:other.example"]);
-    servers.answered({ type: "srflx", url: "stun:other.example:3478", relayProtocol: null });
+    const servers = new IceServers([STUN, "stun:other.example"]);
+    servers.replied({ type: "srflx", url: "stun:other.example:3478", relayProtocol: null });
     servers.overdue();
     expect(servers.notes.map(({ note }) => note)).toEqual([
-      "this one or another has replied",
+      "this server or another has replied",
       "replied",
     ]);
-    expect(servers.troubles).toEqual([]);
+    expect(servers.problems).toEqual([]);
   });
 
   test("and of which the browser does not say whose relay it has: by its transport, or any", () => {
-    const servers = new Servers([UDP, TCP, TLS]);
+    const servers = new IceServers([UDP, TCP, TLS]);
     servers.overdue();
-    servers.answered(relay(null, "tls"));
-    servers.answered(relay("", "tcp"));
+    servers.replied(relay(null, "tls"));
+    servers.replied(relay("", "tcp"));
     expect(problems(servers)).toEqual([`the TURN server ${UDP} has not replied`]);
-    servers.answered(relay(null));
-    expect(servers.troubles).toEqual([]);
+    servers.replied(relay(null));
+    expect(servers.problems).toEqual([]);
     const notes = servers.notes.map(({ note }) => note);
-    expect(notes).toEqual(["this one or another has replied", "replied", "replied"]);
+    expect(notes).toEqual(["this server or another has replied", "replied", "replied"]);
   });
 });
 
 describe("relays", () => {
   test("are lost when every TURN server refuses", () => {
-    const servers = new Servers([UDP, TCP, STUN]);
+    const servers = new IceServers([UDP, TCP, STUN]);
     servers.failed(refusal(UDP, 401));
     expect(servers.areRelaysLost(false)).toBe(false);
     servers.failed(refusal(TCP, 486));
@@ -184,20 +186,20 @@ describe("relays", () => {
   });
 
   test("may still come by another network card, or from a server that is only slow", () => {
-    const servers = new Servers([UDP, TCP]);
+    const servers = new IceServers([UDP, TCP]);
     servers.failed(refusal(TCP, 701));
     servers.overdue();
     expect(servers.areRelaysLost(false)).toBe(false);
   });
 
   test("are lost when the browser has ended without one, which is said when time is over", () => {
-    const servers = new Servers([UDP]);
+    const servers = new IceServers([UDP]);
     expect(servers.areRelaysLost(true)).toBe(false);
     servers.overdue();
     expect(servers.areRelaysLost(true)).toBe(true);
   });
 
   test("are lost where there is no TURN server", () => {
-    expect(new Servers([STUN]).areRelaysLost(false)).toBe(true);
+    expect(new IceServers([STUN]).areRelaysLost(false)).toBe(true);
   });
 });
