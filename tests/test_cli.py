@@ -124,12 +124,12 @@ def test_used_up_range_fails_and_says_who_holds_it() -> None:
     checks = checks_of(done)
     assert done.returncode == 1
     assert f"(pid {os.getpid()})" in checks["UDP ports"].found
-    assert checks["way back"].mark == "skipped"
+    assert checks["inbound UDP"].mark == "skipped"
 
 
 @pytest.mark.command
 def test_probe_without_a_public_address_has_nothing_to_knock_at() -> None:
-    check = checks_of(gpuview("doctor", "--json", "--via", "127.0.0.1"))["way back"]
+    check = checks_of(gpuview("doctor", "--json", "--via", "127.0.0.1"))["inbound UDP"]
     assert (check.mark, check.found) == ("skipped", "no public address is set")
 
 
@@ -173,9 +173,9 @@ def test_probe_answers_the_doctor_and_ends_at_ctrl_c() -> None:
         assert probe.stdout is not None
         assert probe.stdout.readline() == f"answering at UDP port {port}; Ctrl-C ends it\n"
         inside = str(free_port())
-        way_back = f"way back 127.0.0.1 port {inside}"
+        inbound = f"inbound UDP 127.0.0.1 port {inside}"
         done = doctor_until(
-            lambda done: checks_of(done)[way_back].mark == "ok",
+            lambda done: checks_of(done)[inbound].mark == "ok",
             "--via",
             f"localhost:{port}",
             public_ip="127.0.0.1",
@@ -184,7 +184,7 @@ def test_probe_answers_the_doctor_and_ends_at_ctrl_c() -> None:
         assert probe.stdout.readline() == f"127.0.0.1 asked; knocked at 127.0.0.1 port {inside}\n"
         probe.send_signal(signal.SIGINT)
         assert probe.wait() == 130
-    assert "gpuview probe at 127.0.0.1 has tried it" in checks_of(done)[way_back].found
+    assert "gpuview probe at 127.0.0.1 has tried it" in checks_of(done)[inbound].found
 
 
 @pytest.mark.command

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         """Whether the public address is the one that STUN servers see."""
         return self.public_ip == "auto"
 
+    def public_port(self, port: int) -> int:
+        """Return the port at ``public_ip`` that leads to ``port`` of the range."""
+        if self.public_port_min is None or self.port_min is None:
+            return port
+        return port - self.port_min + self.public_port_min
+
     # --- STUN and TURN ------------------------------------------------------------------------
 
     @property

@@ -19,7 +19,7 @@ def test_kernels_process_gets_neither_av_nor_aioice_from_it() -> None:
 
 
 @pytest.mark.kernel
-def test_port_that_the_own_stream_holds_is_well_held() -> None:
+def test_port_that_the_kernels_own_stream_holds_is_fine() -> None:
     port = free_port()
     with Kernel(env={"GPUVIEW_PORT_MIN": str(port)}) as kernel:
         kernel.run("import torch\nfrom gpuview import GPUStream")
@@ -32,6 +32,6 @@ def test_port_that_the_own_stream_holds_is_well_held() -> None:
     checks = {check["name"]: check for check in json.loads(str(text))["checks"]}
     assert checks["UDP ports"]["mark"] == "ok"
     assert "by this kernel's own media process" in checks["UDP ports"]["found"]
-    assert checks["way back"]["mark"] == "skipped"
+    assert checks["inbound UDP"]["mark"] == "skipped"
     assert "<table>" in output["data"]["text/html"]
     assert "UDP ports" in output["data"]["text/plain"]

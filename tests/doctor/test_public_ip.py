@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from gpuview.doctor.public_ip import judge_public_ips, learnt
+from gpuview.doctor.public_ip import first_of_each_family, judge_public_ips
 from gpuview.settings import Settings
 
 LAN = "192.168.1.5"
 STUN = "stun:stun.example.org"
 
 
-def test_first_address_of_each_family_is_learnt() -> None:
+def test_first_address_of_each_family_is_taken() -> None:
     mapped = ["203.0.113.9", "2001:db8::9", "203.0.113.77", "2001:db8::77"]
-    assert learnt(mapped) == ("203.0.113.9", "2001:db8::9")
-    assert learnt([]) == ()
+    assert first_of_each_family(mapped) == ("203.0.113.9", "2001:db8::9")
+    assert first_of_each_family([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,8 @@ def test_first_address_of_each_family_is_learnt() -> None:
         ({"public_ip": "auto", "stun_url": STUN}, [], LAN, "fail", "no STUN or TURN server"),
         ({}, [], "203.0.113.9", "ok", "not needed: this machine is 203.0.113.9"),
         ({}, [], LAN, "remark", f"this machine's own address, {LAN}"),
-        ({}, [], None, "remark", "of which it has none"),
-        ({"stun_url": STUN}, [], LAN, "ok", "and what STUN and TURN servers give"),
+        ({}, [], None, "remark", "no address: it has no network"),
+        ({"stun_url": STUN}, [], LAN, "ok", "and the addresses that STUN and TURN servers give"),
     ],
 )
 def test_public_ip_is_judged(

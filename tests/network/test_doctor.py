@@ -1,4 +1,4 @@
-"""The doctor behind a real NAT: whether the public address and port lead back to it."""
+"""The doctor behind a real NAT: whether the public address and port lead to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PUBLIC_IP, PORT, PUBLIC_PORT = "203.0.113.10", 10111, 20111
 KERNEL_IP = "192.168.77.2"
 TURN_IP, PROBE_IP, FRP_IP = "198.18.0.10", "198.51.100.20", "203.0.113.20"
 LOGIN = {"turn_username": "me", "turn_credential": "swordfish"}
-WAY_BACK = f"way back {PUBLIC_IP} port {PUBLIC_PORT}"
+INBOUND = f"inbound UDP {PUBLIC_IP} port {PUBLIC_PORT}"
 
 
 @dataclass
@@ -71,13 +71,13 @@ def patient(ward: Ward, *words: str, **settings: str) -> dict[str, Check]:
 
 
 def patient_until(ward: Ward, mark: str, *words: str, **settings: str) -> dict[str, Check]:
-    """Examine it until the way back is found so: what is slow to come in seems not to."""
+    """Examine it until the check has this mark: a datagram that is slow seems to be lost."""
 
     def right() -> dict[str, Check]:
         checks = patient(ward, *words, **settings)
-        return checks if checks[WAY_BACK].mark == mark else {}
+        return checks if checks[INBOUND].mark == mark else {}
 
-    return wait_until(right, f"the way back is judged {mark}")
+    return wait_until(right, f"inbound UDP is judged {mark}")
 
 
 def responding(node: Node, *words: str) -> None:
@@ -91,35 +91,35 @@ def forward(ward: Ward) -> None:
     ward.lan.router.forward("udp", PUBLIC_PORT, PUBLIC_PORT, to=PORT)
 
 
-def test_turn_relay_tells_an_open_way_from_a_closed_one(ward: Ward) -> None:
+def test_turn_relay_tells_an_open_port_from_a_closed_one(ward: Ward) -> None:
     turn = {"turn_url": f"turn:{TURN_IP}", **LOGIN}
     closed = patient_until(ward, "fail", stun_url=f"stun:{TURN_IP}", **turn)
     forward(ward)
     opened = patient_until(ward, "ok", **turn)
     assert closed[f"TURN turn:{TURN_IP}"].mark == "ok"
     assert f"sees this machine at {PUBLIC_IP}" in closed[f"STUN stun:{TURN_IP}"].found
-    assert f"forward UDP {PUBLIC_PORT} at {PUBLIC_IP}" in closed[WAY_BACK].fix
-    assert f"the TURN relay {TURN_IP} has tried it" in opened[WAY_BACK].found
+    assert f"forward UDP {PUBLIC_PORT} at {PUBLIC_IP}" in closed[INBOUND].fix
+    assert f"the TURN relay {TURN_IP} has tried it" in opened[INBOUND].found
 
 
-def test_machine_outside_tells_an_open_way_from_a_closed_one(ward: Ward) -> None:
+def test_machine_outside_tells_an_open_port_from_a_closed_one(ward: Ward) -> None:
     responding(ward.probe)
     closed = patient_until(ward, "fail", "--via", PROBE_IP)
     forward(ward)
     patient_until(ward, "ok", "--via", PROBE_IP)
-    assert f"what gpuview probe at {PROBE_IP} sent there" in closed[WAY_BACK].found
+    assert f"a datagram from gpuview probe at {PROBE_IP}" in closed[INBOUND].found
 
 
-def test_nobody_outside_means_that_the_way_is_not_known(ward: Ward) -> None:
+def test_nobody_outside_means_that_it_is_not_known(ward: Ward) -> None:
     forward(ward)  # this router does not loop back
-    check = patient(ward)[WAY_BACK]
+    check = patient(ward)[INBOUND]
     assert (check.mark, "not known" in check.found) == ("remark", True)
 
 
 def test_address_of_an_frp_server_is_reached_from_inside_as_from_outside(
     ward: Ward,
 ) -> None:
-    name = f"way back {FRP_IP} port {PUBLIC_PORT}"
+    name = f"inbound UDP {FRP_IP} port {PUBLIC_PORT}"
     closed = patient(ward, public_ip=FRP_IP)[name]
     with FrpProxy(ward.frp, ward.lan.host, "127.0.0.1", PORT, PORT, public_port_min=PUBLIC_PORT):
         opened = patient(ward, public_ip=FRP_IP)[name]
@@ -132,4 +132,4 @@ def test_learnt_address_is_checked_as_well(ward: Ward) -> None:
     settings = {"public_ip": "auto", "stun_url": f"stun:{TURN_IP}", "port_min": str(PORT), **turn}
     checks = examined(ward.lan.host, **settings)
     assert checks["public IP"].found == f"{PUBLIC_IP} (auto)"
-    assert checks[f"way back {PUBLIC_IP} port {PORT}"].mark == "ok"
+    assert checks[f"inbound UDP {PUBLIC_IP} port {PORT}"].mark == "ok"

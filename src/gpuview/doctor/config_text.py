@@ -31,7 +31,7 @@ def frp_config(settings: Settings) -> str:
         SettingsError: The range or the public address is not set.
     """
     ports = _ports(settings, "frp")
-    proxies = [_frp_proxy("udp", port, _outside(settings, port)) for port in ports]
+    proxies = [_frp_proxy("udp", port, settings.public_port(port)) for port in ports]
     proxies += [
         _frp_proxy(url.transport, url.port, url.port, "turn-")
         for url in _distinct(_turn_urls(settings))
@@ -262,7 +262,7 @@ def _turn_matches(settings: Settings, site: Site) -> Iterator[str]:
 
 def _forwards(settings: Settings, lan_ip: str, ports: range) -> Iterator[str]:
     """Yield the router's rules: the destination is rewritten, and let through."""
-    outside = [_outside(settings, port) for port in ports]
+    outside = [settings.public_port(port) for port in ports]
     to_router = "add rule ip nat prerouting fib daddr type local udp dport"
     if outside == list(ports):
         yield f"{to_router} {_span(ports[0], ports[-1])} dnat to {lan_ip}\n"
@@ -289,13 +289,6 @@ def _ports(settings: Settings, kind: str) -> range:
     if settings.port_min is None or settings.port_max is None:
         raise _missing(kind, "port_min", "10111, and GPUVIEW_PORT_MAX=10115")
     return range(settings.port_min, settings.port_max + 1)
-
-
-def _outside(settings: Settings, port: int) -> int:
-    """Return the public port that leads to ``port``."""
-    if settings.public_port_min is None or settings.port_min is None:
-        return port
-    return port - settings.port_min + settings.public_port_min
 
 
 def _public_ip(settings: Settings, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Asks all questions, those that wait at the same time; some 10 s at most.
+"""Runs all checks, those that wait at the same time; some 10 s at most.
 
 For a process of its own: it needs av, aiortc and aioice.
 """
@@ -12,18 +12,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from gpuview.doctor.clients import Ear, listening
+from gpuview.doctor.inbound_udp import InboundTest
 from gpuview.doctor.machine import check_buffers, check_cuda, check_encoders, check_packages
-from gpuview.doctor.port_forward import WayBack
-from gpuview.doctor.port_range import bind_range
-from gpuview.doctor.public_ip import judge_public_ips, learnt
+from gpuview.doctor.public_ip import first_of_each_family, judge_public_ips
 from gpuview.doctor.report import Check, Report
-from gpuview.doctor.servers import (
-    StunFinding,
-    TurnFinding,
-    find_stun,
-    find_turn,
-    servers_of,
-)
+from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
+from gpuview.doctor.udp_ports import bind_range
 from gpuview.errors import SettingsError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.sockets import Address, preferred_source
@@ -40,21 +34,16 @@ def examine(via: tuple[str, int] | None = None) -> Report:
     """Examine this machine and the settings of its environment.
 
     Args:
-        via: Host and port at which ``gpuview probe`` runs, outside.
+        via: Host and port of a machine outside that runs ``gpuview probe``.
     """
     return asyncio.run(_examine(via))
 
 
 async def _examine(via: tuple[str, int] | None) -> Report:
     checks, settings = _read_settings()
-    network = _examine_network(settings, via) if settings is not None else _nothing()
-    around, cuda = await asyncio.gather(network, check_cuda())
-    here = [*check_encoders(), cuda, *check_packages(), check_buffers()]
-    return Report((*checks, *around, *here))
-
-
-async def _nothing() -> list[Check]:
-    return []
+    network, cuda = await asyncio.gather(_check_network(settings, via), check_cuda())
+    machine = [*check_encoders(), cuda, *check_packages(), check_buffers()]
+    return Report((*checks, *network, *machine))
 
 
 def _read_settings() -> tuple[list[Check], Settings | None]:
@@ -64,79 +53,66 @@ def _read_settings() -> tuple[list[Check], Settings | None]:
             settings = Settings()
         except SettingsError as exc:
             return [Check.failed("settings", exc)], None
-    remarks = [_unknown_variable(str(each.message)) for each in caught]
-    return [Check("settings", "ok", "they can be read"), *remarks], settings
+    fix = "correct its name, or take it out"
+    unknown = [Check("settings", "remark", str(each.message), fix) for each in caught]
+    return [Check("settings", "ok", "they can be read"), *unknown], settings
 
 
-def _unknown_variable(text: str) -> Check:
-    return Check("settings", "remark", text, "correct its name, or take it out")
-
-
-async def _examine_network(settings: Settings, via: tuple[str, int] | None) -> list[Check]:
+async def _check_network(settings: Settings | None, via: tuple[str, int] | None) -> list[Check]:
+    if settings is None:
+        return []
     try:
-        servers = servers_of(settings)
+        # STUN servers first: the media process takes the public address from them, too.
+        servers = sorted(servers_of(settings), key=lambda each: each.url.is_turn)
     except SettingsError as exc:
         return [Check.failed("ICE servers", exc)]
     async with AsyncExitStack() as stack:
-        ports, ears = await _listen(settings, stack)
-        stun, turn, told = await asyncio.gather(
-            asyncio.gather(*(find_stun(each) for each in servers if not each.url.is_turn)),
-            asyncio.gather(*(find_turn(each) for each in servers if each.url.is_turn)),
-            _public_ips(settings),
+        ports, socks = bind_range(settings)
+        ears = {
+            sock.family == socket.AF_INET6: await stack.enter_async_context(listening(sock))
+            for sock in socks
+        }
+        results, configured = await asyncio.gather(
+            asyncio.gather(*map(query_server, servers)), _configured_ips(settings)
         )
-        public, public_ips = _judge_public(settings, told, _mapped(stun, turn))
-        answers = [each.check(public_ips) for each in stun] + [each.check() for each in turn]
-        back = await _check_ways_back(settings, public_ips, ears, via, stun, turn)
-    return [public, ports, *answers, *back]
+        public, public_ips = _check_public_ip(settings, configured, results)
+        inbound = await _check_inbound(settings, public_ips, ears, via, results)
+    return [public, ports, *(each.check(public_ips) for each in results), *inbound]
 
 
-async def _listen(settings: Settings, stack: AsyncExitStack) -> tuple[Check, dict[bool, Ear]]:
-    """Listen at a port of the range; the ears by whether they are IPv6's."""
-    check, socks = bind_range(settings)
-    ears = {
-        sock.family == socket.AF_INET6: await stack.enter_async_context(listening(sock))
-        for sock in socks
-    }
-    return check, ears
-
-
-async def _public_ips(settings: Settings) -> tuple[str, ...] | SettingsError:
+async def _configured_ips(settings: Settings) -> tuple[str, ...] | SettingsError:
     try:
-        # Waits for 2 s at most, for each name.
+        # Waits for 2 s at most for each name.
         return await asyncio.to_thread(public_ips_of, settings)
     except SettingsError as exc:
         return exc
 
 
-def _judge_public(
-    settings: Settings, told: tuple[str, ...] | SettingsError, mapped: Sequence[str]
+def _check_public_ip(
+    settings: Settings,
+    configured: tuple[str, ...] | SettingsError,
+    results: Sequence[ServerResult],
 ) -> tuple[Check, tuple[str, ...]]:
-    if isinstance(told, SettingsError):
-        return Check.failed("public IP", told), ()
-    public_ips = learnt(mapped) if settings.learns_public_ip else told
+    if isinstance(configured, SettingsError):
+        return Check.failed("public IP", configured), ()
+    mapped = [each.mapped[0] for each in results if each.mapped is not None]
+    public_ips = first_of_each_family(mapped) if settings.learns_public_ip else configured
     own_ip = preferred_source(socket.AF_INET, _SOMEWHERE)
     return judge_public_ips(settings, public_ips, own_ip), public_ips
 
 
-def _mapped(stun: Sequence[StunFinding], turn: Sequence[TurnFinding]) -> list[str]:
-    """Return how we are seen, by STUN servers first, as the media process takes it."""
-    answers = [each.answer.mapped for each in stun if each.answer is not None]
-    return [host for host, _ in answers + [each.mapped for each in turn if each.mapped]]
-
-
-async def _check_ways_back(
+async def _check_inbound(
     settings: Settings,
     public_ips: Sequence[str],
     ears: Mapping[bool, Ear],
     via: tuple[str, int] | None,
-    stun: Sequence[StunFinding],
-    turn: Sequence[TurnFinding],
+    results: Sequence[ServerResult],
 ) -> list[Check]:
     if settings.kernel_ice_transport_policy == "relay":
-        return [Check("way back", "skipped", "this side uses TURN relays only")]
+        return [Check("inbound UDP", "skipped", "this side uses TURN relays only")]
     if via is not None and not public_ips:
-        return [Check("way back", "skipped", "no public address is set", "GPUVIEW_PUBLIC_IP")]
-    relay = next((each.server for each in turn if each.relayed is not None), None)
+        return [Check("inbound UDP", "skipped", "no public address is set", "GPUVIEW_PUBLIC_IP")]
+    relay = next((each.server for each in results if each.relayed is not None), None)
     responder = await _resolve_via(via)
     if isinstance(responder, Check):
         return [responder]
@@ -145,27 +121,21 @@ async def _check_ways_back(
         ear = ears.get(":" in host)
         if ear is None:
             found = f"no port is free to listen at for {host}"
-            checks.append(Check("way back", "skipped", found, "shut the kernel down that holds it"))
+            fix = "shut down the kernel that holds it"
+            checks.append(Check("inbound UDP", "skipped", found, fix))
             continue
-        target = (host, _outside(settings, ear.port))
-        way = WayBack(ear, target, relay=relay, via=responder, stun=stun)
-        checks += await way.check()
+        target = (host, settings.public_port(ear.port))
+        checks += await InboundTest(ear, target, relay, responder, results).run()
     return checks
 
 
 async def _resolve_via(via: tuple[str, int] | None) -> Address | Check | None:
     if via is None:
         return None
-    text = f"{via[0]} port {via[1]}"
+    host, port = via
     try:
         async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            return (await resolve(*via))[0]
+            return (await resolve(host, port))[0]
     except OSError as exc:  # TimeoutError is one
-        return Check(f"probe {text}", "fail", f"{via[0]} does not resolve: {exc}", "correct --via")
-
-
-def _outside(settings: Settings, port: int) -> int:
-    """Return the public port that is to lead to ``port``."""
-    if settings.public_port_min is None or settings.port_min is None:
-        return port
-    return port - settings.port_min + settings.public_port_min
+        found = f"{host} does not resolve: {exc}"
+        return Check(f"probe {host} port {port}", "fail", found, "correct --via")

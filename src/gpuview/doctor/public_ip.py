@@ -1,4 +1,4 @@
-"""Which addresses browsers are told, and whether they are the right ones. Pure."""
+"""The check "public IP": which addresses browsers are told, and whether they are right. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from gpuview.doctor.report import Check
 from gpuview.settings import Settings
 from gpuview.webrtc.addresses import is_private, parse_address
 
-__all__ = ["judge_public_ips", "learnt"]
+__all__ = ["first_of_each_family", "judge_public_ips"]
 
 _NAME = "public IP"
 
 
-def learnt(mapped: Sequence[str]) -> tuple[str, ...]:
-    """Return the first address of each family that a STUN server sees."""
-    first = {":" in host: host for host in reversed(mapped)}
+def first_of_each_family(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Return the first IPv4 and the first IPv6 address."""
+    first = {":" in host: host for host in reversed(hosts)}
     return tuple(first[is_ipv6] for is_ipv6 in sorted(first))
 
 
@@ -24,31 +24,30 @@ def judge_public_ips(settings: Settings, public_ips: Sequence[str], own_ip: str 
 
     Args:
         settings: Where they come from.
-        public_ips: The addresses that take the place of private ones, now.
-        own_ip: This machine's, towards the internet; None without a network.
+        public_ips: The addresses that replace private ones at present.
+        own_ip: The address of this machine towards the internet; None without a network.
     """
     if public_ips:
         return _judge_known(settings, public_ips)
     if settings.learns_public_ip:
-        found = "auto, and no STUN or TURN server has told it"
+        found = "auto, but no STUN or TURN server has told it"
         return Check(_NAME, "fail", found, "mend the servers below, or set GPUVIEW_PUBLIC_IP")
     if own_ip is not None and not is_private(parse_address(own_ip)):
         return Check(_NAME, "ok", f"not needed: this machine is {own_ip}")
-    found = (
-        f"not set; pages are told this machine's own address, {own_ip or 'of which it has none'}"
-    )
+    told = f"this machine's own address, {own_ip}" if own_ip else "no address: it has no network"
+    found = f"not set; pages are told {told}"
     if settings.has_ice_servers:
-        return Check(_NAME, "ok", f"{found}, and what STUN and TURN servers give")
+        return Check(_NAME, "ok", f"{found}, and the addresses that STUN and TURN servers give")
     fix = "GPUVIEW_PUBLIC_IP or GPUVIEW_TURN_URL, if pages are opened outside this network"
     return Check(_NAME, "remark", found, fix)
 
 
 def _judge_known(settings: Settings, public_ips: Sequence[str]) -> Check:
-    text = ", ".join(public_ips)
     origin = "" if settings.public_ips == tuple(public_ips) else f" ({settings.public_ip})"
+    found = ", ".join(public_ips) + origin
     private = [host for host in public_ips if is_private(parse_address(host))]
     if not private:
-        return Check(_NAME, "ok", text + origin)
-    found = f"{text}{origin}: {', '.join(private)} is private, which only its own network reaches"
+        return Check(_NAME, "ok", found)
     fix = "nothing, if pages are opened in that network; else the address of the router"
+    found += f": {', '.join(private)} is private, and only its own network reaches it"
     return Check(_NAME, "remark", found, fix)

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from gpuview.doctor.port_range import ancestors, bind_range, judge_range
+from gpuview.doctor.udp_ports import ancestors, bind_range, judge_range
 from gpuview.errors import NetworkError
 from gpuview.media.ice.port_holders import Holder
 from gpuview.media.ice.sockets import bind_sockets

@@ -1,4 +1,4 @@
-"""What is said about STUN and TURN servers."""
+"""What the doctor says about STUN and TURN servers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ import socket
 
 import pytest
 
-from gpuview.doctor.clients import StunAnswer
-from gpuview.doctor.servers import (
-    StunFinding,
-    TurnFinding,
-    find_stun,
-    find_turn,
-    servers_of,
-)
+from gpuview.doctor.report import Check
+from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
 from gpuview.settings import Settings
 from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.names import resolve_nothing
@@ -25,6 +19,11 @@ TURN = "turn:turn.example.org"
 
 def server(text: str, login: tuple[str, str] = ("", "")) -> IceServerUrl:
     return IceServerUrl(text, parse_ice_url(text), login)
+
+
+def checked(text: str, login: tuple[str, str] = ("", "")) -> Check:
+    """Ask the server, and return the line of the table."""
+    return asyncio.run(query_server(server(text, login))).check([])
 
 
 def test_servers_are_those_of_pages_and_of_the_kernel_once_each() -> None:
@@ -58,18 +57,16 @@ def test_login_is_minted_for_the_doctor() -> None:
 def test_stun_answer_is_compared_with_the_public_address(
     mapped: str, public_ips: list[str], mark: str
 ) -> None:
-    answer = StunAnswer((mapped, 40000), None, ("198.18.0.10", 3478))
-    check = StunFinding(server(STUN), ("198.18.0.10", 3478), answer).check(public_ips)
+    check = ServerResult(server(STUN), mapped=(mapped, 40000)).check(public_ips)
     assert (check.name, check.mark) == (f"STUN {STUN}", mark)
     assert check.found.startswith(f"sees this machine at {mapped} port 40000")
 
 
 def test_silent_stun_server_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpuview.doctor.servers.ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("gpuview.doctor.stun_turn.ANSWER_TIMEOUT_S", 0.3)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
         dead.bind(("127.0.0.1", 0))
-        text = f"stun:127.0.0.1:{dead.getsockname()[1]}"
-        check = asyncio.run(find_stun(server(text))).check([])
+        check = checked(f"stun:127.0.0.1:{dead.getsockname()[1]}")
     assert check.mark == "fail"
     assert "does not answer" in check.found
     assert check.fix
@@ -77,15 +74,13 @@ def test_silent_stun_server_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_name_that_does_not_resolve_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_nothing(monkeypatch)
-    check = asyncio.run(find_stun(server("stun:nowhere.invalid"))).check([])
+    check = checked("stun:nowhere.invalid")
     assert (check.mark, "does not resolve" in check.found) == ("fail", True)
 
 
 @pytest.mark.parametrize("text", ["stuns:stun.example.org", "turns:turn.example.org?transport=udp"])
-def test_what_only_browsers_can_ask_is_skipped(text: str) -> None:
-    one = server(text)
-    finding = asyncio.run(find_turn(one) if one.url.is_turn else find_stun(one))
-    check = finding.check() if isinstance(finding, TurnFinding) else finding.check([])
+def test_server_that_only_browsers_can_use_is_skipped(text: str) -> None:
+    check = checked(text)
     assert (check.mark, check.name.endswith(text)) == ("skipped", True)
 
 
@@ -93,7 +88,7 @@ def test_turn_server_that_refuses_fails_without_naming_the_login() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as closed:
         closed.bind(("127.0.0.1", 0))
         text = f"turn:127.0.0.1:{closed.getsockname()[1]}?transport=tcp"
-        check = asyncio.run(find_turn(server(text, ("me", "swordfish")))).check()
+        check = checked(text, ("me", "swordfish"))
     assert check.mark == "fail"
     assert "connection refused" in check.found
     assert "swordfish" not in f"{check}"

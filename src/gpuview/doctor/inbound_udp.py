@@ -1,0 +1,176 @@
+"""The check "inbound UDP": does a datagram to the public address and port arrive here?"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gpuview.doctor.clients import Ear, allocate_turn, ask_stun, insist, listening
+from gpuview.doctor.report import Check
+from gpuview.doctor.responder import ask_to_knock
+from gpuview.doctor.stun_turn import ANSWER_TIMEOUT_S, ServerResult
+from gpuview.errors import NetworkError
+from gpuview.media.ice.sockets import Address
+from gpuview.webrtc.addresses import is_private, parse_address
+from gpuview.webrtc.ice_url import IceServerUrl
+
+__all__ = ["Attempt", "InboundTest", "judge_attempts"]
+
+_ARRIVAL_TIMEOUT_S = 1.5
+_LOOP_TIMEOUT_S = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A datagram that was sent to the public address, or could not be sent."""
+
+    by: str
+    arrived: bool
+    is_from_outside: bool = True
+    """Whether the sender is outside. Only then does a datagram that is lost tell something."""
+    error: str = ""
+    """Why it could not be sent."""
+
+
+def judge_attempts(
+    target: Address, local_port: int, is_own: bool, attempts: Sequence[Attempt]
+) -> Check:
+    """Say what the attempts mean. Pure.
+
+    Args:
+        target: The public address and port.
+        local_port: The port here to which it is to lead.
+        is_own: Whether the address belongs to this machine.
+        attempts: The most trustworthy first.
+    """
+    host, port = target
+    name = f"inbound UDP {host} port {port}"
+    arrived = next((each for each in attempts if each.arrived), None)
+    if arrived is not None and (arrived.is_from_outside or not is_own):
+        return Check(name, "ok", f"arrives at port {local_port} here: {arrived.by} has tried it")
+    ask_outside = "on a machine outside: gpuview probe; then here: gpuview doctor --via ITS_ADDRESS"
+    if arrived is not None:
+        found = "the address belongs to this machine; whether a firewall lets UDP in is not known"
+        return Check(name, "remark", found, ask_outside)
+    lost = next((each for each in attempts if each.is_from_outside and not each.error), None)
+    if lost is not None:
+        fix = (
+            f"forward UDP {port} at {host} to port {local_port} of this machine; how: "
+            "gpuview config frp, gpuview config nftables"
+        )
+        return Check(name, "fail", f"a datagram from {lost.by} has not arrived", fix)
+    reasons = [each.error for each in attempts if each.error]
+    reasons.append("nothing came back from inside, as many routers do not loop back")
+    return Check(name, "remark", f"not known: {'; '.join(reasons)}", ask_outside)
+
+
+@dataclass(frozen=True)
+class InboundTest:
+    """Has others send to one public address, and listens for what arrives."""
+
+    local: Ear
+    """The socket here, to which ``target`` is to lead. Nothing may have been sent from it yet: a
+    NAT may let in whomever it has sent to."""
+    target: Address
+    """The public address and port."""
+    relay: IceServerUrl | None
+    """A TURN server that gives relays, if there is one."""
+    via: Address | None
+    """Where ``gpuview probe`` runs, if it does."""
+    servers: Sequence[ServerResult]
+    """What the STUN servers answered."""
+
+    async def run(self) -> list[Check]:
+        """Try from outside, and from inside if that tells nothing; some 5 s."""
+        outside = await asyncio.gather(self._by_probe(), self._by_relay())
+        checks = [each for each in outside if isinstance(each, Check)]
+        attempts = [each for each in outside if isinstance(each, Attempt)]
+        if not any(each.arrived or (each.is_from_outside and not each.error) for each in attempts):
+            attempts += [*await self._by_stun(), await self._by_itself()]
+        is_own = _is_own(self.target[0])
+        return [judge_attempts(self.target, self.local.port, is_own, attempts), *checks]
+
+    async def _by_probe(self) -> Attempt | Check | None:
+        if self.via is None:
+            return None
+        host, port = self.via
+        try:
+            arrived = await ask_to_knock(
+                self.via, self.local, self.target, timeout_s=_ARRIVAL_TIMEOUT_S
+            )
+        except NetworkError as exc:
+            return Check.failed(f"probe {host} port {port}", exc)
+        return Attempt(f"gpuview probe at {host}", arrived)
+
+    async def _by_relay(self) -> Attempt | None:
+        server = self.relay
+        if server is None:
+            return None
+        try:
+            async with allocate_turn(
+                server.text, server.url, server.login, timeout_s=ANSWER_TIMEOUT_S
+            ) as relay:
+                host = relay.address[0]
+                by = f"the TURN relay {host}"
+                if host == self.target[0]:
+                    # coturn recognises its own address and sends nothing to the network.
+                    return Attempt(by, False, error=f"{by} has the same address")
+                arrived = await self._arrives(relay.send, _ARRIVAL_TIMEOUT_S)
+        except NetworkError as exc:
+            return Attempt(f"the relay of {server.text}", False, error=exc.problem)
+        # A private relay may stand behind the same router.
+        return Attempt(by, arrived, is_from_outside=not is_private(parse_address(host)))
+
+    async def _by_stun(self) -> list[Attempt]:
+        """Ask STUN servers that have a second address to answer from there."""
+        for result in self.servers:
+            first = result.stun
+            if first is None or first.other is None or not self._has_family_of(first.source):
+                continue
+            with suppress(OSError):
+                async with asyncio.timeout(_ARRIVAL_TIMEOUT_S):
+                    if (await ask_stun(self.local, first.source)).mapped != self.target:
+                        continue  # the answer goes to where we are seen, not to the target
+                    second = await ask_stun(self.local, first.source, from_other=True)
+                    if second.source != first.source:
+                        return [Attempt(f"the second address of {result.server.text}", True)]
+        return []
+
+    def _has_family_of(self, address: Address) -> bool:
+        return (":" in address[0]) == (":" in self.target[0])
+
+    async def _by_itself(self) -> Attempt:
+        sock = socket.socket(_family(self.target[0]), socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        async with listening(sock) as ear:
+            arrived = await self._arrives(ear.send, _LOOP_TIMEOUT_S)
+        return Attempt("this machine", arrived, is_from_outside=False)
+
+    async def _arrives(
+        self, send: Callable[[bytes, Address], Awaitable[None]], timeout_s: float
+    ) -> bool:
+        token = secrets.token_bytes(16)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await insist(lambda: send(token, self.target), self.local.hear(token))
+        except TimeoutError:
+            return False
+        return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _is_own(host: str) -> bool:
+    """Tell whether the address belongs to this machine."""
+    with socket.socket(_family(host), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((host, 0))
+        except OSError:
+            return False
+        return True

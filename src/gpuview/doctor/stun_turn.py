@@ -1,0 +1,89 @@
+"""The checks "STUN" and "TURN": does each server answer, and what does it say?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gpuview.doctor.clients import StunAnswer, allocate_turn, ask_stun, listening_to
+from gpuview.doctor.report import Check
+from gpuview.errors import NetworkError
+from gpuview.media.ice.dns import resolve
+from gpuview.media.ice.server_errors import explain
+from gpuview.media.ice.sockets import Address
+from gpuview.settings import Settings
+from gpuview.signalling.ice_servers import ice_servers_for
+from gpuview.webrtc.ice_url import IceServerUrl, server_urls
+
+__all__ = ["ANSWER_TIMEOUT_S", "ServerResult", "query_server", "servers_of"]
+
+ANSWER_TIMEOUT_S = 2.5
+"""A server is called silent after this time, which includes resolving its name."""
+
+
+def servers_of(settings: Settings) -> list[IceServerUrl]:
+    """Return the pages' servers, then those that only the kernel's side has.
+
+    Raises:
+        SettingsError: The user's function for ICE servers failed.
+    """
+    return server_urls(ice_servers_for(settings, "doctor") + (settings.kernel_ice_servers or ()))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerResult:
+    """What a STUN or TURN server answered; nothing if we cannot ask it."""
+
+    server: IceServerUrl
+    stun: StunAnswer | None = None
+    relayed: Address | None = None
+    """The address of the relay that a TURN server gave."""
+    mapped: Address | None = None
+    """Our address as the server sees it; over UDP only, like media."""
+    error: NetworkError | None = None
+
+    def check(self, public_ips: Iterable[str]) -> Check:
+        """Return the result as a line of the table.
+
+        Args:
+            public_ips: The addresses under which browsers are to reach this machine.
+        """
+        name = f"{'TURN' if self.server.url.is_turn else 'STUN'} {self.server.text}"
+        if self.error is not None:
+            return Check.failed(name, self.error)
+        if self.relayed is not None:
+            host, port = self.relayed
+            return Check(name, "ok", f"gives a relay: {host} port {port}")
+        if self.mapped is None:
+            return Check(name, "skipped", "for browsers only: the kernel's side cannot use it")
+        host, port = self.mapped
+        found = f"sees this machine at {host} port {port}"
+        others = [ip for ip in public_ips if (":" in ip) == (":" in host) and ip != host]
+        if not others:
+            return Check(name, "ok", found)
+        fix = f"GPUVIEW_PUBLIC_IP={host}, unless the machine at {others[0]} forwards to this one"
+        return Check(name, "remark", f"{found}, not at {others[0]}", fix)
+
+
+async def query_server(server: IceServerUrl) -> ServerResult:
+    """Ask a STUN server for our address, or a TURN server for a relay, which is given back."""
+    url = server.url
+    if url.is_for_browsers_only:
+        return ServerResult(server)
+    try:
+        if url.is_turn:
+            async with allocate_turn(
+                server.text, url, server.login, timeout_s=ANSWER_TIMEOUT_S
+            ) as relay:
+                mapped = relay.mapped if url.transport == "udp" else None
+                return ServerResult(server, relayed=relay.address, mapped=mapped)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            address = (await resolve(url.host, url.port))[0]
+            async with listening_to(address) as ear:
+                answer = await ask_stun(ear)
+                return ServerResult(server, stun=answer, mapped=answer.mapped)
+    except NetworkError as exc:
+        return ServerResult(server, error=exc)
+    except OSError as exc:  # TimeoutError is one
+        return ServerResult(server, error=explain(server.text, exc))
