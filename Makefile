@@ -31,7 +31,6 @@ lint: .venv/dev.stamp js/node_modules/.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_messages.py --check
 	$(BIN)/python scripts/generate_private_ranges.py --check
-	$(BIN)/python scripts/generate_colormaps.py --check
 	npm --prefix js run --silent check
 
 unit: .venv/dev.stamp $(STATIC)

@@ -104,5 +104,5 @@ def test_without_matplotlib_an_error_says_that_it_would_know_more() -> None:
     done = without_matplotlib(
         "from gpuview.frames.picture.colormap import check_colormap\ncheck_colormap('Spectral')"
     )
-    assert "matplotlib is not installed, which has more" in done.stderr
+    assert "more with matplotlib, which is not installed" in done.stderr
     assert "pip install matplotlib" in done.stderr

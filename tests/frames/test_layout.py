@@ -388,7 +388,7 @@ def test_a_tensor_whose_memory_was_given_back_is_refused():
     frame = torch.zeros(20, 30)
     frame.untyped_storage().resize_(0)
 
-    with pytest.raises(FrameError, match=r"(?s)\(20, 30\) whose memory was given back.*clone"):
+    with pytest.raises(FrameError, match=r"(?s)\(20, 30\) whose memory was freed.*clone"):
         read_tiles(frame)
 
 

@@ -1,14 +1,22 @@
-"""Which colour a value has: five built-in maps, any of matplotlib's, and two colours for no value.
+"""Colour maps: five that are built in, all of matplotlib's, and the colours of NaN and Inf.
 
-Note [markers]: NaN and Inf are shown in colours that the map does not have, so that they cannot be
-taken for a value: magenta and cyan where the map is far from these, as most maps are, and the next
-of a few vivid colours where it is not.
+Note [markers]: NaN and Inf have colours that the map does not have, so that nobody takes them for a
+value. They are magenta and cyan if the map has no colour near these, as for most maps; otherwise
+they are the next of a few vivid colours.
+
+Source:
+    viridis, magma: N. J. Smith, S. van der Walt, E. Firing (BIDS/colormap); CC0.
+    turbo: A. Mikhailov, "Turbo, an improved rainbow colormap", Google 2019; Apache-2.0.
+    coolwarm: K. Moreland, "Diverging Color Maps for Scientific Visualization", ISVC 2009; his
+        tables are free to use, and matplotlib's licence covers this one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +35,12 @@ BUILT_IN = ("gray", "viridis", "magma", "turbo", "coolwarm")
 """The maps that need no matplotlib."""
 
 NAN_ROW, INF_ROW = 256, 257
-"""Where a palette has the colour of NaN, and that of both infinities."""
+"""The rows of a palette with the colour of NaN, and of both infinities."""
 
 _STEPS = 256
+_TABLES = Path(__file__).with_name("colormaps.npz")
+"""``(256, 3)`` for each built-in map but gray; written by scripts/generate_colormaps.py."""
+
 _MARKERS = (
     (255, 0, 255),  # magenta
     (0, 255, 255),  # cyan
@@ -43,13 +54,14 @@ _MARKERS = (
     (128, 128, 128),
 )
 """In the order of preference."""
+
 _FAR = 100
-"""Two colours that lie so far apart in RGB, of 441 at most, are never taken for each other."""
+"""Nobody confuses two colours at this distance in RGB. The greatest distance is 441."""
 
 
 def check_colormap(name: str) -> None:
-    """Raise FrameError when no map has this name. The first foreign name imports matplotlib."""
-    if not isinstance(name, str) or (name not in BUILT_IN and _from_matplotlib(name) is None):
+    """Raise FrameError if no map has this name. Imports matplotlib unless the map is built in."""
+    if not isinstance(name, str) or (name not in BUILT_IN and name not in _matplotlib_maps()):
         raise _unknown(name)
 
 
@@ -57,12 +69,12 @@ def check_colormap(name: str) -> None:
 def palette(name: str, device: torch.device) -> Tensor:
     """Return the colours of a map, on a device.
 
-    Made once for each map and device, and kept: nobody may write to it. Making it waits for a copy
-    to the device, never for other work there.
+    It is made once for each map and device, and kept: do not write to it. Making it waits for a
+    copy to the device, but never for other work there.
 
     Args:
         name: As for `check_colormap`.
-        device: Where the table is needed, with its index.
+        device: With its index.
 
     Returns:
         ``(258, 3)`` uint8 RGB. A value v in [0, 1] has row ``min(int(v * 256), 255)``, NaN has row
@@ -77,7 +89,7 @@ def palette(name: str, device: torch.device) -> Tensor:
 
 
 def _to_cuda(rows: Tensor, device: torch.device) -> Tensor:
-    """Copy on a stream of our own: on the caller's it would wait for what is queued there."""
+    """Copy on a new stream: on the caller's, the copy would wait for the work queued there."""
     side = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
     with torch.cuda.stream(side):
         on_device = rows.pin_memory().to(device, non_blocking=True)
@@ -91,52 +103,47 @@ def _colours(name: str) -> NDArray[np.uint8]:
     if name == "gray":
         return np.repeat(np.arange(_STEPS, dtype=np.uint8)[:, None], 3, axis=1)
     if name in BUILT_IN:
-        from gpuview.frames.picture.colormap_tables import TABLES
-
-        return np.frombuffer(bytes.fromhex(TABLES[name]), np.uint8).reshape(_STEPS, 3)
-    colormap = _from_matplotlib(name)
+        with np.load(_TABLES) as tables:
+            table: NDArray[np.uint8] = tables[name]
+            return table
+    colormap = _matplotlib_maps().get(name)
     if colormap is None:
         raise _unknown(name)
-    # The middle of each step: a map of 10 colours gets 10 stripes of one width.
+    # The middle of each step, so that a map of 10 colours gets 10 stripes of equal width.
     middles = (np.arange(_STEPS) + 0.5) / _STEPS
     return np.asarray(colormap(middles, bytes=True), np.uint8)[:, :3]
 
 
-def _markers(
-    colours: NDArray[np.uint8],
-) -> NDArray[np.uint8]:
+def _markers(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the colours of NaN and of Inf, ``(2, 3)``, for a map of ``colours``."""
     candidates = np.array(_MARKERS, np.uint8)
     taken = colours
     for _ in range(2):
         offsets = candidates[:, None].astype(np.float64) - taken[None]  # (markers, colours, 3)
         nearest = np.linalg.norm(offsets, axis=2).min(axis=1)
-        # The first that is far enough, or else the farthest: both are the first greatest.
+        # The first that is far enough, or else the farthest.
         choice = np.minimum(nearest, _FAR).argmax()
         taken = np.concatenate((taken, candidates[choice : choice + 1]))
     return taken[-2:]
 
 
-def _from_matplotlib(name: str) -> Colormap | None:
-    """Return matplotlib's map of this name; None when it has none, or is not installed."""
+def _matplotlib_maps() -> Mapping[str, Colormap]:
+    """Return matplotlib's maps by name; no map if it is not installed."""
     try:
         import matplotlib
     except ImportError:
-        return None
-    return matplotlib.colormaps.get(name)
+        return {}
+    return matplotlib.colormaps
 
 
 def _unknown(name: object) -> FrameError:
-    try:
-        import matplotlib
-    except ImportError:
-        foreign = frozenset[str]()
-        more, otherwise = "; matplotlib is not installed, which has more", "pip install matplotlib"
+    foreign = _matplotlib_maps()
+    if foreign:
+        more, otherwise = ", or the name of a map in matplotlib", "colormap='viridis'"
     else:
-        foreign = frozenset(matplotlib.colormaps)
-        more, otherwise = ", or a map that matplotlib has", "colormap='viridis'"
-    wanted = str(getattr(name, "name", name))  # matplotlib's own maps have one
-    near = get_close_matches(wanted, foreign.union(BUILT_IN), n=3, cutoff=0.5)
+        more, otherwise = "; more with matplotlib, which is not installed", "pip install matplotlib"
+    wanted = str(getattr(name, "name", name))  # a Colormap object has a name
+    near = get_close_matches(wanted, {*foreign, *BUILT_IN}, n=3, cutoff=0.5)
     return FrameError(
         f"cannot colour values with colormap = {name!r}",
         expected=f"one of {', '.join(map(repr, BUILT_IN))}{more}",

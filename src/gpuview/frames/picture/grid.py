@@ -21,13 +21,13 @@ _LEAST_TILE = LEAST_CELL - _GAP
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The tiles of one tensor, row by row. How large they are shown is still open."""
+    """The tiles of one tensor, row by row. The size at which they are shown is still open."""
 
     n_tiles: int
     columns: int
     height: int
     width: int
-    """A tile's sides before it is enlarged or shrunk."""
+    """The sides of a tile before it is enlarged or shrunk."""
 
     @property
     def rows(self) -> int:
@@ -35,15 +35,15 @@ class Grid:
 
     @property
     def gap(self) -> int:
-        """How far apart the tiles are."""
+        """The distance between two tiles."""
         return _GAP if self.n_tiles > 1 else 0
 
     def enlarged(self, factor: int) -> Sides:
-        """Return the sides of a tile that is enlarged by ``factor``."""
+        """Return the sides of a tile enlarged by ``factor``."""
         return self.height * factor, self.width * factor
 
     def extent(self, tile: Sides) -> Sides:
-        """Return the sides of the whole grid with tiles of ``tile``; both even."""
+        """Return the sides of the whole grid if its tiles have the sides ``tile``; both even."""
         height, width = tile
         return (
             even_up(self.rows * (height + self.gap) - self.gap),
@@ -51,28 +51,28 @@ class Grid:
         )
 
     def usual_factor(self, grid_side: int) -> int:
-        """Return by how much the grid is enlarged when nobody said a size; at least 1.
+        """Return the factor by which the grid is enlarged if the user gave no size; at least 1.
 
         Args:
-            grid_side: What the longest side of a grid of small tiles is brought close to.
+            grid_side: The longest side that a grid of small tiles should have, roughly.
         """
         if self.n_tiles > 1:
             height, width = self._largest_tile((grid_side, grid_side))
             return max(1, round(min(height / self.height, width / self.width)))
         longest, shortest = max(self.height, self.width), min(self.height, self.width)
-        # An odd side is completed: one pixel less is enough.
+        # An odd side gets one more pixel, so one less is enough.
         wanted = max(-(-(_SMALL_SIDE - 1) // longest), -(-(MIN_SIDE - 1) // shortest))
         return max(1, min(wanted, LARGE_SIDE // longest))
 
     def factor_within(self, box: Sides) -> int:
-        """Return the largest factor that leaves the grid no larger than ``box``; at least 1."""
+        """Return the largest factor with which the grid fits into ``box``; at least 1."""
         height, width = self._largest_tile(box)
         return max(1, min(height // self.height, width // self.width))
 
     def fitted(self, box: Sides) -> Sides:
         """Return the sides of the largest tile with which the grid fits into ``box``.
 
-        It keeps its aspect to the nearest pixel, or, when it is the only one, to the nearest two.
+        The tile keeps its aspect to the nearest pixel; a single tile to the nearest two.
 
         Args:
             box: Both sides even, at least `LEAST_CELL`.
@@ -94,7 +94,7 @@ class Grid:
         return max(_LEAST_TILE, _nearest(self.height * width, self.width, step)), width
 
     def _largest_tile(self, box: Sides) -> Sides:
-        """Return the height and the width that each tile has in ``box``, whatever its aspect."""
+        """Return the height and width that ``box`` has for each tile, whatever the aspect."""
         height, width = box
         return (
             (height + self.gap) // self.rows - self.gap,
@@ -107,8 +107,8 @@ def arrange(n_tiles: int, tile: Sides, *, aspect: float, max_tile_aspect: float)
 
     Args:
         tile: A tile's sides in the tensor.
-        max_tile_aspect: How many times longer than wide, or wider than high, a tile may be. Others
-            have their shorter side enlarged by a whole number: a row of 4096 values becomes a band.
+        max_tile_aspect: The most that one side of a tile may be longer than the other. The shorter
+            side is enlarged by a whole number until then: a row of 4096 values becomes a band.
     """
     height, width = tile
     height *= max(1, math.ceil(width / (max_tile_aspect * height)))
@@ -124,11 +124,11 @@ def arrange(n_tiles: int, tile: Sides, *, aspect: float, max_tile_aspect: float)
 
 
 def _without_gaps(n_tiles: int, columns: int) -> int:
-    """Return the fewest columns that need no more rows; ``columns`` may be any number."""
+    """Return the fewest columns with as few rows as ``columns``, which may be any number."""
     rows = -(-n_tiles // min(max(columns, 1), n_tiles))
     return -(-n_tiles // rows)
 
 
 def _nearest(numerator: int, denominator: int, step: int) -> int:
-    """Return the multiple of ``step`` that is nearest to the fraction."""
+    """Return the multiple of ``step`` that is nearest to ``numerator / denominator``."""
     return (2 * numerator + step * denominator) // (2 * step * denominator) * step

@@ -22,24 +22,24 @@ __all__ = ["label_image"]
 
 _TEXT = (225, 225, 225)
 _FONT_SHARE = 0.62
-"""The font's size as a part of the label's height."""
+"""The font size, as a share of the label's height."""
 _MARGIN_SHARE = 0.25
-"""What is left free on the left and on the right, as a part of the label's height."""
+"""The margin on the left and on the right, as a share of the label's height."""
 _ELLIPSIS = "…"
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
 @lru_cache(maxsize=64)
 def label_image(text: str, height: int, width: int) -> Tensor:
-    """Draw one line of text, light on the background of all pictures, from the left.
+    """Draw one line of light text, from the left, on the background of all pictures.
 
-    A text that is too long ends in an ellipsis. The font is matplotlib's, or Pillow's where that is
-    missing, which has no accents; what it does not have becomes a box. The last labels are kept:
-    nobody may write to them.
+    A text that is too long ends in an ellipsis. The font is matplotlib's, or Pillow's if matplotlib
+    is not installed. Letters that the font does not have become boxes; Pillow's has ASCII only. The
+    last labels are kept: do not write to them.
 
     Args:
         text: Anything; line breaks and control characters become spaces.
-        height: Pixels; 24 are comfortable, and under 12 nobody can read it.
+        height: Pixels; 24 are comfortable, and fewer than 12 cannot be read.
         width: Pixels.
 
     Returns:
@@ -60,29 +60,27 @@ def label_image(text: str, height: int, width: int) -> Tensor:
 def _font(size: int) -> FreeTypeFont | ImageFont:
     from PIL import ImageFont
 
-    path = _font_of_matplotlib()
-    return ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
-
-
-def _font_of_matplotlib() -> Path | None:
-    """Return DejaVu Sans, which has accents, Greek and arrows."""
+    # DejaVu Sans has accents, Greek and arrows; Pillow's own font is ASCII only.
     package = find_spec("matplotlib")  # found, not imported: that would take long
     folders = package.submodule_search_locations if package else None
-    paths = (Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf") for folder in folders or ())
-    return next(filter(Path.is_file, paths), None)
+    for folder in folders or ():
+        path = Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")
+        if path.is_file():
+            return ImageFont.truetype(path, size)
+    return ImageFont.load_default(size)
 
 
 def _printable(text: str) -> str:
-    # Half of a surrogate pair is no character, and no font takes it.
+    # Half of a surrogate pair is no character: no font accepts it.
     text = text.encode("utf-8", "replace").decode()
     return _UNPRINTABLE.sub(" ", text).strip()
 
 
 def _shortened(text: str, font: FreeTypeFont | ImageFont, width: float) -> str:
-    """Return ``text``, or its start and an ellipsis, or nothing: what fits into ``width``."""
+    """Return as much of ``text`` as fits into ``width``, with an ellipsis if it is cut."""
     if font.getlength(text) <= width:
         return text
-    # From nothing but the ellipsis on, a longer start is never narrower.
+    # A longer start is never narrower, so the longest that fits can be bisected.
     lengths = range(len(text))
     end = bisect_right(lengths, width, key=lambda end: font.getlength(text[:end] + _ELLIPSIS))
     return text[: end - 1].rstrip() + _ELLIPSIS if end else ""

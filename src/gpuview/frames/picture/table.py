@@ -17,17 +17,17 @@ from gpuview.frames.picture.geometry import LEAST_CELL, Sides, even_down
 __all__ = ["CELL_WIDTH", "Table"]
 
 CELL_WIDTH = 960
-"""About as wide as a notebook shows a picture: wider ones are shrunk there, with their labels."""
+"""Roughly the width of a notebook cell, which shrinks wider pictures and their labels."""
 
-_LABEL_HEIGHT = 24  # the least that the line above each panel has
-_LABEL_ASPECT = 8  # some 20 letters find room
+_LABEL_HEIGHT = 24  # the least, of the line above each panel
+_LABEL_ASPECT = 8  # room for some 20 letters
 _GAP = 8
 _MAX_COLUMNS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Panels row by row, each at the top left of its place."""
+    """Panels row by row, each at the top left of its cell."""
 
     panels: tuple[Sides, ...]
     """Without their labels."""
@@ -59,17 +59,17 @@ class Table:
 
     @property
     def label_height(self) -> int:
-        """That of the line above each panel; even."""
+        """The height of the line above each panel; even."""
         return self._label_height_at(1)
 
     @property
     def sides(self) -> Sides:
-        """Those of the whole table, with labels and gaps."""
+        """The sides of the whole table, with labels and gaps."""
         height, width = self._between(self.label_height)
         return sum(self.row_heights) + height, sum(self.column_widths) + width
 
     def positions(self) -> list[Sides]:
-        """Return ``(y, x)`` of each panel. Its label is right above it, as wide as the column."""
+        """Return ``(y, x)`` of each panel. Its label is directly above, as wide as the column."""
         tops = _starts(self.row_heights, before=self.label_height)
         lefts = _starts(self.column_widths, before=0)
         return list(product(tops, lefts))[: len(self.panels)]
@@ -77,13 +77,13 @@ class Table:
     def scaled(self, box: Sides) -> list[Sides]:
         """Return for each panel the largest sides with which the table fits into ``box``.
 
-        All panels are scaled by the same number, whether they grow or shrink.
+        All panels are enlarged or shrunk by the same factor.
 
         Raises:
             FrameError: There is no room for so many panels.
         """
         panels_width = sum(self.column_widths)
-        # At least the labels' height in the end, as no column grows by more than this.
+        # No column grows by more than this, so this is at least the final height of the labels.
         label_height = self._label_height_at(Fraction(box[1], panels_width))
         height, width = self._between(label_height)
         scale = min(
@@ -101,12 +101,12 @@ class Table:
         return boxes
 
     def _between(self, label_height: int) -> Sides:
-        """Return the height and the width that labels and gaps take."""
+        """Return the height and width of all labels and gaps."""
         rows = len(self.row_heights)
         return rows * label_height + (rows - 1) * _GAP, (self.columns - 1) * _GAP
 
     def _label_height_at(self, scale: int | Fraction) -> int:
-        """Return what can be read in a cell, unless a name has no room then in its column."""
+        """Return a height that can be read in a notebook cell and leaves room for names."""
         widths = self.column_widths
         width = sum(widths) + (self.columns - 1) * _GAP
         readable = min(
@@ -116,5 +116,5 @@ class Table:
 
 
 def _starts(sides: Sequence[int], *, before: int) -> Iterable[int]:
-    """Return where the rows or columns begin, each after ``before`` pixels of its own."""
+    """Return where the panels begin, each after ``before`` pixels for its label."""
     return accumulate((side + _GAP + before for side in sides[:-1]), initial=before)

@@ -1,4 +1,4 @@
-"""Any object that holds a frame, as a plain dense tensor whose memory can be read."""
+"""Turn any object that holds a frame into a plain, dense tensor with readable memory."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ _DTYPES_EXPECTED = "bool, an integer type, float16, bfloat16, float32 or float64
 
 
 def as_tensor(frame: object) -> Tensor:
-    """Return ``frame`` as a dense tensor of real numbers, detached, that shares its memory.
+    """Return ``frame`` as a dense, detached tensor of real numbers that shares its memory.
 
-    Never synchronises. A copy is made of what torch cannot share (a read-only or a flipped array, a
-    record's field)
-    and of a tensor whose sign is still to be changed (``x.conj().imag``).
+    Never synchronises. Copies arrays that torch cannot share (read-only, flipped, or the field of a
+    record), and tensors with a pending negation (``x.conj().imag``).
 
     Args:
-        frame: A tensor, or one of what `is_array` knows.
+        frame: A tensor, or an array that `is_array` accepts.
 
     Raises:
-        FrameError: None of these, or one that holds no real numbers in memory of its own; or a
+        FrameError: It is neither, or holds no real numbers in memory of its own; or a
             FakeTensorMode is active, in which no tensor has values.
     """
     _check_mode()
@@ -52,8 +51,8 @@ def as_tensor(frame: object) -> Tensor:
 
 
 def is_array(frame: object) -> bool:
-    """Tell whether ``frame`` is another library's array, or an image as Pillow's are."""
-    # Looked for in the type, as Pillow copies its pixels to answer.
+    """Tell whether ``frame`` is an array of another library, or an image such as Pillow's."""
+    # On the type: to answer for an instance, Pillow would copy its pixels.
     return hasattr(frame, "__dlpack__") or hasattr(type(frame), "__array_interface__")
 
 
@@ -67,7 +66,7 @@ def _check_mode() -> None:
 
 
 def _unwrapped(frame: object) -> Tensor:
-    """Return ``frame`` as a `torch.Tensor` itself, or as a parameter."""
+    """Return ``frame`` as a `torch.Tensor` or `nn.Parameter`, not as another subclass."""
     if type(frame) in (Tensor, nn.Parameter):
         return frame  # type: ignore[return-value]  # mypy does not narrow by type() in a tuple
     if isinstance(frame, Tensor):
@@ -80,25 +79,25 @@ def _unwrapped(frame: object) -> Tensor:
         return _from_numpy(np.asarray(frame))
     raise FrameError(
         f"cannot show an object of type {type(frame).__name__}",
-        expected="a torch.Tensor, or an array that can be made one",
-        fix="make it a tensor: torch.as_tensor(...)",
+        expected="a torch.Tensor, or an array that can become one",
+        fix="convert it: torch.as_tensor(...)",
     )
 
 
 def _without_class(tensor: Tensor) -> Tensor:
     kind = type(tensor)
     if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
-        # A FakeTensor, a DTensor and their like: what they hold is elsewhere, or nowhere.
+        # A FakeTensor, a DTensor and the like: their values are elsewhere, or do not exist.
         is_distributed = hasattr(tensor, "full_tensor")
         raise FrameError(
             f"cannot show a {kind.__name__}, which has no memory of its own",
             expected="a plain torch.Tensor",
-            fix="tensor.full_tensor()" if is_distributed else "show a plain tensor that it has",
+            fix="tensor.full_tensor()" if is_distributed else "show a plain tensor inside it",
         )
     if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
         raise FrameError(
             "cannot show a parameter that has no shape yet",
-            expected="a parameter of a module that was called once",
+            expected="a parameter of a module that has been called",
             fix="call the module with an input first: model(x)",
         )
     with torch.DisableTorchFunctionSubclass():  # no code of the subclass runs
@@ -106,13 +105,13 @@ def _without_class(tensor: Tensor) -> Tensor:
 
 
 def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
-    # A flipped array has negative strides, and a field of a record other ones that torch has not.
+    # torch has no negative strides (a flipped array), and none of a fraction of an item (a record).
     is_odd = any(stride < 0 or stride % (array.itemsize or 1) for stride in array.strides)
     if is_odd or not array.flags.writeable:
         array = array.copy()
     try:
         return torch.from_numpy(array)
-    except (TypeError, ValueError) as exc:  # a type, and a byte order, it has not
+    except (TypeError, ValueError) as exc:  # a type or a byte order that torch does not have
         raise FrameError(
             f"cannot show an array with {array.dtype = }",
             expected=_DTYPES_EXPECTED,
@@ -123,7 +122,7 @@ def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Ten
 def _from_dlpack(array: object) -> Tensor:
     try:
         return from_dlpack(array)
-    except Exception as exc:  # another library's own
+    except Exception as exc:  # of the other library
         raise FrameError(
             f"cannot read an object of type {type(array).__name__} through DLPack "
             f"({type(exc).__name__}: {exc})",
@@ -155,13 +154,13 @@ def _check_kind(tensor: Tensor) -> None:
         raise FrameError(
             f"cannot show a tensor with {tensor.device = }, which has no values",
             expected="a tensor in memory",
-            fix="make it on a real device",
+            fix="create it on a real device",
         )
     if not has_memory(tensor):
         raise FrameError(
-            "cannot show a tensor that a torch.func transform is at work on",
-            expected="a tensor with values, as vmap and grad have none inside",
-            fix="push what the transformed function returns",
+            "cannot show a tensor inside a torch.func transform",
+            expected="a tensor with values: inside vmap and grad there are none",
+            fix="push the output of the transformed function: it returns a plain tensor",
         )
 
 
@@ -178,10 +177,10 @@ def _check_dtype(dtype: torch.dtype) -> None:
 
 
 def _check_memory(tensor: Tensor) -> None:
-    # Sharded training takes away a parameter's memory, but not its shape, between two uses.
+    # Sharded training frees a parameter's memory between two uses, but keeps its shape.
     if (tensor.is_cpu or tensor.is_cuda) and tensor.numel() and not tensor.untyped_storage():
         raise FrameError(
-            f"cannot show a tensor with {tuple(tensor.shape) = } whose memory was given back",
+            f"cannot show a tensor with {tuple(tensor.shape) = } whose memory was freed",
             expected="a tensor that has its values now",
-            fix="push it where it is in use, or a copy made there: tensor.clone()",
+            fix="push it where it is in use, or push a copy made there: tensor.clone()",
         )
