@@ -1,5 +1,6 @@
 """Frames between whoever gives them and the ring."""
 
+import multiprocessing
 import threading
 from dataclasses import dataclass
 
@@ -320,3 +321,33 @@ def test_many_threads_push_and_no_frame_is_lost_count_of(bench):
     assert stats.n_pushed == 200
     assert stats.n_read + sum(stats.n_dropped.values()) == 200
     assert stats.n_read == len(bench.sink.published)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_finds_no_lock_held(bench):
+    bench.feed.watch(True)
+    bench.sink.gate.clear()
+    reading = threading.Thread(target=bench.feed.push, args=(picture(1, 32),))
+    reading.start()
+    assert bench.sink.is_waiting.wait(TIMEOUT_S)
+
+    def push_in_child() -> None:
+        bench.sink.gate.set()
+        bench.feed.push(picture(2, 32))  # larger ones need torch's threads, which a child lacks
+        assert bench.sink.bytes() == [2]
+        assert bench.feed.stats().n_read == 1
+        bench.feed.close()
+
+    child = multiprocessing.get_context("fork").Process(target=push_in_child)
+    with bench.feed._lock:  # as another thread may, for a moment
+        child.start()
+    child.join(TIMEOUT_S)
+    exit_code = child.exitcode
+    child.kill()
+    child.join()
+    child.close()
+    bench.sink.gate.set()
+    reading.join()
+
+    assert exit_code == 0
+    assert bench.sink.bytes() == [1]

@@ -63,6 +63,10 @@ class ErrorReporter:
         elif was_there:
             self._tell(self._on_recovered)
 
+    def renew_locks(self) -> None:
+        """Make a forked child independent of the parent's threads."""
+        self._lock = threading.Lock()
+
     def _tell(self, listener: Callable[..., None], *args: object) -> None:
         try:
             listener(*args)
