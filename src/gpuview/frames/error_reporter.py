@@ -63,8 +63,8 @@ class ErrorReporter:
         elif was_there:
             self._tell(self._on_recovered)
 
-    def renew_locks(self) -> None:
-        """Make a forked child independent of the parent's threads."""
+    def renew_lock(self) -> None:
+        """Take a new lock in a forked child: another thread of the parent may have held the old."""
         self._lock = threading.Lock()
 
     def _tell(self, listener: Callable[..., None], *args: object) -> None:

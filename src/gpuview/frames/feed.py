@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from gpuview.errors import StreamClosedError
-from gpuview.frames.after_fork import renew_locks_after_fork
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
@@ -81,7 +80,9 @@ class Feed:
         self._look = look
         self._errors = errors
         self._readback = Readback(sink)
+        self._reading = threading.Lock()  # held while a frame is read, in the order of numbers
         self._read_number = 0
+        self._lock = threading.Lock()  # guards what follows; never held for long
         self._newest: _Newest | None = None
         self._is_unread = False
         self._is_watched = False
@@ -92,21 +93,6 @@ class Feed:
         self._n_unwatched = 0
         self._n_dropped: Counter[str] = Counter()
         self._catching_up: threading.Thread | None = None
-        self._new_locks()
-        renew_locks_after_fork(self)
-
-    def _new_locks(self) -> None:
-        self._reading = threading.Lock()
-        """Held while a frame is read, so that frames are read in the order of their numbers."""
-        self._lock = threading.Lock()
-        """Guards everything but `_read_number`; never held for long."""
-
-    def renew_locks(self) -> None:
-        """Make a forked child independent of the parent's threads."""
-        self._new_locks()
-        self._catching_up = None
-        self._readback.renew_locks()
-        self._errors.renew_locks()
 
     @property
     def n_pushed(self) -> int:
@@ -209,6 +195,8 @@ class Feed:
         """
         self._lock = threading.Lock()
         self._reading = threading.Lock()
+        self._catching_up = None
+        self._errors.renew_lock()
         self._readback.renew_lock()
         self._good_kinds.clear()
 

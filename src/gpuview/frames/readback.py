@@ -101,11 +101,6 @@ class Readback:
         newest = theirs if is_on_cuda else ours
         return replace(newest, n_nan=ours.n_nan + theirs.n_nan, n_inf=ours.n_inf + theirs.n_inf)
 
-    def renew_locks(self) -> None:
-        """Make a forked child independent of the parent's threads; CUDA does not work there."""
-        self._lock = threading.Lock()
-        self._parents_cuda, self._cuda = self._cuda, None  # kept: to free its memory calls CUDA
-
     def close(self) -> None:
         """Drop what is under way on a device, and give its memory back. The sink stays open."""
         with self._lock:
@@ -116,6 +111,7 @@ class Readback:
     def renew_lock(self) -> None:
         """Take a new lock in a forked child, where CUDA does not work anyway."""
         self._lock = threading.Lock()
+        self._parents_cuda, self._cuda = self._cuda, None  # kept: to free its memory calls CUDA
 
     def _cuda_readback(self) -> CudaReadback:
         if self._cuda is None:

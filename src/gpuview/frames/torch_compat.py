@@ -102,9 +102,10 @@ def is_traced(outputs: Iterable[object]) -> bool:
     is_fx_tracing = _is_fx_tracing()
     if is_fx_tracing is not None and _maybe_current_level is not None:
         return is_fx_tracing or _maybe_current_level() is not None
-    # Whoever traces with make_fx has imported this module.
+    # Whoever traces with make_fx has imported this module; PyTorch 2.4 lacks only the function.
     proxy_tensor = sys.modules.get("torch.fx.experimental.proxy_tensor")
-    if proxy_tensor is not None and proxy_tensor.get_proxy_mode() is not None:
+    get_proxy_mode = getattr(proxy_tensor, "get_proxy_mode", lambda: None)
+    if get_proxy_mode() is not None:
         return True
     return any(
         isinstance(each, Proxy) or (isinstance(each, Tensor) and not has_memory(each))

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError
-from gpuview.frames.after_fork import renew_locks_after_fork
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
@@ -87,8 +86,8 @@ class Tap:
         self._select = select
         self._errors = errors
         self._on_captured = on_captured
-        self.renew_locks()
-        renew_locks_after_fork(self)
+        self._taking = threading.Lock()  # held while an output is taken
+        self._lock = threading.Lock()  # guards what follows; never held for long
         self._assembler: FrameAssembler[TappedOutput] = FrameAssembler(modules, 1 / fps)
         self._is_watched = False
         self._has_pushed = False
@@ -97,11 +96,6 @@ class Tap:
         self._handles = [
             module.register_forward_hook(_Hook(self, name)) for name, module in modules.items()
         ]
-
-    def renew_locks(self) -> None:
-        """Make a forked child independent of the parent's threads."""
-        self._taking = threading.Lock()  # held while an output is taken
-        self._lock = threading.Lock()  # guards what decides when one is due; never held for long
 
     def watch(self, is_watched: bool) -> None:
         """Start or stop making frames; the next output is due at once. From any thread."""

@@ -66,7 +66,7 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
     for folder in folders or ():
         path = Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")
         if path.is_file():
-            return ImageFont.truetype(path, size)
+            return ImageFont.truetype(str(path), size)
     return ImageFont.load_default(size)
 
 
