@@ -59,33 +59,27 @@ export class Overlay {
     this.#figures.textContent = this.#size;
   }
 
-  /** Shows the figures of the last second; null: nothing is known. */
-  showFigures(figures: Figures | null): void {
-    if (figures === null) {
-      this.#figures.textContent = this.#size;
-      this.#figures.title = "";
-      delete this.#root.dataset["fps"];
-      return;
-    }
-    const { fps, codec, transport } = figures;
-    this.#root.dataset["fps"] = fps.toFixed(1);
-    this.#root.dataset["codec"] = codec;
-    const parts = [this.#size, `${fps.toFixed(0)} fps`, codec, transport];
-    this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
-    this.#figures.title = tooltip(figures);
-  }
-
-  /** Puts the picture's route into the DOM for scripts; null: there is no picture. */
-  setRoute(pair: CandidatePair | null): void {
+  /** Shows the figures of the last second, and puts figures and route into the DOM for scripts. */
+  showFigures(figures: Figures | null, pair: CandidatePair | null): void {
     const { dataset } = this.#root;
+    const parts = [this.#size];
+    if (figures === null) {
+      delete dataset["fps"];
+    } else {
+      const { fps, codec, transport } = figures;
+      dataset["fps"] = fps.toFixed(1);
+      dataset["codec"] = codec;
+      parts.push(`${fps.toFixed(0)} fps`, codec, transport);
+    }
     if (pair === null) {
       delete dataset["pair"];
       delete dataset["remote"];
-      return;
+    } else {
+      dataset["pair"] = `${pair.local.type}-${pair.remote.type}`;
+      dataset["remote"] = endpoint(pair.remote.address || "hidden", pair.remote.port);
     }
-    const { local, remote } = pair;
-    dataset["pair"] = `${local.type}-${remote.type}`;
-    dataset["remote"] = endpoint(remote.address || "hidden", remote.port);
+    this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
+    this.#figures.title = figures === null ? "" : tooltip(figures);
   }
 
   #showMessage(message: Problem | null, can_retry: boolean): void {

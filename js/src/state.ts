@@ -131,40 +131,29 @@ export function backoff_ms(losses: number): number {
 }
 
 function connected(state: ViewState): ViewState {
-  switch (state.name) {
-    case "connecting":
-    case "failed":
-      return { name: "waiting", losses: 0, has_played: false };
-    case "reconnecting":
-      return { name: "waiting", losses: state.losses, has_played: state.has_played };
-    default:
-      return state;
-  }
+  if (isConnected(state)) return state;
+  return { name: "waiting", ...(lossesOf(state) ?? { losses: 0, has_played: false }) };
+}
+
+/** Returns null in a view that has not been connected since it last gave up, if ever. */
+function lossesOf(state: ViewState): Losses | null {
+  if (state.name === "playing") return { losses: 0, has_played: true };
+  if (state.name !== "waiting" && state.name !== "reconnecting") return null;
+  return { losses: state.losses, has_played: state.has_played };
 }
 
 function lose(state: ViewState, problem: Problem): Step {
-  switch (state.name) {
-    case "connecting":
-      return giveUp(problem);
-    case "playing": // Most of these losses mend themselves at once: nothing to read yet.
-      return reconnect({ losses: 1, has_played: true }, null);
-    case "waiting":
-    case "reconnecting":
-      return loseAgain(state, problem);
-    default:
-      return stay(state);
-  }
-}
-
-function loseAgain({ losses, has_played }: Losses, problem: Problem): Step {
-  const goes_on = has_played || losses < MAX_LOSSES;
-  return goes_on ? reconnect({ losses: losses + 1, has_played }, problem) : giveUp(problem);
+  const before = lossesOf(state);
+  if (before === null) return state.name === "connecting" ? giveUp(problem) : stay(state);
+  const { losses, has_played } = before;
+  if (!has_played && losses >= MAX_LOSSES) return giveUp(problem);
+  // The loss of a picture mostly mends itself at once: nothing to read yet.
+  const shown = state.name === "playing" ? null : problem;
+  return reconnect({ losses: losses + 1, has_played }, shown);
 }
 
 function refuse(state: ViewState, problem: Problem): Step {
-  return state.name === "reconnecting" && state.has_played
-    ? loseAgain(state, problem)
-    : giveUp(problem);
+  return state.name === "reconnecting" && state.has_played ? lose(state, problem) : giveUp(problem);
 }
 
 // The connection stays as it is: its offer is repeated, and a late answer is used.
@@ -178,15 +167,8 @@ function waitForAnswer(state: ViewState): Step {
 }
 
 function replace(state: ViewState): Step {
-  switch (state.name) {
-    case "playing":
-      return reconnect({ losses: 1, has_played: true }, null);
-    case "waiting":
-    case "reconnecting":
-      return reconnect({ losses: 1, has_played: state.has_played }, null);
-    default:
-      return connect(CONNECTING);
-  }
+  const before = lossesOf(state);
+  return before === null ? connect(CONNECTING) : reconnect({ ...before, losses: 1 }, null);
 }
 
 function startAfresh(state: ViewState): Step {

@@ -107,8 +107,7 @@ export class View {
     this.#overlay.showCaption(caption(this.#state, status, this.#peer?.problem ?? null));
     if (this.#state.name === "playing") return;
     this.#figures = null;
-    this.#overlay.showFigures(null);
-    this.#overlay.setRoute(null);
+    this.#overlay.showFigures(null, null);
   }
 
   #connect(delay_ms: number): void {
@@ -145,8 +144,7 @@ export class View {
 
   #showFigures({ pair }: Snapshot, figures: Figures | null): void {
     this.#figures = figures;
-    this.#overlay.setRoute(pair);
-    if (figures !== null) this.#overlay.showFigures(figures);
+    this.#overlay.showFigures(figures, pair);
   }
 
   #disconnect(): void {

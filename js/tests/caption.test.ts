@@ -12,7 +12,7 @@ const PROBLEM = { problem: "no reply", expected: "one", fix: "ask again" };
 
 const caption = (state: ViewState, status: Status) => captionWith(state, status, null);
 
-test("a source that fails is spoken of over a picture that is not dimmed", () => {
+test("a failing source is shown over a picture that is not dimmed", () => {
   expect(caption(PLAYING, ERROR)).toMatchObject({
     label: "source failed",
     message: { problem: "p", fix: "f" },
@@ -24,14 +24,14 @@ test("the message goes when the source recovers", () => {
   expect(caption(PLAYING, LIVE)).toMatchObject({ label: "playing", message: null, tone: "good" });
 });
 
-test("what a user's code has to do for a first frame is said", () => {
+test("the label says what the user's code has to do for a first frame", () => {
   const status: Status = { ...LIVE, state: "waiting", fix: "call the model" };
   expect(caption({ name: "waiting", losses: 0, has_played: false }, status).label).toBe(
     "waiting for the first frame: call the model",
   );
 });
 
-test("a connection that is made again is not back before its picture", () => {
+test("a view has not reconnected before its picture is back", () => {
   expect(caption({ name: "waiting", losses: 0, has_played: false }, LIVE).label).toBe(
     "waiting for the first frame",
   );
@@ -40,7 +40,7 @@ test("a connection that is made again is not back before its picture", () => {
   );
 });
 
-test("a media process that is started again is said to be", () => {
+test("the label says that the media process is restarting", () => {
   expect(caption(PLAYING, { ...LIVE, state: "restarting" }).label).toBe("restarting");
 });
 
@@ -52,7 +52,7 @@ test("only a failed view can be tried again", () => {
   expect(caption({ name: "gone" }, LIVE).can_retry).toBe(false);
 });
 
-test("what has ended is dimmed, and a kernel that has gone has its sentence", () => {
+test("a stream that has ended is dimmed, and a kernel that is gone has a message", () => {
   expect(caption({ name: "closed" }, LIVE)).toMatchObject({
     label: "stream closed",
     is_dimmed: true,
@@ -63,14 +63,14 @@ test("what has ended is dimmed, and a kernel that has gone has its sentence", ()
   });
 });
 
-test("an error of the source does not hide that the connection failed", () => {
+test("an error of the source does not hide a failed connection", () => {
   expect(caption({ name: "failed", problem: PROBLEM }, ERROR).message).toEqual(PROBLEM);
 });
 
-describe("what stands in the way of a connection", () => {
+describe("a problem while connecting", () => {
   const reconnecting = { name: "reconnecting", losses: 2, has_played: true } as const;
 
-  test("is said while a connection is made, and nobody is asked to try again", () => {
+  test("is shown, and nobody is asked to try again", () => {
     expect(captionWith({ name: "connecting" }, LIVE, PROBLEM)).toMatchObject({
       label: "connecting",
       message: PROBLEM,
@@ -78,14 +78,14 @@ describe("what stands in the way of a connection", () => {
     });
   });
 
-  test("goes before why the last connection failed", () => {
+  test("replaces the reason why the last connection failed", () => {
     const old = { ...PROBLEM, problem: "old" };
     const state = { ...reconnecting, problem: old };
     expect(captionWith(state, LIVE, null).message).toEqual(old);
     expect(captionWith(state, LIVE, PROBLEM).message).toEqual(PROBLEM);
   });
 
-  test("is not said while a picture is shown", () => {
+  test("is not shown over a picture", () => {
     expect(captionWith(PLAYING, LIVE, PROBLEM).message).toBeNull();
   });
 });

@@ -34,51 +34,52 @@ const KERNEL = "candidate:5 1 udp 2130706431 203.0.113.10 10111 typ host";
 const LATE = "candidate:6 1 udp 16777215 198.18.0.10 49200 typ relay";
 const LATER = "candidate:7 1 udp 16777215 198.18.0.10 49201 typ relay";
 
-/** A view whose offer is out, to a kernel that has told it how to connect. */
-async function showWith(plan: Partial<PeerConfig> = {}) {
+/** Opens a view that has been given ICE servers and has sent its offer. */
+async function showWith(config: Partial<PeerConfig> = {}) {
   const shown = await show({ needs_peer_config: true });
-  shown.model.configure(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...plan });
+  shown.model.configure(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...config });
   await settle();
   return shown;
 }
 
-const told = (model: FakeModel) => model.sentOf("Candidates");
-const toldProblems = (model: FakeModel) => last(told(model)).problems.map(({ problem }) => problem);
+const sentCandidates = (model: FakeModel) => model.sentOf("Candidates");
+const sentProblems = (model: FakeModel) =>
+  last(sentCandidates(model)).problems.map(({ problem }) => problem);
 
 describe("this browser's candidates", () => {
-  test("go to the kernel as they come, those that it can use, all of them each time", async () => {
+  test("go to the kernel as they are gathered, without those that it cannot use", async () => {
     const { model, root } = await showWith();
     for (const candidate of [HIDDEN, TCP, SRFLX, ""]) peer().gather(candidate);
     await pass(100);
     const message = { type: "Candidates", view: root.dataset["view"], seq: 1, problems: [] };
-    expect(told(model)).toEqual([{ ...message, candidates: [SRFLX] }]);
+    expect(sentCandidates(model)).toEqual([{ ...message, candidates: [SRFLX] }]);
     peer().gather(RELAY, { url: `${TURN}?transport=udp` });
     await pass(100);
-    expect(told(model)).toHaveLength(2);
-    expect(last(told(model)).candidates).toEqual([SRFLX, RELAY]);
+    expect(sentCandidates(model)).toHaveLength(2);
+    expect(last(sentCandidates(model)).candidates).toEqual([SRFLX, RELAY]);
   });
 
-  test("are said a few times, and again after the answer, but no more once connected", async () => {
+  test("are sent a few times, again after the answer, and no more once connected", async () => {
     const { model } = await showWith();
     peer().gather(RELAY);
     await pass(10_000);
-    expect(told(model)).toHaveLength(5);
+    expect(sentCandidates(model)).toHaveLength(5);
     await answer(model);
     await pass(10_000);
-    expect(told(model)).toHaveLength(10);
+    expect(sentCandidates(model)).toHaveLength(10);
     peer().gather(SRFLX);
     await pass(100);
     peer().become("connected");
     await passAlive(5000);
-    expect(told(model)).toHaveLength(11);
+    expect(sentCandidates(model)).toHaveLength(11);
   });
 
-  test("are not spoken of where there are none for the kernel", async () => {
+  test("are not sent if the kernel can use none of them", async () => {
     const { model } = await show();
     peer().gather(HIDDEN);
     await answer(model);
     await pass(14_000);
-    expect(told(model)).toEqual([]);
+    expect(sentCandidates(model)).toEqual([]);
   });
 
   test("belong to the newest offer", async () => {
@@ -88,12 +89,12 @@ describe("this browser's candidates", () => {
     await settle();
     peer().gather(SRFLX);
     await pass(100);
-    expect(last(told(model)).seq).toBe(2);
+    expect(last(sentCandidates(model)).seq).toBe(2);
   });
 });
 
 describe("the kernel's candidates", () => {
-  test("that come after the answer are added, each once", async () => {
+  test("are added once each if they come after the answer", async () => {
     const { model } = await show();
     await answer(model, `a=${KERNEL}`);
     model.add([KERNEL, LATE, LATER]);
@@ -102,7 +103,7 @@ describe("the kernel's candidates", () => {
     expect(peer().added).toEqual([LATE, LATER]);
   });
 
-  test("that overtake the answer wait for it", async () => {
+  test("wait for the answer if they overtake it", async () => {
     const { model } = await show();
     model.add([LATE]);
     await settle();
@@ -111,7 +112,7 @@ describe("the kernel's candidates", () => {
     expect(peer().added).toEqual([LATE]);
   });
 
-  test("of another offer or view are not taken", async () => {
+  test("are ignored if they belong to another offer or view", async () => {
     const { model } = await show();
     await answer(model);
     const { view } = last(model.sentOf("Offer"));
@@ -122,7 +123,7 @@ describe("the kernel's candidates", () => {
     expect(peer().added).toEqual([]);
   });
 
-  test("that this browser refuses are noted, and the others still added", async () => {
+  test("are noted if this browser rejects them, and the others are still added", async () => {
     const { model, root } = await show();
     await answer(model);
     model.add(["candidate:7 1 udp 1 nonsense 10111 typ host", LATE]);
@@ -135,45 +136,45 @@ describe("the kernel's candidates", () => {
 });
 
 describe("a server that fails", () => {
-  test("is named at once while the view still connects, and to the kernel", async () => {
+  test("is named at once, on the page and to the kernel, while the view still connects", async () => {
     const { model, root } = await showWith();
     peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
     expect(state(root)).toBe("connecting");
     const problem = `the TURN server ${TURN} refuses the username or credential (401 Unauthorized)`;
     expect(root.textContent).toContain(problem);
     await pass(100);
-    expect(toldProblems(model)).toEqual([problem]);
+    expect(sentProblems(model)).toEqual([problem]);
   });
 
-  test("by its silence is named within 2 s, and taken back when it replies", async () => {
+  test("to reply is named within 2 s, until it replies after all", async () => {
     const { model, root } = await showWith();
     await pass(2000);
     expect(root.textContent).toMatch(`the TURN server ${TURN} has not replied`);
     peer().gather(RELAY, { url: `${TURN}?transport=udp` });
     expect(root.textContent).not.toMatch("has not replied");
     await pass(100);
-    expect(last(told(model))).toMatchObject({ candidates: [RELAY], problems: [] });
+    expect(last(sentCandidates(model))).toMatchObject({ candidates: [RELAY], problems: [] });
   });
 
-  test("is no reason to speak of while there is a picture, but a note in the panel", async () => {
+  test("is only noted in the details while there is a picture", async () => {
     const { model, root } = await showWith();
     await play(model, root);
     await passAlive(2000);
     expect(root.textContent).not.toMatch("has not replied");
     await pressDetails(root);
     expect(details(root)).toMatch(`the TURN server ${TURN} has not replied`);
-    expect(toldProblems(model)).toHaveLength(1);
+    expect(sentProblems(model)).toHaveLength(1);
   });
 
-  test("is not blamed where the browser has ended its gathering, connected without it", async () => {
+  test("is not blamed if the browser is connected and has ended gathering without it", async () => {
     const { model, root } = await showWith();
     await play(model, root);
     peer().iceGatheringState = "complete";
     await passAlive(2000);
-    expect(told(model)).toEqual([]);
+    expect(sentCandidates(model)).toEqual([]);
   });
 
-  test("is a note only where it is for STUN", async () => {
+  test("is only noted if it is a STUN server", async () => {
     const { root } = await showWith({ ice_servers: [{ urls: ["stun:stun.example"] }] });
     await pass(2000);
     expect(message(root)).toBe("");
@@ -181,24 +182,24 @@ describe("a server that fails", () => {
     expect(details(root)).toMatch("stun:stun.example has not told this browser its address");
   });
 
-  test("on the kernel's side is named as such, the newest of all", async () => {
+  test("on the kernel's side is named as such, and the newest problem is shown", async () => {
     const { model, root } = await showWith();
     peer().fail(`${TURN}?transport=udp`, 401);
     model.add([], [PROBLEM]);
     expect(root.textContent).toMatch(`on the kernel's side: ${PROBLEM.problem}`);
   });
 
-  test("ends a view that may use relays only, at once", async () => {
+  test("ends a view that may use only relays at once", async () => {
     const { model, root } = await showWith({ ice_transport_policy: "relay" });
     peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
     await settle();
     expect(state(root)).toBe("failed");
     expect(root.textContent).toMatch("no video connection came up: the TURN server");
     expect(peer().isClosed).toBe(true);
-    expect(toldProblems(model)).toHaveLength(1);
+    expect(sentProblems(model)).toHaveLength(1);
   });
 
-  test("by one network card only does not end a view that may use relays only", async () => {
+  test("through one network card does not end a view that may use only relays", async () => {
     const { root } = await showWith({ ice_transport_policy: "relay" });
     peer().iceGatheringState = "gathering";
     peer().fail(`${TURN}?transport=udp`, 701, "Failed to connect");
@@ -210,17 +211,17 @@ describe("a server that fails", () => {
     expect(root.textContent).toMatch("no video connection came up: the TURN server");
   });
 
-  test("has no say where another one, to which it was sent on, gave a relay", async () => {
+  test("does not matter if the server that it redirected to gave a relay", async () => {
     const { model, root } = await showWith({ ice_transport_policy: "relay" });
     peer().gather(RELAY, { url: "turn:alternate.example:3478?transport=udp" });
     peer().complete();
     await play(model, root);
     await passAlive(3000);
     expect(state(root)).toBe("playing");
-    expect(told(model).flatMap(({ problems }) => problems)).toEqual([]);
+    expect(sentCandidates(model).flatMap(({ problems }) => problems)).toEqual([]);
   });
 
-  test("is why a connection did not come up", async () => {
+  test("is given as the reason why a connection did not come up", async () => {
     const { model, root } = await showWith();
     peer().gather(HIDDEN);
     await answer(model, `a=${KERNEL}`);
@@ -231,17 +232,17 @@ describe("a server that fails", () => {
     );
   });
 
-  test("takes no secret with it onto the page or to the kernel", async () => {
+  test("reveals no secret to the page or the kernel", async () => {
     const written = vi.spyOn(console, "debug").mockReturnValue();
     const { model, root } = await showWith({ wants_log: true });
     peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");
     await pressDetails(root);
     await pass(2000);
-    const said = JSON.stringify([root.outerHTML, model.sent, written.mock.calls]);
-    expect(said).not.toMatch(/someone|sesame/);
+    const written_out = JSON.stringify([root.outerHTML, model.sent, written.mock.calls]);
+    expect(written_out).not.toMatch(/someone|sesame/);
   });
 
-  test("to be made at all, as it is given wrongly, is said to be", async () => {
+  test("because its URL is wrong is named without its login", async () => {
     vi.stubGlobal(
       "RTCPeerConnection",
       class {
@@ -256,7 +257,7 @@ describe("a server that fails", () => {
   });
 });
 
-test("a refusal in the place of a welcome is shown", async () => {
+test("a refusal instead of the ICE servers is shown", async () => {
   const { model, root } = await show({ needs_peer_config: true });
   const refusal = { type: "Refusal", seq: 0, ...PROBLEM };
   model.fire("msg:custom", { ...refusal, view: "another-view" });
@@ -269,7 +270,7 @@ test("a refusal in the place of a welcome is shown", async () => {
 });
 
 describe("the details", () => {
-  /** The browser's statistics: the picture comes over a relay. */
+  /** Makes the browser's statistics show a relay. */
   function useRelay() {
     peer()
       .report.set("T", { type: "transport", selectedCandidatePairId: "P" })
@@ -288,7 +289,7 @@ describe("the details", () => {
       });
   }
 
-  test("are closed until somebody asks, and say then how the picture comes", async () => {
+  test("are closed until somebody opens them, and then show the route", async () => {
     const { model, root } = await show();
     useRelay();
     decode(0, 1);
@@ -307,7 +308,7 @@ describe("the details", () => {
     expect(box?.hidden).toBe(true);
   });
 
-  test("stand on the page for its readers, the pair in use alone, while there is one", async () => {
+  test("are in the DOM for scripts: the selected pair, while there is a picture", async () => {
     const { model, root } = await show();
     useRelay();
     decode(0, 1);
@@ -318,7 +319,7 @@ describe("the details", () => {
     expect(root.dataset["remote"]).toBeUndefined();
   });
 
-  test("of a browser that does not tell them do no harm", async () => {
+  test("do no harm in a browser without statistics", async () => {
     const { model, root } = await show();
     vi.spyOn(peer(), "getStats").mockRejectedValue(new DOMException("closed"));
     await pressDetails(root);
@@ -327,13 +328,13 @@ describe("the details", () => {
     expect(details(root)).toMatch("connection connected");
   });
 
-  test("of a stream that is closed say that there are none", async () => {
+  test("of a closed stream say that no connection was tried", async () => {
     const { root } = await show({ status: { ...LIVE, state: "closed" } });
     await pressDetails(root);
     expect(details(root)).toBe("No connection has been tried.");
   });
 
-  test("of a connection that failed can be read when it is closed", async () => {
+  test("of a failed connection can be read after it is closed", async () => {
     const { model, root } = await show();
     peer().gather(HIDDEN);
     await answer(model, `a=${KERNEL}`);
@@ -371,7 +372,7 @@ describe("the log", () => {
   const lines = (messages: readonly PageMessage[]) =>
     messages.flatMap((message) => (message.type === "PageLog" ? [message.text] : []));
 
-  test("has every candidate, error and state, in the console and at the kernel", async () => {
+  test("has every candidate, error and state, in the console and in the kernel", async () => {
     const written = vi.spyOn(console, "debug").mockReturnValue();
     const { model, root } = await showWith({ wants_log: true });
     peer().gather(SRFLX, { url: "stun:stun.example:3478" });
@@ -392,7 +393,7 @@ describe("the log", () => {
     expect(written).toHaveBeenCalledWith("gpuview", root.dataset["view"], "connection: connected");
   });
 
-  test("is not written where nobody asked for it", async () => {
+  test("is not written if nobody asked for it", async () => {
     const written = vi.spyOn(console, "debug");
     const { model, root } = await showWith();
     peer().gather(SRFLX);
@@ -403,7 +404,7 @@ describe("the log", () => {
 });
 
 describe("a view that has played", () => {
-  /** Loses connections until the view has lost patience and goes on slowly. */
+  /** Loses connections until the view goes on slowly. */
   async function loseAll() {
     for (const pause_ms of [0, 1000, 2000, 4000, 8000]) {
       peer().become("failed");
@@ -413,7 +414,7 @@ describe("a view that has played", () => {
     await settle();
   }
 
-  test("goes on trying for good, and says so", async () => {
+  test("never stops trying, and says so", async () => {
     const { model, root } = await show();
     await play(model, root);
     await loseAll();
@@ -430,7 +431,7 @@ describe("a view that has played", () => {
     expect(root.textContent).not.toMatch("expected:");
   });
 
-  test("goes on when the kernel refuses it", async () => {
+  test("goes on trying when the kernel refuses it", async () => {
     const { model, root } = await show();
     await play(model, root);
     peer().become("failed");
@@ -455,7 +456,7 @@ describe("a view that has played", () => {
     expect(FakePeerConnection.made).toHaveLength(tries + 1);
   });
 
-  test("waits while nobody can see it, and is back when somebody looks", async () => {
+  test("does not try while nobody can see it, and is back when somebody looks", async () => {
     const { model, root } = await show();
     await play(model, root);
     await loseAll();
@@ -468,7 +469,7 @@ describe("a view that has played", () => {
     expect(FakePeerConnection.made).toHaveLength(tries + 1);
   });
 
-  test("tries once where everything happens at once, as when a laptop is opened", async () => {
+  test("tries only once when everything happens at once, as when a laptop is opened", async () => {
     const { model, root } = await show();
     await play(model, root);
     await loseAll();
@@ -482,7 +483,7 @@ describe("a view that has played", () => {
     expect(FakePeerConnection.made).toHaveLength(tries + 1);
   });
 
-  test("does not speak of what was in the way of the connection before", async () => {
+  test("does not show the problems of the connection before", async () => {
     const { model, root } = await showWith();
     await play(model, root);
     await passAlive(2000); // A TURN server that was not needed has not replied.
@@ -491,7 +492,7 @@ describe("a view that has played", () => {
     expect(message(root)).toBe("");
   });
 
-  test("that is closed while it waits leaves no timer behind", async () => {
+  test("leaves no timer behind when it is closed while it waits", async () => {
     const { model, root, dispose } = await show();
     await play(model, root);
     await loseAll();
@@ -501,7 +502,7 @@ describe("a view that has played", () => {
 });
 
 describe("a connection in doubt", () => {
-  test("is asked at once and lives on if it answers", async () => {
+  test("is probed at once and lives on if it answers", async () => {
     const { model, root } = await show();
     await play(model, root);
     const pings = peer().channel?.sent.length ?? 0;
@@ -525,7 +526,7 @@ describe("a connection in doubt", () => {
     expect(state(root)).toBe("reconnecting");
   });
 
-  test("is one on a machine that has slept", async () => {
+  test("is probed after the machine has slept", async () => {
     const { model, root } = await show();
     await play(model, root);
     peer().channel?.pong();
@@ -540,8 +541,8 @@ describe("a connection in doubt", () => {
 
   test.each([
     ["a change", true, "reconnecting"],
-    ["that it is gone, where there is time to come back", false, "playing"],
-  ])("is one on a network that reports %s", async (_name, is_online, expected) => {
+    ["that it is gone, with time to come back", false, "playing"],
+  ])("is probed if the network reports %s", async (_name, is_online, expected) => {
     const connection = new EventTarget();
     Object.defineProperty(navigator, "connection", { value: connection, configurable: true });
     const { model, root } = await show();
@@ -555,7 +556,7 @@ describe("a connection in doubt", () => {
   });
 });
 
-test("what was begun without a network is begun anew when it is back", async () => {
+test("an attempt without a network is repeated when the network is back", async () => {
   const { model } = await show();
   window.dispatchEvent(new Event("online"));
   await pass(300);
@@ -563,7 +564,7 @@ test("what was begun without a network is begun anew when it is back", async () 
   expect(last(model.sentOf("Offer")).seq).toBe(2);
 });
 
-test("a picture that comes back takes its words away", async () => {
+test("a picture that comes back removes the message", async () => {
   const { model, root } = await show();
   await play(model, root);
   peer().become("failed");

@@ -38,7 +38,7 @@ const NOTHING: Details = {
   size: "",
 };
 
-/** The panel as text, by row. */
+/** Returns the panel as text, by row. */
 function read(changes: Partial<Details>, facts: Partial<Details["facts"]> = {}) {
   const rows = detailRows({ ...NOTHING, ...changes, facts: { ...NOTHING.facts, ...facts } });
   const lines = rows.map(
@@ -47,7 +47,7 @@ function read(changes: Partial<Details>, facts: Partial<Details["facts"]> = {}) 
   return Object.fromEntries(lines);
 }
 
-test("what is not known has no row", () => {
+test("an unknown fact has no row", () => {
   expect(Object.keys(read({}))).toEqual(["state"]);
   expect(read({}, { policy: "relay" })["state"]).toEqual([
     "connection new · ICE new · gathering new | relays only",

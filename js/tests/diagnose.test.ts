@@ -35,7 +35,7 @@ const PAIR: CandidatePair = {
   rtt_ms: null,
 };
 
-/** A default Chromium without servers, and a kernel on another network whose port is not open. */
+/** A default Chromium without servers, and a kernel on another network with a closed port. */
 const facts = (changes: Partial<Facts>): Facts => ({
   policy: "all",
   servers: [],
@@ -58,7 +58,7 @@ describe("the kernel's address", () => {
     });
   });
 
-  test("is private, which the browser's relay does not help", () => {
+  test("is private, and a relay of the browser's does not help", () => {
     const relayed = { remote: [LAN], local: [HIDDEN, RELAY], servers: [TURN] };
     expect(fix(relayed)).toBe("set GPUVIEW_PUBLIC_IP to that address");
   });
@@ -73,21 +73,21 @@ describe("the kernel's address", () => {
     expect(fix({})).toMatch("forward UDP port 10111 to the kernel's machine");
   });
 
-  test("is one of many, of which some are named", () => {
+  test("is one of many, and the message names some of them", () => {
     const remote = [1, 2, 3, 4, 5].map((port) => candidate("host", "2001:db8::9", port));
     expect(problem({ remote })).toBe(
       "no reply came from [2001:db8::9]:1, [2001:db8::9]:2, [2001:db8::9]:3 and 2 more",
     );
   });
 
-  test("is not there at all, for a reason that the kernel has told or not", () => {
+  test("is missing, for a reason that the kernel has told or not", () => {
     expect(fix({ remote: [] })).toMatch("gpuview doctor");
     expect(problem({ remote: [], problems: [failed("kernel")] })).toBe(
       "no video connection came up: it has not replied",
     );
   });
 
-  test("was to be learnt from a server that failed", () => {
+  test("would have come from a server that failed", () => {
     const problems = [failed("kernel")];
     expect(problem({ remote: [LAN], problems })).toMatch("it has not replied");
     expect(problem({ remote: [FORWARDED], problems })).toMatch("no reply came from");
@@ -95,7 +95,7 @@ describe("the kernel's address", () => {
 });
 
 describe("a TURN server", () => {
-  test("that failed is named, before anything else is supposed", () => {
+  test("that failed is named before any other cause", () => {
     for (const remote of [[LAN], [FORWARDED], [OUTSIDE]]) {
       const problems = [failed("turn")];
       expect(diagnose(facts({ remote, problems, servers: [TURN] }))).toEqual({
@@ -105,32 +105,32 @@ describe("a TURN server", () => {
     }
   });
 
-  test("that failed is not the reason where another one gave a relay", () => {
+  test("that failed is not the cause if another server gave a relay", () => {
     const found = problem({ local: [RELAY], problems: [failed("turn")], servers: [TURN, TURN] });
     expect(found).toMatch("this browser has a relay");
   });
 
-  test("is the only way that is allowed, and there is none", () => {
+  test("is the only way allowed, but none is set", () => {
     expect(fix({ policy: "relay", local: [] })).toMatch("GPUVIEW_ICE_TRANSPORT_POLICY to all");
   });
 
-  test("gave a relay, and the kernel does not come to it", () => {
+  test("gave a relay, but nothing from the kernel arrives there", () => {
     const found = { local: [HIDDEN, RELAY], servers: [TURN], remote: [OUTSIDE] };
     expect(problem(found)).toMatch("nothing arrived there from the kernel");
     expect(fix(found)).toMatch("GPUVIEW_KERNEL_ICE_SERVERS");
   });
 
-  test("of the kernel lets in nobody whose address it was not told", () => {
+  test("of the kernel's does not admit a browser whose address the kernel does not know", () => {
     expect(fix({ remote: [LAN, RELAY] })).toMatch("GPUVIEW_STUN_URL or GPUVIEW_TURN_URL");
     expect(problem({ remote: [LAN, RELAY], local: [OUTSIDE] })).not.toMatch("does not know");
   });
 
-  test("of the kernel gave it a relay, which this browser does not reach", () => {
+  test("of the kernel's gave it a relay, but this browser does not reach it", () => {
     const found = { remote: [LAN, RELAY], local: [HIDDEN, OUTSIDE], servers: [STUN] };
     expect(problem(found)).toBe("no reply came from the kernel's relay at 198.18.0.10:49160");
   });
 
-  test("is what is missing where each side has an address outside", () => {
+  test("is missing although each side has a public address", () => {
     expect(problem({ local: [HIDDEN, OUTSIDE], remote: [OUTSIDE], servers: [STUN] })).toBe(
       "no direct route was found, and there is no TURN server to relay",
     );
@@ -138,13 +138,13 @@ describe("a TURN server", () => {
 });
 
 describe("the browser", () => {
-  test("has no address at all, which no server can mend", () => {
+  test("has no address, and no server can help", () => {
     const problems = [failed("turn")];
     expect(problem({ local: [], problems, servers: [TURN] })).toMatch("no address of its own");
     expect(problem({ local: [], problems, policy: "relay" })).not.toMatch("no address of its own");
   });
 
-  test("has no IPv6, and the kernel nothing else outside its network", () => {
+  test("has no IPv6, and the kernel's only public address is IPv6", () => {
     const remote = [LAN, candidate("host", "2001:db8::9")];
     const to = (address: string): CandidatePair => ({ ...PAIR, remote: { ...END, address } });
     expect(problem({ remote, pairs: [to("192.168.77.2")] })).toBe(
@@ -158,21 +158,21 @@ describe("the browser", () => {
   });
 });
 
-describe("otherwise", () => {
-  test("neither STUN server nor kernel have replied: no UDP", () => {
+describe("the network", () => {
+  test("blocks UDP if neither a STUN server nor the kernel has replied", () => {
     const silent = { servers: [STUN], problems: [failed("stun")] };
     expect(problem(silent)).toMatch("seems to block UDP");
     expect(fix(silent)).toMatch("?transport=tcp");
     expect(problem({ ...silent, local: [HIDDEN, OUTSIDE] })).toMatch("no reply came from");
   });
 
-  test("there were replies, but no encryption", () => {
+  test("carried replies but no encrypted connection", () => {
     const pairs = [PAIR, { ...PAIR, responses: 3 }];
     expect(problem({ pairs })).toMatch("no encrypted connection");
     expect(problem({ pairs: [{ ...PAIR, responses: null }] })).not.toMatch("no encrypted");
   });
 
-  test("nothing is known", () => {
+  test("gave no clue", () => {
     const found = { servers: [TURN], remote: [OUTSIDE], local: [OUTSIDE] };
     expect(problem(found)).toBe("the kernel answered, but no video connection came up");
   });

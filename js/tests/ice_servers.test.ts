@@ -21,7 +21,7 @@ describe("a URL", () => {
     ["turn:[2001:db8::9]:3478?transport=udp", "turn", "2001:db8::9", 3478, "udp"],
     ["turn:2001:db8::9:3478?transport=udp", "turn", "2001:db8::9", 3478, "udp"],
     ["stun:[2001:db8::9]", "stun", "2001:db8::9", 3478, "udp"],
-  ])("%s is read with what it leaves out", (url, scheme, host, port, transport) => {
+  ])("%s is parsed and its defaults are filled in", (url, scheme, host, port, transport) => {
     expect(parseUrl(url)).toEqual({ scheme, host, port, transport });
   });
 });
@@ -49,13 +49,13 @@ describe("a server that refuses", () => {
     [508, "Cannot create socket", "has no room for another relay (508 Cannot create socket)"],
     [403, "Forbidden", "refuses (403 Forbidden)"],
     [441, "", "refuses the username or credential (441)"],
-  ])("with %i says so in its own way", (code, text, said) => {
+  ])("with error %i has its own message", (code, text, said) => {
     const servers = new IceServers([UDP]);
     servers.failed(refusal(UDP, code, text));
     expect(problems(servers)).toEqual([`the TURN server ${UDP} ${said}`]);
   });
 
-  test("is found by its scheme, port and transport where the browser has resolved its name", () => {
+  test("is found by scheme, port and transport if the browser has resolved its name", () => {
     const servers = new IceServers([UDP, TCP]);
     servers.failed(refusal("turn:198.18.0.10:3478?transport=tcp", 401));
     expect(servers.notes).toEqual([
@@ -64,14 +64,14 @@ describe("a server that refuses", () => {
     ]);
   });
 
-  test("is not taken for another one whose name differs", () => {
+  test("is not confused with a server of another name", () => {
     const servers = new IceServers([STUN, UDP]);
     // As Chromium says of a TURN server's name that does not resolve, too.
     servers.failed(refusal("stun:turn.example:3478", 701, "STUN host lookup received error."));
     expect(servers.notes[0]?.note).toBe("no reply yet");
   });
 
-  test("by one network card, and gives a relay by another, works", () => {
+  test("through one network card and gives a relay through another works", () => {
     const servers = new IceServers([UDP]);
     servers.failed(refusal(UDP, 401));
     servers.replied(relay("turn:turn.example:3478?transport=udp", "udp"));
@@ -79,7 +79,7 @@ describe("a server that refuses", () => {
     expect(servers.problems).toEqual([]);
   });
 
-  test("stays named where another one, nobody knows which, gives a relay", () => {
+  test("stays named if some other, unknown server gives a relay", () => {
     const servers = new IceServers([UDP, "turn:other.example"]);
     servers.failed(refusal(UDP, 401));
     servers.replied(relay(null));
@@ -89,13 +89,13 @@ describe("a server that refuses", () => {
     ]);
   });
 
-  test("that was never given is not spoken of", () => {
+  test("is ignored if this page was not given it", () => {
     const servers = new IceServers([UDP]);
     servers.failed(refusal("turn:other.example:1?transport=udp", 401));
     expect(servers.problems).toEqual([]);
   });
 
-  test("has its reason cut short, which it could make as long as it likes", () => {
+  test("cannot make its reason as long as it likes", () => {
     const servers = new IceServers([UDP]);
     servers.failed(refusal(UDP, 400, "x".repeat(9999)));
     expect(problems(servers)[0]?.length).toBeLessThan(200);
@@ -103,7 +103,7 @@ describe("a server that refuses", () => {
 });
 
 describe("a server that says nothing", () => {
-  test("is called silent when its time is over, each by its URL", () => {
+  test("is called silent after the timeout, each by its URL", () => {
     const servers = new IceServers([UDP, TCP]);
     servers.replied(relay("turn:turn.example:3478?transport=tcp", "tcp"));
     expect(servers.problems).toEqual([]);
@@ -111,14 +111,14 @@ describe("a server that says nothing", () => {
     expect(problems(servers)).toEqual([`the TURN server ${UDP} has not replied`]);
   });
 
-  test("is taken back when it gives a relay after all", () => {
+  test("is forgiven when it gives a relay after all", () => {
     const servers = new IceServers([UDP]);
     servers.overdue();
     servers.replied(relay("turn:turn.example:3478?transport=udp"));
     expect(servers.problems).toEqual([]);
   });
 
-  test("or that the browser could not reach: what the browser says is told when time is over", () => {
+  test("or cannot be reached is reported after the timeout, with the browser's reason", () => {
     const servers = new IceServers([TLS]);
     servers.failed(refusal("turns:turn.example:5349?transport=tcp", 701, "Failed to connect"));
     expect(servers.problems).toEqual([]);
@@ -129,7 +129,7 @@ describe("a server that says nothing", () => {
     expect(servers.problems[0]?.expected).toMatch("a certificate that this browser trusts");
   });
 
-  test("is not blamed where the browser stopped asking, as it had a connection", () => {
+  test("is not blamed if the browser was connected and stopped asking", () => {
     const servers = new IceServers([UDP]);
     servers.skipRest();
     servers.overdue();
@@ -137,14 +137,14 @@ describe("a server that says nothing", () => {
     expect(servers.notes[0]?.note).toMatch("before the browser found another route");
   });
 
-  test("has replied where it has sent the browser on to another one", () => {
+  test("is not silent if it has redirected the browser to another server", () => {
     const servers = new IceServers([UDP, TCP]);
     servers.replied(relay("turn:alternate.example:3478?transport=udp", "udp"));
     servers.overdue();
     expect(problems(servers)).toEqual([`the TURN server ${TCP} has not replied`]);
   });
 
-  test("is a note only where it is for STUN", () => {
+  test("is reported as STUN if it is a STUN server", () => {
     const servers = new IceServers([STUN]);
     servers.overdue();
     expect(servers.problems).toMatchObject([{ source: "stun" }]);
@@ -152,7 +152,7 @@ describe("a server that says nothing", () => {
     expect(servers.problems).toEqual([]);
   });
 
-  test("may be for STUN and have said what another one had said before", () => {
+  test("may be a STUN server with the same reply as another", () => {
     const servers = new IceServers([STUN, "stun:other.example"]);
     servers.replied({ type: "srflx", url: "stun:other.example:3478", relayProtocol: null });
     servers.overdue();
@@ -163,7 +163,7 @@ describe("a server that says nothing", () => {
     expect(servers.problems).toEqual([]);
   });
 
-  test("and of which the browser does not say whose relay it has: by its transport, or any", () => {
+  test("is told from others by the transport of a relay without URL, if possible", () => {
     const servers = new IceServers([UDP, TCP, TLS]);
     servers.overdue();
     servers.replied(relay(null, "tls"));
@@ -185,21 +185,21 @@ describe("relays", () => {
     expect(servers.areRelaysLost(false)).toBe(true);
   });
 
-  test("may still come by another network card, or from a server that is only slow", () => {
+  test("may still come through another network card, or from a slow server", () => {
     const servers = new IceServers([UDP, TCP]);
     servers.failed(refusal(TCP, 701));
     servers.overdue();
     expect(servers.areRelaysLost(false)).toBe(false);
   });
 
-  test("are lost when the browser has ended without one, which is said when time is over", () => {
+  test("are lost after the timeout if the browser has ended gathering without one", () => {
     const servers = new IceServers([UDP]);
     expect(servers.areRelaysLost(true)).toBe(false);
     servers.overdue();
     expect(servers.areRelaysLost(true)).toBe(true);
   });
 
-  test("are lost where there is no TURN server", () => {
+  test("are lost if there is no TURN server", () => {
     expect(new IceServers([STUN]).areRelaysLost(false)).toBe(true);
   });
 });

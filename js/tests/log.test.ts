@@ -11,7 +11,7 @@ const SDP = [
   "",
 ].join("\r\n");
 
-test("an SDP is logged without what would let others in, and is otherwise as it was", () => {
+test("an SDP is logged unchanged except for what would let others in", () => {
   expect(redact(SDP).split("\r\n")).toEqual([
     "v=0",
     "a=ice-ufrag:...",
@@ -32,7 +32,7 @@ describe("a long text", () => {
     expect(cut.join("\n").split("\n")).toEqual(lines);
   });
 
-  test("has a line that is too long cut off", () => {
+  test("has its overlong lines truncated", () => {
     expect(pieces("x".repeat(9999))).toEqual(["x".repeat(4000)]);
   });
 });

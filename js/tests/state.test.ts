@@ -40,7 +40,7 @@ describe("the way to a picture", () => {
     expect(after(CONNECTING, ...of("answered", "connected", "frame")).state).toEqual(PLAYING);
   });
 
-  test("a view of a closed stream, or of a kernel that has gone, never connects", () => {
+  test("a view of a closed stream, or of a kernel that is gone, never connects", () => {
     const closed = begin({ ...LIVE, state: "closed" }, false);
     expect([closed.state.name, closed.effect.type]).toEqual(["closed", "disconnect"]);
     const gone = begin(LIVE, true);
@@ -49,11 +49,11 @@ describe("the way to a picture", () => {
 });
 
 describe("a connection that is lost", () => {
-  test("is made again at once when it had shown a picture", () => {
+  test("is replaced at once if it had shown a picture", () => {
     expect(after(PLAYING, ...of("lost")).effect).toEqual({ type: "connect", delay_ms: 0 });
   });
 
-  /** Loses connections, none of which shows a picture, and returns the pauses and the last state. */
+  /** Loses connections that show no picture; returns the pauses and the last state. */
   function loseAgainAndAgain(state: ViewState, times: number) {
     const pauses: number[] = [];
     for (let time = 0; time < times; time++) {
@@ -66,33 +66,33 @@ describe("a connection that is lost", () => {
     return { pauses, state };
   }
 
-  test("is made again after 0, 1, 2, 4, 8 s, then given up, when no picture was ever shown", () => {
+  test("is replaced after 0, 1, 2, 4, 8 s, then given up, if no picture was ever shown", () => {
     const waiting = after(CONNECTING, ...of("answered", "connected")).state;
     const { pauses, state } = loseAgainAndAgain(waiting, 10);
     expect(pauses).toEqual([0, 1000, 2000, 4000, 8000]);
     expect(state).toEqual({ name: "failed", problem: PROBLEM });
   });
 
-  test("is never given up once a picture was shown, but made again slowly", () => {
+  test("is never given up once a picture was shown, but replaced slowly", () => {
     const { pauses, state } = loseAgainAndAgain(PLAYING, 100);
     expect(pauses.slice(0, 7)).toEqual([0, 1000, 2000, 4000, 8000, 20_000, 20_000]);
     expect(pauses).toHaveLength(100);
     expect(state.name).toBe("waiting");
   });
 
-  test("says why the last one failed while the next is made, but not at the first time", () => {
+  test("has its reason shown while the next is made, except the first time", () => {
     const first = after(PLAYING, LOST).state;
     expect(first).toMatchObject({ name: "reconnecting", problem: null });
     expect(after(first, LOST).state).toMatchObject({ name: "reconnecting", problem: PROBLEM });
   });
 
-  test("is made again, too, where the kernel refuses a view that has played", () => {
+  test("is replaced even if the kernel refuses a view that has played", () => {
     const refused = after(PLAYING, LOST, { type: "refused", problem: PROBLEM });
     expect(refused.state).toMatchObject({ name: "reconnecting", problem: PROBLEM });
     expect(refused.effect).toEqual({ type: "connect", delay_ms: 1000 });
   });
 
-  test("leaves its offer standing where the kernel is busy, and says so", () => {
+  test("leaves the next offer standing while the kernel is busy, and says so", () => {
     const { state, effect } = after(PLAYING, ...of("lost", "unanswered"));
     expect(state).toMatchObject({ problem: { problem: "the kernel has not answered" } });
     expect(effect.type).toBe("none");
@@ -109,7 +109,7 @@ describe("a connection that is lost", () => {
 });
 
 describe("a network that changes", () => {
-  test("makes what was begun without it begin anew, as soon as it has settled", () => {
+  test("restarts every attempt as soon as it has settled", () => {
     const reconnecting = after(PLAYING, ...of("lost", "lost")).state;
     expect(after(reconnecting, ...of("online"))).toEqual({
       state: reconnecting,
@@ -124,17 +124,14 @@ describe("a network that changes", () => {
     }
   });
 
-  test.each(["online", "network-change"] as const)(
-    "has what is connected looked after: %s",
-    (type) => {
-      const waiting = after(CONNECTING, ...of("connected")).state;
-      for (const state of [PLAYING, waiting]) {
-        expect(after(state, ...of(type))).toEqual({ state, effect: { type: "probe" } });
-      }
-    },
-  );
+  test.each(["online", "network-change"] as const)("makes a connected view probe: %s", (type) => {
+    const waiting = after(CONNECTING, ...of("connected")).state;
+    for (const state of [PLAYING, waiting]) {
+      expect(after(state, ...of(type))).toEqual({ state, effect: { type: "probe" } });
+    }
+  });
 
-  test("or only may have changed, leaves the rest alone", () => {
+  test("leaves every other view alone if it only may have changed", () => {
     const failed = after(CONNECTING, LOST).state;
     for (const state of [CONNECTING, failed, after(PLAYING, LOST).state]) {
       expect(after(state, ...of("network-change"))).toEqual({ state, effect: { type: "none" } });
@@ -143,19 +140,19 @@ describe("a network that changes", () => {
 });
 
 describe("giving up", () => {
-  test("without an answer, the sentence speaks of the kernel", () => {
+  test("without an answer, the message is about the kernel", () => {
     const { state, effect } = after(CONNECTING, ...of("unanswered"));
     expect(state).toMatchObject({ problem: { problem: "the kernel has not answered" } });
     expect(effect.type).toBe("none"); // So the offer goes on being repeated.
   });
 
-  test("a connection that did not come up is closed, and why is said", () => {
+  test("a connection that did not come up is closed, and the reason is shown", () => {
     const { state, effect } = after(CONNECTING, ...of("answered", "lost"));
     expect(state).toEqual({ name: "failed", problem: PROBLEM });
     expect(effect.type).toBe("disconnect");
   });
 
-  test("a refusal's own words are shown", () => {
+  test("a refusal is shown in its own words", () => {
     const { state, effect } = after(CONNECTING, { type: "refused", problem: PROBLEM });
     expect(state).toEqual({ name: "failed", problem: PROBLEM });
     expect(effect.type).toBe("disconnect");

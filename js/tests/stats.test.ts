@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { diff, snapshot } from "../src/stats";
 import type { StatsEntry } from "../src/stats_report";
 
-/** A report in the shape of Chromium's, cut to what matters and what could mislead. */
+/** A report like Chromium's, reduced to the entries that matter and some that could mislead. */
 function report(timestamp: number, framesDecoded: number, overrides: Record<string, object> = {}) {
   const entries: Record<string, object> = {
     IT1: {
@@ -85,7 +85,7 @@ describe("snapshot", () => {
     expect(snapshot(new Map())).toBeNull();
   });
 
-  test.each(["L", "H"])("calls the route a relay when its end %s is one", (end) => {
+  test.each(["L", "H"])("calls the route a relay if its candidate %s is one", (end) => {
     const relayed = read(0, 0, { [end]: { candidateType: "relay" } });
     expect(diff(relayed, relayed).transport).toBe("relay");
   });
@@ -96,11 +96,11 @@ describe("snapshot", () => {
     expect(diff(relayed, relayed).transport).toBe("relay");
   });
 
-  test("finds the route without an entry for the transport, as in Firefox", () => {
+  test("finds the route without a transport entry, as in Firefox", () => {
     expect(read(0, 0, { T: { type: "peer-connection" } }).pair?.rtt_ms).toBe(2);
   });
 
-  test("takes the pair that Firefox calls selected, of several that were nominated", () => {
+  test("takes the pair that Firefox calls selected among several nominated ones", () => {
     const pair = { type: "candidate-pair", nominated: true, state: "succeeded" };
     const { pair: found } = read(0, 0, {
       T: { type: "peer-connection" },
@@ -125,11 +125,11 @@ describe("diff", () => {
     expect(diff(read(5000, 120), read(6250, 150)).bytes_per_s).toBe(24_000);
   });
 
-  test("gives what was dropped in between, not since the beginning", () => {
+  test("counts the frames dropped in between, not since the beginning", () => {
     expect(diff(read(5000, 120), read(6000, 150))).toMatchObject({ dropped: 0, freezes: 0 });
   });
 
-  test("is not fooled by two reports of one instant", () => {
+  test("is not fooled by two reports of the same instant", () => {
     expect(diff(read(5000, 120), read(5000, 120)).fps).toBe(0);
   });
 });

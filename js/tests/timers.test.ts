@@ -6,7 +6,7 @@ import { after } from "../src/timers";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test("a timer that has fired leaves nothing at a signal that lives on", () => {
+test("a timer that has fired leaves no listener on its signal", () => {
   const stop = new AbortController().signal;
   const kept = new Set<unknown>();
   vi.spyOn(stop, "addEventListener").mockImplementation((_type, listener) => kept.add(listener));

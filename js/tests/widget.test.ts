@@ -30,7 +30,7 @@ describe("the offer", () => {
     expect(model.saved).toEqual([{ [offer.view ?? ""]: offer }]);
   });
 
-  test("asks for one video and brings an unreliable channel", async () => {
+  test("asks for one video and opens an unreliable data channel", async () => {
     await show();
     const plain = { iceServers: [], iceTransportPolicy: "all", bundlePolicy: "max-bundle" };
     expect(peer().configuration).toEqual(plain);
@@ -52,7 +52,7 @@ describe("the offer", () => {
     expect(model.sentOf("Ack")).toEqual([{ type: "Ack", view: last(offers).view, seq: 1 }]);
   });
 
-  test("is repeated every 8 s to a kernel that has been busy for long", async () => {
+  test("is repeated every 8 s after a while, to a busy kernel", async () => {
     const { model } = await show();
     await pass(16_000);
     expect(model.sentOf("Offer")).toHaveLength(41);
@@ -66,7 +66,7 @@ describe("the offer", () => {
     expect(model.get("offers")).toEqual({});
   });
 
-  test("waits for the ICE servers where there are some, and asks for them until they come", async () => {
+  test("waits for the ICE servers if there are any, and asks for them until they come", async () => {
     const { model, root } = await show({ needs_peer_config: true });
     const view = root.dataset["view"] ?? "";
     await pass(400);
@@ -81,7 +81,7 @@ describe("the offer", () => {
     expect(root.outerHTML).not.toMatch("turn.example");
   });
 
-  test("an answer to another view or an older offer is not taken", async () => {
+  test("ignores an answer to another view or an older offer", async () => {
     const { model, root } = await show();
     const view = root.dataset["view"] ?? "";
     model.reply(
@@ -107,7 +107,7 @@ describe("the picture", () => {
     expect(root.dataset["size"]).toBe("640x360");
   });
 
-  test("of a new connection takes the place of the old one with its own first frame", async () => {
+  test("of a new connection replaces the old one with its first frame", async () => {
     const { model, root } = await show();
     await play(model, root);
     model.push("epoch", 1);
@@ -130,7 +130,7 @@ describe("the picture", () => {
     expect(root.textContent).toMatch("640×360 · 30 fps · H264 · direct");
   });
 
-  test("has no frame rate beside it while it stands still", async () => {
+  test("has no frame rate beside it while it is frozen", async () => {
     const { model, root } = await show();
     decode(0, 1);
     await play(model, root);
@@ -140,7 +140,7 @@ describe("the picture", () => {
     expect(root.textContent).not.toMatch("fps");
   });
 
-  test("has a frame rate that is never taken across two connections", async () => {
+  test("has a frame rate that never spans two connections", async () => {
     const { model, root } = await show();
     decode(0, 1);
     await play(model, root);
@@ -166,7 +166,7 @@ describe("the picture", () => {
     expect(asked).not.toHaveBeenCalled();
   });
 
-  test("goes on when the notebook takes it out of the page, which pauses it", async () => {
+  test("goes on when the notebook removes it from the page, which pauses it", async () => {
     const { model, root } = await show();
     await play(model, root);
     const video = root.querySelector("video");
@@ -195,7 +195,7 @@ describe("a connection that dies", () => {
     [5000, 990],
     [5990, 10],
   ])(
-    "is not taken for dead when the link is down for %i ms, from %i ms after a ping",
+    "is not dead when the link is down for %i ms, from %i ms after a ping",
     async (outage_ms, phase_ms) => {
       const { model, root } = await show();
       await play(model, root);
@@ -213,7 +213,7 @@ describe("a connection that dies", () => {
     },
   );
 
-  test("is replaced at once by a new one with the next number, and closed", async () => {
+  test("is closed and replaced at once by a new one with the next number", async () => {
     const { model, root } = await show();
     await play(model, root);
     peer().become("failed");
@@ -233,7 +233,7 @@ describe("a connection that dies", () => {
     expect(last(model.sentOf("Offer")).seq).toBe(2);
   });
 
-  test("has no more say once it is replaced", async () => {
+  test("has no effect any more once it is replaced", async () => {
     const { model, root } = await show();
     const { view, seq } = last(model.sentOf("Offer"));
     const video = root.querySelector("video");
@@ -267,7 +267,7 @@ describe("a connection that dies", () => {
     }
   });
 
-  test("is left alone while the stream has no frame, or frames are decoded unseen", async () => {
+  test("is left alone while the stream has no frame, or frames are decoded but not shown", async () => {
     const { model, root } = await show();
     model.status("waiting");
     await answer(model);
@@ -280,7 +280,7 @@ describe("a connection that dies", () => {
     expect(state(root)).toBe("waiting");
   });
 
-  test("has its first frame in time, even while it is asked about that", async () => {
+  test("is in time with its first frame even while its statistics are awaited", async () => {
     const { model, root } = await show();
     await answer(model);
     peer().become("connected");
@@ -337,7 +337,7 @@ describe("a view that fails", () => {
     expect(model.sentOf("Ack")).toHaveLength(1);
   });
 
-  test("shows a refusal that comes by message, if it is of its own newest offer", async () => {
+  test("shows a refusal that comes by message, if it answers its newest offer", async () => {
     const { model, root } = await show();
     const { view } = last(model.sentOf("Offer"));
     const refusal = { type: "Refusal", view, seq: 1, ...PROBLEM } satisfies Refusal;
@@ -377,14 +377,14 @@ describe("a view that fails", () => {
   });
 });
 
-test("a tab that is left does not try again", async () => {
+test("a tab that is hidden does not try again", async () => {
   const { model, root } = await show();
   await refuse(model);
   hidePage(true);
   expect(state(root)).toBe("failed");
 });
 
-test("a state that stays is not said again to those who listen to the page", async () => {
+test("a screen reader does not hear the same state twice", async () => {
   const { model, root } = await show();
   await play(model, root);
   const said = root.querySelector("[role=status]")?.firstChild;
@@ -392,7 +392,7 @@ test("a state that stays is not said again to those who listen to the page", asy
   expect(root.querySelector("[role=status]")?.firstChild).toBe(said);
 });
 
-test("a double click enlarges the picture, and marks a word in a message", async () => {
+test("a double click enlarges the picture, but selects a word in a message", async () => {
   const { model, root } = await show();
   await play(model, root);
   model.status("error", ...Object.values(PROBLEM));
@@ -416,7 +416,7 @@ test("the keyboard stays in the view when the button that was pressed goes away"
   expect(document.activeElement).toBe(root.querySelector(".gpuview-details-button"));
 });
 
-describe("what the stream says", () => {
+describe("the stream's status", () => {
   test("an error is shown over the picture and goes when the source recovers", async () => {
     const { model, root } = await show();
     await play(model, root);
@@ -438,15 +438,15 @@ describe("what the stream says", () => {
     expect(peer().isClosed).toBe(true);
   });
 
-  test("a stream that was closed before is not asked for", async () => {
+  test("a stream that was already closed is not connected", async () => {
     const { model, root } = await show({ status: { ...LIVE, state: "closed" } });
     expect(state(root)).toBe("closed");
     expect(model.sent).toEqual([]);
   });
 });
 
-describe("a kernel that has gone", () => {
-  test("is spoken of in every view, also in one that is opened later", async () => {
+describe("a kernel that is gone", () => {
+  test("has a message in every view, even one that is opened later", async () => {
     const { model, root, open } = await show();
     await play(model, root);
     model.fire("comm_live_update");
@@ -466,7 +466,7 @@ describe("a kernel that has gone", () => {
     expect(state(root)).toBe("gone");
   });
 
-  test("is noticed by the first word to it, and not asked again", async () => {
+  test("is noticed by the first message to it, and not asked again", async () => {
     const model = new FakeModel({ needs_peer_config: true });
     model.isDisposed = true;
     const root = document.createElement("div");
@@ -519,7 +519,7 @@ describe("the end of a view", () => {
     expect(model.sentOf("Bye")).toEqual([{ type: "Bye", view: root.dataset["view"] }]);
   });
 
-  test("at the moment of its welcome leaves no connection and no video behind", async () => {
+  test("at the moment it gets the ICE servers leaves no connection and no video behind", async () => {
     const { model, root, dispose } = await show({ needs_peer_config: true });
     model.configure(root.dataset["view"] ?? "", {});
     dispose();
@@ -529,7 +529,7 @@ describe("the end of a view", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("in the middle of making an offer sends none", async () => {
+  test("while the offer is being made sends no offer", async () => {
     const model = new FakeModel();
     const dispose = widget().render({ model, el: document.createElement("div") });
     dispose();
@@ -538,13 +538,13 @@ describe("the end of a view", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("is not told to a kernel that has not heard of it", async () => {
+  test("is not announced to a kernel that does not know the view", async () => {
     const { model, dispose } = await show({ needs_peer_config: true });
     dispose();
     expect(model.sentOf("Bye")).toEqual([]);
   });
 
-  test("is told to the kernel when the page goes away", async () => {
+  test("is announced to the kernel when the page goes away", async () => {
     const { model, root } = await show();
     window.dispatchEvent(new Event("pagehide"));
     expect(model.sentOf("Bye")).toEqual([{ type: "Bye", view: root.dataset["view"] }]);
