@@ -6,10 +6,8 @@ import ast
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +17,11 @@ from typing import Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from jupyter_client.connect import write_connection_file
-from jupyter_client.launcher import launch_kernel
 
 from gpuview.testing.cells import Cell, Request, raise_if_error
 from gpuview.testing.channels import Channels, JupyterMessage
 from gpuview.testing.errors import KernelDiedError, NoSuchStreamError, WaitTimeoutError
+from gpuview.testing.kernel_process import KernelProcess
 from gpuview.testing.processes import descendants
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.viewer import HeadlessViewer
@@ -35,24 +33,23 @@ T = TypeVar("T")
 
 _VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 _POLL_S = 0.02
-_SHUTDOWN_S = 10.0
 
 
 class Kernel:
     """A kernel process, its cells, its streams and their viewers.
 
     It runs this interpreter's ipykernel in a session of its own, with a private IPython and Jupyter
-    runtime folder. Comm messages go through a subshell where the kernel has them, as JupyterLab
-    sends them, so that a stream is answered while a cell runs.
+    runtime folder. Like JupyterLab, it sends comm messages through a subshell if the kernel has
+    subshells, so that a stream is answered while a cell runs.
 
-    Any thread may use it, and cells may be awaited while viewers watch.
+    Any thread may use it, and wait for cells while viewers watch.
 
     Args:
-        env: Variables for the kernel beside this process's own. Unless one of the two sets it,
-            ``GPUVIEW_PUBLIC_IP`` is 127.0.0.1, which keeps the media on this machine.
+        env: Variables for the kernel beside this process's own. ``GPUVIEW_PUBLIC_IP`` is 127.0.0.1
+            unless it is set here or in this process: that keeps the media on this machine.
         cwd: The kernel's working folder; this process's own when None.
         prefix: Words that stand before the kernel's command, such as those of numactl, or of
-            ``ip netns exec``. They must end in the kernel's own process, as by exec.
+            ``ip netns exec``. Their command must become the kernel's own process, by exec.
 
     Raises:
         KernelDiedError: It does not start.
@@ -74,18 +71,18 @@ class Kernel:
         write_connection_file(
             str(self._connection_file),
             transport="ipc",
-            # With ipc this is the path that the sockets' names begin with.
+            # With ipc this is the path with which the sockets' names begin.
             ip=str(self._folder / "socket"),
             kernel_name="python3",
         )
         self._changing = Changing()
-        # As long as somebody holds them: a cell's threads may print when it has long ended.
+        # Weak, as a cell's threads may print long after its end: kept while somebody holds them.
         self._requests: WeakValueDictionary[str, Request] = WeakValueDictionary()
         self._streams: dict[str, StreamProxy] = {}
         self._displayed: list[str] = []
         self._viewers: list[HeadlessViewer] = []
         self._subshell_id: str | None = None
-        self._is_dead = True
+        self._process: KernelProcess | None = None
         self._is_closed = False
         self._channels = Channels(self._connection_file, self._receive)
         try:
@@ -113,10 +110,10 @@ class Kernel:
     def evaluate(self, expression: str, *, timeout_s: float = 60.0) -> Any:
         """Return the value of an expression, as JSON carries it: a tuple comes as a list.
 
-        It waits, as a cell does, for the cell that runs now.
+        Like a cell, it waits for the cell that runs now.
 
         Raises:
-            CellError: The expression raised, or JSON has no form for its value.
+            CellError: The expression raised, or its value has no form in JSON.
         """
         code = f"__import__('json').dumps({expression})"
         request = self._execute("", silent=True, user_expressions={"value": code})
@@ -149,14 +146,14 @@ class Kernel:
         """Return a GPUStream of the kernel.
 
         Args:
-            name: An expression for it, such as its variable. None: the one displayed last that is
-                not closed; it is awaited if need be, also while the cell that displays it runs.
+            name: An expression for it, such as its variable. None means the open stream that was
+                displayed last; if there is none yet, waits for it, even while a cell runs.
             timeout_s: How long to wait.
 
         Raises:
-            CellError: There is nothing of this name, or it is no widget.
+            CellError: There is nothing of this name, or it is not a widget.
             NoSuchStreamError: The widget of this name is closed.
-            WaitTimeoutError: None was displayed in time.
+            WaitTimeoutError: No stream was displayed in time.
         """
         if name is None:
             return self._changing.wait_for(
@@ -193,7 +190,7 @@ class Kernel:
 
     @property
     def viewers(self) -> tuple[HeadlessViewer, ...]:
-        """The viewers that `view` made and nobody has closed."""
+        """The viewers that `view` made and that are not closed."""
         return tuple(each for each in self._viewers if not each.is_closed)
 
     # --- the process ---------------------------------------------------------------------------
@@ -201,7 +198,7 @@ class Kernel:
     @property
     def pid(self) -> int:
         """The kernel's process id."""
-        return int(self._process.pid)
+        return self._running.pid
 
     @property
     def children(self) -> tuple[int, ...]:
@@ -210,7 +207,7 @@ class Kernel:
 
     def interrupt(self) -> None:
         """Interrupt the running cell as Jupyter does: SIGINT to the kernel's process group."""
-        os.killpg(self.pid, signal.SIGINT)
+        self._running.interrupt()
 
     def restart(self) -> None:
         """Shut the kernel down and start it again; its streams are gone."""
@@ -218,9 +215,8 @@ class Kernel:
         self._launch()
 
     def kill(self) -> None:
-        """Kill the kernel, and nothing but the kernel, with SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._watcher.join()
+        """Kill the kernel with SIGKILL, and nothing but the kernel."""
+        self._running.kill()
 
     def close(self) -> None:
         """Close all viewers, shut the kernel down and remove its files."""
@@ -241,27 +237,31 @@ class Kernel:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "dead" if self._is_dead else "alive"
-        return f"<Kernel {self.pid} {state} streams={len(self._streams)}>"
+        process = self._process
+        is_dead = process is None or process.is_dead
+        state = "closed" if self._is_closed else "dead" if is_dead else "alive"
+        return f"<Kernel {process and process.pid} {state} streams={len(self._streams)}>"
+
+    @property
+    def _running(self) -> KernelProcess:
+        assert self._process is not None, "launched in the constructor"
+        return self._process
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         env = {"GPUVIEW_PUBLIC_IP": "127.0.0.1", **os.environ, **extra}
-        # ipykernel does not capture a process's standard output when it sees this one.
+        # With this one, ipykernel does not capture a process's standard output.
         env.pop("PYTEST_CURRENT_TEST", None)
         return env | {"IPYTHONDIR": str(self._folder), "JUPYTER_RUNTIME_DIR": str(self._folder)}
 
     def _launch(self) -> None:
         launcher = [sys.executable, "-m", "ipykernel_launcher", "-f", str(self._connection_file)]
-        command = [*self._prefix, *launcher]
-        with self._log_path.open("ab") as log:
-            out = log.fileno()
-            self._process = launch_kernel(
-                command, stdout=out, stderr=out, env=self._env, cwd=self._cwd
-            )
-        self._is_dead = False
-        self._watcher = threading.Thread(target=self._watch, name="gpuview-kernel-watch")
-        self._watcher.daemon = True
-        self._watcher.start()
+        self._process = KernelProcess(
+            [*self._prefix, *launcher],
+            env=self._env,
+            cwd=self._cwd,
+            log_path=self._log_path,
+            on_end=self._forget_streams,
+        )
         features = self._wait_until_ready().get("supported_features", [])
         self._subshell_id = self._make_subshell() if "kernel subshells" in features else None
 
@@ -269,26 +269,19 @@ class Kernel:
     def _log_path(self) -> Path:
         return self._folder / "kernel.log"
 
-    def _watch(self) -> None:
-        """Notice the kernel's end, whatever ends it."""
-        self._process.wait()
+    def _forget_streams(self) -> None:
         with self._changing.change():
-            self._is_dead = True
             self._requests.clear()
             streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.receive_close()
 
     def _shut_down(self) -> None:
-        if self._is_dead:
-            return
-        # A cell that runs would keep the kernel from ending, so Jupyter does this as well.
-        self.interrupt()
-        self._channels.send("control", "shutdown_request", {"restart": False})
-        self._watcher.join(_SHUTDOWN_S)
-        if self._watcher.is_alive():
-            os.killpg(self.pid, signal.SIGKILL)
-            self._watcher.join()
+        if self._process is not None:
+            request = {"restart": False}
+            self._process.shut_down(
+                lambda: self._channels.send("control", "shutdown_request", request)
+            )
 
     def _wait_until_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
         """Ask until one answer and its echo on iopub have come; the first echoes may be lost."""
@@ -333,28 +326,32 @@ class Kernel:
             self._requests[self._channels.send(channel, msg_type, content)] = request
         return request
 
-    def _send_comm(self, comm_id: str, data: dict[str, Any]) -> None:
-        content = {"comm_id": comm_id, "data": data}
-        self._channels.send("shell", "comm_msg", content, subshell_id=self._subshell_id)
+    def _send_comm(self, process: KernelProcess, comm_id: str, data: dict[str, Any]) -> None:
+        """Send comm data, if the stream's process is there to read it.
+
+        The sockets would keep it for the next process, which has neither the comm nor the subshell.
+        """
+        if self._process is process and not process.is_ending:
+            content = {"comm_id": comm_id, "data": data}
+            self._channels.send("shell", "comm_msg", content, subshell_id=self._subshell_id)
 
     def _wait_for(
         self, look: Callable[[], T | None], *, timeout_s: float, what: Callable[[], str]
     ) -> T:
         """Wait for something that only this kernel process can bring about."""
-        process = self._process
+        process = self._running
 
         def look_or_die() -> T | None:
             found = look()
-            if not found and (self._is_dead or self._process is not process):
-                raise self._died(what())
+            if not found and process.is_dead:
+                raise self._died(process, what())
             return found
 
         return self._changing.wait_for(look_or_die, timeout_s=timeout_s, what=what)
 
-    def _died(self, what: str) -> KernelDiedError:
+    def _died(self, process: KernelProcess, what: str) -> KernelDiedError:
         return KernelDiedError(
-            f"the kernel ended with status {self._process.returncode} before {what} came\n"
-            f"{self._log()}",
+            f"the kernel ended with status {process.returncode} before {what} came\n{self._log()}",
             expected="a kernel that lives",
             fix="read the kernel's last words above",
         )
@@ -379,10 +376,11 @@ class Kernel:
     def _receive_comm(self, msg_type: str, content: dict[str, Any]) -> None:
         comm_id = content["comm_id"]
         if msg_type == "comm_open" and content["target_name"] == "jupyter.widget":
+            process = self._running
             self._streams[comm_id] = StreamProxy(
                 comm_id,
                 content["data"]["state"],
-                send=lambda data: self._send_comm(comm_id, data),
+                send=lambda data: self._send_comm(process, comm_id, data),
                 changing=self._changing,
             )
         elif (stream := self._streams.get(comm_id)) is not None:
