@@ -1,4 +1,4 @@
-"""docs/tensors.md: what it says to write, runs."""
+"""Every code block of docs/tensors.md runs."""
 
 import re
 from pathlib import Path
