@@ -11,21 +11,27 @@ from typing import Any
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from gpuview.media import hub, viewer
+from gpuview.errors import SignalError
+from gpuview.media import hub, negotiation, viewer
 from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
+from gpuview.media.negotiation import is_new_offer
+from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.messages import (
     MAX_CANDIDATES,
     Answer,
     Bye,
     Candidates,
+    CloseStream,
     Configure,
+    GetStats,
     IceServer,
     IceServers,
     Message,
     Offer,
     OpenStream,
     Refusal,
+    Stats,
 )
 from tests.clock import run_in_virtual_time
 from tests.waiting import wait_until_async
@@ -53,14 +59,22 @@ class World:
         self._changed = asyncio.Event()
         self._servers = IceServers(ice_servers=[IceServer(urls=[server])])
         self.hub = Hub(self._hear)
-        self.hub.configure(Configure(has_ice_servers=bool(server)))
-        self.hub.open_stream("s", OpenStream(fps=30, max_bitrate_bps=10**6), os.eventfd(0))
+        self.say(Configure(has_ice_servers=bool(server)))
+        self.say(OpenStream(fps=30, max_bitrate_bps=10**6), [os.eventfd(0)])
+
+    def say(self, message: Message, fds: list[int] | None = None) -> None:
+        """Say something about the stream, as the kernel does."""
+        self.hub.hear("s", message, fds or [])
+
+    @property
+    def viewers(self) -> ViewerSet:
+        return self.hub._streams["s"].viewers
 
     def _hear(self, stream: str, message: Message) -> None:
         self.said.append(message)
         self._changed.set()
         if type(message).__name__ == "WantIceServers":
-            asyncio.get_running_loop().call_soon(self.hub.take_ice_servers, self._servers)
+            asyncio.get_running_loop().call_soon(self.say, self._servers)
 
     async def reply(self, seq: int = 1) -> Answer | Refusal:
         async with asyncio.timeout(60):
@@ -73,10 +87,11 @@ class World:
 
     async def rest(self) -> None:
         """Wait until the hub has nothing to do but to look after its viewers."""
-        await wait_until_async(lambda: len(self.hub._tasks) == 1, "the hub rests")
+        await wait_until_async(lambda: len(self.hub._tasks._tasks) == 1, "the hub rests")
 
     def remote_candidates(self) -> list[str]:
-        viewer = self.hub._streams["s"].viewers["v"]
+        viewer = self.viewers.get("v")
+        assert viewer is not None
         return [each.host for each in upstream._ice(viewer._connection).remote_candidates]
 
 
@@ -107,8 +122,8 @@ def told(seq: int = 1) -> Candidates:
 
 def test_candidates_that_come_before_the_answer_are_used(dead: str) -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
-        world.hub.candidates("s", told())  # told once, and the kernel lets no repetition through
+        world.say(await page_offer())
+        world.say(told())  # told once, and the kernel lets no repetition through
         assert isinstance(await world.reply(), Answer)
         assert world.remote_candidates() == ["198.51.100.7"]
 
@@ -117,10 +132,10 @@ def test_candidates_that_come_before_the_answer_are_used(dead: str) -> None:
 
 def test_candidates_that_come_after_it_are_used_once(dead: str) -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
+        world.say(await page_offer())
         await world.reply()
         for _ in range(3):
-            world.hub.candidates("s", told())
+            world.say(told())
         await world.rest()
         assert world.remote_candidates() == ["198.51.100.7"]
 
@@ -130,9 +145,9 @@ def test_candidates_that_come_after_it_are_used_once(dead: str) -> None:
 def test_candidates_of_an_older_offer_are_not_used(dead: str) -> None:
     async def use(world: World) -> None:
         for seq in (1, 2):
-            world.hub.offer("s", await page_offer(seq))
+            world.say(await page_offer(seq))
         await asyncio.sleep(0)
-        world.hub.candidates("s", told(seq=1))
+        world.say(told(seq=1))
         assert isinstance(await world.reply(2), Answer)
         assert world.remote_candidates() == []
 
@@ -141,21 +156,21 @@ def test_candidates_of_an_older_offer_are_not_used(dead: str) -> None:
 
 def test_page_that_leaves_before_its_answer_is_not_answered(dead: str) -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
+        world.say(await page_offer())
         await asyncio.sleep(0)
-        world.hub.bye("s", Bye(view="v"))
+        world.say(Bye(view="v"))
         refusal: Any = await world.reply()
         assert "has gone" in refusal.problem
-        assert not world.hub._streams["s"].viewers
+        assert not world.viewers
 
     run(dead, use)
 
 
 def test_stream_that_is_closed_before_an_answer_refuses_it(dead: str) -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
+        world.say(await page_offer())
         await asyncio.sleep(0)
-        world.hub.close_stream("s")
+        world.say(CloseStream())
         refusal: Any = await world.reply()
         assert "there is no stream" in refusal.problem
 
@@ -165,10 +180,10 @@ def test_stream_that_is_closed_before_an_answer_refuses_it(dead: str) -> None:
 @pytest.mark.parametrize("n_steps", range(12))
 def test_page_that_leaves_while_it_is_answered_leaves_no_doorway(n_steps: int) -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
+        world.say(await page_offer())
         for _ in range(n_steps):
             await asyncio.sleep(0)
-        world.hub.bye("s", Bye(view="v"))
+        world.say(Bye(view="v"))
         await world.reply()
         await world.rest()
         assert world.hub._network is not None
@@ -179,8 +194,10 @@ def test_page_that_leaves_while_it_is_answered_leaves_no_doorway(n_steps: int) -
 
 def test_viewer_that_is_not_answered_yet_has_counters(dead: str) -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
-        (viewer,) = world.hub.stats("s", 1).viewers
+        world.say(await page_offer())
+        world.say(GetStats(request=1))
+        (stats,) = (each for each in world.said if isinstance(each, Stats))
+        (viewer,) = stats.viewers
         assert (viewer.view, viewer.local) == ("v", "")
 
     run(dead, use)
@@ -188,9 +205,9 @@ def test_viewer_that_is_not_answered_yet_has_counters(dead: str) -> None:
 
 def test_candidate_whose_end_makes_no_sense_costs_no_answer() -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
+        world.say(await page_offer())
         said = "candidate:1 1 udp 1 198.51.100.7 4000 typ host rport x"
-        world.hub.candidates("s", Candidates(view="v", seq=1, candidates=[said]))
+        world.say(Candidates(view="v", seq=1, candidates=[said]))
         assert isinstance(await world.reply(), Answer)
         assert world.remote_candidates() == ["198.51.100.7"]
 
@@ -199,11 +216,11 @@ def test_candidate_whose_end_makes_no_sense_costs_no_answer() -> None:
 
 def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
     async def use(world: World) -> None:
-        world.hub.offer("s", await page_offer())
+        world.say(await page_offer())
         await world.reply()
         for n in range(100):
             said = [f"candidate:1 1 udp 1 127.0.{n}.{m} 9 typ host" for m in range(64)]
-            world.hub.candidates("s", Candidates(view="v", seq=1, candidates=said))
+            world.say(Candidates(view="v", seq=1, candidates=said))
         await world.rest()
         assert len(world.remote_candidates()) == MAX_CANDIDATES
 
@@ -216,14 +233,15 @@ def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
 
     async def answered(world: World, seq: int) -> viewer.Viewer:
-        world.hub.offer("s", await page_offer(seq))
+        world.say(await page_offer(seq))
         await world.reply(seq)
-        return world.hub._streams["s"].viewers["v"]
+        (found,) = world.viewers
+        return found
 
     async def expect_given_up(world: World) -> None:
         with monkeypatch.context() as late:
             late.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
-            viewers = world.hub._streams["s"].viewers
+            viewers = world.viewers
             await wait_until_async(lambda: not viewers, "the viewer is given up")
 
     async def use(world: World) -> None:
@@ -241,13 +259,13 @@ def test_viewer_that_is_overdue_before_its_answer_is_let_go_as_any_other(
     dead: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
-    monkeypatch.setattr(hub, "_SETTLE_S", 60.0)
+    monkeypatch.setattr(negotiation, "_SETTLE_S", 60.0)
     monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
 
     async def use(world: World) -> None:
-        viewers = world.hub._streams["s"].viewers
+        viewers = world.viewers
         for seq in (1, 2):
-            world.hub.offer("s", await page_offer(seq))
+            world.say(await page_offer(seq))
             await wait_until_async(lambda: viewers, "there is a viewer")
             await wait_until_async(lambda: not viewers, "it is let go")
 
@@ -262,7 +280,7 @@ def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead: str) -> None:
         loop = asyncio.get_running_loop()
         before_s = loop.time()
         try:
-            world.hub.offer("s", offer)
+            world.say(offer)
             return await world.reply(), loop.time() - before_s
         finally:
             await world.hub.close()
@@ -270,3 +288,103 @@ def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead: str) -> None:
     reply, delay_s = run_in_virtual_time(answer())
     assert isinstance(reply, Answer)
     assert delay_s == pytest.approx(0.1)
+
+
+def replies(world: World) -> list[Answer | Refusal]:
+    return [each for each in world.said if isinstance(each, Answer | Refusal)]
+
+
+def test_offer_that_is_repeated_gets_the_same_answer_again() -> None:
+    async def use(world: World) -> None:
+        offer = await page_offer()
+        for _ in range(3):
+            world.say(offer)
+        answer = await world.reply()
+        await world.rest()
+        assert replies(world) == [answer]
+        world.say(offer)
+        assert replies(world) == [answer, answer]
+
+    run("", use)
+
+
+def test_offer_that_was_refused_is_refused_again_in_the_same_words(dead: str) -> None:
+    async def use(world: World) -> None:
+        offer = await page_offer()
+        world.say(offer)
+        world.say(Bye(view="v"))
+        refusal = await world.reply()
+        world.say(offer)
+        assert replies(world) == [refusal, refusal]
+
+    run(dead, use)
+
+
+def test_offer_that_comes_after_a_newer_one_is_refused() -> None:
+    async def use(world: World) -> None:
+        offer = await page_offer()
+        world.say(await page_offer(2))
+        world.say(offer)
+        assert isinstance(await world.reply(2), Answer)
+        assert isinstance(await world.reply(1), Refusal)
+
+    run("", use)
+
+
+@pytest.mark.parametrize(
+    ("offer", "is_new"),
+    [
+        (Offer(view="v", seq=2, sdp="b"), True),
+        (Offer(view="v", seq=3, sdp="a"), True),
+        (Offer(view="v", seq=1, sdp="a"), False),
+    ],
+)
+def test_offer_is_new_by_its_number(offer: Offer, is_new: bool) -> None:
+    assert is_new_offer(offer, Offer(view="v", seq=1, sdp="a")) is is_new
+    assert is_new_offer(offer, None)
+
+
+def test_offer_that_differs_under_its_number_is_refused() -> None:
+    with pytest.raises(SignalError, match="comes after offer 1 of the same view"):
+        is_new_offer(Offer(view="v", seq=1, sdp="b"), Offer(view="v", seq=1, sdp="a"))
+
+
+def fail(*args: object) -> None:
+    raise ZeroDivisionError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    "where", ["gpuview.webrtc.sdp.check_offer", "gpuview.media.viewer.Viewer.answer"]
+)
+def test_fault_of_ours_is_a_refusal_at_once_and_leaves_no_viewer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    async def use(world: World) -> None:
+        monkeypatch.setattr(where, fail)
+        world.say(await page_offer())
+        refusal = await world.reply()
+        assert isinstance(refusal, Refusal)
+        assert "gpuview failed inside: ZeroDivisionError: a fault of ours" in refusal.problem
+        assert refusal.expected
+        assert "report it" in refusal.fix
+        await world.rest()
+        assert not world.viewers
+
+    run("", use)
+    assert "please report it" in caplog.text
+
+
+def test_viewer_that_cannot_be_checked_is_let_go_and_no_other_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
+
+    async def use(world: World) -> None:
+        for seq in (1, 2):
+            world.say(await page_offer(seq))
+            await world.reply(seq)
+            (found,) = world.viewers
+            found.check = fail  # type: ignore[method-assign, assignment]
+            await wait_until_async(lambda: not world.viewers, "it is let go")
+
+    run("", use)

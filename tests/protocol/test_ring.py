@@ -6,7 +6,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -265,6 +265,61 @@ class TestDevice:
         self, seqs: list[int], issued: list[int], marked: int, slot: int
     ) -> None:
         assert free_slot(seqs, issued, marked) == slot
+
+
+class Fence:
+    """Stands in for a ring's lock, and calls back where memory accesses are kept in order."""
+
+    def __init__(self, ring: RingWriter | RingReader) -> None:
+        self.steps: list[Callable[[], object]] = []
+        ring._fence_lock = self  # type: ignore[assignment]
+
+    def release(self) -> None:
+        self.steps.pop(0)()
+
+    def acquire(self) -> None:
+        pass
+
+
+class TestFences:
+    """What is read or written on which side of a fence, as no x86 would show it missing."""
+
+    def test_a_writer_has_one_on_both_sides_of_the_pixels(self, writer: RingWriter) -> None:
+        publish(writer, 1)
+        seqs: list[list[int]] = []
+        fence = Fence(writer)
+        fence.steps = [lambda: seqs.append(writer._seqs())] * 2
+        publish(writer, 2)
+        assert [max(each) for each in seqs] == [1, 1]
+        assert max(writer._seqs()) == 2
+
+    def test_a_header_is_read_after_one_and_the_number_again_after_the_next(
+        self, writer: RingWriter, reader: RingReader
+    ) -> None:
+        publish(writer, 1, capture_ns=7)
+        header = writer._header(writer._seqs().index(1))
+        fence = Fence(reader)
+        fence.steps = [lambda: header.__setitem__(CAPTURE_WORD, 8), lambda: None]
+        assert taken(reader).capture_ns == 8
+
+        fence.steps = [lambda: None, lambda: publish(writer, 2), lambda: None, lambda: None]
+        assert taken(reader).seq == 2
+        assert fence.steps == []
+
+    def test_a_frame_is_called_whole_by_what_its_number_is_after_one(
+        self, writer: RingWriter, reader: RingReader
+    ) -> None:
+        publish(writer, 1)
+        stale = taken(reader)
+        publish(writer, 2)
+        taken(reader)  # moves the mark, so the first slot is free
+        Fence(reader).steps = [lambda: writer.begin(NBYTES)]
+        assert not stale.is_whole()
+
+    def test_one_is_a_release_of_a_lock_that_is_held(self, writer: RingWriter) -> None:
+        assert writer._fence_lock.locked()
+        writer._fence()
+        assert writer._fence_lock.locked()
 
 
 class TestMemory:

@@ -12,9 +12,9 @@ import os
 import socket
 import sys
 
-from gpuview.errors import GpuviewError
 from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
+from gpuview.media.internal_error import problem_of
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
 from gpuview.protocol.codec import decode_line
 from gpuview.protocol.messages import (
@@ -29,7 +29,6 @@ from gpuview.protocol.messages import (
     OpenStream,
     Ready,
 )
-from gpuview.protocol.ring import RingReader
 
 logger = logging.getLogger("gpuview.media")
 
@@ -72,34 +71,12 @@ class MediaProcess:
     def _read_line(self, line: bytes, fds: list[int]) -> None:
         try:
             stream, message = decode_line(line, *_FROM_KERNEL)
-            self._act(stream, message, fds)
-        except (GpuviewError, LookupError) as exc:
-            logger.error("cannot do what the kernel says: %s", exc)
+            self._hub.hear(stream, message, fds)
+        except Exception as exc:
+            problem = problem_of(exc).problem
+            logger.error("cannot do what the kernel says: %s", problem)
         finally:
             close_all(fds)
-
-    def _act(self, stream: str, message: object, fds: list[int]) -> None:
-        match message:
-            case Offer():
-                self._hub.offer(stream, message)
-            case Candidates():
-                self._hub.candidates(stream, message)
-            case Bye():
-                self._hub.bye(stream, message)
-            case GetStats():
-                self._pipe.send(stream, self._hub.stats(stream, message.request))
-            case OpenStream():
-                self._hub.open_stream(stream, message, fds.pop())
-            case AttachRing():
-                ring = RingReader.attach(fds[0])
-                fds.clear()  # it is the ring's from here on
-                self._hub.attach_ring(stream, ring)
-            case CloseStream():
-                self._hub.close_stream(stream)
-            case Configure():
-                self._hub.configure(message)
-            case IceServers():
-                self._hub.take_ice_servers(message)
 
 
 async def _serve(fd: int, kernel_pid: int) -> None:
@@ -119,8 +96,8 @@ def main(argv: list[str]) -> None:
     fd, kernel_pid = (int(word) for word in argv)
     logging.getLogger("gpuview").setLevel(logging.DEBUG)
     upstream.install()
-    # What the imports made stays for ever. The collector need not look at it again, which would
-    # hold up the frames of all viewers for some 20 ms each time.
+    # The imports' objects stay for ever. If the collector looked at them again, it would hold up
+    # the frames of all viewers for some 20 ms each time.
     gc.freeze()
     asyncio.run(_serve(fd, kernel_pid))
 

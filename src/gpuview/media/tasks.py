@@ -1,15 +1,14 @@
-"""Tasks that nobody awaits: kept alive until they end, and never failing unseen."""
+"""Tasks that nobody awaits: kept alive until they end, and their failures are logged."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["BackgroundTasks"]
+from gpuview.media.internal_error import log_fault
 
-logger = logging.getLogger("gpuview.media")
+__all__ = ["BackgroundTasks"]
 
 
 class BackgroundTasks:
@@ -36,7 +35,7 @@ class BackgroundTasks:
             self._tasks.discard(task)
             if task.cancelled() or (exc := task.exception()) is None:
                 return
-            logger.error("gpuview failed inside, please report it", exc_info=exc)
+            log_fault(exc)
             if on_error is not None:
                 on_error(exc)
 

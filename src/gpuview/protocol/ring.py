@@ -7,19 +7,36 @@ One writer, one reader, a few slots in memory that both have mapped; nobody ever
              it is still whole
 
 The slots' numbers make a torn frame visible (a seqlock): 0 while a slot is written, the frame's
-number after that. The mark only makes it rare: without memory barriers, which Python does not have,
-a writer may miss a mark that was set in the same instant. Reading therefore ends with
-`Slot.is_whole`.
+number after that. The mark only makes torn frames rare, as a writer may miss a mark that was set in
+the same instant. Reading therefore ends with `Slot.is_whole`.
+
+Note [fences]: on x86, stores become visible in program order, and loads happen in it. On aarch64
+(GH200, Jetson) a number could be seen before the pixels that it vouches for. So both ends call
+`_Ring._fence` between number and pixels:
+
+    writer   number = 0; fence; pixels and header; fence; number = n
+    reader   number; fence; header and pixels; fence; number again
+
+Python has no memory fence, but its locks have what is needed. Releasing a lock is a store-release
+and acquiring it a load-acquire, both on glibc's semaphores (CPython up to 3.12) and on PyMutex.
+The Arm memory model orders every access before a store-release before that, a store-release before
+a later load-acquire, and that before every access after it. So a release followed by an acquire, by
+one thread on a lock that it holds, is a full fence for memory that processes share. The other order
+would be none: accesses may move into a critical section. A number is one aligned 8-byte store or
+load, as `memoryview` copies 8 bytes at once. A frame costs two or three fences at each end, less
+than a microsecond each. A device's own writes are ordered by its stream and arrive in that order,
+so the reader's half holds for them too. A reader that was woken sees the number, because the system
+guards an eventfd by a lock of its own, which orders both sides.
 
 Note [in flight]: a GPU writes long after the kernel's Python has told it to, and in the order in
-which it was told. So the kernel only reserves a slot (`RingWriter.reserve`); the GPU then writes a
-whole record into it, header and all, and the frame's number last. Until then the slot is in flight:
-its number is not the one that was reserved. With four slots, one that is not in flight is nearly
-always free. Where none is, as after a thousand frames behind a slow computation, the frame takes
-the slot whose number is on its way for the longest, and the GPU first writes 0 there, in order.
+which it was told. So the kernel only reserves a slot (`RingWriter.reserve`). The GPU then writes a
+whole record into it, with its header, and the frame's number last. Until then the slot is in
+flight: its number is not the one that was reserved. Of four slots, nearly always one is free and
+not in flight. If all are, as after a thousand frames behind a slow computation, the frame takes the
+slot that has waited longest for its number, and the GPU first writes 0 there, in order.
 
 The memory is a memfd and has no name, so nothing is left behind when both processes die, whatever
-killed them. The ring wakes nobody: the stream's eventfd does that (``engine``), as it outlives a
+killed them. The ring wakes nobody. The stream's eventfd does that (``engine``); it outlives the
 ring, which is replaced when frames outgrow it. A GPU writes to no eventfd, so the reader has to
 look again while `RingReader.is_expecting`.
 """
@@ -29,8 +46,10 @@ from __future__ import annotations
 import enum
 import mmap
 import os
+import struct
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -65,7 +84,7 @@ DEVICE_SLOTS = 4
 """One more, in flight; see Note [in flight]."""
 
 HEADER_NBYTES = 64
-"""What a record begins with, before the pixels."""
+"""The header of a record, before the pixels."""
 
 FORMAT_WORD, WIDTH_WORD, HEIGHT_WORD, CAPTURE_WORD, SEQ_WORD = range(5)
 """Which of a record's first 64-bit words is what. The last is there for a device alone."""
@@ -117,9 +136,11 @@ class Slot:
     data: memoryview
     """The pixels, ``frame_nbytes`` bytes of them."""
     _seq_word: memoryview
+    _fence: Callable[[], None]
 
     def is_whole(self) -> bool:
         """Tell whether the writer has left this slot alone since it was taken."""
+        self._fence()
         return bool(self._seq_word[0] == self.seq)
 
 
@@ -168,10 +189,16 @@ class _Ring:
         self.fd = fd
         self.slot_nbytes = slot_nbytes
         self.n_slots = n_slots
-        # Views of bytes and of 64-bit words, and not NumPy's, which the media process would have to
-        # import: a fifth of its start-up.
+        # No NumPy views: the media process would have to import it, a fifth of its start-up.
         self._bytes = memoryview(mmap.mmap(fd, _total_nbytes(slot_nbytes, n_slots)))
         self._words = self._bytes[:_PAGE].cast("q")
+        self._fence_lock = threading.Lock()
+        self._fence_lock.acquire()
+
+    def _fence(self) -> None:
+        """Order all memory accesses before this call before all after it; see Note [fences]."""
+        self._fence_lock.release()
+        self._fence_lock.acquire()
 
     def _seqs(self) -> list[int]:
         end = _W_SEQS + self.n_slots * _W_SEQ_STEP
@@ -273,6 +300,7 @@ class RingWriter(_Ring):
         self._check_fits(nbytes)
         index = self._open_slot = self._free_slot()
         self._issued[index] = self._seq_word(index)[0] = 0
+        self._fence()
         return self._pixels(index, nbytes)
 
     def publish(
@@ -290,6 +318,7 @@ class RingWriter(_Ring):
         header[HEIGHT_WORD] = height
         header[CAPTURE_WORD] = time.monotonic_ns() if capture_ns is None else capture_ns
         self._seq += 1
+        self._fence()
         self._issued[index] = self._seq_word(index)[0] = self._seq
         self.announce(self._seq)
 
@@ -338,17 +367,25 @@ class RingReader(_Ring):
         """Map a ring that was made elsewhere; owns the descriptor from now on, unless it raises.
 
         Raises:
-            MediaError: The memory does not hold a ring of this version.
+            MediaError: The memory does not hold a ring of this version, or cannot be mapped now.
         """
         magic, slot_nbytes, n_slots = _read_head(fd)
-        is_whole = os.fstat(fd).st_size == _total_nbytes(slot_nbytes, n_slots)
+        nbytes = _total_nbytes(slot_nbytes, n_slots)
+        is_whole = os.fstat(fd).st_size == nbytes
         if magic != _MAGIC or n_slots < HOST_SLOTS or not is_whole:
             raise MediaError(
                 f"cannot read a ring with {magic = :#x}",
                 expected=f"magic = {_MAGIC:#x}, and memory of the size that it says",
                 fix="restart the kernel, so that both processes run one version of gpuview",
             )
-        return cls(fd, slot_nbytes, n_slots)
+        try:
+            return cls(fd, slot_nbytes, n_slots)
+        except OSError as exc:
+            raise MediaError(
+                f"cannot map a ring of {nbytes} bytes in the media process: {exc}",
+                expected="that much address space free",
+                fix="free some memory, or push smaller frames",
+            ) from exc
 
     def take(self) -> Slot | None:
         """Return the newest frame, also when it was taken before; None before the first one."""
@@ -357,13 +394,22 @@ class RingReader(_Ring):
             if seq == 0:
                 return None
             self._words[_W_MARK] = index
+            self._fence()
             code, width, height, capture_ns = self._header(index)[: CAPTURE_WORD + 1]
-            # A mark set too late was not seen by the writer, who may be in this slot by now.
+            self._fence()
+            # The writer does not see a mark that was set too late, and may be in this slot by now.
             if self._newest() != (index, seq):
                 continue
-            pixel_format = PixelFormat(code)
-            data = self._pixels(index, frame_nbytes(pixel_format, width, height))
-            return Slot(seq, pixel_format, width, height, capture_ns, data, self._seq_word(index))
+            return Slot(
+                seq,
+                pixel_format := PixelFormat(code),
+                width,
+                height,
+                capture_ns,
+                self._pixels(index, frame_nbytes(pixel_format, width, height)),
+                self._seq_word(index),
+                self._fence,
+            )
 
     def is_expecting(self) -> bool:
         """Tell whether a newer frame than the newest one is on its way, written by a device."""
@@ -381,13 +427,12 @@ class RingReader(_Ring):
 
 
 def _read_head(fd: int) -> tuple[int, int, int]:
-    """Return the magic, slot size and number of slots of a memory; zeros where it has none."""
+    """Return the magic, slot size and number of slots; zeros if the file is too short or a pipe."""
     try:
-        with mmap.mmap(fd, _PAGE, access=mmap.ACCESS_READ) as head:
-            words = memoryview(head[:_PAGE]).cast("q")
-    except (OSError, ValueError):
+        magic, slot_nbytes, n_slots = struct.unpack("3q", os.pread(fd, 3 * _WORD_NBYTES, 0))
+    except (OSError, struct.error):
         return 0, 0, 0
-    return words[_W_MAGIC], words[_W_SLOT_NBYTES], words[_W_SLOTS]
+    return magic, slot_nbytes, n_slots
 
 
 def _stride(slot_nbytes: int) -> int:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.errors import MediaError
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
-from gpuview.protocol.ring import PixelFormat, RingReader, RingWriter, frame_nbytes
+from gpuview.protocol.messages import Problem
+from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
 
 MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")
 
@@ -84,10 +84,10 @@ class Feed:
         nbytes = frame_nbytes(PixelFormat.I420, width, height)
         if not self._rings or self._rings[-1].slot_nbytes < nbytes:
             self._rings.append(RingWriter.create(nbytes))
-            fanout.attach(RingReader.attach(os.dup(self._rings[-1].fd)))
+            fanout.encode_loop.attach(os.dup(self._rings[-1].fd))
         self._rings[-1].begin(nbytes)[:] = np.full(nbytes, level, np.uint8)
         self._rings[-1].publish(PixelFormat.I420, width, height)
-        fanout._encode_loop._wake()
+        fanout.encode_loop._wake()
 
     def close(self) -> None:
         for ring in self._rings:
@@ -96,7 +96,7 @@ class Feed:
 
 def run(
     work: Callable[[Fanout, Feed], Awaitable[None]],
-    on_error: Callable[[MediaError | None], None] = lambda error: None,
+    on_error: Callable[[Problem | None], None] = lambda error: None,
 ) -> None:
     """Run with a fan-out, its feed, and a limit on all waiting."""
 
@@ -120,7 +120,7 @@ def test_all_viewers_of_a_codec_get_the_same_packets_from_one_encoder() -> None:
             feed.show(fanout, level)
             packets = [await viewer.next() for viewer in viewers]
             assert all(each is packets[0] for each in packets)
-        (stats,) = fanout.stats()
+        (stats,) = fanout.encode_loop.stats()
         assert stats.codec == "H264 Main"
         assert stats.keyframes == 1
 
@@ -144,7 +144,7 @@ def test_two_codecs_are_two_encoders() -> None:
         feed.show(fanout, 100)
         for viewer in viewers:
             assert (await viewer.next()).is_keyframe
-        assert {each.codec for each in fanout.stats()} == {"H264 Main", "VP8"}
+        assert {each.codec for each in fanout.encode_loop.stats()} == {"H264 Main", "VP8"}
 
     run(work)
 
@@ -153,9 +153,9 @@ def test_last_viewer_takes_the_encoder_along() -> None:
     async def work(fanout: Fanout, feed: Feed) -> None:
         viewers = [fanout.subscribe(MAIN) for _ in range(2)]
         fanout.unsubscribe(MAIN, viewers[0])
-        assert len(fanout.stats()) == 1
+        assert len(fanout.encode_loop.stats()) == 1
         fanout.unsubscribe(MAIN, viewers[1])
-        assert fanout.stats() == []
+        assert fanout.encode_loop.stats() == []
 
     run(work)
 
@@ -167,8 +167,9 @@ def test_picture_that_changes_its_size_starts_with_a_keyframe() -> None:
             feed.show(fanout, 90, width, height)
             while not (await viewer.next()).is_keyframe:
                 pass
-            assert (fanout.stats()[0].width, fanout.stats()[0].height) == (width, height)
-        assert fanout.stats()[0].keyframes == 3
+            (stats,) = fanout.encode_loop.stats()
+            assert (stats.width, stats.height) == (width, height)
+        assert fanout.encode_loop.stats()[0].keyframes == 3
 
     run(work)
 
@@ -186,7 +187,7 @@ def test_still_picture_is_sent_again_so_that_lost_packets_are_noticed() -> None:
 
 
 def test_size_that_cannot_be_encoded_is_told_once_and_so_is_its_end() -> None:
-    told: list[MediaError | None] = []
+    told: list[Problem | None] = []
 
     async def work(fanout: Fanout, feed: Feed) -> None:
         viewer = fanout.subscribe(VP8)
@@ -196,14 +197,36 @@ def test_size_that_cannot_be_encoded_is_told_once_and_so_is_its_end() -> None:
         await viewer.next()
         await is_well.wait()
 
-    def hear(error: MediaError | None) -> None:
+    def hear(error: Problem | None) -> None:
         told.append(error)
         (has_trouble if error else is_well).set()
 
     has_trouble, is_well = asyncio.Event(), asyncio.Event()
     run(work, hear)
-    assert isinstance(told[0], MediaError)
+    assert isinstance(told[0], Problem)
     assert told[1:] == [None]
+
+
+def test_codec_that_fails_leaves_the_viewers_of_another_one_playing() -> None:
+    told: list[Problem | None] = []
+    is_well = asyncio.Event()
+
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        playing, failing = fanout.subscribe(MAIN), fanout.subscribe(VP8)
+        for level in range(20, 26):
+            feed.show(fanout, level, 16_384, 16)  # more than VP8 can have
+            assert (await playing.next()).is_keyframe == (level == 20)
+        feed.show(fanout, 90, 64, 48)
+        assert (await failing.next()).is_keyframe
+        await is_well.wait()
+
+    def hear(error: Problem | None) -> None:
+        told.append(error)
+        if error is None:
+            is_well.set()
+
+    run(work, hear)
+    assert ["VP8" in str(error) for error in told] == [True, False]
 
 
 def test_nobody_watching_costs_no_encoding() -> None:
@@ -212,7 +235,7 @@ def test_nobody_watching_costs_no_encoding() -> None:
             feed.show(fanout, level)
         viewer = fanout.subscribe(MAIN)
         assert (await viewer.next()).is_keyframe
-        assert fanout.frames_taken == 1
+        assert fanout.encode_loop.frames_taken == 1
 
     run(work)
 
@@ -226,6 +249,6 @@ def test_request_for_a_lost_picture_brings_a_keyframe(codec: Codec) -> None:
         viewer.lost()
         while not (await viewer.next()).is_keyframe:
             pass
-        assert fanout.stats()[0].keyframes == 2
+        assert fanout.encode_loop.stats()[0].keyframes == 2
 
     run(work)

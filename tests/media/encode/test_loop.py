@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.loop import EncodeLoop
+from gpuview.protocol.messages import Problem
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     FORMAT_WORD,
@@ -18,7 +23,6 @@ from gpuview.protocol.ring import (
     WIDTH_WORD,
     PixelFormat,
     Reservation,
-    RingReader,
     RingWriter,
     frame_nbytes,
 )
@@ -35,12 +39,13 @@ class Stream:
     def __init__(self) -> None:
         self.event_fd = os.eventfd(0)
         self.packets: queue.Queue[Packet] = queue.Queue()
+        self.errors: queue.Queue[Problem | None] = queue.Queue()
         self.loop = EncodeLoop(
             self.event_fd,
             fps=200,
             max_bitrate_bps=10**6,
             on_packet=lambda codec, packet: self.packets.put(packet),
-            on_error=lambda error: None,
+            on_error=self.errors.put,
         )
         self.attach()
         self.loop.start(VP8)
@@ -48,7 +53,7 @@ class Stream:
     def attach(self, seq: int = 0) -> None:
         """Go on with a ring of its own."""
         self.ring = RingWriter.create(NBYTES, DEVICE_SLOTS, seq)
-        self.loop.attach(RingReader.attach(os.dup(self.ring.fd)))
+        self.loop.attach(os.dup(self.ring.fd))
 
     def announce(self) -> Reservation:
         """Push a frame that a device has still to write."""
@@ -66,6 +71,9 @@ class Stream:
     def packet(self) -> Packet:
         return self.packets.get(timeout=WAIT_S)
 
+    def error(self) -> Problem | None:
+        return self.errors.get(timeout=WAIT_S)
+
     def wait_for_frames(self, n: int) -> None:
         while self.loop.frames_taken < n:
             self.packet()
@@ -80,11 +88,12 @@ def write(slot: Reservation) -> None:
 
 
 @pytest.fixture
-def stream() -> Iterator[Stream]:
+def stream(caplog: pytest.LogCaptureFixture) -> Iterator[Stream]:
     stream = Stream()
     yield stream
     stream.loop.close()
     stream.ring.close()
+    caplog.get_records("call").clear()  # a logged traceback keeps the ring's memory
 
 
 def test_frame_that_a_device_writes_is_found_although_nobody_is_woken(stream: Stream) -> None:
@@ -139,3 +148,82 @@ def test_viewer_that_joins_before_a_new_ring_has_a_frame_is_shown_the_last_one(
     while not stream.packet().is_keyframe:
         pass
     assert stream.loop.frames_taken == 1
+
+
+def failing_once(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``call``, which fails the first time as nobody foresaw."""
+    n_calls = 0
+
+    def fail_once(*args: Any, **options: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 1:
+            raise ZeroDivisionError("a fault of ours")
+        return call(*args, **options)
+
+    return fail_once
+
+
+def expect_recovery(stream: Stream) -> None:
+    """Expect that viewers are told of the fault and of its end, and are then shown the frame."""
+    stream.loop.want_keyframe(VP8, 0.0)
+    stream.publish()
+    error = stream.error()
+    assert error is not None
+    assert "ZeroDivisionError: a fault of ours" in error.problem
+    assert stream.packet().is_keyframe
+    assert stream.error() is None
+
+
+def test_fault_of_the_conversion_is_told_and_tried_again(
+    stream: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream.loop._converter.convert = failing_once(stream.loop._converter.convert)  # type: ignore[method-assign]
+    expect_recovery(stream)
+    assert "please report it" in caplog.text
+
+
+def test_fault_of_an_encoder_is_told_and_tried_again(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Encoder, "encode", failing_once(Encoder.encode))
+    expect_recovery(stream)
+
+
+def test_fault_of_who_takes_the_packets_is_told_and_tried_again(stream: Stream) -> None:
+    stream.loop._on_packet = failing_once(stream.loop._on_packet)
+    expect_recovery(stream)
+
+
+def test_fault_of_who_hears_of_errors_costs_no_picture(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.loop._on_error = failing_once(stream.loop._on_error)
+    monkeypatch.setattr(Encoder, "encode", failing_once(Encoder.encode))
+    stream.publish()
+    stream.packet()
+    assert stream.error() is None
+
+
+def test_counters_can_be_read_while_an_encoder_comes_and_goes(stream: Stream) -> None:
+    stream.publish()
+    stream.packet()
+    (output,) = stream.loop._outputs.values()
+    encoder, is_over = output._encoder, threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            output._encoder = None
+            output._encoder = encoder
+
+    thread = threading.Thread(target=come_and_go)
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        for _ in range(20_000):
+            assert stream.loop.stats()[0].width in (0, WIDTH)
+    finally:
+        is_over.set()
+        thread.join()
+        sys.setswitchinterval(interval_s)

@@ -1,7 +1,6 @@
 """RGB to I420 on the tensor's device, in plain torch.
 
-Note [one colour matrix]: every codec is given limited-range BT.601. Browsers assume it for VP8,
-which has no way to say otherwise, and H.264's header says it; so one conversion serves all viewers.
+The matrix is limited-range BT.601: see Note [one colour matrix] in ``gpuview.media.encode.codec``.
 
 Only element-wise operations are used. Matrix products would follow the user's autocast and
 ``torch.set_float32_matmul_precision``, and then colours would change with them.

@@ -1,4 +1,4 @@
-"""One encoder's packets to many viewers. Lives on the event loop."""
+"""The packets of one encoder to many viewers. Lives on the event loop."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from gpuview.errors import MediaError
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S
-from gpuview.protocol.ring import RingReader
-from gpuview.protocol.stats import EncoderStats
+from gpuview.protocol.messages import Problem
 
 __all__ = ["Fanout", "Subscription"]
 
-_QUEUE_PACKETS = 8  # a quarter of a second at 30 fps: a viewer that is later than that starts anew
+_QUEUE_PACKETS = 8  # a quarter of a second at 30 fps; a viewer that falls behind more starts anew
 
 
 class Subscription:
     """One viewer's place in the fan-out.
 
-    It begins with a keyframe. When the viewer takes packets too slowly, all that wait are dropped
-    and it begins again with a keyframe, which hurts nobody else.
+    It begins with a keyframe. When the viewer takes packets too slowly, all waiting packets are
+    dropped and it begins again with a keyframe. Other viewers are not affected.
     """
 
     def __init__(self, want_keyframe: Callable[[float], None]) -> None:
@@ -60,7 +58,7 @@ class Subscription:
         return packet
 
     def lost(self) -> None:
-        """Say that the viewer cannot decode what it gets."""
+        """Ask for a keyframe: the viewer cannot decode what it gets."""
         self._want_keyframe(LOSS_SPACING_S)
 
 
@@ -80,11 +78,11 @@ class Fanout:
         *,
         fps: float,
         max_bitrate_bps: int,
-        on_error: Callable[[MediaError | None], None],
+        on_error: Callable[[Problem | None], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._subscriptions: dict[Codec, set[Subscription]] = {}
-        self._encode_loop = EncodeLoop(
+        self.encode_loop = EncodeLoop(
             event_fd,
             fps=fps,
             max_bitrate_bps=max_bitrate_bps,
@@ -92,18 +90,14 @@ class Fanout:
             on_error=lambda *args: _call_soon(loop, on_error, *args),
         )
 
-    def attach(self, ring: RingReader) -> None:
-        """Take frames from ``ring`` from now on; owned from now on."""
-        self._encode_loop.attach(ring)
-
     def subscribe(self, codec: Codec) -> Subscription:
         """Add a viewer. The first one of a codec starts its encoder."""
         subscription = Subscription(
-            lambda spacing_s: self._encode_loop.want_keyframe(codec, spacing_s)
+            lambda spacing_s: self.encode_loop.want_keyframe(codec, spacing_s)
         )
         self._subscriptions.setdefault(codec, set()).add(subscription)
-        self._encode_loop.start(codec)
-        self._encode_loop.want_keyframe(codec, JOIN_SPACING_S)
+        self.encode_loop.start(codec)
+        self.encode_loop.want_keyframe(codec, JOIN_SPACING_S)
         return subscription
 
     def unsubscribe(self, codec: Codec, subscription: Subscription) -> None:
@@ -112,20 +106,11 @@ class Fanout:
         subscriptions.discard(subscription)
         if not subscriptions:
             self._subscriptions.pop(codec, None)
-            self._encode_loop.stop(codec)
-
-    def stats(self) -> list[EncoderStats]:
-        """Return the counters of each running encoder."""
-        return self._encode_loop.stats()
-
-    @property
-    def frames_taken(self) -> int:
-        """How many different frames were taken from the kernel to be encoded."""
-        return self._encode_loop.frames_taken
+            self.encode_loop.stop(codec)
 
     def close(self) -> None:
         """Stop encoding. The viewers must have been closed before."""
-        self._encode_loop.close()
+        self.encode_loop.close()
 
     def _deliver(self, codec: Codec, packet: Packet) -> None:
         for subscription in self._subscriptions.get(codec, ()):

@@ -1,0 +1,113 @@
+"""One codec of a stream: its encoder, its keyframes, its counters, and what is wrong with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import av
+
+from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet, target_bitrate_bps
+from gpuview.media.encode.encoder import Encoder
+from gpuview.media.encode.schedule import KeyframeGate
+from gpuview.protocol.messages import Problem
+from gpuview.protocol.stats import EncoderStats
+
+__all__ = ["RETRY_S", "Output"]
+
+RETRY_S = 1.0
+"""How long after a failure the next try is."""
+
+
+class Output:
+    """Encodes a stream's frames for the viewers of one codec.
+
+    `encode` and `give_up` belong to the encode thread; the rest may be called from any thread.
+
+    Args:
+        codec: What the viewers negotiated.
+        fps: The expected frame rate.
+        max_bitrate_bps: The most bits sent to one viewer in a second.
+    """
+
+    def __init__(self, codec: Codec, *, fps: float, max_bitrate_bps: int) -> None:
+        self.codec = codec
+        self.error: Problem | None = None
+        self.retry_s = float("-inf")
+        """Nothing is encoded before, however many frames come."""
+        self._fps = fps
+        self._max_bitrate_bps = max_bitrate_bps
+        self._encoder: Encoder | None = None
+        self._timestamp = 0
+        self._lock = threading.Lock()  # guards what follows
+        self._keyframes = KeyframeGate()
+        self._n_frames = 0
+        self._n_keyframes = 0
+        self._nbytes = 0
+
+    @property
+    def keyframe_s(self) -> float:
+        """When the next keyframe is to be made; infinite while nobody wants one."""
+        due_s = self._keyframes.due_s
+        return float("inf") if due_s is None else max(due_s, self.retry_s)
+
+    def request_keyframe(self, spacing_s: float) -> None:
+        """Ask for a keyframe, at least ``spacing_s`` after the last one."""
+        with self._lock:
+            self._keyframes.request(time.monotonic(), spacing_s)
+
+    def encode(self, frame: av.VideoFrame, capture_ns: int) -> Packet | None:
+        """Encode a frame of any size, with a new encoder if the size has changed.
+
+        Returns:
+            The packet, or None where the encoder left the frame out to keep its bitrate.
+
+        Raises:
+            MediaError: The encoder cannot be opened, or has failed.
+        """
+        now_s = time.monotonic()
+        encoder = self._fitting_encoder(frame.width, frame.height)
+        self._timestamp = max(self._timestamp + 1, capture_ns * CLOCK_HZ // 1_000_000_000)
+        packet = encoder.encode(frame, self._timestamp, is_keyframe=now_s >= self.keyframe_s)
+        self.error = None
+        if packet is None:
+            return None
+        with self._lock:
+            if packet.is_keyframe:
+                self._keyframes.done(now_s)
+            self._n_frames += 1
+            self._n_keyframes += packet.is_keyframe
+            self._nbytes += packet.nbytes
+        return packet
+
+    def give_up(self, error: Problem) -> None:
+        """Drop the encoder after a failure; the next try is with a new one."""
+        self.error = error
+        self.retry_s = time.monotonic() + RETRY_S
+        self._encoder = None
+        self.request_keyframe(0.0)
+
+    def stats(self) -> EncoderStats:
+        encoder = self._encoder  # read once: the encode thread may drop it meanwhile
+        with self._lock:
+            return EncoderStats(
+                codec=str(self.codec),
+                width=encoder.width if encoder else 0,
+                height=encoder.height if encoder else 0,
+                frames=self._n_frames,
+                keyframes=self._n_keyframes,
+                nbytes=self._nbytes,
+            )
+
+    def _fitting_encoder(self, width: int, height: int) -> Encoder:
+        encoder = self._encoder
+        if encoder is None or (encoder.width, encoder.height) != (width, height):
+            self._encoder = None  # the old one's memory first
+            bitrate_bps = target_bitrate_bps(width, height, self._fps, self._max_bitrate_bps)
+            encoder = self._encoder = Encoder(
+                self.codec, width, height, fps=self._fps, bitrate_bps=bitrate_bps
+            )
+        return encoder
+
+    def __repr__(self) -> str:
+        return f"<Output {self.codec} {self._encoder or self.error or 'idle'}>"

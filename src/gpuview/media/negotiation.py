@@ -1,0 +1,222 @@
+"""An offer, to its answer or refusal, and the candidates that both sides find later."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpuview.errors import SignalError
+from gpuview.media.encode.fanout import Fanout
+from gpuview.media.ice.network import Network
+from gpuview.media.internal_error import problem_of
+from gpuview.media.tasks import BackgroundTasks
+from gpuview.media.viewer import Viewer
+from gpuview.media.viewer_set import ViewerSet
+from gpuview.protocol.messages import (
+    Answer,
+    Candidates,
+    Configure,
+    Message,
+    Offer,
+    Problem,
+    Refusal,
+)
+from gpuview.webrtc import sdp
+from gpuview.webrtc.rewrite import rewrite_answer, rewrite_candidates
+
+__all__ = ["Negotiation", "is_new_offer", "no_stream", "refusal"]
+
+logger = logging.getLogger("gpuview.media")
+
+_SETTLE_S = 0.1  # the longest that an answer waits for STUN and TURN servers
+_SETTLE_RELAY_S = 2.0  # where a relay is the only way
+_REMEMBERED_VIEWS = 256
+
+
+@dataclass(slots=True)
+class _Negotiated:
+    """The newest offer of one view, and the reply once there is one."""
+
+    offer: Offer
+    reply: Answer | Refusal | None = None
+
+
+class Negotiation:
+    """Answers the offers to one stream. Lives on the event loop.
+
+    Args:
+        configuration: The process-wide settings.
+        fanout: Where the stream's packets come from.
+        viewers: The stream's viewers.
+        open_network: Returns the way in, which the first viewer opens.
+        send: Sends a message about the stream to the kernel.
+        tasks: Run what has to wait.
+    """
+
+    def __init__(
+        self,
+        configuration: Configure,
+        fanout: Fanout,
+        viewers: ViewerSet,
+        *,
+        open_network: Callable[[], Network],
+        send: Callable[[Message], None],
+        tasks: BackgroundTasks,
+    ) -> None:
+        self._configuration = configuration
+        self._fanout = fanout
+        self._viewers = viewers
+        self._open_network = open_network
+        self._send = send
+        self._tasks = tasks
+        # Also of views that have gone: a late repetition is not taken for a new view.
+        self._views: OrderedDict[str, _Negotiated] = OrderedDict()
+
+    def take(self, offer: Offer) -> None:
+        """Answer or refuse a new offer; a repeated one gets the same reply again.
+
+        Adds the viewer without waiting: the page's candidates and its bye, which may come right
+        after the offer, find it.
+
+        Raises:
+            GpuviewError: The offer is refused at once.
+        """
+        known = self._views.get(offer.view)
+        if is_new_offer(offer, known.offer if known else None):
+            viewer = self._admit(offer)
+            self._views[offer.view] = new = _Negotiated(offer)
+            self._views.move_to_end(offer.view)
+            while len(self._views) > _REMEMBERED_VIEWS:
+                self._views.popitem(last=False)
+            self._tasks.spawn(self._reply(viewer, new))
+        elif known is not None and known.reply is not None:
+            self._send(known.reply)
+
+    def take_candidates(self, message: Candidates) -> None:
+        """Use a page's own addresses, unless they belong to an older offer."""
+        viewer = self._viewers.get(message.view)
+        if viewer is not None and viewer.seq == message.seq:
+            self._tasks.spawn(viewer.add_page_candidates(message.candidates))
+
+    def tell_candidates(self, viewer: Viewer) -> None:
+        """Tell a page what it does not know yet of our side of its connection."""
+        if viewer.told is None:
+            return
+        message = self._all_candidates(viewer, self._open_network().problems)
+        if message != viewer.told:
+            viewer.told = message
+            self._send(message)
+
+    def _admit(self, offer: Offer) -> Viewer:
+        sdp.check_offer(offer.sdp)
+        viewer = Viewer(
+            offer,
+            self._fanout,
+            self._open_network(),
+            lambda ended: self._viewers.let_go(ended, "the connection ended"),
+        )
+        self._viewers.add(viewer)
+        return viewer
+
+    async def _reply(self, viewer: Viewer, negotiated: _Negotiated) -> None:
+        try:
+            negotiated.reply = await self._answer(viewer)
+        except Exception as exc:
+            negotiated.reply = refusal(negotiated.offer, problem_of(exc), self._viewers.stream)
+            self._viewers.let_go(viewer, "the offer was refused")
+        self._send(negotiated.reply)
+        self.tell_candidates(viewer)
+
+    async def _answer(self, viewer: Viewer) -> Answer:
+        network = self._open_network()
+        is_relay_only = self._configuration.ice_transport_policy == "relay"
+        await network.settle(_SETTLE_RELAY_S if is_relay_only else _SETTLE_S)
+        network.check_usable()
+        self._check_wanted(viewer)
+        answer = self._rewritten(await viewer.answer(), network)
+        viewer.told = self._all_candidates(viewer, [])
+        return Answer(view=viewer.view, seq=viewer.seq, sdp=answer)
+
+    def _check_wanted(self, viewer: Viewer) -> None:
+        if self._viewers.is_closed:
+            raise no_stream(self._viewers.stream)
+        if viewer not in self._viewers:
+            raise SignalError(
+                f"view {viewer.view} has gone, or has made another offer since",
+                expected="a page that waits for this answer",
+                fix="nothing; a page that comes back makes a new offer",
+            )
+
+    def _rewritten(self, answer: str, network: Network) -> str:
+        shown = rewrite_answer(
+            answer,
+            public_ips=network.public_ips,
+            port_map=network.port_map,
+            keep_private=self._configuration.keep_private,
+        )
+        logger.debug("the answer as it was:\n%s", sdp.redact(answer))
+        logger.debug("the answer as it is sent:\n%s", sdp.redact(shown))
+        for candidate in sdp.candidates_of(shown):
+            logger.debug("our candidate: %s", candidate)
+        return shown
+
+    def _all_candidates(self, viewer: Viewer, problems: list[Problem]) -> Candidates:
+        network = self._open_network()
+        candidates = rewrite_candidates(
+            viewer.enter_new_doors(),
+            public_ips=network.public_ips,
+            port_map=network.port_map,
+            keep_private=self._configuration.keep_private,
+        )
+        return Candidates(
+            view=viewer.view, seq=viewer.seq, candidates=candidates, problems=problems
+        )
+
+    def __repr__(self) -> str:
+        return f"<Negotiation {self._viewers.stream} views={len(self._views)}>"
+
+
+def is_new_offer(offer: Offer, known: Offer | None) -> bool:
+    """Tell whether ``offer`` is new; False if it repeats the known one.
+
+    Raises:
+        SignalError: It is older than the known one, or differs from it under the same number.
+    """
+    if known is None or offer.seq > known.seq:
+        return True
+    if offer == known:
+        return False
+    raise SignalError(
+        f"offer {offer.seq} of view {offer.view} comes after offer {known.seq} of the same view",
+        expected=f"seq > {known.seq}, or offer {known.seq} unchanged",
+        fix="reload the page",
+    )
+
+
+def refusal(offer: Offer, problem: Problem, stream: str) -> Refusal:
+    """Return the refusal of an offer, which is logged."""
+    logger.warning(
+        "view %s of stream %s refused: %s\n  expected: %s\n  try:      %s",
+        offer.view,
+        stream,
+        problem.problem,
+        problem.expected,
+        problem.fix,
+    )
+    return Refusal(
+        view=offer.view,
+        seq=offer.seq,
+        problem=problem.problem,
+        expected=problem.expected,
+        fix=problem.fix,
+    )
+
+
+def no_stream(name: str) -> SignalError:
+    return SignalError(
+        f"there is no stream {name}",
+        expected="an open GPUStream",
+        fix="run the cell that makes the stream again",
+    )

@@ -1,0 +1,102 @@
+"""The viewers of one stream, from their offers to their ends. Lives on the event loop."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+
+from gpuview.errors import ConnectTimeout, SignalError
+from gpuview.media.internal_error import log_fault
+from gpuview.media.tasks import BackgroundTasks
+from gpuview.media.viewer import Viewer
+from gpuview.protocol.messages import Viewers
+
+__all__ = ["ViewerSet"]
+
+logger = logging.getLogger("gpuview.media")
+
+
+class ViewerSet:
+    """The viewers of one stream by view; the kernel is told whenever they change.
+
+    Args:
+        stream: The stream's name.
+        send: Sends a message about the stream to the kernel.
+        tasks: Run the viewers' closing.
+    """
+
+    def __init__(
+        self, stream: str, send: Callable[[Viewers], None], tasks: BackgroundTasks
+    ) -> None:
+        self.stream = stream
+        self.is_closed = False
+        self._send = send
+        self._tasks = tasks
+        self._viewers: dict[str, Viewer] = {}
+
+    def get(self, view: str) -> Viewer | None:
+        return self._viewers.get(view)
+
+    def __contains__(self, viewer: Viewer) -> bool:
+        return self._viewers.get(viewer.view) is viewer
+
+    def __iter__(self) -> Iterator[Viewer]:
+        return iter(list(self._viewers.values()))
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def add(self, viewer: Viewer) -> None:
+        """Add a viewer in place of its view's last one."""
+        previous = self._viewers.get(viewer.view)
+        self._viewers[viewer.view] = viewer
+        if previous is not None:
+            self._tasks.spawn(self._close(previous))
+        self._tell()
+
+    def let_go(self, viewer: Viewer, reason: str) -> None:
+        """Remove a viewer at once, and close its connection in the background."""
+        if viewer in self:
+            del self._viewers[viewer.view]
+            logger.debug("view %s of stream %s closed: %s", viewer.view, self.stream, reason)
+            self._tell()
+        self._tasks.spawn(self._close(viewer))
+
+    def let_go_of_dead(self, now_s: float) -> None:
+        """Remove the viewers that never connected, or whose pages have fallen silent."""
+        for viewer in self:
+            try:
+                viewer.check(now_s)
+            except ConnectTimeout as exc:
+                logger.warning("%s", exc)
+                self.let_go(viewer, "it never connected")
+            except SignalError as exc:
+                self.let_go(viewer, exc.problem)
+            except Exception as exc:
+                log_fault(exc)
+                self.let_go(viewer, "it could not be checked")
+
+    async def close(self) -> None:
+        """Close all connections, and wait until they are closed."""
+        self.is_closed = True
+        viewers, self._viewers = self._viewers, {}
+        if viewers:
+            self._tell()
+        for viewer in viewers.values():
+            await self._close(viewer)
+
+    async def _close(self, viewer: Viewer) -> None:
+        try:
+            await viewer.close()
+        except TimeoutError:
+            logger.warning("view %s of stream %s did not close in time", viewer.view, self.stream)
+        # aiortc's objects refer to each other, and hold 2.6 MB of packets for retransmission. The
+        # collector looks only at what was made since the start, which takes some 5 ms.
+        gc.collect()
+
+    def _tell(self) -> None:
+        self._send(Viewers(views=list(self._viewers)))
+
+    def __repr__(self) -> str:
+        return f"<ViewerSet {self.stream} {list(self._viewers)}>"
