@@ -1,6 +1,6 @@
 """The command line: ``gpuview doctor``, ``gpuview probe`` and ``gpuview config``.
 
-All of them read the settings from the environment, as a kernel does.
+Every command reads the settings from the environment, as a kernel does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from gpuview.doctor import config_text
+from gpuview.doctor import config_files
 from gpuview.errors import GpuviewError
 from gpuview.media.ice.sockets import preferred_source
 from gpuview.settings import Settings
@@ -26,10 +26,10 @@ _SITE_OPTIONS = ("cert", "pkey", "min_port", "max_port", "realm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, and return its exit status: 0, or 1 where something is wrong.
+    """Run one command, and return its exit status: 0, or 1 if something is wrong.
 
     Args:
-        argv: Its words; None for those of this process.
+        argv: The arguments; None for those of this process.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpuview", description="Live tensors in a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_doctor(commands.add_parser("doctor", help="say what is wrong, and what mends it"))
-    _add_probe(commands.add_parser("probe", help="answer gpuview doctor --via, outside"))
-    _add_config(commands.add_parser("config", help="print a configuration to match the settings"))
+    _add_doctor(commands.add_parser("doctor", help="say what is wrong and how to fix it"))
+    _add_probe(commands.add_parser("probe", help="on a machine outside: answer gpuview doctor"))
+    _add_config(commands.add_parser("config", help="print a configuration that fits the settings"))
     return parser
 
 
@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Examine the settings of the environment, the network and this machine."
-    parser.add_argument("--json", action="store_true", help="print it for machines")
+    parser.description = "Examine the settings in the environment, the network and this machine."
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--via",
         type=_host_and_port,
@@ -77,7 +77,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
-    """Read a host with or without a port; an IPv6 address that has one stands in brackets."""
+    """Read a host with or without a port; an IPv6 address with a port stands in brackets."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
@@ -88,7 +88,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 def _port(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)
 
 
@@ -97,8 +97,8 @@ def _port(text: str) -> int:
 
 def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Send one datagram back to whoever asks, to the port that is asked for. Run it on a "
-        "machine outside, and gpuview doctor --via there on the machine with the GPU."
+        "Send one datagram to the port that gpuview doctor asks for. Run this on a machine "
+        "outside, and gpuview doctor --via THAT_MACHINE on the machine with the GPU."
     )
     parser.add_argument("--port", type=_port, default=_PROBE_PORT, help="UDP (%(default)s)")
     parser.add_argument(
@@ -107,27 +107,27 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="send to this address as well, where it is not the one that asks (FRP)",
+        help="send to this address as well, even if another one asks (FRP)",
     )
     parser.set_defaults(run=_probe)
 
 
 def _probe(arguments: argparse.Namespace) -> int:
-    # A shell starts what runs in its background with SIGINT ignored, and Python then leaves it so.
+    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from gpuview.doctor.responder import answer_for_ever
 
-    answer_for_ever(arguments.port, arguments.allow, _tell)
+    answer_for_ever(arguments.port, arguments.allow, _print)
     return 0
 
 
 def _address(text: str) -> str:
     if parse_address(text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no IP address")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address")
     return text
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -136,16 +136,16 @@ def _tell(line: str) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print the configuration of another program, to match the settings."
-    kinds = parser.add_subparsers(required=True, metavar="frp|coturn|nftables")
-    frp = kinds.add_parser("frp", help="frpc.toml, for the machine with the GPU")
+    parser.description = "Print the configuration of another program that fits the settings."
+    programs = parser.add_subparsers(required=True, metavar="frp|coturn|nftables")
+    frp = programs.add_parser("frp", help="frpc.toml, for the machine with the GPU")
     frp.set_defaults(run=_frp)
-    coturn = kinds.add_parser("coturn", help="turnserver.conf")
+    coturn = programs.add_parser("coturn", help="turnserver.conf, for a TURN server")
     coturn.add_argument("--cert", metavar="FILE", help="certificate of a turns: server, PEM")
     coturn.add_argument("--pkey", metavar="FILE", help="its private key, PEM")
     coturn.add_argument("--realm", default="gpuview", help="(%(default)s)")
     coturn.set_defaults(run=_coturn)
-    nftables = kinds.add_parser("nftables", help="firewall rules, and the router's")
+    nftables = programs.add_parser("nftables", help="rules for the firewall and for the router")
     nftables.set_defaults(run=_nftables)
     for each in (coturn, nftables):
         each.add_argument("--min-port", type=_port, default=49152, help="relays (%(default)s)")
@@ -159,24 +159,24 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _frp(_: argparse.Namespace) -> int:
-    sys.stdout.write(config_text.frp_config(Settings()))
+    sys.stdout.write(config_files.frp_config(Settings()))
     return 0
 
 
 def _coturn(arguments: argparse.Namespace) -> int:
-    text = config_text.coturn_config(Settings(), _site(arguments))
+    text = config_files.coturn_config(Settings(), _site(arguments))
     sys.stderr.write("gpuview: a credential is in this text; keep it from others: chmod 600\n")
     sys.stdout.write(text)
     return 0
 
 
 def _nftables(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(config_text.nftables_config(Settings(), _site(arguments)))
+    sys.stdout.write(config_files.nftables_config(Settings(), _site(arguments)))
     return 0
 
 
-def _site(arguments: argparse.Namespace) -> config_text.Site:
-    return config_text.Site(
+def _site(arguments: argparse.Namespace) -> config_files.Site:
+    return config_files.Site(
         lan_ip=arguments.lan_ip or preferred_source(socket.AF_INET, _SOMEWHERE),
         **{name: value for name, value in vars(arguments).items() if name in _SITE_OPTIONS},
     )

@@ -1,4 +1,4 @@
-"""The port range: bound, partly held, used up, or held by the asking kernel itself."""
+"""The port range: free, partly held, used up, or held by the kernel itself; and the buffers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import socket
 
 import pytest
 
-from gpuview.doctor.udp_ports import ancestors, bind_range, judge_range
+from gpuview.doctor.udp_ports import (
+    ancestors,
+    bind_range,
+    check_buffers,
+    judge_buffers,
+    judge_range,
+)
 from gpuview.errors import NetworkError
 from gpuview.media.ice.port_holders import Holder
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.settings import Settings
 
 RANGE = Settings(port_min=10111, port_max=10112)
-ERROR = NetworkError("no UDP port could be bound", expected="one", fix="look")
+ERROR = NetworkError("no UDP port could be bound", expected="a free port", fix="look")
 
 
 def test_free_range_is_bound_at_its_first_free_port() -> None:
@@ -42,7 +48,7 @@ def test_used_up_range_fails_and_names_who_holds_it() -> None:
     assert f"(pid {os.getpid()})" in check.found
 
 
-def test_port_that_this_kernels_media_process_holds_is_well_held() -> None:
+def test_port_that_this_kernels_media_process_holds_is_fine() -> None:
     held = [Holder(10111, socket.AF_INET, 900, "python", kernel_pid=800)]
     own = judge_range(RANGE, None, held, [1000, 800, 12], ERROR)
     assert own.mark == "ok"
@@ -50,7 +56,7 @@ def test_port_that_this_kernels_media_process_holds_is_well_held() -> None:
     assert judge_range(RANGE, None, held, [1000, 801], ERROR).mark == "fail"
 
 
-def test_no_range_is_fine_unless_no_port_is_to_be_had() -> None:
+def test_no_range_is_fine_unless_no_port_can_be_bound() -> None:
     assert judge_range(Settings(), 40000, [], ()).mark == "ok"
     assert judge_range(Settings(), None, [], (), ERROR).found == ERROR.problem
 
@@ -67,3 +73,15 @@ def test_range_is_written_as_people_write_it(port_max: int) -> None:
     settings = Settings(port_min=10111, port_max=port_max)
     text = "10111 to 10112" if port_max == 10112 else "10111"
     assert judge_range(settings, 10111, [], ()).found == f"10111 of {text} can be bound"
+
+
+def test_buffers_are_measured() -> None:
+    assert check_buffers().mark in ("ok", "remark")
+
+
+def test_small_buffers_are_remarked_on_with_the_command() -> None:
+    granted = {"net.core.rmem_max": 212992, "net.core.wmem_max": 4194304}
+    check = judge_buffers(granted)
+    assert check.mark == "remark"
+    assert check.fix == "sysctl -w net.core.rmem_max=4194304"
+    assert judge_buffers({"net.core.rmem_max": 4194304}).mark == "ok"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gpuview.doctor.config_text import Site, coturn_config
+from gpuview.doctor.config_files import Site, coturn_config
 from gpuview.settings import Settings
 from tests.network.topology import Node
 from tests.turnserver import TurnServer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from gpuview.doctor import Check, Report
-from gpuview.doctor.config_text import Site, coturn_config
+from gpuview.doctor.config_files import Site, coturn_config
 from gpuview.settings import Settings
 from tests.network.frp import FrpProxy
 from tests.network.topology import Internet, Lan, Node

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from gpuview.doctor.clients import Ear, listening
+from gpuview.doctor.cuda import check_cuda
+from gpuview.doctor.encoders import check_encoders
 from gpuview.doctor.inbound_udp import InboundTest
-from gpuview.doctor.machine import check_buffers, check_cuda, check_encoders, check_packages
+from gpuview.doctor.packages import check_packages
 from gpuview.doctor.public_ip import first_of_each_family, judge_public_ips
 from gpuview.doctor.report import Check, Report
 from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
-from gpuview.doctor.udp_ports import bind_range
+from gpuview.doctor.udp_ports import bind_range, check_buffers
 from gpuview.errors import SettingsError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.sockets import Address, preferred_source

@@ -1,10 +1,10 @@
-"""Can a port of the range be bound, and who has the others?"""
+"""The checks "UDP ports" and "UDP buffers": can a port be bound, and how much do sockets hold?"""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from gpuview.doctor.report import Check
@@ -13,17 +13,22 @@ from gpuview.media.ice.port_holders import Holder, describe_holders, holders
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.settings import Settings
 
-__all__ = ["ancestors", "bind_range", "judge_range"]
+__all__ = ["ancestors", "bind_range", "check_buffers", "judge_buffers", "judge_range"]
 
-_NAME = "UDP ports"
+_PORTS, _BUFFERS = "UDP ports", "UDP buffers"
+_WANTED_BUFFER_NBYTES = 4 * 1024 * 1024  # as `gpuview.media.ice.sockets` asks for
+_LIMITS = {"net.core.rmem_max": socket.SO_RCVBUF, "net.core.wmem_max": socket.SO_SNDBUF}
+
+
+# --- ports --------------------------------------------------------------------------------------
 
 
 def bind_range(settings: Settings) -> tuple[Check, list[socket.socket]]:
-    """Bind the first free port of the range, for the questions that follow.
+    """Bind the first free port of the range, for the checks that follow.
 
     Returns:
-        What was found, and the sockets of `bind_sockets`, the caller's to close; none where all
-        ports are held.
+        The check, and the sockets of `bind_sockets`, which the caller closes. There are no sockets
+        if all ports are held.
     """
     port_min, port_max = settings.port_min, settings.port_max
     held = holders(port_min, port_max) if port_min and port_max else []
@@ -44,33 +49,28 @@ def judge_range(
     """Say what the state of the range means. Pure.
 
     Args:
-        settings: With the range.
-        bound: The port that could be bound; None where none could.
-        held: Who holds ports of the range.
-        own_pids: This process and those above it; one may be a kernel.
+        settings: Has the range.
+        bound: The port that could be bound; None if all are held.
+        held: The sockets that hold ports of the range.
+        own_pids: This process and its ancestors; one may be a kernel.
         error: Why no port could be bound.
     """
     if settings.port_min is None:
-        wide = "any free port; a range is what can be forwarded: GPUVIEW_PORT_MIN, GPUVIEW_PORT_MAX"
-        return Check(_NAME, "ok", wide) if error is None else Check.failed(_NAME, error)
-    text = _range(settings)
+        wide = "any free port; set GPUVIEW_PORT_MIN and GPUVIEW_PORT_MAX for ports to forward"
+        return Check(_PORTS, "ok", wide) if error is None else Check.failed(_PORTS, error)
+    first, last = settings.port_min, settings.port_max
+    text = f"{first}" if first == last else f"{first} to {last}"
     taken = f"; held are {describe_holders(held)}" if held else ""
     if bound is not None:
-        return Check(_NAME, "ok", f"{bound} of {text} can be bound{taken}")
+        return Check(_PORTS, "ok", f"{bound} of {text} can be bound{taken}")
     if any(holder.kernel_pid in own_pids for holder in held if holder.kernel_pid):
-        return Check(_NAME, "ok", f"{text} is held by this kernel's own media process{taken}")
-    fix = "shut a kernel down that is not needed, or widen the range: GPUVIEW_PORT_MAX"
-    return Check(_NAME, "fail", f"none of {text} can be bound{taken}", fix)
-
-
-def _range(settings: Settings) -> str:
-    if settings.port_min == settings.port_max:
-        return f"{settings.port_min}"
-    return f"{settings.port_min} to {settings.port_max}"
+        return Check(_PORTS, "ok", f"{text} is held by this kernel's own media process{taken}")
+    fix = "shut down a kernel that is not needed, or widen the range: GPUVIEW_PORT_MAX"
+    return Check(_PORTS, "fail", f"none of {text} can be bound{taken}", fix)
 
 
 def ancestors(pid: int) -> list[int]:
-    """Return the process and those that it descends from."""
+    """Return the process and the processes that it descends from."""
     found: list[int] = []
     while pid > 1:
         found.append(pid)
@@ -84,3 +84,27 @@ def _parent(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+# --- buffers ------------------------------------------------------------------------------------
+
+
+def check_buffers() -> Check:
+    """Look at how much a UDP socket may hold: a keyframe for ten viewers leaves in one burst."""
+    return judge_buffers({name: _granted(option) for name, option in _LIMITS.items()})
+
+
+def judge_buffers(granted_nbytes: Mapping[str, int]) -> Check:
+    """Say whether the buffers that the system grants are enough, by the names of their limits."""
+    small = {name: size for name, size in granted_nbytes.items() if size < _WANTED_BUFFER_NBYTES}
+    if not small:
+        return Check(_BUFFERS, "ok", "as large as gpuview asks for")
+    found = ", ".join(f"{name} is {size}" for name, size in small.items())
+    fix = "sysctl -w " + " ".join(f"{name}={_WANTED_BUFFER_NBYTES}" for name in small)
+    return Check(_BUFFERS, "remark", f"{found}: bursts for many viewers may be lost", fix)
+
+
+def _granted(option: int) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, option, _WANTED_BUFFER_NBYTES)
+        return sock.getsockopt(socket.SOL_SOCKET, option) // 2  # Linux doubles it, for its own use

@@ -24,6 +24,8 @@ from gpuview.protocol.messages import IceServer
 from gpuview.webrtc.addresses import is_host_name, parse_address
 
 __all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_TLS_PORT",
     "IceServerUrl",
     "IceUrl",
     "ephemeral_credentials",
@@ -36,8 +38,8 @@ __all__ = [
 Scheme = Literal["stun", "stuns", "turn", "turns"]
 
 _SCHEMES = ("stun", "stuns", "turn", "turns")
-_PORT = 3478
-_TLS_PORT = 5349
+DEFAULT_PORT = 3478
+DEFAULT_TLS_PORT = 5349
 _KEYS = tuple(spec.name for spec in dataclasses.fields(IceServer))
 _EXAMPLE = "turn:turn.example.org:3478?transport=udp"
 
@@ -115,7 +117,7 @@ def parse_ice_url(url: str) -> IceUrl:
     return IceUrl(
         scheme=cast(Scheme, scheme),
         host=host.strip("[]"),
-        port=int(port or (_TLS_PORT if is_secure else _PORT)),
+        port=int(port or (DEFAULT_TLS_PORT if is_secure else DEFAULT_PORT)),
         transport=cast(Literal["udp", "tcp"], transport or ("tcp" if is_secure else "udp")),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gpuview.doctor.clients import allocate_turn, insist, listening
-from gpuview.doctor.config_text import Site, coturn_config, frp_config, nftables_config
+from gpuview.doctor.config_files import Site, coturn_config, frp_config, nftables_config
 from gpuview.errors import NetworkError, SettingsError
 from gpuview.media.ice.sockets import Address, preferred_source
 from gpuview.settings import Settings
