@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -23,11 +24,13 @@ from gpuview.frames.feed import Feed, Select
 from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.snapshot import extremes, snapshot
+from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.protocol.codec import to_wire
-from gpuview.protocol.messages import Answer, Candidates, Message, Refusal, Status
+from gpuview.protocol.messages import Answer, Candidates, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
+from gpuview.signalling.status import StreamState
 from gpuview.sources.parse import Index, as_select, parse_source
 from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
@@ -106,8 +109,6 @@ class GPUStream(anywidget.AnyWidget):
     epoch = traitlets.Int(1).tag(sync=True)
     needs_peer_config = traitlets.Bool(False).tag(sync=True)
 
-    _is_closed = True  # as ipywidgets closes an object whose making failed, too
-
     def __init__(
         self,
         source: object = None,
@@ -123,47 +124,43 @@ class GPUStream(anywidget.AnyWidget):
         settings: Settings | None = None,
     ) -> None:
         _check_numbers(fps, max_bitrate_bps)
-        look = Look(layout, value_range, colormap, size)
-        pick = as_select(select)
         parsed = parse_source(source, layer)
+        self._look = Look(layout, value_range, colormap, size)
+        self._select = as_select(select)
         settings = settings or Settings()
         if settings.log is not None:
             log_to_stderr(settings.log)
-        self._look = look
-        self._select = pick
-        self._waiting_hint = parsed.waiting_hint
-        self._pages = Pages(settings, self, self._hand_on)
-        self._lock = threading.RLock()  # guards what follows: engine and source both call
+        self._state = StreamState(parsed.waiting_hint)
         self._viewers: tuple[str, ...] = ()
-        self._media_error: MediaError | None = None
-        self._is_restarting = False
-        self._is_failed = False
-        engine = shared_engine(settings)
-        self._engine = engine
-        self._handle = engine.open_stream(
-            self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
-        )
-        self._is_closed = False
-        self._errors = ErrorReporter(self._source_failed, self._source_recovered)
-        self._feed = Feed(self._handle, look, self._errors)
-        self._has_picture = False
         self._source: Source | None = None
-        super().__init__(
-            epoch=engine.epoch,
-            needs_peer_config=self._pages.need_peer_config,
-            status=to_wire(self._status()),
-        )
-        self._answer_on_subshells()
-        self.observe(self._read_offers, "offers")
-        self.on_msg(self._read_custom)
-        self._source = start_source(
-            parsed,
-            self._push_made,
-            select=pick,
-            fps=fps,
-            errors=self._errors,
-            on_captured=lambda: self._feed.drop("capturing"),
-        )
+        self._errors = ErrorReporter(self._source_failed, self._source_recovered)
+        self._engine = shared_engine(settings)
+        self._lock = threading.RLock()  # guards the state and the viewers
+        with self._lock:  # The engine's thread waits with its news until the stream is complete.
+            self._handle = self._engine.open_stream(
+                self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
+            )
+            self._feed = Feed(self._handle, self._look, self._errors)
+            self._pages = Pages(settings, self, self._handle.send)
+            super().__init__(
+                epoch=self._engine.epoch,
+                needs_peer_config=self._pages.need_peer_config,
+                status=to_wire(self._state.status),
+            )
+            read_messages_while_cells_run(self.comm)
+            self.observe(self._read_offers, "offers")
+            self.on_msg(self._read_custom)
+            self._source = start_source(
+                parsed,
+                self._push_made,
+                select=self._select,
+                fps=fps,
+                errors=self._errors,
+                on_captured=lambda: self._feed.drop("capturing"),
+            )
+
+    def __del__(self) -> None:
+        """Leave an object alone whose constructor failed; ipywidgets would close it."""
 
     # --- what a user calls --------------------------------------------------------------------
 
@@ -184,8 +181,8 @@ class GPUStream(anywidget.AnyWidget):
             StreamClosedError: The stream is closed.
         """
         self._feed.push(frame, self._select)
-        if not self._has_picture:
-            self._picture_came()
+        if not self._state.has_picture:
+            self._update(has_picture=True)
 
     def frame(self) -> object:
         """Return the newest frame: the very tensor that was pushed, or made by the source.
@@ -241,13 +238,13 @@ class GPUStream(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the stream: its views say so and keep their last picture. Safe to call twice."""
-        if self._is_closed:
+        if self._state.is_closed:
             return
         self._end()
         self._handle.close()
         self._viewers = ()
         self._pages.forget_all()
-        self._update_status()
+        self.status = to_wire(self._state.status)
 
     @staticmethod
     def doctor(settings: Settings | None = None) -> Report:
@@ -275,7 +272,7 @@ class GPUStream(anywidget.AnyWidget):
     def _end(self) -> None:
         """Make and take no more frames."""
         with self._lock:
-            self._is_closed = True
+            self._state = replace(self._state, is_closed=True)
         source, self._source = self._source, None  # what it looks at need not live on
         if source is not None:
             source.close()
@@ -301,11 +298,8 @@ class GPUStream(anywidget.AnyWidget):
         self._read_page(content)
 
     def _read_page(self, data: object) -> None:
-        if not self._is_closed:  # the status says so
+        if not self._state.is_closed:
             self._pages.read(data)
-
-    def _hand_on(self, message: Message) -> None:
-        self._handle.send(message)
 
     # --- what the engine says: a `StreamListener`, on the engine's thread ---------------------
 
@@ -316,104 +310,63 @@ class GPUStream(anywidget.AnyWidget):
         self._pages.tell(message)
 
     def viewers_changed(self, views: Sequence[str]) -> None:
-        self._viewers = tuple(views)
-        self._pages.forget_answers_but(views)
-        self._feed.watch(bool(views))
-        source = self._source
-        if source is not None:
-            source.watch(bool(views))
+        with self._lock:
+            self._viewers = tuple(views)
+            self._pages.forget_answers_but(views)
+            self._feed.watch(bool(views))
+            if self._source is not None:
+                self._source.watch(bool(views))
 
     def process_started(self, epoch: int) -> None:
         self.viewers_changed(())
         with self._lock:
-            self._is_restarting = True
-            self._is_failed = False
-            self._media_error = None
             self.epoch = epoch
-            self._update_status()
+            self._update(media="restarting", media_error=None)
 
     def process_ready(self) -> None:
         with self._lock:
-            if self._is_restarting:
-                self._is_restarting = False
-                self._update_status()
+            if self._state.media == "restarting":
+                self._update(media="running")
 
     def process_failed(self, error: MediaError) -> None:
         self.viewers_changed(())
-        with self._lock:
-            self._is_failed = True
-            self._media_error = error
-            self._update_status()
+        self._update(media="failed", media_error=error)
 
     def encode_failed(self, error: MediaError | None) -> None:
-        with self._lock:
-            self._media_error = error
-            self._update_status()
+        self._update(media_error=error)
 
     def engine_closing(self) -> None:
-        self._end()  # its status stays: the page says that the kernel has gone
+        self._end()  # The status stays: each page sees that the kernel has gone.
 
     def forked(self) -> None:
+        self._lock = threading.RLock()
+        self._state = replace(self._state, is_closed=True)
         self._feed.renew_locks()
 
     # --- what the source says: on its thread, or on that of a tapped module's caller -----------
 
     def _push_made(self, frame: object) -> None:
-        if self._is_closed:
+        if self._state.is_closed:
             return
         self._feed.push(frame)
-        if not self._has_picture:
-            self._picture_came()
-
-    def _picture_came(self) -> None:
-        with self._lock:
-            self._has_picture = True
-            self._update_status()
+        if not self._state.has_picture:
+            self._update(has_picture=True)
 
     def _source_failed(self, error: GpuviewError) -> None:
-        if self._is_closed:
+        if self._state.is_closed:
             return
         logger.warning("the source of a stream failed: %s", error, exc_info=error.__cause__)
-        self._update_status()
+        self._update(source_error=self._errors.error)
 
     def _source_recovered(self) -> None:
+        self._update(source_error=self._errors.error, has_picture=True)
+
+    def _update(self, **changes: Any) -> None:
+        """Change the state, and say so on the pages."""
         with self._lock:
-            self._has_picture = True  # as a frame was good
-            self._update_status()
-
-    # --- state --------------------------------------------------------------------------------
-
-    def _update_status(self) -> None:
-        with self._lock:
-            self.status = to_wire(self._status())
-
-    def _status(self) -> Status:
-        if self._is_closed:
-            return Status(state="closed")
-        error = self._media_error or self._errors.error
-        if error is not None:
-            return Status(
-                state="failed" if self._is_failed else "error",
-                problem=error.problem,
-                expected=error.expected,
-                fix=error.fix,
-            )
-        if self._is_restarting:
-            return Status(state="restarting")
-        if self._has_picture:
-            return Status(state="live")
-        return Status(state="waiting", fix=self._waiting_hint)
-
-    def _answer_on_subshells(self) -> None:
-        """Let pages' messages be answered while a cell runs.
-
-        ipykernel 7.4 sends a comm's messages to the subshell that last published on it: for a
-        widget that a cell has just made, to the thread that runs cells. Without this method of its
-        own it takes the message's word for it, as 7.3 does.
-        """
-        comm = self.comm
-        if comm is not None and hasattr(comm, "_reply_subshell_for"):
-            comm._reply_subshell_for = None
+            if not self._state.is_closed:
+                self._state = replace(self._state, **changes)
+                self.status = to_wire(self._state.status)
 
 
 def _check_numbers(fps: float, max_bitrate_bps: int) -> None:

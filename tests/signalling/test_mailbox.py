@@ -20,18 +20,16 @@ STEPS = st.one_of(
     st.builds(Answer, view=VIEWS, seq=SEQS, sdp=st.just("z")),
     st.builds(Ack, view=VIEWS, seq=SEQS),
     st.builds(Bye, view=VIEWS),
-    st.builds(Candidates, view=VIEWS, seq=SEQS),
 )
-Said = Offer | Answer | Ack | Bye | Candidates
+Said = Offer | Answer | Ack | Bye
 
 
 def do(mailbox: Mailbox, message: Said) -> None:
     steps: dict[type, Callable[..., object]] = {
-        Offer: mailbox.take,
-        Answer: mailbox.reply,
+        Offer: mailbox.expect_reply,
+        Answer: mailbox.take_reply,
         Ack: mailbox.acknowledge,
         Bye: mailbox.say_goodbye,
-        Candidates: mailbox.take_candidates,
     }
     with suppress(SignalError):
         steps[type(message)](message)
@@ -60,24 +58,30 @@ def test_a_view_is_told_about_its_newest_offer_only(
         assert all(newest[view] == answer["seq"] for view, answer in mailbox.answers.items())
 
 
-def test_candidates_are_news_once() -> None:
+@given(st.lists(STEPS, max_size=30))
+def test_what_a_page_has_acknowledged_does_not_come_back(messages: list[Said]) -> None:
     mailbox = Mailbox()
-    first = Candidates(view="a", seq=1, candidates=["x"])
-    assert not mailbox.take_candidates(first)
-    mailbox.take(Offer(view="a", seq=1, sdp="x"))
-    assert mailbox.take_candidates(first)
-    assert not mailbox.take_candidates(first)
-    assert mailbox.take_candidates(Candidates(view="a", seq=1, candidates=["x", "y"]))
-    mailbox.take(Offer(view="a", seq=2, sdp="x"))
-    assert not mailbox.take_candidates(first)
-    assert mailbox.take_candidates(Candidates(view="a", seq=2, candidates=["x"]))
+    newest: dict[str, int] = {}
+    acknowledged: dict[str, int] = {}
+    for message in messages:
+        if isinstance(message, Offer):
+            newest[message.view] = max(newest.get(message.view, 0), message.seq)
+        if isinstance(message, Ack) and newest.get(message.view) == message.seq:
+            acknowledged[message.view] = message.seq
+        do(mailbox, message)
+        for view, answer in mailbox.answers.items():
+            assert acknowledged.get(view) != answer["seq"]
 
 
-def test_page_that_says_ever_other_candidates_is_heard_while_they_grow() -> None:
+def test_the_first_reply_to_an_offer_stays() -> None:
     mailbox = Mailbox()
-    mailbox.take(Offer(view="a", seq=1, sdp="x"))
-    said = [Candidates(view="a", seq=1, candidates=[f"{n}", "x"]) for n in range(1000)]
-    assert sum(mailbox.take_candidates(message) for message in said) == 1
+    mailbox.expect_reply(Offer(view="a", seq=1, sdp="x"))
+    answer = Answer(view="a", seq=1, sdp="y")
+    assert mailbox.take_reply(answer)
+    assert mailbox.take_reply(answer)
+    refusal = Refusal(view="a", seq=1, problem="p", expected="e", fix="f")
+    assert not mailbox.take_reply(refusal)
+    assert mailbox.answers["a"]["type"] == "Answer"
 
 
 def test_a_problem_is_news_once_whatever_the_offer() -> None:
@@ -85,16 +89,16 @@ def test_a_problem_is_news_once_whatever_the_offer() -> None:
     problem = Problem(problem="p", expected="e", fix="f")
     said = Candidates(view="a", seq=1, problems=[problem, problem])
     assert mailbox.take_problems(said) == []
-    mailbox.take(Offer(view="a", seq=1, sdp="x"))
+    mailbox.expect_reply(Offer(view="a", seq=1, sdp="x"))
     assert mailbox.take_problems(said) == [problem]
-    mailbox.take(Offer(view="a", seq=2, sdp="x"))
+    mailbox.expect_reply(Offer(view="a", seq=2, sdp="x"))
     assert mailbox.take_problems(said) == []
 
 
 def test_refusal_outlives_the_connection_that_never_was() -> None:
     mailbox = Mailbox()
-    mailbox.take(Offer(view="a", seq=1, sdp="x"))
-    mailbox.reply(Refusal(view="a", seq=1, problem="p", expected="e", fix="f"))
+    mailbox.expect_reply(Offer(view="a", seq=1, sdp="x"))
+    mailbox.take_reply(Refusal(view="a", seq=1, problem="p", expected="e", fix="f"))
     mailbox.forget_answers_but(())
     assert list(mailbox.answers) == ["a"]
 
@@ -102,7 +106,7 @@ def test_refusal_outlives_the_connection_that_never_was() -> None:
 def test_a_thousand_views_do_not_grow_it() -> None:
     mailbox = Mailbox()
     for number in range(1000):
-        mailbox.take(Offer(view=f"v{number}", seq=1, sdp="x"))
+        mailbox.expect_reply(Offer(view=f"v{number}", seq=1, sdp="x"))
     assert repr(mailbox) == "<Mailbox views=256 answers=0>"
     with pytest.raises(SignalError, match="no offer of view v0 has been seen"):
         mailbox.say_goodbye(Bye(view="v0"))

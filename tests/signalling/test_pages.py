@@ -1,4 +1,4 @@
-"""What pages say beside their offers: handed on or logged, once, whatever they hold."""
+"""What pages say is passed on or logged, whatever it holds; replies wait for their pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.protocol.codec import to_wire
-from gpuview.protocol.messages import Candidates, Message, Offer, PageLog, Problem
+from gpuview.protocol.messages import (
+    Ack,
+    Answer,
+    Candidates,
+    Message,
+    Offer,
+    PageLog,
+    Problem,
+    Refusal,
+)
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 
@@ -33,12 +42,12 @@ class FakeWidget:
 
 
 class Stream:
-    """Pages with an engine that writes down what it is handed."""
+    """Pages with an engine that writes down what is passed on to it."""
 
     def __init__(self, **settings: Any) -> None:
         self.widget = FakeWidget()
-        self.handed: list[Message] = []
-        self.pages = Pages(Settings(**settings), self.widget, self.handed.append)
+        self.passed_on: list[Message] = []
+        self.pages = Pages(Settings(**settings), self.widget, self.passed_on.append)
 
     def say(self, message: Message) -> None:
         self.pages.read(to_wire(message))
@@ -52,28 +61,52 @@ def candidates(*lines: str, seq: int = 1, problems: list[Problem] | None = None)
     return Candidates(view="v1", seq=seq, candidates=list(lines), problems=problems or [])
 
 
-def test_candidates_are_handed_on_as_often_as_they_grow() -> None:
+def answer(seq: int = 1) -> Answer:
+    return Answer(view="v1", seq=seq, sdp="v=0")
+
+
+def refusal(seq: int = 1) -> Refusal:
+    return Refusal(view="v1", seq=seq, problem="no port", expected="a port", fix="free one")
+
+
+def test_offers_and_candidates_are_passed_on_as_they_come() -> None:
     stream = Stream()
-    stream.say(offer())
-    for message in (candidates("a"), candidates("a"), candidates("a", "b"), candidates("a", "b")):
+    said = [candidates("a"), offer(), offer(), candidates("a"), offer(2), offer(1)]
+    for message in said:
         stream.say(message)
-    assert stream.handed[1:] == [candidates("a"), candidates("a", "b")]
-
-
-def test_candidates_without_their_offer_are_passed_over_until_it_comes() -> None:
-    stream = Stream()
-    stream.say(candidates("a"))
-    stream.say(offer())
-    stream.say(candidates("a"))
-    stream.say(offer(2))
-    stream.say(candidates("a"))
-    stream.say(candidates("b", seq=2))
-    expected = [offer(), candidates("a"), offer(2), candidates("b", seq=2)]
-    assert stream.handed == expected
+    assert stream.passed_on == said
     assert stream.widget.sent == []
 
 
-def test_pages_problems_are_logged_once_each_and_not_handed_on(
+def test_reply_that_is_repeated_is_sent_again_until_it_is_acknowledged() -> None:
+    stream = Stream()
+    stream.say(offer())
+    for _ in range(3):
+        stream.pages.reply(answer())
+    assert stream.widget.answers == {"v1": to_wire(answer())}
+    assert stream.widget.sent == [{"trait": "answers"}] * 2
+    stream.say(Ack(view="v1", seq=1))
+    stream.say(offer())
+    stream.pages.reply(answer())
+    assert stream.widget.answers == {}
+    assert len(stream.widget.sent) == 2
+
+
+def test_refusal_of_an_older_or_forged_offer_leaves_the_answer_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stream = Stream()
+    stream.say(offer(2))
+    stream.pages.reply(answer(2))
+    with caplog.at_level(logging.WARNING, "gpuview"):
+        for seq in (1, 2):
+            stream.pages.reply(refusal(seq))
+    assert stream.widget.answers == {"v1": to_wire(answer(2))}
+    assert stream.widget.sent == [to_wire(refusal(1)), to_wire(refusal(2))]
+    assert len(caplog.records) == 2
+
+
+def test_pages_problems_are_logged_once_each_and_not_passed_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stream = Stream()
@@ -86,7 +119,7 @@ def test_pages_problems_are_logged_once_each_and_not_handed_on(
     assert [record.getMessage() for record in caplog.records] == [
         "the page of view v1 says: turn:a is silent (expected: an answer; try: open its port)"
     ]
-    assert stream.handed[1] == candidates("a")
+    assert stream.passed_on[1] == candidates("a")
 
 
 def test_page_that_has_ever_new_problems_does_not_fill_the_log(
@@ -155,5 +188,5 @@ def test_whatever_a_page_says_the_next_offer_is_taken(content: object) -> None:
     stream = Stream(log="debug")
     stream.pages.read(content)
     stream.say(Offer(view="another", seq=1, sdp="v=0"))
-    assert stream.handed[-1] == Offer(view="another", seq=1, sdp="v=0")
+    assert stream.passed_on[-1] == Offer(view="another", seq=1, sdp="v=0")
     json.dumps(stream.widget.sent)

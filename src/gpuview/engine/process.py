@@ -27,6 +27,7 @@ _STDERR_TAIL_NBYTES = 2000
 _EXIT_TIMEOUT_S = 5.0
 _SEND_BUFFER_NBYTES = 4 * 1024 * 1024  # while it starts, it reads nothing; the system may give less
 _HANGS_AFTER_S = 5
+_MAX_UNSENT = 1000
 
 
 class MediaProcess:
@@ -58,8 +59,8 @@ class MediaProcess:
         """Send one message. From any thread; never blocks.
 
         What the pipe does not take now is sent by a thread, in order. A process that reads nothing
-        for 5 s is killed. Messages to a process at its end are dropped: the next process is told
-        everything anew.
+        for 5 s, or falls behind by 1000 messages, is killed. Messages to a process at its end are
+        dropped: the next process is told everything anew.
         """
         with self._lock:
             if self._is_hung_up or (not self._unsent and self._is_sent(line, fds)):
@@ -68,6 +69,10 @@ class MediaProcess:
                 self._unsent.append((line, [os.dup(fd) for fd in fds]))
             except OSError:  # no descriptor is left
                 self._popen.kill()
+                return
+            if len(self._unsent) > _MAX_UNSENT:
+                self._popen.kill()
+                self._drop_unsent()
                 return
             if len(self._unsent) == 1:
                 self._sender = threading.Thread(

@@ -1,7 +1,8 @@
-"""What the pages of one stream have said, and what each of them has still to be told.
+"""What the pages of one stream have still to be told.
 
-Values only: no traits, no comm, no lock. A page's message may come twice, late, or again after it
-was answered: every method may be called again with the same message, and then changes nothing.
+Values only: no traits, no comm, no lock. A message may come twice, late, or again after it was
+answered: every method may be called again with the same message, and then changes nothing. Whether
+an offer is a new one is judged in the media process, which answers a repeated offer again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from gpuview.protocol.messages import (
     Offer,
     Problem,
     Refusal,
-    is_new_offer,
 )
 
 __all__ = ["Mailbox"]
@@ -32,12 +32,11 @@ _REMEMBERED_VIEWS = 256
 
 @dataclass(slots=True)
 class _View:
-    """The newest offer of one view, and what is to be told about it."""
+    """The newest offer of one view, and its reply."""
 
-    offer: Offer
+    seq: int
     reply: Answer | Refusal | None = None
     is_acknowledged: bool = False
-    candidates: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)  # of all its offers, each once
 
 
@@ -56,34 +55,15 @@ class Mailbox:
             if view.reply is not None and not view.is_acknowledged
         }
 
-    def take(self, offer: Offer) -> bool:
-        """Tell whether ``offer`` is a new one, to be answered; it then replaces its view's last.
-
-        Raises:
-            SignalError: It is older than its view's last, or differs from it under its number.
-        """
+    def expect_reply(self, offer: Offer) -> None:
+        """Expect the reply to ``offer``, and none to its view's earlier ones."""
         known = self._views.get(offer.view)
-        if not is_new_offer(offer, known.offer if known else None):
-            return False
-        self._views[offer.view] = _View(offer, problems=known.problems if known else [])
+        if known is not None and known.seq >= offer.seq:
+            return
+        self._views[offer.view] = _View(offer.seq, problems=known.problems if known else [])
         self._views.move_to_end(offer.view)
         while len(self._views) > _REMEMBERED_VIEWS:
             self._views.popitem(last=False)
-        return True
-
-    def take_candidates(self, message: Candidates) -> bool:
-        """Tell whether they are news of their view's newest offer; they are then its candidates.
-
-        What comes before its offer, or after the next one, is no news; pages say it again. Nor is
-        what holds no more than an earlier message: each holds all there is.
-        """
-        view = self._views.get(message.view)
-        if view is None or view.offer.seq != message.seq:
-            return False
-        if len(message.candidates) <= len(view.candidates):
-            return False
-        view.candidates = message.candidates
-        return True
 
     def take_problems(self, message: Candidates) -> list[Problem]:
         """Return the problems that this view has not told before, for some 64 of them."""
@@ -94,24 +74,27 @@ class Mailbox:
         view.problems += news
         return news
 
-    def reply(self, message: Answer | Refusal) -> None:
-        """Keep the reply to a view's newest offer; one to an older offer is dropped."""
+    def take_reply(self, message: Answer | Refusal) -> bool:
+        """Tell whether this is what its view waits for; the first reply to an offer is kept."""
         view = self._views.get(message.view)
-        if view is not None and view.offer.seq == message.seq:
+        if view is None or view.seq != message.seq or view.is_acknowledged:
+            return False
+        if view.reply is None:
             view.reply = message
+        return view.reply == message
 
     def acknowledge(self, ack: Ack) -> None:
-        """Take note that a page has its reply.
+        """Note that a page has its reply.
 
         Raises:
             SignalError: The view is unknown.
         """
         view = self._known(ack.view)
-        if view.offer.seq == ack.seq:
+        if view.seq == ack.seq:
             view.is_acknowledged = True
 
     def say_goodbye(self, bye: Bye) -> None:
-        """Take note that a page has gone, and needs no reply.
+        """Note that a page has gone, and needs no reply.
 
         Raises:
             SignalError: The view is unknown.
@@ -119,7 +102,7 @@ class Mailbox:
         self._known(bye.view).is_acknowledged = True
 
     def forget_answers_but(self, views: Collection[str]) -> None:
-        """Drop the answers to all other views: they have no connection any more."""
+        """Drop the answers to all other views: their connections are gone."""
         for name, view in self._views.items():
             if name not in views and isinstance(view.reply, Answer):
                 view.reply = None

@@ -1,9 +1,9 @@
 """The kernel's side of what the pages of one stream say.
 
 A page writes its offer into the ``offers`` trait and repeats it as a custom message until it is
-answered, as trait writes are throttled and can be lost, and as either may arrive on another thread
-than the one that runs cells. So everything here may be said again, takes no time, and is handed on:
-to the engine, to `PeerConfigs`, to the log.
+answered: trait writes are throttled and can be lost, and either may arrive on another thread than
+the one that runs cells. So everything here may be said again and takes no time. It is passed on: to
+the media process, to `PeerConfigs`, to the log.
 """
 
 from __future__ import annotations
@@ -54,19 +54,17 @@ class Widget(Protocol):
 
 
 class Pages:
-    """Reads what pages say, and keeps what each has still to be told. From any thread.
+    """Reads what pages say, and keeps the replies until the pages have them. From any thread.
 
     Args:
         settings: The stream's.
         widget: Whose pages they are.
-        hand_on: Takes offers, and what belongs to them, to the media process.
+        send: Sends a message to the media process.
     """
 
-    def __init__(
-        self, settings: Settings, widget: Widget, hand_on: Callable[[Message], None]
-    ) -> None:
+    def __init__(self, settings: Settings, widget: Widget, send: Callable[[Message], None]) -> None:
         self._widget = widget
-        self._hand_on = hand_on
+        self._send = send
         self._wants_log = settings.log == "debug"
         self._lock = threading.RLock()  # guards the mailbox, and the order of what is shown of it
         self._mailbox = Mailbox()
@@ -89,12 +87,18 @@ class Pages:
         self._widget.send(to_wire(message))
 
     def reply(self, message: Answer | Refusal) -> None:
-        """Keep an offer's reply for its page, until that has it."""
+        """Keep an offer's reply for its page, until the page has it."""
+        with self._lock:
+            shown = self._mailbox.answers
+            is_awaited = self._mailbox.take_reply(message)
+            if is_awaited and self._mailbox.answers == shown:
+                self._widget.send_state("answers")  # its page repeats the offer: it missed this
+                return
+            self._show()
         if isinstance(message, Refusal):
             logger.warning("view %s was refused: %s", message.view, _in_one_line(message))
-        with self._lock:
-            self._mailbox.reply(message)
-            self._show()
+            if not is_awaited:  # an older offer, or another one under the same number
+                self.tell(message)
 
     def forget_answers_but(self, views: Collection[str]) -> None:
         """Take the answers to all other views back."""
@@ -127,16 +131,14 @@ class Pages:
 
     def _take_offer(self, offer: Offer) -> None:
         with self._lock:
-            if self._mailbox.take(offer):
-                self._show()
-                self._hand_on(offer)
-            elif offer.view in self._mailbox.answers:
-                self._widget.send_state("answers")
+            self._mailbox.expect_reply(offer)
+            self._show()
+            self._send(offer)
 
     def _take_candidates(self, message: Candidates) -> None:
+        if message.candidates:
+            self._send(replace(message, problems=[]))
         with self._lock:
-            if self._mailbox.take_candidates(message):
-                self._hand_on(replace(message, problems=[]))
             problems = self._mailbox.take_problems(message)
         for problem in problems:
             text = _printable(_in_one_line(problem))
@@ -146,7 +148,7 @@ class Pages:
         with self._lock:
             self._mailbox.say_goodbye(bye)
             self._show()
-            self._hand_on(bye)
+            self._send(bye)
 
     def _show(self) -> None:
         self._widget.answers = self._mailbox.answers

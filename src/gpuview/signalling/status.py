@@ -1,0 +1,43 @@
+"""What a stream's pages are told about its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuview.errors import GpuviewError, MediaError
+from gpuview.protocol.messages import Status
+
+__all__ = ["StreamState"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """Everything that a stream's `Status` depends on."""
+
+    waiting_hint: str
+    """What the user has to do for a first frame; empty if nothing."""
+    has_picture: bool = False
+    media: Literal["running", "restarting", "failed"] = "running"
+    media_error: MediaError | None = None
+    """Why there is no media process, or why it cannot encode."""
+    source_error: GpuviewError | None = None
+    is_closed: bool = False
+
+    @property
+    def status(self) -> Status:
+        if self.is_closed:
+            return Status(state="closed")
+        error = self.media_error or self.source_error
+        if error is not None:
+            return Status(
+                state="failed" if self.media == "failed" else "error",
+                problem=error.problem,
+                expected=error.expected,
+                fix=error.fix,
+            )
+        if self.media == "restarting":
+            return Status(state="restarting")
+        if self.has_picture:
+            return Status(state="live")
+        return Status(state="waiting", fix=self.waiting_hint)
