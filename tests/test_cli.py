@@ -128,7 +128,7 @@ def test_used_up_range_fails_and_says_who_holds_it() -> None:
 
 
 @pytest.mark.command
-def test_probe_without_a_public_address_has_nothing_to_knock_at() -> None:
+def test_probe_without_a_public_address_has_nothing_to_probe() -> None:
     check = checks_of(gpuview("doctor", "--json", "--via", "127.0.0.1"))["inbound UDP"]
     assert (check.mark, check.found) == ("skipped", "no public address is set")
 
@@ -181,7 +181,9 @@ def test_probe_answers_the_doctor_and_ends_at_ctrl_c() -> None:
             public_ip="127.0.0.1",
             port_min=inside,
         )
-        assert probe.stdout.readline() == f"127.0.0.1 asked; knocked at 127.0.0.1 port {inside}\n"
+        assert (
+            probe.stdout.readline() == f"127.0.0.1 sent a request; probed 127.0.0.1 port {inside}\n"
+        )
         probe.send_signal(signal.SIGINT)
         assert probe.wait() == 130
     assert "gpuview probe at 127.0.0.1 has tried it" in checks_of(done)[inbound].found

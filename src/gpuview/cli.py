@@ -115,9 +115,9 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
 def _probe(arguments: argparse.Namespace) -> int:
     # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from gpuview.doctor.responder import answer_for_ever
+    from gpuview.doctor.responder import serve_probes
 
-    answer_for_ever(arguments.port, arguments.allow, _print)
+    serve_probes(arguments.port, arguments.allow, _print)
     return 0
 
 

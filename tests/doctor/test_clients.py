@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 import pytest
 
 from gpuview.doctor.clients import (
-    StunAnswer,
-    allocate_turn,
-    ask_stun,
-    insist,
-    listening,
-    listening_to,
+    allocation,
+    connect_endpoint,
+    open_endpoint,
+    send_through,
 )
 from gpuview.errors import NetworkError
+from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address
-from gpuview.webrtc.ice_url import parse_ice_url
+from gpuview.media.ice.stun import StunResponse
+from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.names import resolve_nothing
 from tests.ports import free_port
 from tests.turnserver import LOOPBACK, TurnServer, certificate, needs_coturn
@@ -49,10 +49,14 @@ def bound() -> socket.socket:
     return sock
 
 
+def turn_at(text: str, login: tuple[str, str] = LOGIN) -> IceServerUrl:
+    return IceServerUrl(text, parse_ice_url(text), login)
+
+
 async def relayed(text: str, login: tuple[str, str] = LOGIN, timeout_s: float = 30.0) -> Address:
-    async with allocate_turn(text, parse_ice_url(text), login, timeout_s=timeout_s) as relay:
-        assert relay.mapped[0] == "127.0.0.1"
-        return relay.address
+    async with allocation(turn_at(text, login), timeout_s=timeout_s) as client:
+        assert client.mapped[0] == "127.0.0.1"
+        return client.relayed
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +93,9 @@ def server(
 
 @needs_coturn
 def test_stun_server_tells_our_address_and_its_second_one(server: tuple[int, int]) -> None:
-    async def ask() -> tuple[StunAnswer, int]:
-        async with asyncio.timeout(30), listening(bound()) as ear:
-            return await ask_stun(ear, ("127.0.0.1", server[0])), ear.port
+    async def ask() -> tuple[StunResponse, int]:
+        async with asyncio.timeout(30), open_endpoint(bound()) as endpoint:
+            return await endpoint.ask(("127.0.0.1", server[0])), endpoint.port
 
     answer, port = run(ask())
     assert answer.mapped == ("127.0.0.1", port)
@@ -102,17 +106,17 @@ def test_stun_server_tells_our_address_and_its_second_one(server: tuple[int, int
 
 @needs_coturn
 def test_stun_server_answers_from_its_second_address_when_asked(server: tuple[int, int]) -> None:
-    async def ask() -> StunAnswer:
-        async with asyncio.timeout(30), listening(bound()) as ear:
-            return await ask_stun(ear, ("127.0.0.1", server[0]), from_other=True)
+    async def ask() -> StunResponse:
+        async with asyncio.timeout(30), open_endpoint(bound()) as endpoint:
+            return await endpoint.ask(("127.0.0.1", server[0]), from_other=True)
 
     assert run(ask()).source[0] == "127.0.0.2"
 
 
 def test_closed_stun_port_is_heard_at_once() -> None:
-    async def ask() -> StunAnswer:
-        async with asyncio.timeout(30), listening_to(("127.0.0.1", free_port())) as ear:
-            return await ask_stun(ear)
+    async def ask() -> StunResponse:
+        async with asyncio.timeout(30), connect_endpoint(("127.0.0.1", free_port())) as endpoint:
+            return await endpoint.ask()
 
     with pytest.raises(ConnectionRefusedError):
         run(ask())
@@ -121,7 +125,7 @@ def test_closed_stun_port_is_heard_at_once() -> None:
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        (bytes.fromhex("00090002000400"), "cannot be read"),
+        (bytes.fromhex("00090002000400"), "is malformed"),
         (bytes.fromhex("000900080000041456616c65"), "it answers 420 Vale"),
         (b"", "it answers 0 no mapped address"),
     ],
@@ -135,15 +139,15 @@ def test_odd_stun_answer_is_a_connection_error(body: bytes, match: str) -> None:
             kind, size = b"\x01\x11", len(body).to_bytes(2, "big")
             self.transport.sendto(kind + size + data[4:20] + body, addr)
 
-    async def ask() -> StunAnswer:
+    async def ask() -> StunResponse:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(Odd, local_addr=("127.0.0.1", 0))
         try:
             async with (
                 asyncio.timeout(30),
-                listening_to(transport.get_extra_info("sockname")) as ear,
+                connect_endpoint(transport.get_extra_info("sockname")) as endpoint,
             ):
-                return await ask_stun(ear)
+                return await endpoint.ask()
         finally:
             transport.close()
 
@@ -153,17 +157,17 @@ def test_odd_stun_answer_is_a_connection_error(body: bytes, match: str) -> None:
 
 def test_lost_datagrams_are_sent_again() -> None:
     async def ask() -> int:
-        async with listening(bound()) as ear:
+        async with open_endpoint(bound()) as endpoint:
             sent = 0
 
-            async def send_but_lose_the_first() -> None:
+            def send_but_lose_the_first() -> None:
                 nonlocal sent
                 sent += 1
                 if sent > 1:
-                    await ear.send(b"token", ("127.0.0.1", ear.port))
+                    endpoint.send(b"token", ("127.0.0.1", endpoint.port))
 
             async with asyncio.timeout(30):
-                await insist(send_but_lose_the_first, ear.hear(b"token"))
+                await retransmit(send_but_lose_the_first, endpoint.expect(b"token"))
             return sent
 
     assert run(ask()) == 2
@@ -178,11 +182,13 @@ def test_relay_is_allocated_and_relays(server: tuple[int, int], transport: str) 
     text = f"turn:127.0.0.1:{server[0]}?transport={transport}"
 
     async def relay_one() -> tuple[Address, Address]:
-        async with asyncio.timeout(60), listening(bound()) as ear:
-            token, target = os.urandom(16), ("127.0.0.1", ear.port)
-            async with allocate_turn(text, parse_ice_url(text), LOGIN, timeout_s=30) as relay:
-                heard = await insist(lambda: relay.send(token, target), ear.hear(token))
-                return heard[1], relay.address
+        async with asyncio.timeout(60), open_endpoint(bound()) as endpoint:
+            token, target = os.urandom(16), ("127.0.0.1", endpoint.port)
+            async with allocation(turn_at(text), timeout_s=30) as client:
+                heard = await retransmit(
+                    lambda: send_through(client, token, target), endpoint.expect(token)
+                )
+                return heard[1], client.relayed
 
     source, address = run(relay_one())
     assert source == address
@@ -193,8 +199,8 @@ def test_address_that_may_not_be_relayed_to_is_an_error(server: tuple[int, int])
     text = f"turn:127.0.0.1:{server[0]}"
 
     async def relay_one() -> None:
-        async with allocate_turn(text, parse_ice_url(text), LOGIN, timeout_s=30) as relay:
-            await relay.send(b"x", ("224.0.0.1", 9999))
+        async with allocation(turn_at(text), timeout_s=30) as client:
+            await send_through(client, b"x", ("224.0.0.1", 9999))
 
     with pytest.raises(NetworkError, match=r"does not relay to 224.0.0.1: .*403") as caught:
         run(relay_one())

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from gpuview.doctor.clients import allocate_turn, insist, listening
+from gpuview.doctor.clients import allocation, open_endpoint, send_through
 from gpuview.doctor.config_files import Site, coturn_config, frp_config, nftables_config
 from gpuview.errors import NetworkError, SettingsError
+from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address, preferred_source
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
-from gpuview.webrtc.ice_url import parse_ice_url
+from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.ports import free_port
 from tests.turnserver import TurnServer, certificate, needs_coturn
 
@@ -162,8 +163,10 @@ def relayed(settings: Settings, text: str) -> Address:
 
     async def allocate() -> Address:
         login = (entry.username or "", entry.credential or "")
-        async with allocate_turn(text, parse_ice_url(text), login, timeout_s=30) as relay:
-            return relay.address
+        async with allocation(
+            IceServerUrl(text, parse_ice_url(text), login), timeout_s=30
+        ) as client:
+            return client.relayed
 
     return asyncio.run(allocate())
 
@@ -230,11 +233,16 @@ def test_coturn_beside_the_kernel_takes_the_outer_address_for_the_inner_one(
         token = os.urandom(16)
         async with (
             asyncio.timeout(60),
-            listening(sock) as ear,
-            allocate_turn(url, parse_ice_url(url), ("me", "x"), timeout_s=30) as relay,
+            open_endpoint(sock) as endpoint,
+            allocation(IceServerUrl(url, parse_ice_url(url), ("me", "x")), timeout_s=30) as client,
         ):
-            assert relay.address[0] == "203.0.113.9"
-            return (await insist(lambda: relay.send(token, (host, ear.port)), ear.hear(token)))[0]
+            assert client.relayed[0] == "203.0.113.9"
+            target = (host, endpoint.port)
+            return (
+                await retransmit(
+                    lambda: send_through(client, token, target), endpoint.expect(token)
+                )
+            )[0]
 
     with TurnServer(tmp_path, coturn_config(settings, Site(lan_ip=lan_ip))):
         assert asyncio.run(relay_to("203.0.113.9"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from importlib.metadata import version
 
 import numpy as np
@@ -54,6 +55,17 @@ SLEEP = "import time\nprint('runs')\ntime.sleep(1000)"
 
 def is_near(image: np.ndarray, rgb: tuple[int, int, int], levels: int = 3) -> bool:
     return bool(np.abs(image.astype(int) - rgb).max() <= levels)
+
+
+def test_a_kernel_for_this_machine_alone_is_not_reachable_at_its_other_addresses(
+    kernel: Kernel,
+) -> None:
+    kernel.run(PUSH_RED)
+    kernel.view(kernel.stream()).next_frame()
+    port = kernel.evaluate("stream.stats().network.port")
+    assert kernel.evaluate("stream.stats().viewers[0].local") == f"host 127.0.0.1:{port}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", port))  # fails beside a socket that is bound to all addresses
 
 
 def test_a_pushed_frame_is_seen_in_its_colours(kernel: Kernel) -> None:

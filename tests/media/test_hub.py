@@ -178,7 +178,7 @@ def test_stream_that_is_closed_before_an_answer_refuses_it(dead: str) -> None:
 
 
 @pytest.mark.parametrize("n_steps", range(12))
-def test_page_that_leaves_while_it_is_answered_leaves_no_doorway(n_steps: int) -> None:
+def test_page_that_leaves_while_it_is_answered_leaves_no_connection(n_steps: int) -> None:
     async def use(world: World) -> None:
         world.say(await page_offer())
         for _ in range(n_steps):

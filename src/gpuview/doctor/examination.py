@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from gpuview.doctor.clients import Ear, listening
+from gpuview.doctor.clients import Endpoint, open_endpoint
 from gpuview.doctor.cuda import check_cuda
 from gpuview.doctor.encoders import check_encoders
 from gpuview.doctor.inbound_udp import InboundTest
@@ -70,15 +70,15 @@ async def _check_network(settings: Settings | None, via: tuple[str, int] | None)
         return [Check.failed("ICE servers", exc)]
     async with AsyncExitStack() as stack:
         ports, socks = bind_range(settings)
-        ears = {
-            sock.family == socket.AF_INET6: await stack.enter_async_context(listening(sock))
+        endpoints = {
+            sock.family == socket.AF_INET6: await stack.enter_async_context(open_endpoint(sock))
             for sock in socks
         }
         results, configured = await asyncio.gather(
             asyncio.gather(*map(query_server, servers)), _configured_ips(settings)
         )
         public, public_ips = _check_public_ip(settings, configured, results)
-        inbound = await _check_inbound(settings, public_ips, ears, via, results)
+        inbound = await _check_inbound(settings, public_ips, endpoints, via, results)
     return [public, ports, *(each.check(public_ips) for each in results), *inbound]
 
 
@@ -106,7 +106,7 @@ def _check_public_ip(
 async def _check_inbound(
     settings: Settings,
     public_ips: Sequence[str],
-    ears: Mapping[bool, Ear],
+    endpoints: Mapping[bool, Endpoint],
     via: tuple[str, int] | None,
     results: Sequence[ServerResult],
 ) -> list[Check]:
@@ -120,14 +120,14 @@ async def _check_inbound(
         return [responder]
     checks: list[Check] = []
     for host in public_ips:
-        ear = ears.get(":" in host)
-        if ear is None:
+        endpoint = endpoints.get(":" in host)
+        if endpoint is None:
             found = f"no port is free to listen at for {host}"
             fix = "shut down the kernel that holds it"
             checks.append(Check("inbound UDP", "skipped", found, fix))
             continue
-        target = (host, settings.public_port(ear.port))
-        checks += await InboundTest(ear, target, relay, responder, results).run()
+        target = (host, settings.public_port(endpoint.port))
+        checks += await InboundTest(endpoint, target, relay, responder, results).run()
     return checks
 
 

@@ -8,13 +8,15 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-from gpuview.doctor.clients import Ear, allocate_turn, ask_stun, insist, listening
+from gpuview.doctor.clients import Endpoint, allocation, open_endpoint, send_through
 from gpuview.doctor.report import Check
-from gpuview.doctor.responder import ask_to_knock
+from gpuview.doctor.responder import request_probe
 from gpuview.doctor.stun_turn import ANSWER_TIMEOUT_S, ServerResult
 from gpuview.errors import NetworkError
-from gpuview.media.ice.sockets import Address
+from gpuview.media.ice.retry import retransmit
+from gpuview.media.ice.sockets import Address, family_of
 from gpuview.webrtc.addresses import is_private, parse_address
 from gpuview.webrtc.ice_url import IceServerUrl
 
@@ -72,7 +74,7 @@ def judge_attempts(
 class InboundTest:
     """Has others send to one public address, and listens for what arrives."""
 
-    local: Ear
+    local: Endpoint
     """The socket here, to which ``target`` is to lead. Nothing may have been sent from it yet: a
     NAT may let in whomever it has sent to."""
     target: Address
@@ -99,7 +101,7 @@ class InboundTest:
             return None
         host, port = self.via
         try:
-            arrived = await ask_to_knock(
+            arrived = await request_probe(
                 self.via, self.local, self.target, timeout_s=_ARRIVAL_TIMEOUT_S
             )
         except NetworkError as exc:
@@ -111,15 +113,13 @@ class InboundTest:
         if server is None:
             return None
         try:
-            async with allocate_turn(
-                server.text, server.url, server.login, timeout_s=ANSWER_TIMEOUT_S
-            ) as relay:
-                host = relay.address[0]
+            async with allocation(server, timeout_s=ANSWER_TIMEOUT_S) as client:
+                host = client.relayed[0]
                 by = f"the TURN relay {host}"
                 if host == self.target[0]:
                     # coturn recognises its own address and sends nothing to the network.
                     return Attempt(by, False, error=f"{by} has the same address")
-                arrived = await self._arrives(relay.send, _ARRIVAL_TIMEOUT_S)
+                arrived = await self._arrives(partial(send_through, client), _ARRIVAL_TIMEOUT_S)
         except NetworkError as exc:
             return Attempt(f"the relay of {server.text}", False, error=exc.problem)
         # A private relay may stand behind the same router.
@@ -133,9 +133,9 @@ class InboundTest:
                 continue
             with suppress(OSError):
                 async with asyncio.timeout(_ARRIVAL_TIMEOUT_S):
-                    if (await ask_stun(self.local, first.source)).mapped != self.target:
+                    if (await self.local.ask(first.source)).mapped != self.target:
                         continue  # the answer goes to where we are seen, not to the target
-                    second = await ask_stun(self.local, first.source, from_other=True)
+                    second = await self.local.ask(first.source, from_other=True)
                     if second.source != first.source:
                         return [Attempt(f"the second address of {result.server.text}", True)]
         return []
@@ -144,31 +144,27 @@ class InboundTest:
         return (":" in address[0]) == (":" in self.target[0])
 
     async def _by_itself(self) -> Attempt:
-        sock = socket.socket(_family(self.target[0]), socket.SOCK_DGRAM)
+        sock = socket.socket(family_of(self.target[0]), socket.SOCK_DGRAM)
         sock.setblocking(False)
-        async with listening(sock) as ear:
-            arrived = await self._arrives(ear.send, _LOOP_TIMEOUT_S)
+        async with open_endpoint(sock) as endpoint:
+            arrived = await self._arrives(endpoint.send, _LOOP_TIMEOUT_S)
         return Attempt("this machine", arrived, is_from_outside=False)
 
     async def _arrives(
-        self, send: Callable[[bytes, Address], Awaitable[None]], timeout_s: float
+        self, send: Callable[[bytes, Address], Awaitable[None] | None], timeout_s: float
     ) -> bool:
         token = secrets.token_bytes(16)
         try:
             async with asyncio.timeout(timeout_s):
-                await insist(lambda: send(token, self.target), self.local.hear(token))
+                await retransmit(lambda: send(token, self.target), self.local.expect(token))
         except TimeoutError:
             return False
         return True
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
 def _is_own(host: str) -> bool:
     """Tell whether the address belongs to this machine."""
-    with socket.socket(_family(host), socket.SOCK_DGRAM) as sock:
+    with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
         try:
             sock.bind((host, 0))
         except OSError:

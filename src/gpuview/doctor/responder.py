@@ -1,14 +1,14 @@
-"""A machine outside knocks at our port: what the doctor asks, and what ``gpuview probe`` answers.
+"""A machine outside sends a probe to our port: the doctor requests it of ``gpuview probe``.
 
-    asker                               responder
-      ── ASK token, where to ─────────►   from a socket of the asker's own
-      ◄──────────── PROVE cookie ──────   to the address that asked
-      ── ASK, with the cookie ────────►   so that address was no forgery
-      ◄──────────── KNOCK token ───────   to the port that is to be tested
+    requester                           responder
+      ── REQUEST token, target ───────►   from a socket of the requester's own
+      ◄──────────── COOKIE ────────────   to the address that the request came from
+      ── REQUEST, with the cookie ────►   proves that this address was not forged
+      ◄──────────── PROBE token ───────   to the port under test
 
-All messages have one length and each is answered by one at most, so nothing is amplified. The
-responder knocks at the asker's own address, which the cookie has proven, and at those that whoever
-started it has allowed; it is of no use against anybody else. It keeps no state.
+All messages have one length, and each gets one answer at most, so nothing is amplified. The
+responder probes the requester's own address, which the cookie has proven, and addresses that its
+operator has allowed. So it is of no use against anybody else. It keeps no state.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from gpuview.doctor.clients import Datagram, Ear, insist, listening_to
+from gpuview.doctor.clients import Datagram, Endpoint, connect_endpoint
 from gpuview.errors import NetworkError
+from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import (
     ANCILLARY_NBYTES,
     Address,
-    asked_address,
     bind_sockets,
+    destination_host,
+    family_of,
     source_of,
 )
 
-__all__ = ["Message", "Responder", "answer_for_ever", "ask_to_knock"]
+__all__ = ["ProbeMessage", "Responder", "request_probe", "serve_probes"]
 
 _MAGIC = b"gpuview?"
 _FORM = struct.Struct("!8sB16s16s16sH5x")
-Kind = Literal["ASK", "PROVE", "KNOCK", "DENY"]
+Kind = Literal["REQUEST", "COOKIE", "PROBE", "DENY"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _NO_COOKIE = bytes(16)
 _ANYWHERE = bytes(16)
@@ -47,32 +49,32 @@ _COOKIE_S = 10  # one is good for this long, up to twice
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """What is said either way."""
+class ProbeMessage:
+    """One datagram, in either direction."""
 
     kind: Kind
     token: bytes
-    """The asker's, 16 bytes; in every answer to it."""
+    """The requester's, 16 bytes; in every answer to it."""
     port: int
-    """Where to knock."""
+    """The port to probe."""
     host: str = ""
-    """At which address; empty for the one that asks."""
+    """The address to probe; empty for the requester's own."""
     cookie: bytes = _NO_COOKIE
-    """The responder's, 16 bytes: proves that the asker has the address that it asks from."""
+    """The responder's, 16 bytes: proves that the requester has the address that it sends from."""
 
     def to_wire(self) -> bytes:
         kind = _KINDS.index(self.kind)
         return _FORM.pack(_MAGIC, kind, self.token, self.cookie, _packed_host(self.host), self.port)
 
     @staticmethod
-    def from_wire(data: bytes) -> Message | None:
-        """Return the message, or None where the bytes are none."""
+    def from_wire(data: bytes) -> ProbeMessage | None:
+        """Return the message, or None where the bytes are not a message."""
         if len(data) != _FORM.size:
             return None
         magic, kind, token, cookie, host, port = _FORM.unpack(data)
         if magic != _MAGIC or kind >= len(_KINDS) or port == 0:
             return None
-        return Message(_KINDS[kind], token, port, _unpacked_host(host), cookie)
+        return ProbeMessage(_KINDS[kind], token, port, _unpacked_host(host), cookie)
 
 
 def _packed_host(host: str) -> bytes:
@@ -91,10 +93,10 @@ def _unpacked_host(packed: bytes) -> str:
 
 
 class Responder:
-    """Decides what is answered, to whom. Pure but for its secret.
+    """Decides which answer goes where. Pure but for its secret.
 
     Args:
-        allowed: Addresses to knock at, whoever asks.
+        allowed: Addresses to probe for any requester.
     """
 
     def __init__(self, allowed: Collection[str]) -> None:
@@ -102,35 +104,35 @@ class Responder:
         self._secret = secrets.token_bytes(32)
 
     def answer(self, data: bytes, source: Address, now_s: float) -> tuple[bytes, Address] | None:
-        """Return one datagram and where it goes, or None for what is not answered.
+        """Return one datagram and its destination, or None for no answer.
 
         Args:
-            data: What has come.
-            source: From where, as it says itself.
+            data: The datagram that came in.
+            source: Its source address, which may be forged.
             now_s: Any clock that goes forward.
         """
-        asked = Message.from_wire(data)
-        if asked is None or asked.kind != "ASK":
+        request = ProbeMessage.from_wire(data)
+        if request is None or request.kind != "REQUEST":
             return None
         cookies = [self._cookie(source, int(now_s // _COOKIE_S) - age) for age in (0, 1)]
-        if not any(hmac.compare_digest(asked.cookie, cookie) for cookie in cookies):
-            return replace(asked, kind="PROVE", cookie=cookies[0]).to_wire(), source
-        host = asked.host or source[0]
+        if not any(hmac.compare_digest(request.cookie, cookie) for cookie in cookies):
+            return replace(request, kind="COOKIE", cookie=cookies[0]).to_wire(), source
+        host = request.host or source[0]
         if host != source[0] and host not in self._allowed:
-            return replace(asked, kind="DENY").to_wire(), source
-        return replace(asked, kind="KNOCK").to_wire(), (host, asked.port)
+            return replace(request, kind="DENY").to_wire(), source
+        return replace(request, kind="PROBE").to_wire(), (host, request.port)
 
     def _cookie(self, source: Address, slot: int) -> bytes:
         return hmac.digest(self._secret, f"{source} {slot}".encode(), "sha256")[:16]
 
 
-def answer_for_ever(port: int, allowed: Collection[str], tell: Callable[[str], object]) -> None:
+def serve_probes(port: int, allowed: Collection[str], tell: Callable[[str], object]) -> None:
     """Answer at a UDP port, IPv4 and IPv6, until an exception such as KeyboardInterrupt comes.
 
     Args:
-        port: To listen at.
-        allowed: Addresses to knock at, whoever asks; others are knocked at when they ask.
-        tell: Is given a line when it starts, and one for each knock.
+        port: The port to answer at.
+        allowed: Addresses to probe for any requester.
+        tell: Called with a line at the start, and with one for each probe.
 
     Raises:
         NetworkError: The port is taken.
@@ -159,65 +161,70 @@ def _answer_one(
         if answer is None:
             return
         reply, target = answer
-        through = by_family.get(socket.AF_INET6 if ":" in target[0] else socket.AF_INET)
+        through = by_family.get(family_of(target[0]))
         if through is None:
             return
-        # Whoever asked one of several addresses waits for an answer from that one.
-        as_asked = source_of(asked_address(ancillary)) if through is sock else []
-        through.sendmsg([reply], as_asked, 0, target)
+        # The requester expects the answer from the address that it sent to.
+        from_there = source_of(destination_host(ancillary)) if through is sock else []
+        through.sendmsg([reply], from_there, 0, target)
     except OSError as exc:
         tell(f"cannot answer: {exc}")
         return
     if target != (source[0], source[1]):
-        tell(f"{source[0]} asked; knocked at {target[0]} port {target[1]}")
+        tell(f"{source[0]} sent a request; probed {target[0]} port {target[1]}")
 
 
 # --- inside -------------------------------------------------------------------------------------
 
 
-async def ask_to_knock(
-    responder: Address, inside: Ear, target: Address, *, timeout_s: float
+async def request_probe(
+    responder: Address, inside: Endpoint, target: Address, *, timeout_s: float
 ) -> bool:
-    """Ask a machine outside to knock at ``target``; tell whether that came in at ``inside``.
+    """Let a machine outside probe ``target``; tell whether the probe came in at ``inside``.
 
     Args:
         responder: Where ``gpuview probe`` runs.
-        inside: The port to which ``target`` should lead. It does not ask itself, as a NAT may let
-            in whomever it has sent to.
+        inside: The port to which ``target`` should lead. It sends no request itself: a NAT may
+            let in whatever answers a datagram of ours.
         target: Our public address and port.
         timeout_s: For each of the two steps.
 
     Raises:
-        NetworkError: The responder is silent, or may not knock there.
+        NetworkError: The responder is silent, or may not probe that address.
     """
-    asking = Message("ASK", secrets.token_bytes(16), target[1], target[0])
+    request = ProbeMessage("REQUEST", secrets.token_bytes(16), target[1], target[0])
     try:
-        async with listening_to(responder) as ear:
-            asking = replace(asking, cookie=await _cookie(ear, asking, timeout_s))
-            # Under another token: late answers to the first question do not count.
-            asking = replace(asking, token=secrets.token_bytes(16))
-            return await _knocks(ear, inside, asking, timeout_s)
+        async with connect_endpoint(responder) as endpoint:
+            request = replace(request, cookie=await _cookie(endpoint, request, timeout_s))
+            # Another token, so that late answers to the first request do not count.
+            request = replace(request, token=secrets.token_bytes(16))
+            return await _is_probed(endpoint, inside, request, timeout_s)
     except PermissionError as exc:
         raise _denied(responder, target) from exc
     except OSError as exc:  # TimeoutError is one
         raise _silent(responder) from exc
 
 
-async def _cookie(ear: Ear, asking: Message, timeout_s: float) -> bytes:
+async def _cookie(endpoint: Endpoint, request: ProbeMessage, timeout_s: float) -> bytes:
     async with asyncio.timeout(timeout_s):
-        data, _ = await insist(lambda: ear.send(asking.to_wire()), ear.hear(asking.token))
-    proof = Message.from_wire(data)
+        data, _ = await retransmit(
+            lambda: endpoint.send(request.to_wire()), endpoint.expect(request.token)
+        )
+    proof = ProbeMessage.from_wire(data)
     return _NO_COOKIE if proof is None else proof.cookie
 
 
-async def _knocks(ear: Ear, inside: Ear, asking: Message, timeout_s: float) -> bool:
-    first = asyncio.ensure_future(_first([ear.hear(asking.token), inside.hear(asking.token)]))
+async def _is_probed(
+    endpoint: Endpoint, inside: Endpoint, request: ProbeMessage, timeout_s: float
+) -> bool:
+    token = request.token
+    first = asyncio.ensure_future(_first([endpoint.expect(token), inside.expect(token)]))
     try:
         async with asyncio.timeout(timeout_s):
-            data, _ = await insist(lambda: ear.send(asking.to_wire()), first)
+            data, _ = await retransmit(lambda: endpoint.send(request.to_wire()), first)
     except TimeoutError:
         return False
-    answer = Message.from_wire(data)
+    answer = ProbeMessage.from_wire(data)
     if answer is not None and answer.kind == "DENY":
         raise PermissionError
     return True
@@ -243,7 +250,7 @@ def _silent(responder: Address) -> NetworkError:
 
 def _denied(responder: Address, target: Address) -> NetworkError:
     return NetworkError(
-        f"{responder[0]} may not knock at {target[0]}: that is not where we ask from",
-        expected="an address that its gpuview probe was told to knock at",
+        f"{responder[0]} may not probe {target[0]}: our requests do not come from there",
+        expected="an address that its gpuview probe was told to allow",
         fix=f"run there: gpuview probe --port {responder[1]} --allow {target[0]}",
     )

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gpuview.doctor.clients import StunAnswer, allocate_turn, ask_stun, listening_to
+from gpuview.doctor.clients import allocation, connect_endpoint
 from gpuview.doctor.report import Check
 from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.server_errors import explain
+from gpuview.media.ice.server_errors import server_error
 from gpuview.media.ice.sockets import Address
+from gpuview.media.ice.stun import StunResponse
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
@@ -36,7 +37,7 @@ class ServerResult:
     """What a STUN or TURN server answered; nothing if we cannot ask it."""
 
     server: IceServerUrl
-    stun: StunAnswer | None = None
+    stun: StunResponse | None = None
     relayed: Address | None = None
     """The address of the relay that a TURN server gave."""
     mapped: Address | None = None
@@ -73,17 +74,15 @@ async def query_server(server: IceServerUrl) -> ServerResult:
         return ServerResult(server)
     try:
         if url.is_turn:
-            async with allocate_turn(
-                server.text, url, server.login, timeout_s=ANSWER_TIMEOUT_S
-            ) as relay:
-                mapped = relay.mapped if url.transport == "udp" else None
-                return ServerResult(server, relayed=relay.address, mapped=mapped)
+            async with allocation(server, timeout_s=ANSWER_TIMEOUT_S) as client:
+                mapped = client.mapped if client.is_datagram else None
+                return ServerResult(server, relayed=client.relayed, mapped=mapped)
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             address = (await resolve(url.host, url.port))[0]
-            async with listening_to(address) as ear:
-                answer = await ask_stun(ear)
+            async with connect_endpoint(address) as endpoint:
+                answer = await endpoint.ask()
                 return ServerResult(server, stun=answer, mapped=answer.mapped)
     except NetworkError as exc:
         return ServerResult(server, error=exc)
     except OSError as exc:  # TimeoutError is one
-        return ServerResult(server, error=explain(server.text, exc))
+        return ServerResult(server, error=server_error(server.text, exc))

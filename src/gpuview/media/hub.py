@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gpuview.errors import NetworkError
 from gpuview.media.encode.fanout import Fanout
-from gpuview.media.ice.network import Network
+from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.internal_error import problem_of
@@ -164,7 +164,10 @@ class Hub:
     def _open_network(self) -> Network:
         """Bind the socket for the first viewer; try again for the next one if that failed."""
         if self._network is None:
-            sockets = bind_sockets(self._configuration.port_min, self._configuration.port_max)
+            configuration = self._configuration
+            sockets = bind_sockets(
+                configuration.port_min, configuration.port_max, hosts_to_bind(configuration)
+            )
             self._network = Network(
                 UdpMux(asyncio.get_running_loop(), sockets),
                 self._configuration,

@@ -102,11 +102,11 @@ class Negotiation:
 
     def tell_candidates(self, viewer: Viewer) -> None:
         """Tell a page what it does not know yet of our side of its connection."""
-        if viewer.told is None:
+        if viewer.last_sent is None:
             return
         message = self._all_candidates(viewer, self._open_network().problems)
-        if message != viewer.told:
-            viewer.told = message
+        if message != viewer.last_sent:
+            viewer.last_sent = message
             self._send(message)
 
     def _admit(self, offer: Offer) -> Viewer:
@@ -136,7 +136,7 @@ class Negotiation:
         network.check_usable()
         self._check_wanted(viewer)
         answer = self._rewritten(await viewer.answer(), network)
-        viewer.told = self._all_candidates(viewer, [])
+        viewer.last_sent = self._all_candidates(viewer, [])
         return Answer(view=viewer.view, seq=viewer.seq, sdp=answer)
 
     def _check_wanted(self, viewer: Viewer) -> None:
@@ -165,7 +165,7 @@ class Negotiation:
     def _all_candidates(self, viewer: Viewer, problems: list[Problem]) -> Candidates:
         network = self._open_network()
         candidates = rewrite_candidates(
-            viewer.enter_new_doors(),
+            viewer.update_candidates(),
             public_ips=network.public_ips,
             port_map=network.port_map,
             keep_private=self._configuration.keep_private,

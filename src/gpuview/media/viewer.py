@@ -19,6 +19,7 @@ from aiortc import (
 )
 
 from gpuview.errors import ConnectTimeout, SignalError
+from gpuview.media import rtp_sender
 from gpuview.media.encode.codec import Codec, Packet, codec_of
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
@@ -77,8 +78,8 @@ class Viewer:
         self.view = offer.view
         self.seq = offer.seq
         self.is_answered = False
-        self.told: Candidates | None = None
-        """What the page knows of our side."""
+        self.last_sent: Candidates | None = None
+        """Our side as the page knows it."""
         self._offer = offer
         self._network = network
         self._page_candidates: dict[str, bool] = {}  # and whether they are in use
@@ -107,18 +108,18 @@ class Viewer:
             SignalError: The offer cannot be answered.
         """
         sender = self._connection.addTrack(VideoStreamTrack())
-        upstream.feed_sender(
-            sender, next_frame=self._next_frame, on_keyframe_wanted=self._keyframe_wanted
+        rtp_sender.feed_sender(
+            sender, next_frame=self._next_frame, on_keyframe_request=self._keyframe_requested
         )
         (transceiver,) = self._connection.getTransceivers()
         transceiver.direction = "sendonly"
-        upstream.prefer_codecs(transceiver)
+        rtp_sender.prefer_codecs(transceiver)
         # Our candidates suffice: the page's address is learned from its connectivity check. Its
         # `.local` names would cost a second each, and `end-of-candidates` the connection.
         offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
         try:
             await self._connection.setRemoteDescription(offer)
-            upstream.gather_from(self._connection, self._network.doors)
+            upstream.gather_from(self._connection, self._network.candidates)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as exc:
             # aiortc raises what its parser happens to meet: ValueError, KeyError, AssertionError.
@@ -144,9 +145,9 @@ class Viewer:
         if self.is_answered:
             await self._use_page_candidates()
 
-    def enter_new_doors(self) -> list[str]:
-        """Offer the ways in that were found since; return all our candidates."""
-        upstream.add_doors(self._connection, self._network.doors_outside())
+    def update_candidates(self) -> list[str]:
+        """Take the candidates that were found since the answer; return all our candidates."""
+        upstream.update_candidates(self._connection, self._network.server_candidates())
         return upstream.local_candidates(self._connection)
 
     def check(self, now_s: float) -> None:
@@ -187,7 +188,7 @@ class Viewer:
     def _timeout(self) -> ConnectTimeout:
         port = self._network.mux.port
         # Before its answer it has no ufrag yet.
-        was_heard = self.is_answered and self._network.mux.has_heard(
+        was_heard = self.is_answered and self._network.mux.has_remote_address(
             upstream.ufrag(self._connection)
         )
         found = (
@@ -214,15 +215,15 @@ class Viewer:
         state = getattr(self._connection, f"{name}State")
         logger.debug("view %s: %sState is %s", self.view, name, state)
 
-    async def _next_frame(self, parameters: RTCRtpCodecParameters) -> upstream.EncodedFrame:
+    async def _next_frame(self, parameters: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
         if self._subscription is None:
             self._codec = codec_of(parameters)
             self._subscription = self._fanout.subscribe(self._codec)
         packet: Packet = await self._subscription.next()
         self._n_sent += 1
-        return upstream.encoded_frame(packet.payloads, packet.timestamp)
+        return rtp_sender.encoded_frame(packet.payloads, packet.timestamp)
 
-    def _keyframe_wanted(self) -> None:
+    def _keyframe_requested(self) -> None:
         if self._subscription is not None:
             self._subscription.lost()
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from aioice.turn import TurnClientUdpProtocol
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice import network
-from gpuview.media.ice import turn as turn_module
+from gpuview.media.ice import relay as relay_module
 from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.network import _NAMED_AFTER_S, Network
-from gpuview.media.ice.sockets import Address, bind_sockets
+from gpuview.media.ice.network import _NAMED_AFTER_S, Network, hosts_to_bind
+from gpuview.media.ice.sockets import ALL_HOSTS, Address, bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
+from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc.ice_url import ephemeral_credentials
 from tests.clock import run_in_virtual_time
 from tests.names import resolve_nothing
@@ -76,7 +78,8 @@ class World:
         """Whether the servers had to be others, for each time that it asked."""
         self.changed = asyncio.Event()
         self._servers = IceServers(ice_servers=list(servers))
-        self.mux = UdpMux(asyncio.get_running_loop(), bind_sockets(port, port))
+        sockets = bind_sockets(port, port, hosts_to_bind(configuration))
+        self.mux = UdpMux(asyncio.get_running_loop(), sockets)
         self.network = Network(
             self.mux, configuration, want_servers=self._give, on_change=self.changed.set
         )
@@ -92,10 +95,10 @@ class World:
                 await self.changed.wait()
         return answer
 
-    async def relay(self) -> dict[str, Any]:
+    async def relay(self) -> NetworkStats:
         """Wait until there is a relay, and return what is then known."""
         await self.wait_for(lambda: self.network._relay)
-        return self.network.describe()
+        return self.network.stats()
 
     async def problem_with(self, text: str) -> None:
         """Wait until a problem says ``text``; a server that is slow is called silent before."""
@@ -138,7 +141,37 @@ TLS = f"turns:127.0.0.1:{TLS_PORT}"
 
 
 def types(world: World) -> list[str]:
-    return [door.type for door in world.network.doors(["127.0.0.1", "::1"])]
+    return [each.type for each in world.network.candidates(["127.0.0.1", "::1"])]
+
+
+# --- without servers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        (Configure(public_ips=["127.0.0.1"]), ["127.0.0.1"]),
+        (Configure(public_ips=["::1", "127.0.0.2"]), ["127.0.0.2", "::1"]),
+        (Configure(), ALL_HOSTS),
+        (Configure(public_ips=["127.0.0.1", "203.0.113.9"]), ALL_HOSTS),
+        (Configure(public_ips=["127.0.0.1", "127.0.0.2"]), ALL_HOSTS),
+        (Configure(public_ips=["127.0.0.1"], keep_private=True), ALL_HOSTS),
+        (Configure(public_ips=["127.0.0.1"], has_ice_servers=True), ALL_HOSTS),
+    ],
+)
+def test_only_loopback_is_bound_where_browsers_reach_no_other_address(
+    configuration: Configure, expected: Sequence[str]
+) -> None:
+    assert hosts_to_bind(configuration) == expected
+
+
+def test_loopback_is_the_only_candidate_where_nothing_else_is_bound() -> None:
+    async def use(world: World) -> None:
+        assert world.mux.transport_for("::1") is None
+        (candidate,) = world.network.candidates(["192.0.2.7", "2001:db8::7"])
+        assert (candidate.type, candidate.address) == ("host", ("127.0.0.1", world.mux.port))
+
+    run(use, configuration=Configure(public_ips=["127.0.0.1"]))
 
 
 # --- STUN ---------------------------------------------------------------------------------------
@@ -156,12 +189,12 @@ def test_without_servers_there_is_nothing_to_wait_for() -> None:
 @needs_coturn
 def test_stun_server_tells_the_shared_sockets_address(turn: TurnServer) -> None:
     async def use(world: World) -> None:
-        await world.wait_for(lambda: world.network.describe()["reflexive"])
-        assert world.network.describe()["reflexive"] == [f"127.0.0.1:{world.mux.port}"]
+        await world.wait_for(lambda: world.network.stats().reflexive)
+        assert world.network.stats().reflexive == [f"127.0.0.1:{world.mux.port}"]
         # It says the same as a host candidate, and nothing new.
         assert "srflx" not in types(world)
-        (door,) = world.network.doors_outside()
-        assert door.address == ("127.0.0.1", world.mux.port)
+        (candidate,) = world.network.server_candidates()
+        assert candidate.address == ("127.0.0.1", world.mux.port)
         assert "unexpected from a server" not in world.mux.dropped
 
     run(use, stun_at(f"127.0.0.1:{PORT}"))
@@ -181,7 +214,7 @@ def test_learnt_address_takes_the_place_of_the_public_ip(turn: TurnServer) -> No
 @needs_coturn
 def test_second_stun_server_is_asked_when_the_first_is_dead(turn: TurnServer, dead: str) -> None:
     async def use(world: World) -> None:
-        await world.wait_for(lambda: world.network.describe()["reflexive"])
+        await world.wait_for(lambda: world.network.stats().reflexive)
         assert f"stun:{dead} does not answer" in world.problem()
 
     run(use, stun_at(dead, f"127.0.0.1:{PORT}"))
@@ -222,8 +255,8 @@ def test_address_that_leads_nowhere_hides_no_other_of_the_same_server(
     resolves_to(monkeypatch, *((dead, alive) if dead_first else (alive, dead)))
 
     async def use(world: World) -> None:
-        await world.wait_for(lambda: world.network.describe()["reflexive"])
-        assert world.network.describe()["reflexive"] == [f"127.0.0.1:{world.mux.port}"]
+        await world.wait_for(lambda: world.network.stats().reflexive)
+        assert world.network.stats().reflexive == [f"127.0.0.1:{world.mux.port}"]
         await world.network.settle(60)
         await world.wait_for(lambda: not world.network.problems)
 
@@ -270,10 +303,10 @@ def test_relay_comes_over_every_transport(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
 
     async def use(world: World) -> None:
-        assert (await world.relay())["relay_url"] == url
-        (door,) = [door for door in world.network.doors([]) if door.type == "relay"]
-        assert 40000 <= door.address[1] < 40100
-        await exchange(world, door.address)
+        assert (await world.relay()).relay_url == url
+        (candidate,) = [each for each in world.network.candidates([]) if each.type == "relay"]
+        assert 40000 <= candidate.address[1] < 40100
+        await exchange(world, candidate.address)
         # Over UDP it is made from the shared port: nothing else leaves this machine.
         assert world.network._relay is not None
         assert (world.network._relay.mapped[1] == world.mux.port) == (url == UDP)
@@ -285,7 +318,9 @@ async def exchange(world: World, relayed: tuple[str, int]) -> None:
     """Send a browser something through the relay, and have its answer back."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[tuple[bytes, Any]] = loop.create_future()
-    world.mux.receive = lambda leg, data, address, asked: heard.set_result((data, address))  # type: ignore[method-assign]
+    world.mux.receive = lambda transport, data, address, local_host: heard.set_result(
+        (data, address)
+    )  # type: ignore[method-assign]
     with socket.socket(type=socket.SOCK_DGRAM) as browser:
         browser.bind(("127.0.0.1", 0))
         browser.setblocking(False)
@@ -306,7 +341,7 @@ def test_wrong_password_is_named_and_its_text_is_not(turn: TurnServer) -> None:
         await world.problem_with(f"{UDP} refuses the username or the credential: 401")
         (problem,) = world.network.problems
         assert "not the word" not in repr(problem)
-        assert not world.network.doors_outside()
+        assert not world.network.server_candidates()
 
     run(use, turn_at(UDP, username="me", credential="not the word"))
 
@@ -332,7 +367,7 @@ def test_port_where_nothing_listens_is_named() -> None:
 @needs_coturn
 def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead: str) -> None:
     async def use(world: World) -> None:
-        assert (await world.relay())["relay_url"] == UDP
+        assert (await world.relay()).relay_url == UDP
 
     run(use, turn_at(f"turn:{dead}", f"turn:{dead}?transport=tcp", UDP))
 
@@ -406,9 +441,9 @@ class Link:
 def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
     turn: TurnServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "_REFRESH_EVERY_S", 0.1)
-    monkeypatch.setattr(turn_module, "_REFRESH_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(turn_module, "_SILENT_AFTER_S", 60.0)
+    monkeypatch.setattr(relay_module, "_REFRESH_EVERY_S", 0.1)
+    monkeypatch.setattr(relay_module, "_REFRESH_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(relay_module, "_SILENT_AFTER_S", 60.0)
 
     async def live() -> None:
         with Link() as link:
@@ -425,12 +460,34 @@ def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
                 await wait_until_async(lambda: first._heard_s > again_s, "it is refreshed")
                 assert not first.lost.is_set()
                 link.is_up = False
-                monkeypatch.setattr(turn_module, "_SILENT_AFTER_S", 0.5)
+                monkeypatch.setattr(relay_module, "_SILENT_AFTER_S", 0.5)
                 await wait_until_async(first.lost.is_set, "it is given up")
             finally:
                 await world.close()
 
     asyncio.run(live())
+
+
+@needs_coturn
+def test_relay_whose_keep_alive_fails_inside_is_lost_and_logged(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(relay_module, "_REFRESH_EVERY_S", 0.1)
+
+    async def fail(client: object, message: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def use(world: World) -> None:
+        await world.relay()
+        relay = world.network._relay
+        assert relay is not None
+        monkeypatch.setattr(TurnClientUdpProtocol, "request_with_retry", fail)
+        async with asyncio.timeout(30):
+            await relay.lost.wait()
+        assert "gpuview failed inside" in caplog.text
+        monkeypatch.undo()
+
+    run(use, turn_at(UDP))
 
 
 @needs_coturn
@@ -449,11 +506,11 @@ def test_closing_gives_the_relay_back(turn: TurnServer) -> None:
 def test_relay_that_a_crash_has_left_behind_is_given_up_first(turn: TurnServer) -> None:
     async def live() -> None:
         crashed = World(Configure(has_ice_servers=True), turn_at(UDP))
-        await crashed.wait_for(lambda: crashed.network.describe()["relay"])
+        await crashed.wait_for(lambda: crashed.network.stats().relay)
         crashed.mux.close()
         again = World(Configure(has_ice_servers=True), turn_at(UDP), port=crashed.mux.port)
         try:
-            await again.wait_for(lambda: again.network.describe()["relay"])
+            await again.wait_for(lambda: again.network.stats().relay)
         finally:
             await again.close()
         await crashed.network.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,8 +11,8 @@ from gpuview.errors import NetworkError
 from gpuview.media.ice import sockets
 from gpuview.media.ice.sockets import (
     ANCILLARY_NBYTES,
-    asked_address,
     bind_sockets,
+    destination_host,
     preferred_source,
     source_of,
 )
@@ -46,7 +47,7 @@ def test_used_up_range_is_an_error_that_names_it() -> None:
 def test_system_that_gives_no_port_is_an_error_that_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(port: int) -> list[socket.socket]:
+    def refuse(hosts: Sequence[str], port: int) -> list[socket.socket]:
         raise OSError(f"nothing left, {port = }")
 
     monkeypatch.setattr(sockets, "_bind_port", refuse)
@@ -68,7 +69,7 @@ def test_port_that_only_ipv6_has_taken_is_not_used() -> None:
 @pytest.mark.parametrize(
     ("family", "host"), [(socket.AF_INET, "127.0.0.5"), (socket.AF_INET6, "::1")]
 )
-def test_socket_tells_which_address_was_asked_and_can_answer_from_it(
+def test_socket_tells_the_destination_and_can_answer_from_it(
     family: socket.AddressFamily, host: str
 ) -> None:
     bound = {sock.family: sock for sock in bind_sockets(None, None)}
@@ -79,7 +80,7 @@ def test_socket_tells_which_address_was_asked_and_can_answer_from_it(
         asker.connect((host, bound[family].getsockname()[1]))
         asker.send(b"where am I?")
         _, ancillary, _, source = bound[family].recvmsg(100, ANCILLARY_NBYTES)
-        assert asked_address(ancillary) == host
+        assert destination_host(ancillary) == host
         bound[family].sendmsg([b"here"], source_of(host), 0, source)
         assert asker.recv(100) == b"here"
     for sock in bound.values():
@@ -92,3 +93,12 @@ def test_routing_table_is_asked_without_sending() -> None:
 
 def test_address_without_a_route_has_no_source() -> None:
     assert preferred_source(socket.AF_INET6, ("192.0.2.1", 9)) is None
+
+
+def test_loopback_sockets_are_not_bound_to_other_addresses() -> None:
+    bound = bind_sockets(None, None, ("127.0.0.1", "::1"))
+    names = [sock.getsockname()[:2] for sock in bound]
+    for sock in bound:
+        sock.close()
+    assert [host for host, _ in names] == ["127.0.0.1", "::1"][: len(names)]
+    assert len({port for _, port in names}) == 1

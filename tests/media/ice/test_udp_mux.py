@@ -6,33 +6,31 @@ import asyncio
 import random
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from aioice import stun
 
-from gpuview.media.ice.sockets import bind_sockets
-from gpuview.media.ice.udp_mux import SocketLeg, UdpMux
+from gpuview.media.ice.sockets import Address, bind_sockets
+from gpuview.media.ice.udp_mux import MuxedConnection, SocketTransport, UdpMux
 
 PASSWORD = "p" * 22
 
 
 class Protocol:
-    """Stands in for aioice's StunProtocol: what the mux touches, and a record of what it got."""
+    """An ICE connection that records its datagrams."""
 
     def __init__(self, ufrag: str) -> None:
-        self.receiver = self
-        self.local_username = ufrag
-        self.local_password = PASSWORD
-        self.transactions: dict[bytes, object] = {}
-        self.received: list[tuple[bytes, tuple[str, int]]] = []
+        self.ufrag = ufrag
+        self.password = PASSWORD
+        self.requests: set[bytes] = set()
+        self.received: list[tuple[bytes, Address]] = []
         self.is_lost = False
 
-    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes, address: Address) -> None:
         self.received.append((data, address))
 
-    def connection_made(self, transport: object) -> None:
-        pass
+    def awaits(self, transaction_id: bytes) -> bool:
+        return transaction_id in self.requests
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
@@ -46,15 +44,14 @@ class World:
         self.mux = mux
         self._senders: list[socket.socket] = []
 
-    def open(self, ufrag: str, host: str = "127.0.0.1") -> tuple[Protocol, Any]:
+    def open(self, ufrag: str, host: str = "127.0.0.1") -> tuple[Protocol, MuxedConnection]:
         protocol = Protocol(ufrag)
-        sockname = (host, self.mux.port)
-        return protocol, self.mux.open_doorway(protocol, self.leg(host), sockname)  # type: ignore[arg-type]
+        return protocol, self.mux.open_connection(protocol, self.transport(host))
 
-    def leg(self, host: str = "127.0.0.1") -> SocketLeg:
-        leg = self.mux.leg(host)
-        assert leg is not None
-        return leg
+    def transport(self, host: str = "127.0.0.1") -> SocketTransport:
+        transport = self.mux.transport_for(host)
+        assert transport is not None
+        return transport
 
     def sender(self, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -69,8 +66,8 @@ class World:
         self.read()
 
     def read(self) -> None:
-        for leg in self.mux._legs.values():
-            self.mux._read(leg)
+        for transport in self.mux._transports.values():
+            self.mux._read(transport)
 
     def close(self) -> None:
         for sock in self._senders:
@@ -157,7 +154,7 @@ def test_check_for_an_unknown_user_is_dropped_without_an_answer(world: World) ->
 
 def test_answers_find_the_connection_that_asked(world: World) -> None:
     (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
-    second.transactions[b"t" * 12] = object()
+    second.requests.add(b"t" * 12)
     world.deliver(world.sender(), response(b"t" * 12))
     assert not first.received
     assert len(second.received) == 1
@@ -173,44 +170,44 @@ def test_browser_that_moves_to_another_port_is_followed(world: World) -> None:
 
 
 def test_browser_is_answered_from_the_address_that_it_asked(world: World) -> None:
-    _, doorway = world.open("aaaa")
+    _, connection = world.open("aaaa")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.settimeout(30)
         # Linux has all of 127.0.0.0/8, and would answer from 127.0.0.1.
         sender.bind(("127.0.0.1", 0))
         sender.connect(("127.0.0.2", world.mux.port))
         world.deliver(sender, request("aaaa"))
-        doorway.sendto(MEDIA, sender.getsockname())
+        connection.sendto(MEDIA, sender.getsockname())
         assert sender.recv(100) == MEDIA
         # The same browser, by another way.
         sender.connect(("127.0.0.1", world.mux.port))
         world.deliver(sender, request("aaaa"))
-        doorway.sendto(MEDIA, sender.getsockname())
+        connection.sendto(MEDIA, sender.getsockname())
         assert sender.recv(100) == MEDIA
-    assert not world.leg()._sources
+    assert not world.transport()._sources
 
 
 def test_address_that_two_connections_claim_goes_to_the_last(world: World) -> None:
-    (first, first_doorway), (second, _) = world.open("aaaa"), world.open("bbbb")
+    (first, first_connection), (second, _) = world.open("aaaa"), world.open("bbbb")
     sender = world.sender()
     world.deliver(sender, request("aaaa"))
     world.deliver(sender, request("bbbb"))
-    first_doorway._mux.remove(first_doorway)
+    world.mux._remove_connection(first_connection)
     world.deliver(sender, MEDIA)
     assert second.received[-1][0] == MEDIA
     assert MEDIA not in [data for data, _ in first.received]
 
 
 def test_closing_forgets_everything_about_a_connection(world: World) -> None:
-    protocol, doorway = world.open("aaaa")
+    protocol, connection = world.open("aaaa")
     other, _ = world.open("bbbb")
     sender, stays = world.sender(), world.sender()
     world.deliver(sender, request("aaaa"))
     world.deliver(stays, request("bbbb"))
 
     async def close() -> None:
-        doorway.close()
-        doorway.close()
+        connection.close()
+        connection.close()
 
     world.loop.run_until_complete(close())
     world.deliver(sender, MEDIA)
@@ -227,8 +224,10 @@ def test_flood_of_addresses_keeps_the_table_small(world: World) -> None:
     check = request("aaaa")
     for port in range(1, 1001):
         message = stun.parse_message(check)
-        world.mux.receive(world.leg(), bytes(message), ("127.0.0.1", port), lambda: "127.0.0.1")
-    assert len(world.mux._by_address) == len(world.leg()._asked) == 64
+        world.mux.receive(
+            world.transport(), bytes(message), ("127.0.0.1", port), lambda: "127.0.0.1"
+        )
+    assert len(world.mux._by_address) == len(world.transport()._local_hosts) == 64
     assert len(protocol.received) == 1000
 
 
@@ -236,8 +235,7 @@ def test_garbage_is_dropped_and_counted_and_changes_nothing(world: World) -> Non
     protocol, _ = world.open("aaaa")
     good = request("aaaa")
     senders = [world.sender() for _ in range(4)]
-    server: Any = senders[0].getsockname()
-    world.mux.hear_server(server, lambda data: False)
+    world.mux.open_client(Client(), senders[0].getsockname())
     chance = random.Random(7)
     n = 100_000
     for count in range(n):
@@ -248,7 +246,7 @@ def test_garbage_is_dropped_and_counted_and_changes_nothing(world: World) -> Non
     assert world.mux.dropped["unexpected from a server"] == n // 4
     assert not protocol.received
     assert not world.mux._by_address
-    assert not world.leg()._asked
+    assert not world.transport()._local_hosts
 
 
 def _garbage(chance: random.Random, good: bytes) -> bytes:
@@ -276,7 +274,7 @@ def test_media_that_has_the_length_of_a_check_harms_nobody(world: World) -> None
 
 
 def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
-    if world.mux.leg("::1") is None:
+    if world.mux.transport_for("::1") is None:
         pytest.skip("this machine has no IPv6")
     protocol, _ = world.open("aaaa", host="::1")
     sender = world.sender(socket.AF_INET6)
@@ -285,51 +283,78 @@ def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
     assert protocol.received[-1] == (MEDIA, ("::1", sender.getsockname()[1]))
 
 
-def test_servers_are_heard_until_they_are_forgotten(world: World) -> None:
+class Client:
+    """A client of a STUN or TURN server that expects some datagrams, and records them."""
+
+    def __init__(self, *expected: bytes) -> None:
+        self.expected = expected
+        self.received: list[bytes] = []
+
+    def expects(self, data: bytes) -> bool:
+        return data in self.expected
+
+    def datagram_received(self, data: bytes, address: Address) -> None:
+        self.received.append(data)
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+
+def test_servers_datagrams_go_to_the_client_that_expects_them_until_it_is_closed(
+    world: World,
+) -> None:
     sender = world.sender()
-    server: Any = sender.getsockname()
-    heard: list[str] = []
+    first, second = Client(b"first"), Client(b"second")
+    transports = [world.mux.open_client(each, sender.getsockname()) for each in (first, second)]
+    world.deliver(sender, b"first")
+    world.deliver(sender, b"second")
 
-    def first(data: bytes) -> bool:
-        heard.append("first")
-        return data == b"for the first"
+    async def close(transport: asyncio.DatagramTransport) -> None:
+        transport.close()
+        transport.close()
 
-    def second(data: bytes) -> bool:
-        heard.append("second")
-        return data != b"for the first"
-
-    world.mux.hear_server(server, first)
-    world.mux.hear_server(server, second)
-    world.deliver(sender, b"for the first")
-    world.deliver(sender, b"for the other")
-    world.mux.forget_server(server, first)
-    world.deliver(sender, b"for the first")
-    assert heard == ["first", "second", "first", "second", "second"]
+    world.loop.run_until_complete(close(transports[0]))
+    world.deliver(sender, b"first")
+    assert (first.received, second.received) == ([b"first"], [b"second"])
     assert world.mux.dropped == {"unexpected from a server": 1}
-    world.mux.forget_server(server, second)
-    world.mux.forget_server(server, second)
-    world.deliver(sender, b"for nobody")
+    world.loop.run_until_complete(close(transports[1]))
+    world.deliver(sender, b"second")
     assert world.mux.dropped["unknown address"] == 1
 
 
+def test_client_sends_to_its_server_until_it_is_closed(world: World) -> None:
+    server = world.sender()
+    transport = world.mux.open_client(Client(), server.getsockname())
+    transport.sendto(b"a request")
+    assert server.recv(100) == b"a request"
+
+    async def close() -> None:
+        transport.abort()
+
+    world.loop.run_until_complete(close())
+    transport.sendto(b"too late")
+    server.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        server.recv(100)
+
+
 class Relay:
-    """A leg that remembers what is sent through it."""
+    """A transport that records what is sent through it."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.sent: list[tuple[bytes, Address]] = []
 
-    def send(self, data: bytes, address: tuple[str, int]) -> None:
+    def send(self, data: bytes, address: Address) -> None:
         self.sent.append((data, address))
 
-    def believe(self, address: tuple[str, int], asked: str) -> None: ...
+    def learn(self, address: Address, local_host: str) -> None: ...
 
-    def disbelieve(self, address: tuple[str, int]) -> None: ...
+    def forget(self, address: Address) -> None: ...
 
 
 def test_relay_is_one_more_way_to_the_same_connection(world: World) -> None:
     relay, protocol = Relay(), Protocol("aaaa")
-    direct = world.mux.open_doorway(protocol, world.leg(), ("127.0.0.1", world.mux.port))  # type: ignore[arg-type]
-    relayed = world.mux.open_doorway(protocol, relay, ("192.0.2.9", 50_000))  # type: ignore[arg-type]
+    direct = world.mux.open_connection(protocol, world.transport())
+    relayed = world.mux.open_connection(protocol, relay)
     browser = ("198.51.100.7", 4000)
     world.mux.receive(relay, request("aaaa"), browser, lambda: "192.0.2.9")
     world.mux.receive(relay, MEDIA, browser, lambda: "192.0.2.9")
@@ -338,20 +363,20 @@ def test_relay_is_one_more_way_to_the_same_connection(world: World) -> None:
     assert not direct.addresses
     relayed.sendto(MEDIA, browser)
     assert relay.sent == [(MEDIA, browser)]
-    # The same address by another leg is another address.
-    world.mux.receive(world.leg(), MEDIA, browser, lambda: "127.0.0.1")
+    # The same address through another transport is another address.
+    world.mux.receive(world.transport(), MEDIA, browser, lambda: "127.0.0.1")
     assert world.mux.dropped == {"unknown address": 1}
-    assert world.mux.has_heard("aaaa")
+    assert world.mux.has_remote_address("aaaa")
 
 
-def test_doorways_of_a_relay_that_has_gone_are_closed(world: World) -> None:
+def test_connections_of_a_relay_that_has_gone_are_closed(world: World) -> None:
     relay = Relay()
     lost, kept = Protocol("aaaa"), Protocol("aaaa")
-    world.mux.open_doorway(lost, relay, ("192.0.2.9", 50_000))  # type: ignore[arg-type]
-    world.mux.open_doorway(kept, world.leg(), ("127.0.0.1", world.mux.port))  # type: ignore[arg-type]
+    world.mux.open_connection(lost, relay)
+    world.mux.open_connection(kept, world.transport())
 
     async def lose() -> None:
-        world.mux.close_doorways(relay)
+        world.mux.close_connections(relay)
 
     world.loop.run_until_complete(lose())
     assert lost.is_lost

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import av
-from aiortc.codecs.h264 import H264Encoder as H264Packetizer
-from aiortc.codecs.vpx import Vp8Encoder as Vp8Packetizer
 from av.video.frame import PictureType
 
 from gpuview.errors import MediaError
 from gpuview.media.encode.codec import TIME_BASE, Codec, Packet
 from gpuview.media.encode.h264 import open_h264
 from gpuview.media.encode.vp8 import open_vp8
+from gpuview.media.rtp_sender import packetizer
 
 __all__ = ["Encoder"]
-
-
-class _Packetizer(Protocol):
-    def pack(self, packet: Any) -> tuple[list[bytes], int]: ...
 
 
 class Encoder:
@@ -43,7 +36,7 @@ class Encoder:
         self.height = height
         self.bitrate_bps = bitrate_bps
         is_h264 = codec.name == "H264"
-        self._packetizer: _Packetizer = H264Packetizer() if is_h264 else Vp8Packetizer()
+        self._packetizer = packetizer(codec.name)
         open_context = open_h264 if is_h264 else open_vp8
         try:
             self._context = open_context(codec, width, height, fps, bitrate_bps)

@@ -1,7 +1,7 @@
-"""The ways in to this kernel: its own addresses, how STUN servers see it, and a TURN relay.
+"""This kernel's candidates: its own addresses, how STUN servers see it, and a TURN relay.
 
-Each is found once for the whole kernel and then kept, so that a server that is slow or dead delays
-nobody: a viewer is answered with what is known, and told of the rest when it comes.
+They are gathered once for the whole kernel and then kept, so that a slow or dead server delays
+nobody: a viewer is answered with the candidates that are known, and the others follow.
 """
 
 from __future__ import annotations
@@ -11,42 +11,59 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import TypeVar
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
+from gpuview.media.ice.relay import Relay
 from gpuview.media.ice.retry import NEXT_AFTER_S, cancel, first_of, first_result, pauses
-from gpuview.media.ice.server_errors import explain
-from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.stun import ask_stun
-from gpuview.media.ice.turn import Relay, open_relay
-from gpuview.media.ice.udp_mux import SocketLeg, UdpMux
-from gpuview.media.ice.upstream import Door
+from gpuview.media.ice.server_errors import server_error
+from gpuview.media.ice.sockets import ALL_HOSTS, Address
+from gpuview.media.ice.stun import StunClient
+from gpuview.media.ice.turn import allocate
+from gpuview.media.ice.udp_mux import Transport, UdpMux
+from gpuview.media.ice.upstream import CandidateType, IceProtocol, LocalCandidate
+from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import Configure, IceServers, Problem
 from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
-__all__ = ["Network"]
+__all__ = ["Network", "hosts_to_bind"]
 
 logger = logging.getLogger("gpuview.media")
 
 T = TypeVar("T")
 
-_NO_SERVERS = "ice_servers"  # stands for a URL where the servers themselves cannot be had
-_NAMED_AFTER_S = 1.5  # a server that has not answered by then is called silent, and still awaited
+_NO_SERVERS = "ice_servers"  # stands for a URL where the kernel cannot name its servers
+_NAMED_AFTER_S = 1.5  # a server that has not answered by then is reported, and still awaited
+_STUN_TIMEOUT_S = 1.5
 _GIVEN_UP_AFTER_S = 6.0
 _REFRESH_S = 25.0  # many NATs forget a UDP mapping after 30 s
 
 
+def hosts_to_bind(configuration: Configure) -> Sequence[str]:
+    """Return the addresses to bind: all, or only loopback where browsers reach no other. Pure.
+
+    STUN and TURN servers are asked from the same sockets, and need more than loopback.
+    """
+    addresses = [ip_address(text) for text in configuration.public_ips]
+    is_local = bool(addresses) and all(each.is_loopback for each in addresses)
+    is_one_each = len({each.version for each in addresses}) == len(addresses)
+    if not is_local or not is_one_each or configuration.has_ice_servers:
+        return ALL_HOSTS
+    return ALL_HOSTS if configuration.keep_private else sorted(map(str, addresses))
+
+
 class Network:
-    """What this kernel's socket is called outside, and its relay. Lives on one event loop.
+    """The candidates of this kernel's socket, and its relay. Lives on one event loop.
 
     Args:
         mux: The shared socket.
-        configuration: How the outside is to be told.
-        want_servers: Asks the kernel for `IceServers`, which come by `take_servers`. Is told
-            whether they have to be others than before.
-        on_change: Called when `doors` or `problems` have become others.
+        configuration: Says how browsers reach this machine.
+        want_servers: Asks the kernel for `IceServers`, which come by `take_servers`. Its argument
+            is whether they must differ from the earlier ones.
+        on_change: Called when the candidates or the problems have changed.
     """
 
     def __init__(
@@ -61,21 +78,25 @@ class Network:
         self._configuration = configuration
         self._want_servers = want_servers
         self._on_change = on_change
+        self._hosts = hosts_to_bind(configuration)
         self._servers: asyncio.Future[list[IceServerUrl]] | None = None
         self._mapped: dict[int, Address] = {}  # by IP version
         self._relay: Relay | None = None
-        self._opened: set[Relay] = set()  # and not given back yet
+        self._opened: set[Relay] = set()  # and not closed yet
         self._problems: dict[str, NetworkError] = {}
         self._awaited: set[str] = set()
         self._settled = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
         if configuration.has_ice_servers:
-            self._task = asyncio.get_running_loop().create_task(self._run())
-            self._task.add_done_callback(self._report_end)
+            self._tasks.spawn(self._run(), on_error=lambda exc: self._settled.set())
         else:
             self._settled.set()
 
-    # --- what is known now --------------------------------------------------------------------
+    # --- what is known now ----------------------------------------------------------------------
+
+    @property
+    def _is_relay_only(self) -> bool:
+        return self._configuration.ice_transport_policy == "relay"
 
     @property
     def public_ips(self) -> list[str]:
@@ -86,7 +107,7 @@ class Network:
 
     @property
     def port_map(self) -> dict[int, int]:
-        """The port outside for each one inside; what is not in it is the same."""
+        """The public port by local port, where they differ."""
         inside, outside = self._configuration.port_min, self._configuration.public_port_min
         if inside is None or outside is None:
             return {}
@@ -94,27 +115,33 @@ class Network:
 
     @property
     def problems(self) -> list[Problem]:
-        """What is wrong with the servers at present."""
+        """The present problems with the servers."""
         return [
             Problem(problem=each.problem, expected=each.expected, fix=each.fix)
             for each in self._problems.values()
         ]
 
-    def doors(self, addresses: Sequence[str]) -> list[Door]:
-        """Return all ways in, where this host has ``addresses``."""
-        if self._configuration.ice_transport_policy == "relay":
-            return self.doors_outside()
-        hosts = [(address, leg) for address in addresses if (leg := self.mux.leg(address))]
-        inside = [self._host_door(address, leg) for address, leg in hosts]
-        own = {door.address for door in inside}
-        return inside + [door for door in self.doors_outside() if door.address not in own]
+    def candidates(self, addresses: Sequence[str]) -> list[LocalCandidate]:
+        """Return all candidates; ``addresses`` are this host's."""
+        if self._is_relay_only:
+            return self.server_candidates()
+        hosts = addresses if self._hosts is ALL_HOSTS else self._hosts
+        found = [
+            self._candidate("host", (host, self.mux.port), transport)
+            for host in hosts
+            if (transport := self.mux.transport_for(host)) is not None
+        ]
+        own = {each.address for each in found}
+        return found + [each for each in self.server_candidates() if each.address not in own]
 
-    def doors_outside(self) -> list[Door]:
-        """Return those ways in that servers have shown or given us."""
-        doors = [self._relay_door(self._relay)] if self._relay is not None else []
-        if self._configuration.ice_transport_policy == "relay":
-            return doors
-        return [Door("srflx", address, _nowhere(address)) for address in self._reflexive()] + doors
+    def server_candidates(self) -> list[LocalCandidate]:
+        """Return the candidates that STUN and TURN servers gave us."""
+        found = (
+            [] if self._is_relay_only else [self._candidate("srflx", a) for a in self._reflexive()]
+        )
+        if self._relay is not None:
+            found.append(self._candidate("relay", self._relay.address, self._relay))
+        return found
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every server has answered or been called silent, but no longer than that."""
@@ -128,7 +155,7 @@ class Network:
         Raises:
             NetworkError: With the reason.
         """
-        if self._configuration.ice_transport_policy == "relay" and self._relay is None:
+        if self._is_relay_only and self._relay is None:
             raise self._why_no_relay()
 
     def stats(self) -> NetworkStats:
@@ -142,7 +169,7 @@ class Network:
             dropped_datagrams=dict(self.mux.dropped),
         )
 
-    # --- keeping it so ------------------------------------------------------------------------
+    # --- keeping it up to date ------------------------------------------------------------------
 
     def take_servers(self, message: IceServers) -> None:
         """Use these servers from now on."""
@@ -155,23 +182,22 @@ class Network:
             self._servers.set_result(server_urls(message.ice_servers))
 
     async def close(self) -> None:
-        """Give the relay back and stop asking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._give_back_all_but(None)
+        """Stop asking servers, and give the relay back."""
+        await self._tasks.cancel()
+        await self._close_relays(None)
 
     async def _run(self) -> None:
         servers = await self._first_servers()
         # No `stuns`: over TCP a server sees another socket.
-        is_relay_only = self._configuration.ice_transport_policy == "relay"
-        stun = [] if is_relay_only else [each for each in servers if each.url.scheme == "stun"]
+        stun = (
+            [] if self._is_relay_only else [each for each in servers if each.url.scheme == "stun"]
+        )
         turn = _turn_servers(servers)
         self._awaited = {each.text for each in stun + turn}
         self._stop_awaiting([])
         async with asyncio.TaskGroup() as group:
             if stun:
-                group.create_task(self._keep_asking(stun))
+                group.create_task(self._keep_mapped(stun))
             if turn:
                 group.create_task(self._keep_relay(turn))
 
@@ -181,26 +207,27 @@ class Network:
         return await self._servers
 
     async def _first_servers(self) -> list[IceServerUrl]:
-        """Ask until there are some: a user's function may fail now and not later."""
+        """Ask until there are servers: a user's function may fail now and work later."""
         pauses_s = pauses()
         while not (servers := await self._ask_for_servers()):
             self._stop_awaiting([])
             await asyncio.sleep(next(pauses_s))
         return servers
 
-    async def _keep_asking(self, servers: list[IceServerUrl]) -> None:
+    async def _keep_mapped(self, servers: list[IceServerUrl]) -> None:
         while True:
             for server in servers:
-                if await self._try(server, self._learn_address):
-                    # One server only: a symmetric NAT shows another address to each of them.
+                if await self._try(server, self._ask_stun):
+                    # Keep to one server: a symmetric NAT shows each of them another address.
                     servers = [server, *(each for each in servers if each is not server)]
                     break
             self._stop_awaiting(servers)
             await asyncio.sleep(_REFRESH_S)
 
-    async def _learn_address(self, server: IceServerUrl) -> bool:
-        asked = await self._addresses(server)
-        asking = [asyncio.create_task(self._learn_from(leg, address)) for leg, address in asked]
+    async def _ask_stun(self, server: IceServerUrl) -> bool:
+        asking = [
+            asyncio.create_task(self._ask_stun_at(each)) for each in await self._resolve(server)
+        ]
         try:
             if await first_result(asking, None) is None:
                 asking[0].result()
@@ -210,8 +237,12 @@ class Network:
             await cancel(asking)
         return True
 
-    async def _learn_from(self, leg: SocketLeg, server: Address) -> bool:
-        mapped = await ask_stun(self.mux, leg, server)
+    async def _ask_stun_at(self, address: Address) -> bool:
+        client = StunClient()
+        with contextlib.closing(self.mux.open_client(client, address)) as transport:
+            client.connection_made(transport)
+            async with asyncio.timeout(_STUN_TIMEOUT_S):
+                mapped = (await client.ask()).mapped
         version = 6 if ":" in mapped[0] else 4
         if self._mapped.get(version) != mapped:
             self._mapped[version] = mapped
@@ -244,68 +275,61 @@ class Network:
         finally:
             self._relay = None
             self._settled.clear()  # an answer waits for the next one, as it did for the first
-            await self._give_back_all_but(None)
+            await self._close_relays(None)
         self._on_change()
 
     async def _first_relay(self, servers: list[IceServerUrl]) -> Relay | None:
         winner = await first_of([partial(self._try, each, self._open_relay) for each in servers])
-        await self._give_back_all_but(winner)
+        await self._close_relays(winner)
         return winner
 
     async def _open_relay(self, server: IceServerUrl) -> Relay | None:
-        """Try the server's addresses; it may listen at one family only, or be reached over one."""
-        addresses = [address for _, address in await self._addresses(server)]
+        """Try the server's addresses: it may be reachable over one family only."""
+        addresses = await self._resolve(server)
         return await first_of([partial(self._open_relay_at, server, each) for each in addresses])
 
     async def _open_relay_at(self, server: IceServerUrl, address: Address) -> Relay:
-        url = server.url
-        relay = await open_relay(
-            self.mux,
-            server.text,
-            address,
-            host=url.host,
-            transport="tls" if url.is_secure else url.transport,
-            login=server.login,
-        )
+        relay = Relay(self.mux, await allocate(server, address, self.mux), server.text)
         self._opened.add(relay)
         return relay
 
-    async def _give_back_all_but(self, kept: Relay | None) -> None:
+    async def _close_relays(self, kept: Relay | None) -> None:
+        """Close all relays but one."""
         others = [relay for relay in self._opened if relay is not kept]
         await asyncio.gather(*(relay.close() for relay in others))
         self._opened.difference_update(others)
 
-    async def _addresses(self, server: IceServerUrl) -> list[tuple[SocketLeg, Address]]:
+    async def _resolve(self, server: IceServerUrl) -> list[Address]:
         """Return the server's first address in each family that we have a socket for."""
-        found: dict[SocketLeg, Address] = {}
+        found: dict[Transport, Address] = {}
         for address in await resolve(server.url.host, server.url.port):
-            leg = self.mux.leg(address[0])
-            if leg is not None:
-                found.setdefault(leg, address)
+            transport = self.mux.transport_for(address[0])
+            if transport is not None:
+                found.setdefault(transport, address)
         if not found:
             raise OSError("this machine has no socket of its address family")
-        return list(found.items())
+        return list(found.values())
 
     async def _try(
         self, server: IceServerUrl, work: Callable[[IceServerUrl], Awaitable[T | None]]
     ) -> T | None:
-        """Do ``work`` with a server; None when it failed, which is then among the problems."""
+        """Do ``work`` with a server. A failure becomes one of the problems, and returns None."""
         task = asyncio.ensure_future(work(server))
         try:
             await asyncio.wait({task}, timeout=_NAMED_AFTER_S)
             if not task.done():
-                self._note(server.text, explain(server.text, TimeoutError()))
+                self._note(server.text, server_error(server.text, TimeoutError()))
             async with asyncio.timeout(_GIVEN_UP_AFTER_S):
                 result = await task
         except Exception as exc:
-            self._note(server.text, explain(server.text, exc))
+            self._note(server.text, server_error(server.text, exc))
             return None
         finally:
             task.cancel()
         self._forget_problem(server.text)
         return result
 
-    # --- what is told -------------------------------------------------------------------------
+    # --- problems -------------------------------------------------------------------------------
 
     def _note(self, url: str, error: NetworkError) -> None:
         before = self._problems.get(url)
@@ -328,7 +352,7 @@ class Network:
             self._settled.set()
 
     def _why_no_relay(self) -> NetworkError:
-        # Not the error itself: one that is raised again and again keeps the frames of every time.
+        # A copy: an error that is raised again and again keeps the frames of each time.
         for each in self._problems.values():
             return NetworkError(each.problem, expected=each.expected, fix=each.fix)
         return NetworkError(
@@ -338,31 +362,23 @@ class Network:
         )
 
     def _reflexive(self) -> list[Address]:
-        """How our socket is seen from outside: by STUN servers, or else by the relay's."""
+        """Our socket's addresses as STUN servers see them, or else the TURN server."""
         mapped = dict(self._mapped)
         if self._relay is not None and self._relay.is_datagram:
             host, port = self._relay.mapped
             mapped.setdefault(6 if ":" in host else 4, (host, port))
         return [mapped[version] for version in sorted(mapped)]
 
-    def _host_door(self, host: str, leg: SocketLeg) -> Door:
-        address = (host, self.mux.port)
-        return Door(
-            "host", address, open=lambda protocol: self.mux.open_doorway(protocol, leg, address)
-        )
+    def _candidate(
+        self, kind: CandidateType, address: Address, transport: Transport | None = None
+    ) -> LocalCandidate:
+        def open_connection(protocol: IceProtocol) -> asyncio.DatagramTransport:
+            assert transport is not None
+            return self.mux.open_connection(protocol, transport)
 
-    def _relay_door(self, relay: Relay) -> Door:
-        address = relay.address
-        return Door(
-            "relay",
-            address,
-            _nowhere(address),
-            lambda protocol: self.mux.open_doorway(protocol, relay, address),
-        )
-
-    def _report_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            logger.error("gpuview failed inside, please report it", exc_info=exc)
+        # The address behind srflx and relay is not shown.
+        related = None if kind == "host" else ("::" if ":" in address[0] else "0.0.0.0", 9)
+        return LocalCandidate(kind, address, related, open_connection if transport else None)
 
     def __repr__(self) -> str:
         return f"<Network {self.stats()}>"
@@ -370,8 +386,3 @@ class Network:
 
 def _turn_servers(servers: Sequence[IceServerUrl]) -> list[IceServerUrl]:
     return [each for each in servers if each.url.is_turn]
-
-
-def _nowhere(address: Address) -> Address:
-    """Return what stands in a candidate in the place of the address behind it."""
-    return ("::" if ":" in address[0] else "0.0.0.0", 9)

@@ -1,4 +1,4 @@
-"""What is wrong with a STUN or TURN server, in words. Pure."""
+"""Says what is wrong with a STUN or TURN server. Pure."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from aioice import stun
 
 from gpuview.errors import NetworkError
 
-__all__ = ["explain"]
+__all__ = ["server_error"]
 
 _REFUSED_LOGIN = (401, 403, 441)
 _FULL = (486, 508)
 
 
-def explain(url: str, exc: BaseException) -> NetworkError:
-    """Return what it means that the server at ``url`` could not be used.
+def server_error(url: str, exc: BaseException) -> NetworkError:
+    """Return the error in three parts.
 
     Args:
-        url: As it was configured.
-        exc: What `gpuview.media.ice.turn.open_relay`, `ask_stun` or `resolve` raised.
+        url: The server's, as it was configured.
+        exc: What `gpuview.media.ice.turn.allocate`, `StunClient.ask` or `resolve` raised.
     """
     match exc:
         case stun.TransactionFailed():
             code, reason = exc.response.attributes.get("ERROR-CODE", (0, "an error"))
-            return _refused(url, code, reason.rstrip("\0 "))  # coturn sends them along
-        case stun.TransactionTimeout() | TimeoutError():
+            return _refused(url, code, reason.rstrip("\0 "))  # coturn's padding
+        case TimeoutError():
             return _silent(url)
         case socket.gaierror():
             return NetworkError(

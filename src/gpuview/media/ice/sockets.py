@@ -1,8 +1,8 @@
-"""The UDP sockets: bound to all addresses, and yet they answer from the one that was asked.
+"""The UDP sockets, and how they answer from the address that a datagram was sent to.
 
-A browser takes answers only from the address that it has sent to. A socket that is bound to all
-addresses answers from the one that the routing table prefers; where that is another one, a datagram
-has to name its source (IP_PKTINFO).
+A browser takes answers only from the address that it sent to. A socket that is bound to all
+addresses sends from the one that the routing table prefers. Where that is another address, a
+datagram has to name its source (IP_PKTINFO).
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import contextlib
 import ipaddress
 import socket
 import struct
+from collections.abc import Sequence
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.port_holders import describe_holders, holders
 
 __all__ = [
+    "ALL_HOSTS",
     "ANCILLARY_NBYTES",
     "Address",
     "Ancillary",
-    "asked_address",
     "bind_sockets",
+    "destination_host",
+    "family_of",
     "preferred_source",
     "source_of",
 ]
@@ -28,32 +31,39 @@ __all__ = [
 Address = tuple[str, int]
 Ancillary = list[tuple[int, int, bytes]]
 
+ALL_HOSTS = ("0.0.0.0", "::")
+
 ANCILLARY_NBYTES = socket.CMSG_SPACE(20)
 """What ``recvmsg`` needs for a packet info: struct in6_pktinfo, the larger of the two."""
 
 _BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
-_ANY_PORT_TRIES = 16  # the one that IPv4 gives may be taken over IPv6
+_ANY_PORT_TRIES = 16  # the port that IPv4 gives may be taken over IPv6
 _IP_PKTINFO = 8  # linux/in.h; Python has no name for it
 
 
-def bind_sockets(port_min: int | None, port_max: int | None) -> list[socket.socket]:
-    """Bind the first free UDP port of a range, on all addresses of IPv4 and, where it exists, IPv6.
+def bind_sockets(
+    port_min: int | None, port_max: int | None, hosts: Sequence[str] = ALL_HOSTS
+) -> list[socket.socket]:
+    """Bind the first free UDP port of a range.
 
     Args:
         port_min: Lowest port, 1 to 65535; None for any free port.
         port_max: Highest port, included.
+        hosts: The addresses to bind, one for each family. Those of IPv6 are left out on a machine
+            without IPv6, unless there is no other.
 
     Returns:
-        One or two non-blocking sockets with the same port; the IPv4 one first.
+        One or two non-blocking sockets with the same port, in the order of ``hosts``.
 
     Raises:
         NetworkError: No port of the range is free.
     """
+    bindable = [host for host in hosts if ":" not in host or _has_ipv6()] or list(hosts)
     if port_min is None or port_max is None:
-        return _bind_any()
+        return _bind_any(bindable)
     for port in range(port_min, port_max + 1):
         with contextlib.suppress(OSError):
-            return _bind_port(port)
+            return _bind_port(bindable, port)
     held_by = describe_holders(holders(port_min, port_max)) or "nobody that can be seen from here"
     raise NetworkError(
         f"no UDP port from {port_min} to {port_max} is free; they are held by {held_by}",
@@ -63,11 +73,11 @@ def bind_sockets(port_min: int | None, port_max: int | None) -> list[socket.sock
     )
 
 
-def _bind_any() -> list[socket.socket]:
+def _bind_any(hosts: Sequence[str]) -> list[socket.socket]:
     error: OSError | None = None
     for _ in range(_ANY_PORT_TRIES):
         try:
-            return _bind_port(0)
+            return _bind_port(hosts, 0)
         except OSError as exc:
             error = exc
     raise NetworkError(
@@ -77,19 +87,21 @@ def _bind_any() -> list[socket.socket]:
     )
 
 
-def _bind_port(port: int) -> list[socket.socket]:
-    sockets = [_bind(socket.AF_INET, "0.0.0.0", port)]
-    if not _has_ipv6():
-        return sockets
+def _bind_port(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
     try:
-        sockets.append(_bind(socket.AF_INET6, "::", sockets[0].getsockname()[1]))
+        for host in hosts:
+            sockets.append(_bind(host, port))
+            port = sockets[0].getsockname()[1]
     except OSError:
-        sockets[0].close()
+        for sock in sockets:
+            sock.close()
         raise
     return sockets
 
 
-def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
+    family = family_of(host)
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         if family == socket.AF_INET6:
@@ -110,24 +122,29 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 def _has_ipv6() -> bool:
     """Tell whether a socket can be bound to the IPv6 loopback; the module may be there but off."""
     try:
-        _bind(socket.AF_INET6, "::1", 0).close()
+        _bind("::1", 0).close()
     except OSError:
         return False
     return True
 
 
-def asked_address(ancillary: Ancillary) -> str:
+def family_of(host: str) -> socket.AddressFamily:
+    """Return the address family of an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def destination_host(ancillary: Ancillary) -> str:
     """Return the local address that a datagram was sent to."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
             return socket.inet_ntop(socket.AF_INET, data[8:12])
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             return socket.inet_ntop(socket.AF_INET6, data[:16])
-    raise ValueError("a datagram has come without its packet info")
+    raise ValueError("a datagram came without its packet info")
 
 
 def source_of(local: str) -> Ancillary:
-    """Return what makes ``sendmsg`` send from ``local``."""
+    """Return the ancillary data with which ``sendmsg`` sends from ``local``."""
     packed = ipaddress.ip_address(local).packed
     if len(packed) == 4:
         # struct in_pktinfo: the interface (any), the source, and a field that only comes back.

@@ -1,69 +1,114 @@
-"""Asks a STUN server, from the shared socket, how that socket looks from outside."""
+"""The STUN client, of the media process and of the doctor."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+from typing import Any, cast
+
 from aioice import stun
 
+from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.udp_mux import SocketLeg, UdpMux
 
-__all__ = ["ask_stun"]
+__all__ = ["StunClient", "StunResponse", "is_response", "is_stun", "parse_stun"]
 
-_RETRANSMISSIONS = 1  # at 0 and 0.5 s; heard until 1.5 s
+_COOKIE = b"\x21\x12\xa4\x42"
+_CHANGE_ADDRESS_AND_PORT = 0x06
 
 
-async def ask_stun(mux: UdpMux, leg: SocketLeg, server: Address) -> Address:
-    """Return the address from which ``server`` sees the socket of ``leg``.
+def is_stun(data: bytes) -> bool:
+    """Tell whether a datagram begins like a STUN message."""
+    return data[4:8] == _COOKIE and data[0] < 4
 
-    Raises:
-        TimeoutError: It is silent.
-        ConnectionError: It answers with an error, or with no address.
-    """
-    asker = _Asker(leg)
-    mux.hear_server(server, asker.hear)
+
+def parse_stun(data: bytes) -> stun.Message | None:
+    """Return the message; None where it is malformed."""
+    # struct.error, KeyError and the like: the parser trusts attribute lengths.
     try:
-        return await asker.ask(server)
-    except stun.TransactionTimeout as exc:
-        raise TimeoutError from exc
-    except stun.TransactionFailed as exc:
-        raise ConnectionError(str(exc)) from exc
-    finally:
-        mux.forget_server(server, asker.hear)
+        return stun.parse_message(data)
+    except Exception:
+        return None
 
 
-class _Asker:
-    """One request; aioice's `TransactionSender`."""
-
-    def __init__(self, leg: SocketLeg) -> None:
-        self._leg = leg
-        self._request = stun.Message(
-            message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST
-        )
-        self._transaction: stun.Transaction | None = None
-
-    async def ask(self, server: Address) -> Address:
-        self._transaction = stun.Transaction(
-            self._request, server, self, retransmissions=_RETRANSMISSIONS
-        )
-        response, _ = await self._transaction.run()
-        mapped = response.attributes.get("XOR-MAPPED-ADDRESS")
-        if mapped is None:
-            raise ConnectionError("the answer holds no XOR-MAPPED-ADDRESS")
-        return str(mapped[0]), int(mapped[1])
-
-    def send_stun(self, message: stun.Message, addr: Address) -> None:
-        self._leg.send(bytes(message), addr)
-
-    def hear(self, data: bytes) -> bool:
-        try:
-            message = stun.parse_message(data)
-        except Exception:  # as in `udp_mux`: the parser trusts lengths
-            return False
-        is_ours = message.transaction_id == self._request.transaction_id
-        if is_ours and self._transaction is not None and _is_response(message):
-            self._transaction.response_received(message, ("", 0))
-        return is_ours
-
-
-def _is_response(message: stun.Message) -> bool:
+def is_response(message: stun.Message) -> bool:
+    """Tell whether a message answers a request."""
     return message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class StunResponse:
+    """What a STUN server answers."""
+
+    mapped: Address
+    """Our socket, as the server sees it."""
+    other: Address | None
+    """The server's second address, from which it can be asked to answer."""
+    source: Address
+    """The address that it answered from."""
+
+
+class StunClient(asyncio.DatagramProtocol):
+    """Asks STUN servers how the socket of its transport looks from outside."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.DatagramTransport
+        self._responses: dict[bytes, asyncio.Future[tuple[bytes, Address]]] = {}
+
+    async def ask(self, server: Address | None = None, *, from_other: bool = False) -> StunResponse:
+        """Ask one server, again and again; the caller limits the time.
+
+        Args:
+            server: Its address; None for the one that the transport is connected to.
+            from_other: Ask it to answer from its second address and port.
+
+        Raises:
+            ConnectionError: The server answers with an error, or nothing listens there.
+
+        Source:
+            RFC 8489; RFC 5780 section 7.2 (CHANGE-REQUEST).
+        """
+        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+        if from_other:
+            request.attributes["CHANGE-REQUEST"] = _CHANGE_ADDRESS_AND_PORT
+        data, transaction_id = bytes(request), request.transaction_id
+        response = asyncio.get_running_loop().create_future()
+        self._responses[transaction_id] = response
+        try:
+            return _parse_response(
+                *await retransmit(lambda: self.transport.sendto(data, server), response)
+            )
+        finally:
+            del self._responses[transaction_id]
+
+    def expects(self, data: bytes) -> bool:
+        """Tell whether a datagram answers a request of ours."""
+        return is_stun(data) and data[8:20] in self._responses
+
+    # --- called by the transport ----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        response = self._responses.get(data[8:20])
+        if response is not None and not response.done():
+            response.set_result((data, (str(addr[0]), int(addr[1]))))
+
+    def error_received(self, exc: Exception) -> None:
+        # Only a connected socket hears of an ICMP "port unreachable".
+        for response in self._responses.values():
+            if not response.done():
+                response.set_exception(exc)
+
+
+def _parse_response(data: bytes, source: Address) -> StunResponse:
+    message = parse_stun(data)
+    if message is None:
+        raise ConnectionError("its answer is malformed")
+    attributes = message.attributes
+    mapped = attributes.get("XOR-MAPPED-ADDRESS") or attributes.get("MAPPED-ADDRESS")
+    if mapped is None:
+        code, reason = attributes.get("ERROR-CODE", (0, "no mapped address"))
+        raise ConnectionError(f"it answers {code} {reason}")
+    return StunResponse(mapped, attributes.get("OTHER-ADDRESS"), source)

@@ -1,19 +1,19 @@
-"""One UDP port for all viewers, and for the servers that help them.
+"""One UDP port for all viewers, and for the STUN and TURN servers.
 
-A connection gets a doorway into the shared sockets (one for each address family) instead of sockets
-of its own, so that five forwarded ports serve five kernels with any number of viewers, and a proxy
-that only knows 127.0.0.1 gets through as well. A TURN relay is one way in more: what comes through
-it is sorted like what comes from a socket.
+Each ICE connection gets a `MuxedConnection` over the shared sockets (one for each address family)
+instead of sockets of its own. So five forwarded ports serve five kernels with any number of
+viewers, and a proxy that only knows 127.0.0.1 works as well. A TURN relay is one more transport:
+its datagrams are routed like those of a socket.
 
-A datagram finds its connection like this:
+A datagram is routed
 
-    from a STUN or TURN server     by the server's address, to whoever asked it
-    STUN request                   by the ICE user name fragment in USERNAME ("ours:theirs")
-    STUN response                  by the transaction id of the request that it answers
-    anything else                  by the sender's address
+    of a STUN or TURN server    by the server's address, to the client that expects it
+    of a STUN request           by the ICE user name fragment in USERNAME ("ours:theirs")
+    of a STUN response          by the transaction id of its request
+    of any other kind           by the sender's address
 
-An address is believed only after a STUN request from it has passed the message-integrity check with
-that connection's password. Everything else is dropped and counted, and leaves no trace.
+The sender's address is learned from a STUN request that passes the message-integrity check with the
+connection's password. Everything else is dropped and counted, and changes nothing.
 """
 
 from __future__ import annotations
@@ -24,52 +24,80 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from aioice import stun
-from aioice.ice import StunProtocol
 
 from gpuview.media.ice.sockets import (
     ANCILLARY_NBYTES,
     Address,
     Ancillary,
-    asked_address,
+    destination_host,
+    family_of,
     preferred_source,
     source_of,
 )
+from gpuview.media.ice.stun import is_stun, parse_stun
 
-__all__ = ["Doorway", "Leg", "SocketLeg", "UdpMux"]
+__all__ = ["MuxedClient", "MuxedConnection", "SocketTransport", "Transport", "UdpMux"]
 
 _MAX_DATAGRAM = 65535
-_MAX_READS = 64  # datagrams read before the loop gets its turn again
-_MAX_ADDRESSES = 64  # addresses believed for one connection; a browser has a handful
-_STUN_COOKIE = b"\x21\x12\xa4\x42"
-
-Hear = Callable[[bytes], bool]
-"""Is given a datagram; tells whether it was expected."""
+_MAX_READS = 64  # datagrams that are read before the loop continues
+_MAX_ADDRESSES = 64  # remote addresses learned for one connection; a browser has a handful
 
 
-class Leg(Protocol):
-    """A way that datagrams come and go: a shared socket, or a relay."""
+class Transport(Protocol):
+    """What carries datagrams: a shared socket, or a relay."""
 
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram; like any network, may lose it."""
 
-    def believe(self, address: Address, asked: str) -> None:
-        """Take note that ``address`` is a viewer's, which sent to our address ``asked``."""
+    def learn(self, address: Address, local_host: str) -> None:
+        """Take note that the viewer at ``address`` sends to our address ``local_host``."""
 
-    def disbelieve(self, address: Address) -> None:
-        """Forget what `believe` noted."""
+    def forget(self, address: Address) -> None:
+        """Undo `learn`."""
 
 
-class SocketLeg:
-    """One of the shared sockets; answers an address from where it was asked."""
+class _Receiver(Protocol):
+    def datagram_received(self, data: bytes, addr: Address, /) -> None: ...
+
+    def connection_lost(self, exc: Exception | None, /) -> None: ...
+
+
+class ConnectionProtocol(_Receiver, Protocol):
+    """An ICE connection, as the mux knows it; `gpuview.media.ice.upstream.IceProtocol`."""
+
+    @property
+    def ufrag(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+    def awaits(self, transaction_id: bytes, /) -> bool:
+        """Tell whether a STUN response is for this connection."""
+
+
+class ClientProtocol(_Receiver, Protocol):
+    """A client of a STUN or TURN server."""
+
+    def expects(self, data: bytes, /) -> bool:
+        """Tell whether a datagram of the server is for this client."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+P = TypeVar("P", bound=_Receiver)
+
+
+class SocketTransport:
+    """One of the shared sockets. A viewer is answered from the address that it sent to."""
 
     def __init__(self, sock: socket.socket, dropped: Counter[str]) -> None:
         self.sock = sock
         self._dropped = dropped
-        self._asked: dict[Address, str] = {}
-        self._sources: dict[Address, Ancillary] = {}  # of addresses that need one
+        self._local_hosts: dict[Address, str] = {}
+        self._sources: dict[Address, Ancillary] = {}  # where the routing table prefers another
 
     def send(self, data: bytes, address: Address) -> None:
         source = self._sources.get(address)
@@ -81,17 +109,17 @@ class SocketLeg:
         except OSError as exc:
             self._dropped[f"send: {type(exc).__name__}"] += 1
 
-    def believe(self, address: Address, asked: str) -> None:
-        if self._asked.get(address) == asked:
+    def learn(self, address: Address, local_host: str) -> None:
+        if self._local_hosts.get(address) == local_host:
             return
-        self._asked[address] = asked
-        if preferred_source(self.sock.family, address) == asked:
+        self._local_hosts[address] = local_host
+        if preferred_source(self.sock.family, address) == local_host:
             self._sources.pop(address, None)
         else:
-            self._sources[address] = source_of(asked)
+            self._sources[address] = source_of(local_host)
 
-    def disbelieve(self, address: Address) -> None:
-        self._asked.pop(address, None)
+    def forget(self, address: Address) -> None:
+        self._local_hosts.pop(address, None)
         self._sources.pop(address, None)
 
 
@@ -103,156 +131,165 @@ class UdpMux:
         """How many datagrams were dropped, by reason."""
         self.port = int(sockets[0].getsockname()[1])
         self._loop = loop
-        self._legs = {sock.family: SocketLeg(sock, self.dropped) for sock in sockets}
-        self._by_ufrag: dict[str, list[Doorway]] = {}
-        self._by_address: dict[tuple[Leg, Address], Doorway] = {}
-        self._servers: dict[Address, list[Hear]] = {}
-        for leg in self._legs.values():
-            loop.add_reader(leg.sock.fileno(), self._read, leg)
+        self._transports = {sock.family: SocketTransport(sock, self.dropped) for sock in sockets}
+        self._by_ufrag: dict[str, list[MuxedConnection]] = {}
+        self._by_address: dict[tuple[Transport, Address], MuxedConnection] = {}
+        self._clients: dict[Address, list[MuxedClient]] = {}  # by the server's address
+        for transport in self._transports.values():
+            loop.add_reader(transport.sock.fileno(), self._read, transport)
 
-    def leg(self, host: str) -> SocketLeg | None:
+    def transport_for(self, host: str) -> SocketTransport | None:
         """Return the socket of the family of ``host``; None where the machine has none."""
-        return self._legs.get(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return self._transports.get(family_of(host))
 
-    def open_doorway(self, protocol: StunProtocol, leg: Leg, sockname: Address) -> Doorway:
-        """Give one ICE connection its doorway for the local address ``sockname``."""
-        doorway = Doorway(self, leg, protocol, sockname)
-        self._by_ufrag.setdefault(doorway.ufrag, []).append(doorway)
-        return doorway
+    # --- connections and clients ----------------------------------------------------------------
 
-    def remove(self, doorway: Doorway) -> None:
-        """Forget everything that leads to ``doorway``."""
-        siblings = self._by_ufrag.get(doorway.ufrag, [])
-        if doorway in siblings:
-            siblings.remove(doorway)
-        if not siblings:
-            self._by_ufrag.pop(doorway.ufrag, None)
-        for address in list(doorway.addresses):
-            self._disbelieve(doorway, address)
+    def open_connection(
+        self, protocol: ConnectionProtocol, transport: Transport
+    ) -> MuxedConnection:
+        """Open one ICE connection's end on ``transport``."""
+        connection = MuxedConnection(transport, protocol, self._remove_connection)
+        self._by_ufrag.setdefault(protocol.ufrag, []).append(connection)
+        return connection
 
-    def has_heard(self, ufrag: str) -> bool:
-        """Tell whether a connectivity check for that connection has come, by any leg."""
-        return any(doorway.addresses for doorway in self._by_ufrag.get(ufrag, []))
+    def open_client(self, protocol: ClientProtocol, server: Address) -> MuxedClient:
+        """Connect a STUN or TURN client to its server.
 
-    def close_doorways(self, leg: Leg) -> None:
-        """Close what leads through a leg that has gone."""
-        for doorways in list(self._by_ufrag.values()):
-            for doorway in [each for each in doorways if each.leg is leg]:
-                doorway.close()
+        Raises:
+            OSError: There is no socket of the server's address family.
+        """
+        transport = self.transport_for(server[0])
+        if transport is None:
+            raise OSError(f"no socket for {server[0]}")
+        client = MuxedClient(transport, protocol, self._remove_client, server)
+        self._clients.setdefault(server, []).append(client)
+        return client
 
-    def hear_server(self, address: Address, hear: Hear) -> None:
-        """Give ``hear`` what comes from a STUN or TURN server, as long as it is registered."""
-        self._servers.setdefault(address, []).append(hear)
+    def close_connections(self, transport: Transport) -> None:
+        """Close what leads through a transport that is lost."""
+        for connections in list(self._by_ufrag.values()):
+            for connection in [each for each in connections if each.transport is transport]:
+                connection.close()
 
-    def forget_server(self, address: Address, hear: Hear) -> None:
-        """Undo `hear_server`."""
-        listeners = self._servers.get(address, [])
-        if hear in listeners:
-            listeners.remove(hear)
-        if not listeners:
-            self._servers.pop(address, None)
+    def has_remote_address(self, ufrag: str) -> bool:
+        """Tell whether a connectivity check for that connection has come, by any transport."""
+        return any(connection.addresses for connection in self._by_ufrag.get(ufrag, []))
+
+    def _remove_connection(self, connection: MuxedConnection) -> None:
+        _remove(self._by_ufrag, connection.protocol.ufrag, connection)
+        for address in list(connection.addresses):
+            self._forget(connection, address)
+
+    def _remove_client(self, client: MuxedClient) -> None:
+        _remove(self._clients, client.server, client)
 
     def close(self) -> None:
         """Close the sockets. The connections must have been closed before."""
-        for leg in self._legs.values():
-            self._loop.remove_reader(leg.sock.fileno())
-            leg.sock.close()
-        self._legs.clear()
+        for transport in self._transports.values():
+            self._loop.remove_reader(transport.sock.fileno())
+            transport.sock.close()
+        self._transports.clear()
 
-    def _read(self, leg: SocketLeg) -> None:
+    # --- routing --------------------------------------------------------------------------------
+
+    def _read(self, transport: SocketTransport) -> None:
         for _ in range(_MAX_READS):
             try:
-                data, ancillary, _, source = leg.sock.recvmsg(_MAX_DATAGRAM, ANCILLARY_NBYTES)
+                data, ancillary, _, source = transport.sock.recvmsg(_MAX_DATAGRAM, ANCILLARY_NBYTES)
             except BlockingIOError:
                 return
             except OSError:
                 # An ICMP error about an earlier datagram; the socket itself is well.
                 continue
             address = (source[0], source[1])
-            if address in self._servers:
+            if address in self._clients:
                 self._receive_from_server(data, address)
             else:
-                self.receive(leg, data, address, partial(asked_address, ancillary))
+                self.receive(transport, data, address, partial(destination_host, ancillary))
 
     def _receive_from_server(self, data: bytes, address: Address) -> None:
-        # Each hears it, as a server may do STUN for one and TURN for another.
-        was_expected = [hear(data) for hear in tuple(self._servers[address])]
-        if not any(was_expected):
+        clients = [each for each in self._clients[address] if each.protocol.expects(data)]
+        if not clients:
             self.dropped["unexpected from a server"] += 1
+        for client in clients:
+            client.protocol.datagram_received(data, address)
 
-    def receive(self, leg: Leg, data: bytes, address: Address, asked: Callable[[], str]) -> None:
-        """Sort one datagram that a viewer may have sent.
+    def receive(
+        self, transport: Transport, data: bytes, address: Address, local_host: Callable[[], str]
+    ) -> None:
+        """Route one datagram that a viewer may have sent.
 
         Args:
-            leg: How it came.
-            data: What it holds.
-            address: Who sent it, as ``leg`` names them.
-            asked: Tells which of our addresses it was sent to.
+            transport: What it came through.
+            data: Its bytes.
+            address: Its sender, as ``transport`` names it.
+            local_host: Returns which of our addresses it was sent to.
         """
-        doorway = self._by_address.get((leg, address))
-        if data[4:8] == _STUN_COOKIE and data[0] < 4:
-            doorway = self._stun_doorway(leg, data, address, asked)
-        elif doorway is None:
-            self.dropped["unknown address"] += 1
-        if doorway is not None:
+        if is_stun(data):
+            connection = self._route_stun(transport, data, address, local_host)
+        else:
+            connection = self._by_address.get((transport, address))
+            if connection is None:
+                self.dropped["unknown address"] += 1
+        if connection is not None:
             try:
-                doorway.protocol.datagram_received(data, address)
-            except struct.error:  # aioice takes for STUN what only has the length of it
+                connection.protocol.datagram_received(data, address)
+            except struct.error:  # aioice takes media of a certain length for STUN
                 self.dropped["malformed STUN"] += 1
 
-    def _stun_doorway(
-        self, leg: Leg, data: bytes, address: Address, asked: Callable[[], str]
-    ) -> Doorway | None:
-        message = _parse_stun(data)
+    def _route_stun(
+        self, transport: Transport, data: bytes, address: Address, local_host: Callable[[], str]
+    ) -> MuxedConnection | None:
+        message = parse_stun(data)
         if message is None:
             self.dropped["malformed STUN"] += 1
             return None
         if message.message_class is not stun.Class.REQUEST:
             return self._by_transaction(message.transaction_id)
-        doorway = self._by_request(leg, message)
-        if doorway is not None:
-            self._believe(doorway, address, asked())
-        return doorway
+        connection = self._by_request(transport, message)
+        if connection is not None:
+            self._learn(connection, address, local_host())
+        return connection
 
-    def _by_transaction(self, transaction_id: bytes) -> Doorway | None:
-        # A scan, but of a response only: one in five seconds for each viewer.
-        for doorways in self._by_ufrag.values():
-            for doorway in doorways:
-                if transaction_id in doorway.protocol.transactions:
-                    return doorway
+    def _by_transaction(self, transaction_id: bytes) -> MuxedConnection | None:
+        # A scan, but for responses only: one in five seconds for each viewer.
+        for connections in self._by_ufrag.values():
+            for connection in connections:
+                if connection.protocol.awaits(transaction_id):
+                    return connection
         self.dropped["unknown STUN response"] += 1
         return None
 
-    def _by_request(self, leg: Leg, message: stun.Message) -> Doorway | None:
-        username = message.attributes.get("USERNAME", "")
-        candidates = self._by_ufrag.get(str(username).partition(":")[0], [])
-        doorway = next((each for each in candidates if each.leg is leg), None)
-        if doorway is None:
+    def _by_request(self, transport: Transport, message: stun.Message) -> MuxedConnection | None:
+        username = str(message.attributes.get("USERNAME", ""))
+        connections = self._by_ufrag.get(username.partition(":")[0], [])
+        connection = next((each for each in connections if each.transport is transport), None)
+        if connection is None:
             self.dropped["unknown user name"] += 1
             return None
         if "PRIORITY" not in message.attributes or not message.check_message_integrity(
-            doorway.protocol.receiver.local_password.encode()
+            connection.protocol.password.encode()
         ):
             self.dropped["wrong message integrity"] += 1
             return None
-        return doorway
+        return connection
 
-    def _believe(self, doorway: Doorway, address: Address, asked: str) -> None:
-        """Route what comes from ``address`` to ``doorway``, and answer it from ``asked``."""
-        previous = self._by_address.get((doorway.leg, address))
-        if previous is not None and previous is not doorway:
+    def _learn(self, connection: MuxedConnection, address: Address, local_host: str) -> None:
+        """Route datagrams of ``address`` to ``connection``, and answer from ``local_host``."""
+        previous = self._by_address.get((connection.transport, address))
+        if previous is not None and previous is not connection:
             previous.addresses.pop(address, None)
-        doorway.leg.believe(address, asked)
-        self._by_address[doorway.leg, address] = doorway
-        doorway.addresses[address] = None
-        doorway.addresses.move_to_end(address)
-        while len(doorway.addresses) > _MAX_ADDRESSES:
-            self._disbelieve(doorway, next(iter(doorway.addresses)))
+        connection.transport.learn(address, local_host)
+        self._by_address[connection.transport, address] = connection
+        connection.addresses[address] = None
+        connection.addresses.move_to_end(address)
+        while len(connection.addresses) > _MAX_ADDRESSES:
+            self._forget(connection, next(iter(connection.addresses)))
 
-    def _disbelieve(self, doorway: Doorway, address: Address) -> None:
-        del doorway.addresses[address]
-        del self._by_address[doorway.leg, address]
-        doorway.leg.disbelieve(address)
+    def _forget(self, connection: MuxedConnection, address: Address) -> None:
+        del connection.addresses[address]
+        del self._by_address[connection.transport, address]
+        connection.transport.forget(address)
 
     def __repr__(self) -> str:
         return (
@@ -261,30 +298,27 @@ class UdpMux:
         )
 
 
-def _parse_stun(data: bytes) -> stun.Message | None:
-    # struct.error, KeyError and the like: the parser trusts attribute lengths.
-    try:
-        return stun.parse_message(data)
-    except Exception:
-        return None
+def _remove(table: dict[K, list[V]], key: K, value: V) -> None:
+    values = table.get(key, [])
+    if value in values:
+        values.remove(value)
+    if not values:
+        table.pop(key, None)
 
 
-class Doorway(asyncio.DatagramTransport):
-    """What one ICE connection takes for its socket."""
+class _Muxed(asyncio.DatagramTransport, Generic[P]):
+    """The asyncio transport of one protocol, over a transport that it shares with others."""
 
-    def __init__(self, mux: UdpMux, leg: Leg, protocol: StunProtocol, sockname: Address) -> None:
-        super().__init__({"sockname": sockname})
-        self._mux = mux
-        self._is_closing = False
-        self.leg = leg
+    def __init__(self, transport: Transport, protocol: P, remove: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.transport = transport
         self.protocol = protocol
-        self.ufrag: str = protocol.receiver.local_username
-        self.addresses: OrderedDict[Address, None] = OrderedDict()
-        """Who is believed to be this connection's browser; the latest last."""
+        self._remove = remove
+        self._is_closing = False
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         if not self._is_closing:
-            self.leg.send(data, addr)
+            self.transport.send(data, addr)
 
     def is_closing(self) -> bool:
         return self._is_closing
@@ -292,8 +326,36 @@ class Doorway(asyncio.DatagramTransport):
     def close(self) -> None:
         if not self._is_closing:
             self._is_closing = True
-            self._mux.remove(self)
+            self._remove(self)
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
 
     def abort(self) -> None:
         self.close()
+
+
+class MuxedConnection(_Muxed[ConnectionProtocol]):
+    """One ICE connection's end on one transport."""
+
+    def __init__(
+        self, transport: Transport, protocol: ConnectionProtocol, remove: Callable[[Any], None]
+    ) -> None:
+        super().__init__(transport, protocol, remove)
+        self.addresses: OrderedDict[Address, None] = OrderedDict()
+        """The addresses that were learned for its browser; the latest last."""
+
+
+class MuxedClient(_Muxed[ClientProtocol]):
+    """What connects a STUN or TURN client to its server."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        protocol: ClientProtocol,
+        remove: Callable[[Any], None],
+        server: Address,
+    ) -> None:
+        super().__init__(transport, protocol, remove)
+        self.server = server
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        super().sendto(data, self.server)
