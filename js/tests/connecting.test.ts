@@ -1,46 +1,35 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
 
-import type { PageMessage, PeerConfig } from "../src/messages";
-import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "./fakes";
+import type { PageMessage } from "../src/messages";
+import { FakeModel, last } from "./fakes";
 import {
   answer,
-  decode,
   details,
-  hidePage,
+  HIDDEN,
+  KERNEL,
+  LATE,
+  LATER,
   message,
   pass,
   passAlive,
   peer,
   play,
   pressDetails,
-  refuse,
+  PROBLEM,
+  RELAY,
+  SERVERS,
   settle,
   show,
+  showWith,
+  SRFLX,
   state,
+  TCP,
+  TURN,
   usePage,
-  PROBLEM,
 } from "./page";
 
 usePage();
-
-const TURN = "turn:turn.example:3478";
-const SERVERS = [{ urls: [TURN], username: "someone", credential: "sesame" }];
-const SRFLX = "candidate:1 1 udp 1677729535 198.51.100.20 51618 typ srflx raddr 0.0.0.0 rport 0";
-const RELAY = "candidate:2 1 udp 50340607 198.18.0.10 49160 typ relay raddr 0.0.0.0 rport 0";
-const HIDDEN = "candidate:3 1 udp 2113937151 06a76f4d-6190.local 41905 typ host";
-const TCP = "candidate:4 1 tcp 1518280447 10.0.0.20 9 typ host tcptype active";
-const KERNEL = "candidate:5 1 udp 2130706431 203.0.113.10 10111 typ host";
-const LATE = "candidate:6 1 udp 16777215 198.18.0.10 49200 typ relay";
-const LATER = "candidate:7 1 udp 16777215 198.18.0.10 49201 typ relay";
-
-/** Opens a view that has been given ICE servers and has sent its offer. */
-async function showWith(config: Partial<PeerConfig> = {}) {
-  const shown = await show({ needs_peer_config: true });
-  shown.model.configure(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...config });
-  await settle();
-  return shown;
-}
 
 const sentCandidates = (model: FakeModel) => model.sentOf("Candidates");
 const sentProblems = (model: FakeModel) =>
@@ -269,105 +258,6 @@ test("a refusal instead of the ICE servers is shown", async () => {
   expect(root.textContent).toMatch(PROBLEM.problem);
 });
 
-describe("the details", () => {
-  /** Makes the browser's statistics show a relay. */
-  function useRelay() {
-    peer()
-      .report.set("T", { type: "transport", selectedCandidatePairId: "P" })
-      .set("P", { type: "candidate-pair", localCandidateId: "L", remoteCandidateId: "R" })
-      .set("L", {
-        type: "local-candidate",
-        candidateType: "relay",
-        address: "198.18.0.10",
-        port: 7,
-      })
-      .set("R", {
-        type: "remote-candidate",
-        candidateType: "host",
-        address: "fd00::9",
-        port: 5000,
-      });
-  }
-
-  test("are closed until somebody opens them, and then show the route", async () => {
-    const { model, root } = await show();
-    useRelay();
-    decode(0, 1);
-    await play(model, root);
-    const box = root.querySelector<HTMLElement>(".gpuview-details");
-    expect(box?.hidden).toBe(true);
-    await pass(1000);
-    expect(root.querySelector(".gpuview-rows")).toBeNull();
-    await pressDetails(root);
-    expect(box?.hidden).toBe(false);
-    expect(root.querySelector(".gpuview-details-button")?.getAttribute("aria-expanded")).toBe(
-      "true",
-    );
-    expect(details(root)).toMatch("relay 198.18.0.10:7 → host [fd00::9]:5000");
-    await pressDetails(root);
-    expect(box?.hidden).toBe(true);
-  });
-
-  test("are in the DOM for scripts: the selected pair, while there is a picture", async () => {
-    const { model, root } = await show();
-    useRelay();
-    decode(0, 1);
-    await play(model, root);
-    expect(root.dataset).toMatchObject({ pair: "relay-host", remote: "[fd00::9]:5000" });
-    model.push("epoch", 1);
-    expect(root.dataset["pair"]).toBeUndefined();
-    expect(root.dataset["remote"]).toBeUndefined();
-  });
-
-  test("do no harm in a browser without statistics", async () => {
-    const { model, root } = await show();
-    vi.spyOn(peer(), "getStats").mockRejectedValue(new DOMException("closed"));
-    await pressDetails(root);
-    await play(model, root);
-    await passAlive(2000);
-    expect(details(root)).toMatch("connection connected");
-  });
-
-  test("of a closed stream say that no connection was tried", async () => {
-    const { root } = await show({ status: { ...LIVE, state: "closed" } });
-    await pressDetails(root);
-    expect(details(root)).toBe("No connection has been tried.");
-  });
-
-  test("of a failed connection can be read after it is closed", async () => {
-    const { model, root } = await show();
-    peer().gather(HIDDEN);
-    await answer(model, `a=${KERNEL}`);
-    peer().report.set("P", { type: "candidate-pair", state: "in-progress", requestsSent: 12 });
-    await pass(15_000);
-    expect(peer().isClosed).toBe(true);
-    await pressDetails(root);
-    expect(details(root)).toMatch("requests 12, replies 0");
-    expect(details(root)).toMatch("host 203.0.113.10:10111");
-    expect(details(root)).toMatch("host 06a76f4d….local:41905");
-  });
-
-  test("are left alone while somebody copies them", async () => {
-    const { root } = await show();
-    await pressDetails(root);
-    const shown = root.querySelector(".gpuview-rows");
-    const selecting = vi.spyOn(document, "getSelection");
-    const ends = [
-      { anchorNode: shown, focusNode: document.body },
-      { anchorNode: document.body, focusNode: shown },
-    ];
-    for (const each of ends) {
-      selecting.mockReturnValue({ isCollapsed: false, ...each } as unknown as Selection);
-      peer().gather(HIDDEN);
-      await pass(1000);
-      expect(root.querySelector(".gpuview-rows")).toBe(shown);
-    }
-    selecting.mockRestore();
-    await pass(1000);
-    expect(details(root)).toMatch("06a76f4d");
-  });
-});
-
 describe("the log", () => {
   const lines = (messages: readonly PageMessage[]) =>
     messages.flatMap((message) => (message.type === "PageLog" ? [message.text] : []));
@@ -401,179 +291,4 @@ describe("the log", () => {
     expect(lines(model.sent)).toEqual([]);
     expect(written).not.toHaveBeenCalled();
   });
-});
-
-describe("a view that has played", () => {
-  /** Loses connections until the view goes on slowly. */
-  async function loseAll() {
-    for (const pause_ms of [0, 1000, 2000, 4000, 8000]) {
-      peer().become("failed");
-      await pass(pause_ms);
-    }
-    peer().become("failed");
-    await settle();
-  }
-
-  test("never stops trying, and says so", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    await loseAll();
-    expect(state(root)).toBe("reconnecting");
-    expect(root.textContent).toMatch("reconnecting");
-    expect(root.textContent).toMatch("expected:");
-    const tries = FakePeerConnection.made.length;
-    await pass(19_999);
-    expect(FakePeerConnection.made).toHaveLength(tries);
-    await pass(1);
-    expect(FakePeerConnection.made).toHaveLength(tries + 1);
-    await play(model, root);
-    expect(state(root)).toBe("playing");
-    expect(root.textContent).not.toMatch("expected:");
-  });
-
-  test("goes on trying when the kernel refuses it", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    peer().become("failed");
-    await settle();
-    await refuse(model);
-    expect(state(root)).toBe("reconnecting");
-    expect(root.textContent).toMatch(PROBLEM.problem);
-    await pass(1000);
-    expect(last(model.sentOf("Offer")).seq).toBe(3);
-  });
-
-  test.each([
-    ["the network is back", () => window.dispatchEvent(new Event("online"))],
-    ["somebody looks", () => hidePage(false)],
-  ])("tries at once when %s, and only once", async (_name, happen) => {
-    const { model, root } = await show();
-    await play(model, root);
-    await loseAll();
-    const tries = FakePeerConnection.made.length;
-    happen();
-    await pass(10_000);
-    expect(FakePeerConnection.made).toHaveLength(tries + 1);
-  });
-
-  test("does not try while nobody can see it, and is back when somebody looks", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    await loseAll();
-    const tries = FakePeerConnection.made.length;
-    hidePage(true);
-    await pass(60_000);
-    expect(FakePeerConnection.made).toHaveLength(tries);
-    hidePage(false);
-    await pass(300);
-    expect(FakePeerConnection.made).toHaveLength(tries + 1);
-  });
-
-  test("tries only once when everything happens at once, as when a laptop is opened", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    await loseAll();
-    const tries = FakePeerConnection.made.length;
-    for (let time = 0; time < 10; time++) {
-      hidePage(false);
-      window.dispatchEvent(new Event("online"));
-      await pass(20);
-    }
-    await pass(5000);
-    expect(FakePeerConnection.made).toHaveLength(tries + 1);
-  });
-
-  test("does not show the problems of the connection before", async () => {
-    const { model, root } = await showWith();
-    await play(model, root);
-    await passAlive(2000); // A TURN server that was not needed has not replied.
-    peer().become("failed");
-    expect(state(root)).toBe("reconnecting");
-    expect(message(root)).toBe("");
-  });
-
-  test("leaves no timer behind when it is closed while it waits", async () => {
-    const { model, root, dispose } = await show();
-    await play(model, root);
-    await loseAll();
-    dispose();
-    expect(vi.getTimerCount()).toBe(0);
-  });
-});
-
-describe("a connection in doubt", () => {
-  test("is probed at once and lives on if it answers", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    const pings = peer().channel?.sent.length ?? 0;
-    window.dispatchEvent(new Event("online"));
-    await pass(1000);
-    expect(peer().channel?.sent.length).toBeGreaterThanOrEqual(pings + 3); // One may be lost.
-    peer().channel?.pong();
-    await pass(1000);
-    expect(state(root)).toBe("playing");
-    expect(FakePeerConnection.made).toHaveLength(1);
-  });
-
-  test("is replaced after 2 s of silence", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    peer().channel?.pong();
-    window.dispatchEvent(new Event("online"));
-    await pass(1999);
-    expect(state(root)).toBe("playing");
-    await pass(1);
-    expect(state(root)).toBe("reconnecting");
-  });
-
-  test("is probed after the machine has slept", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    peer().channel?.pong();
-    vi.setSystemTime(Date.now() + 3_600_000);
-    await pass(1000); // The next check notices, ...
-    expect(state(root)).toBe("playing");
-    await pass(2000); // ... and nothing comes back.
-    expect(state(root)).toBe("reconnecting");
-    await settle();
-    expect(last(model.sentOf("Offer")).seq).toBe(2);
-  });
-
-  test.each([
-    ["a change", true, "reconnecting"],
-    ["that it is gone, with time to come back", false, "playing"],
-  ])("is probed if the network reports %s", async (_name, is_online, expected) => {
-    const connection = new EventTarget();
-    Object.defineProperty(navigator, "connection", { value: connection, configurable: true });
-    const { model, root } = await show();
-    Reflect.deleteProperty(navigator, "connection");
-    await play(model, root);
-    peer().channel?.pong();
-    vi.spyOn(navigator, "onLine", "get").mockReturnValue(is_online);
-    connection.dispatchEvent(new Event("change"));
-    await pass(5000);
-    expect(state(root)).toBe(expected);
-  });
-});
-
-test("an attempt without a network is repeated when the network is back", async () => {
-  const { model } = await show();
-  window.dispatchEvent(new Event("online"));
-  await pass(300);
-  expect(FakePeerConnection.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
-  expect(last(model.sentOf("Offer")).seq).toBe(2);
-});
-
-test("a picture that comes back removes the message", async () => {
-  const { model, root } = await show();
-  await play(model, root);
-  peer().become("failed");
-  await settle();
-  peer().become("failed");
-  await pass(1000);
-  expect(message(root)).not.toBe("");
-  await answer(model);
-  peer().become("connected");
-  showFrame(root);
-  expect(message(root)).toBe("");
 });

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, vi } from "vitest";
 
-import type { Answer, Refusal } from "../src/messages";
+import type { Answer, PeerConfig, Refusal } from "../src/messages";
 import type { Traits } from "../src/model";
 import widget from "../src/widget";
 import { FakeModel, FakePeerConnection, last, showFrame, stubBrowser } from "./fakes";
@@ -109,4 +109,25 @@ export async function play(model: FakeModel, root: HTMLElement) {
   peer().become("connected");
   showFrame(root);
   await settle();
+}
+
+// --- servers and candidates
+
+export const TURN = "turn:turn.example:3478";
+export const SERVERS = [{ urls: [TURN], username: "someone", credential: "sesame" }];
+export const SRFLX =
+  "candidate:1 1 udp 1677729535 198.51.100.20 51618 typ srflx raddr 0.0.0.0 rport 0";
+export const RELAY = "candidate:2 1 udp 50340607 198.18.0.10 49160 typ relay raddr 0.0.0.0 rport 0";
+export const HIDDEN = "candidate:3 1 udp 2113937151 06a76f4d-6190.local 41905 typ host";
+export const TCP = "candidate:4 1 tcp 1518280447 10.0.0.20 9 typ host tcptype active";
+export const KERNEL = "candidate:5 1 udp 2130706431 203.0.113.10 10111 typ host";
+export const LATE = "candidate:6 1 udp 16777215 198.18.0.10 49200 typ relay";
+export const LATER = "candidate:7 1 udp 16777215 198.18.0.10 49201 typ relay";
+
+/** Opens a view that has been given ICE servers and has sent its offer. */
+export async function showWith(config: Partial<PeerConfig> = {}) {
+  const shown = await show({ needs_peer_config: true });
+  shown.model.configure(shown.root.dataset["view"] ?? "", { ice_servers: SERVERS, ...config });
+  await settle();
+  return shown;
 }

@@ -9,15 +9,14 @@ import {
   decode,
   hidePage,
   pass,
-  passAlive,
   peer,
   play,
+  PROBLEM,
   refuse,
   settle,
   show,
   state,
   usePage,
-  PROBLEM,
 } from "./page";
 
 usePage();
@@ -173,134 +172,6 @@ describe("the picture", () => {
     const resumed = vi.spyOn(HTMLVideoElement.prototype, "play").mockResolvedValue();
     video?.dispatchEvent(new Event("pause"));
     expect(resumed).toHaveBeenCalledOnce();
-  });
-});
-
-describe("a connection that dies", () => {
-  test("is noticed at the first ping after 7.5 s without a pong", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    await pass(1000);
-    peer().channel?.pong();
-    expect(peer().channel?.sent).toEqual(["ping", "ping"]);
-    await pass(7999);
-    expect(state(root)).toBe("playing");
-    await pass(1);
-    expect(state(root)).toBe("reconnecting");
-  });
-
-  test.each([
-    [5000, 10],
-    [5000, 500],
-    [5000, 990],
-    [5990, 10],
-  ])(
-    "is not dead when the link is down for %i ms, from %i ms after a ping",
-    async (outage_ms, phase_ms) => {
-      const { model, root } = await show();
-      await play(model, root);
-      const channel = peer().channel;
-      let is_up = true;
-      const send = vi.spyOn(channel ?? { send: () => undefined }, "send");
-      send.mockImplementation(() => void (is_up && setTimeout(() => channel?.pong(), 5)));
-      await pass(3000 + phase_ms);
-      is_up = false;
-      await pass(outage_ms);
-      is_up = true;
-      await pass(5000);
-      expect(state(root)).toBe("playing");
-      expect(FakePeerConnection.made).toHaveLength(1);
-    },
-  );
-
-  test("is closed and replaced at once by a new one with the next number", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    peer().become("failed");
-    await settle();
-    expect(FakePeerConnection.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
-    expect(last(model.sentOf("Offer"))).toMatchObject({ seq: 2, sdp: "offer 2" });
-    await play(model, root);
-    expect(state(root)).toBe("playing");
-  });
-
-  test("is replaced at once when there is a new media process", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    model.push("epoch", 1);
-    await settle();
-    expect(state(root)).toBe("reconnecting");
-    expect(last(model.sentOf("Offer")).seq).toBe(2);
-  });
-
-  test("has no effect any more once it is replaced", async () => {
-    const { model, root } = await show();
-    const { view, seq } = last(model.sentOf("Offer"));
-    const video = root.querySelector("video");
-    model.reply({ type: "Answer", view, seq, sdp: "nonsense" });
-    model.push("epoch", 1);
-    await settle();
-    video?.dispatchEvent(new Event("fake-frame"));
-    expect(state(root)).toBe("connecting");
-    expect(root.querySelectorAll("video")).toHaveLength(1);
-  });
-
-  test("is replaced when it brings nothing to decode for 10 s of a live stream", async () => {
-    const { model, root } = await show();
-    await answer(model);
-    peer().become("connected");
-    await passAlive(9000);
-    expect(state(root)).toBe("waiting");
-    await passAlive(2000);
-    expect(state(root)).toBe("reconnecting");
-  });
-
-  test("gives its successor 10 s of its own to bring something to decode", async () => {
-    const { model, root } = await show();
-    for (let attempt = 1; attempt <= 2; attempt++) {
-      await answer(model);
-      peer().become("connected");
-      await passAlive(9000);
-      expect([attempt, state(root)]).toEqual([attempt, "waiting"]);
-      await passAlive(1000);
-      expect([attempt, state(root)]).toEqual([attempt, "reconnecting"]);
-    }
-  });
-
-  test("is left alone while the stream has no frame, or frames are decoded but not shown", async () => {
-    const { model, root } = await show();
-    model.status("waiting");
-    await answer(model);
-    peer().become("connected");
-    await passAlive(15_000);
-    model.status("live");
-    await passAlive(5000);
-    decode(20_000, 3);
-    await passAlive(15_000);
-    expect(state(root)).toBe("waiting");
-  });
-
-  test("is in time with its first frame even while its statistics are awaited", async () => {
-    const { model, root } = await show();
-    await answer(model);
-    peer().become("connected");
-    await passAlive(9000);
-    const asked = new Promise<Map<string, object>>((resolve) =>
-      setTimeout(resolve, 1500, new Map()),
-    );
-    vi.spyOn(peer(), "getStats").mockReturnValue(asked);
-    await passAlive(1000);
-    showFrame(root);
-    await passAlive(1000);
-    expect(state(root)).toBe("playing");
-  });
-
-  test("is left alone while it is only disconnected", async () => {
-    const { model, root } = await show();
-    await play(model, root);
-    peer().become("disconnected");
-    await settle();
-    expect(state(root)).toBe("playing");
   });
 });
 

@@ -1,4 +1,4 @@
-"""One JupyterLab for all browser tests, one Chromium a module, one notebook and kernel a test."""
+"""One JupyterLab for all browser tests, a Chromium per module, a notebook and kernel per test."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ OpenNotebook = Callable[..., NotebookPage]
 
 @pytest.fixture(autouse=True)
 def no_leaks() -> None:
-    """Stand in for the check that the other tests have.
+    """Replace the check of the other tests, because Chromium keeps processes as it likes.
 
-    Chromium starts and keeps processes as it likes; what kernels leave behind, `open_notebook`
-    finds.
+    `open_notebook` finds what kernels leave behind.
     """
 
 
@@ -36,8 +35,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def chromium() -> Iterator[BrowserContext]:
     """A running Chromium, with JupyterLab in its cache from the second notebook on.
 
-    A module's, not the session's: while Playwright runs, its event loop counts as the main
-    thread's, and tests that run one of their own would fail.
+    One per module, not per session: while Playwright runs, its event loop counts as the main
+    thread's, and tests that run a loop of their own would fail.
     """
     with sync_playwright() as playwright, launch_chromium(playwright) as browser:
         yield browser.new_context(viewport={"width": 1100, "height": 1000})
@@ -45,9 +44,9 @@ def chromium() -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def open_notebook(lab: Lab, chromium: BrowserContext) -> Iterator[OpenNotebook]:
-    """Open a notebook of the given cells, or one at ``path``, in a browser tab of its own.
+    """Open a notebook with the given cells, or the one at ``path``, in its own browser tab.
 
-    All tabs are closed after the test, and a process that outlives its kernel fails it.
+    All tabs are closed after the test, which fails if a process outlives its kernel.
     """
     names = count()
 

@@ -1,5 +1,5 @@
-// What a person does in JupyterLab, as functions: window.driver, used by lab.py.
-// Every function takes the notebook's path first.
+// Does what a person does in JupyterLab: window.driver, used by lab.py.
+// The first argument of every function is the notebook's path.
 window.driver = (() => {
   function find(path) {
     const widgets = window.jupyterapp ? [...window.jupyterapp.shell.widgets("main")] : [];
@@ -65,7 +65,7 @@ window.driver = (() => {
     restart: (path) => kernel(path).restart(),
 
     async closePanel(path) {
-      // Saved first, or JupyterLab asks what to do with the changes.
+      // Otherwise JupyterLab would ask what to do with the changes.
       await panel(path).context.save();
       panel(path).close();
     },

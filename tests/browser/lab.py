@@ -1,7 +1,7 @@
 """A real JupyterLab with real kernels, and a notebook in it that a real Chromium drives.
 
-`Lab` is the server process, `NotebookPage` one browser tab with one notebook, of a `Lab` or of
-another `NotebookServer`. All are plain objects without pytest, as the benchmarks use them as well.
+`Lab` is the server process, `NotebookPage` one browser tab with one notebook of a `Lab` or another
+`NotebookServer`. They are plain objects without pytest, because the benchmarks use them as well.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STOP_S = 60.0
 
 _SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    # Widget state in every saved notebook: the tests look there for what must not be in it.
+    # Saves widget state in notebooks: the tests look there for what must not be in it.
     "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
 }
 
@@ -57,7 +57,7 @@ def launch_chromium(playwright: Playwright, executable: str | Path = CHROMIUM) -
 
 
 def write_settings(folder: Path) -> None:
-    """Write JupyterLab's settings for tests into its folder for a user's settings."""
+    """Write the tests' settings for JupyterLab into its folder for user settings."""
     for name, values in _SETTINGS.items():
         path = folder / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +65,10 @@ def write_settings(folder: Path) -> None:
 
 
 class NotebookServer(ABC):
-    """A folder of notebooks that a JupyterLab shows to a browser.
+    """A folder of notebooks that a JupyterLab serves.
 
     Args:
-        notebooks: The folder, as this process sees it.
+        notebooks: The folder as this process sees it.
     """
 
     def __init__(self, notebooks: Path) -> None:
@@ -76,7 +76,7 @@ class NotebookServer(ABC):
 
     @abstractmethod
     def notebook_url(self, path: str) -> str:
-        """Return where a browser finds the notebook at ``path`` in a fresh workspace."""
+        """Return the URL of the notebook at ``path``, in a fresh workspace."""
 
     def write_notebook(self, name: str, cells: Sequence[str]) -> str:
         """Write a notebook of code cells and return its path inside the server."""
@@ -92,14 +92,14 @@ class NotebookServer(ABC):
 
 
 class Lab(NotebookServer):
-    """One ``jupyter lab`` process that knows no configuration but its own.
+    """One ``jupyter lab`` process that reads no configuration but its own.
 
     Args:
         home: An empty folder for its configuration, its state and its notebooks.
-        env: What its kernels find in the environment, besides what this process has.
+        env: Environment variables for its kernels, in addition to those of this process.
 
     Raises:
-        RuntimeError: It did not start; carries the end of its log.
+        RuntimeError: It did not start; the message has the end of its log.
     """
 
     def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
@@ -153,7 +153,7 @@ class Lab(NotebookServer):
         def url() -> str:
             if self._process.poll() is not None:
                 raise RuntimeError(f"jupyter lab ended:\n{self._log.read_text()[-3000:]}")
-            # The file is written before the first request is answered, and not at one stroke.
+            # The file is written before the server answers, and not atomically.
             with contextlib.suppress(OSError, ValueError):
                 self.url = json.loads(info.read_text())["url"].rstrip("/")
                 self.request("GET", "/api/status")
@@ -163,7 +163,7 @@ class Lab(NotebookServer):
         return wait_until(url, "jupyter lab is up", _START_S)
 
     def request(self, method: str, path: str) -> Any:
-        """Ask the server's REST interface; returns the decoded JSON, or None for no content."""
+        """Send a request to the REST API; return the decoded JSON, or None without content."""
         request = urllib.request.Request(
             self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
         )
@@ -172,7 +172,7 @@ class Lab(NotebookServer):
         return json.loads(body) if body else None
 
     def notebook_url(self, path: str) -> str:
-        """Return where a browser finds the notebook at ``path`` in a fresh workspace."""
+        """Return the URL of the notebook at ``path``, in a fresh workspace."""
         return f"{self.url}/lab/tree/{path}?reset&token={self.token}"
 
     def kernel_process(self, kernel_id: str) -> psutil.Process:
@@ -183,7 +183,7 @@ class Lab(NotebookServer):
         raise LookupError(f"no process has {kernel_id = }")
 
     def shutdown_kernels(self) -> None:
-        """End every kernel, and see that nothing of it stays.
+        """End every kernel, and check that none of its processes stays.
 
         Raises:
             RuntimeError: A process of a kernel outlived it; it has been killed.
@@ -229,10 +229,10 @@ class Lab(NotebookServer):
 
 
 def expect_gone(processes: Sequence[psutil.Process]) -> None:
-    """Wait until processes have ended.
+    """Wait until the processes have ended.
 
     Raises:
-        RuntimeError: One stayed; it has been killed.
+        RuntimeError: A process stayed; it has been killed.
     """
     _, alive = psutil.wait_procs(processes, timeout=_STOP_S)
     named = []
@@ -250,7 +250,7 @@ class NotebookPage:
     Opening waits until the kernel is idle. Cells are counted from 0.
 
     Args:
-        init_script: JavaScript that runs before anything of JupyterLab does.
+        init_script: JavaScript that runs before JupyterLab's.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class NotebookPage:
         self.wait_idle()
 
     def wait_idle(self, timeout_s: float = _START_S) -> None:
-        """Wait until the notebook is shown and its kernel has nothing to do."""
+        """Wait until the notebook is shown and its kernel is idle."""
         self.page.wait_for_function(
             "path => window.driver?.kernelStatus(path) === 'idle'",
             arg=self.path,
@@ -281,7 +281,7 @@ class NotebookPage:
         )
 
     def status(self) -> str:
-        """Return the kernel's status as the page knows it, such as idle or busy."""
+        """Return the kernel's status as the page sees it, such as idle or busy."""
         return str(self._drive("kernelStatus"))
 
     @property
@@ -293,7 +293,7 @@ class NotebookPage:
         """Run a cell to its end and return the text that it printed.
 
         Raises:
-            RuntimeError: The cell raised; carries its traceback.
+            RuntimeError: The cell raised; the message has its traceback.
         """
         self._drive("run", cell)
         for output in self.outputs(cell):
@@ -302,16 +302,16 @@ class NotebookPage:
         return self.text(cell)
 
     def start(self, cell: int) -> None:
-        """Begin to run a cell, and return at once."""
+        """Start a cell and return at once."""
         self._drive("start", cell)
 
     def outputs(self, cell: int) -> list[dict[str, Any]]:
-        """Return a cell's outputs as they stand in the notebook."""
+        """Return a cell's outputs as the notebook has them."""
         outputs: list[dict[str, Any]] = self._drive("outputs", cell)
         return outputs
 
     def text(self, cell: int) -> str:
-        """Return what a cell has printed up to now."""
+        """Return what a cell has printed so far."""
         streams = (out for out in self.outputs(cell) if out["output_type"] == "stream")
         return "".join("".join(out["text"]) for out in streams)
 
@@ -320,11 +320,11 @@ class NotebookPage:
         self._drive("clear", cell)
 
     def show(self, cell: int) -> None:
-        """Scroll a cell's output into sight."""
+        """Scroll a cell's output into view."""
         self._drive("show", cell)
 
     def save(self) -> dict[str, Any]:
-        """Save the notebook and return what then stands in its file."""
+        """Save the notebook and return the content of its file."""
         self._drive("save")
         saved: dict[str, Any] = json.loads((self.server.notebooks / self.path).read_text())
         return saved
@@ -335,7 +335,7 @@ class NotebookPage:
         self.wait_idle()
 
     def restart_kernel(self) -> None:
-        """Restart the kernel without the question that the menu would ask."""
+        """Restart the kernel without the menu's confirmation."""
         self._drive("restart")
         self.wait_idle()
 
@@ -344,7 +344,7 @@ class NotebookPage:
         self._drive("closePanel")
 
     def close(self) -> None:
-        """Close the browser tab, with the events that a person's click has."""
+        """Close the browser tab, with the same events as a person's click."""
         self.page.close(run_before_unload=False)
 
     def python(self, expression: str) -> Any:
@@ -359,7 +359,7 @@ class NotebookPage:
         return ast.literal_eval(reply["data"]["text/plain"])
 
     def clock_offset_ms(self) -> float:
-        """Return how far the page's clock is ahead of ``time.time()``: the quickest of 20 asks.
+        """Return how far the page's clock is ahead of ``time.time()``: the quickest of 20 samples.
 
         The page's time origin is fixed when it loads; measure again after a reload.
         """

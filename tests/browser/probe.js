@@ -1,6 +1,6 @@
-// What the page shows, read from its pixels: window.probe.
+// Reads what the page shows from its pixels: window.probe.
 window.probe = (() => {
-  const CELL = 16; // pixels of one bit's square; survives 4:2:0 and hard quantisation
+  const CELL = 16; // side of one bit's square in pixels; survives 4:2:0 and strong quantisation
   const BITS = 40;
   const SYNC = 0xa5;
 
@@ -25,13 +25,13 @@ window.probe = (() => {
 
   // --- frames shown ----------------------------------------------------------------------------
 
-  const counts = new WeakMap(); // by view: how many frames, and the video whose loop runs
+  const counts = new WeakMap(); // by view: the number of frames, and the video that is being counted
 
   /**
-   * Return how many frames a view has shown since it was first asked about.
+   * Return how many frames a view has shown since the first call.
    *
-   * A view that connects again gets another video, so it must be asked again and again. There is
-   * one loop a video: a second one would count its frames twice.
+   * Call it repeatedly, because a view that reconnects gets another video. Each video has one loop:
+   * a second one would count its frames twice.
    */
   function framesShown(root) {
     if (!counts.has(root)) counts.set(root, { frames: 0, video: null });
@@ -62,13 +62,13 @@ window.probe = (() => {
     for (let index = 0; index < BITS; index++) {
       const x = index * CELL + CELL / 2;
       const y = row * CELL + CELL / 2;
-      // 40 bits are more than JavaScript's shifts hold.
+      // JavaScript's shifts do not hold 40 bits.
       value = value * 2 + (image.data[4 * (y * image.width + x) + 1] > 127 ? 1 : 0);
     }
     return value;
   }
 
-  /** Read the frame's counter and time code, or null where there is none. */
+  /** Return the frame's counter and time code, or null if it has none. */
   function marker(source) {
     const image = drawn(source, BITS * CELL, 2 * CELL);
     const first = bits(image, 0);
@@ -119,7 +119,7 @@ window.probe = (() => {
   /**
    * Record the marker of every frame that the page's first picture shows from now on.
    *
-   * Both kinds of picture are read in the browser's rendering step, just before it paints: a video
+   * Videos and images are both read in the browser's rendering step, just before it paints: a video
    * in its frame callback, an image in an animation frame.
    */
   function watch() {

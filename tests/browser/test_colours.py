@@ -1,4 +1,4 @@
-"""A tensor's colours are the page's colours."""
+"""The page shows a tensor's exact colours."""
 
 from __future__ import annotations
 

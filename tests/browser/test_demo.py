@@ -20,7 +20,7 @@ URL = re.compile(r"http://localhost:\d+/lab/tree/quickstart\.ipynb\?token=\w+")
 
 @pytest.fixture
 def demo_url(tmp_path: Path) -> Iterator[str]:
-    """Run `make demo` with no configuration but its own, and give the URL that it prints."""
+    """Run `make demo` with its own configuration only, and return the URL that it prints."""
     private = {
         f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")
     }
@@ -43,12 +43,12 @@ def demo_url(tmp_path: Path) -> Iterator[str]:
 
 def _printed_url(demo: subprocess.Popen[str]) -> str:
     assert demo.stdout is not None
-    said = []
+    printed = []
     for line in demo.stdout:
-        said.append(line)
+        printed.append(line)
         if found := URL.search(line):
             return found[0]
-    raise AssertionError("make demo ended without a URL:\n" + "".join(said))
+    raise AssertionError("make demo ended without a URL:\n" + "".join(printed))
 
 
 def test_the_printed_url_opens_the_quickstart(demo_url: str, chromium: BrowserContext) -> None:

@@ -16,7 +16,7 @@ from tests.browser.views import plays_smoothly, wait_for_frames, wait_for_states
 pytestmark = pytest.mark.browser
 
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
-PAINTS = 300  # five seconds of a screen that is painted 60 times a second
+PAINTS = 300  # five seconds at 60 Hz
 LEAST_FRAMES = PAINTS * 25 // 60
 
 
@@ -46,7 +46,7 @@ def test_the_quickstart_plays_cell_by_cell(
 def run_through(
     notebook: NotebookPage, cells: Iterator[tuple[int, nbformat.NotebookNode]], text: str
 ) -> None:
-    """Run the cells that come next, up to the first code cell with ``text`` in it."""
+    """Run the next cells, up to the first code cell that contains ``text``."""
     for index, cell in cells:
         if cell.cell_type == "code":
             notebook.run(index)

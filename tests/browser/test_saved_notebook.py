@@ -1,4 +1,4 @@
-"""A notebook that was executed and saved, widget state included, gives nothing away."""
+"""An executed notebook that is saved with widget state reveals nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_saved_notebook_holds_neither_sdp_nor_credentials(open_notebook: OpenN
     state = widget_state(saved)
     assert {"offers", "answers", "status"} <= state.keys()
     for code in ("_esm", "_css"):
-        del state[code]  # the front end itself has words such as candidate in it
+        del state[code]  # the front end's own code has words such as candidate
     for cell in saved["cells"]:
         del cell["source"]
     text = json.dumps(saved)

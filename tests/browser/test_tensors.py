@@ -1,4 +1,4 @@
-"""Taps, maps and grids, as a person sees them."""
+"""Taps, colour maps and grids, as a person sees them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.browser
 
 INSIDE_A_MODEL = Path(__file__).parents[2] / "notebooks" / "inside_a_model.ipynb"
-PAINTS = 180  # three seconds of a screen that is painted 60 times a second
+PAINTS = 180  # three seconds at 60 Hz
 LEAST_FRAMES = PAINTS * 10 // 60
 TOLERANCE = 3
 
@@ -26,7 +26,7 @@ SHOW_MAP = """
 import torch
 from gpuview import GPUStream
 
-# Five bands of 80 columns: the map's two ends, its middle, NaN and infinity.
+# Five bands of 80 columns: both ends of the map, its middle, NaN and infinity.
 bands = torch.tensor([0.0, 0.5, 1.0, float("nan"), float("inf")]).repeat_interleave(80)
 stream = GPUStream(colormap="viridis")
 stream.push(bands.expand(240, 400))
@@ -89,7 +89,7 @@ def test_a_tap_plays_while_the_cell_trains_and_leaves_the_model_as_it_was(
     assert notebook.python("len(model[0]._forward_hooks)") == 0
 
 
-def test_a_maps_colours_and_what_is_not_finite_are_the_pages_colours(
+def test_the_page_shows_a_maps_colours_and_those_of_nan_and_infinity(
     open_notebook: OpenNotebook,
 ) -> None:
     notebook = open_notebook(SHOW_MAP, "stream")

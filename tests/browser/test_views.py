@@ -1,4 +1,4 @@
-"""However a view comes or goes: a right picture or sentence, and no viewer left behind."""
+"""Views come and go: each shows the right picture or message, and no viewer is left behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.browser.views import (
 
 pytestmark = pytest.mark.browser
 
-# A ramp in motion, so that every frame differs; `broken` makes the source raise.
+# A moving ramp, so that every frame differs; `broken` makes the source raise.
 PULL = """
 import os
 import torch
@@ -62,7 +62,7 @@ def test_two_outputs_and_a_second_tab_share_one_encoder(open_notebook: OpenNoteb
     wait_for_frames(first, 10, views=(0, 1))
 
 
-def test_viewers_are_those_that_are_on_the_page(open_notebook: OpenNotebook) -> None:
+def test_the_viewers_are_the_views_on_the_page(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(PULL, "stream", "stream")
     for cell in range(3):
         notebook.run(cell)
@@ -92,7 +92,7 @@ def test_viewers_are_those_that_are_on_the_page(open_notebook: OpenNotebook) -> 
     wait_for_viewers(other, 0)
 
 
-def test_the_details_open_by_keyboard_and_stand_in_two_columns(open_notebook: OpenNotebook) -> None:
+def test_the_details_open_by_keyboard_and_have_two_columns(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(PULL, "stream")
     notebook.run(0)
     notebook.run(1)
@@ -102,7 +102,7 @@ def test_the_details_open_by_keyboard_and_stand_in_two_columns(open_notebook: Op
     rows = notebook.page.locator(".gpuview dl")
     rows.wait_for()
     assert details.get_attribute("aria-expanded") == "true"
-    # JupyterLab lets lists float.
+    # JupyterLab makes lists in outputs float.
     assert rows.evaluate("it => getComputedStyle(it).display") == "grid"
     lefts = "it => [...it.querySelectorAll('dd')].map(each => each.getBoundingClientRect().left)"
     assert len(set(rows.evaluate(lefts))) == 1
@@ -127,7 +127,7 @@ def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
     wait_for_states(notebook, "closed")
 
 
-def test_a_tall_picture_is_seen_whole(open_notebook: OpenNotebook) -> None:
+def test_a_tall_picture_fits_into_the_window(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(
         "import torch\nfrom gpuview import GPUStream\ntall = torch.rand(3000, 200)",
         "GPUStream(tall)",
@@ -144,7 +144,7 @@ def test_a_tall_picture_is_seen_whole(open_notebook: OpenNotebook) -> None:
     assert aspect == pytest.approx(15, rel=0.02)
 
 
-def test_a_restarted_kernel_leaves_a_sentence_and_the_cells_run_again(
+def test_a_restarted_kernel_leaves_a_message_and_the_cells_run_again(
     open_notebook: OpenNotebook,
 ) -> None:
     notebook = open_notebook(PULL, "stream")
@@ -173,7 +173,7 @@ def test_a_killed_media_process_comes_back_by_itself(lab: Lab, open_notebook: Op
     assert notebook.python("trained") == {"epochs": 7}
 
 
-def test_a_source_that_raises_says_so_on_the_page_and_recovers(
+def test_a_source_that_raises_is_shown_on_the_page_and_recovers(
     open_notebook: OpenNotebook,
 ) -> None:
     notebook = open_notebook(PULL, "stream", "broken = 'the lamp is out'", "broken = ''")

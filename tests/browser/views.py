@@ -1,4 +1,4 @@
-"""What the tests ask a page about the gpuview views on it."""
+"""What the tests ask a page about its gpuview views."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def wait_for_states(notebook: NotebookPage, *wanted: str, timeout_s: float = 60.
 
 
 def texts(notebook: NotebookPage) -> list[str]:
-    """Return what each view says."""
+    """Return the text of each view."""
     found: list[str] = notebook.page.locator(".gpuview").all_inner_texts()
     return found
 
 
 def wait_for_text(notebook: NotebookPage, text: str) -> None:
-    """Wait until the first view says ``text``."""
+    """Wait until the first view shows ``text``."""
     notebook.page.locator(".gpuview").first.get_by_text(text).first.wait_for()
 
 
 def wait_until_silent(notebook: NotebookPage, text: str) -> None:
-    """Wait until no view says ``text``."""
+    """Wait until no view shows ``text``."""
     wait_until(
         lambda: not any(text in said for said in texts(notebook)),
         f"no view says {text!r}",
@@ -56,8 +56,8 @@ def wait_until_silent(notebook: NotebookPage, text: str) -> None:
 
 
 def wait_for_frames(notebook: NotebookPage, more: int, *, views: Sequence[int] = (0,)) -> None:
-    """Bring the tab to the front and wait until each of the views has shown so many frames more."""
-    notebook.page.bring_to_front()  # browsers show few frames of a tab that nobody sees
+    """Bring the tab to the front and wait until each view has shown ``more`` frames."""
+    notebook.page.bring_to_front()  # browsers show few frames in a hidden tab
     for view in views:
         _wait_for_frames(notebook, more, view)
 
@@ -67,15 +67,15 @@ def _wait_for_frames(notebook: NotebookPage, more: int, view: int) -> None:
     target = _frames_shown(notebook, view) + more
     wait_until(
         lambda: _frames_shown(notebook, view) >= target,
-        f"view {view} shows {more} frames more",
+        f"view {view} shows {more} more frames",
         describe=lambda: f"{states(notebook)} {texts(notebook)}",
     )
 
 
 def plays_smoothly(notebook: NotebookPage, frames: int, paints: int) -> bool:
-    """Tell whether the first view shows so many frames while the browser paints so many times.
+    """Tell whether the first view shows enough frames while the browser paints ``paints`` times.
 
-    It has three tries: a machine that is busy with something else hardly is so at each of them.
+    It has three tries, because the machine may be busy with something else.
     """
     script = "n => probe.framesShownDuring(document.querySelector('.gpuview'), n)"
     return any(notebook.page.evaluate(script, paints) >= frames for _ in range(3))
@@ -88,7 +88,7 @@ def _frames_shown(notebook: NotebookPage, view: int) -> int:
 
 
 def wait_for_viewers(notebook: NotebookPage, wanted: int) -> None:
-    """Wait until the kernel counts so many viewers of ``stream``."""
+    """Wait until the kernel counts ``wanted`` viewers of ``stream``."""
     wait_until(
         lambda: notebook.python("len(stream.viewers)") == wanted,
         f"the kernel has {wanted} viewers",
