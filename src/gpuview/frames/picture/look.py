@@ -8,7 +8,6 @@ size         how large the encoded picture is          `gpuview.frames.picture.p
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -36,6 +35,7 @@ Size = int | tuple[int, int] | None
 
 _AUTOMATIC: tuple[Literal["auto", "frame"], ...] = ("auto", "frame")
 _GREATEST = 1e38  # so that high - low is finite in float32
+_FROM_VALUES = 'value_range="auto", which takes it from the values'
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +101,14 @@ def _checked_range(value_range: object) -> ValueRange:
     ends = _as_tuple(value_range)
     if len(ends) != 2 or not all(isinstance(end, Real) for end in ends):
         raise _bad_range(value_range, "value_range=(0, 1)")
-    low, high = map(_as_float, ends)
+    if not all(abs(end) <= _GREATEST for end in ends):  # also refuses NaN
+        raise _bad_range(value_range, _FROM_VALUES)
+    low, high = map(float, ends)
+    if low == high:
+        raise _bad_range(value_range, _FROM_VALUES)
     if low > high:
         raise _bad_range(value_range, f"the other way round: value_range=({high:g}, {low:g})")
-    if not -_GREATEST <= low < high <= _GREATEST:  # also refuses NaN
-        raise _bad_range(value_range, 'value_range="auto", which takes it from the values')
     return low, high
-
-
-def _as_float(number: Any) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # a whole number or a fraction beyond all floats
-        return math.inf if number > 0 else -math.inf
 
 
 def _checked_name(name: str) -> Literal["auto", "frame"]:
@@ -138,7 +133,7 @@ def _checked_size(size: object) -> Size:
     sides = _as_tuple(size) or (size, size)
     if len(sides) != 2 or not all(_is_side(side) for side in sides):
         raise _bad_size(size)
-    width, height = (even_up(int(side)) for side in sides)  # type: ignore[call-overload]  # checked
+    width, height = (even_up(int(side)) for side in sides)
     if not isinstance(size, list | tuple):
         return width
     if width * height > MAX_PIXELS:
@@ -163,6 +158,6 @@ def _is_side(side: object) -> bool:
     )
 
 
-def _as_tuple(value: object) -> tuple[object, ...]:
+def _as_tuple(value: object) -> tuple[Any, ...]:
     """Return the items of a list or tuple; anything else has none."""
     return tuple(value) if isinstance(value, list | tuple) else ()
