@@ -1,4 +1,4 @@
-"""The dtypes that a frame may have, written out once more: one that the source forgets fails."""
+"""The dtypes that a frame may have, listed again so that a test notices a missing one."""
 
 import torch
 

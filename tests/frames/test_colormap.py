@@ -1,4 +1,4 @@
-"""Colours of values, and the two that no value has."""
+"""The colours of values, and those of NaN and Inf."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from gpuview.frames.picture.colormap import BUILT_IN, INF_ROW, NAN_ROW, check_co
 
 CPU = torch.device("cpu")
 ALL_MAPS = sorted({*BUILT_IN, *matplotlib.colormaps})
-VISIBLE = 75  # of 441; the least that any of matplotlib's maps leaves is 78, the median 170
+VISIBLE = 75  # of 441. Over all of matplotlib's maps, the least distance is 78, and the median 170
 
 
 def without_matplotlib(statement: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def without_matplotlib(statement: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_map_has_the_colours_that_matplotlib_paints(name: str) -> None:
     expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
-    if name == "gray":  # matplotlib cuts, which turns a few greys one level darker
+    if name == "gray":  # matplotlib rounds down, so a few of its greys are one level darker
         expected = np.arange(256)[:, None].repeat(3, axis=1)
     assert np.array_equal(palette(name, CPU)[:256].numpy(), expected)
 
@@ -36,13 +36,13 @@ def test_a_map_of_matplotlib_is_found_by_its_name() -> None:
     assert np.array_equal(palette("inferno", CPU)[:256].numpy(), expected)
 
 
-def test_a_map_of_few_colours_becomes_stripes_of_equal_width() -> None:
+def test_a_map_of_few_colours_has_stripes_of_equal_width() -> None:
     stripes = palette("Accent", CPU)[:256].numpy().reshape(8, 32, 3)  # 8 colours
     assert (stripes == stripes[:, :1]).all()
     assert len(np.unique(stripes[:, 0], axis=0)) == 8
 
 
-def test_a_map_that_somebody_registered_is_found() -> None:
+def test_a_map_that_the_user_registered_is_found() -> None:
     red_only = matplotlib.colors.ListedColormap([(1.0, 0.0, 0.0)], name="gpuview_red")
     matplotlib.colormaps.register(red_only)
     try:
@@ -53,7 +53,7 @@ def test_a_map_that_somebody_registered_is_found() -> None:
 
 
 @pytest.mark.parametrize("name", ALL_MAPS)
-def test_nan_and_inf_have_colours_that_are_no_value_s(name: str) -> None:
+def test_nan_and_inf_have_colours_far_from_those_of_all_values(name: str) -> None:
     rows = palette(name, CPU).double()
     colours, nan, inf = rows[:256], rows[NAN_ROW], rows[INF_ROW]
     assert (colours - nan).norm(dim=1).min() >= VISIBLE
@@ -62,12 +62,12 @@ def test_nan_and_inf_have_colours_that_are_no_value_s(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gray", "viridis", "magma", "coolwarm"])
-def test_nan_is_magenta_and_inf_is_cyan_where_the_map_is_far_from_these(name: str) -> None:
+def test_nan_is_magenta_and_inf_is_cyan_if_the_map_is_far_from_both(name: str) -> None:
     assert palette(name, CPU)[NAN_ROW].tolist() == [255, 0, 255]
     assert palette(name, CPU)[INF_ROW].tolist() == [0, 255, 255]
 
 
-def test_a_palette_is_made_once() -> None:
+def test_a_palette_is_made_only_once() -> None:
     assert palette("turbo", CPU) is palette("turbo", CPU)
 
 
@@ -86,7 +86,7 @@ def test_an_unknown_name_is_answered_with_the_closest_ones() -> None:
 
 
 @pytest.mark.parametrize("name", [None, 3, ["gray"], b"gray"])
-def test_what_is_no_name_is_refused(name: object) -> None:
+def test_an_object_that_is_no_name_is_refused(name: object) -> None:
     with pytest.raises(FrameError, match="cannot colour values"):
         check_colormap(name)  # type: ignore[arg-type]
 
@@ -100,7 +100,7 @@ def test_the_built_in_maps_need_no_matplotlib() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_without_matplotlib_an_error_says_that_it_would_know_more() -> None:
+def test_without_matplotlib_an_error_suggests_to_install_it() -> None:
     done = without_matplotlib(
         "from gpuview.frames.picture.colormap import check_colormap\ncheck_colormap('Spectral')"
     )

@@ -1,4 +1,4 @@
-"""A panel's name as pixels."""
+"""The name of a panel, drawn as pixels."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_a_text_that_is_too_long_ends_in_an_ellipsis_inside_the_label() -> None:
     assert any(torch.equal(long, label_image(f"{text[:end]}…", 24, 80)) for end in range(6, 13))
 
 
-def test_where_not_even_the_ellipsis_fits_nothing_is_drawn() -> None:
+def test_nothing_is_drawn_if_not_even_the_ellipsis_fits() -> None:
     assert not ink_columns(label_image("layer", 24, 14))
 
 
@@ -61,7 +61,7 @@ def test_any_text_can_be_drawn(text: str) -> None:
 
 
 @pytest.mark.parametrize("letter", "äßéσμ∇→²")
-def test_a_letter_that_is_not_english_is_no_box(letter: str) -> None:
+def test_accents_greek_and_arrows_are_drawn_as_letters_not_as_boxes(letter: str) -> None:
     box = label_image("\U0010ffff", 24, 100)
     assert not torch.equal(label_image(letter, 24, 100), box)
 
@@ -74,7 +74,7 @@ def test_without_matplotlib_a_label_is_drawn_in_pillows_font() -> None:
     )
 
 
-def test_matplotlib_is_not_imported_for_its_font() -> None:
+def test_the_font_of_matplotlib_is_used_without_importing_matplotlib() -> None:
     run_in_a_new_process(
         "import sys\n"
         "from gpuview.frames.picture.label import label_image\n"
@@ -96,10 +96,10 @@ def test_a_very_long_text_costs_no_more_than_the_label_is_wide() -> None:
     assert torch.equal(label_image("x" * 1_000_000, 24, 100), label_image("x" * 100, 24, 100))
 
 
-def test_a_label_is_drawn_once() -> None:
+def test_a_label_is_drawn_only_once() -> None:
     assert label_image("input", 24, 200) is label_image("input", 24, 200)
 
 
 def run_in_a_new_process(code: str) -> None:
-    """Run Python that knows nothing of what this process has imported."""
+    """Run Python in a process that has imported nothing yet."""
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

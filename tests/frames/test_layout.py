@@ -1,4 +1,4 @@
-"""What is accepted as a frame, how it is read, and what is said about everything else."""
+"""Which frames are accepted, how they are read, and how all others are refused."""
 
 import itertools
 
@@ -89,7 +89,7 @@ def test_any_strides_give_the_same_tiles(sides, channels, order, steps, layout):
     assert torch.equal(shown, batch[:, :3, rows, columns])
 
 
-def test_of_a_batch_of_features_the_first_item_is_shown():
+def test_a_batch_of_features_shows_its_first_item():
     features = torch.arange(2 * 5 * 6 * 7).reshape(2, 5, 6, 7)
 
     assert torch.equal(read_tiles(features).pixels[:, 0], features[0])
@@ -132,7 +132,7 @@ def test_values_have_no_alpha_and_no_channels_at_the_end(shape, expected):
     assert tuple(read_tiles(Values(torch.zeros(shape))).pixels.shape) == expected
 
 
-def test_the_kind_is_all_that_a_plan_needs_and_is_equal_for_equal_tensors():
+def test_equal_tensors_have_equal_kinds_that_can_be_hashed():
     kind = read_tiles(torch.zeros(8, 64, 20, 30)).kind
 
     assert kind == (64, 1, 20, 30, torch.float32, True)
@@ -140,7 +140,7 @@ def test_the_kind_is_all_that_a_plan_needs_and_is_equal_for_equal_tensors():
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, *INTEGERS, *FLOATS])
-def test_a_frame_is_looked_at_and_not_copied(dtype):
+def test_a_frame_is_not_copied(dtype):
     frame = torch.zeros(20, 30, 3, dtype=dtype)
 
     pixels = read_tiles(frame).pixels
@@ -163,14 +163,14 @@ def test_no_code_of_a_subclass_runs():
     class Loud(torch.Tensor):
         @classmethod
         def __torch_function__(cls, *_):
-            raise AssertionError("looked at through the subclass")
+            raise AssertionError("the subclass ran")
 
     frame = torch.zeros(20, 30).as_subclass(Loud)
 
     assert type(read_tiles(frame).pixels) is torch.Tensor
 
 
-def test_a_sign_that_is_still_to_be_changed_is_changed():
+def test_a_pending_negation_is_carried_out():
     frame = torch.full((20, 30), 1 + 0.5j).conj().imag
 
     assert frame.is_neg()
@@ -210,7 +210,7 @@ def test_a_numpy_array_that_torch_cannot_share_is_copied(make):
 
 
 class OtherArray:
-    """An array of another library: torch knows nothing of it but DLPack."""
+    """An array of another library, which torch can read only through DLPack."""
 
     def __init__(self, array: np.ndarray) -> None:
         self._array = array
@@ -266,7 +266,7 @@ def test_names_that_look_alike_are_kept_apart():
     assert [each.kind.height for each in tiles] == [20, 40]
 
 
-def test_an_error_says_which_tensor_of_a_mapping_it_is():
+def test_an_error_names_the_panel():
     with pytest.raises(FrameError, match=r"object of type NoneType, in panel 'output'"):
         read_frame({"input": torch.zeros(20, 30), "output": None})
 
@@ -284,7 +284,7 @@ def test_an_error_says_which_tensor_of_a_mapping_it_is():
         ((2, 0, 20, 30), "became empty"),
     ],
 )
-def test_a_shape_that_has_no_tiles_is_refused(shape, fix):
+def test_a_shape_without_tiles_is_refused(shape, fix):
     with pytest.raises(FrameError, match=f"(?s)cannot show a tensor .*shape = .*{fix}"):
         read_tiles(torch.zeros(shape))
 
@@ -318,7 +318,7 @@ def test_an_unknown_layout_is_answered_with_the_closest_one(layout, guess):
         (torch.uint4, r"tensor.to\(torch.int16\)"),
     ],
 )
-def test_another_dtype_is_refused_with_the_way_out(dtype, fix):
+def test_other_dtypes_are_refused_with_a_fix(dtype, fix):
     with pytest.raises(FrameError, match=f"(?s)cannot show a tensor with dtype = {dtype}.*{fix}"):
         read_tiles(torch.empty(3, 20, 30, dtype=dtype))
 
@@ -350,12 +350,12 @@ def test_a_nested_tensor_is_refused(layout, problem):
         read_tiles(torch.nested.nested_tensor(parts, layout=layout))
 
 
-def test_a_tensor_without_data_is_refused():
+def test_a_meta_tensor_is_refused():
     with pytest.raises(FrameError, match=r"(?s)tensor\.device = device.*'meta'.*real device"):
         read_tiles(torch.zeros(20, 30, device="meta"))
 
 
-def test_a_tensor_that_stands_for_another_is_refused():
+def test_a_fake_tensor_is_refused():
     with FakeTensorMode():
         frame = torch.zeros(20, 30)
 
@@ -384,7 +384,7 @@ def test_a_tensor_inside_a_transform_is_refused():
         torch.func.vmap(read_tiles)(torch.zeros(2, 20, 30))
 
 
-def test_a_tensor_whose_memory_was_given_back_is_refused():
+def test_a_tensor_whose_memory_was_freed_is_refused():
     frame = torch.zeros(20, 30)
     frame.untyped_storage().resize_(0)
 
@@ -393,12 +393,12 @@ def test_a_tensor_whose_memory_was_given_back_is_refused():
 
 
 @pytest.mark.parametrize("frame", [None, "a picture", [[0, 1]], 3])
-def test_what_is_no_tensor_is_refused(frame):
+def test_an_object_that_is_no_tensor_is_refused(frame):
     with pytest.raises(FrameError, match=f"object of type {type(frame).__name__}"):
         read_tiles(frame)
 
 
 @pytest.mark.parametrize("dtype", ["object", ">f4", "longdouble"])
-def test_an_array_of_a_type_that_torch_does_not_have_is_refused(dtype):
+def test_an_array_of_a_dtype_that_torch_does_not_have_is_refused(dtype):
     with pytest.raises(FrameError, match=r"(?s)array\.dtype = dtype\(.*astype"):
         read_tiles(np.zeros((20, 30), dtype=dtype))

@@ -1,4 +1,4 @@
-"""What is accepted as a look, and what is said about everything else."""
+"""Which looks are accepted, and how all others are refused."""
 
 import math
 
@@ -63,7 +63,7 @@ def test_a_value_range_that_scales_nothing_is_refused(value_range, fix):
         ((3840, 2400), (3840, 2400)),
     ],
 )
-def test_a_size_is_kept_with_even_sides(size, kept):
+def test_the_sides_of_a_size_become_even(size, kept):
     assert Look(size=size).size == kept
 
 
@@ -98,5 +98,5 @@ def test_an_unknown_layout_or_colour_map_is_refused_when_the_look_is_made():
         Look(colormap="virids")
 
 
-def test_equal_looks_are_one_key():
+def test_equal_looks_have_equal_hashes():
     assert len({Look(value_range=(0, 1), size=720), Look(value_range=[0.0, 1.0], size=719)}) == 1

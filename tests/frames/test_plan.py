@@ -90,7 +90,7 @@ def test_a_picture_of_even_sides_is_shown_pixel_for_pixel(height, width):
         ((2400, 3840), (2400, 3840), (2400, 3840)),
     ],
 )
-def test_a_small_picture_is_enlarged_and_a_large_one_shrunk(tile, sides, inner):
+def test_small_pictures_are_enlarged_and_large_ones_are_shrunk(tile, sides, inner):
     assert sides_and_inner(alone(kind(*tile))) == (sides, inner)
 
 
@@ -153,7 +153,7 @@ def test_a_long_row_of_values_leaves_the_pictures_beside_it_large():
         (kind(10, 640, n=12), 1, (10, 640), (142, 640)),
     ],
 )
-def test_tiles_are_a_grid_of_about_4_to_3_in_which_small_ones_are_enlarged(
+def test_tiles_fill_a_grid_of_about_4_to_3_and_small_tiles_are_enlarged(
     tiles, columns, inner, sides
 ):
     picture = alone(tiles)
@@ -177,13 +177,13 @@ def test_a_grid_takes_the_aspect_of_its_size():
 
 
 @pytest.mark.parametrize("size", [640, (640, 480), 64])
-def test_a_grid_is_as_large_as_its_size_to_the_pixel(size):
+def test_a_grid_has_exactly_the_given_size(size):
     picture = alone(maps(7, 7, n=100), size=size)
 
     assert max(picture.height, picture.width) == (size if isinstance(size, int) else max(size))
 
 
-def test_more_tiles_than_there_is_room_for_are_refused():
+def test_too_many_tiles_for_the_size_are_refused():
     with pytest.raises(
         FrameError,
         match=r"(?s)512 tiles in 64 x 64 pixels.*4 x 4.*tensor\[:64\], or tensor\[:, :64\] of",
@@ -200,7 +200,7 @@ def test_small_panels_are_enlarged_by_whole_numbers_towards_the_largest():
     assert (picture.height, picture.width) == (74 + 1080, 1920 + 8 + 38 * 28)
 
 
-def test_a_label_is_right_above_its_panel_and_as_wide_as_its_column():
+def test_a_label_is_directly_above_its_panel_and_as_wide_as_its_column():
     picture = plan([kind(100, 300), kind(100, 100)], ["a", "b"], Look(size=(400, 800)))
 
     assert [label.text for label in picture.labels] == ["a", "b"]
@@ -215,19 +215,19 @@ def test_a_long_row_of_values_does_not_make_the_others_tiny():
     assert picture.width < 4 * picture.panels[0].width
 
 
-def test_panels_are_scaled_to_the_size_all_alike():
+def test_all_panels_are_scaled_alike_to_the_size():
     picture = plan([kind(480, 640)] * 4, "abcd", Look(size=1000))
 
     assert max(picture.height, picture.width) == 1000
     assert len({(panel.inner_height, panel.inner_width) for panel in picture.panels}) == 1
 
 
-def test_more_panels_than_there_is_room_for_are_refused():
+def test_too_many_panels_for_the_size_are_refused():
     with pytest.raises(FrameError, match=r"(?s)50 labelled panels in 100 x 100 pix.*show fewer"):
         plan([kind(480, 640)] * 50, [str(i) for i in range(50)], Look(size=100))
 
 
-def test_a_grid_of_nothing_is_refused():
+def test_an_empty_collection_is_refused():
     with pytest.raises(FrameError, match="an empty collection of tensors"):
         plan([], [], Look())
 
@@ -247,7 +247,7 @@ def test_a_grid_of_nothing_is_refused():
         (kind(9, 9, dtype=torch.uint8), {"value_range": (0, 1)}, Scaling(0, 1)),
     ],
 )
-def test_the_type_decides_which_values_are_black_and_white_unless_the_user_does(
+def test_the_dtype_decides_which_values_are_black_and_white_unless_the_user_does(
     tile, look, scaling
 ):
     assert alone(tile, **look).panels[0].scaling == scaling
@@ -270,7 +270,7 @@ def test_a_picture_of_integers_needs_a_value_range(dtype):
         (kind(9, 9, is_maps=True), None, "gray"),
     ],
 )
-def test_maps_are_coloured_and_pictures_are_not_unless_the_user_says_so(tile, asked, colormap):
+def test_by_default_maps_are_coloured_and_pictures_are_grey(tile, asked, colormap):
     assert alone(tile, colormap=asked).panels[0].colormap == colormap
 
 
@@ -302,7 +302,7 @@ def test_native_panels_are_labelled_too():
     ],
     ids=["small", "large", "shrunk", "enlarged", "many", "narrow"],
 )
-def test_labels_are_as_high_as_can_be_read_in_a_cell_and_fit_into_a_column(tiles, size, height):
+def test_labels_can_be_read_in_a_notebook_cell_and_fit_into_a_column(tiles, size, height):
     names = [str(i) for i in range(len(tiles))]
 
     assert {label.height for label in plan(tiles, names, Look(size=size)).labels} == {height}
@@ -333,7 +333,7 @@ sizes = st.one_of(
 
 
 @given(tiles=st.lists(kinds, min_size=1, max_size=7), size=sizes, is_native=st.booleans())
-def test_every_plan_of_panels_is_sound_or_says_what_to_leave_out(tiles, size, is_native):
+def test_every_plan_of_panels_is_sound_or_says_how_to_show_less(tiles, size, is_native):
     names = [str(i) for i in range(len(tiles))]
 
     picture = plan_or_error(tiles, names, size, is_native)

@@ -10,7 +10,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
 
 
 class RecordedStream:
-    """Stands where GPUStream does and keeps what it is given."""
+    """Takes the place of GPUStream and keeps the frames."""
 
     def __init__(self, source=None) -> None:
         self.source = source
@@ -30,7 +30,7 @@ def notebook():
 
 @pytest.fixture
 def run(notebook, monkeypatch):
-    """Run cells by their ids, in one namespace, which is returned."""
+    """Run cells by their ids in one namespace, and return it."""
     monkeypatch.setattr("gpuview.GPUStream", RecordedStream, raising=False)
     threads = torch.get_num_threads()
     sources = {cell.id: cell.source for cell in notebook.cells}
@@ -47,7 +47,7 @@ def run(notebook, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_the_notebook_is_saved_as_a_newcomer_should_find_it(notebook):
+def test_the_notebook_is_saved_without_outputs(notebook):
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
 
