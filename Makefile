@@ -1,5 +1,5 @@
 # make demo    JupyterLab with the quickstart notebook
-# make test    everything: Python, TypeScript, real kernels, real browser
+# make test    everything: Python, TypeScript, real kernels, real browsers; ends with what was skipped
 # make check   the quick part: lint, types, floors, unit tests
 #
 # Each target installs what it needs, into .venv and js/node_modules.
@@ -9,6 +9,10 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATIC := src/gpuview/static/widget.js
 SLOW := browser or command or cuda or hub or kernel or network or wheel
+# Two processes: most tests wait for another process, and leave a core idle.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
+SKIPPED := artifacts/skipped.txt
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .PHONY: demo test check build lint unit wheel networks-table bench-notebook bench-frames clean
@@ -17,8 +21,9 @@ demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
-test: check browser hub laboratory
-	$(BIN)/python -m pytest -m "$(SLOW)" $(PYTEST)
+test: forget-skipped check browser hub laboratory
+	$(PYTEST) --dist loadscope -m "$(SLOW)"
+	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
 check: lint unit
 
@@ -35,7 +40,7 @@ lint: .venv/dev.stamp js/node_modules/.stamp
 
 unit: .venv/dev.stamp $(STATIC)
 	npm --prefix js run --silent test
-	$(BIN)/python -m pytest -m "not ($(SLOW))"
+	$(PYTEST) --dist worksteal -m "not ($(SLOW))"
 
 networks-table: .venv/dev.stamp $(STATIC) browser laboratory
 	GPUVIEW_WRITE_DOCS=1 GPUVIEW_REQUIRE_NETWORK=1 $(BIN)/python -m pytest tests/network/test_matrix.py
@@ -54,7 +59,10 @@ clean:
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser hub laboratory
+.PHONY: browser forget-skipped hub laboratory
+forget-skipped:
+	@rm -f $(SKIPPED)
+
 browser:
 	@scripts/need_chromium.sh
 

@@ -1,4 +1,4 @@
-"""What holds for every test: nothing is left behind, and chance starts anew."""
+"""For every test: nothing is left behind, random numbers start anew, and skips are listed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.network import topology
 
-# The same examples every time, whatever the machine is busy with.
+# The same examples every time, however busy the machine is.
 settings.register_profile("deterministic", deadline=None, derandomize=True, database=None)
 settings.load_profile("deterministic")
 
 _SETTLE_S = 60.0
 _OWN_THREADS = "gpuview-"
+_ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 _COUNTED = ("socket:", "/memfd:gpuview", "anon_inode:[eventfd]", "anon_inode:[pidfd]")
 
 
@@ -30,7 +32,7 @@ _COUNTED = ("socket:", "/memfd:gpuview", "anon_inode:[eventfd]", "anon_inode:[pi
 def no_leaks() -> Iterator[None]:
     """Fail a test that leaves a process, thread, socket, shared memory or namespace behind.
 
-    What the session's and the module's fixtures hold was there before, and may stay.
+    Whatever fixtures of the session and of the module hold was there before, and may stay.
     """
     before = _holdings()
     yield
@@ -41,7 +43,7 @@ def no_leaks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def restored_chance() -> Iterator[None]:
-    """Give each test the same random numbers, and none of them to the next."""
+    """Give each test the same random numbers, whatever the test before it has drawn."""
     state = random.getstate()
     random.seed(0)
     yield
@@ -50,28 +52,38 @@ def restored_chance() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
-    """The folder for what a person looks at after the tests."""
-    folder = Path(__file__).parents[1] / "artifacts"
-    folder.mkdir(exist_ok=True)
-    return folder
+    """The folder for files that a person looks at after the tests."""
+    _ARTIFACTS.mkdir(exist_ok=True)
+    return _ARTIFACTS
 
 
-@pytest.hookimpl(trylast=True)  # what ``-m`` leaves out is gone by then
+@pytest.hookimpl(trylast=True)  # when ``-m`` has deselected its part
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU or the network laboratory where there is none.
+    """Skip tests that need a GPU or the network laboratory, if there is none.
 
-    With ``GPUVIEW_REQUIRE_CUDA`` or ``GPUVIEW_REQUIRE_NETWORK`` set, that is to be a failure.
+    If ``GPUVIEW_REQUIRE_CUDA`` or ``GPUVIEW_REQUIRE_NETWORK`` is set, fail instead.
     """
     _need(items, "cuda", _missing_gpu)
     _need(items, "network", topology.missing)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Add this run's skips to the list that ``make test`` shows at its end."""
+    reports = terminalreporter.stats.get("skipped", [])
+    skipped = Counter(
+        f"{report.nodeid.partition('::')[0]}: {report.longrepr[2]}" for report in reports
+    )
+    _ARTIFACTS.mkdir(exist_ok=True)
+    with (_ARTIFACTS / "skipped.txt").open("a") as listed:
+        listed.writelines(f"  {count} x {what}\n" for what, count in skipped.items())
+
+
 def _need(items: list[pytest.Item], marker: str, missing: Callable[[], str]) -> None:
-    wanting = [item for item in items if item.get_closest_marker(marker)]
-    reason = missing() if wanting else ""
+    needing = [item for item in items if item.get_closest_marker(marker)]
+    reason = missing() if needing else ""
     if reason and os.environ.get(f"GPUVIEW_REQUIRE_{marker.upper()}"):
         raise pytest.UsageError(f"GPUVIEW_REQUIRE_{marker.upper()} is set, and here is {reason}")
-    for item in wanting if reason else ():
+    for item in needing if reason else ():
         item.add_marker(pytest.mark.skip(reason=f"here is {reason}"))
 
 
@@ -97,13 +109,20 @@ def _holdings() -> Counter[str]:
     )
     held.update(f"process {pid}: {_command(pid)}" for pid in _children(os.getpid()))
     held.update(f"namespace {path.name}" for path in _entries("/run/netns") if _is_ours(path.name))
-    held.update(f"shared memory {path.name}" for path in _entries("/dev/shm"))
+    held.update(
+        f"shared memory {path.name}" for path in _entries("/dev/shm") if _is_not_a_browsers(path)
+    )
     return held
 
 
 def _is_ours(namespace: str) -> bool:
-    """Tell whether a namespace may be this run's; other runs on the machine name theirs as well."""
+    """Tell whether a namespace may be this run's: other runs have their process id in the name."""
     return not namespace.startswith("gpuview-") or f"-{os.getpid()}-" in namespace
+
+
+def _is_a_browsers(shared_memory: str) -> bool:
+    """Tell whether shared memory is a browser's, which may run beside this test."""
+    return any(word in shared_memory for word in ("chromium", "mozilla"))
 
 
 def _settled(holdings: Callable[[], Counter[str]]) -> Counter[str]:
