@@ -109,9 +109,8 @@ def _holdings() -> Counter[str]:
     )
     held.update(f"process {pid}: {_command(pid)}" for pid in _children(os.getpid()))
     held.update(f"namespace {path.name}" for path in _entries("/run/netns") if _is_ours(path.name))
-    held.update(
-        f"shared memory {path.name}" for path in _entries("/dev/shm") if _is_not_a_browsers(path)
-    )
+    memory = (path.name for path in _entries("/dev/shm") if not _is_a_browsers(path.name))
+    held.update(f"shared memory {name}" for name in memory)
     return held
 
 
