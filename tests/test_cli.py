@@ -27,7 +27,7 @@ def gpuview(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GPUVIEW_")
     }
-    # Where there is no name server, it need not be waited for.
+    # Do not wait long if there is no name server.
     environment["RES_OPTIONS"] = "timeout:1 attempts:1"
     environment |= {f"GPUVIEW_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "gpuview", *words]
@@ -37,7 +37,7 @@ def gpuview(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def doctor_until(
     is_right: Callable[[subprocess.CompletedProcess[str]], bool], *words: str, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Ask the doctor until it is right: on a busy machine a good server may seem to be silent."""
+    """Run the doctor until it is right: on a busy machine a good server may seem to be silent."""
 
     def right() -> subprocess.CompletedProcess[str] | None:
         done = gpuview("doctor", "--json", *words, **settings)
@@ -56,7 +56,7 @@ def checks_of(done: subprocess.CompletedProcess[str]) -> dict[str, Check]:
 
 
 @pytest.mark.command
-def test_machine_without_settings_is_well_and_says_so_in_a_table() -> None:
+def test_machine_without_settings_passes_all_checks() -> None:
     done = gpuview("doctor")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -85,7 +85,7 @@ def test_unknown_variable_is_a_remark() -> None:
 
 
 @pytest.mark.command
-def test_everything_dead_is_told_in_time_without_secrets() -> None:
+def test_dead_servers_are_named_in_time_and_without_secrets() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
         dead.bind(("127.0.0.1", 0))
         port = dead.getsockname()[1]
@@ -112,11 +112,11 @@ def test_everything_dead_is_told_in_time_without_secrets() -> None:
     assert "does not answer" in failed[f"TURN turn:127.0.0.1:{port}"]
     assert "connection refused" in failed[f"TURN turn:127.0.0.1:{port}?transport=tcp"]
     assert "does not answer" in failed[f"probe 127.0.0.1 port {port}"]
-    assert all(check.fix for check in checks.values() if check.mark == "fail")
+    assert not [name for name in failed if not checks[name].fix]
 
 
 @pytest.mark.command
-def test_used_up_range_fails_and_says_who_holds_it() -> None:
+def test_used_up_range_fails_and_names_who_holds_it() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("0.0.0.0", 0))
         port = sock.getsockname()[1]
@@ -135,7 +135,7 @@ def test_probe_without_a_public_address_has_nothing_to_probe() -> None:
 
 @pytest.mark.command
 @needs_coturn
-def test_configuration_that_is_printed_is_the_one_that_the_doctor_finds_well(
+def test_doctor_approves_of_the_printed_configuration(
     tmp_path: Path,
 ) -> None:
     port = free_port()
@@ -152,7 +152,8 @@ def test_configuration_that_is_printed_is_the_one_that_the_doctor_finds_well(
     names = [f"TURN turn:127.0.0.1:{port}", f"TURN turn:127.0.0.1:{port}?transport=tcp"]
 
     def is_refused(done: subprocess.CompletedProcess[str]) -> bool:
-        return all("401" in checks_of(done)[name].found for name in names)
+        checks = checks_of(done)
+        return ["401" in checks[name].found for name in names] == [True, True]
 
     with TurnServer(tmp_path, printed.stdout):
         done = doctor_until(lambda done: done.returncode == 0, **settings)
@@ -208,7 +209,7 @@ def test_probe_at_a_port_that_is_taken_says_so() -> None:
         ("[2001:db8::9]", ("2001:db8::9", 10200)),
     ],
 )
-def test_place_of_the_probe_is_read(text: str, expected: tuple[str, int]) -> None:
+def test_address_of_the_probe_is_parsed(text: str, expected: tuple[str, int]) -> None:
     assert cli._host_and_port(text) == expected
 
 
@@ -223,7 +224,7 @@ def test_place_of_the_probe_is_read(text: str, expected: tuple[str, int]) -> Non
         ("config", "apache"),
     ],
 )
-def test_wrong_words_are_a_usage_error(
+def test_wrong_arguments_are_a_usage_error(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -244,7 +245,7 @@ def test_cell_gets_the_same_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<table>" in report._repr_html_()
 
 
-def test_settings_of_code_are_handed_over_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_in_code_reach_the_doctor_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPUVIEW_LOG", "debug")
     settings = Settings(
         public_ip="203.0.113.9,2001:db8::9",
@@ -265,7 +266,7 @@ def test_settings_of_code_are_handed_over_whole(monkeypatch: pytest.MonkeyPatch)
     assert Settings() == settings
 
 
-def test_function_for_ice_servers_is_asked_before() -> None:
+def test_function_for_ice_servers_is_called_before() -> None:
     def ask() -> list[dict[str, str]]:
         return [{"urls": "stun:asked.example"}]
 

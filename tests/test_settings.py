@@ -212,7 +212,7 @@ class TestIceServers:
         assert "s3cret" not in str(caught.value)
 
     def test_a_short_form_is_checked_when_the_settings_are_made(self) -> None:
-        with pytest.raises(SettingsError, match="no // stands in these URLs"):
+        with pytest.raises(SettingsError, match="these URLs have no //"):
             Settings(stun_url="stun://stun.example.org")
 
     @pytest.mark.parametrize(("name", "url"), [("stun_url", "turn:a"), ("turn_url", "stun:a")])

@@ -1,4 +1,4 @@
-"""What is printed for other programs, given to those programs."""
+"""Configurations for other programs, read by those programs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SITE = Site(lan_ip="192.168.1.5")
 
 
 def lines(text: str) -> list[str]:
-    """Return what is no comment."""
+    """Return the lines that are not comments."""
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
@@ -47,7 +47,7 @@ def changed(settings: Settings, **changes: object) -> Settings:
 
 
 @pytest.mark.parametrize("make", [frp_config, lambda settings: coturn_config(settings, SITE)])
-def test_text_is_the_same_every_time_and_begins_with_where_it_goes(
+def test_text_is_the_same_every_time_and_begins_with_a_comment(
     make: Callable[[Settings], str],
 ) -> None:
     assert make(FULL) == make(FULL)
@@ -158,7 +158,7 @@ def test_secret_that_coturn_would_misread_is_an_error() -> None:
 
 
 def relayed(settings: Settings, text: str) -> Address:
-    """Allocate with what the settings give to a page."""
+    """Make an allocation with the login that the settings give to a page."""
     (entry,) = ice_servers_for(settings, "ada")
 
     async def allocate() -> Address:

@@ -1,4 +1,4 @@
-"""ICE servers: the W3C form is read, and every way to get it wrong is named."""
+"""ICE servers: the W3C form is parsed, and every mistake in it is named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_good_url_is_kept_as_it_is(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", GOOD_URLS)
-def test_aiortc_reads_what_is_accepted(url: str) -> None:
+def test_aiortc_reads_every_url_that_is_accepted(url: str) -> None:
     assert parse_stun_turn_uri(url)["host"] in url
 
 
@@ -46,19 +46,19 @@ def test_several_urls_share_one_login() -> None:
     assert parse_ice_servers([{"urls": urls, **LOGIN}]) == (IceServer(urls=urls, **LOGIN),)
 
 
-def test_what_was_read_can_be_read_again() -> None:
+def test_parsed_servers_can_be_parsed_again() -> None:
     servers = parse_ice_servers([{"urls": "stun:a"}, {"urls": ["turn:b"], **LOGIN}])
     assert parse_ice_servers(servers) == servers
 
 
-def test_no_server_is_a_list_too() -> None:
+def test_an_empty_list_is_accepted() -> None:
     assert parse_ice_servers([]) == ()
 
 
 @pytest.mark.parametrize(
     ("url", "problem", "fix"),
     [
-        ("stun://stun.example.org", "no // stands in", "write 'stun:stun.example.org'"),
+        ("stun://stun.example.org", "these URLs have no //", "write 'stun:stun.example.org'"),
         ("STUN:stun.example.org", "scheme = 'STUN'", "write 'stun:stun.example.org'"),
         ("trun:a.example.org", "scheme = 'trun'", "write 'turn:a.example.org'"),
         ("http://example.org", "scheme = 'http'", "put stun: or turn: before it"),
@@ -82,7 +82,7 @@ def test_no_server_is_a_list_too() -> None:
         ("turn:a?", "query = ''", "transport=udp or ?transport=tcp"),
     ],
 )
-def test_a_bad_url_is_refused_with_its_mend(url: str, problem: str, fix: str) -> None:
+def test_a_bad_url_is_refused_with_its_fix(url: str, problem: str, fix: str) -> None:
     with pytest.raises(SettingsError, match="cannot use the ICE server") as caught:
         parse_ice_servers([{"urls": url, **LOGIN}])
     assert problem in caught.value.problem
@@ -110,7 +110,7 @@ def test_turn_without_a_full_login_is_refused(login: dict[str, str]) -> None:
         ([{"urls": "stun:a", "username": 7}], "whose username is of type int"),
     ],
 )
-def test_what_has_not_the_w3c_form_is_refused(value: object, problem: str) -> None:
+def test_anything_but_the_w3c_form_is_refused(value: object, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         parse_ice_servers(value)
 
@@ -151,7 +151,7 @@ def test_a_servers_repr_hides_its_credential() -> None:
         ("turn:[2001:db8::1]:80?transport=udp", IceUrl("turn", "2001:db8::1", 80, "udp")),
     ],
 )
-def test_what_a_url_leaves_out_is_filled_in(url: str, expected: IceUrl) -> None:
+def test_parts_that_a_url_leaves_out_get_defaults(url: str, expected: IceUrl) -> None:
     assert parse_ice_url(url) == expected
 
 
@@ -162,14 +162,14 @@ def test_a_url_is_read_as_aiortc_reads_it(url: str) -> None:
     assert (ours.port, ours.transport) == (theirs["port"], theirs.get("transport", ours.transport))
 
 
-def test_a_url_says_whether_it_is_a_relays_and_whether_it_is_asked_over_tls() -> None:
+def test_a_url_says_whether_it_is_for_turn_and_whether_it_uses_tls() -> None:
     urls = [parse_ice_url(f"{scheme}:a") for scheme in ("stun", "stuns", "turn", "turns")]
     assert [url.is_turn for url in urls] == [False, False, True, True]
     assert [url.is_secure for url in urls] == [False, True, False, True]
 
 
 @given(st.text(max_size=40) | st.from_regex(r"(stun|turns?):[a-z0-9.:\[\]?=]*", fullmatch=True))
-def test_whatever_text_is_read_or_refused(url: str) -> None:
+def test_any_text_is_parsed_or_refused(url: str) -> None:
     try:
         parsed = parse_ice_url(url)
     except SettingsError:
@@ -178,14 +178,14 @@ def test_whatever_text_is_read_or_refused(url: str) -> None:
     assert 1 <= parsed.port <= 65535
 
 
-def test_credentials_that_end_by_themselves() -> None:
+def test_ephemeral_credentials_are_as_coturn_makes_them() -> None:
     # printf '1800000600:ann' | openssl dgst -sha1 -hmac t0p -binary | base64
     expected = ("1800000600:ann", "JwsKAgCfMeiiJei68psSOtDr9Ks=")
     assert ephemeral_credentials("t0p", "ann", now_s=1_800_000_000.9, ttl_s=600) == expected
 
 
 @given(now_s=st.integers(10**9, 2 * 10**9), ttl_s=st.integers(1, 10**6))
-def test_login_has_ended_when_its_time_is_over_and_not_before(now_s: int, ttl_s: int) -> None:
+def test_login_expires_when_its_time_is_over_and_not_before(now_s: int, ttl_s: int) -> None:
     username, credential = ephemeral_credentials("secret", "a-view", now_s, ttl_s)
     server = IceServer(urls=["turn:example.org"], username=username, credential=credential)
     assert not has_ended(server, now_s + ttl_s - 1)
@@ -193,7 +193,7 @@ def test_login_has_ended_when_its_time_is_over_and_not_before(now_s: int, ttl_s:
 
 
 @pytest.mark.parametrize("username", ["me", "", None, "12345:me", "me:1700000000"])
-def test_login_that_says_no_end_has_none(username: str | None) -> None:
+def test_login_without_a_time_never_expires(username: str | None) -> None:
     server = IceServer(urls=["turn:example.org"], username=username, credential="secret")
     assert not has_ended(server, 4 * 10**9)
 

@@ -1,7 +1,7 @@
 """The check "packages": do the installed versions fit gpuview?
 
-``pip check`` does not replace it: pip is missing from environments that uv makes, takes a second,
-and knows nothing of JupyterLab's side.
+``pip check`` does not replace it: environments that uv makes have no pip, and pip knows nothing of
+JupyterLab's side.
 """
 
 from __future__ import annotations

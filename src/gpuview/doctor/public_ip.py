@@ -31,7 +31,7 @@ def judge_public_ips(settings: Settings, public_ips: Sequence[str], own_ip: str 
         return _judge_known(settings, public_ips)
     if settings.learns_public_ip:
         found = "auto, but no STUN or TURN server has told it"
-        return Check(_NAME, "fail", found, "mend the servers below, or set GPUVIEW_PUBLIC_IP")
+        return Check(_NAME, "fail", found, "fix the servers below, or set GPUVIEW_PUBLIC_IP")
     if own_ip is not None and not is_private(parse_address(own_ip)):
         return Check(_NAME, "ok", f"not needed: this machine is {own_ip}")
     told = f"this machine's own address, {own_ip}" if own_ip else "no address: it has no network"

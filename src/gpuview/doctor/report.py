@@ -1,4 +1,4 @@
-"""What the doctor found, as a table, as HTML and as JSON. Pure."""
+"""The doctor's report, as a table, as HTML and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _COLOURS = {"ok": "#2e7d32", "remark": "#b26a00", "fail": "#c62828", "skipped": 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     mark: Mark
-    """ok; remark: works, or may be meant so; fail; skipped: could not be looked at, or need not."""
+    """remark: works, may be intended, or is not known; skipped: cannot or need not be checked."""
     found: str
-    """What there is. No secret is in it."""
+    """The finding. It contains no secret."""
     fix: str = ""
-    """One action or command that mends it; empty where nothing has to be."""
+    """One action or command that fixes it; empty if nothing is wrong."""
 
     @staticmethod
     def failed(name: str, error: GpuviewError) -> Check:
-        """Return the check that ended in ``error``."""
+        """Return a check that failed with ``error``."""
         return Check(name, "fail", error.problem, error.fix)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """All checks, in the order of the table. Shown as a table, in a terminal and in a cell."""
+    """All checks in order. It shows itself as a table, in a terminal and in a cell."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed; remarks do not count."""
+        """Whether no check failed; remarks do not count."""
         return all(check.mark != "fail" for check in self.checks)
 
     @property
@@ -60,24 +60,24 @@ class Report:
         return f"{n_failed} of {len(self.checks)} checks failed."
 
     def to_json(self) -> str:
-        """Return the form for machines: ``{"ok": ..., "checks": [{"name", "mark", ...}]}``."""
+        """Return the report as JSON: ``{"ok": ..., "checks": [{"name", "mark", ...}]}``."""
         checks = [dataclasses.asdict(check) for check in self.checks]
         return json.dumps({"ok": self.ok, "checks": checks}, indent=2)
 
     @staticmethod
     def from_json(text: str) -> Report:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The text is something else.
         """
         try:
             return Report(tuple(Check(**check) for check in json.loads(text)["checks"]))
         except (TypeError, KeyError) as exc:
-            raise ValueError(f"no report of the doctor: {exc}") from exc
+            raise ValueError(f"not a report of the doctor: {exc}") from exc
 
     def to_text(self, width: int = _WIDTH) -> str:
-        """Return the table, its lines at most ``width`` characters long where words allow it."""
+        """Return the table, its lines at most ``width`` characters long if words allow it."""
         longest = max((len(check.name) for check in self.checks), default=0)
         name_chars = min(longest, _MAX_NAME_CHARS)
         lines = [line for check in self.checks for line in _rows(check, name_chars, width)]
@@ -92,7 +92,7 @@ class Report:
 
 
 def _rows(check: Check, name_chars: int, width: int) -> Iterator[str]:
-    """Yield the mark, the name and what was found, then the mend under what was found."""
+    """Yield the mark, the name and the finding, then the fix below the finding."""
     indent = " " * (len("skipped") + 2 + name_chars + 2)
     found_chars = max(width - len(indent), _MIN_FOUND_CHARS)
     lines = _wrapped(check.found, found_chars)
@@ -108,7 +108,7 @@ def _rows(check: Check, name_chars: int, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    # Commands and addresses are to be copied: they are never broken.
+    # Commands and addresses are never broken, as people copy them.
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 

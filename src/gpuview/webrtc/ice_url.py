@@ -1,11 +1,11 @@
-"""ICE servers, from the form in which the W3C and every provider write them.
+"""ICE servers in the W3C's form, their URLs, and logins that expire. Pure.
 
-Pure. A page hands the servers to its ``RTCPeerConnection``, which throws at a bad URL without
-saying what is wrong with it; here it is said when the settings are made.
+A page's ``RTCPeerConnection`` throws at a bad URL without saying what is wrong with it. So the
+servers are parsed here, when the settings are made.
 
 Source:
     W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn);
-    draft-uberti-behave-turn-rest (credentials that end by themselves).
+    draft-uberti-behave-turn-rest (logins that expire).
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class IceUrl:
-    """What the URL of a STUN or TURN server says, with what it leaves out."""
+    """The URL of a STUN or TURN server, with defaults for the parts that it leaves out."""
 
     scheme: Scheme
     host: str
-    """A name or an address, IPv6 without its brackets."""
+    """A name or an address; IPv6 without brackets."""
     port: int
     transport: Literal["udp", "tcp"]
-    """Over which the server is asked; with ``stuns`` and ``turns``, TLS stands on top of it."""
+    """The transport to the server; ``stuns`` and ``turns`` add TLS on top."""
 
     @property
     def is_turn(self) -> bool:
-        """Whether it is a relay's."""
+        """Whether it is a TURN server's."""
         return self.scheme in ("turn", "turns")
 
     @property
     def is_secure(self) -> bool:
-        """Whether the server is asked over TLS."""
+        """Whether the connection to the server uses TLS."""
         return self.scheme in ("stuns", "turns")
 
     @property
@@ -104,7 +104,7 @@ def server_urls(servers: Iterable[IceServer]) -> list[IceServerUrl]:
 
 
 def parse_ice_url(url: str) -> IceUrl:
-    """Read the URL of a STUN or TURN server.
+    """Parse the URL of a STUN or TURN server.
 
     Args:
         url: Such as ``turn:turn.example.org:3478?transport=udp``.
@@ -123,15 +123,15 @@ def parse_ice_url(url: str) -> IceUrl:
 
 
 def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
-    """Make a username and a credential that a TURN server takes for some time.
+    """Make a username and a credential that a TURN server accepts for some time.
 
-    The server knows them by the secret that it shares with us; coturn's ``use-auth-secret``.
+    The server checks them with the secret that it shares with us; coturn's ``use-auth-secret``.
 
     Args:
-        secret: What the server calls ``static-auth-secret``.
-        user: Whom the server's log shall name.
-        now_s: This moment, in seconds since 1970.
-        ttl_s: How long they are good for.
+        secret: coturn's ``static-auth-secret``.
+        user: The name in the server's log.
+        now_s: The present, in seconds since 1970.
+        ttl_s: For how long they are valid.
     """
     username = f"{int(now_s) + ttl_s}:{user}"
     digest = hmac.digest(secret.encode(), username.encode(), "sha1")
@@ -139,26 +139,26 @@ def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> t
 
 
 def has_ended(server: IceServer, now_s: float) -> bool:
-    """Tell whether a server's login, if it is one of `ephemeral_credentials`, is good no more.
+    """Tell whether a server's login has expired.
 
     Args:
-        server: Any server; a login that does not say when it ends never has.
-        now_s: The time for which it is asked, in seconds since 1970.
+        server: Any server; only logins of `ephemeral_credentials` expire.
+        now_s: The present, in seconds since 1970.
     """
     end = _END.match(server.username or "")
     return end is not None and int(end[1]) <= now_s
 
 
 def parse_ice_servers(value: object) -> tuple[IceServer, ...]:
-    """Read a list of ICE servers.
+    """Parse a list of ICE servers.
 
     Args:
         value: A list or tuple of ``{"urls": str or list of str, "username": str, "credential":
             str}``, the last two for TURN only; or of `IceServer`.
 
     Raises:
-        SettingsError: Not such a list, a key that is unknown, a URL that is malformed, or a TURN
-            server without username and credential.
+        SettingsError: It is not such a list, a key is unknown, a URL is malformed, or a TURN server
+            has no username and credential.
     """
     if not isinstance(value, list | tuple):
         raise SettingsError(
@@ -195,7 +195,7 @@ def _refuse_unknown_keys(fields: Mapping[Any, object]) -> None:
             meant = closest(str(key), _KEYS)
             raise SettingsError(
                 f"cannot read an ICE server with the key {key!r}",
-                expected=f"no other keys than {', '.join(_KEYS)}",
+                expected=f"only the keys {', '.join(_KEYS)}",
                 fix=f"write {meant!r}" if meant else "leave it out",
             )
 
@@ -224,12 +224,12 @@ def _text(fields: Mapping[Any, object], key: str) -> str | None:
 
 
 def _match_url(url: object) -> re.Match[str]:
-    """Take the URL apart, if it is one of an ICE server."""
+    """Match the parts of a valid ICE server URL."""
     if not isinstance(url, str):
         raise _bad_url(url, "it is not a string", f"write {_EXAMPLE!r}")
     if "@" in url:
-        # What stands before it may be a password and is not repeated.
-        raise _bad_url("...@...", "no @ stands in these URLs", "use username and credential")
+        # The part before it may be a password, so it is not repeated.
+        raise _bad_url("...@...", "these URLs have no @", "use username and credential")
     match = _URL.fullmatch(url)
     scheme = "" if match is None else match["scheme"]
     if match is None or scheme not in _SCHEMES:
@@ -238,7 +238,7 @@ def _match_url(url: object) -> re.Match[str]:
         raise _bad_url(url, f"{scheme = }", fix)
     host, port, query = match.group("host", "port", "query")
     if host.startswith("//"):
-        raise _bad_url(url, "no // stands in these URLs", f"write {url.replace('//', '', 1)!r}")
+        raise _bad_url(url, "these URLs have no //", f"write {url.replace('//', '', 1)!r}")
     if not _is_host(host):
         raise _bad_url(url, f"{host = }", "write a host name or address, IPv6 in [ ]")
     if port is not None and not _is_port(port):
