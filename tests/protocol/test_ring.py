@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gpuview.errors import MediaError
+from gpuview.protocol.fence import Fence
 from gpuview.protocol.ring import (
     CAPTURE_WORD,
     DEVICE_SLOTS,
@@ -267,18 +268,14 @@ class TestDevice:
         assert free_slot(seqs, issued, marked) == slot
 
 
-class Fence:
-    """Stands in for a ring's lock, and calls back where memory accesses are kept in order."""
+class Steps(Fence):
+    """Stands in for a ring's fence, and takes a step wherever memory accesses are ordered."""
 
-    def __init__(self, ring: RingWriter | RingReader) -> None:
-        self.steps: list[Callable[[], object]] = []
-        ring._fence_lock = self  # type: ignore[assignment]
+    def __init__(self, *steps: Callable[[], object]) -> None:
+        self.left = list(steps)
 
-    def release(self) -> None:
-        self.steps.pop(0)()
-
-    def acquire(self) -> None:
-        pass
+    def __call__(self) -> None:
+        self.left.pop(0)()
 
 
 class TestFences:
@@ -287,8 +284,7 @@ class TestFences:
     def test_a_writer_has_one_on_both_sides_of_the_pixels(self, writer: RingWriter) -> None:
         publish(writer, 1)
         seqs: list[list[int]] = []
-        fence = Fence(writer)
-        fence.steps = [lambda: seqs.append(writer._seqs())] * 2
+        writer._fence = Steps(*[lambda: seqs.append(writer._seqs())] * 2)
         publish(writer, 2)
         assert [max(each) for each in seqs] == [1, 1]
         assert max(writer._seqs()) == 2
@@ -298,28 +294,31 @@ class TestFences:
     ) -> None:
         publish(writer, 1, capture_ns=7)
         header = writer._header(writer._seqs().index(1))
-        fence = Fence(reader)
-        fence.steps = [lambda: header.__setitem__(CAPTURE_WORD, 8), lambda: None]
+        reader._fence = Steps(lambda: header.__setitem__(CAPTURE_WORD, 8), lambda: None)
         assert taken(reader).capture_ns == 8
 
-        fence.steps = [lambda: None, lambda: publish(writer, 2), lambda: None, lambda: None]
+        newer = [lambda: None, lambda: publish(writer, 2), lambda: None, lambda: None]
+        reader._fence = fence = Steps(*newer)
         assert taken(reader).seq == 2
-        assert fence.steps == []
+        assert fence.left == []
 
     def test_a_frame_is_called_whole_by_what_its_number_is_after_one(
         self, writer: RingWriter, reader: RingReader
     ) -> None:
         publish(writer, 1)
+        reader._fence = fence = Steps(*[lambda: None] * 2)
         stale = taken(reader)
         publish(writer, 2)
+        fence.left = [lambda: None] * 2
         taken(reader)  # moves the mark, so the first slot is free
-        Fence(reader).steps = [lambda: writer.begin(NBYTES)]
+        fence.left = [lambda: writer.begin(NBYTES)]
         assert not stale.is_whole()
 
-    def test_one_is_a_release_of_a_lock_that_is_held(self, writer: RingWriter) -> None:
-        assert writer._fence_lock.locked()
-        writer._fence()
-        assert writer._fence_lock.locked()
+    def test_one_is_a_release_and_an_acquire_of_a_lock_that_is_held(self) -> None:
+        fence = Fence()
+        for _ in range(2):
+            assert fence._lock.locked()
+            fence()
 
 
 class TestMemory:

@@ -197,14 +197,7 @@ def is_new_offer(offer: Offer, known: Offer | None) -> bool:
 
 def refusal(offer: Offer, problem: Problem, stream: str) -> Refusal:
     """Return the refusal of an offer, which is logged."""
-    logger.warning(
-        "view %s of stream %s refused: %s\n  expected: %s\n  try:      %s",
-        offer.view,
-        stream,
-        problem.problem,
-        problem.expected,
-        problem.fix,
-    )
+    logger.warning("view %s of stream %s refused: %s", offer.view, stream, problem.problem)
     return Refusal(
         view=offer.view,
         seq=offer.seq,

@@ -8,25 +8,8 @@ One writer, one reader, a few slots in memory that both have mapped; nobody ever
 
 The slots' numbers make a torn frame visible (a seqlock): 0 while a slot is written, the frame's
 number after that. The mark only makes torn frames rare, as a writer may miss a mark that was set in
-the same instant. Reading therefore ends with `Slot.is_whole`.
-
-Note [fences]: on x86, stores become visible in program order, and loads happen in it. On aarch64
-(GH200, Jetson) a number could be seen before the pixels that it vouches for. So both ends call
-`_Ring._fence` between number and pixels:
-
-    writer   number = 0; fence; pixels and header; fence; number = n
-    reader   number; fence; header and pixels; fence; number again
-
-Python has no memory fence, but its locks have what is needed. Releasing a lock is a store-release
-and acquiring it a load-acquire, both on glibc's semaphores (CPython up to 3.12) and on PyMutex.
-The Arm memory model orders every access before a store-release before that, a store-release before
-a later load-acquire, and that before every access after it. So a release followed by an acquire, by
-one thread on a lock that it holds, is a full fence for memory that processes share. The other order
-would be none: accesses may move into a critical section. A number is one aligned 8-byte store or
-load, as `memoryview` copies 8 bytes at once. A frame costs two or three fences at each end, less
-than a microsecond each. A device's own writes are ordered by its stream and arrive in that order,
-so the reader's half holds for them too. A reader that was woken sees the number, because the system
-guards an eventfd by a lock of its own, which orders both sides.
+the same instant. Reading therefore ends with `Slot.is_whole`. Numbers and pixels are kept in order
+by fences, see Note [fences] in ``gpuview.protocol.fence``.
 
 Note [in flight]: a GPU writes long after the kernel's Python has told it to, and in the order in
 which it was told. So the kernel only reserves a slot (`RingWriter.reserve`). The GPU then writes a
@@ -47,13 +30,13 @@ import enum
 import mmap
 import os
 import struct
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from gpuview.errors import MediaError
+from gpuview.protocol.fence import Fence
 
 __all__ = [
     "CAPTURE_WORD",
@@ -136,7 +119,7 @@ class Slot:
     data: memoryview
     """The pixels, ``frame_nbytes`` bytes of them."""
     _seq_word: memoryview
-    _fence: Callable[[], None]
+    _fence: Fence
 
     def is_whole(self) -> bool:
         """Tell whether the writer has left this slot alone since it was taken."""
@@ -192,13 +175,7 @@ class _Ring:
         # No NumPy views: the media process would have to import it, a fifth of its start-up.
         self._bytes = memoryview(mmap.mmap(fd, _total_nbytes(slot_nbytes, n_slots)))
         self._words = self._bytes[:_PAGE].cast("q")
-        self._fence_lock = threading.Lock()
-        self._fence_lock.acquire()
-
-    def _fence(self) -> None:
-        """Order all memory accesses before this call before all after it; see Note [fences]."""
-        self._fence_lock.release()
-        self._fence_lock.acquire()
+        self._fence = Fence()
 
     def _seqs(self) -> list[int]:
         end = _W_SEQS + self.n_slots * _W_SEQ_STEP
