@@ -16,7 +16,7 @@ __all__ = ["Pipe", "PipeLogHandler", "close_all"]
 
 logger = logging.getLogger("gpuview.media")
 
-_MAX_MESSAGE_NBYTES = 256 * 1024  # more than the kernel sends in one piece
+_MAX_MESSAGE_NBYTES = 256 * 1024  # longer than any message of the kernel
 _MAX_MESSAGE_FDS = 1
 
 OnLine = Callable[[bytes, list[int]], None]
@@ -41,7 +41,7 @@ class Pipe:
         self._loop.add_reader(sock.fileno(), self._read)
 
     def send(self, stream: str, message: Message) -> None:
-        """Send a message, now or as soon as the kernel has read older ones. Never blocks."""
+        """Send a message, or queue it until the kernel has read older ones. Never blocks."""
         self._unsent.append(encode(stream, message))
         self._flush()
 
@@ -80,7 +80,7 @@ class Pipe:
 
 
 class PipeLogHandler(logging.Handler):
-    """Hands log records to the kernel, from any thread."""
+    """Sends log records to the kernel, from any thread."""
 
     def __init__(self, pipe: Pipe) -> None:
         super().__init__()
@@ -94,6 +94,6 @@ class PipeLogHandler(logging.Handler):
 
 
 def close_all(fds: list[int]) -> None:
-    """Close descriptors that came with a message that has no use for them."""
+    """Close the descriptors that a message brought and nobody kept."""
     for fd in fds:
         os.close(fd)

@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gpuview.errors import SignalError
 from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 
 __all__ = [
@@ -52,7 +51,6 @@ __all__ = [
     "Status",
     "Viewers",
     "WantIceServers",
-    "is_new_offer",
 ]
 
 MAX_SDP_CHARS = 64 * 1024
@@ -312,20 +310,3 @@ class Log(Message):
 
     level: int
     text: str
-
-
-def is_new_offer(offer: Offer, known: Offer | None) -> bool:
-    """Tell whether ``offer`` is new; False if it is the one that is known, said again.
-
-    Raises:
-        SignalError: It is older than the known one, or differs from it under the same number.
-    """
-    if known is None or offer.seq > known.seq:
-        return True
-    if offer == known:
-        return False
-    raise SignalError(
-        f"offer {offer.seq} of view {offer.view} comes after offer {known.seq} of the same view",
-        expected=f"seq > {known.seq}, or offer {known.seq} unchanged",
-        fix="reload the page",
-    )

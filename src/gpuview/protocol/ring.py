@@ -61,16 +61,16 @@ MIN_SIDE = 16
 """Frames in the ring have even sides of at least this many pixels: below, codecs refuse."""
 
 HOST_SLOTS = 3
-"""The newest, the one that is read, and the one that is written."""
+"""The newest slot, the slot that is read, and the slot that is written."""
 
 DEVICE_SLOTS = 4
-"""One more, in flight; see Note [in flight]."""
+"""One more, in flight: see Note [in flight]."""
 
 HEADER_NBYTES = 64
 """The header of a record, before the pixels."""
 
 FORMAT_WORD, WIDTH_WORD, HEIGHT_WORD, CAPTURE_WORD, SEQ_WORD = range(5)
-"""Which of a record's first 64-bit words is what. The last is there for a device alone."""
+"""Indices of a record's first 64-bit words. Only a device uses the last."""
 
 _MAGIC = 0x67707576_00000002  # "gpuv", version 2
 _PAGE = 4096
@@ -82,7 +82,7 @@ _W_SEQS, _W_SEQ_STEP = 8, 8  # the slots' numbers, each in a cache line of its o
 
 
 class PixelFormat(enum.IntEnum):
-    """How a slot's bytes are to be read."""
+    """The layout of a slot's bytes."""
 
     RGB24 = 1
     """``(H, W, 3)`` uint8, gamma-encoded, full range."""
@@ -104,11 +104,11 @@ def frame_nbytes(pixel_format: PixelFormat, width: int, height: int) -> int:
 class Slot:
     """One frame in the ring, read in place.
 
-    Valid until the next `RingReader.take`. Copy what must live longer, then ask `is_whole`.
+    Valid until the next `RingReader.take`. Copy what must live longer, then check `is_whole`.
     """
 
     seq: int
-    """The frame's number, from 1; gaps are frames that nobody has seen."""
+    """The frame's number, from 1; gaps are frames that were never taken."""
     pixel_format: PixelFormat
     width: int
     """Pixels, even."""
@@ -129,14 +129,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A slot that a device is to write: the record, then the number."""
+    """A slot for a device to write: first the record, then the number."""
 
     seq: int
     """The frame's number."""
     index: int
     """Which slot it is."""
     is_in_flight: bool
-    """Whether an older frame is still on its way there: then the device writes 0 first."""
+    """Whether an older frame is still on its way there; then the device writes 0 first."""
     record_at: int
     """Where the record goes, in bytes from the start of ``memory``."""
     seq_at: int
@@ -149,15 +149,15 @@ def free_slot(seqs: Sequence[int], issued: Sequence[int], marked: int) -> int:
     """Decide which slot the next frame takes.
 
     Args:
-        seqs: The number in each slot; 0 where none is whole.
-        issued: The number that each slot was last reserved for; another one than in ``seqs`` is on
-            its way.
-        marked: The slot that the reader reads; -1 where none is.
+        seqs: The number in each slot; 0 while it is written.
+        issued: The number that each slot was last reserved for. If it differs from ``seqs``, a
+            frame is on its way there.
+        marked: The slot that the reader reads; -1 if there is none.
 
     Returns:
-        Neither the newest whole slot nor the marked one. The first with nothing on its way to it;
-        else the one that waits for the oldest number, which is not the newest frame's: so a frame
-        that has arrived stays until a newer one has.
+        Neither the newest whole slot nor the marked one. The first slot that no frame is on its way
+        to; otherwise the slot that waits for the oldest number. So a frame that has arrived stays
+        until a newer one has.
     """
     newest = max(range(len(seqs)), key=seqs.__getitem__)
     free = [index for index in range(len(seqs)) if index not in (newest, marked)]
@@ -166,7 +166,7 @@ def free_slot(seqs: Sequence[int], issued: Sequence[int], marked: int) -> int:
 
 
 class _Ring:
-    """The mapping that both ends have."""
+    """The mapping, as both ends have it."""
 
     def __init__(self, fd: int, slot_nbytes: int, n_slots: int) -> None:
         self.fd = fd
@@ -201,7 +201,7 @@ class _Ring:
         return self.fd >= 0
 
     def close(self) -> None:
-        """Close the descriptor and let go of the memory, which goes with its last slot."""
+        """Close the descriptor, and drop the memory, which is freed with its last `Slot`."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -225,7 +225,7 @@ class RingWriter(_Ring):
         Args:
             slot_nbytes: Rounded up.
             n_slots: `HOST_SLOTS`, or `DEVICE_SLOTS` for one that a device writes to.
-            seq: The number of the last frame before; that of an earlier ring of the stream.
+            seq: The number of the last frame in the stream's earlier ring.
 
         Raises:
             MediaError: This system has no memfd, or no memory is left.
@@ -259,20 +259,20 @@ class RingWriter(_Ring):
 
     @property
     def seq(self) -> int:
-        """The newest frame's number: how many were published or reserved, earlier rings' too."""
+        """The newest frame's number, which counts on from the stream's earlier rings."""
         return self._seq
 
     # --- from this process --------------------------------------------------------------------
 
     def has_room(self) -> bool:
-        """Tell whether `begin` finds a slot; always so without a device's frames in flight."""
+        """Tell whether `begin` finds a slot that no device is about to write."""
         index = self._free_slot()
         return bool(self._seq_word(index)[0] == self._issued[index])
 
     def begin(self, nbytes: int) -> memoryview:
         """Return the bytes of a free slot to write a frame of ``nbytes`` into; then `publish`.
 
-        Beginning again without `publish` gives the slot up, as after an error.
+        To give the slot up, as after an error, call `begin` again instead of `publish`.
         """
         self._check_fits(nbytes)
         index = self._open_slot = self._free_slot()
@@ -304,8 +304,8 @@ class RingWriter(_Ring):
     def reserve(self, nbytes: int) -> Reservation:
         """Choose the slot in which a device is to write the next frame; then `announce` it.
 
-        A frame that is never written costs the ring nothing: its slot is taken again before one
-        with a newer number.
+        A frame that is never written costs the ring nothing: its slot is reused before slots with
+        newer numbers.
         """
         self._check_fits(nbytes)
         index = self._free_slot()
@@ -321,7 +321,7 @@ class RingWriter(_Ring):
         )
 
     def announce(self, seq: int) -> None:
-        """Let the reader expect this frame."""
+        """Let the reader expect the frame with this number."""
         self._words[_W_ISSUED] = seq
 
     def _free_slot(self) -> int:
@@ -365,7 +365,7 @@ class RingReader(_Ring):
             ) from exc
 
     def take(self) -> Slot | None:
-        """Return the newest frame, also when it was taken before; None before the first one."""
+        """Return the newest frame, also if it was taken before; None before the first frame."""
         while True:
             index, seq = self._newest()
             if seq == 0:
@@ -389,7 +389,7 @@ class RingReader(_Ring):
             )
 
     def is_expecting(self) -> bool:
-        """Tell whether a newer frame than the newest one is on its way, written by a device."""
+        """Tell whether a device still writes a frame that is newer than the newest one here."""
         return bool(self._words[_W_ISSUED] > self._newest()[1])
 
     def _newest(self) -> tuple[int, int]:

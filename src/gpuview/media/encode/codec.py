@@ -2,8 +2,8 @@
 
 Note [one colour matrix]: every codec is fed limited-range BT.601. VP8 cannot say which matrix its
 pixels are in, and Chromium assumes BT.601 for it; H.264 can say it, in its VUI, and Chromium
-listens (without one it assumes BT.709, and red is shown as (255, 24, 0)). So one conversion serves
-every viewer.
+listens (without a VUI it assumes BT.709 and shows red as (255, 24, 0)). So one conversion serves
+all viewers. The ring's I420 pictures are in the same matrix.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NO_PERIODIC_KEYFRAME = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """What is encoded once for all viewers that negotiated it."""
+    """A codec that viewers negotiated; frames are encoded once for all of them."""
 
     name: str
     """``"H264"`` or ``"VP8"``."""
@@ -63,7 +63,7 @@ class Packet:
 
 
 def codec_of(parameters: RTCRtpCodecParameters) -> Codec:
-    """Return the codec that a negotiation ended with."""
+    """Return the codec that was negotiated."""
     name = parameters.mimeType.partition("/")[2].upper()
     if name != "H264":
         return Codec("VP8")
@@ -81,7 +81,7 @@ def target_bitrate_bps(width: int, height: int, fps: float, max_bitrate_bps: int
 def new_context(
     library: str, width: int, height: int, fps: float, bitrate_bps: int
 ) -> av.VideoCodecContext:
-    """Return an encoder that is not open yet, with what all of ours have in common."""
+    """Return an encoder with the settings that all of ours share, not yet open."""
     context = cast(av.VideoCodecContext, av.CodecContext.create(library, "w"))
     context.width = width
     context.height = height
@@ -95,9 +95,9 @@ def new_context(
 
 
 def threads(width: int, height: int, cores: int) -> int:
-    """Return how many threads encode one frame: slices cost bits and wake-ups, so few.
+    """Return how many threads encode one frame: few, as slices cost bits and wake-ups.
 
-    Never the library's own choice, which is all cores of a 128-core server.
+    The library's own choice would be all cores, also on a 128-core server.
     """
     pixels = width * height
     wanted = 1 if pixels <= 960 * 540 else 2 if pixels <= 1920 * 1080 else 4

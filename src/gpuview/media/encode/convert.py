@@ -1,4 +1,4 @@
-"""A ring slot -> a frame that encoders read."""
+"""Ring slots to frames that encoders read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ class SlotConverter:
     """
 
     def __init__(self) -> None:
-        # One of our own: PyAV keeps one on each frame otherwise, and crashes when two threads meet
-        # there.
+        # Otherwise PyAV keeps one on each frame, and crashes when two threads use it.
         self._reformatter = VideoReformatter()
 
     def convert(self, slot: Slot) -> av.VideoFrame | None:
-        """Return the slot's picture in memory of its own, or None if it was overwritten meanwhile.
+        """Return a copy of the slot's picture, or None if it was overwritten meanwhile.
 
         Returns:
             ``yuv420p``, limited-range BT.601, each chroma sample the mean of its 2x2 block.
@@ -46,7 +45,7 @@ class SlotConverter:
 
 
 def _copied(slot: Slot) -> av.VideoFrame:
-    """Return a new frame with the slot's bytes, in FFmpeg's format for them."""
+    """Return a new frame with a copy of the slot's bytes."""
     name, order, row_nbytes = _layout(slot.pixel_format, slot.width)
     frame = av.VideoFrame(slot.width, slot.height, name)
     start = 0
@@ -59,9 +58,9 @@ def _copied(slot: Slot) -> av.VideoFrame:
 
 
 def _layout(pixel_format: PixelFormat, width: int) -> tuple[str, list[int], list[int]]:
-    """Return FFmpeg's name, and of each of the slot's planes its number there and a row's bytes.
+    """Return FFmpeg's name for the format, and the index and bytes a row of each of the planes.
 
-    The slot's planes follow each other without a gap.
+    The order is the slot's, whose planes follow each other without a gap.
     """
     if pixel_format is PixelFormat.I420:
         return "yuv420p", [0, 1, 2], [width, width // 2, width // 2]

@@ -15,7 +15,7 @@ __all__ = ["Encoder"]
 
 
 class Encoder:
-    """Turns ``yuv420p`` frames of one size into packets, without delay. One thread at a time.
+    """Encodes ``yuv420p`` frames of one size without delay. One thread at a time.
 
     Args:
         codec: What the viewers negotiated.
@@ -71,7 +71,7 @@ class Encoder:
             raise MediaError(
                 f"the {self.codec} encoder failed at {self.width} x {self.height}: {exc}",
                 expected="a packet for each frame",
-                fix="this should never happen, please report it",
+                fix="please report it; this should never happen",
             ) from exc
         if not encoded:
             return None

@@ -8,11 +8,11 @@ from gpuview.media.encode.codec import Codec, new_context
 
 __all__ = ["open_h264"]
 
-_VBV_S = 0.15  # a keyframe may take this many seconds of stream: as much as 3 to 5 other frames
+_VBV_S = 0.15  # a keyframe may be as large as this many seconds of stream, or 3 to 5 other frames
 
 # The VUI, without which browsers show other colours: see Note [one colour matrix].
 _BT601_MATRIX = 6
-_BT709_PRIMARIES = 1  # every screen's, and its transfer function
+_BT709_PRIMARIES = 1  # of every screen; the same number is its transfer function
 _LIMITED_RANGE = 1
 
 
@@ -21,7 +21,7 @@ def open_h264(
 ) -> av.VideoCodecContext:
     """Open x264: ultrafast with deblocking (and CABAC in Main), constant bitrate, no delay.
 
-    Against its medium preset, which aiortc uses: a fifth of the CPU at a higher PSNR.
+    This takes a fifth of the CPU of the medium preset, which aiortc uses, at a higher PSNR.
     """
     context = new_context("libx264", width, height, fps, bitrate_bps)
     context.thread_type = "SLICE"  # each frame thread would hold one frame back

@@ -1,7 +1,7 @@
 """When to encode: pure decisions about times, in seconds on one clock that only moves forward.
 
-Frames are dropped here, before the encoder, and nowhere after it: a packet that was encoded and not
-sent leaves a hole that the browser cannot see.
+Frames are dropped here, before the encoder, and never after it. A browser cannot tell that a packet
+was encoded and not sent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 JOIN_SPACING_S = 0.1
-"""A joining viewer shares a keyframe that is at least this far from the last one."""
+"""The keyframe for a joining viewer comes at least this long after the last one."""
 
 LOSS_SPACING_S = 0.5
-"""A viewer that lost packets does too; browsers repeat the request, and each keyframe is large."""
+"""The same for a viewer that lost packets: browsers repeat the request, and keyframes are large."""
 
 _LOOK_S, _LOOK_LATE_S = 0.001, 0.005
 _REFRESH_AFTER_S = (0.1, 0.25, 0.5, 1.0)
@@ -29,7 +29,7 @@ _REFRESH_AFTER_S = (0.1, 0.25, 0.5, 1.0)
 
 @dataclass(slots=True)
 class KeyframeGate:
-    """Lets one keyframe answer many requests, and forgets none of them."""
+    """Answers many requests with one keyframe, and forgets none of them."""
 
     last_s: float = float("-inf")
     due_s: float | None = None
@@ -44,7 +44,7 @@ class KeyframeGate:
         return self.due_s is not None and now_s >= self.due_s
 
     def done(self, now_s: float) -> None:
-        """Say that a keyframe was made, wanted or not."""
+        """Note that a keyframe was made, wanted or not."""
         self.last_s = now_s
         self.due_s = None
 
@@ -62,34 +62,34 @@ class RefreshClock:
     _repeats: int = 0
 
     def changed(self, now_s: float) -> None:
-        """A new picture was encoded."""
+        """Note that a new picture was encoded."""
         self._repeats = 0
         self.due_s = now_s + _REFRESH_AFTER_S[0]
 
     def repeated(self, now_s: float) -> None:
-        """The old picture was encoded once more."""
+        """Note that the old picture was encoded once more."""
         self._repeats = min(self._repeats + 1, len(_REFRESH_AFTER_S) - 1)
         self.due_s = now_s + _REFRESH_AFTER_S[self._repeats]
 
 
 @dataclass(slots=True)
 class LookClock:
-    """Looks for a frame that a device writes, which wakes nobody.
+    """Says when to look for a frame that a device writes, which wakes nobody.
 
-    A millisecond later at first, as copies take less; then after an eighth of the time that it has
-    taken, up to 5 ms: the device is busy with something else, and this costs a core 1 %. After 5 s
-    it is a thousandth, so that a frame which never comes, as from a device that failed, costs less
-    and less.
+    At first every millisecond, as a copy takes less. Later after an eighth of the time waited so
+    far, up to 5 ms: the device is busy with something else, and this costs 1 % of a core. After 5 s
+    it is a thousandth of that time, so that a frame which never comes, as from a device that
+    failed, costs less and less.
     """
 
     _since_s: float | None = None
 
     def arrived(self) -> None:
-        """A frame came; if another one is expected, it may be close behind."""
+        """Start anew, as a frame came and another may be close behind."""
         self._since_s = None
 
     def next_s(self, now_s: float, *, is_expecting: bool) -> float | None:
-        """Return when to look again; None where no frame is expected."""
+        """Return when to look again; None if no frame is expected."""
         if not is_expecting:
             self._since_s = None
             return None
