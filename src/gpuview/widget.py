@@ -31,7 +31,8 @@ from gpuview.protocol.messages import Answer, Candidates, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
-from gpuview.sources.parse import Index, as_select, parse_source
+from gpuview.sources.parse import parse_source
+from gpuview.sources.select import Index, as_select
 from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
 

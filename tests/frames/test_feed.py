@@ -16,7 +16,7 @@ from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
 from gpuview.protocol.ring import PixelFormat
-from gpuview.sources.parse import as_select
+from gpuview.sources.select import as_select
 
 TIMEOUT_S = 30
 

@@ -14,7 +14,8 @@ from torch.fx import symbolic_trace
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from gpuview.errors import FrameError
-from gpuview.sources.parse import as_select, parse_source
+from gpuview.sources.parse import parse_source
+from gpuview.sources.select import as_select
 from gpuview.sources.tap import Tap, first_tensor
 from tests.sources.recorder import TIMEOUT_S, Recorder
 

@@ -11,22 +11,16 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from operator import itemgetter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gpuview.errors import FrameError, GpuviewError
-from gpuview.frames.error_reporter import explain
-from gpuview.frames.feed import Select
-from gpuview.frames.picture.layout import Values
+from gpuview.errors import FrameError
 from gpuview.frames.picture.tensors import is_array
 
-__all__ = ["Index", "NextFrame", "ParsedSource", "as_select", "parse_source"]
+__all__ = ["NextFrame", "ParsedSource", "parse_source"]
 
 NextFrame = Callable[[], object]
-Index = int | slice | str | tuple[Any, ...]
 
 _UNNAMED = ""  # the name of a single source
 _MOST_NAMES = 3
@@ -206,42 +200,3 @@ def _needs_argument(function: Callable[..., object]) -> bool:
 def _is_required(parameter: inspect.Parameter) -> bool:
     is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     return parameter.default is parameter.empty and not is_variadic
-
-
-def as_select(select: object) -> Select | None:
-    """Return a function that picks what is shown of a frame; None shows all of it.
-
-    The returned function raises FrameError if it fails.
-
-    Args:
-        select: An index, or a function of the frame.
-
-    Raises:
-        FrameError: ``select`` is neither.
-    """
-    if select is None:
-        return None
-    if callable(select):
-        return _explained(select)
-    if isinstance(select, int | slice | str | tuple):
-        return _explained(itemgetter(select))
-    raise FrameError(
-        f"cannot select with an object of type {type(select).__name__}",
-        expected="an int, a slice, a str, a tuple of them, or a function of the frame",
-        fix="select=0, which shows the first picture of a batch",
-    )
-
-
-def _explained(pick: Select) -> Select:
-    def select(frame: object) -> object:
-        try:
-            picked = pick(frame)
-        except GpuviewError:
-            raise
-        except Exception as exc:
-            raise explain(exc, "select") from exc
-        # A slice of a parameter is a plain tensor, but still holds values.
-        is_slice = isinstance(frame, nn.Parameter) and isinstance(picked, Tensor)
-        return Values(picked) if is_slice else picked
-
-    return select
