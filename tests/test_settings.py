@@ -74,7 +74,7 @@ class TestSources:
     def test_an_unknown_keyword_is_an_error_with_the_closest_match(self) -> None:
         with pytest.raises(SettingsError, match="there is no setting 'publik_ip'") as caught:
             Settings(publik_ip="203.0.113.9")  # type: ignore[call-arg]
-        assert caught.value.fix == "say public_ip="
+        assert caught.value.fix == "write public_ip="
 
 
 class TestPublicIp:

@@ -11,13 +11,13 @@ export interface Offer {
   readonly sdp: string;
 }
 
-/** A view asks for the ICE servers that it shall use; answered by `PeerConfig`. */
+/** A view asks for its ICE servers; answered by `PeerConfig`. */
 export interface GetPeerConfig {
   readonly type: "GetPeerConfig";
   readonly view: string;
 }
 
-/** A view has its answer, or its refusal; the kernel takes it out of `answers`. */
+/** A view has its answer or refusal; the kernel takes it out of `answers`. */
 export interface Ack {
   readonly type: "Ack";
   readonly view: string;
@@ -37,14 +37,14 @@ export interface PageLog {
   readonly text: string;
 }
 
-/** One entry of the W3C `iceServers` list; a part of other messages, never sent alone. */
+/** One entry of the W3C `iceServers` list; part of other messages, never sent alone. */
 export interface IceServer {
   readonly urls: string[];
   readonly username?: string;
   readonly credential?: string;
 }
 
-/** Something that went wrong and need not be the end; a part of `Candidates`. */
+/** Something went wrong, which the connection may survive; a part of `Candidates`. */
 export interface Problem {
   readonly problem: string;
   readonly expected: string;
@@ -52,11 +52,11 @@ export interface Problem {
 }
 
 /**
- * All that one side of a connection has gathered up to now; sent again when that grows.
+ * All candidates that one side of a connection has gathered so far; sent again with more.
  *
- * From a page: only what the kernel can use, no `.local` name and no TCP. From the kernel: what
- * came too late for the answer. Problems, such as a TURN server that is silent, are told as soon
- * as they are known, and are no reason to give up before the time has come.
+ * A page sends only candidates that the kernel can use: no `.local` names and no TCP. The kernel
+ * sends candidates that came too late for the answer. Problems, such as a silent TURN server, are
+ * sent as soon as they are known; the connection attempt goes on.
  */
 export interface Candidates {
   readonly type: "Candidates";
@@ -76,7 +76,7 @@ export interface Answer {
   readonly sdp: string;
 }
 
-/** The offer of the same view and seq is not answered, and why: shown on the page as it is. */
+/** Why the offer of the same view and seq is not answered; the page shows it as it is. */
 export interface Refusal {
   readonly type: "Refusal";
   readonly view: string;
@@ -86,23 +86,24 @@ export interface Refusal {
   readonly fix: string;
 }
 
-/** How one view is to connect. A custom message, as traits end up in saved notebooks. */
+/** How one view connects. A custom message, because traits end up in saved notebooks. */
 export interface PeerConfig {
   readonly type: "PeerConfig";
   readonly view: string;
   readonly ice_servers: IceServer[];
   readonly ice_transport_policy: "all" | "relay";
-  /** Whether the page shall send what happens to it, as `PageLog`. */
+  /** Whether the page sends its log, as `PageLog`. */
   readonly wants_log: boolean;
 }
 
 /**
  * What the stream is doing; the `status` trait.
  *
- * waiting: no frame has been made yet. live: frames come. error: the source failed; the stream
- * goes on when it recovers. restarting: the media process is being started again. failed: it could
- * not be. closed: `stream.close()` was called. `problem`, `expected` and `fix` are set for
- * error and failed; `fix` also for waiting, where the user's code has to do something.
+ * waiting: there is no frame yet. live: there are frames. error: the source failed; the stream
+ * goes on when it recovers. restarting: the media process is being started again. failed: it
+ * cannot be started, just now or for good. closed: `stream.close()` was called. `problem`,
+ * `expected` and `fix` are set for error and failed; `fix` also for waiting, if the user's
+ * code has to do something.
  */
 export interface Status {
   readonly type: "Status";

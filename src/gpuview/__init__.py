@@ -3,9 +3,9 @@
     from gpuview import GPUStream
     display(GPUStream(model))
 
-Importing this is cheap: torch, PyAV and aiortc are loaded by the parts that use them, the last two
-only in the media process. That process is started when a notebook imports `GPUStream`, so that it
-is there when the first stream is shown.
+Importing this is cheap: torch, PyAV and aiortc are loaded by the parts that use them, PyAV and
+aiortc only in the media process. That process starts when a notebook imports `GPUStream`, so that
+it runs when the first stream is shown.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "GPUStream" and _is_in_kernel():
-        # Whoever imports it in a notebook is about to show something.
+        # A notebook that imports it is about to show something.
         import_module("gpuview.engine").prestart()
     return getattr(import_module(_LAZY[name]), name)
 

@@ -1,4 +1,4 @@
-"""Every error that gpuview raises, and the three sentences each of them carries.
+"""Every error that gpuview raises. Each has three parts: problem, expected and fix.
 
 The tree:
 
@@ -35,12 +35,12 @@ __all__ = [
 class GpuviewError(Exception):
     """What is wrong, what was expected, and what to do about it.
 
-    The same three sentences are shown in a traceback, in the log and on the page.
+    A traceback, the log and the page show the same three parts.
 
     Args:
         problem: What is wrong, with the values; starts in lower case, has no full stop.
         expected: What would have been accepted.
-        fix: One action or command that mends it.
+        fix: One action or command that solves the problem.
     """
 
     def __init__(self, problem: str, *, expected: str, fix: str) -> None:
@@ -77,7 +77,7 @@ class NetworkError(GpuviewError):
     """There is no route: the port range is used up, or no address is usable."""
 
 
-class ConnectTimeout(NetworkError):  # noqa: N818 - reads as what it is, like TimeoutError
+class ConnectTimeout(NetworkError):  # noqa: N818 - named like TimeoutError
     """The page and the media process did not find a route to each other in time."""
 
 

@@ -8,18 +8,18 @@ from typing import TextIO
 
 __all__ = ["log_to_stderr"]
 
-# Unless somebody asks for it, it is nowhere shown: a cell's output is saved with the notebook, and
-# the names of servers stand in the log. The page tells its viewer what concerns him.
+# The log is not shown unless the settings ask for it: a cell's output is saved with the notebook,
+# and the log names servers. What concerns a viewer is shown on the page.
 logging.getLogger("gpuview").addHandler(logging.NullHandler())
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def log_to_stderr(level: str) -> None:
-    """Show gpuview's log from ``level`` on. Safe to call again, which changes the level.
+    """Show gpuview's log from ``level`` on. Safe to call again: that changes the level.
 
     In a notebook it is output of the cell that called this last. A program that has set up logging
-    for itself is given the records and keeps its own handlers.
+    itself gets the records in its own handlers, and no other handler is added.
 
     Args:
         level: "error", "warning", "info" or "debug".
@@ -37,8 +37,8 @@ def log_to_stderr(level: str) -> None:
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes below the cell in which it was made, or last set up.
 
-    A kernel shows what another thread writes below the cell that its context belongs to. Most of
-    our records come on a thread whose context belongs to none, and would be lost.
+    A kernel shows a thread's output below the cell that the thread's context belongs to. Most of
+    our records come on threads without such a context, and would be lost.
     """
 
     def __init__(self) -> None:
@@ -47,5 +47,5 @@ class _Handler(logging.StreamHandler[TextIO]):
         self.setFormatter(logging.Formatter(_FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
-        # A copy, as a context cannot be entered by two threads at a time.
+        # A copy: two threads cannot enter one context at the same time.
         self.cell.copy().run(super().emit, record)

@@ -74,24 +74,24 @@ class Settings(BaseSettings):
     )
 
     public_ip: str | None = None
-    """The address under which browsers reach this host, or an IPv4 and an IPv6 address with a comma
-    between them; or a host's name, looked up when a stream is made; or ``auto`` for what the STUN
-    servers see. Shown in place of the host's private addresses. None: its own addresses are
-    shown."""
+    """The address at which browsers reach this host: an IPv4 address, an IPv6 address, or both with
+    a comma between them; or a host name, looked up when a stream is made; or ``auto`` for the
+    address that STUN servers see. It replaces the host's private addresses. None: the host's own
+    addresses are sent."""
 
     port_min: _Port | None = None
-    """The first UDP port that media may use; each kernel takes one. Without ``port_max``: the only
-    one. None: any free port."""
+    """The first UDP port that media may use; each kernel takes one. Without ``port_max``, it is the
+    only port. None: any free port."""
 
     port_max: _Port | None = None
     """The last UDP port that media may use."""
 
     public_port_min: _Port | None = None
-    """The port at ``public_ip`` that leads to ``port_min``; the others follow. None: ports have the
-    same numbers outside."""
+    """The port at ``public_ip`` that leads to ``port_min``; the others follow. None: the public
+    ports have the same numbers."""
 
     keep_private: bool = False
-    """Whether the private addresses are shown as well, after the public ones."""
+    """Whether private addresses are sent as well, after the public ones."""
 
     ice_servers: Annotated[_Servers | IceServersFunction, NoDecode] = ()
     """STUN and TURN servers as browsers take them, ``[{"urls": ..., "username": ..., "credential":
@@ -99,15 +99,15 @@ class Settings(BaseSettings):
     list, ``async`` or not, which is called for each viewer."""
 
     kernel_ice_servers: Annotated[_Servers | None, NoDecode] = None
-    """The servers for the kernel's side, where it needs others than the pages. None: the same; an
-    empty list: none."""
+    """The servers for the kernel's side, if it needs others than the pages. None: the same servers.
+    An empty list: no servers."""
 
     stun_url: str | None = None
-    """One STUN server more, such as ``stun:stun.example.org``, or several with commas between."""
+    """Another STUN server, such as ``stun:stun.example.org``, or several separated by commas."""
 
     turn_url: str | None = None
-    """One TURN server more, such as ``turn:turn.example.org?transport=udp``, or several URLs with
-    commas between them and the same login."""
+    """Another TURN server, such as ``turn:turn.example.org?transport=udp``, or several URLs with
+    the same login, separated by commas."""
 
     turn_username: str | None = None
     """The user name for ``turn_url``."""
@@ -116,11 +116,11 @@ class Settings(BaseSettings):
     """The password for ``turn_url``."""
 
     turn_secret: str | None = Field(default=None, repr=False)
-    """In place of the two: what coturn calls ``static-auth-secret``. Each viewer gets a login of
-    its own, made from it."""
+    """Instead of these two: coturn's ``static-auth-secret``. Each viewer gets its own login, made
+    from the secret."""
 
     turn_ttl_s: Annotated[int, Field(ge=1, le=_YEAR_S)] = 86400
-    """For how many seconds a login that is made from ``turn_secret`` is good."""
+    """How many seconds a login made from ``turn_secret`` is valid."""
 
     ice_transport_policy: _Policy = "all"
     """``relay``: pages use TURN relays only."""
@@ -129,13 +129,13 @@ class Settings(BaseSettings):
     """``relay``: the kernel's side uses TURN relays only."""
 
     log: Literal["error", "warning", "info", "debug"] | None = None
-    """From which level on gpuview's log goes to stderr. None: it is left to the program."""
+    """The lowest level of gpuview's log that goes to stderr. None: the program decides."""
 
     # --- the public address -------------------------------------------------------------------
 
     @property
     def public_ips(self) -> tuple[str, ...]:
-        """The addresses and host names in ``public_ip``; none for ``auto``."""
+        """The addresses and host names in ``public_ip``; empty for ``auto``."""
         return () if self.learns_public_ip else split_list(self.public_ip)
 
     @property
@@ -348,7 +348,7 @@ def _refuse_unknown(names: Iterable[str]) -> None:
             raise SettingsError(
                 f"there is no setting {name!r}",
                 expected=f"one of {', '.join(known)}",
-                fix=f"say {meant}=" if meant else "leave it out",
+                fix=f"write {meant}=" if meant else "leave it out",
             )
 
 
@@ -361,5 +361,5 @@ def _warn_of_unknown_variables(environment: Iterable[str]) -> None:
                 f"the variable {name} is no setting of gpuview"
                 + (f"; did you mean {meant}?" if meant else ""),
                 UserWarning,
-                stacklevel=5,  # whoever made the Settings: pydantic's frames are in between
+                stacklevel=5,  # the caller of Settings: pydantic's frames are in between
             )

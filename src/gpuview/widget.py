@@ -1,7 +1,8 @@
-"""`GPUStream`: what a user makes, and the kernel's side of what its pages say.
+"""`GPUStream`: the widget that a user makes.
 
-What must not be saved in a notebook is in no trait: ``offers`` serialises to nothing, ``answers``
-is emptied when a page has its answer, and ICE servers travel in custom messages.
+Secrets and addresses must not be saved with a notebook, so no trait keeps them: ``offers``
+serialises to nothing, an answer leaves ``answers`` when its page has it, and ICE servers travel in
+custom messages.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class GPUStream(anywidget.AnyWidget):
         settings: The network's settings; None reads them from the environment.
 
     Raises:
-        FrameError: ``source``, or how it is to be shown, is none of these.
+        FrameError: ``source``, or an option of how it is shown, is not one of these.
         SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is wrong, or the other streams of
             this kernel have other settings.
         MediaError: The media process cannot be started.
@@ -166,10 +167,11 @@ class GPUStream(anywidget.AnyWidget):
     # --- what a user calls --------------------------------------------------------------------
 
     def push(self, frame: object) -> None:
-        """Show ``frame`` next, in every view. From any thread; waits for nobody.
+        """Show ``frame`` next, in every view. From any thread; never blocks.
 
-        While nobody watches, it takes about a microsecond and keeps only a reference, which is read
-        when somebody does. The stream keeps its newest frame alive, without its autograd graph.
+        While nobody watches, this takes about a microsecond and keeps only a reference; the frame
+        is read when a view joins. The stream keeps its newest frame alive, without its autograd
+        graph.
 
         Args:
             frame: A tensor, an array, or a dict or list of them, see the class. While somebody
@@ -177,8 +179,8 @@ class GPUStream(anywidget.AnyWidget):
                 order of the current stream, so later work on that stream may overwrite it.
 
         Raises:
-            FrameError: It cannot be shown. While nobody watches, this is only looked at when a
-                frame has another type, shape, dtype or device than those before.
+            FrameError: It cannot be shown. While nobody watches, only frames of a new type, shape,
+                dtype or device are checked.
             StreamClosedError: The stream is closed.
         """
         self._feed.push(frame, self._select)
@@ -186,13 +188,13 @@ class GPUStream(anywidget.AnyWidget):
             self._update(has_picture=True)
 
     def frame(self) -> object:
-        """Return the newest frame: the very tensor that was pushed, or made by the source.
+        """Return the newest frame: the same tensor object that was pushed, or made by the source.
 
-        Before the first one, the source is asked for it, in this thread. A tensor that is
+        Before the first frame, the source is called for one, in this thread. A tensor that was
         overwritten in place has its present values.
 
         Raises:
-            FrameError: There is none.
+            FrameError: There is no frame.
             StreamClosedError: The stream is closed.
         """
         self._need_frame()
@@ -201,8 +203,8 @@ class GPUStream(anywidget.AnyWidget):
     def snapshot(self) -> Image:
         """Return the newest frame as a `PIL.Image.Image`, pixel for pixel from the tensor.
 
-        Takes the frame as `frame` does. Waits for its device. Panels and tiles are put together as
-        in the video; nothing is enlarged or shrunk.
+        Takes the frame as `frame` does. Waits for its device. Panels and tiles are arranged as in
+        the video; nothing is scaled.
 
         Raises:
             FrameError: There is no frame.
@@ -213,13 +215,13 @@ class GPUStream(anywidget.AnyWidget):
 
     @property
     def viewers(self) -> tuple[str, ...]:
-        """The ids of the views that have a connection, or are about to have one."""
+        """The ids of the views that are connected or connecting."""
         return self._viewers
 
     def stats(self) -> StreamStats:
-        """Return this moment's counters.
+        """Return the counters as they are now.
 
-        Waits for the media process, 10 s at most, and for the newest frame's device.
+        Waits for the media process, at most 10 s, and for the newest frame's device.
 
         Raises:
             FrameError: The newest frame cannot be shown, or its device has failed.
@@ -249,10 +251,10 @@ class GPUStream(anywidget.AnyWidget):
 
     @staticmethod
     def doctor(settings: Settings | None = None) -> Report:
-        """Find out what keeps viewers from connecting; takes some 10 s.
+        """Find out what keeps viewers from connecting; takes about 10 s.
 
         Args:
-            settings: What is examined; None reads the environment, as ``gpuview doctor`` does.
+            settings: The settings to examine; None reads the environment, like ``gpuview doctor``.
         """
         from gpuview.doctor import run_in_subprocess
 
@@ -274,7 +276,7 @@ class GPUStream(anywidget.AnyWidget):
         """Make and take no more frames."""
         with self._lock:
             self._state = replace(self._state, is_closed=True)
-        source, self._source = self._source, None  # what it looks at need not live on
+        source, self._source = self._source, None  # lets go of the user's model
         if source is not None:
             source.close()
         self._feed.close()

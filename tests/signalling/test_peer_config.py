@@ -26,7 +26,7 @@ class Pages:
         return self.heard.get(timeout=WAIT_S)
 
 
-def welcomes(settings: Settings) -> tuple[PeerConfigs, Pages]:
+def peer_configs(settings: Settings) -> tuple[PeerConfigs, Pages]:
     pages = Pages()
     return PeerConfigs(settings, pages.heard.put), pages
 
@@ -44,13 +44,13 @@ def welcomes(settings: Settings) -> tuple[PeerConfigs, Pages]:
     ],
 )
 def test_pages_ask_where_there_is_something_to_tell(settings: Settings, are_needed: bool) -> None:
-    assert welcomes(settings)[0].are_needed is are_needed
+    assert peer_configs(settings)[0].are_needed is are_needed
 
 
 def test_what_is_written_in_the_settings_is_told_at_once() -> None:
     settings = Settings(**TURN, ice_transport_policy="relay", log="debug")  # type: ignore[arg-type]
-    asked, pages = welcomes(settings)
-    asked.hear(GetPeerConfig(view="v1"))
+    asked, pages = peer_configs(settings)
+    asked.answer(GetPeerConfig(view="v1"))
     server = IceServer(urls=["turn:turn.example.org"], username="ann", credential="s3cret")
     assert pages.heard.get_nowait() == PeerConfig(
         view="v1", ice_servers=[server], ice_transport_policy="relay", wants_log=True
@@ -58,9 +58,9 @@ def test_what_is_written_in_the_settings_is_told_at_once() -> None:
 
 
 def test_each_view_gets_a_login_of_its_own() -> None:
-    asked, pages = welcomes(Settings(turn_url="turn:a", turn_secret="t0p"))
+    asked, pages = peer_configs(Settings(turn_url="turn:a", turn_secret="t0p"))
     for view in ("v1", "v2"):
-        asked.hear(GetPeerConfig(view=view))
+        asked.answer(GetPeerConfig(view=view))
         peer_config = pages.heard.get_nowait()
         assert isinstance(peer_config, PeerConfig)
         (server,) = peer_config.ice_servers
@@ -77,10 +77,10 @@ def test_a_function_is_asked_once_for_a_page_that_repeats_itself() -> None:
         may_return.wait(WAIT_S)
         return [{"urls": "stun:a"}]
 
-    asked, pages = welcomes(Settings(ice_servers=servers))
+    asked, pages = peer_configs(Settings(ice_servers=servers))
     for _ in range(5):
-        asked.hear(GetPeerConfig(view="v1"))
-    asked.hear(GetPeerConfig(view="v2"))
+        asked.answer(GetPeerConfig(view="v1"))
+    asked.answer(GetPeerConfig(view="v2"))
     may_return.set()
     told = {peer_config.view: peer_config for peer_config in (pages.hear(), pages.hear())}
     assert set(told) == {"v1", "v2"}
@@ -89,9 +89,9 @@ def test_a_function_is_asked_once_for_a_page_that_repeats_itself() -> None:
 
 
 def test_a_page_that_asks_again_later_is_told_again() -> None:
-    asked, pages = welcomes(Settings(ice_servers=lambda: [{"urls": "stun:a"}]))
+    asked, pages = peer_configs(Settings(ice_servers=lambda: [{"urls": "stun:a"}]))
     for _ in range(2):
-        asked.hear(GetPeerConfig(view="v1"))
+        asked.answer(GetPeerConfig(view="v1"))
         assert isinstance(pages.hear(), PeerConfig)
         _wait_for_threads()
 
@@ -102,9 +102,9 @@ def test_a_function_that_fails_is_a_refusal_and_a_warning(
     def servers() -> object:
         raise OSError("bad token s3cret")
 
-    asked, pages = welcomes(Settings(ice_servers=servers))
+    asked, pages = peer_configs(Settings(ice_servers=servers))
     with caplog.at_level(logging.WARNING, "gpuview"):
-        asked.hear(GetPeerConfig(view="v1"))
+        asked.answer(GetPeerConfig(view="v1"))
         refusal = pages.hear()
     assert isinstance(refusal, Refusal)
     assert (refusal.view, refusal.seq) == ("v1", 0)

@@ -1,11 +1,11 @@
 """The kernel's handle on the media process.
 
-One process for each kernel. It ends when its pipe does. When it dies by itself it is started again
-and told everything anew, and every page makes a new offer: `Engine.epoch` counts the processes. The
-user's objects are never touched by that.
+One process for each kernel. It ends when its pipe closes. When it dies by itself, it is started
+again and told everything anew, and every page makes a new offer: `Engine.epoch` counts the
+processes. The user's objects do not notice.
 
-Threads: anything here may be called from any thread, and none of it waits for the media process,
-except `StreamHandle.stats`. What the media process says is heard on one thread of the engine's own.
+Threads: everything here may be called from any thread. Only `StreamHandle.stats` waits for the
+media process. The engine reads that process's messages on a thread of its own.
 """
 
 from gpuview.engine.engine import Engine

@@ -77,8 +77,8 @@ class Engine:
     """Starts the media process, keeps it running, and carries messages for all streams.
 
     Args:
-        configuration: What the media process is told of the settings.
-        settings: Asked for ICE servers when the media process wants them; may be replaced.
+        configuration: The settings for the media process.
+        settings: Where its ICE servers come from when it wants them; may be replaced.
         process: A media process that runs already, see `prestart`; None starts one.
     """
 
@@ -89,8 +89,8 @@ class Engine:
         self.settings = settings
         self.epoch = 1
         self._last_ice_servers: IceServers | None = None
-        # Guards what follows. Never held while a handle's lock is taken, which is the outer one,
-        # nor while a listener is called.
+        # Guards what follows. It is the inner lock: no handle's lock is taken and no listener is
+        # called while it is held.
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
@@ -266,7 +266,7 @@ class Engine:
                 self._streams[name].hear(message)
 
     def _send_ice_servers(self, anew: bool) -> None:
-        """Ask the settings, which may take its time, on a thread of its own."""
+        """Send the servers; on a thread of its own, because a user's function may be slow."""
         servers = self._last_ice_servers
         if anew or servers is None or not _is_good(servers):
             servers = _ice_servers(self.settings)
@@ -337,7 +337,7 @@ class Engine:
 
 
 def _ice_servers(settings: Settings) -> IceServers:
-    """Return the servers for the kernel's side, or what is wrong with them; the other end logs."""
+    """Return the servers for the kernel's side, or the problem, which the media process logs."""
     try:
         message = IceServers(ice_servers=list(kernel_servers(settings)))
         _check_length(message)

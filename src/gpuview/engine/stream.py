@@ -1,4 +1,4 @@
-"""One stream, as the kernel sees it: where frames go in, and where viewers are asked for."""
+"""The kernel's handle on one stream: frames go in, and messages go both ways."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StreamListener(Protocol):
         """An offer has its answer."""
 
     def gathered(self, message: Candidates) -> None:
-        """More ways to the media process are known, or what is wrong with one."""
+        """The media process has more candidates, or a problem with a server."""
 
     def viewers_changed(self, views: Sequence[str]) -> None:
         """These views have a connection now."""
@@ -65,7 +65,7 @@ class StreamListener(Protocol):
 
 
 class StreamHandle:
-    """One stream: where its frames go in, and where its viewers are asked for.
+    """One stream: its frames go in here, and so do messages about its viewers.
 
     A `gpuview.frames.cuda.writer.DeviceSink`: `begin` and `publish`, and `reserve` and
     `announce`, belong to one thread at a time.

@@ -27,7 +27,7 @@ __all__ = ["decode_line", "encode", "from_wire", "to_wire"]
 
 _VIEW_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-# What comes from pages, is kept or logged, and has no length of its own.
+# These come from pages, are kept or logged, and have no natural length.
 _BOUNDED = (Candidates, PageLog, Problem)
 
 _CLASSES: dict[str, type[Message]] = {kind.__name__: kind for kind in Message.__subclasses__()}
@@ -38,7 +38,7 @@ _HINTS: dict[type, dict[str, Any]] = {
 
 
 def to_wire(message: Message) -> dict[str, Any]:
-    """Return the JSON object for ``message``; what is None is left out."""
+    """Return the JSON object for ``message``, without fields that are None."""
     return {
         "type": type(message).__name__,
         **dataclasses.asdict(message, dict_factory=_without_none),
@@ -57,7 +57,7 @@ def from_wire(data: object, *kinds: type[Message]) -> Message:
         kinds: The messages that are acceptable here.
 
     Raises:
-        SignalError: Not an object, not one of ``kinds``, a field that is missing, unknown, of
+        SignalError: Not an object or not one of ``kinds``, or a field is missing, unknown, of
             another type or too long.
     """
     names = ", ".join(kind.__name__ for kind in kinds)

@@ -1,7 +1,7 @@
-"""Everything that is said between page, kernel and media process.
+"""All messages between page, kernel and media process.
 
 A message is a frozen dataclass here and a JSON object on the wire; the object's ``type`` names the
-class. The page's half is generated from this file into ``js/src/messages.ts``.
+class. ``js/src/messages.ts``, the page's half, is generated from this file.
 
 A page and the kernel talk over the widget's comm:
 
@@ -11,8 +11,8 @@ A page and the kernel talk over the widget's comm:
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
 
-The kernel and the media process talk over a socket pair; there each message is wrapped with the
-stream that it is about: see `gpuview.protocol.codec`.
+The kernel and the media process talk over a socket pair, where each message carries the name of
+its stream: see `gpuview.protocol.codec`.
 """
 
 from __future__ import annotations
@@ -85,14 +85,14 @@ class Offer(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetPeerConfig(Message):
-    """A view asks for the ICE servers that it shall use; answered by `PeerConfig`."""
+    """A view asks for its ICE servers; answered by `PeerConfig`."""
 
     view: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack(Message):
-    """A view has its answer, or its refusal; the kernel takes it out of ``answers``."""
+    """A view has its answer or refusal; the kernel takes it out of ``answers``."""
 
     view: str
     seq: int
@@ -118,7 +118,7 @@ class PageLog(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something that went wrong and need not be the end; a part of `Candidates`."""
+    """Something went wrong, which the connection may survive; a part of `Candidates`."""
 
     problem: str
     expected: str
@@ -127,11 +127,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates(Message):
-    """All that one side of a connection has gathered up to now; sent again when that grows.
+    """All candidates that one side of a connection has gathered so far; sent again with more.
 
-    From a page: only what the kernel can use, no ``.local`` name and no TCP. From the kernel: what
-    came too late for the answer. Problems, such as a TURN server that is silent, are told as soon
-    as they are known, and are no reason to give up before the time has come.
+    A page sends only candidates that the kernel can use: no ``.local`` names and no TCP. The kernel
+    sends candidates that came too late for the answer. Problems, such as a silent TURN server, are
+    sent as soon as they are known; the connection attempt goes on.
     """
 
     view: str
@@ -156,7 +156,7 @@ class Answer(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal(Message):
-    """The offer of the same view and seq is not answered, and why: shown on the page as it is."""
+    """Why the offer of the same view and seq is not answered; the page shows it as it is."""
 
     view: str
     seq: int
@@ -167,7 +167,7 @@ class Refusal(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceServer:
-    """One entry of the W3C ``iceServers`` list; a part of other messages, never sent alone."""
+    """One entry of the W3C ``iceServers`` list; part of other messages, never sent alone."""
 
     urls: list[str]
     username: str | None = None
@@ -176,23 +176,24 @@ class IceServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerConfig(Message):
-    """How one view is to connect. A custom message, as traits end up in saved notebooks."""
+    """How one view connects. A custom message, because traits end up in saved notebooks."""
 
     view: str
     ice_servers: list[IceServer] = field(default_factory=list)
     ice_transport_policy: Literal["all", "relay"] = "all"
     wants_log: bool = False
-    """Whether the page shall send what happens to it, as `PageLog`."""
+    """Whether the page sends its log, as `PageLog`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status(Message):
     """What the stream is doing; the ``status`` trait.
 
-    waiting: no frame has been made yet. live: frames come. error: the source failed; the stream
-    goes on when it recovers. restarting: the media process is being started again. failed: it could
-    not be. closed: ``stream.close()`` was called. ``problem``, ``expected`` and ``fix`` are set for
-    error and failed; ``fix`` also for waiting, where the user's code has to do something.
+    waiting: there is no frame yet. live: there are frames. error: the source failed; the stream
+    goes on when it recovers. restarting: the media process is being started again. failed: it
+    cannot be started, just now or for good. closed: ``stream.close()`` was called. ``problem``,
+    ``expected`` and ``fix`` are set for error and failed; ``fix`` also for waiting, if the user's
+    code has to do something.
     """
 
     state: Literal["waiting", "live", "error", "restarting", "failed", "closed"]
@@ -210,7 +211,7 @@ class Configure(Message):
 
     public_ips: list[str] = field(default_factory=list)
     learns_public_ip: bool = False
-    """Whether the addresses that STUN servers see take the place of ``public_ips``."""
+    """Whether the addresses that STUN servers see replace ``public_ips``."""
     port_min: int | None = None
     port_max: int | None = None
     public_port_min: int | None = None
@@ -225,7 +226,7 @@ class Configure(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenStream(Message):
-    """A GPUStream was made. Its eventfd travels with it: a write to it says that a frame came."""
+    """A GPUStream was made. Its eventfd comes along; a write to it announces a frame."""
 
     fps: float
     max_bitrate_bps: int
@@ -250,9 +251,9 @@ class GetStats(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceServers(Message):
-    """The STUN and TURN servers for the media process's own use; answers `WantIceServers`.
+    """The STUN and TURN servers for the media process itself; answers `WantIceServers`.
 
-    About no stream. Empty, with the problem, when the servers cannot be had.
+    Not about a stream. Without servers, ``problems`` says why.
     """
 
     ice_servers: list[IceServer] = field(default_factory=list)
@@ -267,8 +268,8 @@ class WantIceServers(Message):
     """Ask for `IceServers`."""
 
     anew: bool = False
-    """Whether those that were given before do not work. Else the same are wanted: to a TURN server,
-    a socket belongs to its first user for a while."""
+    """Whether the earlier ones do not work. Otherwise the same are wanted: a TURN server ties a
+    socket to its first user for a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

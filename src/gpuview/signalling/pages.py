@@ -42,7 +42,7 @@ _FOR_NO_REPLY = (Candidates.__name__, PageLog.__name__)
 
 
 class Widget(Protocol):
-    """What is used of a widget."""
+    """The part of a widget that is used here."""
 
     answers: Any
 
@@ -76,7 +76,7 @@ class Pages:
         return self._peer_configs.are_needed
 
     def read(self, data: object) -> None:
-        """Do what a page asks for; what cannot be done is refused, on the page and in the log."""
+        """Act on a page's message, or refuse it, on the page and in the log."""
         try:
             self._act(from_wire(data, *_FROM_PAGES))
         except GpuviewError as exc:
@@ -119,7 +119,7 @@ class Pages:
             case Candidates():
                 self._take_candidates(message)
             case GetPeerConfig():
-                self._peer_configs.hear(message)
+                self._peer_configs.answer(message)
             case Ack():
                 with self._lock:
                     self._mailbox.acknowledge(message)

@@ -1,4 +1,4 @@
-"""Tells each page with which STUN and TURN servers it is to connect."""
+"""Sends each page the STUN and TURN servers to connect with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["PeerConfigs"]
 
 logger = logging.getLogger("gpuview")
 
-_MAX_ASKING = 64
+_MAX_PENDING = 64
 
 
 class PeerConfigs:
-    """Answers `GetPeerConfig`: on the caller's thread, or on another if a user function is called.
+    """Answers `GetPeerConfig`; on a thread of its own if a user's function has to be called.
 
     Args:
         settings: The stream's.
@@ -30,7 +30,7 @@ class PeerConfigs:
         self._settings = settings
         self._send = send
         self._lock = threading.Lock()
-        self._asking: set[str] = set()  # views whose servers are being asked for
+        self._pending: set[str] = set()  # views whose servers a thread is fetching
 
     @property
     def are_needed(self) -> bool:
@@ -39,33 +39,35 @@ class PeerConfigs:
         has_policy = settings.ice_transport_policy != "all"
         return settings.has_ice_servers or has_policy or settings.log == "debug"
 
-    def hear(self, hello: GetPeerConfig) -> None:
-        """Send the view its `PeerConfig`, or a `Refusal` that says why there is none; never waits.
+    def answer(self, message: GetPeerConfig) -> None:
+        """Send the view its `PeerConfig`, or a `Refusal` that says why not. Never waits.
 
-        A page repeats its question until it is answered; meanwhile nobody is asked a second time.
+        A page repeats its request until it is answered; the user's function is called once.
         """
         if not callable(self._settings.ice_servers):
-            self._answer(hello.view)
-        elif self._begin(hello.view):
-            name = f"gpuview-peer-config-{hello.view}"
-            threading.Thread(target=self._ask, args=(hello.view,), name=name, daemon=True).start()
+            self._answer_view(message.view)
+        elif self._begin(message.view):
+            name = f"gpuview-peer-config-{message.view}"
+            threading.Thread(
+                target=self._fetch, args=(message.view,), name=name, daemon=True
+            ).start()
 
     def _begin(self, view: str) -> bool:
-        """Tell whether nobody asks for this view yet. Those in excess will ask again."""
+        """Tell whether to fetch servers for this view now; a page that is told nothing repeats."""
         with self._lock:
-            if view in self._asking or len(self._asking) >= _MAX_ASKING:
+            if view in self._pending or len(self._pending) >= _MAX_PENDING:
                 return False
-            self._asking.add(view)
+            self._pending.add(view)
             return True
 
-    def _ask(self, view: str) -> None:
+    def _fetch(self, view: str) -> None:
         try:
-            self._answer(view)
+            self._answer_view(view)
         finally:
             with self._lock:
-                self._asking.discard(view)
+                self._pending.discard(view)
 
-    def _answer(self, view: str) -> None:
+    def _answer_view(self, view: str) -> None:
         try:
             self._send(self._peer_config(view))
         except SettingsError as exc:

@@ -15,7 +15,7 @@ _MAX_OVERDUE = 16
 _overdue: set[threading.Thread] = set()
 
 
-class Overdue(TimeoutError):  # noqa: N818 - reads as what it is
+class Overdue(TimeoutError):  # noqa: N818 - named like TimeoutError
     """A call did not return in time, or was not made because too many others still hang."""
 
 
