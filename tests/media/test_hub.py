@@ -388,3 +388,21 @@ def test_viewer_that_cannot_be_checked_is_let_go_and_no_other_is_forgotten(
             await wait_until_async(lambda: not world.viewers, "it is let go")
 
     run("", use)
+
+
+def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def use(world: World) -> None:
+        world.say(await page_offer())
+        await world.reply()
+        (found,) = world.viewers
+        close, found.close = found.close, fail  # type: ignore[method-assign, assignment]
+        encode_loop = world.hub._streams["s"].fanout.encode_loop
+        world.say(CloseStream())
+        await world.rest()
+        assert "closed" in repr(encode_loop)
+        await close()
+
+    run("", use)
+    assert "please report it" in caplog.text

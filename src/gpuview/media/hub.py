@@ -13,7 +13,7 @@ from gpuview.media.encode.fanout import Fanout
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
-from gpuview.media.internal_error import problem_of
+from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.media.negotiation import Negotiation, no_stream, refusal
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer_set import ViewerSet
@@ -179,7 +179,10 @@ class Hub:
     def _network_changed(self) -> None:
         for stream in self._streams.values():
             for viewer in stream.viewers:
-                stream.negotiation.tell_candidates(viewer)
+                try:
+                    stream.negotiation.tell_candidates(viewer)
+                except Exception as exc:  # the others are told all the same
+                    log_fault(exc)
 
     async def _reap(self) -> None:
         while True:

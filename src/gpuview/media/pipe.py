@@ -88,9 +88,12 @@ class PipeLogHandler(logging.Handler):
         self._loop = asyncio.get_running_loop()
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = Log(level=record.levelno, text=self.format(record))
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._pipe.send, "", message)
+        try:
+            message = Log(level=record.levelno, text=self.format(record))
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._pipe.send, "", message)
+        except Exception:  # logging never fails its caller
+            self.handleError(record)
 
 
 def close_all(fds: list[int]) -> None:

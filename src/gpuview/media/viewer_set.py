@@ -91,6 +91,8 @@ class ViewerSet:
             await viewer.close()
         except TimeoutError:
             logger.warning("view %s of stream %s did not close in time", viewer.view, self.stream)
+        except Exception as exc:  # the others, and the stream, are closed all the same
+            log_fault(exc)
         # aiortc's objects refer to each other, and hold 2.6 MB of packets for retransmission. The
         # collector looks only at what was made since the start, which takes some 5 ms.
         gc.collect()
