@@ -8,7 +8,15 @@ import pickle
 import pytest
 
 from gpuview import errors
-from gpuview.errors import ConnectTimeout, GpuviewError, NetworkError, closest
+from gpuview.errors import (
+    ConnectTimeout,
+    GpuviewError,
+    MediaEndedError,
+    MediaError,
+    NetworkError,
+    StreamClosedError,
+    closest,
+)
 
 ALL = [getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)]
 
@@ -31,6 +39,11 @@ def test_every_error_survives_pickle_and_copy(kind: type[GpuviewError]) -> None:
 
 def test_a_connect_timeout_is_caught_as_a_network_error() -> None:
     assert issubclass(ConnectTimeout, NetworkError)
+
+
+def test_a_closed_stream_is_told_from_a_media_process_that_failed_or_ended() -> None:
+    assert issubclass(MediaEndedError, MediaError)
+    assert not issubclass(StreamClosedError, MediaError)
 
 
 def test_no_part_can_be_left_out() -> None:

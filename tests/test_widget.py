@@ -305,7 +305,18 @@ def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
     }
 
 
-def test_encoder_trouble_is_said_and_taken_back(make_stream: MakeStream) -> None:
+def test_media_process_that_starts_after_all_is_said_on_the_page(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    stream.push(torch.zeros(4, 4))
+    engine.tell("process_failed", MediaError("no descriptor", expected="one", fix="close files"))
+    stream.push(torch.zeros(4, 4))  # which the user's code does not notice
+    engine.tell("process_started", 2)
+    engine.tell("process_ready")
+    states = [status["state"] for status in page.updates("status")]
+    assert sequence(states) == ["live", "failed", "restarting", "live"]
+
+
+def test_encoder_error_is_shown_until_it_is_over(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
     stream.push(torch.zeros(4, 4))
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
