@@ -57,13 +57,14 @@ def installed() -> None:
 def test_only_this_seam_imports_the_insides_of_aiortc() -> None:
     root = Path(rtp_sender.__file__).parents[1]
     importing = {
-        (path.relative_to(root).as_posix(), module)
+        path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
-        for module in re.findall(r"^(?:from|import) (aiortc\.\w+)", path.read_text(), re.MULTILINE)
+        if re.search(r"^(?:from|import) aiortc\.", path.read_text(), re.MULTILINE)
     }
-    others = {module for name, module in importing if name != "media/rtp_sender.py"}
-    assert ("media/rtp_sender.py", "aiortc.codecs") in importing
-    assert others == {"aiortc.mediastreams", "aiortc.sdp"}  # both are documented
+    # The headless viewer is a browser in Python, and no part of the media process.
+    assert {name for name in importing if not name.startswith("testing/")} == {
+        "media/rtp_sender.py"
+    }
 
 
 @pytest.mark.parametrize(("package", "found"), [("aiortc", "1.17.0"), ("aioice", "0.14.0")])

@@ -82,7 +82,7 @@ class Hub:
                 self._configuration = message
             case IceServers():
                 if self._network is not None:
-                    self._network.take_servers(message)
+                    self._network.servers.take(message)
             case OpenStream():
                 self._open_stream(name, message, fds.pop())
             case GetStats():
@@ -107,7 +107,7 @@ class Hub:
             await stream.close()
         await self._tasks.cancel()
         if self._network is not None:
-            await self._network.close()
+            await self._network.servers.close()
             self._network.mux.close()
 
     def _open_stream(self, name: str, message: OpenStream, event_fd: int) -> None:

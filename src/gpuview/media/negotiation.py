@@ -104,7 +104,7 @@ class Negotiation:
         """Tell a page what it does not know yet of our side of its connection."""
         if viewer.last_sent is None:
             return
-        message = self._all_candidates(viewer, self._open_network().problems)
+        message = self._all_candidates(viewer, self._open_network().servers.problems)
         if message != viewer.last_sent:
             viewer.last_sent = message
             self._send(message)
@@ -132,7 +132,7 @@ class Negotiation:
     async def _answer(self, viewer: Viewer) -> Answer:
         network = self._open_network()
         is_relay_only = self._configuration.ice_transport_policy == "relay"
-        await network.settle(_SETTLE_RELAY_S if is_relay_only else _SETTLE_S)
+        await network.servers.settle(_SETTLE_RELAY_S if is_relay_only else _SETTLE_S)
         network.check_usable()
         self._check_wanted(viewer)
         answer = self._rewritten(await viewer.answer(), network)

@@ -40,10 +40,10 @@ __all__ = [
 logger = logging.getLogger("gpuview.media")
 
 CONNECT_TIMEOUT_S = 15.0
-"""A connection that is not there by then never comes; aiortc would try for ever."""
+"""A connection that takes longer never comes; aiortc would try for ever."""
 
 SILENCE_TIMEOUT_S = 8.0
-"""A page that has not pinged for so long is gone; aiortc would notice after 30 s."""
+"""A page that has not pinged for this long is gone; aiortc would notice after 30 s."""
 
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -51,12 +51,12 @@ _STATES = ("connection", "iceConnection", "iceGathering", "signaling")
 
 
 def is_overdue(now_s: float, *, created_s: float, connected_s: float | None) -> bool:
-    """Tell whether a connection has not come in time. All times are seconds on one clock."""
+    """Tell whether a connection is late. All times are seconds on one clock."""
     return connected_s is None and now_s - created_s > CONNECT_TIMEOUT_S
 
 
 def is_silent(now_s: float, *, connected_s: float | None, heard_s: float | None) -> bool:
-    """Tell whether a page that was connected has stopped pinging; it may not have begun to."""
+    """Tell whether a connected page has stopped pinging, or has never pinged."""
     if connected_s is None:
         return False
     return now_s - max(connected_s, heard_s or connected_s) > SILENCE_TIMEOUT_S
@@ -66,9 +66,9 @@ class Viewer:
     """Sends one stream to one view.
 
     Args:
-        offer: What the view has offered.
-        fanout: Where its packets come from.
-        network: The ways in to us.
+        offer: The view's.
+        fanout: The source of its packets.
+        network: Our candidates.
         on_closed: Called once, on the event loop, when the connection has ended by itself.
     """
 
@@ -91,7 +91,7 @@ class Viewer:
         self._codec: Codec | None = None
         self._subscription: Subscription | None = None
         self._n_sent = 0
-        # An empty list: None would mean a public STUN server of somebody else's.
+        # An empty list: aiortc takes None for a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._connection_changed)
         self._connection.on("datachannel", self._listen)
@@ -122,7 +122,7 @@ class Viewer:
             upstream.gather_from(self._connection, self._network.candidates)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as exc:
-            # aiortc raises what its parser happens to meet: ValueError, KeyError, AssertionError.
+            # aiortc's parser raises ValueError, KeyError, AssertionError and others.
             raise SignalError(
                 f"cannot answer this offer: {type(exc).__name__}: {exc}",
                 expected="a W3C offer to receive one video, as H.264 or VP8",
@@ -133,11 +133,11 @@ class Viewer:
         return str(self._connection.localDescription.sdp)
 
     async def add_page_candidates(self, candidates: Sequence[str]) -> None:
-        """Try these addresses of the page as well, beside those that its checks come from.
+        """Try these candidates of the page, besides the addresses that its checks come from.
 
         Args:
-            candidates: As in ``RTCIceCandidate.candidate``; those that are of no use, those that
-                have come before, and those beyond the 64th are left out.
+            candidates: As in ``RTCIceCandidate.candidate``. Useless and repeated ones are ignored,
+                and so are those beyond the 64th.
         """
         for text in candidates:
             if len(self._page_candidates) < MAX_CANDIDATES and is_reachable(text):
@@ -151,7 +151,7 @@ class Viewer:
         return upstream.local_candidates(self._connection)
 
     def check(self, now_s: float) -> None:
-        """Raise when this viewer is to be closed.
+        """Raise an error if this viewer has to be closed.
 
         Raises:
             ConnectTimeout: No connection came in time.

@@ -13,10 +13,11 @@ import pytest
 from aioice.turn import TurnClientUdpProtocol
 
 from gpuview.errors import NetworkError
-from gpuview.media.ice import network
 from gpuview.media.ice import relay as relay_module
+from gpuview.media.ice import server_session
 from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.network import _NAMED_AFTER_S, Network, hosts_to_bind
+from gpuview.media.ice.network import Network, hosts_to_bind
+from gpuview.media.ice.server_session import _NAMED_AFTER_S
 from gpuview.media.ice.sockets import ALL_HOSTS, Address, bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
@@ -86,7 +87,7 @@ class World:
 
     def _give(self, anew: bool) -> None:
         self.asked.append(anew)
-        asyncio.get_running_loop().call_soon(self.network.take_servers, self._servers)
+        asyncio.get_running_loop().call_soon(self.network.servers.take, self._servers)
 
     async def wait_for(self, ask: Callable[[], Any]) -> Any:
         async with asyncio.timeout(90):  # a server that was slow is asked again after 25 s
@@ -97,7 +98,7 @@ class World:
 
     async def relay(self) -> NetworkStats:
         """Wait until there is a relay, and return what is then known."""
-        await self.wait_for(lambda: self.network._relay)
+        await self.wait_for(lambda: self.network.servers.relay)
         return self.network.stats()
 
     async def problem_with(self, text: str) -> None:
@@ -105,10 +106,10 @@ class World:
         await self.wait_for(lambda: text in self.problem())
 
     def problem(self) -> str:
-        return " ".join(each.problem for each in self.network.problems)
+        return " ".join(each.problem for each in self.network.servers.problems)
 
     async def close(self) -> None:
-        await self.network.close()
+        await self.network.servers.close()
         self.mux.close()
 
 
@@ -179,7 +180,7 @@ def test_loopback_is_the_only_candidate_where_nothing_else_is_bound() -> None:
 
 def test_without_servers_there_is_nothing_to_wait_for() -> None:
     async def use(world: World) -> None:
-        await world.network.settle(0)
+        await world.network.servers.settle(0)
         assert set(types(world)) == {"host"}
         assert world.asked == []
 
@@ -224,10 +225,10 @@ def test_dead_servers_hold_nobody_up_and_are_named(dead: str) -> None:
     async def live() -> None:
         loop = asyncio.get_running_loop()
         world = World(Configure(has_ice_servers=True), stun_at(dead), turn_at(f"turn:{dead}"))
-        await world.network.settle(0.1)
+        await world.network.servers.settle(0.1)
         assert loop.time() == pytest.approx(0.1)
         assert set(types(world)) == {"host"}
-        await world.network.settle(10)
+        await world.network.servers.settle(10)
         assert loop.time() == pytest.approx(_NAMED_AFTER_S)
         assert f"stun:{dead} does not answer" in world.problem()
         assert f"turn:{dead} does not answer" in world.problem()
@@ -242,7 +243,7 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: Address) -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         return list(addresses)
 
-    monkeypatch.setattr(network, "resolve", resolve)
+    monkeypatch.setattr(server_session, "resolve", resolve)
 
 
 @needs_coturn
@@ -257,8 +258,8 @@ def test_address_that_leads_nowhere_hides_no_other_of_the_same_server(
     async def use(world: World) -> None:
         await world.wait_for(lambda: world.network.stats().reflexive)
         assert world.network.stats().reflexive == [f"127.0.0.1:{world.mux.port}"]
-        await world.network.settle(60)
-        await world.wait_for(lambda: not world.network.problems)
+        await world.network.servers.settle(60)
+        await world.wait_for(lambda: not world.network.servers.problems)
 
     run(use, stun_at("both.example"))
 
@@ -283,11 +284,11 @@ def test_kernel_that_has_no_servers_to_give_says_why() -> None:
     async def use(world: World) -> None:
         problem = Problem(problem="the callable raised", expected="servers", fix="mend it")
         world._servers = IceServers(problems=[problem])
-        await world.wait_for(lambda: world.network.problems)
-        assert world.network.problems == [problem]
+        await world.wait_for(lambda: world.network.servers.problems)
+        assert world.network.servers.problems == [problem]
         # It is asked again, and the function may have come to its senses.
         world._servers = IceServers(ice_servers=[stun_at("127.0.0.1:9")])
-        await world.wait_for(lambda: problem not in world.network.problems)
+        await world.wait_for(lambda: problem not in world.network.servers.problems)
 
     run(use)
 
@@ -308,8 +309,8 @@ def test_relay_comes_over_every_transport(
         assert 40000 <= candidate.address[1] < 40100
         await exchange(world, candidate.address)
         # Over UDP it is made from the shared port: nothing else leaves this machine.
-        assert world.network._relay is not None
-        assert (world.network._relay.mapped[1] == world.mux.port) == (url == UDP)
+        assert world.network.servers.relay is not None
+        assert (world.network.servers.relay.mapped[1] == world.mux.port) == (url == UDP)
 
     run(use, turn_at(url))
 
@@ -324,7 +325,7 @@ async def exchange(world: World, relayed: tuple[str, int]) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as browser:
         browser.bind(("127.0.0.1", 0))
         browser.setblocking(False)
-        relay = world.network._relay
+        relay = world.network.servers.relay
         assert relay is not None
         async with asyncio.timeout(60):
             relay.send(b"from us", browser.getsockname())
@@ -339,7 +340,7 @@ async def exchange(world: World, relayed: tuple[str, int]) -> None:
 def test_wrong_password_is_named_and_its_text_is_not(turn: TurnServer) -> None:
     async def use(world: World) -> None:
         await world.problem_with(f"{UDP} refuses the username or the credential: 401")
-        (problem,) = world.network.problems
+        (problem,) = world.network.servers.problems
         assert "not the word" not in repr(problem)
         assert not world.network.server_candidates()
 
@@ -376,9 +377,9 @@ def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead: 
 def test_relay_is_asked_for_anew_after_the_server_was_restarted(turn: TurnServer) -> None:
     async def use(world: World) -> None:
         await world.relay()
-        first = world.network._relay
+        first = world.network.servers.relay
         turn.restart()
-        await world.wait_for(lambda: world.network._relay not in (None, first))
+        await world.wait_for(lambda: world.network.servers.relay not in (None, first))
         assert world.asked[:2] == [False, False]
         assert first is not None
         assert first.lost.is_set()
@@ -395,7 +396,7 @@ def test_relay_comes_from_a_server_that_answers_at_one_of_its_addresses(
 
     async def use(world: World) -> None:
         await world.relay()
-        assert world.network.problems == []
+        assert world.network.servers.problems == []
 
     run(use, turn_at(f"turn:both.example?transport={query}"))
 
@@ -451,7 +452,7 @@ def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
             world = World(Configure(has_ice_servers=True), turn_at(url))
             try:
                 await world.relay()
-                first = world.network._relay
+                first = world.network.servers.relay
                 assert first is not None
                 link.is_up = False
                 # The second request shows that the first refresh has failed.
@@ -479,7 +480,7 @@ def test_relay_whose_keep_alive_fails_inside_is_lost_and_logged(
 
     async def use(world: World) -> None:
         await world.relay()
-        relay = world.network._relay
+        relay = world.network.servers.relay
         assert relay is not None
         monkeypatch.setattr(TurnClientUdpProtocol, "request_with_retry", fail)
         async with asyncio.timeout(30):
@@ -513,7 +514,7 @@ def test_relay_that_a_crash_has_left_behind_is_given_up_first(turn: TurnServer) 
             await again.wait_for(lambda: again.network.stats().relay)
         finally:
             await again.close()
-        await crashed.network.close()
+        await crashed.network.servers.close()
 
     asyncio.run(live())
 
@@ -594,7 +595,7 @@ def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(
     resolve_nothing(monkeypatch)
 
     async def use(world: World) -> None:
-        await world.network.settle(60)
+        await world.network.servers.settle(60)
         assert "turn:nobody.invalid" in world.problem()
         assert dead not in world.problem()  # it would have been named before an answer
 
@@ -605,12 +606,12 @@ def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(
 def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(turn: TurnServer) -> None:
     async def use(world: World) -> None:
         await world.relay()
-        lost = world.network._relay
+        lost = world.network.servers.relay
         assert lost is not None
         turn.restart()
         await lost.lost.wait()
-        await world.network.settle(60)
+        await world.network.servers.settle(60)
         # A server that is slow may have been called silent.
-        assert world.network._relay is not None or "does not answer" in world.problem()
+        assert world.network.servers.relay is not None or "does not answer" in world.problem()
 
     run(use, turn_at(UDP), configuration=RELAY_ONLY)

@@ -1,4 +1,4 @@
-"""Host names to addresses, without holding up the event loop or the process's end."""
+"""Resolves host names without blocking the event loop or the end of the process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["resolve"]
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """Return the addresses of a host, as the system prefers them; may take as long as DNS does.
+    """Return the addresses of a host in the system's order; takes as long as DNS takes.
 
     Args:
         host: A name or an address; an IPv6 address without brackets.
-        port: Goes with each of them.
+        port: Becomes the port of each address.
 
     Raises:
-        OSError: The name is not known.
+        OSError: The name does not resolve.
     """
     if (address := parse_address(host)) is not None:
-        return [(str(address), port)]  # as the system writes it, when packets come from there
+        return [(str(address), port)]  # spelled as the source address of its datagrams
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[Address]] = loop.create_future()
 
@@ -34,15 +34,15 @@ async def resolve(host: str, port: int) -> list[Address]:
             answer: list[Address] | OSError = [(str(info[4][0]), port) for info in infos]
         except (OSError, UnicodeError) as exc:
             answer = exc if isinstance(exc, OSError) else OSError(str(exc))
-        with contextlib.suppress(RuntimeError):  # the loop is closed by now
-            loop.call_soon_threadsafe(_tell, found, answer)
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(_set, found, answer)
 
     # No executor: the process would wait at its end for a resolver that does not answer.
     threading.Thread(target=look_up, name="gpuview-resolve", daemon=True).start()
     return await found
 
 
-def _tell(found: asyncio.Future[list[Address]], answer: list[Address] | OSError) -> None:
+def _set(found: asyncio.Future[list[Address]], answer: list[Address] | OSError) -> None:
     if found.done():
         return
     if isinstance(answer, OSError):

@@ -7,39 +7,18 @@ nobody: a viewer is answered with the candidates that are known, and the others 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import TypeVar
 
 from gpuview.errors import NetworkError
-from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.relay import Relay
-from gpuview.media.ice.retry import NEXT_AFTER_S, cancel, first_of, first_result, pauses
-from gpuview.media.ice.server_errors import server_error
+from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import ALL_HOSTS, Address
-from gpuview.media.ice.stun import StunClient
-from gpuview.media.ice.turn import allocate
 from gpuview.media.ice.udp_mux import Transport, UdpMux
 from gpuview.media.ice.upstream import CandidateType, IceProtocol, LocalCandidate
-from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import Configure, IceServers, Problem
+from gpuview.protocol.messages import Configure
 from gpuview.protocol.stats import NetworkStats
-from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
 __all__ = ["Network", "hosts_to_bind"]
-
-logger = logging.getLogger("gpuview.media")
-
-T = TypeVar("T")
-
-_NO_SERVERS = "ice_servers"  # stands for a URL where the kernel cannot name its servers
-_NAMED_AFTER_S = 1.5  # a server that has not answered by then is reported, and still awaited
-_STUN_TIMEOUT_S = 1.5
-_GIVEN_UP_AFTER_S = 6.0
-_REFRESH_S = 25.0  # many NATs forget a UDP mapping after 30 s
 
 
 def hosts_to_bind(configuration: Configure) -> Sequence[str]:
@@ -61,8 +40,7 @@ class Network:
     Args:
         mux: The shared socket.
         configuration: Says how browsers reach this machine.
-        want_servers: Asks the kernel for `IceServers`, which come by `take_servers`. Its argument
-            is whether they must differ from the earlier ones.
+        want_servers: As for `ServerSession`.
         on_change: Called when the candidates or the problems have changed.
     """
 
@@ -76,23 +54,10 @@ class Network:
     ) -> None:
         self.mux = mux
         self._configuration = configuration
-        self._want_servers = want_servers
-        self._on_change = on_change
+        self.servers = ServerSession(
+            mux, configuration, want_servers=want_servers, on_change=on_change
+        )
         self._hosts = hosts_to_bind(configuration)
-        self._servers: asyncio.Future[list[IceServerUrl]] | None = None
-        self._mapped: dict[int, Address] = {}  # by IP version
-        self._relay: Relay | None = None
-        self._opened: set[Relay] = set()  # and not closed yet
-        self._problems: dict[str, NetworkError] = {}
-        self._awaited: set[str] = set()
-        self._settled = asyncio.Event()
-        self._tasks = BackgroundTasks()
-        if configuration.has_ice_servers:
-            self._tasks.spawn(self._run(), on_error=lambda exc: self._settled.set())
-        else:
-            self._settled.set()
-
-    # --- what is known now ----------------------------------------------------------------------
 
     @property
     def _is_relay_only(self) -> bool:
@@ -103,7 +68,7 @@ class Network:
         """The addresses that take the place of private ones."""
         if not self._configuration.learns_public_ip:
             return self._configuration.public_ips
-        return [address[0] for address in self._reflexive()]
+        return [address[0] for address in self.servers.mapped]
 
     @property
     def port_map(self) -> dict[int, int]:
@@ -112,14 +77,6 @@ class Network:
         if inside is None or outside is None:
             return {}
         return {self.mux.port: self.mux.port - inside + outside}
-
-    @property
-    def problems(self) -> list[Problem]:
-        """The present problems with the servers."""
-        return [
-            Problem(problem=each.problem, expected=each.expected, fix=each.fix)
-            for each in self._problems.values()
-        ]
 
     def candidates(self, addresses: Sequence[str]) -> list[LocalCandidate]:
         """Return all candidates; ``addresses`` are this host's."""
@@ -136,18 +93,11 @@ class Network:
 
     def server_candidates(self) -> list[LocalCandidate]:
         """Return the candidates that STUN and TURN servers gave us."""
-        found = (
-            [] if self._is_relay_only else [self._candidate("srflx", a) for a in self._reflexive()]
-        )
-        if self._relay is not None:
-            found.append(self._candidate("relay", self._relay.address, self._relay))
+        mapped = [] if self._is_relay_only else self.servers.mapped
+        found = [self._candidate("srflx", address) for address in mapped]
+        if self.servers.relay is not None:
+            found.append(self._candidate("relay", self.servers.relay.address, self.servers.relay))
         return found
-
-    async def settle(self, timeout_s: float) -> None:
-        """Wait until every server has answered or been called silent, but no longer than that."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._settled.wait()
 
     def check_usable(self) -> None:
         """Refuse to answer where only relays may be used and there is none.
@@ -155,219 +105,26 @@ class Network:
         Raises:
             NetworkError: With the reason.
         """
-        if self._is_relay_only and self._relay is None:
-            raise self._why_no_relay()
-
-    def stats(self) -> NetworkStats:
-        return NetworkStats(
-            port=self.mux.port,
-            public_ips=list(self.public_ips),
-            reflexive=[f"{host}:{port}" for host, port in self._reflexive()],
-            relay="{}:{}".format(*self._relay.address) if self._relay else "",
-            relay_url=self._relay.url if self._relay else "",
-            problems=[problem.problem for problem in self.problems],
-            dropped_datagrams=dict(self.mux.dropped),
-        )
-
-    # --- keeping it up to date ------------------------------------------------------------------
-
-    def take_servers(self, message: IceServers) -> None:
-        """Use these servers from now on."""
-        for problem in message.problems:
-            error = NetworkError(problem.problem, expected=problem.expected, fix=problem.fix)
-            self._note(_NO_SERVERS, error)
-        if not message.problems:
-            self._forget_problem(_NO_SERVERS)
-        if self._servers is not None and not self._servers.done():
-            self._servers.set_result(server_urls(message.ice_servers))
-
-    async def close(self) -> None:
-        """Stop asking servers, and give the relay back."""
-        await self._tasks.cancel()
-        await self._close_relays(None)
-
-    async def _run(self) -> None:
-        servers = await self._first_servers()
-        # No `stuns`: over TCP a server sees another socket.
-        stun = (
-            [] if self._is_relay_only else [each for each in servers if each.url.scheme == "stun"]
-        )
-        turn = _turn_servers(servers)
-        self._awaited = {each.text for each in stun + turn}
-        self._stop_awaiting([])
-        async with asyncio.TaskGroup() as group:
-            if stun:
-                group.create_task(self._keep_mapped(stun))
-            if turn:
-                group.create_task(self._keep_relay(turn))
-
-    async def _ask_for_servers(self, *, anew: bool = False) -> list[IceServerUrl]:
-        self._servers = asyncio.get_running_loop().create_future()
-        self._want_servers(anew)
-        return await self._servers
-
-    async def _first_servers(self) -> list[IceServerUrl]:
-        """Ask until there are servers: a user's function may fail now and work later."""
-        pauses_s = pauses()
-        while not (servers := await self._ask_for_servers()):
-            self._stop_awaiting([])
-            await asyncio.sleep(next(pauses_s))
-        return servers
-
-    async def _keep_mapped(self, servers: list[IceServerUrl]) -> None:
-        while True:
-            for server in servers:
-                if await self._try(server, self._ask_stun):
-                    # Keep to one server: a symmetric NAT shows each of them another address.
-                    servers = [server, *(each for each in servers if each is not server)]
-                    break
-            self._stop_awaiting(servers)
-            await asyncio.sleep(_REFRESH_S)
-
-    async def _ask_stun(self, server: IceServerUrl) -> bool:
-        asking = [
-            asyncio.create_task(self._ask_stun_at(each)) for each in await self._resolve(server)
-        ]
-        try:
-            if await first_result(asking, None) is None:
-                asking[0].result()
-            # Often nothing leaves a machine by the other family, whatever the name resolves to.
-            await asyncio.wait(asking, timeout=NEXT_AFTER_S)
-        finally:
-            await cancel(asking)
-        return True
-
-    async def _ask_stun_at(self, address: Address) -> bool:
-        client = StunClient()
-        with contextlib.closing(self.mux.open_client(client, address)) as transport:
-            client.connection_made(transport)
-            async with asyncio.timeout(_STUN_TIMEOUT_S):
-                mapped = (await client.ask()).mapped
-        version = 6 if ":" in mapped[0] else 4
-        if self._mapped.get(version) != mapped:
-            self._mapped[version] = mapped
-            self._on_change()
-        return True
-
-    async def _keep_relay(self, servers: list[IceServerUrl]) -> None:
-        pauses_s = pauses()
-        while True:
-            relay = await self._first_relay(servers)
-            self._stop_awaiting(servers)
-            if relay is None:
-                await asyncio.sleep(next(pauses_s))
-            else:
-                pauses_s = pauses()
-                await self._use(relay)
-            earlier = servers
-            servers = _turn_servers(await self._ask_for_servers(anew=relay is None))
-            for text in {each.text for each in earlier} - {each.text for each in servers}:
-                self._forget_problem(text)
-
-    async def _use(self, relay: Relay) -> None:
-        self._relay = relay
-        self._stop_awaiting([])
-        self._on_change()
-        logger.info("relay %s:%d at %s", *relay.address, relay.url)
-        try:
-            await relay.lost.wait()
-            logger.warning("the relay at %s is lost; another is being asked for", relay.url)
-        finally:
-            self._relay = None
-            self._settled.clear()  # an answer waits for the next one, as it did for the first
-            await self._close_relays(None)
-        self._on_change()
-
-    async def _first_relay(self, servers: list[IceServerUrl]) -> Relay | None:
-        winner = await first_of([partial(self._try, each, self._open_relay) for each in servers])
-        await self._close_relays(winner)
-        return winner
-
-    async def _open_relay(self, server: IceServerUrl) -> Relay | None:
-        """Try the server's addresses: it may be reachable over one family only."""
-        addresses = await self._resolve(server)
-        return await first_of([partial(self._open_relay_at, server, each) for each in addresses])
-
-    async def _open_relay_at(self, server: IceServerUrl, address: Address) -> Relay:
-        relay = Relay(self.mux, await allocate(server, address, self.mux), server.text)
-        self._opened.add(relay)
-        return relay
-
-    async def _close_relays(self, kept: Relay | None) -> None:
-        """Close all relays but one."""
-        others = [relay for relay in self._opened if relay is not kept]
-        await asyncio.gather(*(relay.close() for relay in others))
-        self._opened.difference_update(others)
-
-    async def _resolve(self, server: IceServerUrl) -> list[Address]:
-        """Return the server's first address in each family that we have a socket for."""
-        found: dict[Transport, Address] = {}
-        for address in await resolve(server.url.host, server.url.port):
-            transport = self.mux.transport_for(address[0])
-            if transport is not None:
-                found.setdefault(transport, address)
-        if not found:
-            raise OSError("this machine has no socket of its address family")
-        return list(found.values())
-
-    async def _try(
-        self, server: IceServerUrl, work: Callable[[IceServerUrl], Awaitable[T | None]]
-    ) -> T | None:
-        """Do ``work`` with a server. A failure becomes one of the problems, and returns None."""
-        task = asyncio.ensure_future(work(server))
-        try:
-            await asyncio.wait({task}, timeout=_NAMED_AFTER_S)
-            if not task.done():
-                self._note(server.text, server_error(server.text, TimeoutError()))
-            async with asyncio.timeout(_GIVEN_UP_AFTER_S):
-                result = await task
-        except Exception as exc:
-            self._note(server.text, server_error(server.text, exc))
-            return None
-        finally:
-            task.cancel()
-        self._forget_problem(server.text)
-        return result
-
-    # --- problems -------------------------------------------------------------------------------
-
-    def _note(self, url: str, error: NetworkError) -> None:
-        before = self._problems.get(url)
-        self._problems[url] = error
-        self._stop_awaiting_urls({url})
-        if before is None or before.problem != error.problem:
-            logger.warning("%s (expected: %s; try: %s)", error.problem, error.expected, error.fix)
-            self._on_change()
-
-    def _forget_problem(self, url: str) -> None:
-        if self._problems.pop(url, None) is not None:
-            self._on_change()
-
-    def _stop_awaiting(self, servers: Sequence[IceServerUrl]) -> None:
-        self._stop_awaiting_urls({server.text for server in servers})
-
-    def _stop_awaiting_urls(self, urls: set[str]) -> None:
-        self._awaited -= urls
-        if not self._awaited:
-            self._settled.set()
-
-    def _why_no_relay(self) -> NetworkError:
-        # A copy: an error that is raised again and again keeps the frames of each time.
-        for each in self._problems.values():
-            return NetworkError(each.problem, expected=each.expected, fix=each.fix)
-        return NetworkError(
+        if not self._is_relay_only or self.servers.relay is not None:
+            return
+        for each in self.servers.problems:
+            raise NetworkError(each.problem, expected=each.expected, fix=each.fix)
+        raise NetworkError(
             "the kernel may use TURN relays only, and has none yet",
             expected="a TURN server that gives it one",
             fix="see what is wrong with it: gpuview doctor",
         )
 
-    def _reflexive(self) -> list[Address]:
-        """Our socket's addresses as STUN servers see them, or else the TURN server."""
-        mapped = dict(self._mapped)
-        if self._relay is not None and self._relay.is_datagram:
-            host, port = self._relay.mapped
-            mapped.setdefault(6 if ":" in host else 4, (host, port))
-        return [mapped[version] for version in sorted(mapped)]
+    def stats(self) -> NetworkStats:
+        return NetworkStats(
+            port=self.mux.port,
+            public_ips=list(self.public_ips),
+            reflexive=[f"{host}:{port}" for host, port in self.servers.mapped],
+            relay="{}:{}".format(*self.servers.relay.address) if self.servers.relay else "",
+            relay_url=self.servers.relay.url if self.servers.relay else "",
+            problems=[problem.problem for problem in self.servers.problems],
+            dropped_datagrams=dict(self.mux.dropped),
+        )
 
     def _candidate(
         self, kind: CandidateType, address: Address, transport: Transport | None = None
@@ -382,7 +139,3 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network {self.stats()}>"
-
-
-def _turn_servers(servers: Sequence[IceServerUrl]) -> list[IceServerUrl]:
-    return [each for each in servers if each.url.is_turn]

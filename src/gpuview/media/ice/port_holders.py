@@ -1,6 +1,6 @@
-"""Who holds a UDP port: read from ``/proc``, as ``ss -lunp`` does.
+"""Which processes hold a UDP port: read from ``/proc``, as ``ss -lunp`` does.
 
-Only processes of this network namespace are seen, and only those of the same user by name.
+It sees this network namespace only, and the names of this user's processes only.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Holder:
     port: int
     family: socket.AddressFamily
     pid: int | None
-    """None where this user may not look at the process."""
+    """None for a process of another user."""
     command: str
-    """The name of its program, without arguments, which may be secret; empty without ``pid``."""
+    """Its program, without the arguments, which may be secret; empty without ``pid``."""
     kernel_pid: int | None = None
-    """The kernel that it serves, where it is a media process of gpuview."""
+    """For a media process of gpuview: the kernel that it serves."""
 
 
 def holders(port_min: int, port_max: int) -> list[Holder]:
-    """List the sockets that hold a UDP port from ``port_min`` to ``port_max``, ports upwards.
+    """List the sockets that hold a UDP port from ``port_min`` to ``port_max``, by port.
 
-    Reads the descriptors of all processes when a port is held: some 10 ms for 300 processes.
+    If a port is held, it reads the descriptors of all processes: some 10 ms for 300 processes.
     """
     found = [each for family in _TABLES for each in _bound(family, port_min, port_max)]
     owners = _owners({inode for _, _, inode in found})
@@ -47,14 +47,14 @@ def holders(port_min: int, port_max: int) -> list[Holder]:
 
 
 def describe_holders(held: Sequence[Holder]) -> str:
-    """Return one line about who holds what, at most some 600 characters; empty for nobody."""
-    entries = list(dict.fromkeys(_describe(holder) for holder in held))  # IPv4 and IPv6 once
+    """Return one line, at most some 600 characters long; empty if no port is held."""
+    entries = list(dict.fromkeys(_entry(holder) for holder in held))  # IPv4 and IPv6 once
     named = ", ".join(entries[:_MAX_NAMED])
     more = len(entries) - _MAX_NAMED
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _describe(holder: Holder) -> str:
+def _entry(holder: Holder) -> str:
     if holder.pid is None:
         return f"{holder.port}: a process of another user"
     role = "" if holder.kernel_pid is None else f", {_MEDIA_MODULE} of kernel {holder.kernel_pid}"
@@ -80,7 +80,7 @@ def _lines(table: str) -> list[str]:
 
 
 def _owners(inodes: Collection[int]) -> dict[int, int]:
-    """Return the process that has each socket; the first, where a child inherited it."""
+    """Return the process of each socket; the parent, where a child inherited it."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[int, int] = {}
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):

@@ -24,7 +24,7 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from aioice import stun
 
@@ -181,6 +181,7 @@ class UdpMux:
             self._forget(connection, address)
 
     def _remove_client(self, client: MuxedClient) -> None:
+        assert client.server is not None
         _remove(self._clients, client.server, client)
 
     def close(self) -> None:
@@ -306,19 +307,29 @@ def _remove(table: dict[K, list[V]], key: K, value: V) -> None:
         table.pop(key, None)
 
 
-class _Muxed(asyncio.DatagramTransport, Generic[P]):
+class Muxed(asyncio.DatagramTransport, Generic[P]):
     """The asyncio transport of one protocol, over a transport that it shares with others."""
 
-    def __init__(self, transport: Transport, protocol: P, remove: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        protocol: P,
+        remove: Callable[[Any], None],
+        server: Address | None = None,
+    ) -> None:
         super().__init__()
         self.transport = transport
         self.protocol = protocol
+        self.server = server
+        """The only address to send to; None for a browser's connection."""
+        self.addresses: OrderedDict[Address, None] = OrderedDict()
+        """The addresses that were learned for the browser; the latest last."""
         self._remove = remove
         self._is_closing = False
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         if not self._is_closing:
-            self.transport.send(data, addr)
+            self.transport.send(data, self.server or addr)
 
     def is_closing(self) -> bool:
         return self._is_closing
@@ -333,29 +344,8 @@ class _Muxed(asyncio.DatagramTransport, Generic[P]):
         self.close()
 
 
-class MuxedConnection(_Muxed[ConnectionProtocol]):
-    """One ICE connection's end on one transport."""
+MuxedConnection: TypeAlias = Muxed[ConnectionProtocol]
+"""One ICE connection's end on one transport."""
 
-    def __init__(
-        self, transport: Transport, protocol: ConnectionProtocol, remove: Callable[[Any], None]
-    ) -> None:
-        super().__init__(transport, protocol, remove)
-        self.addresses: OrderedDict[Address, None] = OrderedDict()
-        """The addresses that were learned for its browser; the latest last."""
-
-
-class MuxedClient(_Muxed[ClientProtocol]):
-    """What connects a STUN or TURN client to its server."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        protocol: ClientProtocol,
-        remove: Callable[[Any], None],
-        server: Address,
-    ) -> None:
-        super().__init__(transport, protocol, remove)
-        self.server = server
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        super().sendto(data, self.server)
+MuxedClient: TypeAlias = Muxed[ClientProtocol]
+"""What connects a STUN or TURN client to its server."""
