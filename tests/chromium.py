@@ -1,4 +1,4 @@
-"""Debian's Chromium, as a person's browser is, but for what phones home or throttles."""
+"""Debian's Chromium as a person uses it, except that it does not phone home or throttle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARGS = [
     "--disable-default-apps",
     "--disable-sync",
     "--no-first-run",
-    # A second tab must not be slowed because it stands behind the first.
+    # A tab must not be slowed because another one is in front of it.
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
@@ -24,9 +24,9 @@ ARGS = [
 
 
 def chromium_behind(prefix: Sequence[str], folder: Path) -> Path:
-    """Return a script that starts Chromium by the words of ``prefix``, on another machine say.
+    """Return a script that starts Chromium after the words of ``prefix``, as in a namespace.
 
-    Playwright speaks to it through inherited pipes, which do not care for namespaces.
+    Playwright speaks to it through inherited pipes, which work across network namespaces.
     """
     script = folder / f"chromium-{prefix[-1]}"
     script.write_text(f'#!/bin/sh\nexec {" ".join(prefix)} {CHROMIUM} "$@"\n')

@@ -1,4 +1,4 @@
-"""An event loop whose time passes at once."""
+"""An event loop whose time passes without waiting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Its clock stands still while there is something to do, and else leaps to the next timer."""
+    """Its clock stands still while there is work, and then jumps to the next timer."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -36,9 +36,9 @@ class _Selector(selectors.DefaultSelector):
 
 
 def run_in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work``, whose loop's clock begins at 0 and shows exactly what it has waited for.
+    """Run ``work`` on a loop whose clock begins at 0 and counts only the time that it waits.
 
-    Threads and other processes have no part in it: the clock does not wait for them.
+    The clock does not wait for threads or other processes.
     """
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(work)

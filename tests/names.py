@@ -1,4 +1,4 @@
-"""Host names without a name server, which may be slow where there is none."""
+"""Host names without a name server: asking for one may be slow without a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["resolve_nothing"]
 
 
 def resolve_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no host name have an address, and addresses be themselves."""
+    """Make every host name unknown; addresses still resolve to themselves."""
     resolve = socket.getaddrinfo
 
     def numeric_only(host: object, port: object, *args: object, **options: object) -> object:

@@ -9,14 +9,14 @@ from itertools import count
 __all__ = ["free_port"]
 
 _FIRST, _N = 22_000, 5_000
-_numbers = count(os.getpid() * 97)  # test runs side by side begin at different ones
+_numbers = count(os.getpid() * 97)  # so that test processes side by side begin elsewhere
 
 
 def free_port() -> int:
-    """Return a port that nobody has over UDP or TCP, nor the one after it; each call gives another.
+    """Return a port that is free for UDP and TCP, as is the port after it; each call gives another.
 
-    The system hands out ports from 32768 on to whoever names none, so that nobody gets it by
-    chance before it is used. The one after it is left to coturn, which listens there as well.
+    The system itself assigns ports from 32768 on, so this one stays free until it is used. coturn
+    also listens on the port after it.
     """
     while True:
         port = _FIRST + 2 * (next(_numbers) % _N)

@@ -28,7 +28,7 @@ allow-loopback-peers
 cli-password=unused
 no-cli
 """
-"""What makes a configuration one for this machine alone; loopback is forbidden to relay to."""
+"""The part of a configuration that keeps a server on loopback, to which coturn relays only so."""
 
 
 class TurnServer:
@@ -37,10 +37,10 @@ class TurnServer:
     Args:
         folder: An empty one, for its files.
         configuration: The text of its ``turnserver.conf``.
-        prefix: Words that stand before its command, such as ``ip netns exec NAME``.
+        prefix: Words before its command, such as ``ip netns exec NAME``.
 
     Raises:
-        RuntimeError: It did not start; carries its log.
+        RuntimeError: It did not start. The message has its log.
     """
 
     def __init__(self, folder: Path, configuration: str, prefix: Sequence[str] = ()) -> None:
@@ -54,18 +54,18 @@ class TurnServer:
         self._process = self._start()
 
     def stop(self) -> None:
-        """End it at once, as a crash does: nobody is told."""
+        """Kill it, as a crash would: clients are not told."""
         self._process.kill()
         self._process.wait(_STOP_S)
 
     def restart(self) -> None:
-        """End it and start it again; it then knows nothing of before."""
+        """Kill it and start it again, without anything that it knew."""
         self.stop()
         self._process = self._start()
 
     @property
     def log(self) -> str:
-        """What it has written."""
+        """Its output so far."""
         return self._log.read_text(errors="replace")
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -91,7 +91,7 @@ class TurnServer:
 
 
 def certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    """Make a certificate for an address, which is its own authority; return it and its key."""
+    """Make a self-signed certificate for an address; return the files of it and of its key."""
     folder.mkdir(parents=True, exist_ok=True)
     chain, key = folder / "cert.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30"

@@ -1,4 +1,4 @@
-"""Waiting for what another process brings about."""
+"""Waiting for something that another process brings about."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def wait_until(
     """Ask again and again until the answer is true, and return it.
 
     Raises:
-        TimeoutError: It was not; says ``what`` and, by ``describe``, how things stand instead.
+        TimeoutError: It did not become true. The message says ``what`` was awaited, and what
+            ``describe`` returns instead.
     """
     deadline = time.monotonic() + timeout_s
     while not (answer := ask()):
@@ -39,7 +40,7 @@ async def wait_until_async(ask: Callable[[], object], what: str) -> None:
     """Let the event loop run until the answer is true, for a minute at most.
 
     Raises:
-        TimeoutError: It was not.
+        TimeoutError: It did not become true.
     """
     deadline = time.monotonic() + 60.0
     while not ask():

@@ -225,7 +225,7 @@ def test_any_strides_are_read(arrange):
     check(pixels, whole(10, 14))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_grids_of_any_shape_are_drawn_as_defined(data):
     tile = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -251,7 +251,7 @@ def test_grids_of_any_shape_are_drawn_as_defined(data):
     )
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     tile=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     inner=st.tuples(st.integers(1, 20), st.integers(1, 20)),

@@ -1,4 +1,4 @@
-"""Kernels for the tests in this folder; each test shows that it leaves no process behind."""
+"""Kernels for the tests in this folder. Each must leave no process behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ for stream in [each for each in globals().values() if isinstance(each, GPUStream
 
 @pytest.fixture
 def start_kernel() -> Iterator[StartKernel]:
-    """Give a function that starts a kernel with ``env``; checks afterwards that all has ended."""
+    """Give a function that starts a kernel with ``env``; check later that no process is left."""
     with ExitStack() as stack:
 
         def start(**env: str) -> Kernel:
@@ -34,7 +34,7 @@ def start_kernel() -> Iterator[StartKernel]:
 @pytest.fixture(scope="module")
 def module_kernel() -> Iterator[Kernel]:
     kernel = Kernel()
-    # The media process stays for the module, so no test must be the one that starts it.
+    # Started here, as it stays for the module: a test that started it would seem to leak it.
     kernel.run("from gpuview import GPUStream\nGPUStream().close()")
     yield kernel
     _close_and_check(kernel)
@@ -61,7 +61,7 @@ def media_pid() -> Callable[[Kernel], int]:
     """Give a function that returns the id of a kernel's media process."""
 
     def find(kernel: Kernel) -> int:
-        # One that it has just forked has its command line, too, and comes after it.
+        # A child that it has just forked has the same command line, and comes after it.
         pids = [pid for pid in kernel.children if "gpuview.media" in command_line(pid)]
         return pids[0]
 

@@ -1,4 +1,4 @@
-"""One small internet a module, on which every test finds all ways open and no flow remembered."""
+"""One small internet for each module; each test finds it open, and without remembered flows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OWN = ("ipykernel", "gpuview.media", "tests.network.frp")
 def no_leaks() -> Iterator[None]:
     """Fail a test that leaves a namespace behind, a kernel, a media process or a proxy.
 
-    Chromium starts and ends processes of its own as it likes, so those are not looked at here;
-    they end with the namespace that they are in.
+    Chromium starts and ends its own processes at any time, so they are not checked here. They end
+    with their namespace.
     """
     before = _holdings()
     yield
@@ -55,6 +55,6 @@ def module_world(
 
 @pytest.fixture
 def world(module_world: World) -> World:
-    """Give the module's world, as it was at the beginning."""
+    """Give the module's world in its initial state."""
     module_world.reset()
     return module_world

@@ -1,4 +1,4 @@
-"""What breaks mends itself, or ends in time with the reason; and nothing of it stays."""
+"""A fault mends itself, or ends in time with the reason, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 
-# A connection has 15 s; a page that was not heard for 8 s is let go, and they look every second.
+# A connection has 15 s. A page that was not heard for 8 s is let go. Both are checked every second.
 _CONNECT_S = 15.0
 _SILENCE_S = 8.0
-# What a busy machine may add. What takes 8 s then still comes before ICE would notice, after 30 s.
+# A busy machine may add this. With it, 8 s still end before ICE would notice, after 30 s.
 _MARGIN_S = 15.0
-_TRIES = 3  # of what must be done in time: a machine that is busy at one hardly is so at each
-# What a page may take to come back once it could: a try that began before has its 15 s first.
+_OUTAGE_S = 5.0
+_LONGEST_OUTAGE_S = 5.3
+# A page may take this long to come back once it could: an attempt from before has its 15 s first.
 _RETURN_S = 90.0
+_FREEZE_MS = 3000
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +90,18 @@ def test_a_browser_that_is_killed_is_let_go_in_eight_seconds(world: World, kerne
 
 
 def test_a_link_that_is_down_for_5_s_resumes_by_itself(world: World, kernel: Kernel) -> None:
-    def resumes_by_itself() -> bool:
+    def was_down_for_5_s() -> bool:
         with _playing(world, world.home.host, kernel) as view:
-            with world.internet.losing("b", 1):
-                time.sleep(5)  # the outage itself
+            down_s = world.internet.cut("b", _OUTAGE_S)
             view.wait_for_frames(30)
-            return view.connections() == 1 and "reconnecting" not in view.states()
+            if down_s > _LONGEST_OUTAGE_S:
+                return False
+            assert view.connections() == 1
+            assert "reconnecting" not in view.states()
+            return True
 
-    assert any(resumes_by_itself() for _ in range(_TRIES))
+    # A busy machine makes the outage longer; such a one shows nothing and is repeated.
+    wait_until(was_down_for_5_s, "the link was down for 5 s", 300.0)
 
 
 def test_a_link_that_is_down_for_45_s_leads_to_a_new_connection(
@@ -160,13 +166,10 @@ def test_a_coturn_that_restarts_is_used_again(world: World) -> None:
 def test_lost_packets_are_asked_for_again_and_the_picture_stays(
     world: World, at_home: View, share: float
 ) -> None:
-    def stays() -> bool:
-        began_ms = at_home.look()["now"]
-        at_home.wait_for_frames(150)
-        return at_home.longest_gap_ms(began_ms) < 3000
-
+    without_loss_ms = _longest_gap_ms(at_home)
     with world.internet.losing("b", share):
-        assert any(stays() for _ in range(_TRIES))
+        with_loss_ms = _longest_gap_ms(at_home)
+    assert with_loss_ms < without_loss_ms + _FREEZE_MS
     (video,) = (each for each in at_home.stats() if each["type"] == "inbound-rtp")
     assert video["nackCount"] > 0
     assert video["retransmittedPacketsReceived"] > 0
@@ -178,7 +181,7 @@ def test_lost_packets_are_asked_for_again_and_the_picture_stays(
 def test_a_path_of_1280_bytes_that_says_nothing_of_it_is_passed(
     world: World, by_turn: bool
 ) -> None:
-    """As through many VPNs, with a firewall that drops the ICMP that would tell."""
+    """As with many VPNs, behind a firewall that drops the ICMP messages about it."""
     if by_turn:
         world.internet.only_via(TURN_IP)
     else:
@@ -204,6 +207,13 @@ def viewers(kernel: Kernel) -> int:
     return int(kernel.evaluate("len(stream.viewers)"))
 
 
+def _longest_gap_ms(view: View) -> float:
+    """Return the longest time without a frame, in the time of the next 150 frames."""
+    began_ms = view.look()["now"]
+    view.wait_for_frames(150)
+    return view.longest_gap_ms(began_ms)
+
+
 def _playing(world: World, node: Node, kernel: Kernel) -> View:
     view = world.browser(node).show(kernel.stream())
     try:
@@ -216,7 +226,7 @@ def _playing(world: World, node: Node, kernel: Kernel) -> View:
 
 
 def _expect_return(view: View) -> None:
-    """Wait for frames of a new connection, which nobody asked for; the page has said so."""
+    """Wait until the page has said that it connects again, and frames of the new connection."""
     wait_until(lambda: "reconnecting" in view.states(), "it says so", _RETURN_S)
     view.wait_for_state("playing", timeout_s=_RETURN_S)
     view.wait_for_frames(30)

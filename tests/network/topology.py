@@ -391,6 +391,17 @@ class Internet:
         with self._dropping(name, chance):
             yield
 
+    def cut(self, name: str, seconds: float) -> float:
+        """Lose all packets to and from one machine for a while.
+
+        Returns:
+            How many seconds it was at most: on a busy machine the commands take time.
+        """
+        began_s = time.monotonic()
+        with self.losing(name, 1):
+            time.sleep(seconds)
+        return time.monotonic() - began_s
+
     @contextlib.contextmanager
     def narrow(self, name: str, nbytes: int) -> Iterator[None]:
         """Let no packet of more than ``nbytes`` bytes to or from one machine, and tell nobody."""

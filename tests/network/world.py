@@ -1,4 +1,4 @@
-"""The internet that most tests here are about: a kernel's office, homes with browsers, a server."""
+"""The internet of most tests here: a kernel's office, homes with browsers, a server."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 OFFICE = "203.0.113.10"
-"""The public address of the router before the kernel's machine."""
+"""The public address of the router in front of the kernel's machine."""
 
 OPEN_OFFICE = "203.0.113.20"
-"""The kernel's machine that has a public address itself."""
+"""The address of a kernel's machine without a router."""
 
 TURN_IP = "198.18.0.10"
 SECRET = "shared-with-coturn-only"
@@ -44,7 +44,7 @@ REST_TURN = Coturn(TURN_IP, port=3579, tls_port=5449, secret=SECRET)
 PORT_MIN = 10111
 PORT_MAX = 10115
 
-# A ramp in motion: every frame differs, so that a picture that stands is seen to stand.
+# A ramp in motion: every frame differs, so that a frozen picture is noticed.
 MOVING = """
 import torch
 from gpuview import GPUStream
@@ -75,24 +75,24 @@ logging.getLogger("gpuview").addHandler(Keep())
 
 
 def forwarded(**more: str) -> dict[str, str]:
-    """The settings of a kernel in the office, to whose machine the router forwards its ports."""
+    """Return the settings of a kernel in the office whose ports the router forwards."""
     ports = {"GPUVIEW_PORT_MIN": str(PORT_MIN), "GPUVIEW_PORT_MAX": str(PORT_MAX)}
     return {"GPUVIEW_PUBLIC_IP": OFFICE, **ports, **more}
 
 
 def static_turn(*urls: str, password: str = PASSWORD) -> dict[str, str]:
-    """The settings of a kernel with these TURN servers, for the one user that they know."""
+    """Return the settings of a kernel with these TURN servers and the one user they know."""
     login = {"GPUVIEW_TURN_USERNAME": USER, "GPUVIEW_TURN_CREDENTIAL": password}
     return {"GPUVIEW_TURN_URL": ",".join(urls), **login}
 
 
 def rest_turn() -> dict[str, str]:
-    """The settings of a kernel that mints each viewer's credentials."""
+    """Return the settings of a kernel that mints credentials for each viewer."""
     return {"GPUVIEW_TURN_URL": REST_TURN.url(), "GPUVIEW_TURN_SECRET": SECRET}
 
 
 class World:
-    """Machines, servers, and whatever kernels and browsers a test starts on them.
+    """Machines and servers, and the kernels and browsers that a test starts on them.
 
         k 192.168.77.2 ── kr 203.0.113.10 ──┐           ┌────────────────────── p 198.51.100.20
         open 203.0.113.20 ──────────────────┤ internet  ├── br 198.51.100.36 ── b 10.0.0.20
@@ -100,8 +100,8 @@ class World:
 
     Args:
         playwright: For the browsers.
-        folder: For the files of all this.
-        has_ipv6: Whether ``p``, ``open`` and the office's router have public IPv6 addresses too.
+        folder: For all their files.
+        has_ipv6: Whether ``p``, ``open`` and the office's router also have public IPv6 addresses.
     """
 
     def __init__(self, playwright: Playwright, folder: Path, *, has_ipv6: bool = False) -> None:
@@ -143,8 +143,8 @@ class World:
 
     @contextlib.contextmanager
     def kernel(self, node: Node, settings: Mapping[str, str]) -> Iterator[Kernel]:
-        """Run a kernel on a machine, with a stream in motion; ``log`` has what gpuview logs."""
-        # An empty variable counts as unset; without it the harness would set it.
+        """Run a kernel with a moving stream on a machine; gpuview's log is in its ``log``."""
+        # An empty variable counts as unset. Left out, the harness would set it.
         env = {"GPUVIEW_PUBLIC_IP": "", "SSL_CERT_FILE": str(self._certificate[0])}
         with Kernel(prefix=node.prefix, env={**env, **settings}) as kernel:
             kernel.run(_LISTEN + MOVING)
@@ -152,12 +152,12 @@ class World:
 
     @contextlib.contextmanager
     def stream(self, node: Node, settings: Mapping[str, str]) -> Iterator[StreamProxy]:
-        """Run a kernel on a machine, and give its stream."""
+        """Run a kernel on a machine and give its stream."""
         with self.kernel(node, settings) as kernel:
             yield kernel.stream()
 
     def browser(self, node: Node) -> Chromium:
-        """Return the machine's Chromium; started at the first call, and after it was killed."""
+        """Return the machine's Chromium; start it first if it does not run."""
         found = self._browsers.get(node.name)
         if found is None or not found.is_alive:
             found = self._stack.enter_context(Chromium(self._playwright, node, self._folder))
@@ -165,7 +165,7 @@ class World:
         return found
 
     def reset(self) -> None:
-        """Open everything up, forward nothing and forget all flows."""
+        """Open every way, forward nothing and forget all flows."""
         self.internet.open_up()
         for lan in (self.office, self.home, self.hotel):
             lan.router.reset()

@@ -1,4 +1,4 @@
-"""Cells, and what comes back from the kernel for each."""
+"""Cells, and the kernel's messages about each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OUTPUTS = ("stream", "display_data", "execute_result", "error")
 
 @dataclass(eq=False)
 class Request:
-    """What has come back for one message to the kernel."""
+    """The replies to one message to the kernel, as far as they have come."""
 
     reply: dict[str, Any] | None = None
     is_idle: bool = False
@@ -42,7 +42,7 @@ class Request:
 
 
 class Cell:
-    """A cell that was started; `wait` for its end."""
+    """A started cell; `wait` waits for its end."""
 
     def __init__(self, code: str, request: Request, wait_for: Callable[..., Any]) -> None:
         self.code = code
@@ -55,7 +55,7 @@ class Cell:
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """The outputs so far, as a notebook file has them; threads may add to them later."""
+        """The outputs so far, as in a notebook file; the cell's threads may add to them later."""
         return list(self._request.outputs)
 
     def wait(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
@@ -73,11 +73,11 @@ class Cell:
         return self.outputs
 
     def wait_for_output(self, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
-        """Wait for the cell's first output, as when it prints that it runs; return the outputs.
+        """Wait for the cell's first output, such as a word that it runs; return the outputs.
 
         Raises:
             KernelDiedError: The kernel died.
-            WaitTimeoutError: There is no output in time.
+            WaitTimeoutError: No output came in time.
         """
         self._wait_for(
             lambda: self.outputs, timeout_s=timeout_s, what=lambda: f"output of {self!r}"

@@ -19,10 +19,10 @@ JupyterMessage = dict[str, Any]
 
 
 class Channels:
-    """Sends to a kernel from any thread; hands what it says to a callback, in one thread.
+    """Sends to a kernel from any thread; calls back with its messages, in one thread.
 
-    ØMQ's sockets may be used by one thread only, and a viewer must be able to signal while the
-    test waits for a cell: so a thread owns the sockets, and `send` hands messages to it.
+    A ØMQ socket may be used by one thread only, yet a viewer must be able to signal while the test
+    waits for a cell. So one thread owns the sockets, and `send` hands messages to it.
 
     Args:
         connection_file: As Jupyter writes it.
@@ -37,7 +37,7 @@ class Channels:
         client.load_connection_file()
         self._client = client
         self._session = client.session
-        # For a message that it does not copy, pyzmq starts a thread that it never ends.
+        # pyzmq starts a thread that never ends when it sends a message without copying it.
         self._session.copy_threshold = sys.maxsize
         identity = self._session.bsession
         self._sockets = {
@@ -69,7 +69,7 @@ class Channels:
         return str(message["header"]["msg_id"])
 
     def close(self) -> None:
-        """Send what is still to be sent, then close the sockets and end the thread."""
+        """Send the messages that are left, then close the sockets and end the thread."""
         self._outgoing.put(None)
         os.eventfd_write(self._wake, 1)
         self._thread.join()
@@ -93,7 +93,7 @@ class Channels:
                     self._on_message(names[source], self._session.deserialize(parts))
 
     def _send_queued(self) -> bool:
-        """Send what is queued; return whether there may be more to come."""
+        """Send the queued messages; return whether more may come."""
         while True:
             try:
                 item = self._outgoing.get_nowait()

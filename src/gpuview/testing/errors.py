@@ -1,4 +1,4 @@
-"""What the harness raises, beside what it is used wrongly for."""
+"""The errors of the test harness."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class CellError(GpuviewError):
 
 
 class KernelDiedError(GpuviewError):
-    """The kernel process ended while something was awaited from it."""
+    """The kernel process ended while a caller waited for it."""
 
 
 class WaitTimeoutError(GpuviewError, TimeoutError):
-    """What was awaited has not come in time."""
+    """A wait has reached its timeout."""
 
 
 class NoSuchStreamError(GpuviewError, LookupError):

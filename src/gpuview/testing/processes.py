@@ -1,4 +1,4 @@
-"""Processes by their id, read from ``/proc``: who descends from whom, and who is gone."""
+"""Processes by their id, from ``/proc``: their descendants, and whether they have ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def descendants(pid: int) -> tuple[int, ...]:
 
 
 def command_line(pid: int) -> str:
-    """Return the command of a process, its parts parted by spaces; empty when it is gone."""
+    """Return the command line of a process; empty when it has ended."""
     return _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
 
 
@@ -36,7 +36,7 @@ def wait_until_gone(pids: Iterable[int], *, timeout_s: float) -> None:
             raise WaitTimeoutError(
                 f"process {pid} still runs after {timeout_s = }: {command_line(pid)}",
                 expected="a process that has ended",
-                fix="find out who should have ended it",
+                fix="find out which process should have ended it",
             )
 
 

@@ -1,4 +1,4 @@
-"""What a view says to the kernel and in which order, as the page does it; no I/O and no clock."""
+"""A view's messages to the kernel, and their order, as the page has it; no I/O and no clock."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ Speech = tuple[SendCustom | WriteOffer, ...]
 class Conversation:
     """One view's side of the signalling.
 
-    Each method returns what is to be said now; the caller says it, tells what it hears, and calls
-    `repeat` whenever ``REPEAT_S`` have passed without the reply.
+    Methods return the messages to send now. The caller sends them, passes on what it receives, and
+    calls `repeat` whenever ``REPEAT_S`` have passed without the reply.
 
     Args:
         view: The view's id.
@@ -68,7 +68,7 @@ class Conversation:
         return (WriteOffer({self.view: to_wire(offer)}), *self._ask(offer))
 
     def repeat(self) -> Speech:
-        """Say again what has had no reply."""
+        """Repeat the message that has had no reply."""
         return () if self._unanswered is None else (SendCustom(to_wire(self._unanswered)),)
 
     def hear_welcome(self, content: object) -> PeerConfig | Refusal | None:
@@ -92,11 +92,11 @@ class Conversation:
         return reply
 
     def ack(self) -> Speech:
-        """Say that the reply has come, so that the kernel can forget it."""
+        """Acknowledge the reply, so that the kernel can forget it."""
         return (SendCustom(to_wire(Ack(view=self.view, seq=self.seq))),)
 
     def candidates(self, candidates: Sequence[str]) -> Speech:
-        """Tell where this view can be reached, for a kernel that has to dial out."""
+        """Send this view's candidates, for a kernel that has to dial out."""
         message = Candidates(view=self.view, seq=self.seq, candidates=list(candidates))
         return (SendCustom(to_wire(message)),)
 

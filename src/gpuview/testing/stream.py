@@ -51,7 +51,7 @@ class StreamProxy:
         return tuple(self._messages)
 
     def send(self, content: object) -> None:
-        """Send a custom message, whatever it holds; never blocks."""
+        """Send a custom message of any content; never blocks."""
         self._send({"method": "custom", "content": content})
 
     def set_trait(self, name: str, value: object) -> None:
@@ -80,7 +80,7 @@ class StreamProxy:
         )
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have ``listener`` called after each change, in the kernel's thread; returns the undo."""
+        """Call ``listener`` after each change, in the thread of the channels; return the undo."""
         self._listeners.append(listener)
 
         def unlisten() -> None:
@@ -99,7 +99,7 @@ class StreamProxy:
         self._tell()
 
     def receive_close(self) -> None:
-        """Take note that the model is gone: closed, or its kernel died."""
+        """Record that the model is closed, or its kernel ended."""
         with self._changing.change():
             self.is_open = False
         self._tell()

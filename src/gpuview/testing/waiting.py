@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class Changing:
-    """Guards state: change it inside `change`, and whoever waits looks at it again."""
+    """Guards state. Change it inside `change`: all threads that wait then look at it again."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.RLock())
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Hold the lock, then wake everybody who waits."""
+        """Hold the lock, then wake all threads that wait."""
         with self._condition:
             yield
             self._condition.notify_all()
@@ -34,12 +34,12 @@ class Changing:
         """Return what ``look`` returns as soon as that is true.
 
         Args:
-            look: Called with the lock held, now and after every change; what it raises is raised.
+            look: Called with the lock held, now and after every change; may raise.
             timeout_s: How long to wait.
-            what: Says what is awaited, for the error.
+            what: Describes, for the error, what is awaited.
 
         Raises:
-            WaitTimeoutError: It has not come in time.
+            WaitTimeoutError: It did not become true in time.
         """
         deadline = time.monotonic() + timeout_s
         with self._condition:
