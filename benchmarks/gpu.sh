@@ -35,7 +35,7 @@ command -v "$python" >/dev/null ||
 if [ -e "$root/src/gpuview/static/widget.js" ] || ! "$python" -c 'import gpuview' 2>/dev/null; then
   PYTHONPATH="$root/src:$PYTHONPATH"
 fi
-"$python" -c 'import gpuview.frames.readback, gpuview.media.encode.convert' ||
+"$python" -c 'import gpuview.frames.writer, gpuview.media.encode.convert' ||
   fail "$python cannot import gpuview, see above" "gpuview with the packages that it needs" \
     "pip install dist/gpuview-*.whl"
 

@@ -16,7 +16,7 @@ from benchmarks.frames.frames import KINDS, SIZES, Kind
 from benchmarks.frames.report import Row
 from benchmarks.frames.ring import RingSink
 from gpuview.frames.picture.look import Look
-from gpuview.frames.readback import Readback
+from gpuview.frames.writer import FrameWriter
 from gpuview.media.encode.convert import SlotConverter
 
 __all__ = ["conversion", "unwatched"]
@@ -32,7 +32,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 def conversion(rounds: int) -> Iterator[Row]:
     """Compare the usual way with ours, in turn, with one torch thread.
 
-    Ours is what the kernel does, `Readback.push`, and what the media process does after it, here in
+    Ours is what the kernel does, `FrameWriter.write`, and what the media process does then, here in
     one process, through a real ring. Each measurement has a process of its own, because what memory
     costs depends on what was allocated before.
     """
@@ -90,17 +90,17 @@ def _ours_ms(size: str, name: str) -> tuple[float, float]:
     """Measure all that happens to a frame, and what of it happens in `push`."""
     _, tensor = _frame(size, name)
     sink = RingSink()
-    readback, converter, look = Readback(sink), SlotConverter(), Look()
+    writer, converter, look = FrameWriter(sink), SlotConverter(), Look()
 
     def push() -> None:
-        readback.push(tensor, look)
+        writer.write(tensor, look)
 
     def show() -> None:
         push()
         assert converter.convert(sink.newest()) is not None
 
     times = _cpu_ms(show), _cpu_ms(push)
-    readback.close()
+    writer.close()
     sink.close()
     return times
 

@@ -26,7 +26,7 @@ from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
-from gpuview.frames.readback import Readback
+from gpuview.frames.writer import FrameWriter
 
 __all__ = ["copies", "kernels", "pushes"]
 
@@ -40,7 +40,7 @@ _DTYPES = {"uint8": torch.uint8, "float16": torch.float16, "float32": torch.floa
 
 
 def pushes(rounds: int) -> Iterator[Row]:
-    """Time `Readback.push` on the calling thread, one frame at a time, on an idle device."""
+    """Time `FrameWriter.write` on the calling thread, one frame at a time, on an idle device."""
     kind = KINDS[0]
     for size, sides in SIZES.items():
         tensor = kind.make(*sides, _CUDA)
@@ -96,18 +96,18 @@ def copies(rounds: int) -> Iterator[Row]:
 
 
 def _slot_ms(tensor: Tensor, times: int) -> float:
-    """Return the median time from the device into a slot, as `Readback.stats` has it."""
+    """Return the median time from the device into a slot, as `FrameWriter.stats` has it."""
     sink = RingSink()
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
     copies_ms = []
     for _ in range(_WARM_UP + times):
         _busy(_SHORT_MS)  # the copy is queued when the device comes to it
-        readback.push(tensor, Look())
+        writer.write(tensor, Look())
         torch.cuda.synchronize()
-        copy_ms = readback.stats().copy_ms
+        copy_ms = writer.stats().copy_ms
         assert copy_ms is not None
         copies_ms.append(copy_ms)
-    readback.close()
+    writer.close()
     sink.close()
     return median(copies_ms[_WARM_UP:])
 
@@ -125,10 +125,10 @@ def _pinned_ms(nbytes: int, times: int) -> float:
 def _pushing(tensors: Iterator[Tensor]) -> Iterator[Callable[[], None]]:
     """Give a function that pushes the next tensor; what is made only once is there already."""
     sink, look = RingSink(), Look()
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
 
     def push() -> None:
-        readback.push(next(tensors), look)
+        writer.write(next(tensors), look)
 
     try:
         for _ in range(_WARM_UP):
@@ -136,7 +136,7 @@ def _pushing(tensors: Iterator[Tensor]) -> Iterator[Callable[[], None]]:
             torch.cuda.synchronize()
         yield push
     finally:
-        readback.close()
+        writer.close()
         sink.close()
 
 
@@ -159,7 +159,7 @@ def _synchronisations(push: Callable[[], None]) -> str:
     torch.cuda.set_sync_debug_mode("error")
     try:
         push()
-    except FrameError as exc:  # what `Readback.push` makes of torch's error
+    except FrameError as exc:  # what `FrameWriter.write` makes of torch's error
         return f"found: {exc.problem}"
     finally:
         torch.cuda.set_sync_debug_mode("default")

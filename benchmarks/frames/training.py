@@ -186,10 +186,10 @@ def _into_a_ring(training: Training) -> Iterator[Callable[[], int]]:
     """Do what a watched tap does, 30 times a second, without the widget."""
     from gpuview.frames.picture.layout import Values
     from gpuview.frames.picture.look import Look
-    from gpuview.frames.readback import Readback
+    from gpuview.frames.writer import FrameWriter
 
     sink, look = RingSink(), Look()
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
     due_s, n_pushed = 0.0, 0
 
     def show(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -197,14 +197,14 @@ def _into_a_ring(training: Training) -> Iterator[Callable[[], int]]:
         if time.monotonic() >= due_s:
             due_s = time.monotonic() + 1 / 30
             n_pushed += 1
-            readback.push(Values(output), look)
+            writer.write(Values(output), look)
 
     hook = training.model.get_submodule(_LAYER).register_forward_hook(show)
     try:
         yield lambda: n_pushed
     finally:
         hook.remove()
-        readback.close()
+        writer.close()
         sink.close()
 
 

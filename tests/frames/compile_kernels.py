@@ -21,14 +21,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from gpuview.frames.cuda.kernel import draw_panel
-from gpuview.frames.cuda.minmax import join, measure
+from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
 
 _POINTERS = {
     "record": "*u8",
     "ranges": "*fp64",
     "parts": "*fp64",
     "palette": "*u8",
-    "flaws": "*i64",
+    "nonfinite": "*i64",
     "capture_ns": "i64",
 }
 _PLACES = ("width", "luma_at", "cb_at", "cr_at", "panel_width")
@@ -42,15 +42,21 @@ _DIRECT = {
     "is_completed": False,
     "is_coloured": False,
     "scale": "as is",
-    "is_wide": False,
-    "is_long": False,
-    "may_have_flaws": True,
+    "needs_float64": False,
+    "needs_int64": False,
+    "may_have_nonfinite": True,
     "block": 512,
 }
-_BYTES = {"scale": "byte", "may_have_flaws": False}
+_BYTES = {"scale": "byte", "may_have_nonfinite": False}
 _AREA = {"is_direct": False, "scale": "range"}
 _MAPS = {**_AREA, "channels": 1, "is_grid": True, "is_coloured": True}
-_MEASURE = {"is_flat": False, "is_wide": False, "is_long": False, "is_last": True, "block": 1024}
+_MEASURE = {
+    "is_flat": False,
+    "needs_float64": False,
+    "needs_int64": False,
+    "is_last": True,
+    "block": 1024,
+}
 
 _DRAWN = {
     "planar u8": ("u8", _PLANAR, _BYTES, 2),
@@ -62,10 +68,15 @@ _DRAWN = {
     "completed bf16": ("bf16", _PLANAR, {"is_completed": True}, 2),
     "shrunk fp32": ("fp32", _PLANAR, _AREA, 4),
     "maps fp32": ("fp32", _PLANAR, _MAPS, 4),
-    "exact fp64": ("fp64", _PLANAR, {"is_wide": True}, 2),
-    "exact i32": ("i32", _PLANAR, {"scale": "range", "is_wide": True, "may_have_flaws": False}, 2),
-    "wide fp64": ("fp64", _ANY, {**_AREA, "is_wide": True, "is_long": True}, 4),
-    "wide i64": ("i64", _ANY, {**_AREA, "is_wide": True, "may_have_flaws": False}, 4),
+    "exact fp64": ("fp64", _PLANAR, {"needs_float64": True}, 2),
+    "exact i32": (
+        "i32",
+        _PLANAR,
+        {"scale": "range", "needs_float64": True, "may_have_nonfinite": False},
+        2,
+    ),
+    "wide fp64": ("fp64", _ANY, {**_AREA, "needs_float64": True, "needs_int64": True}, 4),
+    "wide i64": ("i64", _ANY, {**_AREA, "needs_float64": True, "may_have_nonfinite": False}, 4),
 }
 
 
@@ -75,9 +86,9 @@ def main(capability: int) -> None:
         constants = {**steps, **_DIRECT, **flags}
         found[name] = _compiled(draw_panel, capability, dtype, constants, n_warps)
     for dtype in ("u8", "fp16", "fp32", "fp64"):
-        constants = {**_MEASURE, "is_wide": dtype == "fp64"}
-        found[f"measure {dtype}"] = _compiled(measure, capability, dtype, constants, 4)
-    found["join"] = _compiled(join, capability, "fp64", {"block": 1024}, 4)
+        constants = {**_MEASURE, "needs_float64": dtype == "fp64"}
+        found[f"find_minmax {dtype}"] = _compiled(find_minmax, capability, dtype, constants, 4)
+    found["merge_minmax"] = _compiled(merge_minmax, capability, "fp64", {"block": 1024}, 4)
     sys.stdout.write(json.dumps(found))
 
 

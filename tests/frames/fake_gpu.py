@@ -1,7 +1,7 @@
-"""A GPU that does one thing when it is told to, on the CPU: queues, marks and copies, step by step.
+"""A GPU on the CPU that does one step when it is told to: streams, events and copies.
 
-Like a GPU it reads and writes memory when a step is done, not when it is queued; what waits for a
-mark waits for where the mark was last set at that time.
+Like a GPU it reads and writes memory when a step is done, not when it is queued. Work that waits
+for an event waits for where the event was last recorded at that time.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ _WAIT_S = 30
 _clock = itertools.count()
 
 
-class FakeMark:
-    """Set in a queue, done when the queue comes there."""
+class FakeEvent:
+    """Recorded in a stream, done when the stream comes there."""
 
     def __init__(self, gpu: FakeGpu) -> None:
         self.gpu = gpu
-        self.n_set = self.n_done = self.time = 0
+        self.n_recorded = self.n_done = self.time = 0
         self._changed = threading.Condition()
 
     def is_done(self) -> bool:
         self.gpu.check_works()
-        return self.n_done == self.n_set
+        return self.n_done == self.n_recorded
 
     def wait(self) -> None:
         with self._changed:
             assert self._changed.wait_for(self.is_done, _WAIT_S)
 
-    def reach(self, n_set: int) -> None:
-        """Come to where the mark was set as the ``n_set``-th time."""
+    def reach(self, n_recorded: int) -> None:
+        """Come to where the event was recorded as the ``n_recorded``-th time."""
         with self._changed:
-            self.n_done = n_set
+            self.n_done = n_recorded
             self.time = next(_clock)
             self._changed.notify_all()
 
-    def ms_since(self, earlier: FakeMark) -> float:
+    def ms_since(self, earlier: FakeEvent) -> float:
         assert self.is_done()
         assert earlier.is_done()
         assert earlier.time < self.time
         return 1.0
 
 
-class FakeQueue:
+class FakeStream:
     """Steps in order."""
 
     def __init__(self, gpu: FakeGpu) -> None:
@@ -67,19 +67,19 @@ class FakeQueue:
 
         self.steps.append(step)
 
-    def wait(self, mark: FakeMark) -> None:
-        n_set = mark.n_set
-        self.steps.append(lambda: mark.n_done >= n_set)
+    def wait(self, event: FakeEvent) -> None:
+        n_recorded = event.n_recorded
+        self.steps.append(lambda: event.n_done >= n_recorded)
 
-    def record(self, mark: FakeMark) -> None:
+    def record(self, event: FakeEvent) -> None:
         self.gpu.check_works()
-        if mark.gpu is not self.gpu:
+        if event.gpu is not self.gpu:
             raise RuntimeError("Event device does not match recording stream's device")
-        mark.n_set += 1
-        n_set = mark.n_set
+        event.n_recorded += 1
+        n_recorded = event.n_recorded
 
         def step() -> bool:
-            mark.reach(n_set)
+            event.reach(n_recorded)
             return True
 
         self.steps.append(step)
@@ -92,7 +92,7 @@ class FakeQueue:
         return False
 
 
-class CopyQueue(FakeQueue):
+class FakeCopyStream(FakeStream):
     """Makes two steps of each copy, so that a reader can come in between."""
 
     def run(self, work: Callable[[], None]) -> None:
@@ -112,27 +112,27 @@ class FakeGpu:
     def __init__(self, *, registers: bool = True, has_triton: bool = False) -> None:
         self.registers = registers
         self.has_triton = has_triton
-        self.callers, self.side = FakeQueue(self), CopyQueue(self)
+        self.callers, self.copy_stream = FakeStream(self), FakeCopyStream(self)
         self.registered: list[Tensor] = []
-        self.n_marks = 0
+        self.n_events = 0
         self.works = True
 
     def check_works(self) -> None:
-        """Fail as all calls do after a kernel of the user's has read memory that is none."""
+        """Fail as all calls do after a kernel of the user has read memory that does not exist."""
         if not self.works:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     def active(self) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
 
-    def current(self) -> FakeQueue:
+    def current_stream(self) -> FakeStream:
         return self.callers
 
-    def mark(self) -> FakeMark:
-        self.n_marks += 1
-        return FakeMark(self)
+    def new_event(self) -> FakeEvent:
+        self.n_events += 1
+        return FakeEvent(self)
 
-    def keep(self, tensor: Tensor, queue: FakeQueue) -> None:
+    def record_stream(self, tensor: Tensor, stream: FakeStream) -> None:
         pass
 
     def zeros(self, n: int) -> Tensor:
@@ -155,16 +155,16 @@ class FakeGpu:
     def unregister(self, memory: Tensor) -> None:
         self.registered = [each for each in self.registered if each is not memory]
 
-    def step(self, queue: int) -> bool:
-        """Do one step of the caller's queue, or of our own."""
-        return (self.callers, self.side)[queue].step()
+    def step(self, stream: int) -> bool:
+        """Do one step of the caller's stream, or of the copy stream."""
+        return (self.callers, self.copy_stream)[stream].step()
 
     def finish(self) -> None:
         """Do everything."""
         while self.step(0) or self.step(1):
             pass
         assert not self.callers.steps
-        assert not self.side.steps
+        assert not self.copy_stream.steps
 
 
 class _Copies(TorchDispatchMode):

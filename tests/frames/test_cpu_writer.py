@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gpuview.frames.cpu.writer import Flaws, write
+from gpuview.frames.cpu.writer import NonFinite, write_picture
 from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
@@ -68,9 +68,9 @@ def test_a_picture_is_encoded_within_one_level(data, channels, sides, dtype, arr
     look = Look(value_range=data.draw(st.sampled_from([*ranges, *([None] * 5 * has_own)])))
     picture, tiles = planned(look, pixels)
     with RingSink() as sink:
-        flaws = write(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1)
 
-        assert flaws == Flaws()
+        assert nonfinite == NonFinite()
         assert_encoded_within_one_level(sink, picture, pixels)
 
 
@@ -85,7 +85,7 @@ def test_a_picture_is_encoded_within_one_level(data, channels, sides, dtype, arr
     size=st.sampled_from((None, 64, (90, 60))),
     seed=st.integers(0, 2**32),
 )
-def test_tiles_are_encoded_within_one_level_and_flaws_counted(
+def test_tiles_are_encoded_within_one_level_and_nonfinite_values_counted(
     data, shape, dtype, is_maps, size, seed
 ):
     pixels = noise(seed, dtype, shape)
@@ -94,9 +94,9 @@ def test_tiles_are_encoded_within_one_level_and_flaws_counted(
         pixels[at] = value
     picture, tiles = planned(Look(size=size), pixels, is_maps=is_maps and shape[1] == 1)
     with RingSink() as sink:
-        flaws = write(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1)
 
-        assert flaws == Flaws(int(pixels.isnan().sum()), int(pixels.isinf().sum()))
+        assert nonfinite == NonFinite(int(pixels.isnan().sum()), int(pixels.isinf().sum()))
         assert_encoded_within_one_level(sink, picture, pixels)
 
 
@@ -111,9 +111,9 @@ def test_labelled_panels_are_encoded_within_one_level(size):
     picture, tiles = planned(Look(size=size), *tensors)
 
     with RingSink() as sink:
-        flaws = write(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1)
 
-        assert flaws == Flaws(n_nan=1)
+        assert nonfinite == NonFinite(n_nan=1)
         assert_encoded_within_one_level(sink, picture, *tensors)
 
 
@@ -124,7 +124,7 @@ def test_a_large_picture_is_encoded_within_one_level_in_all_of_its_rows(dtype, a
     picture, tiles = planned(Look(), pixels)
 
     with RingSink() as sink:
-        write(sink, picture, tiles, 1)
+        write_picture(sink, picture, tiles, 1)
 
         assert_encoded_within_one_level(sink, picture, pixels)
 
@@ -138,9 +138,9 @@ def test_one_value_that_is_none_is_found_anywhere(flaw, at, channels):
     picture, tiles = planned(Look(), pixels)
 
     with RingSink() as sink:
-        flaws = write(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1)
 
-        assert flaws.n_nan + flaws.n_inf == 1
+        assert nonfinite.n_nan + nonfinite.n_inf == 1
         assert_encoded_within_one_level(sink, picture, pixels)
 
 
@@ -159,7 +159,7 @@ def test_a_picture_is_written_in_the_order_of_its_memory(channels, arrange, pixe
     picture, tiles = planned(Look(), pixels)
 
     with RingSink() as sink:
-        write(sink, picture, tiles, 77)
+        write_picture(sink, picture, tiles, 77)
 
         slot = sink.slot()
         assert (slot.pixel_format, slot.capture_ns) == (pixel_format, 77)
@@ -172,7 +172,7 @@ def test_bytes_of_colour_arrive_as_they_are(arrange, sides):
     picture, tiles = planned(Look(), pixels)
 
     with RingSink() as sink:
-        write(sink, picture, tiles, 1)
+        write_picture(sink, picture, tiles, 1)
 
         slot = sink.slot()
         shape = slot.height, slot.width
@@ -192,7 +192,7 @@ def test_levels_are_rounded_half_up_and_clamped():
     picture, tiles = planned(Look(), pixels)
 
     with RingSink() as sink:
-        write(sink, picture, tiles, 1)
+        write_picture(sink, picture, tiles, 1)
 
         row = np.frombuffer(sink.slot().data, np.uint8)[:8].tolist()
         assert row == [0, 0, 1, 1, 2, 255, 255, 255]
@@ -204,4 +204,4 @@ def test_what_numpy_warns_of_is_no_users_business():
     picture, tiles = planned(Look(value_range=(0, 1e-6)), pixels)
 
     with RingSink() as sink, np.errstate(all="raise"):
-        assert write(sink, picture, tiles, 1) == Flaws(n_nan=1)
+        assert write_picture(sink, picture, tiles, 1) == NonFinite(n_nan=1)

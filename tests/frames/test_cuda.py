@@ -16,12 +16,12 @@ import torch
 
 from gpuview.errors import FrameError
 from gpuview.frames.cuda.device import CudaGpu
-from gpuview.frames.cuda.writer import CudaReadback
+from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
-from gpuview.frames.readback import Readback
+from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     PixelFormat,
@@ -90,11 +90,11 @@ def sink() -> Iterator[RingSink]:
 
 
 @pytest.fixture
-def readback(sink: RingSink) -> Iterator[Readback]:
-    readback = Readback(sink)
-    yield readback
+def writer(sink: RingSink) -> Iterator[FrameWriter]:
+    writer = FrameWriter(sink)
+    yield writer
     torch.cuda.synchronize()
-    readback.close()
+    writer.close()
     for thread in threading.enumerate():
         if thread.name == "gpuview-retire":
             thread.join(WAIT_S)
@@ -146,64 +146,66 @@ def noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
     [((3, 250, 310), "CHW"), ((250, 310, 3), "HWC"), ((250, 310), "HW"), ((4, 3, 50, 70), "NCHW")],
 )
 def test_every_dtype_and_layout_is_within_a_level_of_the_reference(
-    sink, readback, dtype, shape, layout
+    sink, writer, dtype, shape, layout
 ):
     frame, look = noise(*shape, dtype=dtype), Look(layout=layout)
 
-    readback.push(frame, look)
+    writer.write(frame, look)
 
     check(sink.newest(), frame, look)
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int32, torch.int64], ids=str)
-def test_integers_are_shown_by_a_range(sink, readback, dtype):
+def test_integers_are_shown_by_a_range(sink, writer, dtype):
     frame = torch.arange(-40, 60).repeat(3, 256, 3).to(dtype).cuda()
     look = Look(layout="CHW", value_range=(-30, 50))
 
-    readback.push(frame, look)
+    writer.write(frame, look)
 
     check(sink.newest(), frame, look)
 
 
 @pytest.mark.parametrize("size", [128, 512, 1000])
 @pytest.mark.parametrize("value_range", ["auto", "frame", (-1.0, 1.0)])
-def test_maps_are_coloured_resized_and_flaws_marked_and_counted(sink, readback, size, value_range):
+def test_maps_are_coloured_resized_and_nonfinite_values_marked_and_counted(
+    sink, writer, size, value_range
+):
     frame = noise(9, 31, 45, dtype=torch.float32)
     frame[3, 4, 5], frame[5, 6, 7] = torch.nan, torch.inf
     look = Look(layout="NHW", value_range=value_range, colormap="turbo", size=size)
 
-    readback.push(frame, look)
+    writer.write(frame, look)
 
     check(sink.newest(), frame, look)
-    stats = readback.stats()
+    stats = writer.stats()
     assert (stats.n_nan, stats.n_inf) == (1, 1)
     assert stats.conversion_ms > 0
     assert stats.copy_ms > 0
 
 
-def test_what_was_counted_is_told_while_all_streams_that_a_user_gets_are_busy(sink, readback):
-    readback.push(grey(1), Look())
+def test_what_was_counted_is_told_while_all_streams_that_a_user_gets_are_busy(sink, writer):
+    writer.write(grey(1), Look())
     torch.cuda.synchronize()
     for _ in range(32):  # torch has no more, and gives them in turn
         with torch.cuda.stream(torch.cuda.Stream()):
             torch.cuda._sleep(SECOND)
             busy = torch.cuda.current_stream().record_event()
 
-    readback.stats()
+    writer.stats()
 
     assert not busy.query()
 
 
-def test_labelled_panels_share_a_picture(sink, readback):
-    readback.push({"black": grey(0), "white": grey(1)}, Look())
+def test_labelled_panels_share_a_picture(sink, writer):
+    writer.write({"black": grey(0), "white": grey(1)}, Look())
 
     assert {16, 235} <= luma(sink.newest())
 
 
-def test_pushing_does_not_wait_for_the_device(sink, readback):
+def test_pushing_does_not_wait_for_the_device(sink, writer):
     frame = grey(1)
-    readback.push(frame, Look())
-    readback.push(frame, Look())
+    writer.write(frame, Look())
+    writer.write(frame, Look())
     torch.cuda.synchronize()
 
     torch.cuda._sleep(SECOND)
@@ -211,7 +213,7 @@ def test_pushing_does_not_wait_for_the_device(sink, readback):
     busy.record()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        readback.push(frame, Look())
+        writer.write(frame, Look())
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -220,43 +222,43 @@ def test_pushing_does_not_wait_for_the_device(sink, readback):
     assert sink.newest().seq == 3
 
 
-def test_a_thousand_frames_wait_behind_a_slow_computation_in_no_more_memory(sink, readback):
+def test_a_thousand_frames_wait_behind_a_slow_computation_in_no_more_memory(sink, writer):
     frame = grey(0)
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     torch.cuda.synchronize()
     before = torch.cuda.memory_stats()["allocation.all.allocated"]
 
     torch.cuda._sleep(SECOND)
     for _ in range(999):
-        readback.push(frame, Look())
+        writer.write(frame, Look())
     after = torch.cuda.memory_stats()["allocation.all.allocated"]
     frame.fill_(1)
-    readback.push(frame, Look())
+    writer.write(frame, Look())
 
     slot = sink.newest()
     assert (slot.seq, luma(slot)) == (1001, {235})
     assert after == before
 
 
-def test_a_frame_may_be_overwritten_right_after_the_push(sink, readback):
+def test_a_frame_may_be_overwritten_right_after_the_push(sink, writer):
     frame = grey(0)
-    readback.push(frame, Look())  # what is made for the first frame may wait for the device
+    writer.write(frame, Look())  # what is made for the first frame may wait for the device
     torch.cuda._sleep(SECOND // 10)
 
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     frame.fill_(1)
 
     assert luma(sink.newest()) == {16}
 
 
-def test_a_frame_may_be_freed_right_after_the_push_from_another_stream(sink, readback):
+def test_a_frame_may_be_freed_right_after_the_push_from_another_stream(sink, writer):
     frame = grey(0, side=1024)
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     torch.cuda.synchronize()
     other = torch.cuda.Stream()
     with torch.cuda.stream(other):
         torch.cuda._sleep(SECOND // 10)
-        readback.push(frame, Look())
+        writer.write(frame, Look())
     del frame
     grey(1, side=1024)  # would get the same memory
 
@@ -264,76 +266,76 @@ def test_a_frame_may_be_freed_right_after_the_push_from_another_stream(sink, rea
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad, torch.no_grad])
-def test_pushing_does_not_depend_on_the_callers_modes(sink, readback, mode):
+def test_pushing_does_not_depend_on_the_callers_modes(sink, writer, mode):
     with mode():
         frame = grey(1).requires_grad_(mode is torch.enable_grad) * 1
-        readback.push(frame, Look())
-    readback.push(grey(1), Look())
+        writer.write(frame, Look())
+    writer.write(grey(1), Look())
 
     assert luma(sink.newest()) == {235}
 
 
-def test_autocast_changes_no_colour(sink, readback):
+def test_autocast_changes_no_colour(sink, writer):
     frame, look = noise(3, 256, 256, dtype=torch.float32), Look()
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        readback.push(frame, look)
+        writer.write(frame, look)
 
     check(sink.newest(), frame, look)
 
 
-def test_while_a_graph_is_captured_a_push_is_refused_with_a_way_out(sink, readback):
+def test_while_a_graph_is_captured_a_push_is_refused_with_a_way_out(sink, writer):
     frame = grey(0)
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         frame.add_(1)
         with pytest.raises(FrameError, match="while a CUDA graph is captured") as caught:
-            readback.push(frame, Look())
+            writer.write(frame, Look())
 
     assert "after graph.replay()" in caught.value.fix
     graph.replay()
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     slot = sink.newest()
     assert (slot.seq, luma(slot)) == (2, {235})
 
 
 @pytest.mark.parametrize("is_pinned", [True, False])
 def test_a_cpu_tensor_beside_a_cuda_one_is_read_before_push_returns_and_nothing_is_waited_for(
-    sink, readback, is_pinned
+    sink, writer, is_pinned
 ):
     on_cpu = torch.zeros(3, 240, 64, pin_memory=is_pinned)
     frame = {"cpu": on_cpu, "cuda": torch.zeros(3, 240, 64, device="cuda")}
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     usual = bytes(sink.newest().data)
 
     torch.cuda._sleep(SECOND)
-    readback.push(frame, Look())
+    writer.write(frame, Look())
     assert not torch.cuda.current_stream().query()
     on_cpu.fill_(1)
 
     assert bytes(sink.newest().data) == usual
 
 
-def test_frames_from_the_cpu_and_from_the_gpu_take_turns(sink, readback):
+def test_frames_from_the_cpu_and_from_the_gpu_take_turns(sink, writer):
     for level in (0.0, 1.0):
-        readback.push(torch.zeros(3, 256, 256), Look())
-        readback.push(grey(level), Look())
+        writer.write(torch.zeros(3, 256, 256), Look())
+        writer.write(grey(level), Look())
 
     slot = sink.newest()
     assert (slot.seq, slot.pixel_format, luma(slot)) == (4, PixelFormat.I420, {235})
 
 
-def test_a_larger_frame_takes_another_ring_and_the_old_one_is_given_back(sink, readback):
+def test_a_larger_frame_takes_another_ring_and_the_old_one_is_given_back(sink, writer):
     for side in (256, 1024, 2048):
-        readback.push(grey(1, side), Look())
+        writer.write(grey(1, side), Look())
 
     slot = sink.newest()
     assert (slot.width, luma(slot)) == (2048, {235})
 
 
-def test_a_size_that_changes_with_every_frame_is_followed(sink, readback):
+def test_a_size_that_changes_with_every_frame_is_followed(sink, writer):
     for n in range(20):
-        readback.push(grey(n / 20, 240 + 2 * n), Look())
+        writer.write(grey(n / 20, 240 + 2 * n), Look())
 
     slot = sink.newest()
     assert (slot.seq, slot.width) == (20, 278)
@@ -348,15 +350,15 @@ class UnregisterableGpu(CudaGpu):
 
 def test_where_memory_cannot_be_registered_frames_take_the_other_way(sink):
     lock = threading.Lock()
-    readback = CudaReadback(sink, lock, UnregisterableGpu)
+    writer = CudaWriter(sink, lock, UnregisterableGpu)
     tiles = read_tiles(grey(1), None)
     picture = plan((tiles.kind,), None, Look())
     with torch.inference_mode(), lock:
-        readback.push(picture, [tiles], 5)
+        writer.write(picture, [tiles], 5)
     deadline_s = time.monotonic() + WAIT_S
     while (slot := sink.reader.take()) is None and time.monotonic() < deadline_s:
         pass
-    readback.close()
+    writer.close()
 
     assert (luma(slot), slot.capture_ns) == ({235}, 5)
 
@@ -372,10 +374,10 @@ def test_refused_memory_leaves_no_error_behind():
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here are not two GPUs")
-def test_frames_from_two_gpus_arrive_in_order(sink, readback):
+def test_frames_from_two_gpus_arrive_in_order(sink, writer):
     for n in range(100):
         device = f"cuda:{n % 2}"
-        readback.push(torch.full((3, 256, 256), n / 100, device=device), Look())
+        writer.write(torch.full((3, 256, 256), n / 100, device=device), Look())
     for device in range(2):
         torch.cuda.synchronize(device)
 
@@ -384,8 +386,8 @@ def test_frames_from_two_gpus_arrive_in_order(sink, readback):
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="here are not two GPUs")
-def test_a_frame_of_the_device_that_is_not_current_is_shown(sink, readback):
-    readback.push(torch.ones(3, 256, 256, device="cuda:1"), Look())
+def test_a_frame_of_the_device_that_is_not_current_is_shown(sink, writer):
+    writer.write(torch.ones(3, 256, 256, device="cuda:1"), Look())
     torch.cuda.synchronize(1)
 
     assert luma(sink.newest()) == {235}

@@ -19,8 +19,8 @@ from gpuview.engine.stream import StreamHandle
 from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.staged import Bounce
-from gpuview.frames.cuda.writer import CudaReadback
+from gpuview.frames.cuda.staged import StagedPath
+from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.messages import OpenStream
@@ -73,24 +73,23 @@ class World:
         self.media = MediaProcess()
         engine = SimpleNamespace(
             process=self.media,
-            is_closed=False,
-            check_usable=lambda: None,
+            check_open=lambda: None,
             forget_stream=lambda name: None,
         )
         opening = OpenStream(fps=30, max_bitrate_bps=10**6)
         self.handle = StreamHandle(engine, "s1", Listener(), opening)
         self.handle.tell_all()
         self.lock = threading.Lock()
-        self.readback = CudaReadback(self.handle, self.lock, lambda device: gpu)
+        self.writer = CudaWriter(self.handle, self.lock, lambda device: gpu)
 
     def push(self, level: int, of: Plan = SMALL, pixels: torch.Tensor | None = None) -> None:
         if pixels is None:
             pixels = torch.full((1, 1, of.height, of.width), level, dtype=torch.uint8)
         with self.lock:
-            self.readback.push(of, [Tiles(pixels, is_maps=False)], level)
+            self.writer.write(of, [Tiles(pixels, is_maps=False)], level)
 
     def close(self) -> None:
-        self.readback.close()
+        self.writer.close()
         self.gpu.finish()
         for thread in threading.enumerate():
             if thread.name == "gpuview-retire":
@@ -135,13 +134,13 @@ def test_pushing_touches_neither_the_ring_nor_the_tensor_before_the_device_does(
 def test_the_last_of_a_thousand_frames_behind_a_slow_computation_arrives(world):
     for level in range(1000):
         world.push(level % 256)
-    rings, marks = world.media.n_rings, world.gpu.n_marks
+    rings, events = world.media.n_rings, world.gpu.n_events
 
     world.gpu.finish()
 
     slot = world.media.take()
     assert (slot.seq, slot.data[0]) == (1000, luma_of(999 % 256))
-    assert (rings, marks) == (1, 9)
+    assert (rings, events) == (1, 9)
 
 
 def test_frames_of_another_size_need_no_new_ring_while_they_fit(world):
@@ -215,7 +214,7 @@ def test_a_frame_that_cannot_be_launched_costs_nothing(world):
     assert world.media.take().data[0] == luma_of(20)
 
 
-def test_flaws_are_counted_over_frames_and_plans(world):
+def test_nonfinite_values_are_counted_over_frames_and_plans(world):
     flawed = torch.full((1, 1, 16, 16), 0.5)
     flawed[0, 0, 1, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
     large = torch.full((1, 1, 32, 48), torch.nan)
@@ -223,18 +222,18 @@ def test_flaws_are_counted_over_frames_and_plans(world):
     world.push(0, LARGE, large)
     world.gpu.finish()
 
-    stats = world.readback.stats()
+    stats = world.writer.stats()
     assert (stats.n_nan, stats.n_inf) == (1 + 32 * 48, 2)
 
 
 def test_times_are_those_of_a_frame_that_has_arrived(world):
-    assert world.readback.stats().copy_ms is None
+    assert world.writer.stats().copy_ms is None
     world.push(1)
-    assert world.readback.stats().copy_ms is None
+    assert world.writer.stats().copy_ms is None
     world.gpu.finish()
     world.push(2)
 
-    stats = world.readback.stats()
+    stats = world.writer.stats()
     assert (stats.conversion_ms, stats.copy_ms) == (1.0, 1.0)
 
 
@@ -256,19 +255,19 @@ def test_a_frame_that_was_drawn_and_could_not_be_copied_has_no_times(world, monk
 
     world.push(1)
     world.gpu.finish()
-    monkeypatch.setattr(world.gpu.side, "run", fail)
+    monkeypatch.setattr(world.gpu.copy_stream, "run", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         world.push(2)
     world.gpu.finish()
 
-    assert world.readback.stats().copy_ms == 1.0  # the first one's
+    assert world.writer.stats().copy_ms == 1.0  # the first one's
 
 
 def test_a_device_without_memory_for_a_canvas_does_not_stop_another_device(world):
     world.push(1)
     other = FakeGpu()
-    world.readback._open_gpu = lambda device: other
-    world.gpu.mark = None  # nothing more can be made there
+    world.writer._open_gpu = lambda device: other
+    world.gpu.new_event = None  # nothing more can be made there
     with pytest.raises(TypeError):
         world.push(2, LARGE)
     elsewhere = torch.zeros((1, 1, 16, 16), dtype=torch.uint8, device="meta")
@@ -276,10 +275,10 @@ def test_a_device_without_memory_for_a_canvas_does_not_stop_another_device(world
     world.push(3, SMALL, elsewhere)
 
     world.gpu.finish()
-    del world.gpu.mark
+    del world.gpu.new_event
     world.gpu, other.device = other, world.gpu.device
     other.callers.steps.clear()
-    other.side.steps.clear()
+    other.copy_stream.steps.clear()
 
 
 def test_what_never_changes_is_drawn_once_for_each_plan(world):
@@ -311,7 +310,7 @@ def test_where_the_kernel_does_not_compile_pytorch_draws_and_that_is_said_once(m
     tiles = [Tiles(torch.full((1, 1, 16, 16), 255, dtype=torch.uint8), is_maps=False)]
     for canvas in canvases:
         canvas._kernels = [BrokenKernel()]
-        gpu.current().run(lambda canvas=canvas: canvas.draw(tiles, 1, 1))
+        gpu.current_stream().run(lambda canvas=canvas: canvas.draw(tiles, 1, 1))
     gpu.finish()
 
     for canvas in canvases:
@@ -363,7 +362,7 @@ class TestWhereMemoryCannotBeRegistered:
         world.push(60)
         world.gpu.finish()
         assert refused.wait(WAIT_S)
-        while world.readback._bounce._failure is None:
+        while world.writer._staged._failure is None:
             pass
         with pytest.raises(MediaError, match="no memory"):
             world.push(70)
@@ -384,15 +383,15 @@ class TestWhereMemoryCannotBeRegistered:
                 published.put(capture_ns)
 
         lock, gpus = threading.Lock(), (FakeGpu(), FakeGpu())
-        bounce = Bounce(Sink(), lock)
+        staged = StagedPath(Sink(), lock)
         canvases = [Canvas(gpu, SMALL, gpu.zeros(2)) for gpu in gpus]
         for n in range(6):
             with lock:
-                bounce.send(gpus[n % 2], canvases[n % 2], n)
+                staged.send(gpus[n % 2], canvases[n % 2], n)
             gpus[n % 2].finish()
         while published.get(timeout=WAIT_S) != 5:
             pass
-        bounce.close()
+        staged.close()
 
     def test_a_sink_that_no_device_can_write_to_is_served_in_the_same_way(self):
         published = threading.Event()
@@ -406,13 +405,13 @@ class TestWhereMemoryCannotBeRegistered:
                 published.set()
 
         gpu, lock, sink = FakeGpu(), threading.Lock(), Sink()
-        readback = CudaReadback(sink, lock, lambda device: gpu)
+        writer = CudaWriter(sink, lock, lambda device: gpu)
         with lock:
             tiles = [Tiles(torch.full((1, 1, 16, 16), 9, dtype=torch.uint8), is_maps=False)]
-            readback.push(SMALL, tiles, 1)
+            writer.write(SMALL, tiles, 1)
         gpu.finish()
         assert published.wait(WAIT_S)
-        readback.close()
+        writer.close()
 
         assert set(sink.data[:256]) == {luma_of(9)}
 
@@ -444,11 +443,11 @@ class DeviceRingMachine(RuleBasedStateMachine):
         self.world.handle.publish(PixelFormat.I420, 16, 16, 0)
         self.pushed.append((level, SMALL))
 
-    @rule(n=st.integers(1, 60), queue=st.integers(0, 1))
-    def step(self, n: int, queue: int) -> None:
-        """Do some steps, of one queue first."""
+    @rule(n=st.integers(1, 60), stream=st.integers(0, 1))
+    def step(self, n: int, stream: int) -> None:
+        """Do some steps, of one stream first."""
         for _ in range(n):
-            self.world.gpu.step(queue) or self.world.gpu.step(1 - queue)
+            self.world.gpu.step(stream) or self.world.gpu.step(1 - stream)
             self.look()
 
     @rule()

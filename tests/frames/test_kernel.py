@@ -64,17 +64,17 @@ def whole(height: int, width: int, channels: int = 3, scaling: Scaling | None = 
 
 
 def draw(pixels: torch.Tensor, panel: Panel) -> tuple[torch.Tensor, list[int]]:
-    """Draw a panel into a picture that has two more columns and rows; return record and flaws."""
+    """Draw a panel into a picture that has two more columns and rows; return both."""
     sides = panel.y + panel.height + 2, panel.x + panel.width + 2
     record = torch.full((record_nbytes(*sides),), 7, dtype=torch.uint8, device=DEVICE)
-    flaws = torch.zeros(2, dtype=torch.int64, device=DEVICE)
-    PanelKernel(panel, *sides, record, flaws).draw(pixels.to(DEVICE), 3, 1 << 40)
-    return record.cpu(), flaws.tolist()
+    nonfinite = torch.zeros(2, dtype=torch.int64, device=DEVICE)
+    PanelKernel(panel, *sides, record, nonfinite).draw(pixels.to(DEVICE), 3, 1 << 40)
+    return record.cpu(), nonfinite.tolist()
 
 
 def check(pixels: torch.Tensor, panel: Panel) -> None:
-    """Draw ``(T, C, H, W)``, and compare planes and flaws with the reference."""
-    record, flaws = draw(pixels, panel)
+    """Draw ``(T, C, H, W)``, and compare planes and nonfinite with the reference."""
+    record, nonfinite = draw(pixels, panel)
     shown = planes(record, panel.y + panel.height + 2, panel.x + panel.width + 2)
     inside = [
         plane[panel.y // n :, panel.x // n :][: panel.height // n, : panel.width // n].numpy()
@@ -84,7 +84,7 @@ def check(pixels: torch.Tensor, panel: Panel) -> None:
     values = pixels.double().cpu().numpy()
     colours = palette(name, torch.device("cpu")).numpy()
     assert_i420_within_one_level(tuple(inside), *reference_bounds(values, panel, colours))
-    assert flaws == [np.isnan(values).sum(), np.isinf(values).sum()]
+    assert nonfinite == [np.isnan(values).sum(), np.isinf(values).sum()]
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 1) -> torch.Tensor:
@@ -180,7 +180,7 @@ def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):
             grids.append(grid)
             return lambda *args, **options: None
 
-    for name in ("measure", "join", "draw_panel"):
+    for name in ("find_minmax", "join", "draw_panel"):
         monkeypatch.setattr(launch, name, Launched())
     n = 70_000  # as the whole of MNIST
     pixels = torch.zeros(1, 1, 1, 1).expand(n, 1, 100, 200)
@@ -278,13 +278,13 @@ def test_a_canvas_is_the_same_whoever_draws_on_it():
     for has_triton in (True, False):
         gpu = FakeGpu() if IS_INTERPRETED else CudaGpu(DEVICE)
         gpu.has_triton = has_triton
-        flaws = gpu.zeros(2)
-        canvas = Canvas(gpu, picture, flaws)
+        nonfinite = gpu.zeros(2)
+        canvas = Canvas(gpu, picture, nonfinite)
         tiles = [Tiles(part.to(DEVICE), is_maps=False) for part in parts]
-        gpu.current().run(lambda canvas=canvas, tiles=tiles: canvas.draw(tiles, 9, 1 << 40))
+        gpu.current_stream().run(lambda canvas=canvas, tiles=tiles: canvas.draw(tiles, 9, 1 << 40))
         if IS_INTERPRETED:
             gpu.finish()
-        assert flaws.tolist() == [1, 0]
+        assert nonfinite.tolist() == [1, 0]
         drawn.append(canvas.record.cpu())
 
     assert torch.equal(drawn[0][:HEADER_NBYTES], drawn[1][:HEADER_NBYTES])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import blocks, is_tame, render, tile_ranges
+from gpuview.frames.cpu.paint import blocks, is_exact_in_float32, render, tile_ranges
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, Panel, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS
@@ -312,7 +312,7 @@ def test_the_range_of_a_large_tile_is_found_in_any_of_its_rows():
     ],
 )
 def test_float32_is_trusted_with_a_range_that_is_neither_narrow_nor_huge(scaling, expected):
-    assert is_tame(scaling) is expected
+    assert is_exact_in_float32(scaling) is expected
 
 
 @pytest.mark.cuda

@@ -21,8 +21,8 @@ from gpuview.errors import StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
-from gpuview.frames.readback import Readback
-from gpuview.frames.sink import FrameSink, ReadbackStats
+from gpuview.frames.sink import FrameSink, WriteStats
+from gpuview.frames.writer import FrameWriter
 
 __all__ = ["Feed", "FeedStats", "Select"]
 
@@ -48,7 +48,7 @@ class FeedStats:
     n_dropped: dict[str, int]
     """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or another
     one that `Feed.drop` was told. One that a thread is just reading may be in neither count."""
-    readback: ReadbackStats
+    writes: WriteStats
 
     def n_dropped_with(self, n_shown: int) -> dict[str, int]:
         """Return `n_dropped` with the frames that were read and superseded in the ring.
@@ -79,7 +79,7 @@ class Feed:
     def __init__(self, sink: FrameSink, look: Look, errors: ErrorReporter) -> None:
         self._look = look
         self._errors = errors
-        self._readback = Readback(sink)
+        self._writer = FrameWriter(sink)
         self._reading = threading.Lock()  # held while a frame is read, in the order of numbers
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long
@@ -106,7 +106,7 @@ class Feed:
         """Make ``frame`` the newest one.
 
         Args:
-            frame: As for `Readback.push`.
+            frame: As for `FrameWriter.write`.
             select: Picks what is shown of it, when it is read.
 
         Raises:
@@ -173,7 +173,7 @@ class Feed:
             dropped = {**self._n_dropped, "unwatched": self._n_unwatched}
             n_pushed, n_read = self._n_pushed, self._n_read
         n_dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
-        return FeedStats(n_pushed, n_read, n_dropped, self._readback.stats())
+        return FeedStats(n_pushed, n_read, n_dropped, self._writer.stats())
 
     def close(self) -> None:
         """Take no frame any more, and forget the newest. The sink stays open."""
@@ -186,7 +186,7 @@ class Feed:
             catching_up = self._catching_up
         if catching_up is not None and catching_up is not threading.current_thread():
             catching_up.join(_JOIN_S)
-        self._readback.close()
+        self._writer.close()
 
     def renew_locks(self) -> None:
         """Take new locks in a forked child: another thread of the parent may have held the old.
@@ -197,7 +197,7 @@ class Feed:
         self._reading = threading.Lock()
         self._catching_up = None
         self._errors.renew_lock()
-        self._readback.renew_lock()
+        self._writer.renew_lock()
         self._good_kinds.clear()
 
     def __repr__(self) -> str:
@@ -224,7 +224,7 @@ class Feed:
             if newest.number < self._read_number:
                 return False
             self.check_open()
-            self._readback.push(frame, self._look)
+            self._writer.write(frame, self._look)
             self._read_number = newest.number
             return True
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.ring import PixelFormat, Reservation
 
-__all__ = ["FrameSink", "ReadbackStats"]
+__all__ = ["DeviceSink", "FrameSink", "WriteStats"]
 
 
 class FrameSink(Protocol):
@@ -20,13 +20,24 @@ class FrameSink(Protocol):
         """Make the slot that `begin` gave the newest frame."""
 
 
+@runtime_checkable
+class DeviceSink(FrameSink, Protocol):
+    """A sink that a CUDA device can also write to."""
+
+    def reserve(self, nbytes: int) -> Reservation:
+        """Return where a device shall write ``nbytes`` of a picture; see `RingWriter.reserve`."""
+
+    def announce(self, seq: int) -> None:
+        """Tell the media process to expect a frame that a device will write."""
+
+
 @dataclass(frozen=True, slots=True)
-class ReadbackStats:
+class WriteStats:
     """What became of the frames so far."""
 
     n_nan: int = 0
     n_inf: int = 0
-    """Values that are none, in all frames."""
+    """How many values were NaN and Inf, in all frames."""
     conversion_ms: float | None = None
     """How long the newest frame took to become pixels; None before the first one."""
     copy_ms: float | None = None

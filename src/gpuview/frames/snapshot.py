@@ -30,7 +30,7 @@ def snapshot(frame: object, look: Look) -> Image:
     Waits for the frame's device. A picture of uint8 comes back unchanged.
 
     Args:
-        frame: A tensor, or a mapping or list of them, as for `Readback.push`.
+        frame: A tensor, or a mapping or list of them, as for `FrameWriter.write`.
         look: How it is shown; its size is not read.
 
     Returns:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-__all__ = ["Stretch", "most_taps", "queue_of"]
+__all__ = ["Stretch", "current_stream_id", "most_taps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Stretch:
             yield Stretch(self.tile, self.inner, first, min(first + length, self.end))
 
     def _taps(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        index, weights = _taps(self.tile, self.inner, device, queue_of(device))
+        index, weights = _taps(self.tile, self.inner, device, current_stream_id(device))
         part = slice(self.first, self.end)
         return index[part] - self.covered.start, weights[part]
 
@@ -117,7 +117,7 @@ def _select(values: Tensor, dim: int, index: Tensor) -> Tensor:
     return selected.view(*values.shape[:3], -1)
 
 
-def queue_of(device: torch.device) -> int:
+def current_stream_id(device: torch.device) -> int:
     """Return which queue work goes to at present: what one has made, another has to wait for."""
     return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
 
@@ -130,7 +130,7 @@ def _taps(tile: int, inner: int, device: torch.device, queue: int) -> tuple[Tens
         tile: The axis' length in the tensor.
         inner: Its length as it is shown.
         device: Where the tables are made.
-        queue: Where they can be used, from `queue_of`.
+        queue: Where they can be used, from `current_stream_id`.
 
     Returns:
         Which ones and how much of each: ``(inner, taps)`` int64 and float32, whose rows sum up to

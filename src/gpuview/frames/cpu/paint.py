@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.area import Stretch, queue_of
+from gpuview.frames.cpu.area import Stretch, current_stream_id
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, Panel, Scaling
 
@@ -30,9 +30,9 @@ __all__ = [
     "Block",
     "Painted",
     "blocks",
+    "is_exact_in_float32",
     "is_known_finite",
-    "is_tame",
-    "is_wide",
+    "needs_float64",
     "render",
     "tile_ranges",
 ]
@@ -66,7 +66,7 @@ class Block:
     """Where it begins in each tile as it is shown."""
     rgb: Tensor
     """``(n, C, rows, columns)``, C = 1 or 3: uint8 of a colour map, else float32 in [0, 1]."""
-    flaws: Tensor | None
+    nonfinite: Tensor | None
     """How many of the tensor's values are NaN and Inf, ``(2,)`` int64; no two blocks count one."""
 
 
@@ -82,15 +82,15 @@ def render(pixels: Tensor, panel: Panel) -> Painted:
     """
     n_cells = -(-panel.n_tiles // panel.columns) * panel.columns
     cells = _background((n_cells, 3, panel.cell_height, panel.cell_width), pixels.device)
-    flaws: Tensor | None = None
+    nonfinite: Tensor | None = None
     for block in blocks(pixels, panel):
         rgb = block.rgb if block.rgb.is_floating_point() else block.rgb / 255
         n, _, height, width = rgb.shape
         tiles, bottom, right = block.tile + n, block.y + height, block.x + width
         cells[block.tile : tiles, :, block.y : bottom, block.x : right] = rgb
-        if block.flaws is not None:
-            flaws = block.flaws if flaws is None else flaws + block.flaws
-    n_nan, n_inf = (None, None) if flaws is None else flaws.unbind()
+        if block.nonfinite is not None:
+            nonfinite = block.nonfinite if nonfinite is None else nonfinite + block.nonfinite
+    n_nan, n_inf = (None, None) if nonfinite is None else nonfinite.unbind()
     return Painted(_arranged(cells, panel), n_nan, n_inf)
 
 
@@ -102,8 +102,8 @@ def blocks(pixels: Tensor, panel: Panel) -> Iterator[Block]:
     for tiles, rows, columns in _cuts(panel, is_small=pixels.device.type == "cpu"):
         part = pixels[tiles, :, rows.covered, columns.covered]
         own_ranges = None if ranges is None else ranges[tiles]
-        rgb, flaws = _paint(part, panel, rows, columns, own_ranges)
-        yield Block(tiles.start, rows.first, columns.first, rgb, flaws)
+        rgb, nonfinite = _paint(part, panel, rows, columns, own_ranges)
+        yield Block(tiles.start, rows.first, columns.first, rgb, nonfinite)
 
 
 def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
@@ -128,15 +128,16 @@ def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
     return torch.where(is_known, ranges, torch.arange(2, dtype=dtype, device=pixels.device))
 
 
-def is_tame(scaling: Scaling) -> bool:
+def is_exact_in_float32(scaling: Scaling) -> bool:
     """Tell whether float32 is exact enough to scale by these bounds."""
     span = scaling.high - scaling.low
     return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
 
 
-def is_wide(dtype: torch.dtype) -> bool:
-    """Tell whether values of ``dtype`` are scaled in float64."""
-    return dtype in _WIDE
+def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:
+    """Tell whether float32 is not exact enough for values of ``dtype``, or for these bounds."""
+    is_inexact = scaling is not None and scaling.auto is None and not is_exact_in_float32(scaling)
+    return dtype in _WIDE or is_inexact
 
 
 def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
@@ -167,9 +168,7 @@ def is_known_finite(values: Tensor) -> bool:
 
 def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
     """Return what values are computed in, up to their mean."""
-    needs_more = is_wide(pixels.dtype) or (scaling is not None and not is_tame(scaling))
-    # MPS has no float64.
-    return torch.float64 if needs_more and pixels.device.type != "mps" else torch.float32
+    return torch.float64 if needs_float64(pixels.dtype, scaling) else torch.float32
 
 
 def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
@@ -206,23 +205,23 @@ def _paint(
         ranges: ``(n, 2)`` for an automatic range.
 
     Returns:
-        A `Block`'s ``rgb`` and ``flaws``.
+        A `Block`'s ``rgb`` and ``nonfinite``.
     """
     dtype = _work_dtype(part, panel.scaling)
     read, span = _scale(panel.scaling, ranges)
     means = rows.average(part, 2, lambda values: read(values.to(dtype)))
     means = columns.average(means, 3, lambda values: values)
     unit = (means / span).clamp_(0, 1).to(torch.float32)
-    flaws = seen = None
+    nonfinite = seen = None
     if part.dtype.is_floating_point and not is_known_finite(means):
         unit = unit.nan_to_num_(0)
         codes = part.isfinite().logical_not_().to(torch.uint8) + part.isnan()
         own = codes[:, :, rows.owned, columns.owned]
-        flaws = torch.stack(((own == _NAN_CODE).sum(), (own == _INF_CODE).sum()))
+        nonfinite = torch.stack(((own == _NAN_CODE).sum(), (own == _INF_CODE).sum()))
         seen = columns.worst(rows.worst(codes.amax(1, keepdim=True), 2), 3)
     rgb = _coloured(unit, seen, panel.colormap)
     rgb = rows.spread(columns.spread(rgb, 3), 2)
-    return rgb if rgb.is_floating_point() else _unpacked(rgb), flaws
+    return rgb if rgb.is_floating_point() else _unpacked(rgb), nonfinite
 
 
 def _scale(scaling: Scaling, ranges: Tensor | None) -> tuple[Callable[[Tensor], Tensor], float]:
@@ -259,7 +258,7 @@ def _coloured(unit: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
     picks = (unit * 256).clamp_(max=255).to(torch.int32)
     if seen is not None:
         picks.masked_fill_(seen == _INF_CODE, INF_ROW).masked_fill_(seen == _NAN_CODE, NAN_ROW)
-    packed = _packed_palette(colormap, device, queue_of(device))
+    packed = _packed_palette(colormap, device, current_stream_id(device))
     return packed.index_select(0, picks.flatten()).view(picks.shape)
 
 

@@ -31,9 +31,9 @@ from gpuview.frames.cpu.paint import (
     BLOCK_NUMEL,
     Block,
     blocks,
+    is_exact_in_float32,
     is_known_finite,
-    is_tame,
-    is_wide,
+    needs_float64,
     render,
     tile_ranges,
 )
@@ -47,7 +47,7 @@ from gpuview.protocol.ring import PixelFormat, frame_nbytes
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink
 
-__all__ = ["Flaws", "write"]
+__all__ = ["NonFinite", "write_picture"]
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -58,7 +58,7 @@ _STRIP_NUMEL = 65_536  # stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
-class Flaws:
+class NonFinite:
     """How many of a frame's values are none."""
 
     n_nan: int = 0
@@ -76,7 +76,9 @@ class _Slot:
     """What is read, and where it goes: pairs of two dimensions and of one shape."""
 
 
-def write(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int) -> Flaws:
+def write_picture(
+    sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int
+) -> NonFinite:
     """Write one picture to the sink, and publish it.
 
     The tensors have been read when this returns. Waits for a device other than the CPU.
@@ -98,13 +100,13 @@ def write(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int) 
         slot = _begin(sink, plan, pixels[0])
         is_finite = _copy(slot, panel.scaling)
         if is_finite or panel.channels == 3:
-            flaws = Flaws() if is_finite else _mark(slot.picture, pixels[0])
+            nonfinite = NonFinite() if is_finite else _mark(slot.picture, pixels[0])
             _complete(slot.picture, panel)
             sink.publish(slot.pixel_format, plan.width, plan.height, capture_ns)
-            return flaws
-    flaws = _paint(sink, plan, tiles)
+            return nonfinite
+    nonfinite = _paint(sink, plan, tiles)
     sink.publish(PixelFormat.RGB24P, plan.width, plan.height, capture_ns)
-    return flaws
+    return nonfinite
 
 
 def _settled(panel: Panel, pixels: Tensor) -> Panel:
@@ -125,7 +127,7 @@ def _is_plain(plan: Plan) -> bool:
         and (panel.tile_height, panel.tile_width) == (panel.inner_height, panel.inner_width)
         and (panel.channels == 3 or panel.colormap == "gray")
         and panel.scaling.auto is None
-        and is_tame(panel.scaling)
+        and is_exact_in_float32(panel.scaling)
     )
 
 
@@ -192,7 +194,7 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
         offset: The first one.
         out: ``(H, W)``.
     """
-    number = np.float64 if is_wide(source.dtype) else np.float32
+    number = np.float64 if needs_float64(source.dtype) else np.float32
     low, gain = number(scaling.low), number(levels / (scaling.high - scaling.low))
     scratch = np.empty((_rows_of(source), source.shape[1]), np.float32)
     is_finite = True
@@ -213,7 +215,7 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
     return is_finite
 
 
-def _mark(picture: Bytes, planes: Tensor) -> Flaws:
+def _mark(picture: Bytes, planes: Tensor) -> NonFinite:
     """Colour the pixels of NaN and Inf, and count these; both ``(3, h, w)``."""
     n_nan = n_inf = 0
     markers = palette("gray", planes.device)
@@ -227,7 +229,7 @@ def _mark(picture: Bytes, planes: Tensor) -> Flaws:
         n_nan, n_inf = n_nan + int(is_nan.sum()), n_inf + int(is_inf.sum())
         for plane, nan, inf in zip(out, markers[NAN_ROW], markers[INF_ROW], strict=True):
             plane.masked_fill_(is_inf.any(0), inf).masked_fill_(is_nan.any(0), nan)
-    return Flaws(n_nan, n_inf)
+    return NonFinite(n_nan, n_inf)
 
 
 def _rows_of(source: Tensor) -> int:
@@ -254,7 +256,7 @@ def _is_half(source: Tensor) -> bool:
     return source.dtype in (torch.float16, torch.bfloat16)
 
 
-def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> Flaws:
+def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> NonFinite:
     """Write any picture in planes; does not publish it."""
     slot = sink.begin(frame_nbytes(PixelFormat.RGB24P, plan.width, plan.height))
     canvas = np.frombuffer(slot, np.uint8).reshape(3, plan.height, plan.width)
@@ -268,22 +270,22 @@ def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> Flaws:
     for panel, each in zip(plan.panels, tiles, strict=True):
         area = canvas[:, panel.y : panel.y + panel.height, panel.x : panel.x + panel.width]
         paint = _paint_panel if each.pixels.device.type == "cpu" else _paint_elsewhere
-        flaws = paint(area, panel, each.pixels)
-        n_nan, n_inf = n_nan + flaws.n_nan, n_inf + flaws.n_inf
-    return Flaws(n_nan, n_inf)
+        nonfinite = paint(area, panel, each.pixels)
+        n_nan, n_inf = n_nan + nonfinite.n_nan, n_inf + nonfinite.n_inf
+    return NonFinite(n_nan, n_inf)
 
 
-def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> Flaws:
+def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
     """Paint a panel whose tensor is on the CPU; ``area`` is its part of the canvas, (3, h, w)."""
     n_nan = n_inf = 0
     for block in blocks(pixels, panel):
         _place(block, area, panel)
-        if block.flaws is not None:
-            nan, inf = block.flaws.tolist()
+        if block.nonfinite is not None:
+            nan, inf = block.nonfinite.tolist()
             n_nan, n_inf = n_nan + nan, n_inf + inf
     if panel.n_tiles == 1:
         _complete(area, panel)
-    return Flaws(n_nan, n_inf)
+    return NonFinite(n_nan, n_inf)
 
 
 def _place(block: Block, area: Bytes, panel: Panel) -> None:
@@ -299,13 +301,13 @@ def _place(block: Block, area: Bytes, panel: Panel) -> None:
             target[y : y + rows, x : x + columns] = plane
 
 
-def _paint_elsewhere(area: Bytes, panel: Panel, pixels: Tensor) -> Flaws:
+def _paint_elsewhere(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
     """Paint a panel whose tensor is on a device that is neither the CPU nor CUDA; waits for it."""
     painted = render(pixels, panel)
     levels = (painted.rgb * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast cuts
     area[:] = levels.cpu().numpy()
     counts = (painted.n_nan, painted.n_inf)
-    return Flaws(*(0 if count is None else int(count) for count in counts))
+    return NonFinite(*(0 if count is None else int(count) for count in counts))
 
 
 def _complete(picture: Bytes, panel: Panel) -> None:

@@ -1,6 +1,6 @@
-"""A picture on a device, in the making: a buffer for one plan, drawn anew for each frame.
+"""A buffer on a device for the pictures of one plan: each frame is drawn into it.
 
-What does not change, the background and the labels, is drawn when the canvas is made.
+The background and the labels never change; they are drawn when the canvas is made.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ logger = logging.getLogger("gpuview")
 
 
 class _Triton:
-    """Whether this process draws by the kernel: tried once, and told once where it fails."""
+    """Whether this process draws with the Triton kernel. Its first failure is logged, and final."""
 
     def __init__(self) -> None:
         self.is_given_up = False
         self.lock = threading.Lock()
-        """Held for a launch, which may compile: older Tritons do that for one thread at a time."""
+        """Held for a launch: it may compile, and older Tritons can compile in one thread only."""
 
     def give_up(self, reason: Exception) -> None:
         if not self.is_given_up:
@@ -61,22 +61,22 @@ _triton = _Triton()
 
 
 class Canvas:
-    """One buffer. One thread at a time; with the kernel, drawing allocates nothing.
+    """One buffer. One thread at a time. Drawing with the kernel allocates nothing.
 
-    Made on the current stream of its device, which is current.
+    Make it while its device is current; the current stream then draws what never changes.
 
     Args:
         gpu: Where it is.
         plan: What is drawn.
-        flaws: ``(2,)`` int64 on the device: to which the numbers of NaN and Inf are added.
+        nonfinite: ``(2,)`` int64 on the device: drawing adds the numbers of NaN and Inf.
     """
 
-    def __init__(self, gpu: Gpu, plan: Plan, flaws: Tensor) -> None:
+    def __init__(self, gpu: Gpu, plan: Plan, nonfinite: Tensor) -> None:
         self.plan = plan
         self.is_used = False
-        """Whether a frame was drawn and its copy launched; its marks are set then."""
-        self.begun, self.drawn = gpu.mark(), gpu.mark()
-        self.copying, self.copied = gpu.mark(), gpu.mark()
+        """Whether a frame was drawn and its copy launched, so that its events are recorded."""
+        self.begun, self.drawn = gpu.new_event(), gpu.new_event()
+        self.copying, self.copied = gpu.new_event(), gpu.new_event()
         nbytes = record_nbytes(plan.height, plan.width)
         self.record = torch.empty(nbytes, dtype=torch.uint8, device=gpu.device)
         """The whole record, header and all, as the ring has it."""
@@ -85,11 +85,11 @@ class Canvas:
         """The frame's number, which goes last."""
         self._planes = planes(self.record, plan.height, plan.width)
         self._gpu = gpu
-        self._flaws = flaws
+        self._nonfinite = nonfinite
         self._kernels = self._new_kernels() if gpu.has_triton else []
-        current = gpu.current()
-        current.run(self._draw_still)
-        current.record(self.copied)  # so that other streams wait for what is still, too
+        current = gpu.current_stream()
+        current.run(self._draw_static)
+        current.record(self.copied)  # so that other streams wait for the background
 
     def draw(self, tiles: Sequence[Tiles], seq: int, capture_ns: int) -> None:
         """Launch the work for one frame on the current stream.
@@ -105,31 +105,33 @@ class Canvas:
                     for kernel, each in zip(self._kernels, tiles, strict=True):
                         kernel.draw(each.pixels, seq, capture_ns)
                 return
-            except Exception as exc:  # a compiler's, whatever it is; a device's own comes again
+            except Exception as exc:  # a compiler raises anything; a device's error comes again
                 _triton.give_up(exc)
         self._words[SEQ_WORD].fill_(seq)
         self._words[CAPTURE_WORD].fill_(capture_ns)
         for panel, each in zip(self.plan.panels, tiles, strict=True):
             self._paint(panel, each.pixels)
 
-    def keep(self) -> None:
-        """Let the memory outlive what is queued, before the last reference goes."""
+    def record_use(self) -> None:
+        """Keep the memory from being reused before the queued work is done."""
         used = [self.record, *(tensor for each in self._kernels for tensor in each.tensors)]
         for tensor in used:
-            self._gpu.keep(tensor, self._gpu.side)
+            self._gpu.record_stream(tensor, self._gpu.copy_stream)
 
     def _new_kernels(self) -> list[PanelKernel]:
         if _triton.is_given_up:
             return []
         try:
             from gpuview.frames.cuda.launch import PanelKernel
-        except Exception as exc:  # as in a Triton that does not fit this Python or PyTorch
+        except Exception as exc:  # such as a Triton that does not fit this PyTorch
             _triton.give_up(exc)
             return []
         sides = self.plan.height, self.plan.width
-        return [PanelKernel(each, *sides, self.record, self._flaws) for each in self.plan.panels]
+        return [
+            PanelKernel(each, *sides, self.record, self._nonfinite) for each in self.plan.panels
+        ]
 
-    def _draw_still(self) -> None:
+    def _draw_static(self) -> None:
         self._words.fill_(0)
         for word, value in (
             (FORMAT_WORD, PixelFormat.I420),
@@ -137,7 +139,7 @@ class Canvas:
             (HEIGHT_WORD, self.plan.height),
         ):
             self._words[word].fill_(int(value))
-        # By a picture of 2 x 2 pixels, which sets no value from the CPU, and so does not wait.
+        # Converts a picture of 2 x 2 pixels: to set values from the CPU would wait for the device.
         back = torch.empty((3, 2, 2), dtype=torch.float32, device=self.record.device)
         for plane, level in zip(back, BACKGROUND, strict=True):
             plane.fill_(level / 255)
@@ -156,12 +158,12 @@ class Canvas:
     def _paint(self, panel: Panel, pixels: Tensor) -> None:
         painted = render(pixels, panel)
         write_i420(painted.rgb, *self._part(panel))
-        for count, found in zip(self._flaws, (painted.n_nan, painted.n_inf), strict=True):
+        for count, found in zip(self._nonfinite, (painted.n_nan, painted.n_inf), strict=True):
             if found is not None:
                 count.add_(found)
 
     def _part(self, where: Panel | Label) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is under a panel or a label, of each plane."""
+        """Return the part of each plane that a panel or a label covers."""
         y, x, height, width = where.y, where.x, where.height, where.width
         luma, cb, cr = self._planes
         half = (slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))

@@ -1,7 +1,7 @@
-"""The only place that speaks CUDA: queues of work, marks in them, memory that a GPU may write to.
+"""The only file that calls CUDA: streams, events, and memory that a GPU may write to.
 
-Protocols, so that what is built on them can be tested step by step without a GPU. Nothing here
-waits for a device, except `Mark.wait` and `Gpu.read`.
+The rest uses these protocols, so that it can be tested step by step without a GPU. Nothing here
+waits for a device, except `Event.wait` and `Gpu.read`.
 """
 
 from __future__ import annotations
@@ -16,36 +16,33 @@ from torch import Tensor
 
 from gpuview.frames.torch_compat import register_host_memory, unregister_host_memory
 
-__all__ = ["CudaGpu", "Gpu", "Mark", "Queue"]
+__all__ = ["CudaGpu", "Event", "Gpu", "Stream"]
 
 
-class Mark(Protocol):
-    """A point in a queue; where it was set last counts."""
+class Event(Protocol):
+    """A point in a stream. If it is recorded several times, the last time counts."""
 
     def is_done(self) -> bool:
-        """Tell whether everything before it has been done; True if it was never set."""
+        """Tell whether all work before it is done; True if it was never recorded."""
 
     def wait(self) -> None:
         """Block this thread until it is done."""
 
-    def ms_since(self, earlier: Mark) -> float:
-        """Return the milliseconds between two marks that are done."""
+    def ms_since(self, earlier: Event) -> float:
+        """Return the milliseconds between two events that are done."""
 
 
-class Queue(Protocol):
+class Stream(Protocol):
     """Work that a device does in order. Adding to it never waits."""
 
     def run(self, work: Callable[[], None]) -> None:
-        """Call ``work``, which launches something on the current stream, for this queue.
+        """Call ``work`` with this as the current stream. The stream's device is current already."""
 
-        Its device is current.
-        """
+    def wait(self, event: Event) -> None:
+        """Let later work wait for an event of another stream, as it is recorded now."""
 
-    def wait(self, mark: Mark) -> None:
-        """Let what follows wait until a mark of another queue is done, as it is set now."""
-
-    def record(self, mark: Mark) -> None:
-        """Set a mark behind all that was added so far."""
+    def record(self, event: Event) -> None:
+        """Record an event behind all work so far."""
 
 
 class Gpu(Protocol):
@@ -54,26 +51,26 @@ class Gpu(Protocol):
     device: torch.device
     has_triton: bool
     """Whether a Triton kernel may be tried."""
-    side: Queue
-    """Our own queue, for copies."""
+    copy_stream: Stream
+    """Our own stream, for copies to the CPU."""
 
     def active(self) -> AbstractContextManager[object]:
         """Make it the current device for a while."""
 
-    def current(self) -> Queue:
-        """Return the caller's current queue."""
+    def current_stream(self) -> Stream:
+        """Return the caller's current stream."""
 
-    def mark(self) -> Mark:
-        """Make a mark."""
+    def new_event(self) -> Event:
+        """Make an event."""
 
-    def keep(self, tensor: Tensor, queue: Queue) -> None:
-        """Do not give this memory away, once freed, before what is in ``queue`` now is done."""
+    def record_stream(self, tensor: Tensor, stream: Stream) -> None:
+        """Once this memory is freed, do not reuse it before the work now in ``stream`` is done."""
 
     def zeros(self, n: int) -> Tensor:
-        """Return int64 zeros that `read` may read at any time; ``current`` has to wait for them."""
+        """Return int64 zeros for `read`; the current stream waits until they are there."""
 
     def read(self, tensor: Tensor) -> list[int]:
-        """Return what is in ``tensor`` now, whatever is queued; waits for this copy alone."""
+        """Return what ``tensor`` holds now. Overtakes all other work and waits for this copy."""
 
     def upload(self, tensor: Tensor) -> Tensor:
         """Copy from the CPU, on the current stream."""
@@ -82,43 +79,43 @@ class Gpu(Protocol):
         """Return memory of the CPU that the device may write to."""
 
     def register(self, memory: Tensor) -> bool:
-        """Let the device write to this memory of the CPU; False where the system refuses that."""
+        """Let the device write to this memory of the CPU; False where the system refuses."""
 
     def unregister(self, memory: Tensor) -> None:
-        """Take that back, when the device no longer writes there."""
+        """Undo `register`, once the device no longer writes there."""
 
 
 class CudaGpu:
-    """A `Gpu` that is one."""
+    """A real `Gpu`."""
 
     has_triton = True
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.side: Queue = _CudaQueue(_new_stream(device))
-        self._asking = _new_stream(device)  # so that an answer waits for nothing
+        self.copy_stream: Stream = _CudaStream(_new_stream(device))
+        self._read_stream = _new_stream(device)  # has no other work to wait for
 
     def active(self) -> AbstractContextManager[object]:
         return torch.cuda.device(self.device)
 
-    def current(self) -> _CurrentQueue:
-        return _CurrentQueue(torch.cuda.current_stream(self.device))
+    def current_stream(self) -> _CurrentStream:
+        return _CurrentStream(torch.cuda.current_stream(self.device))
 
-    def mark(self) -> _CudaMark:
-        return _CudaMark()
+    def new_event(self) -> _CudaEvent:
+        return _CudaEvent()
 
-    def keep(self, tensor: Tensor, queue: Queue) -> None:
-        assert isinstance(queue, _CudaQueue)
-        tensor.record_stream(queue.stream)
+    def record_stream(self, tensor: Tensor, stream: Stream) -> None:
+        assert isinstance(stream, _CudaStream)
+        tensor.record_stream(stream.stream)
 
     def zeros(self, n: int) -> Tensor:
-        with torch.cuda.stream(self._asking):
+        with torch.cuda.stream(self._read_stream):
             tensor = torch.zeros(n, dtype=torch.int64, device=self.device)
-        torch.cuda.current_stream(self.device).wait_stream(self._asking)
+        torch.cuda.current_stream(self.device).wait_stream(self._read_stream)
         return tensor
 
     def read(self, tensor: Tensor) -> list[int]:
-        with torch.cuda.stream(self._asking):
+        with torch.cuda.stream(self._read_stream):
             return list(map(int, tensor.tolist()))
 
     def upload(self, tensor: Tensor) -> Tensor:
@@ -131,51 +128,51 @@ class CudaGpu:
         with self.active():
             is_registered = register_host_memory(memory)
             if not is_registered:
-                self._forget_error()
+                self._clear_error()
         return is_registered
 
     def unregister(self, memory: Tensor) -> None:
         with self.active():
             unregister_host_memory(memory)
 
-    def _forget_error(self) -> None:
-        """Take CUDA's last error away, which the next launch would report as its own."""
+    def _clear_error(self) -> None:
+        """Clear CUDA's last error, so that the next launch does not report it as its own."""
         with contextlib.suppress(RuntimeError):
             torch.zeros(1, device=self.device)
 
 
-class _CudaQueue:
-    """A stream."""
+class _CudaStream:
+    """A stream that is not the current one."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.stream = stream
 
     def run(self, work: Callable[[], None]) -> None:
         before = torch.cuda.current_stream(self.stream.device)
-        torch.cuda.set_stream(self.stream)  # half of what `torch.cuda.stream` takes
+        torch.cuda.set_stream(self.stream)  # takes half as long as `torch.cuda.stream`
         try:
             work()
         finally:
             torch.cuda.set_stream(before)
 
-    def wait(self, mark: Mark) -> None:
-        assert isinstance(mark, _CudaMark)
-        self.stream.wait_event(mark.event)
+    def wait(self, event: Event) -> None:
+        assert isinstance(event, _CudaEvent)
+        self.stream.wait_event(event.event)
 
-    def record(self, mark: Mark) -> None:
-        assert isinstance(mark, _CudaMark)
-        mark.event.record(self.stream)
+    def record(self, event: Event) -> None:
+        assert isinstance(event, _CudaEvent)
+        event.event.record(self.stream)
 
 
-class _CurrentQueue(_CudaQueue):
-    """The caller's current stream, which need not be made current."""
+class _CurrentStream(_CudaStream):
+    """The caller's current stream."""
 
     def run(self, work: Callable[[], None]) -> None:
         work()
 
 
-class _CudaMark:
-    """An event that can be timed; waiting for it sleeps, and gives the GIL away."""
+class _CudaEvent:
+    """An event that can be timed. Waiting for it sleeps, without the GIL."""
 
     def __init__(self) -> None:
         self.event = torch.cuda.Event(enable_timing=True, blocking=True)  # type: ignore[no-untyped-call]
@@ -186,11 +183,11 @@ class _CudaMark:
     def wait(self) -> None:
         self.event.synchronize()
 
-    def ms_since(self, earlier: Mark) -> float:
-        assert isinstance(earlier, _CudaMark)
+    def ms_since(self, earlier: Event) -> float:
+        assert isinstance(earlier, _CudaEvent)
         return float(earlier.event.elapsed_time(self.event))
 
 
 def _new_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return one that is not the user's, who gets the 32 of usual priority, again and again."""
+    """Return a stream that users do not get: theirs are 32 of usual priority, in turns."""
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]

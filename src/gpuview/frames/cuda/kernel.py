@@ -9,8 +9,8 @@ share. It does what `gpuview.frames.cpu.paint` does, in the same order.
     4. `_coloured`  the value's colour, or the background
     5. `_luma`      and chroma: limited-range BT.601; see Note [one colour matrix] in `yuv`
 
-Note [rare flaws]: a NaN or an Inf makes a sum of values NaN or Inf. So a block costs one comparison
-for a pixel; only where it finds something, every value is looked at.
+Note [rare non-finite values]: a NaN or an Inf makes a sum of values NaN or Inf. So a block costs
+one comparison for each pixel; every value is looked at only where that finds something.
 
 Note [two rows]: both rows are computed side by side. A thread has the same pixels of both, and
 neighbours in pairs; so no thread asks another one for its chroma, and each row is read and written
@@ -22,7 +22,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gpuview.frames.cuda.pixel_value import marked, number, picked, scaled
+from gpuview.frames.cuda.pixel_value import as_float, scaled, to_level_or_row, with_nonfinite_colour
 from gpuview.frames.cuda.resample import inspect_means, means
 from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.protocol.ring import CAPTURE_WORD, SEQ_WORD
@@ -68,7 +68,7 @@ def _place(
 
 
 @triton.jit
-def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, is_wide: tl.constexpr):
+def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, needs_float64: tl.constexpr):
     """Return half of what is black in each pixel's tile, and one over half of what there is."""
     if is_grid:
         at = ranges + tile * range_step
@@ -77,7 +77,7 @@ def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, is_wide: 
     else:
         half_low = tl.load(ranges)
         gain = tl.load(ranges + 1)
-    if not is_wide:
+    if not needs_float64:
         half_low = half_low.to(tl.float32)
         gain = tl.minimum(gain, 3e38).to(tl.float32)
     return half_low, gain
@@ -93,16 +93,16 @@ def _values(
     row_step,
     column_step,
     channels: tl.constexpr,
-    is_wide: tl.constexpr,
+    needs_float64: tl.constexpr,
 ):
     """Return three channels of some pixels of a row; one channel is all three."""
     at = start + y * row_step + x * column_step
-    red = number(tl.load(at, mask=is_inside, other=0), is_wide)
+    red = as_float(tl.load(at, mask=is_inside, other=0), needs_float64)
     green = red
     blue = red
     if channels == 3:
-        green = number(tl.load(at + channel_step, mask=is_inside, other=0), is_wide)
-        blue = number(tl.load(at + 2 * channel_step, mask=is_inside, other=0), is_wide)
+        green = as_float(tl.load(at + channel_step, mask=is_inside, other=0), needs_float64)
+        blue = as_float(tl.load(at + 2 * channel_step, mask=is_inside, other=0), needs_float64)
     return red, green, blue
 
 
@@ -112,7 +112,7 @@ def _inspect(
     green,
     blue,
     palette,
-    flaws,
+    nonfinite,
     is_own,
     half_low,
     gain,
@@ -120,27 +120,27 @@ def _inspect(
     is_coloured: tl.constexpr,
     scale: tl.constexpr,
 ):
-    """Return what `_finished` does, with NaN and Inf marked, and count these where ``is_own``."""
+    """Return what `_finished` does, but NaN and Inf get colours, and count those that are own."""
     n_nan = (red != red).to(tl.int32)
     n_inf = (tl.abs(red) == _INF).to(tl.int32)
     if channels == 3:
         n_nan += (green != green).to(tl.int32) + (blue != blue).to(tl.int32)
         n_inf += (tl.abs(green) == _INF).to(tl.int32) + (tl.abs(blue) == _INF).to(tl.int32)
-    tl.atomic_add(flaws, tl.sum(tl.where(is_own, n_nan, 0)).to(tl.int64))
-    tl.atomic_add(flaws + 1, tl.sum(tl.where(is_own, n_inf, 0)).to(tl.int64))
+    tl.atomic_add(nonfinite, tl.sum(tl.where(is_own, n_nan, 0)).to(tl.int64))
+    tl.atomic_add(nonfinite + 1, tl.sum(tl.where(is_own, n_inf, 0)).to(tl.int64))
     red, green, blue = _finished(red, green, blue, half_low, gain, is_coloured, scale)
-    red = marked(red, n_nan > 0, n_inf > 0, palette, 0, is_coloured)
-    green = marked(green, n_nan > 0, n_inf > 0, palette, 1, is_coloured)
-    blue = marked(blue, n_nan > 0, n_inf > 0, palette, 2, is_coloured)
+    red = with_nonfinite_colour(red, n_nan > 0, n_inf > 0, palette, 0, is_coloured)
+    green = with_nonfinite_colour(green, n_nan > 0, n_inf > 0, palette, 1, is_coloured)
+    blue = with_nonfinite_colour(blue, n_nan > 0, n_inf > 0, palette, 2, is_coloured)
     return red, green, blue
 
 
 @triton.jit
 def _finished(red, green, blue, half_low, gain, is_coloured: tl.constexpr, scale: tl.constexpr):
     """Return brightnesses in [0, 1], or the numbers of a colour map's rows."""
-    red = picked(scaled(red, half_low, gain, scale), is_coloured)
-    green = picked(scaled(green, half_low, gain, scale), is_coloured)
-    blue = picked(scaled(blue, half_low, gain, scale), is_coloured)
+    red = to_level_or_row(scaled(red, half_low, gain, scale), is_coloured)
+    green = to_level_or_row(scaled(green, half_low, gain, scale), is_coloured)
+    blue = to_level_or_row(scaled(blue, half_low, gain, scale), is_coloured)
     return red, green, blue
 
 
@@ -196,7 +196,7 @@ def draw_panel(
     record,
     ranges,
     palette,
-    flaws,
+    nonfinite,
     seq,
     capture_ns,
     width,
@@ -225,9 +225,9 @@ def draw_panel(
     is_completed: tl.constexpr,
     is_coloured: tl.constexpr,
     scale: tl.constexpr,
-    is_wide: tl.constexpr,
-    is_long: tl.constexpr,
-    may_have_flaws: tl.constexpr,
+    needs_float64: tl.constexpr,
+    needs_int64: tl.constexpr,
+    may_have_nonfinite: tl.constexpr,
     block: tl.constexpr,
 ):
     x = tl.program_id(0) * block + tl.arange(0, block)
@@ -243,8 +243,8 @@ def draw_panel(
         y + 1, x, panel_width, n_tiles, columns, cell_height, cell_width, inner_height, inner_width,
         is_grid, is_completed,
     )
-    low1, gain1 = _range(ranges, tile1, is_inside1, range_step, is_grid, is_wide)
-    low2, gain2 = _range(ranges, tile2, is_inside2, range_step, is_grid, is_wide)
+    low1, gain1 = _range(ranges, tile1, is_inside1, range_step, is_grid, needs_float64)
+    low2, gain2 = _range(ranges, tile2, is_inside2, range_step, is_grid, needs_float64)
     is_own1 = is_inside1
     is_own2 = is_inside2
     if is_completed:
@@ -255,56 +255,56 @@ def draw_panel(
     if is_grid:
         start1 = pixels + tile1.to(tl.int64) * tile_step
         start2 = pixels + tile2.to(tl.int64) * tile_step
-    if is_long:
+    if needs_int64:
         y1 = y1.to(tl.int64)
         x1 = x1.to(tl.int64)
         y2 = y2.to(tl.int64)
         x2 = x2.to(tl.int64)
     if is_direct:
         red1, green1, blue1 = _values(
-            start1, y1, x1, is_inside1, channel_step, row_step, column_step, channels, is_wide
+            start1, y1, x1, is_inside1, channel_step, row_step, column_step, channels, needs_float64
         )
         red2, green2, blue2 = _values(
-            start2, y2, x2, is_inside2, channel_step, row_step, column_step, channels, is_wide
+            start2, y2, x2, is_inside2, channel_step, row_step, column_step, channels, needs_float64
         )
     else:
         red1, green1, blue1 = means(
             start1, y1, x1, is_inside1, low1, gain1, inner_height, inner_width, tile_height,
             tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels, scale,
-            is_wide, block,
+            needs_float64, block,
         )
         red2, green2, blue2 = means(
             start2, y2, x2, is_inside2, low2, gain2, inner_height, inner_width, tile_height,
             tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels, scale,
-            is_wide, block,
+            needs_float64, block,
         )
-    has_flaws = False
-    if may_have_flaws:
+    has_nonfinite = False
+    if may_have_nonfinite:
         probe = red1 + red2
         if channels == 3:
             probe += green1 + green2 + blue1 + blue2
-        has_flaws = tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block
+        has_nonfinite = tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block
     # New names, as a value's type must not change in an `if` that the GPU decides.
-    if has_flaws:
+    if has_nonfinite:
         if is_direct:
             r1, g1, b1 = _inspect(
-                red1, green1, blue1, palette, flaws, is_own1, low1, gain1, channels, is_coloured,
-                scale,
+                red1, green1, blue1, palette, nonfinite, is_own1, low1, gain1, channels,
+                is_coloured, scale,
             )
             r2, g2, b2 = _inspect(
-                red2, green2, blue2, palette, flaws, is_own2, low2, gain2, channels, is_coloured,
-                scale,
+                red2, green2, blue2, palette, nonfinite, is_own2, low2, gain2, channels,
+                is_coloured, scale,
             )
         else:
             r1, g1, b1 = inspect_means(
-                start1, palette, flaws, y1, x1, is_inside1, is_own1, low1, gain1, inner_height,
+                start1, palette, nonfinite, y1, x1, is_inside1, is_own1, low1, gain1, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
-                column_step, channels, is_coloured, scale, is_wide, block,
+                column_step, channels, is_coloured, scale, needs_float64, block,
             )
             r2, g2, b2 = inspect_means(
-                start2, palette, flaws, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
+                start2, palette, nonfinite, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
-                column_step, channels, is_coloured, scale, is_wide, block,
+                column_step, channels, is_coloured, scale, needs_float64, block,
             )
     else:
         own_scale: tl.constexpr = scale if is_direct else "as is"  # a mean is scaled

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.area import most_taps
-from gpuview.frames.cpu.paint import is_tame
+from gpuview.frames.cpu.paint import needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
-from gpuview.frames.cuda.minmax import join, measure
+from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
 from gpuview.frames.cuda.pixel_value import Scale
 from gpuview.frames.cuda.slot_layout import plane_offsets
 from gpuview.frames.picture.colormap import palette
@@ -23,13 +23,10 @@ from gpuview.frames.picture.geometry import Panel
 
 __all__ = ["PanelKernel"]
 
-_MEASURE_BLOCK = 1024
-_MEASURE_CHUNK = 1 << 14  # values for one program of `measure`
+_MINMAX_BLOCK = 1024
+_MINMAX_CHUNK = 1 << 14  # values for one program of `find_minmax`
 _MAX_CHUNKS = 256
 _INT32_END = 1 << 31
-
-_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
-"""What float32 cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class _Launch:
     """From one tile, channel, row and column to the next, in elements."""
     grid: tuple[int, int]
     options: dict[str, int | Scale]
-    measure_options: dict[str, bool]
+    minmax_options: dict[str, bool]
 
 
 class PanelKernel:
@@ -52,15 +49,15 @@ class PanelKernel:
         height: Of the whole picture.
         width: Of the whole picture.
         record: Where the picture is drawn: a whole record of the ring, uint8, on the device.
-        flaws: ``(2,)`` int64 on the device: to which the numbers of NaN and Inf are added.
+        nonfinite: ``(2,)`` int64 on the device: to which the numbers of NaN and Inf are added.
     """
 
     def __init__(
-        self, panel: Panel, height: int, width: int, record: Tensor, flaws: Tensor
+        self, panel: Panel, height: int, width: int, record: Tensor, nonfinite: Tensor
     ) -> None:
         self._panel = panel
         self._record = record
-        self._flaws = flaws
+        self._nonfinite = nonfinite
         self._palette = palette(panel.colormap if panel.channels == 1 else "gray", record.device)
         auto = panel.scaling.auto
         self._chunks = _n_chunks(panel)
@@ -118,13 +115,13 @@ class PanelKernel:
         if launch is None or launch.dtype != pixels.dtype or launch.steps != steps:
             launch = self._launch = self._decide(pixels)
         if self._panel.scaling.auto is not None:
-            self._measure(pixels, launch)
+            self._find_minmax(pixels, launch)
         draw_panel[launch.grid](
             pixels,
             self._record,
             self._ranges,
             self._palette,
-            self._flaws,
+            self._nonfinite,
             seq,
             capture_ns,
             *self._picture,
@@ -136,15 +133,15 @@ class PanelKernel:
 
     def _decide(self, pixels: Tensor) -> _Launch:
         """Decide what is the same for all tensors of this dtype and these strides."""
-        panel, scaling, dtype = self._panel, self._panel.scaling, pixels.dtype
+        panel, dtype = self._panel, pixels.dtype
         block, n_warps = _shape(pixels, is_direct=self._is_direct)
-        is_wide, is_long = dtype in _WIDE, _is_long(pixels, panel)
+        is_long = _needs_int64(pixels, panel)
         options = {
             **self._flags,
             "scale": _scale(panel, dtype),
-            "is_wide": is_wide or (scaling.auto is None and not is_tame(scaling)),
-            "is_long": is_long,
-            "may_have_flaws": dtype.is_floating_point,
+            "needs_float64": needs_float64(dtype, panel.scaling),
+            "needs_int64": is_long,
+            "may_have_nonfinite": dtype.is_floating_point,
             "block": block,
             "num_warps": n_warps,
         }
@@ -153,13 +150,17 @@ class PanelKernel:
             pixels.stride(),
             (-(-panel.width // block), panel.height // 2),
             options,
-            {"is_flat": pixels[0].is_contiguous(), "is_wide": is_wide, "is_long": is_long},
+            {
+                "is_flat": pixels[0].is_contiguous(),
+                "needs_float64": needs_float64(dtype),
+                "needs_int64": is_long,
+            },
         )
 
-    def _measure(self, pixels: Tensor, launch: _Launch) -> None:
+    def _find_minmax(self, pixels: Tensor, launch: _Launch) -> None:
         panel = self._panel
         is_last = self._parts is self._ranges
-        measure[(panel.n_tiles, self._chunks)](  # only the first may be more than 65535
+        find_minmax[(panel.n_tiles, self._chunks)](  # only the first may be more than 65535
             pixels,
             self._parts,
             panel.tile_height,
@@ -167,16 +168,16 @@ class PanelKernel:
             panel.channels * panel.tile_height * panel.tile_width,
             *launch.steps,
             is_last=is_last,
-            block=_MEASURE_BLOCK,
-            **launch.measure_options,
+            block=_MINMAX_BLOCK,
+            **launch.minmax_options,
         )
         if not is_last:
             is_frame = panel.scaling.auto == "frame"
-            join[(1 if is_frame else panel.n_tiles,)](
+            merge_minmax[(1 if is_frame else panel.n_tiles,)](
                 self._parts,
                 self._ranges,
                 self._chunks * panel.n_tiles if is_frame else self._chunks,
-                block=_MEASURE_BLOCK,
+                block=_MINMAX_BLOCK,
             )
 
 
@@ -215,16 +216,16 @@ def _scale(panel: Panel, dtype: torch.dtype) -> Scale:
 
 def _n_chunks(panel: Panel) -> int:
     numel = panel.channels * panel.tile_height * panel.tile_width
-    return min(_MAX_CHUNKS, -(-numel // _MEASURE_CHUNK))
+    return min(_MAX_CHUNKS, -(-numel // _MINMAX_CHUNK))
 
 
-def _is_long(pixels: Tensor, panel: Panel) -> bool:
+def _needs_int64(pixels: Tensor, panel: Panel) -> bool:
     """Tell whether a number that the kernels compute with may not fit into 32 bits."""
     end = sum((side - 1) * step for side, step in zip(pixels.shape, pixels.stride(), strict=True))
     longest = max(
         (panel.inner_height + 1) * (panel.tile_height + 1),
         (panel.inner_width + 1) * (panel.tile_width + 1),
-        pixels[0].numel() + _MAX_CHUNKS * _MEASURE_BLOCK,
+        pixels[0].numel() + _MAX_CHUNKS * _MINMAX_BLOCK,
         end + 1,
     )
     return longest >= _INT32_END

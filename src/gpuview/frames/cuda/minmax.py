@@ -1,7 +1,7 @@
 """The Triton kernels that find a tile's range: its least and its greatest finite value.
 
-`measure` has many programs for a large tile, each of which reads every n-th block of it; `join`
-makes one range of theirs. Small tiles need one program each, and no `join`.
+`find_minmax` reads a large tile with many programs, each of which reads every n-th block, and
+`merge_minmax` makes one range of theirs. A small tile needs one program, and no `merge_minmax`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["join", "measure"]
+__all__ = ["find_minmax", "merge_minmax"]
 
 _INF = tl.constexpr(float("inf"))
 
@@ -25,7 +25,7 @@ def _as_range(least, greatest):
 
 
 @triton.jit(do_not_specialize=["tile_height", "tile_width", "numel"])
-def measure(
+def find_minmax(
     pixels,
     ranges,
     tile_height,
@@ -36,13 +36,13 @@ def measure(
     row_step,
     column_step,
     is_flat: tl.constexpr,
-    is_wide: tl.constexpr,
-    is_long: tl.constexpr,
+    needs_float64: tl.constexpr,
+    needs_int64: tl.constexpr,
     is_last: tl.constexpr,
     block: tl.constexpr,
 ):
     """Find the least and the greatest finite value of a part of a tile."""
-    dtype: tl.constexpr = tl.float64 if is_wide else tl.float32
+    dtype: tl.constexpr = tl.float64 if needs_float64 else tl.float32
     tile = tl.program_id(0)
     start = pixels + tile.to(tl.int64) * tile_step
     least = tl.full([block], _INF, dtype)
@@ -50,7 +50,7 @@ def measure(
     for first in range(tl.program_id(1) * block, numel, tl.num_programs(1) * block):
         i = first + tl.arange(0, block)
         is_there = i < numel
-        if is_long:
+        if needs_int64:
             i = i.to(tl.int64)
         offset = i
         if not is_flat:
@@ -73,7 +73,7 @@ def measure(
 
 
 @triton.jit(do_not_specialize=["n_parts"])
-def join(parts, ranges, n_parts, block: tl.constexpr):
+def merge_minmax(parts, ranges, n_parts, block: tl.constexpr):
     """Make one range of the parts of a tile, or of those of all tiles."""
     tile = tl.program_id(0)
     least = tl.full([block], _INF, tl.float64)

@@ -1,4 +1,4 @@
-"""Parts of the Triton kernel that know one value at a time: its scale, its colour, its flaws."""
+"""Parts of the Triton kernel that know one value at a time: its scale and its colour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import triton.language as tl
 
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW
 
-__all__ = ["Scale", "marked", "number", "picked", "scaled"]
+__all__ = ["Scale", "as_float", "scaled", "to_level_or_row", "with_nonfinite_colour"]
 
 Scale = Literal["as is", "byte", "range"]
 """How a value becomes a brightness: it is one, or it is one of 255 levels, or by a range."""
@@ -19,9 +19,9 @@ _INF_ROW = tl.constexpr(INF_ROW)
 
 
 @triton.jit
-def number(value, is_wide: tl.constexpr):
+def as_float(value, needs_float64: tl.constexpr):
     """Return values in the dtype that they are computed in, up to their mean."""
-    return value.to(tl.float64) if is_wide else value.to(tl.float32)
+    return value.to(tl.float64) if needs_float64 else value.to(tl.float32)
 
 
 @triton.jit
@@ -38,8 +38,8 @@ def scaled(value, half_low, gain, scale: tl.constexpr):
 
 
 @triton.jit
-def picked(unit, is_coloured: tl.constexpr):
-    """Return brightnesses clamped to [0, 1]; for a colour map, the numbers of its rows."""
+def to_level_or_row(unit, is_coloured: tl.constexpr):
+    """Return brightnesses clamped to [0, 1]; for a colour map, which of its rows they are."""
     unit = tl.minimum(tl.maximum(unit, 0.0), 1.0)
     if is_coloured:
         unit = tl.minimum(tl.floor(unit * 256.0), 255.0)
@@ -47,12 +47,12 @@ def picked(unit, is_coloured: tl.constexpr):
 
 
 @triton.jit
-def marked(picked, is_nan, is_inf, palette, channel, is_coloured: tl.constexpr):
-    """Return what `picked` gave, with NaN's and Inf's colours; for a colour map, their rows."""
+def with_nonfinite_colour(level, is_nan, is_inf, palette, channel, is_coloured: tl.constexpr):
+    """Return ``level``, from `to_level_or_row`, but NaN's and Inf's own colours or rows."""
     if is_coloured:
         for_inf = _INF_ROW * 1.0
         for_nan = _NAN_ROW * 1.0
     else:
         for_inf = tl.load(palette + _INF_ROW * 3 + channel).to(tl.float32) / 255.0
         for_nan = tl.load(palette + _NAN_ROW * 3 + channel).to(tl.float32) / 255.0
-    return tl.where(is_nan, for_nan, tl.where(is_inf, for_inf, picked))
+    return tl.where(is_nan, for_nan, tl.where(is_inf, for_inf, level))

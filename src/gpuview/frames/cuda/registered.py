@@ -1,40 +1,28 @@
-"""The way into the ring where a GPU may write there: nothing but the GPU touches a frame."""
+"""The GPU writes into the ring itself, whose memory is registered (pinned) for it."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Gpu
-from gpuview.frames.sink import FrameSink
+from gpuview.frames.sink import DeviceSink, FrameSink
 from gpuview.protocol.ring import Reservation
 
-__all__ = ["DeviceSink", "Direct"]
+__all__ = ["RegisteredPath"]
 
 _SEQ_NBYTES = 8
 
 
-@runtime_checkable
-class DeviceSink(FrameSink, Protocol):
-    """A sink that a device can write to, too."""
-
-    def reserve(self, nbytes: int) -> Reservation:
-        """Return where a device is to write a picture of ``nbytes``; see `RingWriter.reserve`."""
-
-    def announce(self, seq: int) -> None:
-        """Let the media process expect a frame, whose writing is queued."""
-
-
-class Direct:
+class RegisteredPath:
     """Reserves a slot, launches the copy into it, announces it: in this order, for each frame.
 
-    A ring is registered when its first frame comes. When another one takes its place, a thread
-    waits for the last copy into it; nobody else does. One thread at a time.
+    A ring is registered when its first frame comes. When another ring replaces it, a thread waits
+    for the last copy into the old one and unregisters it. One thread at a time.
 
     Args:
         sink: Where frames go.
@@ -43,15 +31,15 @@ class Direct:
     def __init__(self, sink: DeviceSink) -> None:
         self._sink = sink
         self._slot: Reservation | None = None
-        self._ring: _Ring | None = None
+        self._ring: _RegisteredRing | None = None
 
     @classmethod
-    def into(cls, sink: FrameSink) -> Direct | None:
-        """Return the way into ``sink``, if it has one."""
+    def to(cls, sink: FrameSink) -> RegisteredPath | None:
+        """Return a path to ``sink`` if a device can write to it."""
         return cls(sink) if isinstance(sink, DeviceSink) else None
 
     def reserve(self, gpu: Gpu, nbytes: int) -> int | None:
-        """Return the next frame's number; None where the memory cannot be registered.
+        """Return the next frame's number; None if the memory cannot be registered.
 
         Raises:
             MediaError: The sink has no memory for it.
@@ -62,12 +50,12 @@ class Direct:
             memory = torch.frombuffer(slot.memory, dtype=torch.uint8)
             if not gpu.register(memory):
                 return None
-            self._ring = _Ring(slot.memory, memory, gpu)
+            self._ring = _RegisteredRing(slot.memory, memory, gpu)
         self._slot = slot
         return slot.seq
 
     def send(self, gpu: Gpu, canvas: Canvas, zero: Tensor) -> None:
-        """Launch the copies of what is drawn, on the device's side queue.
+        """Launch the copies of a drawn canvas, on the device's copy stream.
 
         Args:
             gpu: Where the canvas is.
@@ -86,27 +74,27 @@ class Direct:
             record.copy_(canvas.record, non_blocking=True)
             seq.copy_(canvas.seq_bytes, non_blocking=True)
 
-        gpu.side.run(launch)
+        gpu.copy_stream.run(launch)
 
     def announce(self) -> None:
-        """Say that the frame is on its way."""
+        """Tell the media process to expect the frame."""
         assert self._slot is not None
         self._sink.announce(self._slot.seq)
 
     def close(self) -> None:
-        """Give the ring up. Waits for no device."""
+        """Let the ring go. Waits for no device."""
         ring, self._ring, self._slot = self._ring, None, None
         if ring is not None:
             ring.retire()
 
 
-class _Ring:
+class _RegisteredRing:
     """A ring's memory, as devices write to it."""
 
     def __init__(self, memory: memoryview, registered: Tensor, gpu: Gpu) -> None:
         self.memory = memory
         self.last_gpu = gpu
-        """Whose copies come last; they wait for those of any other device."""
+        """The device whose copies come last: they wait for those of all others."""
         self._registered = registered
         self._parts: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
@@ -120,16 +108,16 @@ class _Ring:
         return self._parts[key]
 
     def retire(self) -> None:
-        """Take the registration back once all that is queued is done, on a thread that waits."""
-        gpu, done = self.last_gpu, self.last_gpu.mark()
-        has_failed = contextlib.suppress(RuntimeError)  # such a device writes nothing more
-        with has_failed, gpu.active():
-            gpu.side.record(done)
+        """Unregister it once all queued work is done; a thread waits for that."""
+        gpu, done = self.last_gpu, self.last_gpu.new_event()
+        if_failed = contextlib.suppress(RuntimeError)  # a failed device writes nothing more
+        with if_failed, gpu.active():
+            gpu.copy_stream.record(done)
 
         def work() -> None:
-            with has_failed:
+            with if_failed:
                 done.wait()
-            with has_failed:
+            with if_failed:
                 gpu.unregister(self._registered)
 
         threading.Thread(target=work, name="gpuview-retire", daemon=True).start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gpuview.frames.cuda.pixel_value import marked, number, picked, scaled
+from gpuview.frames.cuda.pixel_value import as_float, scaled, to_level_or_row, with_nonfinite_colour
 
 __all__ = ["inspect_means", "means"]
 
@@ -42,7 +42,7 @@ def means(
     column_step,
     channels: tl.constexpr,
     scale: tl.constexpr,
-    is_wide: tl.constexpr,
+    needs_float64: tl.constexpr,
     block: tl.constexpr,
 ):
     """Return red, green and blue of some pixels of a row, scaled and not clamped.
@@ -64,12 +64,16 @@ def means(
             is_covered = is_inside & (cover_y > 0) & (cover_x > 0)
             part = tl.where(is_covered, part_y * (cover_x.to(tl.float32) / tile_width), 0.0)
             at = start + at_y * row_step + at_x * column_step
-            value = number(tl.load(at, mask=is_covered, other=0), is_wide)
+            value = as_float(tl.load(at, mask=is_covered, other=0), needs_float64)
             red += part * scaled(value, half_low, gain, scale)
             if channels == 3:
-                value = number(tl.load(at + channel_step, mask=is_covered, other=0), is_wide)
+                value = as_float(
+                    tl.load(at + channel_step, mask=is_covered, other=0), needs_float64
+                )
                 green += part * scaled(value, half_low, gain, scale)
-                value = number(tl.load(at + 2 * channel_step, mask=is_covered, other=0), is_wide)
+                value = as_float(
+                    tl.load(at + 2 * channel_step, mask=is_covered, other=0), needs_float64
+                )
                 blue += part * scaled(value, half_low, gain, scale)
     if channels == 1:
         green = red
@@ -81,7 +85,7 @@ def means(
 def inspect_means(
     start,
     palette,
-    flaws,
+    nonfinite,
     y,
     x,
     is_inside,
@@ -100,10 +104,10 @@ def inspect_means(
     channels: tl.constexpr,
     is_coloured: tl.constexpr,
     scale: tl.constexpr,
-    is_wide: tl.constexpr,
+    needs_float64: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Draw some pixels of a row once more, what covers NaN or Inf marked; count these.
+    """Draw some pixels of a row again, with colours for those that cover a NaN or Inf; count these.
 
     A value is counted by the pixel that covers its first part, unless that is not its own: the last
     row or column once more.
@@ -131,7 +135,7 @@ def inspect_means(
             at = start + at_y * row_step + at_x * column_step
             for channel in tl.static_range(channels):
                 value = tl.load(at + channel * channel_step, mask=is_covered, other=0)
-                value = number(value, is_wide)
+                value = as_float(value, needs_float64)
                 value_is_nan = value != value
                 value_is_inf = tl.abs(value) == float("inf")
                 is_nan = is_nan | value_is_nan
@@ -151,9 +155,15 @@ def inspect_means(
     if channels == 1:
         green = red
         blue = red
-    tl.atomic_add(flaws, tl.sum(n_nan).to(tl.int64))
-    tl.atomic_add(flaws + 1, tl.sum(n_inf).to(tl.int64))
-    red = marked(picked(red, is_coloured), is_nan, is_inf, palette, 0, is_coloured)
-    green = marked(picked(green, is_coloured), is_nan, is_inf, palette, 1, is_coloured)
-    blue = marked(picked(blue, is_coloured), is_nan, is_inf, palette, 2, is_coloured)
+    tl.atomic_add(nonfinite, tl.sum(n_nan).to(tl.int64))
+    tl.atomic_add(nonfinite + 1, tl.sum(n_inf).to(tl.int64))
+    red = with_nonfinite_colour(
+        to_level_or_row(red, is_coloured), is_nan, is_inf, palette, 0, is_coloured
+    )
+    green = with_nonfinite_colour(
+        to_level_or_row(green, is_coloured), is_nan, is_inf, palette, 1, is_coloured
+    )
+    blue = with_nonfinite_colour(
+        to_level_or_row(blue, is_coloured), is_nan, is_inf, palette, 2, is_coloured
+    )
     return red, green, blue

@@ -1,4 +1,4 @@
-"""The way into the ring where a GPU may not write there: by pinned memory and a thread."""
+"""Through pinned staging buffers and a thread, for rings whose memory cannot be registered."""
 
 from __future__ import annotations
 
@@ -9,39 +9,38 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.device import Gpu, Mark
+from gpuview.frames.cuda.device import Event, Gpu
 from gpuview.frames.cuda.slot_layout import PICTURE_AT
 from gpuview.protocol.ring import PixelFormat
 
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink
 
-__all__ = ["Bounce"]
+__all__ = ["StagedPath"]
 
 _JOIN_S = 2.0
 
 
 @dataclass(slots=True)
 class _Staging:
-    """A picture on its way through pinned memory."""
+    """One staging buffer, and the picture in it."""
 
     gpu: Gpu
     i420: Tensor
-    arrived: Mark
+    arrived: Event
     width: int = 0
     height: int = 0
     capture_ns: int = 0
 
 
-class Bounce:
-    """Two staging buffers for each device: the thread reads one, the newest frame goes to another.
+class StagedPath:
+    """Two buffers for each device: the thread reads one, the newest frame goes to the other.
 
-    A frame that the thread has not begun with when the next one comes is dropped.
+    A frame is dropped if the next one comes before the thread has begun with it.
 
     Args:
         sink: Where frames go.
-        lock: Held by whoever uses the sink: here by the thread, while it publishes, and by the
-            caller of `send`.
+        lock: Held while the sink is used: by the thread, and by the caller of `send`.
     """
 
     def __init__(self, sink: FrameSink, lock: threading.Lock) -> None:
@@ -52,14 +51,14 @@ class Bounce:
         self._buffers: list[_Staging] = []
         self._failure: Exception | None = None
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="gpuview-readback", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gpuview-staging", daemon=True)
         self._thread.start()
 
     def send(self, gpu: Gpu, canvas: Canvas, capture_ns: int) -> None:
-        """Queue the copy of what is drawn, on the device's side queue; the caller holds the lock.
+        """Launch the copy of a drawn canvas on the copy stream; the caller holds the lock.
 
         Raises:
-            Exception: Why an earlier frame did not arrive: a CUDA error, or the sink's. Each is
+            Exception: An earlier frame did not arrive. It is CUDA's error or the sink's; each is
                 raised once.
         """
         failure, self._failure = self._failure, None
@@ -69,13 +68,13 @@ class Bounce:
         staging = self._free(gpu, picture.numel())
         staging.height, staging.width = canvas.plan.height, canvas.plan.width
         staging.capture_ns = capture_ns
-        gpu.side.run(lambda: _copy(staging.i420, picture))
-        gpu.side.record(staging.arrived)
+        gpu.copy_stream.run(lambda: _copy(staging.i420, picture))
+        gpu.copy_stream.record(staging.arrived)
         self._newest = staging
         self._changed.notify()
 
     def close(self) -> None:
-        """Drop what is under way and end the thread, which may wait for a device, for 2 s at most.
+        """Drop what is under way and end the thread. Waits 2 s at most, if a device is slow.
 
         The caller does not hold the lock.
         """
@@ -85,15 +84,15 @@ class Bounce:
         self._thread.join(_JOIN_S)
 
     def _free(self, gpu: Gpu, nbytes: int) -> _Staging:
-        """Return a buffer that the thread does not read; it may be the newest frame's.
+        """Return a buffer that the thread does not read; it may hold the newest frame.
 
-        Each is one device's, as its mark is: so a copy into it follows the one before.
+        Each buffer belongs to one device, so that copies into it stay in order.
         """
         fitting = [each for each in self._buffers if each.i420.numel() == nbytes]
         for each in fitting:
             if each.gpu is gpu and each is not self._reading:
                 return each
-        staging = _Staging(gpu, gpu.pinned(nbytes), gpu.mark())
+        staging = _Staging(gpu, gpu.pinned(nbytes), gpu.new_event())
         self._buffers = [*fitting, staging]
         return staging
 

@@ -13,8 +13,8 @@ from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
-from gpuview.frames.readback import Readback
-from gpuview.frames.sink import ReadbackStats
+from gpuview.frames.sink import WriteStats
+from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import PixelFormat, frame_nbytes
 from tests.frames.encoded import RingSink
 from tests.frames.reference import assert_i420_within_one_level, picture_bounds
@@ -64,7 +64,7 @@ def kind_of(pixels: torch.Tensor, *, is_maps: bool = False) -> TileKind:
 def test_a_tensor_fills_the_picture(ring):
     planes = torch.rand(3, 240, 96)
 
-    Readback(ring).push(planes, LOOK)
+    FrameWriter(ring).write(planes, LOOK)
 
     pixels = planes[None]
     picture = plan([kind_of(pixels)], None, LOOK)
@@ -82,7 +82,7 @@ def test_a_tensor_fills_the_picture(ring):
 def test_each_tensor_of_a_grid_is_a_labelled_panel(ring, arrange, names):
     image, maps = torch.rand(3, 60, 80), torch.randn(1, 5, 20, 20)
 
-    Readback(ring).push(arrange(image, maps.numpy()), LOOK)
+    FrameWriter(ring).write(arrange(image, maps.numpy()), LOOK)
 
     tensors = image[None], maps[0].unsqueeze(1)
     kinds = [kind_of(tensors[0]), kind_of(tensors[1], is_maps=True)]
@@ -92,7 +92,7 @@ def test_each_tensor_of_a_grid_is_a_labelled_panel(ring, arrange, names):
 
 
 def test_the_size_kind_and_look_may_change_from_frame_to_frame(ring):
-    readback = Readback(ring)
+    writer = FrameWriter(ring)
     shown = []
     for frame, look in [
         (torch.rand(3, 240, 32), LOOK),
@@ -101,25 +101,25 @@ def test_the_size_kind_and_look_may_change_from_frame_to_frame(ring):
         (torch.rand(3, 240, 32), Look(size=(64, 50))),
         (torch.rand(3, 240, 32), LOOK),
     ]:
-        readback.push(frame, look)
+        writer.write(frame, look)
         shown.append((ring.slot().width, ring.slot().height))
 
     assert shown == [(32, 240), (240, 400), (32, 240), (64, 50), (32, 240)]
 
 
 def test_a_refused_frame_reaches_no_slot(sink):
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
     with pytest.raises(FrameError, match="cannot show a tensor without elements"):
-        readback.push(torch.zeros(2, 0, 20), LOOK)
+        writer.write(torch.zeros(2, 0, 20), LOOK)
 
     assert sink.frames == 0
-    readback.push(torch.zeros(20, 20), LOOK)
+    writer.write(torch.zeros(20, 20), LOOK)
     assert sink.frames == 1
 
 
 def test_a_refusal_says_which_part_of_a_grid_it_means(sink):
     with pytest.raises(FrameError, match="in panel 'output'") as caught:
-        Readback(sink).push({"input": torch.zeros(9, 9), "output": None}, LOOK)
+        FrameWriter(sink).write({"input": torch.zeros(9, 9), "output": None}, LOOK)
 
     assert caught.value.fix == "make it a tensor: torch.as_tensor(...)"
 
@@ -127,7 +127,7 @@ def test_a_refusal_says_which_part_of_a_grid_it_means(sink):
 @pytest.mark.parametrize("frame", [{}, []])
 def test_a_grid_of_nothing_is_refused(sink, frame):
     with pytest.raises(FrameError, match="cannot show an empty collection of tensors"):
-        Readback(sink).push(frame, LOOK)
+        FrameWriter(sink).write(frame, LOOK)
 
 
 def test_a_failing_device_is_a_frame_error_with_the_cause():
@@ -136,23 +136,23 @@ def test_a_failing_device_is_a_frame_error_with_the_cause():
             raise RuntimeError("CUDA error: unspecified launch failure\nand much advice")
 
     with pytest.raises(FrameError) as caught:
-        Readback(BrokenSink()).push(torch.zeros(20, 20), LOOK)
+        FrameWriter(BrokenSink()).write(torch.zeros(20, 20), LOOK)
 
     assert caught.value.problem == "cannot read the tensor: CUDA error: unspecified launch failure"
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_pushing_does_not_depend_on_the_callers_modes(ring):
-    readback = Readback(ring)
+    writer = FrameWriter(ring)
     frame = torch.rand(3, 240, 16, requires_grad=True)
-    readback.push(frame, LOOK)
+    writer.write(frame, LOOK)
     usual = [plane.copy() for plane in ring.shown()]
 
     with torch.inference_mode():
-        readback.push(torch.rand(1, 8, 16, 16), LOOK)
+        writer.write(torch.rand(1, 8, 16, 16), LOOK)
     with torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
-        readback.push({"maps": torch.rand(1, 8, 16, 16, device="cpu")}, LOOK)
-        readback.push(frame * 1, LOOK)
+        writer.write({"maps": torch.rand(1, 8, 16, 16, device="cpu")}, LOOK)
+        writer.write(frame * 1, LOOK)
 
     for plane, before in zip(ring.shown(), usual, strict=True):
         np.testing.assert_array_equal(plane, before)
@@ -167,18 +167,18 @@ def test_pushing_does_not_depend_on_the_callers_modes(ring):
     ids=["grad", "functionalize"],
 )
 def test_pushing_is_not_part_of_the_callers_transforms(sink, transform):
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
     frame = torch.rand(3, 400, 230)  # shrunk, by tables that are kept
     frame[0, 0, 0] = torch.nan
     look = Look(size=164)
 
     def work(x: torch.Tensor) -> torch.Tensor:
-        readback.push(frame, look)
+        writer.write(frame, look)
         return x * 2
 
     transform(work)
     inside = sink.data
-    readback.push(frame, look)
+    writer.write(frame, look)
 
     np.testing.assert_array_equal(inside, sink.data)
 
@@ -186,21 +186,21 @@ def test_pushing_is_not_part_of_the_callers_transforms(sink, transform):
 def test_a_frame_may_be_overwritten_once_push_has_returned(sink):
     frame = torch.zeros(240, 16, 3, dtype=torch.uint8)
 
-    Readback(sink).push(frame, LOOK)
+    FrameWriter(sink).write(frame, LOOK)
     frame.fill_(200)
 
     assert not sink.data.any()
 
 
 def test_threads_take_turns_at_the_sink(sink):
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
     start = threading.Barrier(4)
 
     def push_many() -> None:
         frame = torch.rand(3, 240, 64)
         start.wait()
         for _ in range(50):
-            readback.push(frame, LOOK)
+            writer.write(frame, LOOK)
 
     threads = [threading.Thread(target=push_many) for _ in range(4)]
     for thread in threads:
@@ -213,26 +213,26 @@ def test_threads_take_turns_at_the_sink(sink):
 
 def test_frames_carry_the_time_at_which_they_were_pushed(sink, monkeypatch):
     monkeypatch.setattr("time.monotonic_ns", iter([111, 222]).__next__)
-    readback = Readback(sink)
+    writer = FrameWriter(sink)
 
-    readback.push(torch.zeros(16, 16), LOOK)
+    writer.write(torch.zeros(16, 16), LOOK)
     assert sink.capture_ns == 111
-    readback.push(torch.zeros(3, 16, 16), LOOK)
+    writer.write(torch.zeros(3, 16, 16), LOOK)
     assert sink.capture_ns == 222
 
 
 def test_stats_count_what_is_no_value_in_all_frames(sink):
-    readback = Readback(sink)
-    assert readback.stats() == ReadbackStats()
+    writer = FrameWriter(sink)
+    assert writer.stats() == WriteStats()
     frame = torch.zeros(3, 240, 16)
     frame[0, 0, :3] = torch.nan
     frame[1, 9, 9] = -torch.inf
 
-    readback.push(frame, LOOK)
-    readback.push({"a": frame, "b": torch.zeros(16, 16)}, LOOK)
-    readback.push(torch.zeros(16, 16), LOOK)
+    writer.write(frame, LOOK)
+    writer.write({"a": frame, "b": torch.zeros(16, 16)}, LOOK)
+    writer.write(torch.zeros(16, 16), LOOK)
 
-    stats = readback.stats()
+    stats = writer.stats()
     assert (stats.n_nan, stats.n_inf) == (6, 2)
     assert stats.conversion_ms is not None
     assert stats.conversion_ms > 0
@@ -240,8 +240,8 @@ def test_stats_count_what_is_no_value_in_all_frames(sink):
 
 
 def test_closing_twice_does_no_harm(sink):
-    readback = Readback(sink)
-    readback.push(torch.zeros(16, 16), LOOK)
+    writer = FrameWriter(sink)
+    writer.write(torch.zeros(16, 16), LOOK)
 
-    readback.close()
-    readback.close()
+    writer.close()
+    writer.close()

@@ -20,38 +20,38 @@ import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError
-from gpuview.frames.cpu import writer
+from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.layout import Tiles, read_frame
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
-from gpuview.frames.sink import FrameSink, ReadbackStats
+from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.frames.torch_compat import outside_transforms
 
 if TYPE_CHECKING:
-    from gpuview.frames.cuda.writer import CudaReadback
+    from gpuview.frames.cuda.writer import CudaWriter
 
-__all__ = ["Readback"]
+__all__ = ["FrameWriter"]
 
 _planned = lru_cache(maxsize=64)(plan)
 
 
-class Readback:
+class FrameWriter:
     """Writes frames into a sink.
 
     Args:
         sink: Where frames go; used by one thread at a time, not owned. CUDA frames need a
-            `gpuview.frames.cuda.DeviceSink`.
+            `gpuview.frames.sink.DeviceSink`.
     """
 
     def __init__(self, sink: FrameSink) -> None:
         self._sink = sink
         self._lock = threading.Lock()
-        self._cuda: CudaReadback | None = None
+        self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
-        self._stats = ReadbackStats()
+        self._stats = WriteStats()
 
-    def push(self, frame: object, look: Look) -> None:
+    def write(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
 
         From any thread. A CPU frame has been read when this returns; a CUDA frame is only read in
@@ -69,9 +69,9 @@ class Readback:
         """
         capture_ns = time.monotonic_ns()
         with _explained():
-            outside_transforms(lambda: self._push(frame, look, capture_ns))
+            outside_transforms(lambda: self._write(frame, look, capture_ns))
 
-    def _push(self, frame: object, look: Look, capture_ns: int) -> None:
+    def _write(self, frame: object, look: Look, capture_ns: int) -> None:
         # Always in inference mode: what is staged inside it cannot be written to outside it.
         with torch.inference_mode():
             names, tiles = read_frame(frame, look.layout)
@@ -79,12 +79,12 @@ class Readback:
             device = _drawing_device(tiles)
             with self._lock:
                 if device is None:
-                    self._write(picture, tiles, capture_ns)
+                    self._write_from_cpu(picture, tiles, capture_ns)
                 else:
-                    self._cuda_readback().push(picture, _moved(tiles, device), capture_ns)
+                    self._cuda_writer().write(picture, _moved(tiles, device), capture_ns)
                 self._is_newest_on_cuda = device is not None
 
-    def stats(self) -> ReadbackStats:
+    def stats(self) -> WriteStats:
         """Return this moment's counters. From any thread.
 
         Waits for 16 bytes from each CUDA device that has drawn a frame.
@@ -113,19 +113,19 @@ class Readback:
         self._lock = threading.Lock()
         self._parents_cuda, self._cuda = self._cuda, None  # kept: to free its memory calls CUDA
 
-    def _cuda_readback(self) -> CudaReadback:
+    def _cuda_writer(self) -> CudaWriter:
         if self._cuda is None:
-            from gpuview.frames.cuda.writer import CudaReadback
+            from gpuview.frames.cuda.writer import CudaWriter
 
-            self._cuda = CudaReadback(self._sink, self._lock)
+            self._cuda = CudaWriter(self._sink, self._lock)
         return self._cuda
 
-    def _write(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
+    def _write_from_cpu(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
         begin = time.perf_counter()
-        flaws = writer.write(self._sink, picture, tiles, capture_ns)
-        self._stats = ReadbackStats(
-            self._stats.n_nan + flaws.n_nan,
-            self._stats.n_inf + flaws.n_inf,
+        nonfinite = write_picture(self._sink, picture, tiles, capture_ns)
+        self._stats = WriteStats(
+            self._stats.n_nan + nonfinite.n_nan,
+            self._stats.n_inf + nonfinite.n_inf,
             conversion_ms=(time.perf_counter() - begin) * 1e3,
         )
 
