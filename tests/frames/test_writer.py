@@ -121,7 +121,7 @@ def test_a_refusal_says_which_part_of_a_grid_it_means(sink):
     with pytest.raises(FrameError, match="in panel 'output'") as caught:
         FrameWriter(sink).write({"input": torch.zeros(9, 9), "output": None}, LOOK)
 
-    assert caught.value.fix == "make it a tensor: torch.as_tensor(...)"
+    assert caught.value.fix == "convert it: torch.as_tensor(...)"
 
 
 @pytest.mark.parametrize("frame", [{}, []])
@@ -239,9 +239,15 @@ def test_stats_count_what_is_no_value_in_all_frames(sink):
     assert stats.copy_ms is None
 
 
-def test_closing_twice_does_no_harm(sink):
+def test_closing_twice_changes_nothing_and_the_next_frame_is_written(sink):
     writer = FrameWriter(sink)
-    writer.write(torch.zeros(16, 16), LOOK)
+    frame = torch.zeros(3, 16, 16)
+    frame[0, 0, 0] = torch.nan
+    writer.write(frame, LOOK)
 
     writer.close()
     writer.close()
+
+    assert writer.stats().n_nan == 1
+    writer.write(frame, LOOK)
+    assert sink.frames == 2

@@ -1,4 +1,4 @@
-"""What is wrong with a stream's frames just now: told once, and taken back when it is over."""
+"""What is wrong with a stream's frames now: reported once, and withdrawn when it is over."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ logger = logging.getLogger("gpuview")
 
 
 class ErrorReporter:
-    """Tells of an error that nobody can raise, as no call of the user's is there to raise it in.
+    """Reports errors that cannot be raised, because they happen outside any call of the user.
 
     From any thread. Each part of a stream has its own error, so that one part's good frames do not
-    take another part's error back. What a listener raises is logged.
+    withdraw another part's error. Errors of the listeners are logged.
 
     Args:
-        on_error: Told, in the thread that reports it, of each error that differs from the part's
-            one before; and of one that is left when another is over.
-        on_recovered: Told, in the thread that saw it, when no part has an error any more.
+        on_error: Called, in the reporting thread, for each error that differs from the part's last
+            one; and for an error that remains when another is over.
+        on_recovered: Called, in the reporting thread, when no part has an error any more.
     """
 
     def __init__(
@@ -38,21 +38,21 @@ class ErrorReporter:
 
     @property
     def error(self) -> GpuviewError | None:
-        """What is wrong now; of several errors the oldest."""
+        """What is wrong now: the oldest error, if there are several."""
         with self._lock:
             return next(iter(self._errors.values()), None)
 
     def report(self, error: GpuviewError, part: str = "") -> None:
-        """Tell of ``error``, unless it is the part's last one."""
+        """Report ``error``, unless the part's last one says the same."""
         with self._lock:
             is_new = str(error) != str(self._errors.get(part))
-            # Without its traceback: that keeps the tensors which the source was at work on.
+            # Without its traceback, which would keep the source's tensors alive.
             self._errors[part] = copy(error)
         if is_new:
             self._tell(self._on_error, error)
 
     def is_over(self, part: str = "") -> None:
-        """Say that a part's frame was good; costs next to nothing when the last one was, too."""
+        """Say that a part's frame was good. Costs next to nothing if the last one was good too."""
         if part not in self._errors:
             return
         with self._lock:
@@ -70,8 +70,8 @@ class ErrorReporter:
     def _tell(self, listener: Callable[..., None], *args: object) -> None:
         try:
             listener(*args)
-        except Exception:  # as it must reach neither the source's thread nor a tapped module
-            logger.exception("a listener to a stream's trouble failed")
+        except Exception:  # it must not reach the source's thread or a tapped module
+            logger.exception("a listener to a stream's errors failed")
 
     def __repr__(self) -> str:
         error = self.error
@@ -79,14 +79,14 @@ class ErrorReporter:
 
 
 def explain(exc: Exception, who: str) -> GpuviewError:
-    """Return ``exc`` as one of our own; most are the user's, and can be anything.
+    """Return ``exc`` as one of our own errors; it may be any error of the user's code.
 
     Args:
-        who: Whose call raised it, as in ``"the source"``.
+        who: What raised it, for example ``"the source"``.
     """
     if isinstance(exc, GpuviewError):
         return exc
-    text = "".join(traceback.format_exception_only(exc))  # also of one that has no text
+    text = "".join(traceback.format_exception_only(exc))  # also if it has no text
     error = FrameError(
         f"{who} raised {textwrap.shorten(text, 200, placeholder=' ...')}",
         expected="a frame from each call",

@@ -1,4 +1,4 @@
-"""A stream's frames, from whoever gives them to the ring; and the newest one, whoever saw it.
+"""A stream's frames on their way to the ring; and its newest frame, seen or not.
 
 pushed      given to the feed
 read        converted and written to the ring
@@ -46,15 +46,15 @@ class FeedStats:
     n_pushed: int
     n_read: int
     n_dropped: dict[str, int]
-    """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or another
-    one that `Feed.drop` was told. One that a thread is just reading may be in neither count."""
+    """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or a reason
+    given to `Feed.drop`. A frame that is being read now may be in neither count."""
     writes: WriteStats
 
     def n_dropped_with(self, n_shown: int) -> dict[str, int]:
         """Return `n_dropped` with the frames that were read and superseded in the ring.
 
         Args:
-            n_shown: How many were taken from it.
+            n_shown: How many the media process took from the ring.
         """
         n_superseded = self.n_dropped.get("superseded", 0) + max(0, self.n_read - n_shown)
         return self.n_dropped | ({"superseded": n_superseded} if n_superseded else {})
@@ -63,17 +63,17 @@ class FeedStats:
 class Feed:
     """Reads each frame while somebody watches, and keeps the newest one while nobody does.
 
-    From any thread. While nobody watches, a push costs about a microsecond: a frame is only read
-    when it is the first of its kind (type, shape, dtype and device), so that one which cannot be
-    shown is refused at once. When a view joins, the newest frame is read on a thread of the feed's
-    own; one that was overwritten meanwhile is shown as it is then.
+    From any thread. While nobody watches, a push costs about a microsecond: only the first frame of
+    each kind (type, shape, dtype and device) is read, so that a frame that cannot be shown is
+    refused at once. When a view joins, a thread of the feed reads the newest frame; if the tensor
+    has been overwritten since, its present values are shown.
 
     A tensor is kept without its autograd graph.
 
     Args:
         sink: Where frames go, not owned.
         look: How they are shown.
-        errors: Told when a frame that was kept cannot be read.
+        errors: Gets the error if a frame that was kept cannot be read.
     """
 
     def __init__(self, sink: FrameSink, look: Look, errors: ErrorReporter) -> None:
@@ -147,9 +147,9 @@ class Feed:
         return None if newest is None else _bare(newest.frame)
 
     def selected(self) -> object:
-        """Return what is shown of the newest frame, once its devices have written it.
+        """Return what is shown of the newest frame. Waits until its devices have written it.
 
-        Waits for them. None before the first frame.
+        None before the first frame.
 
         Raises:
             FrameError: It cannot be picked, or its device has failed.
@@ -176,7 +176,7 @@ class Feed:
         return FeedStats(n_pushed, n_read, n_dropped, self._writer.stats())
 
     def close(self) -> None:
-        """Take no frame any more, and forget the newest. The sink stays open."""
+        """Accept no more frames, and forget the newest. The sink stays open."""
         with self._lock:
             self._is_closed = True
             self._is_watched = False
@@ -264,13 +264,12 @@ class Feed:
 
 
 def _kept(frame: object) -> tuple[object, object]:
-    """Return what is kept of ``frame``, and its kind: None when frames like it are always read."""
+    """Return what is kept of ``frame``, and its kind; None if frames like it are always read."""
     if isinstance(frame, Tensor):
         try:
             kept = frame.detach() if frame.grad_fn is not None else frame
             return kept, (type(frame), frame.shape, frame.dtype, frame.device)
-        # Its device, or what stands in for it, has failed, or a mode lets nobody touch it: reading
-        # it says so.
+        # Its device has failed, or a mode forbids to touch it: reading it will say so.
         except (RuntimeError, AssertionError):
             return frame, None
     if isinstance(frame, Mapping):
@@ -291,7 +290,7 @@ def _joint_kind(kinds: tuple[tuple[object, object], ...]) -> object:
 
 
 def _bare(frame: object) -> object:
-    """Return ``frame`` without what marks a tensor as values."""
+    """Return ``frame`` with `Values` replaced by their tensors."""
     if isinstance(frame, Values):
         return frame.tensor
     if isinstance(frame, dict):
@@ -300,7 +299,7 @@ def _bare(frame: object) -> object:
 
 
 def _devices_of(frame: object) -> set[torch.device]:
-    """Return the CUDA devices on which parts of ``frame`` are."""
+    """Return the CUDA devices that hold parts of ``frame``."""
     bare = _bare(frame)
     if isinstance(bare, Tensor):
         return {bare.device} if bare.is_cuda else set()
@@ -309,9 +308,9 @@ def _devices_of(frame: object) -> set[torch.device]:
 
 
 def _settle(frame: object) -> None:
-    """Wait until what launched work writes to ``frame`` is there."""
+    """Wait for the work that writes to ``frame``."""
     for device in _devices_of(frame):
         try:
             torch.cuda.synchronize(device)
-        except RuntimeError as exc:  # of work that failed, perhaps long before
+        except RuntimeError as exc:  # from work that failed, perhaps long ago
             raise explain(exc, str(device)) from exc

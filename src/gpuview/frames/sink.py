@@ -1,4 +1,4 @@
-"""Where pictures go: one stream's ring, as the code that writes into it sees it."""
+"""Where pictures go: one stream's ring, as the writers see it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FrameSink(Protocol):
     """Where frames go: the engine's handle on one stream. One thread at a time."""
 
     def begin(self, nbytes: int) -> memoryview:
-        """Return ``nbytes`` writable bytes of a free slot. Beginning again gives it up."""
+        """Return ``nbytes`` writable bytes of a free slot. A second call gives up the first."""
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         """Make the slot that `begin` gave the newest frame."""
@@ -33,7 +33,7 @@ class DeviceSink(FrameSink, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WriteStats:
-    """What became of the frames so far."""
+    """Counters and times of the frames so far."""
 
     n_nan: int = 0
     n_inf: int = 0

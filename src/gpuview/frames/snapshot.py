@@ -1,4 +1,4 @@
-"""The newest frame as a picture of its own: from the tensor, not from the video."""
+"""The newest frame as a still image, made from the tensor and not from the video."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def snapshot(frame: object, look: Look) -> Image:
         look: How it is shown; its size is not read.
 
     Returns:
-        Of one grey picture, which shows only greys, one of mode ``"L"``; else ``"RGB"``.
+        Mode ``"L"`` for one grey picture that shows only greys; else ``"RGB"``.
 
     Raises:
         FrameError: It cannot be shown.
@@ -51,13 +51,13 @@ def snapshot(frame: object, look: Look) -> Image:
 
 
 def extremes(frame: object, look: Look) -> tuple[float, float] | None:
-    """Return the least and the greatest finite value that is shown; None when there is none.
+    """Return the least and the greatest finite value that is shown; None if there is no such value.
 
     Waits for the frame's device.
 
     Args:
         frame: As for `snapshot`.
-        look: Whose layout says what is shown.
+        look: Its layout says what is shown.
 
     Raises:
         FrameError: It cannot be shown.
@@ -75,7 +75,7 @@ def extremes(frame: object, look: Look) -> tuple[float, float] | None:
 
 
 def _painted(tiles: Tiles, panel: Panel) -> Pixels:
-    """Return ``(height, width, 3)``; of one tile without what makes its sides even."""
+    """Return ``(height, width, 3)``; a lone tile without the padding that makes its sides even."""
     rgb = render(tiles.pixels, panel).rgb
     if panel.n_tiles == 1:
         rgb = rgb[:, : panel.inner_height, : panel.inner_width]

@@ -1,8 +1,8 @@
 """From any frame to a slot of the ring, in the caller's thread.
 
-described   what each tensor is, and where it goes in the picture
-CUDA        drawn on the device, and copied without waiting; see `gpuview.frames.cuda.writer`
-elsewhere   written at once; see `gpuview.frames.cpu.writer`
+First each tensor is described and placed in the picture. If a tensor is on a CUDA device, that
+device draws the picture and copies it without waiting (`gpuview.frames.cuda.writer`). If not, it is
+written at once (`gpuview.frames.cpu.writer`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class FrameWriter:
     """Writes frames into a sink.
 
     Args:
-        sink: Where frames go; used by one thread at a time, not owned. CUDA frames need a
-            `gpuview.frames.sink.DeviceSink`.
+        sink: Where frames go; used by one thread at a time, not owned. CUDA frames go faster into
+            a `gpuview.frames.sink.DeviceSink`.
     """
 
     def __init__(self, sink: FrameSink) -> None:
@@ -54,9 +54,9 @@ class FrameWriter:
     def write(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
 
-        From any thread. A CPU frame has been read when this returns; a CUDA frame is only read in
-        the order of the caller's current stream, so it may be overwritten by later work on that
-        stream at once. Never synchronises with a CUDA device.
+        From any thread. A CPU frame has been read when this returns. A CUDA frame is read in the
+        order of the caller's current stream, so later work on that stream may overwrite it. Never
+        synchronises with a CUDA device.
 
         Args:
             frame: A tensor, as for `layout.read_tiles`; or a mapping or list of them, each of which
@@ -72,7 +72,7 @@ class FrameWriter:
             outside_transforms(lambda: self._write(frame, look, capture_ns))
 
     def _write(self, frame: object, look: Look, capture_ns: int) -> None:
-        # Always in inference mode: what is staged inside it cannot be written to outside it.
+        # Always in inference mode, because buffers that were made in it cannot be written outside.
         with torch.inference_mode():
             names, tiles = read_frame(frame, look.layout)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
@@ -90,7 +90,7 @@ class FrameWriter:
         Waits for 16 bytes from each CUDA device that has drawn a frame.
 
         Raises:
-            FrameError: Such a device does not work any more.
+            FrameError: A device has failed.
         """
         with self._lock:
             ours, is_on_cuda, cuda = self._stats, self._is_newest_on_cuda, self._cuda
@@ -102,7 +102,7 @@ class FrameWriter:
         return replace(newest, n_nan=ours.n_nan + theirs.n_nan, n_inf=ours.n_inf + theirs.n_inf)
 
     def close(self) -> None:
-        """Drop what is under way on a device, and give its memory back. The sink stays open."""
+        """Drop the frames under way on a device, and free its memory. The sink stays open."""
         with self._lock:
             cuda, self._cuda = self._cuda, None
         if cuda is not None:
@@ -131,7 +131,7 @@ class FrameWriter:
 
 
 def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:
-    """Return the first CUDA device that has a tensor; None when none has."""
+    """Return the first CUDA device that has a tensor; None if there is no such device."""
     for each in tiles:
         if each.pixels.is_cuda:
             _check_not_capturing(each.pixels.device)
@@ -140,13 +140,13 @@ def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:
 
 
 def _moved(tiles: Sequence[Tiles], device: torch.device) -> list[Tiles]:
-    """Return all tiles on ``device``; most are there."""
+    """Return all tiles on ``device``. Most are there already."""
     return [replace(each, pixels=_on_device(each.pixels, device)) for each in tiles]
 
 
 def _on_device(pixels: Tensor, device: torch.device) -> Tensor:
     if pixels.device.type == "cpu":
-        # The caller may write to his memory at once, pinned or not; the device reads a copy later.
+        # The caller may overwrite this memory at once, pinned or not: the device reads a copy.
         pixels = torch.empty_like(pixels, pin_memory=True).copy_(pixels)
     return pixels.to(device, non_blocking=True)
 
@@ -164,7 +164,7 @@ def _check_not_capturing(device: torch.device) -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what torch raises, as when a device has failed, into a FrameError."""
+    """Turn torch's errors, for example from a failed device, into a FrameError."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as exc:

@@ -34,7 +34,7 @@ class Stretch:
 
     @property
     def owned(self) -> slice:
-        """Those that no other stretch owns, so that each is counted once; begins in `covered`."""
+        """The part of `covered` that no other stretch owns, so that each pixel is counted once."""
         start = self.covered.start
         first, end = (-(-edge * self.tile // self.inner) for edge in (self.first, self.end))
         return slice(first - start, end - start)
@@ -45,12 +45,12 @@ class Stretch:
         return most_taps(self.tile, self.inner) > 1
 
     def average(self, values: Tensor, dim: int, read: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the mean of what each pixel covers, weighted by how much; all where no `is_mean`.
+        """Return the weighted mean of what each pixel covers; all of ``values`` if not `is_mean`.
 
         Args:
             values: Four dimensions, ``dim`` is `covered`.
             dim: The one to resize.
-            read: Makes floats of some of the values; may return what it was given.
+            read: Turns some of the values into floats; may return its argument.
         """
         if not self.is_mean:
             return read(values)
@@ -66,7 +66,7 @@ class Stretch:
         return total
 
     def worst(self, codes: Tensor, dim: int) -> Tensor:
-        """Return the greatest of what each pixel covers; else all, as `average` does."""
+        """Return the greatest value that each pixel covers; all of ``codes`` if not `is_mean`."""
         if not self.is_mean:
             return codes
         index, _ = self._taps(codes.device)
@@ -74,13 +74,13 @@ class Stretch:
         return torch.stack(parts).amax(0)
 
     def spread(self, pixels: Tensor, dim: int) -> Tensor:
-        """Return each pixel's own where `average` has left all: none is the mean of several."""
+        """Repeat pixels of a tile that is enlarged, which `average` leaves as they are."""
         if self.is_mean or self.tile == self.inner:
             return pixels
         return _select(pixels, dim, self._taps(pixels.device)[0][:, 0])
 
     def cut(self, length: int) -> Iterator[Stretch]:
-        """Cut it into stretches of ``length``, the last one of what is left."""
+        """Cut it into stretches of ``length``; the last may be shorter."""
         for first in range(self.first, self.end, length):
             yield Stretch(self.tile, self.inner, first, min(first + length, self.end))
 
@@ -100,7 +100,7 @@ def most_taps(tile: int, inner: int) -> int:
 def _mean_of_neighbours(
     values: Tensor, dim: int, n: int, read: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Return the mean of each ``n`` that follow each other. Slices are faster than an index."""
+    """Return the mean of every ``n`` neighbours. Slices are faster than an index."""
     every = (slice(None),) * dim
     total = read(values[(*every, slice(0, None, n))]) / n
     for tap in range(1, n):
@@ -109,7 +109,7 @@ def _mean_of_neighbours(
 
 
 def _select(values: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Return those along the third or the fourth dimension that ``index`` names."""
+    """Select along the third or the fourth dimension."""
     if dim == 2:
         return values.index_select(2, index)
     # Of the last of two dimensions: ten times faster than of the last of four.
@@ -118,23 +118,23 @@ def _select(values: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def current_stream_id(device: torch.device) -> int:
-    """Return which queue work goes to at present: what one has made, another has to wait for."""
+    """Return the CUDA stream that work goes to now; 0 on the CPU."""
     return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
 
 
 @lru_cache(maxsize=64)
-def _taps(tile: int, inner: int, device: torch.device, queue: int) -> tuple[Tensor, Tensor]:
+def _taps(tile: int, inner: int, device: torch.device, stream_id: int) -> tuple[Tensor, Tensor]:
     """Return what each of ``inner`` shown pixels covers of ``tile`` pixels.
 
     Args:
         tile: The axis' length in the tensor.
         inner: Its length as it is shown.
         device: Where the tables are made.
-        queue: Where they can be used, from `current_stream_id`.
+        stream_id: The stream on which they can be used without waiting.
 
     Returns:
         Which ones and how much of each: ``(inner, taps)`` int64 and float32, whose rows sum up to
-        one. A pixel that covers fewer than others has its last one again, with weight 0.
+        1. A pixel that covers fewer than the others repeats its last one, with weight 0.
     """
     shown = torch.arange(inner, device=device)[:, None]  # (inner, 1)
     starts, ends = shown * tile, (shown + 1) * tile

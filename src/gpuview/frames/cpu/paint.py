@@ -1,14 +1,15 @@
 """From the tiles of a tensor to RGB, in plain torch: the twin of the Triton kernel, on any device.
 
-What happens to a value, in this order: the value range, the mean over what a pixel covers, the
-colour. A covered value that is none (NaN, Inf) gives the whole pixel a colour of its own.
+Each value is scaled by the value range; then each pixel is the mean of the values it covers; then
+it gets its colour. A pixel that covers a NaN or Inf gets a colour of its own.
 
-On the CPU a picture is painted in blocks that are too small for torch to share out among threads.
-When the cores are taken, as by the browser, those threads wait for each other: for 250 ms where a
-block after the other takes 10. A block also stays in the cache. A device paints all at once.
+On the CPU a picture is painted in blocks that are too small for torch to split among threads. When
+other programs use the cores, such as the browser, those threads wait for each other: for 250 ms,
+where one block after another takes 10. A block also stays in the cache. A device paints all at
+once.
 
 Only element-wise operations, gathers and reductions are used. Matrix products would follow the
-user's autocast and ``torch.set_float32_matmul_precision``, and then colours would change with them.
+user's autocast and ``torch.set_float32_matmul_precision``, and so would the colours.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Painted:
     n_nan: Tensor | None
     n_inf: Tensor | None
     """How many of the tensor's values are NaN and Inf: int64 without dimensions, on the device.
-    None where it is known that there is neither."""
+    None if it is known that there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Block:
     rgb: Tensor
     """``(n, C, rows, columns)``, C = 1 or 3: uint8 of a colour map, else float32 in [0, 1]."""
     nonfinite: Tensor | None
-    """How many of the tensor's values are NaN and Inf, ``(2,)`` int64; no two blocks count one."""
+    """How many of the tensor's values are NaN and Inf, ``(2,)`` int64; counted once."""
 
 
 def render(pixels: Tensor, panel: Panel) -> Painted:
@@ -95,7 +96,7 @@ def render(pixels: Tensor, panel: Panel) -> Painted:
 
 
 def blocks(pixels: Tensor, panel: Panel) -> Iterator[Block]:
-    """Paint a panel's tiles, part by part; see `render`. What is in no tile is in no block."""
+    """Paint a panel's tiles, block by block; see `render`. No block has background."""
     ranges = None
     if panel.scaling.auto is not None:
         ranges = tile_ranges(pixels, panel.scaling.auto)
@@ -162,7 +163,7 @@ def _extremes(values: Tensor) -> Tensor:
 
 
 def is_known_finite(values: Tensor) -> bool:
-    """Tell whether all are finite, if the answer needs no wait: it is False on a device."""
+    """Tell whether all are finite. False on a device, where the answer would have to wait."""
     return values.device.type == "cpu" and bool(values.sum().isfinite())
 
 
@@ -174,7 +175,7 @@ def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
 def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
     """Cut a panel's tiles, so that no step of `_paint` has more elements than a thread is given.
 
-    Only the search for a NaN that is known to be there may have more, where a tile is shrunk.
+    There is one exception: in a tile that is shrunk, the search for a NaN known to be there.
     """
     height, width = panel.inner_height, panel.inner_width
     n, n_rows, n_columns = panel.n_tiles, height, width

@@ -1,18 +1,20 @@
-"""From tensors to a slot of the ring in the caller's thread: wherever no CUDA device does it.
+"""From tensors to a slot of the ring, in the caller's thread, if no CUDA device draws them.
 
-What is written depends on the picture:
+The pixel format depends on the picture:
 
     one tensor, pixel for pixel   3 channels   RGB, interleaved or in planes as the tensor has it
                                   1 channel    I420 with flat chroma, which is half the bytes
     anything else                              RGB in planes; see `gpuview.frames.cpu.paint`
 
-The media process converts RGB. Rounding to RGB24 takes a third of the operations that I420 takes,
-and swscale does the rest faster than torch would; planes are never interleaved, which costs more
-than it. Planes of float32 or 16 bits, which swscale reads too, come out wrong by up to 1.8 levels.
+Note [converted twice]: a painted picture becomes RGB planes of 8 bits here, and the media process
+converts those to I420 with swscale. That is deliberate. RGB takes a third of the operations of I420
+in the caller's thread, and swscale does the rest faster than torch would. Planes are not
+interleaved, because that costs more than swscale's conversion. swscale also reads planes of float32
+or 16 bits, but is then wrong by up to 1.8 levels.
 
-NumPy does what it can: it never shares an operation out among threads, so none waits for another
-that has no core, and an operation may be large. Each one gives the GIL away, and a busy cell does
-not give it back at once.
+NumPy is used where it can be: it never splits an operation among threads, so no thread waits for
+another that has no core, and an operation may be large. But each operation releases the GIL, and a
+busy cell does not return it at once.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ _STRIP_NUMEL = 65_536  # stays in the cache
 
 @dataclass(frozen=True, slots=True)
 class NonFinite:
-    """How many of a frame's values are none."""
+    """How many of a frame's values are NaN and Inf."""
 
     n_nan: int = 0
     n_inf: int = 0
@@ -160,7 +162,7 @@ def _begin(sink: FrameSink, plan: Plan, planes: Tensor) -> _Slot:
 
 
 def _copy(slot: _Slot, scaling: Scaling) -> bool:
-    """Write a slot's lines; False if there may be a NaN or Inf, whose pixels are still to mark."""
+    """Write a slot's lines; False if there may be a NaN or Inf, which `_mark` has to colour."""
     is_grey = slot.pixel_format is PixelFormat.I420
     levels, offset = (LUMA_RANGE, LUMA_OFFSET) if is_grey else (_RGB_RANGE, 0)
     is_bytes = slot.lines[0][0].dtype == torch.uint8
@@ -175,8 +177,8 @@ def _copy(slot: _Slot, scaling: Scaling) -> bool:
 
 def _copy_bytes(source: Bytes, out: Bytes) -> None:
     if source.flags.c_contiguous and out.flags.c_contiguous:
-        # Holds the GIL: a copy that gives it away gets it back late in a busy kernel, up to a
-        # switch interval after these 0.1 ms.
+        # Holds the GIL: a copy that releases it gets it back late in a busy kernel, up to a switch
+        # interval after these 0.1 ms.
         out.data.cast("B")[:] = source.data.cast("B")
     else:
         out[:] = source
@@ -185,7 +187,7 @@ def _copy_bytes(source: Bytes, out: Bytes) -> None:
 def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Bytes) -> bool:
     """Write ``source``, rounded half up to ``offset`` to ``offset + levels``.
 
-    False if a NaN or Inf was met, also one that is no value's but came of scaling it.
+    Returns False if a NaN or Inf was met, even if only scaling made it.
 
     Args:
         source: ``(H, W)``, any strides and dtype.
@@ -208,7 +210,7 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
                 np.multiply(values, gain, out=strip, casting="same_kind")
             least, greatest = float(strip.min()), float(strip.max())
             is_finite &= math.isfinite(greatest - least)
-            if not (least >= 0 and greatest <= levels):  # which NaN is not, either
+            if not (least >= 0 and greatest <= levels):  # also true for NaN
                 np.clip(strip, 0, levels, out=strip)
             strip += offset + 0.5  # the cast to uint8 cuts, so this rounds half up
             np.copyto(out[rows], strip, casting="unsafe")

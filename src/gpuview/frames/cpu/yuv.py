@@ -3,7 +3,7 @@
 The matrix is limited-range BT.601: see Note [one colour matrix] in ``gpuview.media.encode.codec``.
 
 Only element-wise operations are used. Matrix products would follow the user's autocast and
-``torch.set_float32_matmul_precision``, and then colours would change with them.
+``torch.set_float32_matmul_precision``, and so would the colours.
 """
 
 from __future__ import annotations
