@@ -246,7 +246,7 @@ def test_a_layer_inside_compiled_code_is_refused():
         parse_source(compiled, "stem")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("layer", [None, "stem"])
 def test_torchscript_is_refused_because_it_calls_no_hooks(layer):
     scripted = torch.jit.trace(model(), torch.zeros(2))

@@ -353,6 +353,7 @@ def test_state_dict_and_output_are_those_of_the_model_alone(rig):
     assert torch.equal(rig.call(3), output)
 
 
+@pytest.mark.filterwarnings("ignore:You are using `torch.load`:FutureWarning")
 @pytest.mark.parametrize(
     "copied",
     [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
@@ -408,7 +409,7 @@ def test_a_tapped_model_can_be_exported(rig, strict):
     assert rig.reports.empty()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_tracing_sees_no_hook(rig):
     rig.tap("first")
     traced = torch.jit.trace(rig.model, torch.zeros(2), check_trace=False)

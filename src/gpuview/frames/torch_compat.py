@@ -44,8 +44,10 @@ _maybe_current_level = _private("_C._functorch.maybe_current_level")
 
 
 def _is_fx_tracing() -> bool | None:
-    # The flag, because the functions that return it write warnings.
-    return getattr(sys.modules.get("torch.fx._symbolic_trace"), "_is_fx_tracing_flag", None)
+    # Not by `is_fx_tracing`, which logs a warning at each call.
+    tracer = sys.modules.get("torch.fx._symbolic_trace")
+    get = getattr(tracer, "_get_is_fx_tracing", None)  # since PyTorch 2.14
+    return get() if get is not None else getattr(tracer, "_is_fx_tracing_flag", None)
 
 
 def outside_transforms(work: Callable[[], T]) -> T:
