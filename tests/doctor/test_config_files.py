@@ -110,6 +110,7 @@ def test_coturn_leads_to_the_kernel_and_into_no_other_private_network() -> None:
     here = lines(coturn_config(FULL, SITE))
     assert "denied-peer-ip=192.168.0.0-192.168.255.255" in here
     assert "allowed-peer-ip=192.168.1.5" in here
+    assert "denied-peer-ip=::-::" not in here  # coturn would deny all addresses
     elsewhere = lines(coturn_config(changed(FULL, turn_url="turn:turn.example.org"), SITE))
     assert not any(line.startswith(("allowed-peer-ip", "external-ip")) for line in elsewhere)
     company = lines(coturn_config(changed(FULL, public_ip="10.1.2.3"), SITE))

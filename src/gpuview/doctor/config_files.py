@@ -185,11 +185,9 @@ def _peers(settings: Settings, site: Site, url: IceUrl) -> list[str]:
     own = [site.lan_ip] if site.lan_ip else []
     # If both sides use a relay, one leads to the other: to the server's own address.
     reached = _addresses([*(settings.public_ips or own), url.host])
-    denied = [
-        network
-        for network in map(ip_network, PRIVATE_RANGES)
-        if not any(address in network for address in reached)
-    ]
+    # coturn takes a range that ends at :: for all addresses.
+    private = [ip_network(text) for text in PRIVATE_RANGES if text != "::/128"]
+    denied = [each for each in private if not any(address in each for address in reached)]
     lines = ["# No relay leads into a private network, except the one where the kernel is reached."]
     lines += ["no-multicast-peers"]
     lines += [f"denied-peer-ip={network[0]}-{network[-1]}" for network in denied]
