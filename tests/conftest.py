@@ -69,9 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Add this run's skips to the list that ``make test`` shows at its end."""
-    reports = terminalreporter.stats.get("skipped", [])
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # the process that started this one has all the reports
     skipped = Counter(
-        f"{report.nodeid.partition('::')[0]}: {report.longrepr[2]}" for report in reports
+        f"{report.nodeid.partition('::')[0]}: {report.longrepr[2].removeprefix('Skipped: ')}"
+        for report in terminalreporter.stats.get("skipped", [])
     )
     _ARTIFACTS.mkdir(exist_ok=True)
     with (_ARTIFACTS / "skipped.txt").open("a") as listed:
