@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module", params=[80, 90])
 def kernels(request, tmp_path_factory) -> dict[str, Any]:
     """What came out, for compute capability 8.0 (A100) and 9.0 (H100, H200)."""
-    environment = {"TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("triton")), "PATH": "/usr/bin"}
+    environment = {
+        "TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("triton")),
+        "PATH": "/usr/bin",
+        "PYTHONPATH": os.pathsep.join(sys.path),  # the gpuview that this process tests
+    }
     command = [sys.executable, "-m", "tests.frames.compile_kernels", str(request.param)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
