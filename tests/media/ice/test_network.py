@@ -297,7 +297,7 @@ def test_kernel_that_has_no_servers_to_give_says_why() -> None:
 
 
 @needs_coturn
-@pytest.mark.parametrize("url", [UDP, TCP, TLS])
+@pytest.mark.parametrize("url", [UDP, TCP, TLS], ids=["udp", "tcp", "tls"])
 def test_relay_comes_over_every_transport(
     turn: TurnServer, url: str, certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
