@@ -8,8 +8,12 @@ from itertools import count
 
 __all__ = ["free_port"]
 
-_FIRST, _N = 22_000, 5_000
-_numbers = count(os.getpid() * 97)  # so that test processes side by side begin elsewhere
+_FIRST, _N = 22_000, 5_040  # 5,040: it divides by any small number of workers
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_RUN = os.getppid() if _WORKERS > 1 else os.getpid()
+# Each worker has numbers of its own, and runs side by side begin at different ones.
+_numbers = count(_RUN * 97 * _WORKERS + _WORKER, _WORKERS)
 
 
 def free_port() -> int:
