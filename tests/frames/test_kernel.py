@@ -180,7 +180,7 @@ def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):
             grids.append(grid)
             return lambda *args, **options: None
 
-    for name in ("find_minmax", "join", "draw_panel"):
+    for name in ("find_minmax", "merge_minmax", "draw_panel"):
         monkeypatch.setattr(launch, name, Launched())
     n = 70_000  # as the whole of MNIST
     pixels = torch.zeros(1, 1, 1, 1).expand(n, 1, 100, 200)
