@@ -360,7 +360,7 @@ def test_tensor_whose_device_has_gone_raises_in_the_pushing_thread_and_the_strea
 
     stream, engine, _ = make_stream()
     with monkeypatch.context() as lost:
-        lost.setattr("gpuview.frames.cpu.writer.write", gone)
+        lost.setattr("gpuview.frames.writer.write_picture", gone)
         with pytest.raises(FrameError, match=r"(?s)device-side assert.*restart the kernel"):
             stream.push(torch.zeros(4, 4))
     stream.push(torch.zeros(4, 4))

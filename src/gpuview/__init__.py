@@ -3,9 +3,9 @@
     from gpuview import GPUStream
     display(GPUStream(model))
 
-Importing this is cheap: torch, PyAV and aiortc are loaded by the parts that use them, PyAV and
-aiortc only in the media process. That process starts when a notebook imports `GPUStream`, so that
-it runs when the first stream is shown.
+Importing gpuview is cheap: torch is loaded when it is first needed, PyAV and aiortc only in the
+media process. That process starts when a notebook imports `GPUStream`, so that it is ready when the
+first stream is shown.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "GPUStream" and _is_in_kernel():
-        # A notebook that imports it is about to show something.
+        # The notebook will probably show a stream soon.
         import_module("gpuview.engine").prestart()
     return getattr(import_module(_LAZY[name]), name)
 

@@ -1,4 +1,4 @@
-"""What a stream counts."""
+"""The counters of a stream, as users see them."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ __all__ = ["EncoderStats", "NetworkStats", "StreamStats", "ViewerStats", "stream
 
 @dataclass(frozen=True, slots=True)
 class StreamStats:
-    """One moment's counters of a stream."""
+    """A snapshot of a stream's counters."""
 
     frames_pushed: int
-    """Frames that were pushed, or made by the source. Each was shown, or dropped for one reason."""
+    """Frames pushed, or made by the source. Each was either shown or dropped for one reason."""
     frames_shown: int
-    """Frames that were encoded since the media process was started; one that is repeated while
-    nothing new comes counts once."""
+    """Frames encoded since the media process started. A frame that is repeated counts once."""
     frames_dropped: dict[str, int]
-    """The others, by reason: unwatched (nobody was there), superseded (a newer one came before it
-    was encoded, or the media process was started anew after it), failed (it could not be shown),
-    capturing (a CUDA graph was captured)."""
+    """All other frames, by reason: ``unwatched`` (no viewer), ``superseded`` (a newer frame came
+    before this one was encoded, or the media process restarted after it), ``failed`` (it could not
+    be shown), ``capturing`` (a CUDA graph was being captured)."""
     source_ms: float | None
-    """How long the source took for its last frame, in the time of its thread."""
+    """Wall time of the source's last call; None if nothing is polled."""
     conversion_ms: float | None
-    """How long the last frame's conversion took, on its own device."""
+    """Time to convert the last frame, on its own device."""
     copy_ms: float | None
-    """How long its copy to the media process took."""
+    """Time to copy the last frame to the media process; None on the CPU."""
     nan: int
-    """Values that were NaN, in all frames that were converted."""
+    """NaN values in all frames converted so far."""
     inf: int
-    """Values that were infinite."""
+    """Infinite values in all frames converted so far."""
     minimum: float | None
-    """The least finite value of the newest frame; None without one."""
+    """The smallest finite value of the newest frame; None if it has no finite value."""
     maximum: float | None
     viewers: tuple[ViewerStats, ...]
     """One for each view."""
@@ -46,7 +45,7 @@ class StreamStats:
     """One for each codec in use."""
     network: NetworkStats
     media_pid: int
-    """The media process's id."""
+    """The process id of the media process."""
 
 
 def stream_stats(
@@ -57,7 +56,7 @@ def stream_stats(
     source_ms: float | None,
     extremes: tuple[float, float] | None,
 ) -> StreamStats:
-    """Put together what the media process and the feed have counted."""
+    """Merge the counters of the media process and of the feed."""
     shown = media.frames_taken
     low, high = extremes or (None, None)
     return StreamStats(

@@ -1,7 +1,7 @@
-"""`GPUStream`: the widget that a user makes.
+"""`GPUStream`, the widget that users create.
 
 Secrets and addresses must not be saved with a notebook, so no trait keeps them: ``offers``
-serialises to nothing, an answer leaves ``answers`` when its page has it, and ICE servers travel in
+serialises to nothing, an answer leaves ``answers`` once its page has it, and ICE servers travel in
 custom messages.
 """
 
@@ -61,44 +61,49 @@ def _front_end(name: str) -> Path:
 
 
 class GPUStream(anywidget.AnyWidget):
-    """A live picture of tensors, in as many notebook outputs and tabs as there are.
+    """A live picture of tensors, in any number of notebook outputs and browser tabs.
 
-        display(GPUStream(model))                    # a module or callable without inputs is asked
-        display(GPUStream(model, layer="layer3.0"))  # one with inputs is looked at as you call it
-        display(GPUStream({"in": camera, "out": model}))     # several, as labelled panels
-        stream = GPUStream(); stream.push(tensor)            # or push
+        display(GPUStream(generator))                     # polls a callable without arguments
+        display(GPUStream(model, layer="layer3.0"))       # taps a layer: shows each output
+        display(GPUStream({"in": camera, "out": model}))  # shows several sources as labelled panels
+        stream = GPUStream(); stream.push(tensor)         # shows the frames that you push
 
     A frame is a tensor or array of any real dtype on any device: ``(H, W)``, ``(H, W, C)``,
-    ``(C, H, W)`` or a batch of these. Other channels than 1, 3 or 4 become a grid of maps. A dict
-    or list of tensors is a frame of labelled panels. The newest frame is shown; older ones that
-    nobody has seen are dropped.
+    ``(C, H, W)`` or a batch of these. Any number of channels other than 1, 3 or 4 becomes a grid of
+    feature maps. A dict or list of tensors becomes labelled panels. The newest frame wins: older
+    frames that were not shown in time are dropped.
 
     Args:
-        source: A module or callable that takes no argument, an iterable of frames, or a tensor that
-            changes in place: asked ``fps`` times a second, in inference mode, on a thread of
-            gpuview's own, while somebody watches. A module that needs an input: what it gives is
-            shown when your code calls it. A dict or list of these: each is a labelled panel; it
-            ends when one of them does. None: you `push`.
-        fps: The most frames shown in a second, up to 240.
-        layout: ``"HW"``, ``"HWC"``, ``"CHW"``, ``"NHW"``, ``"NCHW"`` or ``"NHWC"``; None guesses
-            from the sizes.
-        value_range: The values that are black and white, ``(low, high)``; ``"auto"``: the least and
-            greatest of each picture; ``"frame"``: of all pictures in a tensor. None: (0, 255) for
-            uint8, (0, 1) for floating types, ``"auto"`` for maps.
-        colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``, or a name
-            that matplotlib knows.
-        size: The longest side of the video in pixels, or its ``(width, height)``. No video has more
-            than 3840 x 2400 pixels in all.
-        layer: The dotted name of a module in ``source``, or several: what they give is shown.
-        select: An index, or a function, that picks what is shown of each frame, or of what each
-            source or module of a grid gives.
-        max_bitrate_bps: The most bits sent to one viewer in a second.
-        settings: The network's settings; None reads them from the environment.
+        source: Where frames come from.
+
+            - A module or callable without arguments, an iterable of frames, or a tensor that
+              changes in place is polled ``fps`` times a second while a view is open, in inference
+              mode, on a background thread.
+            - A module that needs an input is tapped: each output is shown when your code calls it.
+            - A dict or list of these becomes labelled panels. Polling ends with the first iterable
+              that ends.
+            - None: you `push` frames.
+        fps: The maximum frame rate, up to 240.
+        layout: ``"HW"``, ``"HWC"``, ``"CHW"``, ``"NHW"``, ``"NCHW"`` or ``"NHWC"``. None guesses
+            from the shape.
+        value_range: ``(low, high)``, shown as black and white. ``"auto"`` takes the minimum and
+            maximum of each picture, ``"frame"`` those of all pictures in a tensor. None is (0, 255)
+            for uint8, (0, 1) for floating types, and ``"auto"`` for feature maps.
+        colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``, or the name
+            of any matplotlib colour map.
+        size: The longest side of the video in pixels, or its ``(width, height)``; at most
+            3840 x 2400 pixels in all.
+        layer: The dotted name of a submodule of ``source``, or a list of names. Their outputs are
+            shown instead of the model's.
+        select: An index or a function that picks the part to show of each frame; with panels, of
+            each panel's frame.
+        max_bitrate_bps: The maximum bitrate of the video, for each viewer.
+        settings: Network settings. None reads them from the environment.
 
     Raises:
-        FrameError: ``source``, or an option of how it is shown, is not one of these.
-        SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is wrong, or the other streams of
-            this kernel have other settings.
+        FrameError: ``source``, ``layer``, ``select`` or a display option is invalid.
+        SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is invalid, or another stream of
+            this kernel has different settings.
         MediaError: The media process cannot be started.
     """
 
@@ -138,7 +143,7 @@ class GPUStream(anywidget.AnyWidget):
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
         self._lock = threading.RLock()  # guards the state and the viewers
-        with self._lock:  # The engine's thread waits with its news until the stream is complete.
+        with self._lock:  # The engine's callbacks wait until the stream is complete.
             self._handle = self._engine.open_stream(
                 self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
             )
@@ -162,25 +167,24 @@ class GPUStream(anywidget.AnyWidget):
             )
 
     def __del__(self) -> None:
-        """Leave an object alone whose constructor failed; ipywidgets would close it."""
+        """Do nothing. ipywidgets would call `close`, even if the constructor failed half-way."""
 
-    # --- what a user calls --------------------------------------------------------------------
+    # --- the public API -----------------------------------------------------------------------
 
     def push(self, frame: object) -> None:
         """Show ``frame`` next, in every view. From any thread; never blocks.
 
-        While nobody watches, this takes about a microsecond and keeps only a reference; the frame
-        is read when a view joins. The stream keeps its newest frame alive, without its autograd
-        graph.
+        Without viewers, this takes about a microsecond and keeps only a reference; the frame is
+        read when a view joins. The stream keeps its newest frame alive, without its autograd graph.
 
         Args:
-            frame: A tensor, an array, or a dict or list of them, see the class. While somebody
-                watches, a CPU frame is copied before this returns; a CUDA frame is read in the
-                order of the current stream, so later work on that stream may overwrite it.
+            frame: A tensor, an array, or a dict or list of these; see the class. With viewers, a
+                CPU frame is copied before this returns, and a CUDA frame is read in the order of
+                the current stream, so later work on that stream may overwrite it.
 
         Raises:
-            FrameError: It cannot be shown. While nobody watches, only frames of a new type, shape,
-                dtype or device are checked.
+            FrameError: The frame cannot be shown. Without viewers, only frames of a new type,
+                shape, dtype or device are checked.
             StreamClosedError: The stream is closed.
         """
         self._feed.push(frame, self._select)
@@ -188,10 +192,10 @@ class GPUStream(anywidget.AnyWidget):
             self._update(has_picture=True)
 
     def frame(self) -> object:
-        """Return the newest frame: the same tensor object that was pushed, or made by the source.
+        """Return the newest frame: the same object that was pushed, or that the source returned.
 
-        Before the first frame, the source is called for one, in this thread. A tensor that was
-        overwritten in place has its present values.
+        Before the first frame, this calls the source, in this thread. A tensor that was overwritten
+        in place has its present values.
 
         Raises:
             FrameError: There is no frame.
@@ -203,8 +207,8 @@ class GPUStream(anywidget.AnyWidget):
     def snapshot(self) -> Image:
         """Return the newest frame as a `PIL.Image.Image`, pixel for pixel from the tensor.
 
-        Takes the frame as `frame` does. Waits for its device. Panels and tiles are arranged as in
-        the video; nothing is scaled.
+        Before the first frame, this calls the source, as `frame` does. Waits for the frame's
+        device. Panels and tiles are arranged as in the video, but nothing is resized.
 
         Raises:
             FrameError: There is no frame.
@@ -219,7 +223,7 @@ class GPUStream(anywidget.AnyWidget):
         return self._viewers
 
     def stats(self) -> StreamStats:
-        """Return the counters as they are now.
+        """Return the current counters.
 
         Waits for the media process, at most 10 s, and for the newest frame's device.
 
@@ -240,7 +244,7 @@ class GPUStream(anywidget.AnyWidget):
         )
 
     def close(self) -> None:
-        """End the stream: its views say so and keep their last picture. Safe to call twice."""
+        """End the stream. Its views say so and keep their last picture. Safe to call twice."""
         if self._state.is_closed:
             return
         self._end()
@@ -273,10 +277,10 @@ class GPUStream(anywidget.AnyWidget):
         )
 
     def _end(self) -> None:
-        """Make and take no more frames."""
+        """Stop the source and refuse further frames."""
         with self._lock:
             self._state = replace(self._state, is_closed=True)
-        source, self._source = self._source, None  # lets go of the user's model
+        source, self._source = self._source, None  # releases the user's model
         if source is not None:
             source.close()
         self._feed.close()
@@ -287,11 +291,11 @@ class GPUStream(anywidget.AnyWidget):
             return
         if self._source is None:
             raise FrameError(
-                "there is no frame yet", expected="a push before this", fix="stream.push(tensor)"
+                "there is no frame yet", expected="a push first", fix="stream.push(tensor)"
             )
         self._source.ensure_frame()
 
-    # --- what pages say: on any thread --------------------------------------------------------
+    # --- messages from pages: on any thread ---------------------------------------------------
 
     def _read_offers(self, change: Any) -> None:
         for data in change["new"].values():
@@ -304,7 +308,7 @@ class GPUStream(anywidget.AnyWidget):
         if not self._state.is_closed:
             self._pages.read(data)
 
-    # --- what the engine says: a `StreamListener`, on the engine's thread ---------------------
+    # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------
 
     def answered(self, message: Answer | Refusal) -> None:
         self._pages.reply(message)
@@ -339,14 +343,14 @@ class GPUStream(anywidget.AnyWidget):
         self._update(media_error=error)
 
     def engine_closing(self) -> None:
-        self._end()  # The status stays: each page sees that the kernel has gone.
+        self._end()  # The status stays as it is: each page notices by itself that the kernel ended.
 
     def forked(self) -> None:
         self._lock = threading.RLock()
         self._state = replace(self._state, is_closed=True)
         self._feed.renew_locks()
 
-    # --- what the source says: on its thread, or on that of a tapped module's caller -----------
+    # --- callbacks of the source: on its thread, or the thread that called the tapped module ---
 
     def _push_made(self, frame: object) -> None:
         if self._state.is_closed:
@@ -365,7 +369,7 @@ class GPUStream(anywidget.AnyWidget):
         self._update(source_error=self._errors.error, has_picture=True)
 
     def _update(self, **changes: Any) -> None:
-        """Change the state, and say so on the pages."""
+        """Change the state and publish it to the pages."""
         with self._lock:
             if not self._state.is_closed:
                 self._state = replace(self._state, **changes)
@@ -375,13 +379,13 @@ class GPUStream(anywidget.AnyWidget):
 def _check_numbers(fps: float, max_bitrate_bps: int) -> None:
     if not (isinstance(fps, Real) and 0 < fps <= _MAX_FPS):
         raise SettingsError(
-            f"cannot show {fps = } frames a second",
+            f"cannot show a stream with {fps = }",
             expected=f"0 < fps <= {_MAX_FPS}",
             fix="leave fps out for 30",
         )
     if not (isinstance(max_bitrate_bps, Real) and 1e5 <= max_bitrate_bps <= 1e8):
         raise SettingsError(
-            f"cannot hold {max_bitrate_bps = }",
-            expected="100_000 to 100_000_000 bits a second",
+            f"cannot encode with {max_bitrate_bps = }",
+            expected="100_000 to 100_000_000 bits per second",
             fix="leave max_bitrate_bps out for 8_000_000",
         )

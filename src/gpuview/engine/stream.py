@@ -220,7 +220,7 @@ class StreamHandle:
         self._engine.check_open()
         if self._event_fd < 0:
             raise StreamClosedError(
-                "the stream is closed", expected="an open one", fix="make a new GPUStream"
+                "the stream is closed", expected="an open stream", fix="make a new GPUStream"
             )
 
     def _replace_ring(self, nbytes: int, n_slots: int) -> RingWriter:

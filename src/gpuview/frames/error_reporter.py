@@ -1,4 +1,4 @@
-"""What is wrong with a stream's frames now: reported once, and withdrawn when it is over."""
+"""The current errors of a stream's frames: each is reported once and cleared by a good frame."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ logger = logging.getLogger("gpuview")
 
 
 class ErrorReporter:
-    """Reports errors that cannot be raised, because they happen outside any call of the user.
+    """Reports errors that cannot be raised, because they happen outside any call by the user.
 
-    From any thread. Each part of a stream has its own error, so that one part's good frames do not
-    withdraw another part's error. Errors of the listeners are logged.
+    From any thread. Each part of a stream has its own error, so a good frame of one part does not
+    clear the error of another. Exceptions of the callbacks are logged.
 
     Args:
-        on_error: Called, in the reporting thread, for each error that differs from the part's last
-            one; and for an error that remains when another is over.
-        on_recovered: Called, in the reporting thread, when no part has an error any more.
+        on_error: Called in the reporting thread when a part's error changes, and for an error that
+            remains when another is cleared.
+        on_recovered: Called in the reporting thread when the last error is cleared.
     """
 
     def __init__(
@@ -38,40 +38,40 @@ class ErrorReporter:
 
     @property
     def error(self) -> GpuviewError | None:
-        """What is wrong now: the oldest error, if there are several."""
+        """The current error; the oldest if there are several."""
         with self._lock:
             return next(iter(self._errors.values()), None)
 
     def report(self, error: GpuviewError, part: str = "") -> None:
-        """Report ``error``, unless the part's last one says the same."""
+        """Report ``error``, unless the part's current error says the same."""
         with self._lock:
             is_new = str(error) != str(self._errors.get(part))
-            # Without its traceback, which would keep the source's tensors alive.
+            # A copy has no traceback, which would keep the source's tensors alive.
             self._errors[part] = copy(error)
         if is_new:
-            self._tell(self._on_error, error)
+            self._call(self._on_error, error)
 
-    def is_over(self, part: str = "") -> None:
-        """Say that a part's frame was good. Costs next to nothing if the last one was good too."""
+    def clear(self, part: str = "") -> None:
+        """Clear a part's error after a good frame. Costs next to nothing if there is no error."""
         if part not in self._errors:
             return
         with self._lock:
             was_there = self._errors.pop(part, None) is not None
             other = next(iter(self._errors.values()), None)
         if was_there and other is not None:
-            self._tell(self._on_error, other)
+            self._call(self._on_error, other)
         elif was_there:
-            self._tell(self._on_recovered)
+            self._call(self._on_recovered)
 
     def renew_lock(self) -> None:
-        """Take a new lock in a forked child: another thread of the parent may have held the old."""
+        """Make a new lock in a forked child: a thread of the parent may have held the old one."""
         self._lock = threading.Lock()
 
-    def _tell(self, listener: Callable[..., None], *args: object) -> None:
+    def _call(self, callback: Callable[..., None], *args: object) -> None:
         try:
-            listener(*args)
+            callback(*args)
         except Exception:  # it must not reach the source's thread or a tapped module
-            logger.exception("a listener to a stream's errors failed")
+            logger.exception("a callback for a stream's errors failed")
 
     def __repr__(self) -> str:
         error = self.error
@@ -79,18 +79,19 @@ class ErrorReporter:
 
 
 def explain(exc: Exception, who: str) -> GpuviewError:
-    """Return ``exc`` as one of our own errors; it may be any error of the user's code.
+    """Return ``exc``, which the user's code may have raised, as a `GpuviewError`.
 
     Args:
-        who: What raised it, for example ``"the source"``.
+        exc: Any exception.
+        who: The code that raised it, for example ``"the source"``.
     """
     if isinstance(exc, GpuviewError):
         return exc
-    text = "".join(traceback.format_exception_only(exc))  # also if it has no text
+    text = "".join(traceback.format_exception_only(exc))  # unlike str(exc), never empty
     error = FrameError(
         f"{who} raised {textwrap.shorten(text, 200, placeholder=' ...')}",
         expected="a frame from each call",
-        fix="call it once in a cell of its own, which shows the whole traceback",
+        fix="call it once in a separate cell to see the whole traceback",
     )
     error.__cause__ = exc
     return error

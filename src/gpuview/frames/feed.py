@@ -1,8 +1,8 @@
-"""A stream's frames on their way to the ring; and its newest frame, seen or not.
+"""A stream's frames on their way to the ring, and its newest frame.
 
-pushed      given to the feed
+pushed      handed to the feed
 read        converted and written to the ring
-unread      kept by reference, because nobody watches
+unread      kept by reference, because there is no viewer
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gpuview.frames.writer import FrameWriter
 __all__ = ["Feed", "FeedStats", "Select"]
 
 Select = Callable[[Any], object]
-"""Picks what is shown of a frame."""
+"""Picks the part of a frame to show."""
 
 _MAX_KINDS = 64
 _JOIN_S = 0.5
@@ -41,46 +41,46 @@ class _Newest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeedStats:
-    """One moment's counters of a feed."""
+    """A snapshot of a feed's counters."""
 
     n_pushed: int
     n_read: int
     n_dropped: dict[str, int]
     """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or a reason
-    given to `Feed.drop`. A frame that is being read now may be in neither count."""
+    passed to `Feed.drop`. A frame that is being read now may be in neither count."""
     writes: WriteStats
 
     def n_dropped_with(self, n_shown: int) -> dict[str, int]:
-        """Return `n_dropped` with the frames that were read and superseded in the ring.
+        """Return `n_dropped`, including the frames that were superseded in the ring.
 
         Args:
-            n_shown: How many the media process took from the ring.
+            n_shown: How many frames the media process took from the ring.
         """
         n_superseded = self.n_dropped.get("superseded", 0) + max(0, self.n_read - n_shown)
         return self.n_dropped | ({"superseded": n_superseded} if n_superseded else {})
 
 
 class Feed:
-    """Reads each frame while somebody watches, and keeps the newest one while nobody does.
+    """Reads every frame while there are viewers, and keeps only the newest while there are none.
 
-    From any thread. While nobody watches, a push costs about a microsecond: only the first frame of
-    each kind (type, shape, dtype and device) is read, so that a frame that cannot be shown is
-    refused at once. When a view joins, a thread of the feed reads the newest frame; if the tensor
-    has been overwritten since, its present values are shown.
+    From any thread. Without viewers, a push costs about a microsecond: only the first frame of each
+    kind (type, shape, dtype and device) is read, so that an invalid frame is refused at once. When
+    a viewer joins, a background thread reads the newest frame; if the tensor was overwritten in the
+    meantime, its present values are shown.
 
     A tensor is kept without its autograd graph.
 
     Args:
         sink: Where frames go, not owned.
         look: How they are shown.
-        errors: Gets the error if a frame that was kept cannot be read.
+        errors: Receives the error if the background thread cannot read a frame.
     """
 
     def __init__(self, sink: FrameSink, look: Look, errors: ErrorReporter) -> None:
         self._look = look
         self._errors = errors
         self._writer = FrameWriter(sink)
-        self._reading = threading.Lock()  # held while a frame is read, in the order of numbers
+        self._reading = threading.Lock()  # held while a frame is read
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long
         self._newest: _Newest | None = None
@@ -103,14 +103,14 @@ class Feed:
         return self._newest is not None
 
     def push(self, frame: object, select: Select | None = None) -> None:
-        """Make ``frame`` the newest one.
+        """Make ``frame`` the newest frame.
 
         Args:
             frame: As for `FrameWriter.write`.
-            select: Picks what is shown of it, when it is read.
+            select: Picks the part to show; called when the frame is read.
 
         Raises:
-            FrameError: It was read, and cannot be shown.
+            FrameError: The frame was read and cannot be shown.
             MediaError: The sink has no memory for it.
             StreamClosedError: The feed is closed.
         """
@@ -126,7 +126,7 @@ class Feed:
         self._read(newest, kind)
 
     def watch(self, is_watched: bool) -> None:
-        """Say whether somebody watches. From any thread; never waits for a frame."""
+        """Start or stop reading frames. From any thread; never waits for a frame."""
         with self._lock:
             self._is_watched = is_watched
             if is_watched and self._is_unread and self._catching_up is None:
@@ -136,7 +136,7 @@ class Feed:
                 self._catching_up.start()
 
     def drop(self, reason: str) -> None:
-        """Count a frame that was to be pushed, and could not be."""
+        """Count a frame that could not be pushed."""
         with self._lock:
             self._n_pushed += 1
             self._n_dropped[reason] += 1
@@ -144,31 +144,31 @@ class Feed:
     def frame(self) -> object:
         """Return the newest frame, as it was pushed; None before the first."""
         newest = self._newest
-        return None if newest is None else _bare(newest.frame)
+        return None if newest is None else _unwrapped(newest.frame)
 
     def selected(self) -> object:
-        """Return what is shown of the newest frame. Waits until its devices have written it.
+        """Return the part of the newest frame that is shown; None before the first frame.
 
-        None before the first frame.
+        Waits until its devices have written it.
 
         Raises:
-            FrameError: It cannot be picked, or its device has failed.
+            FrameError: ``select`` failed, or a device has failed.
         """
         newest = self._newest
         if newest is None:
             return None
-        _settle(newest.frame)
+        _synchronize(newest.frame)
         return newest.frame if newest.select is None else newest.select(newest.frame)
 
     def check_open(self) -> None:
         """Raise StreamClosedError when the feed is closed."""
         if self._is_closed:
             raise StreamClosedError(
-                "the stream is closed", expected="an open one", fix="make a new GPUStream"
+                "the stream is closed", expected="an open stream", fix="make a new GPUStream"
             )
 
     def stats(self) -> FeedStats:
-        """Return this moment's counters."""
+        """Return the current counters."""
         with self._lock:
             dropped = {**self._n_dropped, "unwatched": self._n_unwatched}
             n_pushed, n_read = self._n_pushed, self._n_read
@@ -189,9 +189,9 @@ class Feed:
         self._writer.close()
 
     def renew_locks(self) -> None:
-        """Take new locks in a forked child: another thread of the parent may have held the old.
+        """Make new locks in a forked child: a thread of the parent may have held the old ones.
 
-        The next push is then read, and the sink says whose stream this is.
+        The next push is read, and the sink then raises the error that explains forking.
         """
         self._lock = threading.Lock()
         self._reading = threading.Lock()
@@ -210,8 +210,8 @@ class Feed:
         except BaseException:
             self._count("failed", was_unwatched)
             raise
-        self._errors.is_over()
-        if is_late:  # a newer one was read meanwhile, in another thread
+        self._errors.clear()
+        if is_late:  # another thread has read a newer frame in the meantime
             self._count("superseded", was_unwatched)
             return
         with self._lock:
@@ -248,7 +248,7 @@ class Feed:
     def _catch_up(self) -> None:
         while (newest := self._take_unread()) is not None:
             try:
-                _settle(newest.frame)
+                _synchronize(newest.frame)
                 self._read(newest, None, was_unwatched=True)
             except Exception as exc:
                 if not self._is_closed:
@@ -264,12 +264,12 @@ class Feed:
 
 
 def _kept(frame: object) -> tuple[object, object]:
-    """Return what is kept of ``frame``, and its kind; None if frames like it are always read."""
+    """Return ``frame`` without its autograd graph, and its kind; None if it must always be read."""
     if isinstance(frame, Tensor):
         try:
             kept = frame.detach() if frame.grad_fn is not None else frame
             return kept, (type(frame), frame.shape, frame.dtype, frame.device)
-        # Its device has failed, or a mode forbids to touch it: reading it will say so.
+        # Its device has failed, or a mode forbids access: reading it will raise the right error.
         except (RuntimeError, AssertionError):
             return frame, None
     if isinstance(frame, Mapping):
@@ -289,28 +289,28 @@ def _joint_kind(kinds: tuple[tuple[object, object], ...]) -> object:
     return None if any(kind is None for _, kind in kinds) else kinds
 
 
-def _bare(frame: object) -> object:
+def _unwrapped(frame: object) -> object:
     """Return ``frame`` with `Values` replaced by their tensors."""
     if isinstance(frame, Values):
         return frame.tensor
     if isinstance(frame, dict):
-        return {name: _bare(part) for name, part in frame.items()}
+        return {name: _unwrapped(part) for name, part in frame.items()}
     return frame
 
 
 def _devices_of(frame: object) -> set[torch.device]:
     """Return the CUDA devices that hold parts of ``frame``."""
-    bare = _bare(frame)
-    if isinstance(bare, Tensor):
-        return {bare.device} if bare.is_cuda else set()
-    parts = bare.values() if isinstance(bare, dict) else bare if isinstance(bare, list) else ()
+    frame = _unwrapped(frame)
+    if isinstance(frame, Tensor):
+        return {frame.device} if frame.is_cuda else set()
+    parts = frame.values() if isinstance(frame, dict) else frame if isinstance(frame, list) else ()
     return set().union(*map(_devices_of, parts))
 
 
-def _settle(frame: object) -> None:
+def _synchronize(frame: object) -> None:
     """Wait for the work that writes to ``frame``."""
     for device in _devices_of(frame):
         try:
             torch.cuda.synchronize(device)
-        except RuntimeError as exc:  # from work that failed, perhaps long ago
+        except RuntimeError as exc:  # of any earlier work on the device
             raise explain(exc, str(device)) from exc

@@ -1,4 +1,4 @@
-"""Where pictures go: one stream's ring, as the writers see it."""
+"""The destination of frames: one stream's ring, as the writers see it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["DeviceSink", "FrameSink", "WriteStats"]
 
 
 class FrameSink(Protocol):
-    """Where frames go: the engine's handle on one stream. One thread at a time."""
+    """Receives frames; implemented by the engine's handle on a stream. One thread at a time."""
 
     def begin(self, nbytes: int) -> memoryview:
-        """Return ``nbytes`` writable bytes of a free slot. A second call gives up the first."""
+        """Return ``nbytes`` writable bytes of a free slot. A second call discards the first."""
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        """Make the slot that `begin` gave the newest frame."""
+        """Publish the slot that `begin` returned as the newest frame."""
 
 
 @runtime_checkable
@@ -25,7 +25,7 @@ class DeviceSink(FrameSink, Protocol):
     """A sink that a CUDA device can also write to."""
 
     def reserve(self, nbytes: int) -> Reservation:
-        """Return where a device shall write ``nbytes`` of a picture; see `RingWriter.reserve`."""
+        """Reserve a slot for ``nbytes`` of a picture from a device; see `RingWriter.reserve`."""
 
     def announce(self, seq: int) -> None:
         """Tell the media process to expect a frame that a device will write."""
@@ -37,8 +37,8 @@ class WriteStats:
 
     n_nan: int = 0
     n_inf: int = 0
-    """How many values were NaN and Inf, in all frames."""
+    """NaN and Inf values in all frames."""
     conversion_ms: float | None = None
-    """How long the newest frame took to become pixels; None before the first one."""
+    """Time to convert the newest frame to pixels; None before the first frame."""
     copy_ms: float | None = None
-    """How long it took from its device to the slot; None on the CPU, which writes into the slot."""
+    """Time to copy it from its device to the slot; None on the CPU, which writes to the slot."""

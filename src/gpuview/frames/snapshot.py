@@ -1,4 +1,4 @@
-"""The newest frame as a still image, made from the tensor and not from the video."""
+"""The newest frame as a still image, made from the tensor, not from the video."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def snapshot(frame: object, look: Look) -> Image:
-    """Draw ``frame`` as it is shown, but each tensor's pixel as one pixel.
+    """Draw ``frame`` as in the video, but at the tensor's own resolution.
 
-    Waits for the frame's device. A picture of uint8 comes back unchanged.
+    Waits for the frame's device. A uint8 picture comes back unchanged.
 
     Args:
-        frame: A tensor, or a mapping or list of them, as for `FrameWriter.write`.
-        look: How it is shown; its size is not read.
+        frame: A tensor, or a mapping or list of tensors, as for `FrameWriter.write`.
+        look: How it is shown; its size is ignored.
 
     Returns:
-        Mode ``"L"`` for one grey picture that shows only greys; else ``"RGB"``.
+        Mode ``"L"`` for a single picture that has only greys; else ``"RGB"``.
 
     Raises:
-        FrameError: It cannot be shown.
+        FrameError: The frame cannot be shown.
     """
     from PIL import Image
 
@@ -51,16 +51,16 @@ def snapshot(frame: object, look: Look) -> Image:
 
 
 def extremes(frame: object, look: Look) -> tuple[float, float] | None:
-    """Return the least and the greatest finite value that is shown; None if there is no such value.
+    """Return the smallest and the largest finite value shown; None if no value is finite.
 
     Waits for the frame's device.
 
     Args:
         frame: As for `snapshot`.
-        look: Its layout says what is shown.
+        look: Only its layout is read.
 
     Raises:
-        FrameError: It cannot be shown.
+        FrameError: The frame cannot be shown.
     """
     with torch.inference_mode():
         _, tiles = read_frame(frame, look.layout)
@@ -75,7 +75,7 @@ def extremes(frame: object, look: Look) -> tuple[float, float] | None:
 
 
 def _painted(tiles: Tiles, panel: Panel) -> Pixels:
-    """Return ``(height, width, 3)``; a lone tile without the padding that makes its sides even."""
+    """Return ``(height, width, 3)``; a single tile is cropped to its own, perhaps odd, sides."""
     rgb = render(tiles.pixels, panel).rgb
     if panel.n_tiles == 1:
         rgb = rgb[:, : panel.inner_height, : panel.inner_width]

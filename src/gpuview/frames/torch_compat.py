@@ -1,7 +1,7 @@
-"""PyTorch's private names, all of them: the rest of gpuview uses what PyTorch documents.
+"""The only file with PyTorch's private names.
 
-A release of PyTorch may drop any of these without notice. Each name has a fall-back that is slower
-and gives the same result, so a newer PyTorch never breaks a push.
+A release of PyTorch may drop any of these without notice. Each has a slower fall-back with the same
+result, so a newer PyTorch never breaks a push.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PORTABLE = 1  # for all devices: cudaHostRegisterPortable
 
 
 def _private(path: str) -> Any:
-    """Return what is at ``path`` in torch; None where this release does not have it."""
+    """Return the object at ``path`` in torch; None if this release does not have it."""
     found: Any = torch
     for name in path.split("."):
         found = getattr(found, name, None)
@@ -44,17 +44,16 @@ _maybe_current_level = _private("_C._functorch.maybe_current_level")
 
 
 def _is_fx_tracing() -> bool | None:
-    # Not by `is_fx_tracing`, which logs a warning at each call.
+    # Not `is_fx_tracing`, which logs a warning on every call.
     tracer = sys.modules.get("torch.fx._symbolic_trace")
     get = getattr(tracer, "_get_is_fx_tracing", None)  # since PyTorch 2.14
     return get() if get is not None else getattr(tracer, "_is_fx_tracing_flag", None)
 
 
 def outside_transforms(work: Callable[[], T]) -> T:
-    """Return what ``work`` returns when no `torch.func` transform applies to it.
+    """Call ``work`` outside of all active `torch.func` transforms, and return its result.
 
-    A transform such as ``grad`` wraps all tensors that are made inside it, and NumPy cannot read
-    those.
+    A transform such as ``grad`` wraps all tensors created inside it, and NumPy cannot read these.
     """
     if _DisableFuncTorch is not None:
         with _DisableFuncTorch():
@@ -64,7 +63,7 @@ def outside_transforms(work: Callable[[], T]) -> T:
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         current = torch.cuda.current_device()
         others = (device for device in range(torch.cuda.device_count()) if device != current)
-        # The current device comes last: to set a stream also makes its device the current one.
+        # The current device comes last: setting a stream also makes its device current.
         streams = [torch.cuda.current_stream(device) for device in (*others, current)]
 
     def work_on_our_streams() -> T:
@@ -84,9 +83,9 @@ def is_faking() -> bool:
 
 
 def has_memory(tensor: Tensor) -> bool:
-    """Tell whether ``tensor`` has memory of its own. Inside a `torch.func` transform it has not.
+    """Tell whether ``tensor`` has memory of its own; inside a `torch.func` transform it has not.
 
-    Needs no private name: such a tensor refuses to say where its memory is.
+    Needs no private name: a wrapped tensor raises if asked for its data pointer.
     """
     try:
         tensor.untyped_storage().data_ptr()
@@ -96,15 +95,15 @@ def has_memory(tensor: Tensor) -> bool:
 
 
 def is_traced(outputs: Iterable[object]) -> bool:
-    """Tell whether `torch.fx` traces what runs now, or a `torch.func` transform applies to it.
+    """Tell whether `torch.fx` is tracing, or a `torch.func` transform is active.
 
     Args:
-        outputs: What was computed now, as a flat series. Only the fall-back looks at it.
+        outputs: Tensors and other values just computed. Only the fall-back inspects them.
     """
     is_fx_tracing = _is_fx_tracing()
     if is_fx_tracing is not None and _maybe_current_level is not None:
         return is_fx_tracing or _maybe_current_level() is not None
-    # Whoever traces with make_fx has imported this module; PyTorch 2.4 lacks only the function.
+    # make_fx imports this module; PyTorch 2.4 only lacks the function.
     proxy_tensor = sys.modules.get("torch.fx.experimental.proxy_tensor")
     get_proxy_mode = getattr(proxy_tensor, "get_proxy_mode", lambda: None)
     if get_proxy_mode() is not None:
@@ -116,7 +115,7 @@ def is_traced(outputs: Iterable[object]) -> bool:
 
 
 def register_host_memory(memory: Tensor) -> bool:
-    """Let CUDA devices write to this memory of the CPU; False where that is not possible.
+    """Let CUDA devices write to this CPU memory; return False if that is impossible.
 
     The fall-back is the caller's: it copies through pinned memory.
     """
@@ -125,5 +124,5 @@ def register_host_memory(memory: Tensor) -> bool:
 
 
 def unregister_host_memory(memory: Tensor) -> None:
-    """Take back what `register_host_memory` allowed."""
+    """Undo `register_host_memory`."""
     torch.cuda.cudart().cudaHostUnregister(memory.data_ptr())  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
 """From any frame to a slot of the ring, in the caller's thread.
 
-First each tensor is described and placed in the picture. If a tensor is on a CUDA device, that
-device draws the picture and copies it without waiting (`gpuview.frames.cuda.writer`). If not, it is
-written at once (`gpuview.frames.cpu.writer`).
+First each tensor is read as tiles and placed in the picture. If a tensor is on a CUDA device, that
+device draws and copies the picture asynchronously (`gpuview.frames.cuda.writer`). If not, the CPU
+writes it at once (`gpuview.frames.cpu.writer`).
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class FrameWriter:
         synchronises with a CUDA device.
 
         Args:
-            frame: A tensor, as for `layout.read_tiles`; or a mapping or list of them, each of which
-                becomes a labelled panel. On several CUDA devices, the first one draws.
+            frame: A tensor, as for `layout.read_tiles`; or a mapping or list of tensors, each of
+                which becomes a labelled panel. With several CUDA devices, the first one draws.
             look: How it is shown.
 
         Raises:
-            FrameError: It cannot be shown.
+            FrameError: The frame cannot be shown.
             MediaError: The sink has no memory for it.
         """
         capture_ns = time.monotonic_ns()
@@ -72,7 +72,7 @@ class FrameWriter:
             outside_transforms(lambda: self._write(frame, look, capture_ns))
 
     def _write(self, frame: object, look: Look, capture_ns: int) -> None:
-        # Always in inference mode, because buffers that were made in it cannot be written outside.
+        # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
             names, tiles = read_frame(frame, look.layout)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
@@ -85,9 +85,9 @@ class FrameWriter:
                 self._is_newest_on_cuda = device is not None
 
     def stats(self) -> WriteStats:
-        """Return this moment's counters. From any thread.
+        """Return the current counters. From any thread.
 
-        Waits for 16 bytes from each CUDA device that has drawn a frame.
+        Waits for a copy of 16 bytes from each CUDA device that has drawn a frame.
 
         Raises:
             FrameError: A device has failed.
@@ -102,16 +102,16 @@ class FrameWriter:
         return replace(newest, n_nan=ours.n_nan + theirs.n_nan, n_inf=ours.n_inf + theirs.n_inf)
 
     def close(self) -> None:
-        """Drop the frames under way on a device, and free its memory. The sink stays open."""
+        """Drop the frames in flight on devices and free their memory. The sink stays open."""
         with self._lock:
             cuda, self._cuda = self._cuda, None
         if cuda is not None:
             cuda.close()
 
     def renew_lock(self) -> None:
-        """Take a new lock in a forked child, where CUDA does not work anyway."""
+        """Make a new lock in a forked child, where CUDA does not work anyway."""
         self._lock = threading.Lock()
-        self._parents_cuda, self._cuda = self._cuda, None  # kept: to free its memory calls CUDA
+        self._parents_cuda, self._cuda = self._cuda, None  # kept, as freeing its memory calls CUDA
 
     def _cuda_writer(self) -> CudaWriter:
         if self._cuda is None:
@@ -131,7 +131,7 @@ class FrameWriter:
 
 
 def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:
-    """Return the first CUDA device that has a tensor; None if there is no such device."""
+    """Return the device of the first CUDA tensor; None if all tensors are elsewhere."""
     for each in tiles:
         if each.pixels.is_cuda:
             _check_not_capturing(each.pixels.device)
@@ -146,7 +146,7 @@ def _moved(tiles: Sequence[Tiles], device: torch.device) -> list[Tiles]:
 
 def _on_device(pixels: Tensor, device: torch.device) -> Tensor:
     if pixels.device.type == "cpu":
-        # The caller may overwrite this memory at once, pinned or not: the device reads a copy.
+        # The caller may overwrite this memory right away, so the device reads a pinned copy.
         pixels = torch.empty_like(pixels, pin_memory=True).copy_(pixels)
     return pixels.to(device, non_blocking=True)
 
@@ -164,12 +164,12 @@ def _check_not_capturing(device: torch.device) -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn torch's errors, for example from a failed device, into a FrameError."""
+    """Turn torch's errors, such as those of a failed device, into a FrameError."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as exc:
         raise FrameError(
-            "the device has no memory left to draw the frame with",
+            "the device has no memory left to draw the frame",
             expected="memory for a few pictures of the encoded size",
             fix="show a smaller picture: size=1280",
         ) from exc
@@ -177,6 +177,6 @@ def _explained() -> Iterator[None]:
         reason = textwrap.shorten(str(exc).partition("\n")[0], 200, placeholder=" ...")
         raise FrameError(
             f"cannot read the tensor: {reason}",
-            expected="a tensor whose device works",
-            fix="restart the kernel: after most errors a device does not work any more",
+            expected="a tensor on a working device",
+            fix="restart the kernel: after most CUDA errors a device stays unusable",
         ) from exc

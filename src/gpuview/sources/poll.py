@@ -152,7 +152,7 @@ class Poller:
         except Exception as exc:
             self._errors.report(explain(exc, "the source"))
             return False
-        self._errors.is_over()
+        self._errors.clear()
         return True
 
     def _make_one(self) -> None:

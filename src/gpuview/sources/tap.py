@@ -157,7 +157,7 @@ class Tap:
         if outputs is not None:
             self._push(outputs)
             for each in outputs:
-                self._errors.is_over(each)
+                self._errors.clear(each)
         with self._lock:
             self._has_pushed |= outputs is not None
             self._set_due()
