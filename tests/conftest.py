@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from tests.network import topology
+from tests.ports import free_port
 
 # The same examples every time, however busy the machine is.
 settings.register_profile("deterministic", deadline=None, derandomize=True, database=None)
@@ -55,6 +57,17 @@ def artifacts() -> Path:
     """The folder for files that a person looks at after the tests."""
     _ARTIFACTS.mkdir(exist_ok=True)
     return _ARTIFACTS
+
+
+@pytest.fixture
+def dead_server() -> Iterator[str]:
+    """The address and port of a server that never answers, over UDP or TCP."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        address = ("127.0.0.1", free_port())
+        for sock in (udp, tcp):
+            sock.bind(address)
+        tcp.listen()
+        yield "{}:{}".format(*address)
 
 
 @pytest.hookimpl(trylast=True)  # when ``-m`` has deselected its part

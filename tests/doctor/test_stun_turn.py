@@ -62,11 +62,9 @@ def test_stun_answer_is_compared_with_the_public_address(
     assert check.found.startswith(f"sees this machine at {mapped} port 40000")
 
 
-def test_silent_stun_server_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_stun_server_fails(monkeypatch: pytest.MonkeyPatch, dead_server: str) -> None:
     monkeypatch.setattr("gpuview.doctor.stun_turn.ANSWER_TIMEOUT_S", 0.3)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
-        dead.bind(("127.0.0.1", 0))
-        check = checked(f"stun:127.0.0.1:{dead.getsockname()[1]}")
+    check = checked(f"stun:{dead_server}")
     assert check.mark == "fail"
     assert "does not answer" in check.found
     assert check.fix

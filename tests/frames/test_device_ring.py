@@ -65,7 +65,7 @@ class MediaProcess:
             self.reader.close()
 
 
-class World:
+class DeviceRingHarness:
     """A stream, the device that its frames are on, and the media process."""
 
     def __init__(self, gpu: FakeGpu) -> None:
@@ -100,194 +100,194 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    world = World(FakeGpu())
-    yield world
-    world.close()
+def harness() -> Iterator[DeviceRingHarness]:
+    harness = DeviceRingHarness(FakeGpu())
+    yield harness
+    harness.close()
 
 
-def test_a_frame_arrives_when_the_device_has_written_it_and_not_before(world):
-    world.push(100)
+def test_a_frame_arrives_when_the_device_has_written_it_and_not_before(harness):
+    harness.push(100)
 
-    assert world.media.take() is None
-    assert world.media.reader.is_expecting()
-    world.gpu.finish()
+    assert harness.media.take() is None
+    assert harness.media.reader.is_expecting()
+    harness.gpu.finish()
 
-    slot = world.media.take()
+    slot = harness.media.take()
     assert (slot.seq, slot.pixel_format, slot.width, slot.height) == (1, PixelFormat.I420, 16, 16)
     assert slot.capture_ns == 100
     assert set(slot.data[:256].tolist()) == {luma_of(100)}
     assert set(slot.data[256:].tolist()) == {128}
-    assert not world.media.reader.is_expecting()
+    assert not harness.media.reader.is_expecting()
 
 
-def test_pushing_touches_neither_the_ring_nor_the_tensor_before_the_device_does(world):
+def test_pushing_touches_neither_the_ring_nor_the_tensor_before_the_device_does(harness):
     pixels = torch.full((1, 1, 16, 16), 50, dtype=torch.uint8)
-    world.push(50, pixels=pixels)
-    world.gpu.callers.run(lambda: pixels.fill_(200))  # what the caller queues after the push
+    harness.push(50, pixels=pixels)
+    harness.gpu.callers.run(lambda: pixels.fill_(200))  # what the caller queues after the push
 
-    world.gpu.finish()
+    harness.gpu.finish()
 
-    assert world.media.take().data[0] == luma_of(50)
+    assert harness.media.take().data[0] == luma_of(50)
 
 
-def test_the_last_of_a_thousand_frames_behind_a_slow_computation_arrives(world):
+def test_the_last_of_a_thousand_frames_behind_a_slow_computation_arrives(harness):
     for level in range(1000):
-        world.push(level % 256)
-    rings, events = world.media.n_rings, world.gpu.n_events
+        harness.push(level % 256)
+    rings, events = harness.media.n_rings, harness.gpu.n_events
 
-    world.gpu.finish()
+    harness.gpu.finish()
 
-    slot = world.media.take()
+    slot = harness.media.take()
     assert (slot.seq, slot.data[0]) == (1000, luma_of(999 % 256))
     assert (rings, events) == (1, 9)
 
 
-def test_frames_of_another_size_need_no_new_ring_while_they_fit(world):
+def test_frames_of_another_size_need_no_new_ring_while_they_fit(harness):
     for of, level in ((LARGE, 10), (SMALL, 20), (LARGE, 30)):
-        world.push(level, of)
-    world.gpu.finish()
+        harness.push(level, of)
+    harness.gpu.finish()
 
-    slot = world.media.take()
+    slot = harness.media.take()
     assert (slot.seq, slot.width, slot.height) == (3, 48, 32)
     assert set(slot.data[: 48 * 32].tolist()) == {luma_of(30)}
-    assert world.media.n_rings == 1
+    assert harness.media.n_rings == 1
 
 
-def test_a_ring_that_was_outgrown_stays_registered_until_its_last_copy_is_done(world):
-    world.push(10, SMALL)
-    world.push(20, plan(256, 256))
-    assert len(world.gpu.registered) == 2
+def test_a_ring_that_was_outgrown_stays_registered_until_its_last_copy_is_done(harness):
+    harness.push(10, SMALL)
+    harness.push(20, plan(256, 256))
+    assert len(harness.gpu.registered) == 2
     retiring = [each for each in threading.enumerate() if each.name == "gpuview-retire"]
     assert len(retiring) == 1
 
-    world.gpu.finish()
+    harness.gpu.finish()
     retiring[0].join(WAIT_S)
 
-    assert len(world.gpu.registered) == 1
-    assert world.media.take().data[0] == luma_of(20)
+    assert len(harness.gpu.registered) == 1
+    assert harness.media.take().data[0] == luma_of(20)
 
 
-def test_a_frame_from_the_cpu_goes_through_the_same_ring_and_is_the_newest(world):
-    world.push(10)
+def test_a_frame_from_the_cpu_goes_through_the_same_ring_and_is_the_newest(harness):
+    harness.push(10)
     nbytes = 16 * 16 * 3 // 2
-    world.handle.begin(nbytes)[:] = bytes([77]) * nbytes
-    world.handle.publish(PixelFormat.I420, 16, 16, 5)
+    harness.handle.begin(nbytes)[:] = bytes([77]) * nbytes
+    harness.handle.publish(PixelFormat.I420, 16, 16, 5)
 
-    assert world.media.take().seq == 2
-    world.gpu.finish()  # the device's is the older one
+    assert harness.media.take().seq == 2
+    harness.gpu.finish()  # the device's is the older one
 
-    slot = world.media.take()
+    slot = harness.media.take()
     assert (slot.seq, slot.data[0]) == (2, 77)
-    assert world.media.n_rings == 1
+    assert harness.media.n_rings == 1
 
 
-def test_a_frame_from_the_cpu_never_takes_a_slot_that_a_device_still_writes(world):
+def test_a_frame_from_the_cpu_never_takes_a_slot_that_a_device_still_writes(harness):
     for level in range(10):
-        world.push(level)
+        harness.push(level)
     nbytes = 16 * 16 * 3 // 2
-    world.handle.begin(nbytes)[:] = bytes([77]) * nbytes
-    world.handle.publish(PixelFormat.I420, 16, 16, 5)
-    world.gpu.finish()
+    harness.handle.begin(nbytes)[:] = bytes([77]) * nbytes
+    harness.handle.publish(PixelFormat.I420, 16, 16, 5)
+    harness.gpu.finish()
 
-    slot = world.media.take()
+    slot = harness.media.take()
     assert (slot.seq, set(slot.data.tolist())) == (11, {77})
-    assert world.media.reader.n_slots == DEVICE_SLOTS
+    assert harness.media.reader.n_slots == DEVICE_SLOTS
 
 
-def test_numbers_go_on_when_the_ring_is_replaced(world):
-    world.push(1, SMALL)
-    world.push(2, plan(256, 256))
-    world.gpu.finish()
+def test_numbers_go_on_when_the_ring_is_replaced(harness):
+    harness.push(1, SMALL)
+    harness.push(2, plan(256, 256))
+    harness.gpu.finish()
 
-    assert world.media.take().seq == world.handle.frames_pushed == 2
+    assert harness.media.take().seq == harness.handle.frames_pushed == 2
 
 
-def test_a_frame_that_cannot_be_launched_costs_nothing(world):
-    world.push(10)
-    world.gpu.finish()
+def test_a_frame_that_cannot_be_launched_costs_nothing(harness):
+    harness.push(10)
+    harness.gpu.finish()
     for _ in range(5):
-        world.handle.reserve(100)  # and then nothing comes
-    world.push(20)
-    world.gpu.finish()
+        harness.handle.reserve(100)  # and then nothing comes
+    harness.push(20)
+    harness.gpu.finish()
 
-    assert world.media.take().data[0] == luma_of(20)
+    assert harness.media.take().data[0] == luma_of(20)
 
 
-def test_nonfinite_values_are_counted_over_frames_and_plans(world):
+def test_nonfinite_values_are_counted_over_frames_and_plans(harness):
     flawed = torch.full((1, 1, 16, 16), 0.5)
     flawed[0, 0, 1, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
     large = torch.full((1, 1, 32, 48), torch.nan)
-    world.push(0, SMALL, flawed)
-    world.push(0, LARGE, large)
-    world.gpu.finish()
+    harness.push(0, SMALL, flawed)
+    harness.push(0, LARGE, large)
+    harness.gpu.finish()
 
-    stats = world.writer.stats()
+    stats = harness.writer.stats()
     assert (stats.n_nan, stats.n_inf) == (1 + 32 * 48, 2)
 
 
-def test_times_are_those_of_a_frame_that_has_arrived(world):
-    assert world.writer.stats().copy_ms is None
-    world.push(1)
-    assert world.writer.stats().copy_ms is None
-    world.gpu.finish()
-    world.push(2)
+def test_times_are_those_of_a_frame_that_has_arrived(harness):
+    assert harness.writer.stats().copy_ms is None
+    harness.push(1)
+    assert harness.writer.stats().copy_ms is None
+    harness.gpu.finish()
+    harness.push(2)
 
-    stats = world.writer.stats()
+    stats = harness.writer.stats()
     assert (stats.conversion_ms, stats.copy_ms) == (1.0, 1.0)
 
 
 def test_a_device_that_has_failed_is_given_up_and_nothing_is_raised():
     for registers in (True, False):
         gpu = FakeGpu(registers=registers)
-        world = World(gpu)
-        world.push(1)
+        harness = DeviceRingHarness(gpu)
+        harness.push(1)
         gpu.finish()
         gpu.works = False
         with pytest.raises(RuntimeError, match="illegal memory access"):
-            world.push(2)
-        world.close()
+            harness.push(2)
+        harness.close()
 
 
-def test_a_frame_that_was_drawn_and_could_not_be_copied_has_no_times(world, monkeypatch):
+def test_a_frame_that_was_drawn_and_could_not_be_copied_has_no_times(harness, monkeypatch):
     def fail(work):
         raise RuntimeError("CUDA error: out of memory")
 
-    world.push(1)
-    world.gpu.finish()
-    monkeypatch.setattr(world.gpu.copy_stream, "run", fail)
+    harness.push(1)
+    harness.gpu.finish()
+    monkeypatch.setattr(harness.gpu.copy_stream, "run", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
-        world.push(2)
-    world.gpu.finish()
+        harness.push(2)
+    harness.gpu.finish()
 
-    assert world.writer.stats().copy_ms == 1.0  # the first one's
+    assert harness.writer.stats().copy_ms == 1.0  # the first one's
 
 
-def test_a_device_without_memory_for_a_canvas_does_not_stop_another_device(world):
-    world.push(1)
+def test_a_device_without_memory_for_a_canvas_does_not_stop_another_device(harness):
+    harness.push(1)
     other = FakeGpu()
-    world.writer._open_gpu = lambda device: other
-    world.gpu.new_event = None  # nothing more can be made there
+    harness.writer._open_gpu = lambda device: other
+    harness.gpu.new_event = None  # nothing more can be made there
     with pytest.raises(TypeError):
-        world.push(2, LARGE)
+        harness.push(2, LARGE)
     elsewhere = torch.zeros((1, 1, 16, 16), dtype=torch.uint8, device="meta")
 
-    world.push(3, SMALL, elsewhere)
+    harness.push(3, SMALL, elsewhere)
 
-    world.gpu.finish()
-    del world.gpu.new_event
-    world.gpu, other.device = other, world.gpu.device
+    harness.gpu.finish()
+    del harness.gpu.new_event
+    harness.gpu, other.device = other, harness.gpu.device
     other.callers.steps.clear()
     other.copy_stream.steps.clear()
 
 
-def test_what_never_changes_is_drawn_once_for_each_plan(world):
+def test_what_never_changes_is_drawn_once_for_each_plan(harness):
     panel = Panel(0, 0, 16, 8, 1, 1, 16, 8, 16, 8, 16, 8, 1, Scaling(0, 255), "gray")
     labelled = Plan(16, 48, (panel,), (Label("name", 0, 16, 16, 24),))
-    world.push(255, labelled, torch.full((1, 1, 16, 8), 255, dtype=torch.uint8))
-    world.gpu.finish()
+    harness.push(255, labelled, torch.full((1, 1, 16, 8), 255, dtype=torch.uint8))
+    harness.gpu.finish()
 
-    luma = np.array(world.media.take().data[: 16 * 48]).reshape(16, 48)
+    luma = np.array(harness.media.take().data[: 16 * 48]).reshape(16, 48)
     assert (luma[:, :8] == 235).all()
     assert (luma[:, 8:16] == 16 + round(219 * 32 / 255)).all()
     assert luma[:, 16:40].max() > 100  # letters
@@ -339,38 +339,38 @@ def test_streams_in_two_threads_do_not_compile_at_once(monkeypatch):
 
 class TestWhereMemoryCannotBeRegistered:
     def test_frames_go_through_pinned_memory(self):
-        world = World(FakeGpu(registers=False))
-        world.push(60)
-        world.gpu.finish()
-        while (slot := world.media.take()) is None:
+        harness = DeviceRingHarness(FakeGpu(registers=False))
+        harness.push(60)
+        harness.gpu.finish()
+        while (slot := harness.media.take()) is None:
             pass
 
         assert set(slot.data[:256].tolist()) == {luma_of(60)}
         assert slot.capture_ns == 60
-        world.close()
+        harness.close()
 
     def test_a_frame_that_the_sink_refuses_is_told_once_and_the_next_one_is_shown(self):
-        world = World(FakeGpu(registers=False))
-        begin, refused = world.handle.begin, threading.Event()
+        harness = DeviceRingHarness(FakeGpu(registers=False))
+        begin, refused = harness.handle.begin, threading.Event()
 
         def refuse(nbytes):
-            world.handle.begin = begin
+            harness.handle.begin = begin
             refused.set()
             raise MediaError("no memory", expected="some", fix="free some")
 
-        world.handle.begin = refuse
-        world.push(60)
-        world.gpu.finish()
+        harness.handle.begin = refuse
+        harness.push(60)
+        harness.gpu.finish()
         assert refused.wait(WAIT_S)
-        while world.writer._staged._failure is None:
+        while harness.writer._staged._failure is None:
             pass
         with pytest.raises(MediaError, match="no memory"):
-            world.push(70)
-        world.push(80)
-        world.gpu.finish()
-        while (slot := world.media.take()) is None or slot.capture_ns != 80:
+            harness.push(70)
+        harness.push(80)
+        harness.gpu.finish()
+        while (slot := harness.media.take()) is None or slot.capture_ns != 80:
             pass
-        world.close()
+        harness.close()
 
     def test_two_devices_share_it(self):
         published: queue.Queue[int] = queue.Queue()
@@ -425,7 +425,7 @@ class DeviceRingMachine(RuleBasedStateMachine):
 
     @initialize()
     def make(self) -> None:
-        self.world = World(FakeGpu())
+        self.harness = DeviceRingHarness(FakeGpu())
         self.pushed: list[tuple[int, Plan]] = []
         self.held: Slot | None = None
         self.last_seq = 0
@@ -433,30 +433,30 @@ class DeviceRingMachine(RuleBasedStateMachine):
     @rule(n=st.integers(1, 8), level=st.integers(0, 200), of=st.sampled_from([SMALL, LARGE]))
     def push(self, n: int, level: int, of: Plan) -> None:
         for more in range(n):
-            self.world.push(level + more, of)
+            self.harness.push(level + more, of)
             self.pushed.append((level + more, of))
 
     @rule(level=st.integers(0, 255))
     def push_from_the_cpu(self, level: int) -> None:
         nbytes = 16 * 16 * 3 // 2
-        self.world.handle.begin(nbytes)[:] = bytes([luma_of(level)]) * nbytes
-        self.world.handle.publish(PixelFormat.I420, 16, 16, 0)
+        self.harness.handle.begin(nbytes)[:] = bytes([luma_of(level)]) * nbytes
+        self.harness.handle.publish(PixelFormat.I420, 16, 16, 0)
         self.pushed.append((level, SMALL))
 
     @rule(n=st.integers(1, 60), stream=st.integers(0, 1))
     def step(self, n: int, stream: int) -> None:
         """Do some steps, of one stream first."""
         for _ in range(n):
-            self.world.gpu.step(stream) or self.world.gpu.step(1 - stream)
+            self.harness.gpu.step(stream) or self.harness.gpu.step(1 - stream)
             self.look()
 
     @rule()
     def take(self) -> None:
-        self.held = self.world.media.take()
+        self.held = self.harness.media.take()
         self.look()
 
     def look(self) -> None:
-        reader = self.world.media.reader
+        reader = self.harness.media.reader
         if reader is not None and (seq := reader._newest()[1]):
             assert seq >= self.last_seq
             self.last_seq = seq
@@ -471,12 +471,12 @@ class DeviceRingMachine(RuleBasedStateMachine):
         assert set(data[: of.height * of.width]) == {luma_of(level)}
 
     def teardown(self) -> None:
-        self.world.gpu.finish()
+        self.harness.gpu.finish()
         if self.pushed:
-            slot = self.world.media.take()
+            slot = self.harness.media.take()
             assert slot.seq == len(self.pushed)
             self.check(slot, bytes(slot.data))
-        self.world.close()
+        self.harness.close()
 
 
 TestAnyOrder = DeviceRingMachine.TestCase

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,14 +46,6 @@ max-port=41099
 """
     with TurnServer(tmp_path / "turn", configuration) as server:
         yield server
-
-
-@pytest.fixture
-def dead_server() -> Iterator[str]:
-    """A port where nobody ever answers."""
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{sock.getsockname()[1]}"
 
 
 def wait_until_known(kernel: Kernel, condition: str) -> None:

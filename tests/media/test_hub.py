@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -39,25 +38,17 @@ from tests.waiting import wait_until_async
 CANDIDATE = "candidate:1 1 udp 2130706431 198.51.100.7 4000 typ srflx raddr 0.0.0.0 rport 0"
 
 
-@pytest.fixture
-def dead() -> Iterator[str]:
-    """A STUN server's port where nobody ever answers."""
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"stun:127.0.0.1:{sock.getsockname()[1]}"
-
-
-class World:
+class HubHarness:
     """A hub with one stream, and what it says to the kernel.
 
     Args:
-        server: A STUN server's URL; empty for none.
+        server: The address and port of a STUN server; empty for none.
     """
 
     def __init__(self, server: str) -> None:
         self.said: list[Message] = []
         self._changed = asyncio.Event()
-        self._servers = IceServers(ice_servers=[IceServer(urls=[server])])
+        self._servers = IceServers(ice_servers=[IceServer(urls=[f"stun:{server}"])])
         self.hub = Hub(self._hear)
         self.say(Configure(has_ice_servers=bool(server)))
         self.say(OpenStream(fps=30, max_bitrate_bps=10**6), [os.eventfd(0)])
@@ -104,14 +95,14 @@ async def page_offer(seq: int = 1) -> Offer:
     return offer
 
 
-def run(server: str, use: Callable[[World], Awaitable[None]]) -> None:
+def run(server: str, use: Callable[[HubHarness], Awaitable[None]]) -> None:
     async def live() -> None:
         upstream.install()
-        world = World(server)
+        harness = HubHarness(server)
         try:
-            await use(world)
+            await use(harness)
         finally:
-            await world.hub.close()
+            await harness.hub.close()
 
     asyncio.run(live())
 
@@ -120,213 +111,213 @@ def told(seq: int = 1) -> Candidates:
     return Candidates(view="v", seq=seq, candidates=[CANDIDATE])
 
 
-def test_candidates_that_come_before_the_answer_are_used(dead: str) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
-        world.say(told())  # told once, and the kernel lets no repetition through
-        assert isinstance(await world.reply(), Answer)
-        assert world.remote_candidates() == ["198.51.100.7"]
+def test_candidates_that_come_before_the_answer_are_used(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        harness.say(told())  # told once, and the kernel lets no repetition through
+        assert isinstance(await harness.reply(), Answer)
+        assert harness.remote_candidates() == ["198.51.100.7"]
 
-    run(dead, use)
+    run(dead_server, use)
 
 
-def test_candidates_that_come_after_it_are_used_once(dead: str) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
-        await world.reply()
+def test_candidates_that_come_after_it_are_used_once(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        await harness.reply()
         for _ in range(3):
-            world.say(told())
-        await world.rest()
-        assert world.remote_candidates() == ["198.51.100.7"]
+            harness.say(told())
+        await harness.rest()
+        assert harness.remote_candidates() == ["198.51.100.7"]
 
-    run(dead, use)
+    run(dead_server, use)
 
 
-def test_candidates_of_an_older_offer_are_not_used(dead: str) -> None:
-    async def use(world: World) -> None:
+def test_candidates_of_an_older_offer_are_not_used(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
         for seq in (1, 2):
-            world.say(await page_offer(seq))
+            harness.say(await page_offer(seq))
         await asyncio.sleep(0)
-        world.say(told(seq=1))
-        assert isinstance(await world.reply(2), Answer)
-        assert world.remote_candidates() == []
+        harness.say(told(seq=1))
+        assert isinstance(await harness.reply(2), Answer)
+        assert harness.remote_candidates() == []
 
-    run(dead, use)
+    run(dead_server, use)
 
 
-def test_page_that_leaves_before_its_answer_is_not_answered(dead: str) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
+def test_page_that_leaves_before_its_answer_is_not_answered(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
         await asyncio.sleep(0)
-        world.say(Bye(view="v"))
-        refusal: Any = await world.reply()
+        harness.say(Bye(view="v"))
+        refusal: Any = await harness.reply()
         assert "has gone" in refusal.problem
-        assert not world.viewers
+        assert not harness.viewers
 
-    run(dead, use)
+    run(dead_server, use)
 
 
-def test_stream_that_is_closed_before_an_answer_refuses_it(dead: str) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
+def test_stream_that_is_closed_before_an_answer_refuses_it(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
         await asyncio.sleep(0)
-        world.say(CloseStream())
-        refusal: Any = await world.reply()
+        harness.say(CloseStream())
+        refusal: Any = await harness.reply()
         assert "there is no stream" in refusal.problem
 
-    run(dead, use)
+    run(dead_server, use)
 
 
 @pytest.mark.parametrize("n_steps", range(12))
 def test_page_that_leaves_while_it_is_answered_leaves_no_connection(n_steps: int) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
         for _ in range(n_steps):
             await asyncio.sleep(0)
-        world.say(Bye(view="v"))
-        await world.reply()
-        await world.rest()
-        assert world.hub._network is not None
-        assert not world.hub._network.mux._by_ufrag
+        harness.say(Bye(view="v"))
+        await harness.reply()
+        await harness.rest()
+        assert harness.hub._network is not None
+        assert not harness.hub._network.mux._by_ufrag
 
     run("", use)
 
 
-def test_viewer_that_is_not_answered_yet_has_counters(dead: str) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
-        world.say(GetStats(request=1))
-        (stats,) = (each for each in world.said if isinstance(each, Stats))
+def test_viewer_that_is_not_answered_yet_has_counters(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        harness.say(GetStats(request=1))
+        (stats,) = (each for each in harness.said if isinstance(each, Stats))
         (viewer,) = stats.viewers
         assert (viewer.view, viewer.local) == ("v", "")
 
-    run(dead, use)
+    run(dead_server, use)
 
 
 def test_candidate_whose_end_makes_no_sense_costs_no_answer() -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
         said = "candidate:1 1 udp 1 198.51.100.7 4000 typ host rport x"
-        world.say(Candidates(view="v", seq=1, candidates=[said]))
-        assert isinstance(await world.reply(), Answer)
-        assert world.remote_candidates() == ["198.51.100.7"]
+        harness.say(Candidates(view="v", seq=1, candidates=[said]))
+        assert isinstance(await harness.reply(), Answer)
+        assert harness.remote_candidates() == ["198.51.100.7"]
 
     run("", use)
 
 
 def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
-        await world.reply()
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        await harness.reply()
         for n in range(100):
             said = [f"candidate:1 1 udp 1 127.0.{n}.{m} 9 typ host" for m in range(64)]
-            world.say(Candidates(view="v", seq=1, candidates=said))
-        await world.rest()
-        assert len(world.remote_candidates()) == MAX_CANDIDATES
+            harness.say(Candidates(view="v", seq=1, candidates=said))
+        await harness.rest()
+        assert len(harness.remote_candidates()) == MAX_CANDIDATES
 
     run("", use)
 
 
 def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
-    dead: str, monkeypatch: pytest.MonkeyPatch
+    dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
 
-    async def answered(world: World, seq: int) -> viewer.Viewer:
-        world.say(await page_offer(seq))
-        await world.reply(seq)
-        (found,) = world.viewers
+    async def answered(harness: HubHarness, seq: int) -> viewer.Viewer:
+        harness.say(await page_offer(seq))
+        await harness.reply(seq)
+        (found,) = harness.viewers
         return found
 
-    async def expect_given_up(world: World) -> None:
+    async def expect_given_up(harness: HubHarness) -> None:
         with monkeypatch.context() as late:
             late.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
-            viewers = world.viewers
+            viewers = harness.viewers
             await wait_until_async(lambda: not viewers, "the viewer is given up")
 
-    async def use(world: World) -> None:
-        broken = await answered(world, 1)
+    async def use(harness: HubHarness) -> None:
+        broken = await answered(harness, 1)
         close, broken.close = broken.close, None  # type: ignore[method-assign, assignment]
-        await expect_given_up(world)
+        await expect_given_up(harness)
         await close()
-        await answered(world, 2)
-        await expect_given_up(world)
+        await answered(harness, 2)
+        await expect_given_up(harness)
 
-    run(dead, use)
+    run(dead_server, use)
 
 
 def test_viewer_that_is_overdue_before_its_answer_is_let_go_as_any_other(
-    dead: str, monkeypatch: pytest.MonkeyPatch
+    dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
     monkeypatch.setattr(negotiation, "_SETTLE_S", 60.0)
     monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
 
-    async def use(world: World) -> None:
-        viewers = world.viewers
+    async def use(harness: HubHarness) -> None:
+        viewers = harness.viewers
         for seq in (1, 2):
-            world.say(await page_offer(seq))
+            harness.say(await page_offer(seq))
             await wait_until_async(lambda: viewers, "there is a viewer")
             await wait_until_async(lambda: not viewers, "it is let go")
 
-    run(dead, use)
+    run(dead_server, use)
 
 
-def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead: str) -> None:
+def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead_server: str) -> None:
     async def answer() -> tuple[Answer | Refusal, float]:
         upstream.install()
-        world = World(dead)
+        harness = HubHarness(dead_server)
         offer = await page_offer()
         loop = asyncio.get_running_loop()
         before_s = loop.time()
         try:
-            world.say(offer)
-            return await world.reply(), loop.time() - before_s
+            harness.say(offer)
+            return await harness.reply(), loop.time() - before_s
         finally:
-            await world.hub.close()
+            await harness.hub.close()
 
     reply, delay_s = run_in_virtual_time(answer())
     assert isinstance(reply, Answer)
     assert delay_s == pytest.approx(0.1)
 
 
-def replies(world: World) -> list[Answer | Refusal]:
-    return [each for each in world.said if isinstance(each, Answer | Refusal)]
+def replies(harness: HubHarness) -> list[Answer | Refusal]:
+    return [each for each in harness.said if isinstance(each, Answer | Refusal)]
 
 
 def test_offer_that_is_repeated_gets_the_same_answer_again() -> None:
-    async def use(world: World) -> None:
+    async def use(harness: HubHarness) -> None:
         offer = await page_offer()
         for _ in range(3):
-            world.say(offer)
-        answer = await world.reply()
-        await world.rest()
-        assert replies(world) == [answer]
-        world.say(offer)
-        assert replies(world) == [answer, answer]
+            harness.say(offer)
+        answer = await harness.reply()
+        await harness.rest()
+        assert replies(harness) == [answer]
+        harness.say(offer)
+        assert replies(harness) == [answer, answer]
 
     run("", use)
 
 
-def test_offer_that_was_refused_is_refused_again_in_the_same_words(dead: str) -> None:
-    async def use(world: World) -> None:
+def test_offer_that_was_refused_is_refused_again_in_the_same_words(dead_server: str) -> None:
+    async def use(harness: HubHarness) -> None:
         offer = await page_offer()
-        world.say(offer)
-        world.say(Bye(view="v"))
-        refusal = await world.reply()
-        world.say(offer)
-        assert replies(world) == [refusal, refusal]
+        harness.say(offer)
+        harness.say(Bye(view="v"))
+        refusal = await harness.reply()
+        harness.say(offer)
+        assert replies(harness) == [refusal, refusal]
 
-    run(dead, use)
+    run(dead_server, use)
 
 
 def test_offer_that_comes_after_a_newer_one_is_refused() -> None:
-    async def use(world: World) -> None:
+    async def use(harness: HubHarness) -> None:
         offer = await page_offer()
-        world.say(await page_offer(2))
-        world.say(offer)
-        assert isinstance(await world.reply(2), Answer)
-        assert isinstance(await world.reply(1), Refusal)
+        harness.say(await page_offer(2))
+        harness.say(offer)
+        assert isinstance(await harness.reply(2), Answer)
+        assert isinstance(await harness.reply(1), Refusal)
 
     run("", use)
 
@@ -359,16 +350,16 @@ def fail(*args: object) -> None:
 def test_fault_of_ours_is_a_refusal_at_once_and_leaves_no_viewer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
-    async def use(world: World) -> None:
+    async def use(harness: HubHarness) -> None:
         monkeypatch.setattr(where, fail)
-        world.say(await page_offer())
-        refusal = await world.reply()
+        harness.say(await page_offer())
+        refusal = await harness.reply()
         assert isinstance(refusal, Refusal)
         assert "gpuview failed inside: ZeroDivisionError: a fault of ours" in refusal.problem
         assert refusal.expected
         assert "report it" in refusal.fix
-        await world.rest()
-        assert not world.viewers
+        await harness.rest()
+        assert not harness.viewers
 
     run("", use)
     assert "please report it" in caplog.text
@@ -379,13 +370,13 @@ def test_viewer_that_cannot_be_checked_is_let_go_and_no_other_is_forgotten(
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
 
-    async def use(world: World) -> None:
+    async def use(harness: HubHarness) -> None:
         for seq in (1, 2):
-            world.say(await page_offer(seq))
-            await world.reply(seq)
-            (found,) = world.viewers
+            harness.say(await page_offer(seq))
+            await harness.reply(seq)
+            (found,) = harness.viewers
             found.check = fail  # type: ignore[method-assign, assignment]
-            await wait_until_async(lambda: not world.viewers, "it is let go")
+            await wait_until_async(lambda: not harness.viewers, "it is let go")
 
     run("", use)
 
@@ -393,14 +384,14 @@ def test_viewer_that_cannot_be_checked_is_let_go_and_no_other_is_forgotten(
 def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def use(world: World) -> None:
-        world.say(await page_offer())
-        await world.reply()
-        (found,) = world.viewers
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        await harness.reply()
+        (found,) = harness.viewers
         close, found.close = found.close, fail  # type: ignore[method-assign, assignment]
-        encode_loop = world.hub._streams["s"].fanout.encode_loop
-        world.say(CloseStream())
-        await world.rest()
+        encode_loop = harness.hub._streams["s"].fanout.encode_loop
+        harness.say(CloseStream())
+        await harness.rest()
         assert "closed" in repr(encode_loop)
         await close()
 

@@ -82,7 +82,7 @@ class NoTensor(nn.Module):
         return None
 
 
-class Rig(Recorder):
+class TapHarness(Recorder):
     """A tapped model, and the frames that its taps pushed."""
 
     def __init__(self) -> None:
@@ -119,150 +119,150 @@ class Rig(Recorder):
 
 
 @pytest.fixture
-def rig():
-    rig = Rig()
-    yield rig
-    for tap in rig.taps:
+def harness():
+    harness = TapHarness()
+    yield harness
+    for tap in harness.taps:
         tap.close()
 
 
-def test_a_models_output_is_shown_each_time_it_is_called(rig):
-    rig.tap()
-    rig.call(0)
-    rig.call(1)
+def test_a_models_output_is_shown_each_time_it_is_called(harness):
+    harness.tap()
+    harness.call(0)
+    harness.call(1)
 
-    assert rig.values() == [{"": 4}, {"": 8}]
+    assert harness.values() == [{"": 4}, {"": 8}]
 
 
-def test_a_named_layer_is_shown_during_its_call_and_without_a_copy(rig):
+def test_a_named_layer_is_shown_during_its_call_and_without_a_copy(harness):
     given = []
-    rig.push = lambda outputs: given.extend(each.tensor.data_ptr() for each in outputs.values())
-    rig.tap("first")
+    harness.push = lambda outputs: given.extend(each.tensor.data_ptr() for each in outputs.values())
+    harness.tap("first")
     outputs = []
-    rig.model.first.register_forward_hook(lambda *call: outputs.append(call[2].data_ptr()))
-    rig.call()
+    harness.model.first.register_forward_hook(lambda *call: outputs.append(call[2].data_ptr()))
+    harness.call()
 
     assert given == outputs
 
 
-def test_several_layers_are_shown_together_as_they_were_during_their_calls(rig):
-    rig.tap(["first", "second"])
-    rig.call(0)
-    rig.call(1)
+def test_several_layers_are_shown_together_as_they_were_during_their_calls(harness):
+    harness.tap(["first", "second"])
+    harness.call(0)
+    harness.call(1)
 
-    assert rig.values() == [{"first": 1, "second": 2}, {"first": 2, "second": 4}]
-
-
-def test_an_output_that_is_read_later_is_copied(rig):
-    rig.tap("first", later=True)
-    rig.call(0)
-
-    assert rig.values() == [{"": 1}]
+    assert harness.values() == [{"first": 1, "second": 2}, {"first": 2, "second": 4}]
 
 
-def test_between_due_frames_no_output_is_shown(rig):
-    rig.tap(fps=ONCE)
+def test_an_output_that_is_read_later_is_copied(harness):
+    harness.tap("first", later=True)
+    harness.call(0)
+
+    assert harness.values() == [{"": 1}]
+
+
+def test_between_due_frames_no_output_is_shown(harness):
+    harness.tap(fps=ONCE)
     for value in range(3):
-        rig.call(value)
+        harness.call(value)
 
-    assert rig.values() == [{"": 4}]
+    assert harness.values() == [{"": 4}]
 
 
-def test_the_very_first_output_is_shown_although_nobody_watches(rig):
-    rig.tap(["first", "second"], is_watched=False)
+def test_the_very_first_output_is_shown_although_nobody_watches(harness):
+    harness.tap(["first", "second"], is_watched=False)
     for value in range(3):
-        rig.call(value)
+        harness.call(value)
 
-    assert rig.values() == [{"first": 1, "second": 2}]
+    assert harness.values() == [{"first": 1, "second": 2}]
 
 
-def test_the_next_output_is_due_at_once_when_somebody_watches(rig):
-    tap = rig.tap(fps=ONCE)
-    rig.call(0)
+def test_the_next_output_is_due_at_once_when_somebody_watches(harness):
+    tap = harness.tap(fps=ONCE)
+    harness.call(0)
     tap.watch(False)
-    rig.call(1)
+    harness.call(1)
     tap.watch(True)
-    rig.call(2)
+    harness.call(2)
 
-    assert rig.values() == [{"": 4}, {"": 12}]
+    assert harness.values() == [{"": 4}, {"": 12}]
 
 
-def test_the_output_does_not_keep_autograds_graph(rig):
-    rig.tap()
-    loss = rig.call().sum()
+def test_the_output_does_not_keep_autograds_graph(harness):
+    harness.tap()
+    loss = harness.call().sum()
     loss.backward()
 
-    assert not rig.pushed[0][""].requires_grad
-    assert rig.model.scale.grad.item() == 4
+    assert not harness.pushed[0][""].requires_grad
+    assert harness.model.scale.grad.item() == 4
 
 
-def test_an_output_of_several_tensors_shows_the_first(rig):
-    rig.tap(select=lambda output: {"mask": None, "logits": output})
-    rig.call()
+def test_an_output_of_several_tensors_shows_the_first(harness):
+    harness.tap(select=lambda output: {"mask": None, "logits": output})
+    harness.call()
 
-    assert rig.values() == [{"": 4}]
-
-
-def test_select_picks_from_the_output(rig):
-    rig.tap(select=slice(1, None))
-    rig.call()
-
-    assert rig.pushed[0][""].shape == (1,)
+    assert harness.values() == [{"": 4}]
 
 
-def test_an_output_without_a_tensor_is_reported_and_the_model_goes_on(rig):
-    rig.tap(select=lambda output: None)
-    output = rig.call()
+def test_select_picks_from_the_output(harness):
+    harness.tap(select=slice(1, None))
+    harness.call()
 
-    assert "no tensor in the output of the tapped module" in rig.report().problem
+    assert harness.pushed[0][""].shape == (1,)
+
+
+def test_an_output_without_a_tensor_is_reported_and_the_model_goes_on(harness):
+    harness.tap(select=lambda output: None)
+    output = harness.call()
+
+    assert "no tensor in the output of the tapped module" in harness.report().problem
     assert output.tolist() == [4, 4]
-    assert rig.pushed == []
+    assert harness.pushed == []
 
 
-def test_no_error_reaches_the_model_and_the_next_good_frame_ends_it(rig):
+def test_no_error_reaches_the_model_and_the_next_good_frame_ends_it(harness):
     fails = [True, False]
 
     def push(outputs):
         if fails.pop(0):
             raise RuntimeError("out of memory")
 
-    rig.push = push
-    tap = rig.tap()
-    rig.call()
-    assert rig.report().problem == "the tap raised RuntimeError: out of memory"
+    harness.push = push
+    tap = harness.tap()
+    harness.call()
+    assert harness.report().problem == "the tap raised RuntimeError: out of memory"
 
     tap.watch(False)  # so that the next frame is due at once
     tap.watch(True)
-    rig.call()
-    assert rig.report() == "recovered"
+    harness.call()
+    assert harness.report() == "recovered"
 
 
-def test_a_layer_that_keeps_failing_is_reported_once_while_the_others_are_shown(rig):
-    rig.model.first = nn.Identity()
-    rig.model.second = NoTensor()
-    tap = rig.tap(["first", "second"])
+def test_a_layer_that_keeps_failing_is_reported_once_while_the_others_are_shown(harness):
+    harness.model.first = nn.Identity()
+    harness.model.second = NoTensor()
+    tap = harness.tap(["first", "second"])
     for _ in range(3):
         with pytest.raises(TypeError):  # the model's own, after the layer
-            rig.call()
+            harness.call()
         tap.due_s = float("-inf")  # half a second later
 
-    assert rig.values()
-    assert "no tensor" in rig.report().problem
-    assert rig.reports.empty()
+    assert harness.values()
+    assert "no tensor" in harness.report().problem
+    assert harness.reports.empty()
 
 
-def test_no_error_of_a_listener_reaches_the_model(rig, caplog):
+def test_no_error_of_a_listener_reaches_the_model(harness, caplog):
     def fail(error):
         raise OSError("the kernel has gone")
 
-    rig.reports.put = fail
-    rig.tap(select=lambda output: None)
+    harness.reports.put = fail
+    harness.tap(select=lambda output: None)
 
-    assert rig.call().tolist() == [4, 4]
+    assert harness.call().tolist() == [4, 4]
     assert "the kernel has gone" in caplog.text
 
 
-def test_an_error_without_a_text_is_reported_and_the_model_goes_on(rig):
+def test_an_error_without_a_text_is_reported_and_the_model_goes_on(harness):
     class OddError(Exception):
         def __str__(self):
             raise RuntimeError
@@ -270,40 +270,40 @@ def test_an_error_without_a_text_is_reported_and_the_model_goes_on(rig):
     def select(output):
         raise OddError
 
-    rig.tap(select=select)
+    harness.tap(select=select)
 
-    assert rig.call().tolist() == [4, 4]
-    assert "OddError" in rig.report().problem
+    assert harness.call().tolist() == [4, 4]
+    assert "OddError" in harness.report().problem
 
 
-def test_a_hook_returns_at_once_while_another_thread_is_in_the_tap(rig):
+def test_a_hook_returns_at_once_while_another_thread_is_in_the_tap(harness):
     entered, release = threading.Event(), threading.Event()
 
     def push(outputs):
         entered.set()
         assert release.wait(TIMEOUT_S)
 
-    rig.push = push
-    rig.tap()
-    other = threading.Thread(target=rig.call)
+    harness.push = push
+    harness.tap()
+    other = threading.Thread(target=harness.call)
     other.start()
     assert entered.wait(TIMEOUT_S)
 
-    assert rig.call().tolist() == [4, 4]
+    assert harness.call().tolist() == [4, 4]
     release.set()
     other.join()
 
 
-def test_watching_and_closing_do_not_wait_for_a_frame(rig):
+def test_watching_and_closing_do_not_wait_for_a_frame(harness):
     entered, release = threading.Event(), threading.Event()
 
     def push(outputs):
         entered.set()
         assert release.wait(TIMEOUT_S)
 
-    rig.push = push
-    tap = rig.tap()
-    other = threading.Thread(target=rig.call)
+    harness.push = push
+    tap = harness.tap()
+    other = threading.Thread(target=harness.call)
     other.start()
     assert entered.wait(TIMEOUT_S)
 
@@ -314,43 +314,43 @@ def test_watching_and_closing_do_not_wait_for_a_frame(rig):
     assert repr(tap) == "<Tap idle modules=1>"
 
 
-def test_a_tapped_module_that_was_not_called_has_no_frame(rig):
+def test_a_tapped_module_that_was_not_called_has_no_frame(harness):
     with pytest.raises(FrameError, match="the tapped module has not been called"):
-        rig.tap().ensure_frame()
+        harness.tap().ensure_frame()
 
 
 # --- the model is untouched ----------------------------------------------------------------------
 
 
-def test_closing_removes_the_hooks(rig):
-    tap = rig.tap(["first", "second"])
+def test_closing_removes_the_hooks(harness):
+    tap = harness.tap(["first", "second"])
     tap.close()
     tap.close()
-    rig.call()
+    harness.call()
 
-    assert rig.pushed == []
-    assert not any(module._forward_hooks for module in rig.model.modules())
+    assert harness.pushed == []
+    assert not any(module._forward_hooks for module in harness.model.modules())
 
 
-def test_a_closed_tap_keeps_no_output(rig):
-    tap = rig.tap(["first", "second"])
-    rig.model.second.register_forward_pre_hook(lambda *_: tap.close())
+def test_a_closed_tap_keeps_no_output(harness):
+    tap = harness.tap(["first", "second"])
+    harness.model.second.register_forward_pre_hook(lambda *_: tap.close())
     part = []
-    rig.model.first.register_forward_hook(
+    harness.model.first.register_forward_hook(
         lambda *_: part.append(weakref.ref(tap._assembler._outputs["first"].tensor))
     )
-    rig.call()
+    harness.call()
     gc.collect()
 
     assert part[0]() is None
 
 
-def test_state_dict_and_output_are_those_of_the_model_alone(rig):
-    state, output = str(rig.model.state_dict()), rig.call(3)
-    rig.tap(["first", "second"])
+def test_state_dict_and_output_are_those_of_the_model_alone(harness):
+    state, output = str(harness.model.state_dict()), harness.call(3)
+    harness.tap(["first", "second"])
 
-    assert str(rig.model.state_dict()) == state
-    assert torch.equal(rig.call(3), output)
+    assert str(harness.model.state_dict()) == state
+    assert torch.equal(harness.call(3), output)
 
 
 @pytest.mark.filterwarnings("ignore:You are using `torch.load`:FutureWarning")
@@ -359,95 +359,95 @@ def test_state_dict_and_output_are_those_of_the_model_alone(rig):
     [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
     ids=["copy", "pickle"],
 )
-def test_a_copy_of_a_tapped_model_is_not_tapped(rig, copied):
-    rig.tap("first")
-    assert b"gpuview" not in pickle.dumps(rig.model.first._forward_hooks)
-    twin = copied(rig.model)
+def test_a_copy_of_a_tapped_model_is_not_tapped(harness, copied):
+    harness.tap("first")
+    assert b"gpuview" not in pickle.dumps(harness.model.first._forward_hooks)
+    twin = copied(harness.model)
 
     assert twin(torch.zeros(2)).tolist() == [4, 4]
-    assert rig.pushed == []
-    rig.call()
-    assert len(rig.pushed) == 1
+    assert harness.pushed == []
+    harness.call()
+    assert len(harness.pushed) == 1
 
 
-def test_a_model_does_not_keep_its_tap_alive(rig):
-    tap = weakref.ref(rig.tap())
-    rig.taps.clear()
+def test_a_model_does_not_keep_its_tap_alive(harness):
+    tap = weakref.ref(harness.tap())
+    harness.taps.clear()
     gc.collect()
 
     assert tap() is None
-    assert rig.call().tolist() == [4, 4]
+    assert harness.call().tolist() == [4, 4]
 
 
 # --- where no output can be shown ----------------------------------------------------------------
 
 
-def test_compiled_code_is_whole_and_calls_no_hook(rig):
-    rig.tap("first")
-    compiled = torch.compile(rig.model, backend="eager", fullgraph=True)
+def test_compiled_code_is_whole_and_calls_no_hook(harness):
+    harness.tap("first")
+    compiled = torch.compile(harness.model, backend="eager", fullgraph=True)
 
     assert compiled(torch.zeros(2)).tolist() == [4, 4]
     assert compiled(torch.zeros(2)).tolist() == [4, 4]
-    assert rig.pushed == []
-    assert rig.reports.empty()
+    assert harness.pushed == []
+    assert harness.reports.empty()
 
 
-def test_the_output_of_a_compiled_module_is_shown(rig):
-    rig.model = torch.compile(rig.model, backend="eager")
-    rig.tap()
-    rig.call()
+def test_the_output_of_a_compiled_module_is_shown(harness):
+    harness.model = torch.compile(harness.model, backend="eager")
+    harness.tap()
+    harness.call()
 
-    assert rig.values() == [{"": 4}]
+    assert harness.values() == [{"": 4}]
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_tapped_model_can_be_exported(rig, strict):
-    rig.tap("first")
-    torch.export.export(rig.model, (torch.zeros(2),), strict=strict)
+def test_a_tapped_model_can_be_exported(harness, strict):
+    harness.tap("first")
+    torch.export.export(harness.model, (torch.zeros(2),), strict=strict)
 
-    assert rig.pushed == []
-    assert rig.reports.empty()
+    assert harness.pushed == []
+    assert harness.reports.empty()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_tracing_sees_no_hook(rig):
-    rig.tap("first")
-    traced = torch.jit.trace(rig.model, torch.zeros(2), check_trace=False)
+def test_tracing_sees_no_hook(harness):
+    harness.tap("first")
+    traced = torch.jit.trace(harness.model, torch.zeros(2), check_trace=False)
 
-    assert rig.pushed == []
+    assert harness.pushed == []
     assert traced(torch.zeros(2)).tolist() == [4, 4]
 
 
-def test_fx_sees_no_hook(rig):
+def test_fx_sees_no_hook(harness):
     def n_nodes(model) -> int:
         return len(make_fx(model)(torch.zeros(2)).graph.nodes)
 
-    count = n_nodes(rig.model)
-    rig.tap(["first", "second"])
+    count = n_nodes(harness.model)
+    harness.tap(["first", "second"])
 
-    assert n_nodes(rig.model) == count
-    assert symbolic_trace(nn.Sequential(rig.model))(torch.zeros(2)).tolist() == [4, 4]
-    assert rig.pushed == []
-    assert rig.reports.empty()
+    assert n_nodes(harness.model) == count
+    assert symbolic_trace(nn.Sequential(harness.model))(torch.zeros(2)).tolist() == [4, 4]
+    assert harness.pushed == []
+    assert harness.reports.empty()
 
 
-def test_outputs_inside_transforms_of_torch_func_are_not_shown(rig):
-    rig.tap("first")
-    output = torch.vmap(rig.model)(torch.zeros(3, 2))
+def test_outputs_inside_transforms_of_torch_func_are_not_shown(harness):
+    harness.tap("first")
+    output = torch.vmap(harness.model)(torch.zeros(3, 2))
 
     assert output.tolist() == [[4, 4]] * 3
-    assert rig.pushed == []
-    assert rig.reports.empty()
+    assert harness.pushed == []
+    assert harness.reports.empty()
 
 
-def test_nothing_is_selected_while_a_graph_is_captured(rig, monkeypatch):
+def test_nothing_is_selected_while_a_graph_is_captured(harness, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     selected = []
-    rig.tap(select=selected.append)
-    rig.call()
+    harness.tap(select=selected.append)
+    harness.call()
 
-    assert rig.report() == "captured"
+    assert harness.report() == "captured"
     assert selected == []
 
 
@@ -455,32 +455,32 @@ def test_nothing_is_selected_while_a_graph_is_captured(rig, monkeypatch):
 
 
 @pytest.mark.cuda
-def test_a_captured_output_is_counted_and_its_graph_replays(rig):
-    rig.model.cuda()
-    rig.tap()
+def test_a_captured_output_is_counted_and_its_graph_replays(harness):
+    harness.model.cuda()
+    harness.tap()
     x = torch.zeros(2, device="cuda")
-    rig.model(x)
+    harness.model(x)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        output = rig.model(x)
+        output = harness.model(x)
 
-    assert rig.report() == "captured"
-    assert rig.reports.empty()
-    assert rig.values() == [{"": 4}]
+    assert harness.report() == "captured"
+    assert harness.reports.empty()
+    assert harness.values() == [{"": 4}]
     x.fill_(1)
     graph.replay()
     assert output.tolist() == [8, 8]
 
 
 @pytest.mark.cuda
-def test_a_copy_is_complete_when_another_stream_reads_it(rig):
-    rig.model.cuda()
+def test_a_copy_is_complete_when_another_stream_reads_it(harness):
+    harness.model.cuda()
     given = []
-    rig.push = lambda outputs: given.append(outputs[""])
-    rig.tap("first", later=True)
+    harness.push = lambda outputs: given.append(outputs[""])
+    harness.tap("first", later=True)
     with torch.cuda.stream(torch.cuda.Stream()):
         x = torch.zeros(2, device="cuda")
         torch.cuda._sleep(100_000_000)
-        rig.model(x)
+        harness.model(x)
 
     assert given[0].values().tensor.tolist() == [1, 1]

@@ -58,18 +58,7 @@ max-port=40099
         yield server
 
 
-@pytest.fixture
-def dead() -> Iterator[str]:
-    """A server's port where nobody ever answers, over UDP and TCP."""
-    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        address = ("127.0.0.1", free_port())
-        for sock in (udp, tcp):
-            sock.bind(address)
-        tcp.listen()
-        yield "{}:{}".format(*address)
-
-
-class World:
+class NetworkHarness:
     """A network, whose kernel gives it these servers as often as it asks."""
 
     def __init__(
@@ -114,16 +103,16 @@ class World:
 
 
 def run(
-    use: Callable[[World], Awaitable[None]],
+    use: Callable[[NetworkHarness], Awaitable[None]],
     *servers: IceServer,
     configuration: Configure | None = None,
 ) -> None:
     async def live() -> None:
-        world = World(configuration or Configure(has_ice_servers=True), *servers)
+        harness = NetworkHarness(configuration or Configure(has_ice_servers=True), *servers)
         try:
-            await use(world)
+            await use(harness)
         finally:
-            await world.close()
+            await harness.close()
 
     asyncio.run(live())
 
@@ -141,8 +130,8 @@ TCP = f"turn:127.0.0.1:{PORT}?transport=tcp"
 TLS = f"turns:127.0.0.1:{TLS_PORT}"
 
 
-def types(world: World) -> list[str]:
-    return [each.type for each in world.network.candidates(["127.0.0.1", "::1"])]
+def types(harness: NetworkHarness) -> list[str]:
+    return [each.type for each in harness.network.candidates(["127.0.0.1", "::1"])]
 
 
 # --- without servers ----------------------------------------------------------------------------
@@ -167,10 +156,10 @@ def test_only_loopback_is_bound_where_browsers_reach_no_other_address(
 
 
 def test_loopback_is_the_only_candidate_where_nothing_else_is_bound() -> None:
-    async def use(world: World) -> None:
-        assert world.mux.transport_for("::1") is None
-        (candidate,) = world.network.candidates(["192.0.2.7", "2001:db8::7"])
-        assert (candidate.type, candidate.address) == ("host", ("127.0.0.1", world.mux.port))
+    async def use(harness: NetworkHarness) -> None:
+        assert harness.mux.transport_for("::1") is None
+        (candidate,) = harness.network.candidates(["192.0.2.7", "2001:db8::7"])
+        assert (candidate.type, candidate.address) == ("host", ("127.0.0.1", harness.mux.port))
 
     run(use, configuration=Configure(public_ips=["127.0.0.1"]))
 
@@ -179,60 +168,64 @@ def test_loopback_is_the_only_candidate_where_nothing_else_is_bound() -> None:
 
 
 def test_without_servers_there_is_nothing_to_wait_for() -> None:
-    async def use(world: World) -> None:
-        await world.network.servers.settle(0)
-        assert set(types(world)) == {"host"}
-        assert world.asked == []
+    async def use(harness: NetworkHarness) -> None:
+        await harness.network.servers.settle(0)
+        assert set(types(harness)) == {"host"}
+        assert harness.asked == []
 
     run(use, configuration=Configure())
 
 
 @needs_coturn
 def test_stun_server_tells_the_shared_sockets_address(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.wait_for(lambda: world.network.stats().reflexive)
-        assert world.network.stats().reflexive == [f"127.0.0.1:{world.mux.port}"]
+    async def use(harness: NetworkHarness) -> None:
+        await harness.wait_for(lambda: harness.network.stats().reflexive)
+        assert harness.network.stats().reflexive == [f"127.0.0.1:{harness.mux.port}"]
         # It says the same as a host candidate, and nothing new.
-        assert "srflx" not in types(world)
-        (candidate,) = world.network.server_candidates()
-        assert candidate.address == ("127.0.0.1", world.mux.port)
-        assert "unexpected from a server" not in world.mux.dropped
+        assert "srflx" not in types(harness)
+        (candidate,) = harness.network.server_candidates()
+        assert candidate.address == ("127.0.0.1", harness.mux.port)
+        assert "unexpected from a server" not in harness.mux.dropped
 
     run(use, stun_at(f"127.0.0.1:{PORT}"))
 
 
 @needs_coturn
 def test_learnt_address_takes_the_place_of_the_public_ip(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        assert world.network.public_ips == []
-        await world.wait_for(lambda: world.network.public_ips)
-        assert world.network.public_ips == ["127.0.0.1"]
+    async def use(harness: NetworkHarness) -> None:
+        assert harness.network.public_ips == []
+        await harness.wait_for(lambda: harness.network.public_ips)
+        assert harness.network.public_ips == ["127.0.0.1"]
 
     learns = Configure(has_ice_servers=True, learns_public_ip=True)
     run(use, stun_at(f"127.0.0.1:{PORT}"), configuration=learns)
 
 
 @needs_coturn
-def test_second_stun_server_is_asked_when_the_first_is_dead(turn: TurnServer, dead: str) -> None:
-    async def use(world: World) -> None:
-        await world.wait_for(lambda: world.network.stats().reflexive)
-        assert f"stun:{dead} does not answer" in world.problem()
+def test_second_stun_server_is_asked_when_the_first_is_dead(
+    turn: TurnServer, dead_server: str
+) -> None:
+    async def use(harness: NetworkHarness) -> None:
+        await harness.wait_for(lambda: harness.network.stats().reflexive)
+        assert f"stun:{dead_server} does not answer" in harness.problem()
 
-    run(use, stun_at(dead, f"127.0.0.1:{PORT}"))
+    run(use, stun_at(dead_server, f"127.0.0.1:{PORT}"))
 
 
-def test_dead_servers_hold_nobody_up_and_are_named(dead: str) -> None:
+def test_dead_servers_hold_nobody_up_and_are_named(dead_server: str) -> None:
     async def live() -> None:
         loop = asyncio.get_running_loop()
-        world = World(Configure(has_ice_servers=True), stun_at(dead), turn_at(f"turn:{dead}"))
-        await world.network.servers.settle(0.1)
+        harness = NetworkHarness(
+            Configure(has_ice_servers=True), stun_at(dead_server), turn_at(f"turn:{dead_server}")
+        )
+        await harness.network.servers.settle(0.1)
         assert loop.time() == pytest.approx(0.1)
-        assert set(types(world)) == {"host"}
-        await world.network.servers.settle(10)
+        assert set(types(harness)) == {"host"}
+        await harness.network.servers.settle(10)
         assert loop.time() == pytest.approx(_NAMED_AFTER_S)
-        assert f"stun:{dead} does not answer" in world.problem()
-        assert f"turn:{dead} does not answer" in world.problem()
-        await world.close()
+        assert f"stun:{dead_server} does not answer" in harness.problem()
+        assert f"turn:{dead_server} does not answer" in harness.problem()
+        await harness.close()
 
     run_in_virtual_time(live())
 
@@ -255,11 +248,11 @@ def test_address_that_leads_nowhere_hides_no_other_of_the_same_server(
     dead, alive = ("::1", 9), ("127.0.0.1", PORT)
     resolves_to(monkeypatch, *((dead, alive) if dead_first else (alive, dead)))
 
-    async def use(world: World) -> None:
-        await world.wait_for(lambda: world.network.stats().reflexive)
-        assert world.network.stats().reflexive == [f"127.0.0.1:{world.mux.port}"]
-        await world.network.servers.settle(60)
-        await world.wait_for(lambda: not world.network.servers.problems)
+    async def use(harness: NetworkHarness) -> None:
+        await harness.wait_for(lambda: harness.network.stats().reflexive)
+        assert harness.network.stats().reflexive == [f"127.0.0.1:{harness.mux.port}"]
+        await harness.network.servers.settle(60)
+        await harness.wait_for(lambda: not harness.network.servers.problems)
 
     run(use, stun_at("both.example"))
 
@@ -273,22 +266,22 @@ def test_name_that_does_not_resolve_is_a_problem_and_no_more(
 ) -> None:
     resolve_nothing(monkeypatch)
 
-    async def use(world: World) -> None:
-        await world.problem_with("stun:nobody.invalid")
-        assert set(types(world)) == {"host"}
+    async def use(harness: NetworkHarness) -> None:
+        await harness.problem_with("stun:nobody.invalid")
+        assert set(types(harness)) == {"host"}
 
     run(use, stun_at("nobody.invalid"))
 
 
 def test_kernel_that_has_no_servers_to_give_says_why() -> None:
-    async def use(world: World) -> None:
+    async def use(harness: NetworkHarness) -> None:
         problem = Problem(problem="the callable raised", expected="servers", fix="mend it")
-        world._servers = IceServers(problems=[problem])
-        await world.wait_for(lambda: world.network.servers.problems)
-        assert world.network.servers.problems == [problem]
+        harness._servers = IceServers(problems=[problem])
+        await harness.wait_for(lambda: harness.network.servers.problems)
+        assert harness.network.servers.problems == [problem]
         # It is asked again, and the function may have come to its senses.
-        world._servers = IceServers(ice_servers=[stun_at("127.0.0.1:9")])
-        await world.wait_for(lambda: problem not in world.network.servers.problems)
+        harness._servers = IceServers(ice_servers=[stun_at("127.0.0.1:9")])
+        await harness.wait_for(lambda: problem not in harness.network.servers.problems)
 
     run(use)
 
@@ -303,29 +296,29 @@ def test_relay_comes_over_every_transport(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
 
-    async def use(world: World) -> None:
-        assert (await world.relay()).relay_url == url
-        (candidate,) = [each for each in world.network.candidates([]) if each.type == "relay"]
+    async def use(harness: NetworkHarness) -> None:
+        assert (await harness.relay()).relay_url == url
+        (candidate,) = [each for each in harness.network.candidates([]) if each.type == "relay"]
         assert 40000 <= candidate.address[1] < 40100
-        await exchange(world, candidate.address)
+        await exchange(harness, candidate.address)
         # Over UDP it is made from the shared port: nothing else leaves this machine.
-        assert world.network.servers.relay is not None
-        assert (world.network.servers.relay.mapped[1] == world.mux.port) == (url == UDP)
+        assert harness.network.servers.relay is not None
+        assert (harness.network.servers.relay.mapped[1] == harness.mux.port) == (url == UDP)
 
     run(use, turn_at(url))
 
 
-async def exchange(world: World, relayed: tuple[str, int]) -> None:
+async def exchange(harness: NetworkHarness, relayed: tuple[str, int]) -> None:
     """Send a browser something through the relay, and have its answer back."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[tuple[bytes, Any]] = loop.create_future()
-    world.mux.receive = lambda transport, data, address, local_host: heard.set_result(
+    harness.mux.receive = lambda transport, data, address, local_host: heard.set_result(
         (data, address)
     )  # type: ignore[method-assign]
     with socket.socket(type=socket.SOCK_DGRAM) as browser:
         browser.bind(("127.0.0.1", 0))
         browser.setblocking(False)
-        relay = world.network.servers.relay
+        relay = harness.network.servers.relay
         assert relay is not None
         async with asyncio.timeout(60):
             relay.send(b"from us", browser.getsockname())
@@ -338,19 +331,19 @@ async def exchange(world: World, relayed: tuple[str, int]) -> None:
 
 @needs_coturn
 def test_wrong_password_is_named_and_its_text_is_not(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.problem_with(f"{UDP} refuses the username or the credential: 401")
-        (problem,) = world.network.servers.problems
+    async def use(harness: NetworkHarness) -> None:
+        await harness.problem_with(f"{UDP} refuses the username or the credential: 401")
+        (problem,) = harness.network.servers.problems
         assert "not the word" not in repr(problem)
-        assert not world.network.server_candidates()
+        assert not harness.network.server_candidates()
 
     run(use, turn_at(UDP, username="me", credential="not the word"))
 
 
 @needs_coturn
 def test_certificate_that_nobody_vouches_for_is_named(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.problem_with("no certificate that this machine trusts")
+    async def use(harness: NetworkHarness) -> None:
+        await harness.problem_with("no certificate that this machine trusts")
 
     run(use, turn_at(TLS))
 
@@ -359,28 +352,28 @@ def test_port_where_nothing_listens_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
 
-        async def use(world: World) -> None:
-            await world.problem_with("connection refused")
+        async def use(harness: NetworkHarness) -> None:
+            await harness.problem_with("connection refused")
 
         run(use, turn_at(f"turn:127.0.0.1:{taken.getsockname()[1]}?transport=tcp"))
 
 
 @needs_coturn
-def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead: str) -> None:
-    async def use(world: World) -> None:
-        assert (await world.relay()).relay_url == UDP
+def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead_server: str) -> None:
+    async def use(harness: NetworkHarness) -> None:
+        assert (await harness.relay()).relay_url == UDP
 
-    run(use, turn_at(f"turn:{dead}", f"turn:{dead}?transport=tcp", UDP))
+    run(use, turn_at(f"turn:{dead_server}", f"turn:{dead_server}?transport=tcp", UDP))
 
 
 @needs_coturn
 def test_relay_is_asked_for_anew_after_the_server_was_restarted(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.relay()
-        first = world.network.servers.relay
+    async def use(harness: NetworkHarness) -> None:
+        await harness.relay()
+        first = harness.network.servers.relay
         turn.restart()
-        await world.wait_for(lambda: world.network.servers.relay not in (None, first))
-        assert world.asked[:2] == [False, False]
+        await harness.wait_for(lambda: harness.network.servers.relay not in (None, first))
+        assert harness.asked[:2] == [False, False]
         assert first is not None
         assert first.lost.is_set()
 
@@ -394,9 +387,9 @@ def test_relay_comes_from_a_server_that_answers_at_one_of_its_addresses(
 ) -> None:
     resolves_to(monkeypatch, ("::1", PORT - 1), ("127.0.0.1", PORT))
 
-    async def use(world: World) -> None:
-        await world.relay()
-        assert world.network.servers.problems == []
+    async def use(harness: NetworkHarness) -> None:
+        await harness.relay()
+        assert harness.network.servers.problems == []
 
     run(use, turn_at(f"turn:both.example?transport={query}"))
 
@@ -449,10 +442,10 @@ def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
     async def live() -> None:
         with Link() as link:
             url = f"turn:127.0.0.1:{link.port}"
-            world = World(Configure(has_ice_servers=True), turn_at(url))
+            harness = NetworkHarness(Configure(has_ice_servers=True), turn_at(url))
             try:
-                await world.relay()
-                first = world.network.servers.relay
+                await harness.relay()
+                first = harness.network.servers.relay
                 assert first is not None
                 link.is_up = False
                 # The second request shows that the first refresh has failed.
@@ -464,7 +457,7 @@ def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
                 monkeypatch.setattr(relay_module, "_SILENT_AFTER_S", 0.5)
                 await wait_until_async(first.lost.is_set, "it is given up")
             finally:
-                await world.close()
+                await harness.close()
 
     asyncio.run(live())
 
@@ -478,9 +471,9 @@ def test_relay_whose_keep_alive_fails_inside_is_lost_and_logged(
     async def fail(client: object, message: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    async def use(world: World) -> None:
-        await world.relay()
-        relay = world.network.servers.relay
+    async def use(harness: NetworkHarness) -> None:
+        await harness.relay()
+        relay = harness.network.servers.relay
         assert relay is not None
         monkeypatch.setattr(TurnClientUdpProtocol, "request_with_retry", fail)
         async with asyncio.timeout(30):
@@ -493,8 +486,8 @@ def test_relay_whose_keep_alive_fails_inside_is_lost_and_logged(
 
 @needs_coturn
 def test_closing_gives_the_relay_back(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.relay()
+    async def use(harness: NetworkHarness) -> None:
+        await harness.relay()
 
     run(use, turn_at(UDP))
     wait_until(
@@ -506,10 +499,10 @@ def test_closing_gives_the_relay_back(turn: TurnServer) -> None:
 @needs_coturn
 def test_relay_that_a_crash_has_left_behind_is_given_up_first(turn: TurnServer) -> None:
     async def live() -> None:
-        crashed = World(Configure(has_ice_servers=True), turn_at(UDP))
+        crashed = NetworkHarness(Configure(has_ice_servers=True), turn_at(UDP))
         await crashed.wait_for(lambda: crashed.network.stats().relay)
         crashed.mux.close()
-        again = World(Configure(has_ice_servers=True), turn_at(UDP), port=crashed.mux.port)
+        again = NetworkHarness(Configure(has_ice_servers=True), turn_at(UDP), port=crashed.mux.port)
         try:
             await again.wait_for(lambda: again.network.stats().relay)
         finally:
@@ -529,11 +522,11 @@ def test_credentials_of_a_shared_secret_are_taken(tmp_path: Path) -> None:
     good = ephemeral_credentials("shared", "a-view", now_s, 600)
     stale = ephemeral_credentials("shared", "a-view", now_s - 120, 60)
 
-    async def works(world: World) -> None:
-        await world.relay()
+    async def works(harness: NetworkHarness) -> None:
+        await harness.relay()
 
-    async def fails(world: World) -> None:
-        await world.problem_with("401")
+    async def fails(harness: NetworkHarness) -> None:
+        await harness.problem_with("401")
 
     with TurnServer(tmp_path / "turn", configuration):
         run(works, turn_at(UDP, username=good[0], credential=good[1]))
@@ -547,27 +540,27 @@ RELAY_ONLY = Configure(has_ice_servers=True, ice_transport_policy="relay")
 
 @needs_coturn
 def test_relay_alone_is_offered_where_nothing_else_may_be(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.relay()
-        world.network.check_usable()
-        assert types(world) == ["relay"]
+    async def use(harness: NetworkHarness) -> None:
+        await harness.relay()
+        harness.network.check_usable()
+        assert types(harness) == ["relay"]
 
     run(use, turn_at(UDP), stun_at(f"127.0.0.1:{PORT}"), configuration=RELAY_ONLY)
 
 
 @needs_coturn
 def test_relay_alone_that_is_refused_is_an_error_with_the_reason(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.problem_with("401")
+    async def use(harness: NetworkHarness) -> None:
+        await harness.problem_with("401")
         with pytest.raises(NetworkError, match="401"):
-            world.network.check_usable()
+            harness.network.check_usable()
 
     run(use, turn_at(UDP, username="me", credential="wrong"), configuration=RELAY_ONLY)
 
 
 def test_outside_port_is_as_far_from_the_first_as_the_one_inside() -> None:
-    async def use(world: World) -> None:
-        assert world.network.port_map == {world.mux.port: 20_111 + world.mux.port - 1024}
+    async def use(harness: NetworkHarness) -> None:
+        assert harness.network.port_map == {harness.mux.port: 20_111 + harness.mux.port - 1024}
 
     run(use, configuration=Configure(port_min=1024, port_max=65535, public_port_min=20_111))
 
@@ -577,12 +570,12 @@ def test_refusing_for_want_of_a_relay_keeps_no_trace_of_it(
 ) -> None:
     resolve_nothing(monkeypatch)
 
-    async def use(world: World) -> None:
-        await world.problem_with("does not resolve")
+    async def use(harness: NetworkHarness) -> None:
+        await harness.problem_with("does not resolve")
         depths = []
         for _ in range(3):
             with pytest.raises(NetworkError, match="does not resolve") as caught:
-                world.network.check_usable()
+                harness.network.check_usable()
             depths.append(len(caught.traceback))
         assert len(set(depths)) == 1
 
@@ -590,28 +583,28 @@ def test_refusing_for_want_of_a_relay_keeps_no_trace_of_it(
 
 
 def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(
-    dead: str, monkeypatch: pytest.MonkeyPatch
+    dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve_nothing(monkeypatch)
 
-    async def use(world: World) -> None:
-        await world.network.servers.settle(60)
-        assert "turn:nobody.invalid" in world.problem()
-        assert dead not in world.problem()  # it would have been named before an answer
+    async def use(harness: NetworkHarness) -> None:
+        await harness.network.servers.settle(60)
+        assert "turn:nobody.invalid" in harness.problem()
+        assert dead_server not in harness.problem()  # it would have been named before an answer
 
-    run(use, stun_at(dead), turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)
+    run(use, stun_at(dead_server), turn_at("turn:nobody.invalid"), configuration=RELAY_ONLY)
 
 
 @needs_coturn
 def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(turn: TurnServer) -> None:
-    async def use(world: World) -> None:
-        await world.relay()
-        lost = world.network.servers.relay
+    async def use(harness: NetworkHarness) -> None:
+        await harness.relay()
+        lost = harness.network.servers.relay
         assert lost is not None
         turn.restart()
         await lost.lost.wait()
-        await world.network.servers.settle(60)
+        await harness.network.servers.settle(60)
         # A server that is slow may have been called silent.
-        assert world.network.servers.relay is not None or "does not answer" in world.problem()
+        assert harness.network.servers.relay is not None or "does not answer" in harness.problem()
 
     run(use, turn_at(UDP), configuration=RELAY_ONLY)

@@ -36,7 +36,7 @@ class Protocol:
         self.is_lost = True
 
 
-class World:
+class MuxHarness:
     """A mux on a loop of its own, and sockets that send to it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, mux: UdpMux) -> None:
@@ -76,11 +76,11 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def harness() -> Iterator[MuxHarness]:
     loop = asyncio.new_event_loop()
-    world = World(loop, UdpMux(loop, bind_sockets(None, None)))
-    yield world
-    world.close()
+    harness = MuxHarness(loop, UdpMux(loop, bind_sockets(None, None)))
+    yield harness
+    harness.close()
     loop.close()
 
 
@@ -108,145 +108,145 @@ def response(transaction_id: bytes) -> bytes:
 MEDIA = b"\x80media of some kind"
 
 
-def test_checks_find_their_connection_by_user_name(world: World) -> None:
-    (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
-    sender = world.sender()
-    world.deliver(sender, request("bbbb"))
+def test_checks_find_their_connection_by_user_name(harness: MuxHarness) -> None:
+    (first, _), (second, _) = harness.open("aaaa"), harness.open("bbbb")
+    sender = harness.sender()
+    harness.deliver(sender, request("bbbb"))
     assert not first.received
     assert [address for _, address in second.received] == [sender.getsockname()]
 
 
-def test_media_follows_the_address_that_a_check_came_from(world: World) -> None:
-    (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
-    left, right = world.sender(), world.sender()
-    world.deliver(left, request("aaaa"))
-    world.deliver(right, request("bbbb"))
-    world.deliver(right, MEDIA)
+def test_media_follows_the_address_that_a_check_came_from(harness: MuxHarness) -> None:
+    (first, _), (second, _) = harness.open("aaaa"), harness.open("bbbb")
+    left, right = harness.sender(), harness.sender()
+    harness.deliver(left, request("aaaa"))
+    harness.deliver(right, request("bbbb"))
+    harness.deliver(right, MEDIA)
     assert [data for data, _ in first.received if data == MEDIA] == []
     assert [data for data, _ in second.received if data == MEDIA] == [MEDIA]
 
 
-def test_media_from_an_address_that_nobody_vouched_for_is_dropped(world: World) -> None:
-    protocol, _ = world.open("aaaa")
-    world.deliver(world.sender(), MEDIA)
+def test_media_from_an_address_that_nobody_vouched_for_is_dropped(harness: MuxHarness) -> None:
+    protocol, _ = harness.open("aaaa")
+    harness.deliver(harness.sender(), MEDIA)
     assert not protocol.received
-    assert world.mux.dropped["unknown address"] == 1
+    assert harness.mux.dropped["unknown address"] == 1
 
 
-def test_spoofed_check_binds_no_address(world: World) -> None:
-    protocol, _ = world.open("aaaa")
-    spoofer = world.sender()
-    world.deliver(spoofer, request("aaaa", password="x" * 22))
-    world.deliver(spoofer, MEDIA)
+def test_spoofed_check_binds_no_address(harness: MuxHarness) -> None:
+    protocol, _ = harness.open("aaaa")
+    spoofer = harness.sender()
+    harness.deliver(spoofer, request("aaaa", password="x" * 22))
+    harness.deliver(spoofer, MEDIA)
     assert not protocol.received
-    assert world.mux.dropped == {"wrong message integrity": 1, "unknown address": 1}
+    assert harness.mux.dropped == {"wrong message integrity": 1, "unknown address": 1}
 
 
-def test_check_for_an_unknown_user_is_dropped_without_an_answer(world: World) -> None:
-    world.open("aaaa")
-    sender = world.sender()
-    world.deliver(sender, request("zzzz"))
+def test_check_for_an_unknown_user_is_dropped_without_an_answer(harness: MuxHarness) -> None:
+    harness.open("aaaa")
+    sender = harness.sender()
+    harness.deliver(sender, request("zzzz"))
     sender.setblocking(False)
     with pytest.raises(BlockingIOError):
         sender.recv(100)
-    assert world.mux.dropped["unknown user name"] == 1
+    assert harness.mux.dropped["unknown user name"] == 1
 
 
-def test_answers_find_the_connection_that_asked(world: World) -> None:
-    (first, _), (second, _) = world.open("aaaa"), world.open("bbbb")
+def test_answers_find_the_connection_that_asked(harness: MuxHarness) -> None:
+    (first, _), (second, _) = harness.open("aaaa"), harness.open("bbbb")
     second.requests.add(b"t" * 12)
-    world.deliver(world.sender(), response(b"t" * 12))
+    harness.deliver(harness.sender(), response(b"t" * 12))
     assert not first.received
     assert len(second.received) == 1
 
 
-def test_browser_that_moves_to_another_port_is_followed(world: World) -> None:
-    protocol, _ = world.open("aaaa")
+def test_browser_that_moves_to_another_port_is_followed(harness: MuxHarness) -> None:
+    protocol, _ = harness.open("aaaa")
     for _ in range(2):
-        sender = world.sender()
-        world.deliver(sender, request("aaaa"))
-        world.deliver(sender, MEDIA)
+        sender = harness.sender()
+        harness.deliver(sender, request("aaaa"))
+        harness.deliver(sender, MEDIA)
     assert len([data for data, _ in protocol.received if data == MEDIA]) == 2
 
 
-def test_browser_is_answered_from_the_address_that_it_asked(world: World) -> None:
-    _, connection = world.open("aaaa")
+def test_browser_is_answered_from_the_address_that_it_asked(harness: MuxHarness) -> None:
+    _, connection = harness.open("aaaa")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.settimeout(30)
         # Linux has all of 127.0.0.0/8, and would answer from 127.0.0.1.
         sender.bind(("127.0.0.1", 0))
-        sender.connect(("127.0.0.2", world.mux.port))
-        world.deliver(sender, request("aaaa"))
+        sender.connect(("127.0.0.2", harness.mux.port))
+        harness.deliver(sender, request("aaaa"))
         connection.sendto(MEDIA, sender.getsockname())
         assert sender.recv(100) == MEDIA
         # The same browser, by another way.
-        sender.connect(("127.0.0.1", world.mux.port))
-        world.deliver(sender, request("aaaa"))
+        sender.connect(("127.0.0.1", harness.mux.port))
+        harness.deliver(sender, request("aaaa"))
         connection.sendto(MEDIA, sender.getsockname())
         assert sender.recv(100) == MEDIA
-    assert not world.transport()._sources
+    assert not harness.transport()._sources
 
 
-def test_address_that_two_connections_claim_goes_to_the_last(world: World) -> None:
-    (first, first_connection), (second, _) = world.open("aaaa"), world.open("bbbb")
-    sender = world.sender()
-    world.deliver(sender, request("aaaa"))
-    world.deliver(sender, request("bbbb"))
-    world.mux._remove_connection(first_connection)
-    world.deliver(sender, MEDIA)
+def test_address_that_two_connections_claim_goes_to_the_last(harness: MuxHarness) -> None:
+    (first, first_connection), (second, _) = harness.open("aaaa"), harness.open("bbbb")
+    sender = harness.sender()
+    harness.deliver(sender, request("aaaa"))
+    harness.deliver(sender, request("bbbb"))
+    harness.mux._remove_connection(first_connection)
+    harness.deliver(sender, MEDIA)
     assert second.received[-1][0] == MEDIA
     assert MEDIA not in [data for data, _ in first.received]
 
 
-def test_closing_forgets_everything_about_a_connection(world: World) -> None:
-    protocol, connection = world.open("aaaa")
-    other, _ = world.open("bbbb")
-    sender, stays = world.sender(), world.sender()
-    world.deliver(sender, request("aaaa"))
-    world.deliver(stays, request("bbbb"))
+def test_closing_forgets_everything_about_a_connection(harness: MuxHarness) -> None:
+    protocol, connection = harness.open("aaaa")
+    other, _ = harness.open("bbbb")
+    sender, stays = harness.sender(), harness.sender()
+    harness.deliver(sender, request("aaaa"))
+    harness.deliver(stays, request("bbbb"))
 
     async def close() -> None:
         connection.close()
         connection.close()
 
-    world.loop.run_until_complete(close())
-    world.deliver(sender, MEDIA)
-    world.deliver(sender, request("aaaa"))
-    world.deliver(stays, MEDIA)
+    harness.loop.run_until_complete(close())
+    harness.deliver(sender, MEDIA)
+    harness.deliver(sender, request("aaaa"))
+    harness.deliver(stays, MEDIA)
     assert protocol.is_lost
     assert len(protocol.received) == 1
     assert other.received[-1][0] == MEDIA
-    assert len(world.mux._by_address) == len(world.mux._by_ufrag) == 1
+    assert len(harness.mux._by_address) == len(harness.mux._by_ufrag) == 1
 
 
-def test_flood_of_addresses_keeps_the_table_small(world: World) -> None:
-    protocol, _ = world.open("aaaa")
+def test_flood_of_addresses_keeps_the_table_small(harness: MuxHarness) -> None:
+    protocol, _ = harness.open("aaaa")
     check = request("aaaa")
     for port in range(1, 1001):
         message = stun.parse_message(check)
-        world.mux.receive(
-            world.transport(), bytes(message), ("127.0.0.1", port), lambda: "127.0.0.1"
+        harness.mux.receive(
+            harness.transport(), bytes(message), ("127.0.0.1", port), lambda: "127.0.0.1"
         )
-    assert len(world.mux._by_address) == len(world.transport()._local_hosts) == 64
+    assert len(harness.mux._by_address) == len(harness.transport()._local_hosts) == 64
     assert len(protocol.received) == 1000
 
 
-def test_garbage_is_dropped_and_counted_and_changes_nothing(world: World) -> None:
-    protocol, _ = world.open("aaaa")
+def test_garbage_is_dropped_and_counted_and_changes_nothing(harness: MuxHarness) -> None:
+    protocol, _ = harness.open("aaaa")
     good = request("aaaa")
-    senders = [world.sender() for _ in range(4)]
-    world.mux.open_client(Client(), senders[0].getsockname())
+    senders = [harness.sender() for _ in range(4)]
+    harness.mux.open_client(Client(), senders[0].getsockname())
     chance = random.Random(7)
     n = 100_000
     for count in range(n):
         senders[count % 4].send(_garbage(chance, good))
         if count % 50 == 49:
-            world.read()
-    assert world.mux.dropped.total() == n
-    assert world.mux.dropped["unexpected from a server"] == n // 4
+            harness.read()
+    assert harness.mux.dropped.total() == n
+    assert harness.mux.dropped["unexpected from a server"] == n // 4
     assert not protocol.received
-    assert not world.mux._by_address
-    assert not world.transport()._local_hosts
+    assert not harness.mux._by_address
+    assert not harness.transport()._local_hosts
 
 
 def _garbage(chance: random.Random, good: bytes) -> bytes:
@@ -263,23 +263,23 @@ def _garbage(chance: random.Random, good: bytes) -> bytes:
     return bytes(flipped)
 
 
-def test_media_that_has_the_length_of_a_check_harms_nobody(world: World) -> None:
+def test_media_that_has_the_length_of_a_check_harms_nobody(harness: MuxHarness) -> None:
     """aioice takes it for STUN, and its parser trips over an attribute of two bytes."""
-    protocol, _ = world.open("aaaa")
-    sender = world.sender()
-    world.deliver(sender, request("aaaa"))
+    protocol, _ = harness.open("aaaa")
+    sender = harness.sender()
+    harness.deliver(sender, request("aaaa"))
     protocol.datagram_received = lambda data, _: stun.parse_message(data)  # type: ignore[method-assign, assignment, return-value]
-    world.deliver(sender, bytes((0, 1, 0, 8)) + bytes(16) + bytes((0, 0x24, 0, 2)) + bytes(4))
-    assert world.mux.dropped == {"malformed STUN": 1}
+    harness.deliver(sender, bytes((0, 1, 0, 8)) + bytes(16) + bytes((0, 0x24, 0, 2)) + bytes(4))
+    assert harness.mux.dropped == {"malformed STUN": 1}
 
 
-def test_ipv6_has_its_own_socket_with_the_same_port(world: World) -> None:
-    if world.mux.transport_for("::1") is None:
+def test_ipv6_has_its_own_socket_with_the_same_port(harness: MuxHarness) -> None:
+    if harness.mux.transport_for("::1") is None:
         pytest.skip("this machine has no IPv6")
-    protocol, _ = world.open("aaaa", host="::1")
-    sender = world.sender(socket.AF_INET6)
-    world.deliver(sender, request("aaaa"))
-    world.deliver(sender, MEDIA)
+    protocol, _ = harness.open("aaaa", host="::1")
+    sender = harness.sender(socket.AF_INET6)
+    harness.deliver(sender, request("aaaa"))
+    harness.deliver(sender, MEDIA)
     assert protocol.received[-1] == (MEDIA, ("::1", sender.getsockname()[1]))
 
 
@@ -300,37 +300,37 @@ class Client:
 
 
 def test_servers_datagrams_go_to_the_client_that_expects_them_until_it_is_closed(
-    world: World,
+    harness: MuxHarness,
 ) -> None:
-    sender = world.sender()
+    sender = harness.sender()
     first, second = Client(b"first"), Client(b"second")
-    transports = [world.mux.open_client(each, sender.getsockname()) for each in (first, second)]
-    world.deliver(sender, b"first")
-    world.deliver(sender, b"second")
+    transports = [harness.mux.open_client(each, sender.getsockname()) for each in (first, second)]
+    harness.deliver(sender, b"first")
+    harness.deliver(sender, b"second")
 
     async def close(transport: asyncio.DatagramTransport) -> None:
         transport.close()
         transport.close()
 
-    world.loop.run_until_complete(close(transports[0]))
-    world.deliver(sender, b"first")
+    harness.loop.run_until_complete(close(transports[0]))
+    harness.deliver(sender, b"first")
     assert (first.received, second.received) == ([b"first"], [b"second"])
-    assert world.mux.dropped == {"unexpected from a server": 1}
-    world.loop.run_until_complete(close(transports[1]))
-    world.deliver(sender, b"second")
-    assert world.mux.dropped["unknown address"] == 1
+    assert harness.mux.dropped == {"unexpected from a server": 1}
+    harness.loop.run_until_complete(close(transports[1]))
+    harness.deliver(sender, b"second")
+    assert harness.mux.dropped["unknown address"] == 1
 
 
-def test_client_sends_to_its_server_until_it_is_closed(world: World) -> None:
-    server = world.sender()
-    transport = world.mux.open_client(Client(), server.getsockname())
+def test_client_sends_to_its_server_until_it_is_closed(harness: MuxHarness) -> None:
+    server = harness.sender()
+    transport = harness.mux.open_client(Client(), server.getsockname())
     transport.sendto(b"a request")
     assert server.recv(100) == b"a request"
 
     async def close() -> None:
         transport.abort()
 
-    world.loop.run_until_complete(close())
+    harness.loop.run_until_complete(close())
     transport.sendto(b"too late")
     server.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -351,34 +351,34 @@ class Relay:
     def forget(self, address: Address) -> None: ...
 
 
-def test_relay_is_one_more_way_to_the_same_connection(world: World) -> None:
+def test_relay_is_one_more_way_to_the_same_connection(harness: MuxHarness) -> None:
     relay, protocol = Relay(), Protocol("aaaa")
-    direct = world.mux.open_connection(protocol, world.transport())
-    relayed = world.mux.open_connection(protocol, relay)
+    direct = harness.mux.open_connection(protocol, harness.transport())
+    relayed = harness.mux.open_connection(protocol, relay)
     browser = ("198.51.100.7", 4000)
-    world.mux.receive(relay, request("aaaa"), browser, lambda: "192.0.2.9")
-    world.mux.receive(relay, MEDIA, browser, lambda: "192.0.2.9")
+    harness.mux.receive(relay, request("aaaa"), browser, lambda: "192.0.2.9")
+    harness.mux.receive(relay, MEDIA, browser, lambda: "192.0.2.9")
     assert [data for data, _ in protocol.received][1:] == [MEDIA]
     assert list(relayed.addresses) == [browser]
     assert not direct.addresses
     relayed.sendto(MEDIA, browser)
     assert relay.sent == [(MEDIA, browser)]
     # The same address through another transport is another address.
-    world.mux.receive(world.transport(), MEDIA, browser, lambda: "127.0.0.1")
-    assert world.mux.dropped == {"unknown address": 1}
-    assert world.mux.has_remote_address("aaaa")
+    harness.mux.receive(harness.transport(), MEDIA, browser, lambda: "127.0.0.1")
+    assert harness.mux.dropped == {"unknown address": 1}
+    assert harness.mux.has_remote_address("aaaa")
 
 
-def test_connections_of_a_relay_that_has_gone_are_closed(world: World) -> None:
+def test_connections_of_a_relay_that_has_gone_are_closed(harness: MuxHarness) -> None:
     relay = Relay()
     lost, kept = Protocol("aaaa"), Protocol("aaaa")
-    world.mux.open_connection(lost, relay)
-    world.mux.open_connection(kept, world.transport())
+    harness.mux.open_connection(lost, relay)
+    harness.mux.open_connection(kept, harness.transport())
 
     async def lose() -> None:
-        world.mux.close_connections(relay)
+        harness.mux.close_connections(relay)
 
-    world.loop.run_until_complete(lose())
+    harness.loop.run_until_complete(lose())
     assert lost.is_lost
     assert not kept.is_lost
-    assert world.mux._by_ufrag["aaaa"]
+    assert harness.mux._by_ufrag["aaaa"]
