@@ -314,7 +314,7 @@ class GPUStream(anywidget.AnyWidget):
         self._pages.reply(message)
 
     def gathered(self, message: Candidates) -> None:
-        self._pages.tell(message)
+        self._pages.send(message)
 
     def viewers_changed(self, views: Sequence[str]) -> None:
         with self._lock:

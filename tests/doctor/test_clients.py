@@ -95,7 +95,7 @@ def server(
 def test_stun_server_tells_our_address_and_its_second_one(server: tuple[int, int]) -> None:
     async def ask() -> tuple[StunResponse, int]:
         async with asyncio.timeout(30), open_endpoint(bound()) as endpoint:
-            return await endpoint.ask(("127.0.0.1", server[0])), endpoint.port
+            return await endpoint.query(("127.0.0.1", server[0])), endpoint.port
 
     answer, port = run(ask())
     assert answer.mapped == ("127.0.0.1", port)
@@ -108,7 +108,7 @@ def test_stun_server_tells_our_address_and_its_second_one(server: tuple[int, int
 def test_stun_server_answers_from_its_second_address_when_asked(server: tuple[int, int]) -> None:
     async def ask() -> StunResponse:
         async with asyncio.timeout(30), open_endpoint(bound()) as endpoint:
-            return await endpoint.ask(("127.0.0.1", server[0]), from_other=True)
+            return await endpoint.query(("127.0.0.1", server[0]), from_other=True)
 
     assert run(ask()).source[0] == "127.0.0.2"
 
@@ -116,7 +116,7 @@ def test_stun_server_answers_from_its_second_address_when_asked(server: tuple[in
 def test_closed_stun_port_is_heard_at_once() -> None:
     async def ask() -> StunResponse:
         async with asyncio.timeout(30), connect_endpoint(("127.0.0.1", free_port())) as endpoint:
-            return await endpoint.ask()
+            return await endpoint.query()
 
     with pytest.raises(ConnectionRefusedError):
         run(ask())
@@ -147,7 +147,7 @@ def test_odd_stun_answer_is_a_connection_error(body: bytes, match: str) -> None:
                 asyncio.timeout(30),
                 connect_endpoint(transport.get_extra_info("sockname")) as endpoint,
             ):
-                return await endpoint.ask()
+                return await endpoint.query()
         finally:
             transport.close()
 

@@ -74,7 +74,7 @@ def test_process_that_hangs_holds_nobody_up_for_long() -> None:
     while hanging._popen.poll() is None:  # the sender is held up, and not for ever
         hanging.send(b"x" * 100_000)
     assert hanging._popen.returncode == -signal.SIGKILL
-    hanging.hang_up()
+    hanging.close_pipe()
     hanging.reap()
 
 
@@ -87,7 +87,7 @@ def test_process_that_still_starts_is_told_what_a_hundred_pages_say(
     for _ in range(100):
         starting.send(b"x" * 7000)
     assert starting._popen.poll() is None
-    starting.hang_up()
+    starting.close_pipe()
     starting.reap()
 
 

@@ -47,7 +47,7 @@ class ScriptedProcess:
     def receive(self) -> bytes:
         return self._says.get()
 
-    def hang_up(self) -> None:
+    def close_pipe(self) -> None:
         self._says.put(b"")
 
     def reap(self) -> str:

@@ -78,7 +78,7 @@ class DeviceRingHarness:
         )
         opening = OpenStream(fps=30, max_bitrate_bps=10**6)
         self.handle = StreamHandle(engine, "s1", Listener(), opening)
-        self.handle.tell_all()
+        self.handle.open_in_process()
         self.lock = threading.Lock()
         self.writer = CudaWriter(self.handle, self.lock, lambda device: gpu)
 

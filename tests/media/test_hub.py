@@ -55,7 +55,7 @@ class HubHarness:
 
     def say(self, message: Message, fds: list[int] | None = None) -> None:
         """Say something about the stream, as the kernel does."""
-        self.hub.hear("s", message, fds or [])
+        self.hub.receive("s", message, fds or [])
 
     @property
     def viewers(self) -> ViewerSet:

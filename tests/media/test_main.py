@@ -1,13 +1,15 @@
-"""The media process's loop: one message of the kernel, whatever comes of it, ends nothing."""
+"""The media process's main loop: no message from the kernel ends it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import pytest
 
-from gpuview.media.__main__ import MediaProcess
+from gpuview.media.__main__ import Worker
+from gpuview.media.encode import loop
 from gpuview.media.hub import Hub
 from gpuview.protocol.codec import decode_line, encode
 from gpuview.protocol.messages import Bye, GetStats, Log, Message, OpenStream, Ready, Stats
@@ -17,40 +19,62 @@ def fail(*args: object) -> None:
     raise ZeroDivisionError("a fault of ours")
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        (b"this is no JSON", "cannot read a line"),
-        (encode("s", OpenStream(fps=1.0, max_bitrate_bps=1)), "IndexError"),  # without its eventfd
-        (encode("s", Bye(view="v")), "ZeroDivisionError: a fault of ours"),
-    ],
-)
-def test_message_that_fails_is_logged_and_the_next_one_is_heard(
-    monkeypatch: pytest.MonkeyPatch, line: bytes, said: str
-) -> None:
-    hear = Hub.hear
-
-    def hear_all_but_byes(hub: Hub, name: str, message: Message, fds: list[int]) -> None:
-        (fail if isinstance(message, Bye) else hear)(hub, name, message, fds)
-
-    monkeypatch.setattr(Hub, "hear", hear_all_but_byes)
+def log_of(line: bytes, fds: tuple[int, ...] = ()) -> str:
+    """Send one message to a worker, and return its log up to the reply to the next message."""
     log: list[str] = []
 
     async def main() -> None:
         ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        process = MediaProcess(ours)
+        worker = Worker(ours)
         with kernel:
             kernel.settimeout(30)
-            running = asyncio.ensure_future(process.run())
-            kernel.send(line)
+            running = asyncio.ensure_future(worker.run())
+            socket.send_fds(kernel, [line], fds)
             kernel.send(encode("s", GetStats(request=1)))
             while True:
-                answer = await asyncio.to_thread(kernel.recv, 1 << 18)
-                _, message = decode_line(answer, Log, Ready, Stats)
+                reply = await asyncio.to_thread(kernel.recv, 1 << 18)
+                _, message = decode_line(reply, Log, Ready, Stats)
                 if isinstance(message, Stats):
                     break
                 log.append(str(message))
         await running
 
     asyncio.run(main())
-    assert said in "".join(log)
+    return "".join(log)
+
+
+@pytest.mark.parametrize(
+    ("line", "logged"),
+    [
+        (b"this is no JSON", "cannot read a line"),
+        (encode("s", OpenStream(fps=1.0, max_bitrate_bps=1)), "IndexError"),  # without its eventfd
+        (encode("s", Bye(view="v")), "ZeroDivisionError: a fault of ours"),
+    ],
+)
+def test_message_that_fails_is_logged_and_the_next_one_is_received(
+    monkeypatch: pytest.MonkeyPatch, line: bytes, logged: str
+) -> None:
+    receive = Hub.receive
+
+    def receive_all_but_byes(hub: Hub, name: str, message: Message, fds: list[int]) -> None:
+        (fail if isinstance(message, Bye) else receive)(hub, name, message, fds)
+
+    monkeypatch.setattr(Hub, "receive", receive_all_but_byes)
+    assert logged in log_of(line)
+
+
+def test_stream_that_cannot_be_opened_leaves_no_descriptor_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "SlotConverter", fail)
+    read_fd, write_fd = os.pipe()  # end of file at `read_fd` shows that every copy is closed
+    opening = encode("s", OpenStream(fps=1.0, max_bitrate_bps=1))
+    try:
+        assert "ZeroDivisionError" in log_of(opening, (write_fd,))
+    finally:
+        os.close(write_fd)
+    os.set_blocking(read_fd, False)
+    try:
+        assert os.read(read_fd, 1) == b""
+    finally:
+        os.close(read_fd)

@@ -24,15 +24,15 @@ def test_connection_that_came_is_never_overdue(
 
 def test_page_that_never_pings_has_as_long_as_one_that_stopped() -> None:
     late = SILENCE_TIMEOUT_S + 0.1
-    assert is_silent(10 + late, connected_s=10.0, heard_s=None)
-    assert is_silent(50 + late, connected_s=10.0, heard_s=50.0)
+    assert is_silent(10 + late, connected_s=10.0, last_message_s=None)
+    assert is_silent(50 + late, connected_s=10.0, last_message_s=50.0)
 
 
-@given(heard_s=TIMES, connected_s=TIMES)
-def test_page_that_pings_is_not_silent(heard_s: float, connected_s: float) -> None:
-    now_s = max(heard_s, connected_s) + 2
-    assert not is_silent(now_s, connected_s=connected_s, heard_s=now_s - 2)
+@given(last_message_s=TIMES, connected_s=TIMES)
+def test_page_that_pings_is_not_silent(last_message_s: float, connected_s: float) -> None:
+    now_s = max(last_message_s, connected_s) + 2
+    assert not is_silent(now_s, connected_s=connected_s, last_message_s=now_s - 2)
 
 
 def test_page_is_not_silent_before_it_is_connected() -> None:
-    assert not is_silent(1e6, connected_s=None, heard_s=None)
+    assert not is_silent(1e6, connected_s=None, last_message_s=None)

@@ -29,7 +29,7 @@ def do(mailbox: Mailbox, message: Said) -> None:
         Offer: mailbox.expect_reply,
         Answer: mailbox.take_reply,
         Ack: mailbox.acknowledge,
-        Bye: mailbox.say_goodbye,
+        Bye: mailbox.take_bye,
     }
     with suppress(SignalError):
         steps[type(message)](message)
@@ -109,4 +109,4 @@ def test_a_thousand_views_do_not_grow_it() -> None:
         mailbox.expect_reply(Offer(view=f"v{number}", seq=1, sdp="x"))
     assert repr(mailbox) == "<Mailbox views=256 answers=0>"
     with pytest.raises(SignalError, match="no offer of view v0 has been seen"):
-        mailbox.say_goodbye(Bye(view="v0"))
+        mailbox.take_bye(Bye(view="v0"))

@@ -12,7 +12,7 @@ from gpuview.protocol.messages import IceServer
 from gpuview.webrtc.ice_url import (
     IceUrl,
     ephemeral_credentials,
-    has_ended,
+    has_expired,
     parse_ice_servers,
     parse_ice_url,
     server_urls,
@@ -188,14 +188,14 @@ def test_ephemeral_credentials_are_as_coturn_makes_them() -> None:
 def test_login_expires_when_its_time_is_over_and_not_before(now_s: int, ttl_s: int) -> None:
     username, credential = ephemeral_credentials("secret", "a-view", now_s, ttl_s)
     server = IceServer(urls=["turn:example.org"], username=username, credential=credential)
-    assert not has_ended(server, now_s + ttl_s - 1)
-    assert has_ended(server, now_s + ttl_s)
+    assert not has_expired(server, now_s + ttl_s - 1)
+    assert has_expired(server, now_s + ttl_s)
 
 
 @pytest.mark.parametrize("username", ["me", "", None, "12345:me", "me:1700000000"])
 def test_login_without_a_time_never_expires(username: str | None) -> None:
     server = IceServer(urls=["turn:example.org"], username=username, credential="secret")
-    assert not has_ended(server, 4 * 10**9)
+    assert not has_expired(server, 4 * 10**9)
 
 
 def test_each_url_has_its_servers_login_once_and_does_not_show_it() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,8 +26,6 @@ __all__ = [
 ]
 
 Datagram = tuple[bytes, Address]
-
-_GOODBYE_TIMEOUT_S = 0.5
 
 
 class Endpoint(StunClient):
@@ -118,11 +115,7 @@ async def allocation(server: IceServerUrl, *, timeout_s: float) -> AsyncIterator
     try:
         yield client
     finally:
-        # A server that has gone meanwhile forgets the allocation by itself.
-        with contextlib.suppress(OSError, TurnRefused):
-            async with asyncio.timeout(_GOODBYE_TIMEOUT_S):
-                await client.refresh(0)
-        await client.hang_up()
+        await client.release()
 
 
 async def _allocate(server: IceServerUrl) -> TurnClient:

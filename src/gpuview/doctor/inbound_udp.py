@@ -133,9 +133,9 @@ class InboundTest:
                 continue
             with suppress(OSError):
                 async with asyncio.timeout(_ARRIVAL_TIMEOUT_S):
-                    if (await self.local.ask(first.source)).mapped != self.target:
+                    if (await self.local.query(first.source)).mapped != self.target:
                         continue  # the answer goes to where we are seen, not to the target
-                    second = await self.local.ask(first.source, from_other=True)
+                    second = await self.local.query(first.source, from_other=True)
                     if second.source != first.source:
                         return [Attempt(f"the second address of {result.server.text}", True)]
         return []

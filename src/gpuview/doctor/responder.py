@@ -126,13 +126,13 @@ class Responder:
         return hmac.digest(self._secret, f"{source} {slot}".encode(), "sha256")[:16]
 
 
-def serve_probes(port: int, allowed: Collection[str], tell: Callable[[str], object]) -> None:
+def serve_probes(port: int, allowed: Collection[str], report: Callable[[str], object]) -> None:
     """Answer at a UDP port, IPv4 and IPv6, until an exception such as KeyboardInterrupt comes.
 
     Args:
         port: The port to answer at.
         allowed: Addresses to probe for any requester.
-        tell: Called with a line at the start, and with one for each probe.
+        report: Called with a line at the start, and with one for each probe.
 
     Raises:
         NetworkError: The port is taken.
@@ -140,10 +140,10 @@ def serve_probes(port: int, allowed: Collection[str], tell: Callable[[str], obje
     responder = Responder(allowed)
     by_family = {sock.family: sock for sock in bind_sockets(port, port)}
     try:
-        tell(f"answering at UDP port {port}; Ctrl-C ends it")
+        report(f"answering at UDP port {port}; Ctrl-C ends it")
         while True:
             for sock in select.select(list(by_family.values()), [], [])[0]:
-                _answer_one(sock, by_family, responder, tell)
+                _answer_one(sock, by_family, responder, report)
     finally:
         for sock in by_family.values():
             sock.close()
@@ -153,7 +153,7 @@ def _answer_one(
     sock: socket.socket,
     by_family: Mapping[socket.AddressFamily, socket.socket],
     responder: Responder,
-    tell: Callable[[str], object],
+    report: Callable[[str], object],
 ) -> None:
     try:
         data, ancillary, _, source = sock.recvmsg(2048, ANCILLARY_NBYTES)
@@ -168,10 +168,10 @@ def _answer_one(
         from_there = source_of(destination_host(ancillary)) if through is sock else []
         through.sendmsg([reply], from_there, 0, target)
     except OSError as exc:
-        tell(f"cannot answer: {exc}")
+        report(f"cannot answer: {exc}")
         return
     if target != (source[0], source[1]):
-        tell(f"{source[0]} sent a request; probed {target[0]} port {target[1]}")
+        report(f"{source[0]} sent a request; probed {target[0]} port {target[1]}")
 
 
 # --- inside -------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ async def query_server(server: IceServerUrl) -> ServerResult:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             address = (await resolve(url.host, url.port))[0]
             async with connect_endpoint(address) as endpoint:
-                answer = await endpoint.ask()
+                answer = await endpoint.query()
                 return ServerResult(server, stun=answer, mapped=answer.mapped)
     except NetworkError as exc:
         return ServerResult(server, error=exc)

@@ -38,7 +38,7 @@ from gpuview.protocol.messages import (
 )
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
-from gpuview.webrtc.ice_url import has_ended
+from gpuview.webrtc.ice_url import has_expired
 
 __all__ = ["Engine", "may_restart"]
 
@@ -138,7 +138,7 @@ class Engine:
             opening = OpenStream(fps=fps, max_bitrate_bps=max_bitrate_bps)
             handle = StreamHandle(self, name, listener, opening)
             self._streams[name] = handle
-        handle.tell_all()
+        handle.open_in_process()
         return handle
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class Engine:
             handles = list(self._streams.values())
         for handle in handles:
             handle.call(handle.listener.engine_closing)
-        self._process.hang_up()
+        self._process.close_pipe()
         for handle in handles:
             handle.close()
         if threading.current_thread() is not self._thread:
@@ -263,7 +263,7 @@ class Engine:
                 for handle in self._handles():
                     handle.call(handle.listener.process_ready)
             case _ if name in self._streams:
-                self._streams[name].hear(message)
+                self._streams[name].receive(message)
 
     def _send_ice_servers(self, anew: bool) -> None:
         """Send the servers; on a thread of its own, because a user's function may be slow."""
@@ -298,7 +298,7 @@ class Engine:
             process.reap()
             return False
         for handle in self._handles():
-            handle.tell_all()
+            handle.open_in_process()
             handle.call(handle.listener.process_started, self.epoch)
         return True
 
@@ -308,13 +308,13 @@ class Engine:
             try:
                 process = MediaProcess()
             except MediaError as exc:
-                self._tell_failure(exc)
+                self._report_failure(exc)
                 if self._closing.wait(_RETRY_S):
                     return None
             else:
                 return process
 
-    def _tell_failure(self, error: MediaError) -> None:
+    def _report_failure(self, error: MediaError) -> None:
         with self._lock:
             is_known = str(error) == str(self._failure)
             self._failure = error
@@ -325,7 +325,7 @@ class Engine:
 
     def _give_up(self, error: MediaEndedError) -> None:
         self._end = error
-        self._tell_failure(error)
+        self._report_failure(error)
 
     def _handles(self) -> list[StreamHandle]:
         with self._lock:
@@ -349,8 +349,8 @@ def _ice_servers(settings: Settings) -> IceServers:
 
 def _is_good(servers: IceServers) -> bool:
     now_s = time.time() + _LOGIN_MARGIN_S
-    has_login_ended = any(has_ended(each, now_s) for each in servers.ice_servers)
-    return not servers.problems and not has_login_ended
+    has_expired_login = any(has_expired(each, now_s) for each in servers.ice_servers)
+    return not servers.problems and not has_expired_login
 
 
 def _check_length(message: IceServers) -> None:

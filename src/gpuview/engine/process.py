@@ -41,7 +41,7 @@ class MediaProcess:
         self._lock = threading.Lock()  # guards what follows; held only for calls that do not block
         self._unsent: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
         self._sender: threading.Thread | None = None
-        self._is_hung_up = False
+        self._is_closed = False
         try:
             self._sock, self._stderr, self._popen = _start()
         except OSError as exc:
@@ -63,7 +63,7 @@ class MediaProcess:
         dropped: the next process is told everything anew.
         """
         with self._lock:
-            if self._is_hung_up or (not self._unsent and self._is_sent(line, fds)):
+            if self._is_closed or (not self._unsent and self._is_sent(line, fds)):
                 return
             try:
                 self._unsent.append((line, [os.dup(fd) for fd in fds]))
@@ -87,17 +87,17 @@ class MediaProcess:
         except OSError:
             return b""
 
-    def hang_up(self) -> None:
+    def close_pipe(self) -> None:
         """Close the pipe. The process then ends, and `receive` returns."""
         with self._lock:
-            self._is_hung_up = True
+            self._is_closed = True
             self._drop_unsent()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def reap(self) -> str:
         """Wait for the process's end, and return its exit status and last words."""
-        self.hang_up()
+        self.close_pipe()
         try:
             status = self._popen.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:

@@ -79,7 +79,7 @@ class StreamHandle:
         self._engine = engine
         self._opening = opening
         self._lock = threading.Lock()  # guards what follows, and the order of messages
-        self._introduced_to: MediaProcess | None = None
+        self._opened_in: MediaProcess | None = None
         self._ring: RingWriter | None = None
         self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -166,13 +166,13 @@ class StreamHandle:
             )
         with self._lock:
             if self._event_fd >= 0:
-                self._introduce().send(line)
+                self._open_in_process().send(line)
 
-    def tell_all(self) -> None:
+    def open_in_process(self) -> None:
         """Tell a new media process everything about this stream."""
         with self._lock:
             if self._event_fd >= 0:
-                self._introduce()
+                self._open_in_process()
 
     def abandon(self) -> None:
         """Give up everything in a forked child."""
@@ -183,20 +183,20 @@ class StreamHandle:
         self.call(self.listener.forked)
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        self._introduce().send(encode(self.name, message), fds)
+        self._open_in_process().send(encode(self.name, message), fds)
 
-    def _introduce(self) -> MediaProcess:
+    def _open_in_process(self) -> MediaProcess:
         """Return the media process, after it has been told of this stream."""
         process = self._engine.process
-        if process is not self._introduced_to:
-            self._introduced_to = process
+        if process is not self._opened_in:
+            self._opened_in = process
             process.send(encode(self.name, self._opening), [self._event_fd])
             if self._ring is not None:
                 process.send(encode(self.name, AttachRing()), [self._ring.fd])
                 os.eventfd_write(self._event_fd, 1)
         return process
 
-    def hear(self, message: Message) -> None:
+    def receive(self, message: Message) -> None:
         """Tell the listener what the media process says."""
         match message:
             case Answer() | Refusal():

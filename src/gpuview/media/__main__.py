@@ -1,6 +1,6 @@
 """The media process: ``python -m gpuview.media FD KERNEL_PID``, started by ``gpuview.engine``.
 
-Pipe in, pipe out. It ends when the kernel closes the pipe or dies, whatever killed it.
+It talks to the kernel over one pipe, and ends when the kernel closes that pipe or dies.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FROM_KERNEL = (
 )
 
 
-class MediaProcess:
+class Worker:
     """Connects the pipe to the hub."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -71,33 +71,33 @@ class MediaProcess:
     def _read_line(self, line: bytes, fds: list[int]) -> None:
         try:
             stream, message = decode_line(line, *_FROM_KERNEL)
-            self._hub.hear(stream, message, fds)
+            self._hub.receive(stream, message, fds)
         except Exception as exc:
             problem = problem_of(exc).problem
-            logger.error("cannot do what the kernel says: %s", problem)
+            logger.error("a message from the kernel failed: %s", problem)
         finally:
             close_all(fds)
 
 
 async def _serve(fd: int, kernel_pid: int) -> None:
-    process = MediaProcess(socket.socket(fileno=fd))
+    worker = Worker(socket.socket(fileno=fd))
     # The end of the pipe is not enough: a child that the kernel forked holds it open.
-    watch = os.pidfd_open(kernel_pid)
-    asyncio.get_running_loop().add_reader(watch, process.end)
+    kernel_fd = os.pidfd_open(kernel_pid)
+    asyncio.get_running_loop().add_reader(kernel_fd, worker.end)
     try:
-        await process.run()
+        await worker.run()
     finally:
-        asyncio.get_running_loop().remove_reader(watch)
-        os.close(watch)
+        asyncio.get_running_loop().remove_reader(kernel_fd)
+        os.close(kernel_fd)
 
 
 def main(argv: list[str]) -> None:
-    """Run until the kernel has gone."""
+    """Run until the kernel ends."""
     fd, kernel_pid = (int(word) for word in argv)
     logging.getLogger("gpuview").setLevel(logging.DEBUG)
     upstream.install()
-    # The imports' objects stay for ever. If the collector looked at them again, it would hold up
-    # the frames of all viewers for some 20 ms each time.
+    # The imported objects never go away. Each time the collector scanned them, it would delay every
+    # viewer's frames by some 20 ms.
     gc.freeze()
     asyncio.run(_serve(fd, kernel_pid))
 

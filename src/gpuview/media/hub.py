@@ -1,4 +1,4 @@
-"""All streams of one kernel, and what its messages do. Lives on one event loop."""
+"""All streams of one kernel, and its messages about them. Lives on one event loop."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class Hub:
         self._tasks = BackgroundTasks()
         self._tasks.spawn(self._reap())
 
-    def hear(self, name: str, message: Message, fds: list[int]) -> None:
-        """Do what the kernel says. Never waits.
+    def receive(self, name: str, message: Message, fds: list[int]) -> None:
+        """Act on a message from the kernel. Never waits.
 
         Args:
-            name: The stream's; empty for a message about no stream. One that is not open is an
-                error in an offer only, as byes are repeated and streams close at any time.
-            message: A message that the kernel sends.
-            fds: The descriptors that came along; those that are kept are taken out.
+            name: The stream's name; empty for a message about no stream. Only an offer needs the
+                stream to be open: byes are repeated, and streams close at any time.
+            message: The message.
+            fds: The descriptors that came with it; the hub removes those that it keeps.
         """
         stream = self._streams.get(name)
         match message:
@@ -84,7 +84,7 @@ class Hub:
                 if self._network is not None:
                     self._network.servers.take(message)
             case OpenStream():
-                self._open_stream(name, message, fds.pop())
+                self._open_stream(name, message, fds)
             case GetStats():
                 self._send(name, self._stats(stream, message.request))
             case Offer():
@@ -95,7 +95,7 @@ class Hub:
                 stream.negotiation.take_candidates(message)
             case Bye() if stream is not None:
                 if (viewer := stream.viewers.get(message.view)) is not None:
-                    stream.viewers.let_go(viewer, "the page said goodbye")
+                    stream.viewers.remove(viewer, "the page sent a bye")
             case CloseStream() if stream is not None:
                 del self._streams[name]
                 self._tasks.spawn(stream.close())
@@ -110,20 +110,21 @@ class Hub:
             await self._network.servers.close()
             self._network.mux.close()
 
-    def _open_stream(self, name: str, message: OpenStream, event_fd: int) -> None:
+    def _open_stream(self, name: str, message: OpenStream, fds: list[int]) -> None:
         def send(message: Message) -> None:
             self._send(name, message)
 
-        def tell_error(error: Problem | None) -> None:
+        def send_error(error: Problem | None) -> None:
             error = error or _NO_PROBLEM
             send(EncodeFailed(problem=error.problem, expected=error.expected, fix=error.fix))
 
         fanout = Fanout(
-            event_fd,
+            fds[0],
             fps=message.fps,
             max_bitrate_bps=message.max_bitrate_bps,
-            on_error=tell_error,
+            on_error=send_error,
         )
+        fds.clear()  # the fanout owns the eventfd now
         viewers = ViewerSet(name, send, self._tasks)
         negotiation = Negotiation(
             self._configuration,
@@ -135,8 +136,8 @@ class Hub:
         )
         self._streams[name] = _Stream(fanout, viewers, negotiation)
         if self._configuration.has_ice_servers:
-            # The servers are asked before the first viewer comes. If no port is free, that viewer
-            # is told.
+            # Query the servers before the first viewer comes. If no port is free now, that viewer's
+            # offer is refused.
             with contextlib.suppress(NetworkError):
                 self._open_network()
 
@@ -162,7 +163,7 @@ class Hub:
         )
 
     def _open_network(self) -> Network:
-        """Bind the socket for the first viewer; try again for the next one if that failed."""
+        """Return the network. Binds its socket at the first call, and again after a failure."""
         if self._network is None:
             configuration = self._configuration
             sockets = bind_sockets(
@@ -171,7 +172,7 @@ class Hub:
             self._network = Network(
                 UdpMux(asyncio.get_running_loop(), sockets),
                 self._configuration,
-                want_servers=lambda anew: self._send("", WantIceServers(anew=anew)),
+                request_servers=lambda anew: self._send("", WantIceServers(anew=anew)),
                 on_change=self._network_changed,
             )
         return self._network
@@ -180,15 +181,15 @@ class Hub:
         for stream in self._streams.values():
             for viewer in stream.viewers:
                 try:
-                    stream.negotiation.tell_candidates(viewer)
-                except Exception as exc:  # the others are told all the same
+                    stream.negotiation.send_candidates(viewer)
+                except Exception as exc:  # the other viewers still get theirs
                     log_fault(exc)
 
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(_REAP_EVERY_S)
             for stream in list(self._streams.values()):
-                stream.viewers.let_go_of_dead(time.monotonic())
+                stream.viewers.remove_dead(time.monotonic())
 
     def __repr__(self) -> str:
         counts = {name: len(stream.viewers) for name, stream in self._streams.items()}

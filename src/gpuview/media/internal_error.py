@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw: logged with their traceback, and told like all others."""
+"""Unexpected exceptions: logged with their traceback, then reported like any other error."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def log_fault(exc: BaseException) -> None:
 
 
 def problem_of(exc: Exception) -> Problem:
-    """Return what a page or a user is shown of an exception; logs one that nobody foresaw.
+    """Return the problem to show for an exception; log the exception if it is unexpected.
 
-    Keeps nothing of the exception, whose traceback would hold frames and a ring's memory.
+    Keeps no reference to it: its traceback would keep frames and a ring's memory alive.
     """
     if isinstance(exc, GpuviewError):
         return Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)
     log_fault(exc)
     return Problem(
         problem=f"gpuview failed inside: {type(exc).__name__}: {exc}",
-        expected="no such exception",
+        expected="no exception here",
         fix="please report it, with the traceback in the log",
     )

@@ -1,4 +1,4 @@
-"""An offer, to its answer or refusal, and the candidates that both sides find later."""
+"""Answers or refuses offers, and exchanges the candidates that both sides find later."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = ["Negotiation", "is_new_offer", "no_stream", "refusal"]
 
 logger = logging.getLogger("gpuview.media")
 
-_SETTLE_S = 0.1  # the longest that an answer waits for STUN and TURN servers
-_SETTLE_RELAY_S = 2.0  # where a relay is the only way
+_SETTLE_S = 0.1  # the most time an answer waits for STUN and TURN servers
+_SETTLE_RELAY_S = 2.0  # where only a relay may be used
 _REMEMBERED_VIEWS = 256
 
 
@@ -48,11 +48,11 @@ class Negotiation:
 
     Args:
         configuration: The process-wide settings.
-        fanout: Where the stream's packets come from.
+        fanout: The source of the stream's packets.
         viewers: The stream's viewers.
-        open_network: Returns the way in, which the first viewer opens.
+        open_network: Returns the network; the first call binds its socket.
         send: Sends a message about the stream to the kernel.
-        tasks: Run what has to wait.
+        tasks: Run the work that waits.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Negotiation:
         self._open_network = open_network
         self._send = send
         self._tasks = tasks
-        # Also of views that have gone: a late repetition is not taken for a new view.
+        # Closed views are kept too: a late repeat of their offer must not look like a new view.
         self._views: OrderedDict[str, _Negotiated] = OrderedDict()
 
     def take(self, offer: Offer) -> None:
         """Answer or refuse a new offer; a repeated one gets the same reply again.
 
-        Adds the viewer without waiting: the page's candidates and its bye, which may come right
-        after the offer, find it.
+        Adds the viewer without waiting, because the page's candidates or its bye may follow the
+        offer at once.
 
         Raises:
             GpuviewError: The offer is refused at once.
@@ -95,13 +95,13 @@ class Negotiation:
             self._send(known.reply)
 
     def take_candidates(self, message: Candidates) -> None:
-        """Use a page's own addresses, unless they belong to an older offer."""
+        """Use a page's candidates, unless they belong to an older offer."""
         viewer = self._viewers.get(message.view)
         if viewer is not None and viewer.seq == message.seq:
             self._tasks.spawn(viewer.add_page_candidates(message.candidates))
 
-    def tell_candidates(self, viewer: Viewer) -> None:
-        """Tell a page what it does not know yet of our side of its connection."""
+    def send_candidates(self, viewer: Viewer) -> None:
+        """Send a page our candidates and problems if they have changed since the last time."""
         if viewer.last_sent is None:
             return
         message = self._all_candidates(viewer, self._open_network().servers.problems)
@@ -115,7 +115,7 @@ class Negotiation:
             offer,
             self._fanout,
             self._open_network(),
-            lambda ended: self._viewers.let_go(ended, "the connection ended"),
+            lambda ended: self._viewers.remove(ended, "the connection ended"),
         )
         self._viewers.add(viewer)
         return viewer
@@ -125,9 +125,9 @@ class Negotiation:
             negotiated.reply = await self._answer(viewer)
         except Exception as exc:
             negotiated.reply = refusal(negotiated.offer, problem_of(exc), self._viewers.stream)
-            self._viewers.let_go(viewer, "the offer was refused")
+            self._viewers.remove(viewer, "the offer was refused")
         self._send(negotiated.reply)
-        self.tell_candidates(viewer)
+        self.send_candidates(viewer)
 
     async def _answer(self, viewer: Viewer) -> Answer:
         network = self._open_network()
@@ -145,22 +145,22 @@ class Negotiation:
         if viewer not in self._viewers:
             raise SignalError(
                 f"view {viewer.view} has gone, or has made another offer since",
-                expected="a page that waits for this answer",
+                expected="a page that still waits for this answer",
                 fix="nothing; a page that comes back makes a new offer",
             )
 
     def _rewritten(self, answer: str, network: Network) -> str:
-        shown = rewrite_answer(
+        rewritten = rewrite_answer(
             answer,
             public_ips=network.public_ips,
             port_map=network.port_map,
             keep_private=self._configuration.keep_private,
         )
-        logger.debug("the answer as it was:\n%s", sdp.redact(answer))
-        logger.debug("the answer as it is sent:\n%s", sdp.redact(shown))
-        for candidate in sdp.candidates_of(shown):
+        logger.debug("the answer before rewriting:\n%s", sdp.redact(answer))
+        logger.debug("the answer as sent:\n%s", sdp.redact(rewritten))
+        for candidate in sdp.candidates_of(rewritten):
             logger.debug("our candidate: %s", candidate)
-        return shown
+        return rewritten
 
     def _all_candidates(self, viewer: Viewer, problems: list[Problem]) -> Candidates:
         network = self._open_network()
@@ -182,7 +182,7 @@ def is_new_offer(offer: Offer, known: Offer | None) -> bool:
     """Tell whether ``offer`` is new; False if it repeats the known one.
 
     Raises:
-        SignalError: It is older than the known one, or differs from it under the same number.
+        SignalError: It is older than the known offer, or has its number but differs from it.
     """
     if known is None or offer.seq > known.seq:
         return True
@@ -196,7 +196,7 @@ def is_new_offer(offer: Offer, known: Offer | None) -> bool:
 
 
 def refusal(offer: Offer, problem: Problem, stream: str) -> Refusal:
-    """Return the refusal of an offer, which is logged."""
+    """Log the refusal of an offer, and return it."""
     logger.warning("view %s of stream %s refused: %s", offer.view, stream, problem.problem)
     return Refusal(
         view=offer.view,

@@ -23,12 +23,12 @@ OnLine = Callable[[bytes, list[int]], None]
 
 
 class Pipe:
-    """Reads and writes whole messages on the event loop, with file descriptors beside them.
+    """Reads and writes whole messages, with their file descriptors, on the event loop.
 
     Args:
-        sock: Our end of a ``SOCK_SEQPACKET`` pair; owned from now on.
-        on_line: Called with each message and the descriptors that came with it.
-        on_end: Called once, when the kernel has closed its end or has died.
+        sock: Our end of a ``SOCK_SEQPACKET`` pair; the pipe owns it.
+        on_line: Called with each message and its descriptors.
+        on_end: Called once, when the kernel closes its end or dies.
     """
 
     def __init__(self, sock: socket.socket, on_line: OnLine, on_end: Callable[[], None]) -> None:
@@ -72,7 +72,7 @@ class Pipe:
                 return
             except OSError as exc:
                 if exc.errno != errno.EMSGSIZE:
-                    self._unsent.clear()  # the kernel has gone; `on_end` follows
+                    self._unsent.clear()  # the kernel has ended; `on_end` follows
                     break
                 logger.error("a message of %d bytes is too long to send", len(self._unsent[0]))
             del self._unsent[0]
@@ -92,11 +92,11 @@ class PipeLogHandler(logging.Handler):
             message = Log(level=record.levelno, text=self.format(record))
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._pipe.send, "", message)
-        except Exception:  # logging never fails its caller
+        except Exception:  # logging must not raise in its caller
             self.handleError(record)
 
 
 def close_all(fds: list[int]) -> None:
-    """Close the descriptors that a message brought and nobody kept."""
+    """Close the descriptors that came with a message and were not kept."""
     for fd in fds:
         os.close(fd)

@@ -1,19 +1,19 @@
-"""The one door into aiortc's RTP sender: codecs, header extensions, packetising, frames and RTCP.
+"""The only access to aiortc's RTP sender: codecs, header extensions, packetising, frames, RTCP.
 
-What is borrowed from inside aiortc, and why:
+The internals of aiortc that are used, and why:
 
 - ``CODECS["video"]``: to offer H.264 Main, whose CABAC is worth 20 % of the bitrate.
 - ``HEADER_EXTENSIONS["video"]`` and the sender's extension map: the playout-delay extension takes
   Chromium's jitter buffer from 18 ms to 1 ms.
-- ``PACKET_MAX``: with 1300 bytes of payload a packet does not pass a path of 1280 bytes, which is
-  what IPv6 guarantees and many VPNs have. Where the ICMP reply is dropped, all video is lost.
+- ``PACKET_MAX``: aiortc's payload of 1300 bytes exceeds an MTU of 1280, which IPv6 guarantees and
+  many VPNs have. Where the ICMP reply is dropped, all video is lost.
 - ``RTP_HISTORY_SIZE``: 128 packets are 0.15 s at 8 Mbit/s; a loss burst froze the picture for 3 s.
 - The encoders' ``pack``: splits an encoded frame for RTP.
-- The sender's ``_next_encoded_frame`` and ``_handle_rtcp_packet``: frames that were encoded and
-  split once for all viewers, and keyframe requests that reach that one encoder.
+- The sender's ``_next_encoded_frame`` and ``_handle_rtcp_packet``: to send frames that were encoded
+  and split once for all viewers, and to pass keyframe requests on to the shared encoder.
 
-aiortc is pinned to one minor version, `install` refuses another one, and
-``tests/media/test_rtp_sender.py`` tests what each name does.
+aiortc is pinned to one minor version, `install` refuses any other, and
+``tests/media/test_rtp_sender.py`` tests the behaviour of each name.
 """
 
 from __future__ import annotations
@@ -61,22 +61,22 @@ __all__ = [
 EncodedFrame = RTCEncodedFrame
 
 MAX_PAYLOAD_NBYTES = 1160
-"""1280 less the headers of IPv6, UDP, a TURN channel, RTP with its extensions and retransmission,
-and SRTP's tag, and 20 to spare."""
+"""1280, minus the headers of IPv6, UDP, a TURN channel, RTP with its extensions and
+retransmission, minus SRTP's tag, minus 20 to spare."""
 
 _AIORTC = "1.16"
 _HISTORY_PACKETS = 2048
 _H264_MAIN = "4d001f"
 _PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-_PLAYOUT_DELAY_ID = 12  # our offer's; the answer takes the browser's
+_PLAYOUT_DELAY_ID = 12  # for an offer of ours; an answer uses the browser's id
 _ONE_BYTE_PROFILE = 0xBEDE
 
 
 def check_version(package: str, minor: str) -> None:
-    """Refuse a version whose internals are unknown: what is replaced in it might have no effect.
+    """Refuse a version whose internals are unknown: our changes to it might have no effect.
 
     Raises:
-        MediaError: The installed version is not of the minor version ``minor``.
+        MediaError: The installed version does not belong to ``minor``.
     """
     found = version(package)
     if not found.startswith(f"{minor}."):
@@ -88,10 +88,10 @@ def check_version(package: str, minor: str) -> None:
 
 
 def install() -> None:
-    """Teach this process's aiortc what gpuview needs. Does nothing the second time.
+    """Extend this process's aiortc for gpuview. Does nothing the second time.
 
     Raises:
-        MediaError: aiortc is of another version.
+        MediaError: aiortc has another version.
     """
     check_version("aiortc", _AIORTC)
     extensions = aiortc.codecs.HEADER_EXTENSIONS["video"]
@@ -105,7 +105,7 @@ def install() -> None:
 
 
 def _h264_main() -> list[RTCRtpCodecParameters]:
-    """Return Main and its retransmissions, like aiortc's own entry for Baseline."""
+    """Return H.264 Main and its RTX codec, modelled on aiortc's entry for Baseline."""
     videos = aiortc.codecs.CODECS["video"]
     baseline = next(codec for codec in videos if codec.mimeType == "video/H264")
     payload_type = max(codec.payloadType or 0 for codec in videos) + 1
@@ -126,7 +126,7 @@ def _h264_main() -> list[RTCRtpCodecParameters]:
 
 
 def prefer_codecs(transceiver: RTCRtpTransceiver) -> None:
-    """Order what is offered: H.264 Main, H.264 Constrained Baseline, Baseline, VP8."""
+    """Order the offered codecs: H.264 Main, H.264 Constrained Baseline, Baseline, VP8."""
     capabilities = RTCRtpSender.getCapabilities("video").codecs
     transceiver.setCodecPreferences(sorted(capabilities, key=_codec_rank))
 
@@ -145,15 +145,15 @@ class Packetizer(Protocol):
 
 
 def packetizer(codec_name: str) -> Packetizer:
-    """Return a packetizer for ``"H264"`` or ``"VP8"``. It has a state: one for each encoder."""
+    """Return a packetizer for ``"H264"`` or ``"VP8"``. It has state: make one for each encoder."""
     if codec_name == "H264":
         return aiortc.codecs.h264.H264Encoder()
     return aiortc.codecs.vpx.Vp8Encoder()
 
 
 def encoded_frame(payloads: list[bytes], timestamp: int) -> EncodedFrame:
-    """Return one frame as the sender takes it: its RTP payloads and its 90 kHz timestamp."""
-    # Video has no audio level, which the annotation does not allow for.
+    """Return a frame for the sender, from its RTP payloads and its 90 kHz timestamp."""
+    # Video has no audio level, but the annotation requires one.
     return RTCEncodedFrame(payloads, timestamp, cast(int, None))
 
 
@@ -169,14 +169,14 @@ def feed_sender(
 
     Args:
         sender: One viewer's sender.
-        next_frame: Awaited for each frame. Its argument is the codec that was negotiated.
-        on_keyframe_request: Called for each PLI and FIR of the browser.
+        next_frame: Awaited for each frame. Its argument is the negotiated codec.
+        on_keyframe_request: Called for each PLI and FIR from the browser.
     """
     handle_rtcp = sender._handle_rtcp_packet
 
     async def handle_rtcp_packet(packet: AnyRtcpPacket) -> None:
         if isinstance(packet, RtcpPsfbPacket):
-            # aiortc would apply REMB to an encoder of its own; ours serves many viewers.
+            # aiortc would apply REMB to its own encoder; ours serves many viewers.
             if packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
                 on_keyframe_request()
             return

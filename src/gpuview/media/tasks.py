@@ -1,4 +1,4 @@
-"""Tasks that nobody awaits: kept alive until they end, and their failures are logged."""
+"""Background tasks: kept alive until they end, with their failures logged."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class BackgroundTasks:
         """Run ``work`` in the background.
 
         Args:
-            work: Its exceptions are logged as faults of gpuview.
-            on_error: Called with such an exception after it was logged.
+            work: Any exception from it is logged as a fault of gpuview.
+            on_error: Called with the exception after it was logged.
         """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

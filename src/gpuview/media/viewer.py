@@ -40,10 +40,10 @@ __all__ = [
 logger = logging.getLogger("gpuview.media")
 
 CONNECT_TIMEOUT_S = 15.0
-"""A connection that takes longer never comes; aiortc would try for ever."""
+"""A connection that takes longer never succeeds; aiortc would try for ever."""
 
 SILENCE_TIMEOUT_S = 8.0
-"""A page that has not pinged for this long is gone; aiortc would notice after 30 s."""
+"""A page that has not pinged for this long has gone; aiortc would notice after 30 s."""
 
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -51,24 +51,24 @@ _STATES = ("connection", "iceConnection", "iceGathering", "signaling")
 
 
 def is_overdue(now_s: float, *, created_s: float, connected_s: float | None) -> bool:
-    """Tell whether a connection is late. All times are seconds on one clock."""
+    """Tell whether a connection attempt has timed out. All times are seconds on one clock."""
     return connected_s is None and now_s - created_s > CONNECT_TIMEOUT_S
 
 
-def is_silent(now_s: float, *, connected_s: float | None, heard_s: float | None) -> bool:
+def is_silent(now_s: float, *, connected_s: float | None, last_message_s: float | None) -> bool:
     """Tell whether a connected page has stopped pinging, or has never pinged."""
     if connected_s is None:
         return False
-    return now_s - max(connected_s, heard_s or connected_s) > SILENCE_TIMEOUT_S
+    return now_s - max(connected_s, last_message_s or connected_s) > SILENCE_TIMEOUT_S
 
 
 class Viewer:
     """Sends one stream to one view.
 
     Args:
-        offer: The view's.
+        offer: The view's offer.
         fanout: The source of its packets.
-        network: Our candidates.
+        network: Provides our candidates.
         on_closed: Called once, on the event loop, when the connection has ended by itself.
     """
 
@@ -79,19 +79,19 @@ class Viewer:
         self.seq = offer.seq
         self.is_answered = False
         self.last_sent: Candidates | None = None
-        """Our side as the page knows it."""
+        """Our candidates and problems as last sent to the page."""
         self._offer = offer
         self._network = network
-        self._page_candidates: dict[str, bool] = {}  # and whether they are in use
+        self._page_candidates: dict[str, bool] = {}  # the value: whether it is in use
         self._fanout = fanout
         self._on_closed = on_closed
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
-        self._heard_s: float | None = None
+        self._last_message_s: float | None = None
         self._codec: Codec | None = None
         self._subscription: Subscription | None = None
         self._n_sent = 0
-        # An empty list: aiortc takes None for a public STUN server.
+        # Not None: aiortc would use a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._connection_changed)
         self._connection.on("datachannel", self._listen)
@@ -102,7 +102,7 @@ class Viewer:
         """Answer the view's offer.
 
         Returns:
-            aiortc's answer, with all candidates in it, not yet rewritten.
+            aiortc's answer with all its candidates, not rewritten yet.
 
         Raises:
             SignalError: The offer cannot be answered.
@@ -114,8 +114,8 @@ class Viewer:
         (transceiver,) = self._connection.getTransceivers()
         transceiver.direction = "sendonly"
         rtp_sender.prefer_codecs(transceiver)
-        # Our candidates suffice: the page's address is learned from its connectivity check. Its
-        # `.local` names would cost a second each, and `end-of-candidates` the connection.
+        # Our candidates are enough: the page's address is learned from its connectivity check.
+        # aiortc would spend a second on each `.local` name, and give up at `end-of-candidates`.
         offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
         try:
             await self._connection.setRemoteDescription(offer)
@@ -133,11 +133,11 @@ class Viewer:
         return str(self._connection.localDescription.sdp)
 
     async def add_page_candidates(self, candidates: Sequence[str]) -> None:
-        """Try these candidates of the page, besides the addresses that its checks come from.
+        """Try these candidates of the page, as well as the addresses that its checks come from.
 
         Args:
-            candidates: As in ``RTCIceCandidate.candidate``. Useless and repeated ones are ignored,
-                and so are those beyond the 64th.
+            candidates: As in ``RTCIceCandidate.candidate``. Unreachable and repeated candidates are
+                ignored, and so are all after the 64th.
         """
         for text in candidates:
             if len(self._page_candidates) < MAX_CANDIDATES and is_reachable(text):
@@ -146,7 +146,7 @@ class Viewer:
             await self._use_page_candidates()
 
     def update_candidates(self) -> list[str]:
-        """Take the candidates that were found since the answer; return all our candidates."""
+        """Add the candidates that were found since the answer; return all our candidates."""
         upstream.update_candidates(self._connection, self._network.server_candidates())
         return upstream.local_candidates(self._connection)
 
@@ -154,20 +154,20 @@ class Viewer:
         """Raise an error if this viewer has to be closed.
 
         Raises:
-            ConnectTimeout: No connection came in time.
-            SignalError: Its page has fallen silent.
+            ConnectTimeout: It did not connect in time.
+            SignalError: Its page has gone silent.
         """
         if is_overdue(now_s, created_s=self._created_s, connected_s=self._connected_s):
             raise self._timeout()
-        if is_silent(now_s, connected_s=self._connected_s, heard_s=self._heard_s):
+        if is_silent(now_s, connected_s=self._connected_s, last_message_s=self._last_message_s):
             raise SignalError(
-                f"view {self.view} has said nothing for {SILENCE_TIMEOUT_S:.0f} s",
+                f"view {self.view} has sent nothing for {SILENCE_TIMEOUT_S:.0f} s",
                 expected="a ping every second",
                 fix="nothing; a page that comes back makes a new offer",
             )
 
     async def close(self) -> None:
-        """End the connection and free its encoder's place. Safe to call twice."""
+        """End the connection and unsubscribe from its encoder. Safe to call twice."""
         self._unsubscribe()
         self._connection.remove_all_listeners()
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
@@ -187,20 +187,20 @@ class Viewer:
 
     def _timeout(self) -> ConnectTimeout:
         port = self._network.mux.port
-        # Before its answer it has no ufrag yet.
-        was_heard = self.is_answered and self._network.mux.has_remote_address(
+        # It has no ufrag before its answer.
+        has_received = self.is_answered and self._network.mux.has_remote_address(
             upstream.ufrag(self._connection)
         )
         found = (
             "its packets arrive, but ours do not reach it"
-            if was_heard
+            if has_received
             else f"none of its packets has reached UDP port {port}"
         )
         return ConnectTimeout(
             f"view {self.view} has no connection after {CONNECT_TIMEOUT_S:.0f} s: {found}",
             expected="a UDP route between the browser and this machine, or a TURN server",
             fix="let this machine send UDP, or set GPUVIEW_TURN_URL"
-            if was_heard
+            if has_received
             else f"forward UDP port {port} to this machine and set GPUVIEW_PUBLIC_IP, or set "
             "GPUVIEW_TURN_URL; gpuview doctor shows what is missing",
         )
@@ -225,7 +225,7 @@ class Viewer:
 
     def _keyframe_requested(self) -> None:
         if self._subscription is not None:
-            self._subscription.lost()
+            self._subscription.request_keyframe()
 
     def _unsubscribe(self) -> None:
         if self._codec is not None and self._subscription is not None:
@@ -244,7 +244,7 @@ class Viewer:
     def _listen(self, channel: RTCDataChannel) -> None:
         @channel.on("message")
         def pong(message: object) -> None:
-            self._heard_s = time.monotonic()
+            self._last_message_s = time.monotonic()
             if message == "ping" and channel.readyState == "open":
                 channel.send("pong")
 
@@ -253,7 +253,7 @@ class Viewer:
 
 
 def _ice_candidate(text: str) -> RTCIceCandidate:
-    """Read a candidate that `is_reachable`; nothing is read of what follows its type."""
+    """Convert a reachable candidate; fields after its type are ignored."""
     candidate = parse_candidate(text)
     assert candidate is not None
     return RTCIceCandidate(

@@ -1,4 +1,4 @@
-"""The viewers of one stream, from their offers to their ends. Lives on the event loop."""
+"""The viewers of one stream, from offer to close. Lives on the event loop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ logger = logging.getLogger("gpuview.media")
 
 
 class ViewerSet:
-    """The viewers of one stream by view; the kernel is told whenever they change.
+    """The viewers of one stream, by view id. Notifies the kernel of every change.
 
     Args:
         stream: The stream's name.
         send: Sends a message about the stream to the kernel.
-        tasks: Run the viewers' closing.
+        tasks: Close the viewers in the background.
     """
 
     def __init__(
@@ -48,41 +48,41 @@ class ViewerSet:
         return len(self._viewers)
 
     def add(self, viewer: Viewer) -> None:
-        """Add a viewer in place of its view's last one."""
+        """Add a viewer; it replaces its view's earlier one."""
         previous = self._viewers.get(viewer.view)
         self._viewers[viewer.view] = viewer
         if previous is not None:
             self._tasks.spawn(self._close(previous))
-        self._tell()
+        self._send_views()
 
-    def let_go(self, viewer: Viewer, reason: str) -> None:
+    def remove(self, viewer: Viewer, reason: str) -> None:
         """Remove a viewer at once, and close its connection in the background."""
         if viewer in self:
             del self._viewers[viewer.view]
             logger.debug("view %s of stream %s closed: %s", viewer.view, self.stream, reason)
-            self._tell()
+            self._send_views()
         self._tasks.spawn(self._close(viewer))
 
-    def let_go_of_dead(self, now_s: float) -> None:
-        """Remove the viewers that never connected, or whose pages have fallen silent."""
+    def remove_dead(self, now_s: float) -> None:
+        """Remove the viewers that never connected or whose pages have gone silent."""
         for viewer in self:
             try:
                 viewer.check(now_s)
             except ConnectTimeout as exc:
                 logger.warning("%s", exc)
-                self.let_go(viewer, "it never connected")
+                self.remove(viewer, "it never connected")
             except SignalError as exc:
-                self.let_go(viewer, exc.problem)
+                self.remove(viewer, exc.problem)
             except Exception as exc:
                 log_fault(exc)
-                self.let_go(viewer, "it could not be checked")
+                self.remove(viewer, "it could not be checked")
 
     async def close(self) -> None:
         """Close all connections, and wait until they are closed."""
         self.is_closed = True
         viewers, self._viewers = self._viewers, {}
         if viewers:
-            self._tell()
+            self._send_views()
         for viewer in viewers.values():
             await self._close(viewer)
 
@@ -91,13 +91,13 @@ class ViewerSet:
             await viewer.close()
         except TimeoutError:
             logger.warning("view %s of stream %s did not close in time", viewer.view, self.stream)
-        except Exception as exc:  # the others, and the stream, are closed all the same
+        except Exception as exc:  # the other viewers and the stream still close
             log_fault(exc)
-        # aiortc's objects refer to each other, and hold 2.6 MB of packets for retransmission. The
-        # collector looks only at what was made since the start, which takes some 5 ms.
+        # aiortc's objects form cycles and hold 2.6 MB of packets for retransmission. This takes
+        # some 5 ms, because the imported objects are frozen.
         gc.collect()
 
-    def _tell(self) -> None:
+    def _send_views(self) -> None:
         self._send(Viewers(views=list(self._viewers)))
 
     def __repr__(self) -> str:

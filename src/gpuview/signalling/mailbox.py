@@ -93,7 +93,7 @@ class Mailbox:
         if view.seq == ack.seq:
             view.is_acknowledged = True
 
-    def say_goodbye(self, bye: Bye) -> None:
+    def take_bye(self, bye: Bye) -> None:
         """Note that a page has gone, and needs no reply.
 
         Raises:

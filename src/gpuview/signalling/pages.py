@@ -64,11 +64,11 @@ class Pages:
 
     def __init__(self, settings: Settings, widget: Widget, send: Callable[[Message], None]) -> None:
         self._widget = widget
-        self._send = send
+        self._send_to_media = send
         self._wants_log = settings.log == "debug"
         self._lock = threading.RLock()  # guards the mailbox, and the order of what is shown of it
         self._mailbox = Mailbox()
-        self._peer_configs = PeerConfigs(settings, self.tell)
+        self._peer_configs = PeerConfigs(settings, self.send)
 
     @property
     def need_peer_config(self) -> bool:
@@ -82,7 +82,7 @@ class Pages:
         except GpuviewError as exc:
             self._refuse(data, exc)
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         """Send a custom message."""
         self._widget.send(to_wire(message))
 
@@ -98,7 +98,7 @@ class Pages:
         if isinstance(message, Refusal):
             logger.warning("view %s was refused: %s", message.view, _in_one_line(message))
             if not is_awaited:  # an older offer, or another one under the same number
-                self.tell(message)
+                self.send(message)
 
     def forget_answers_but(self, views: Collection[str]) -> None:
         """Take the answers to all other views back."""
@@ -125,7 +125,7 @@ class Pages:
                     self._mailbox.acknowledge(message)
                     self._show()
             case Bye():
-                self._say_goodbye(message)
+                self._take_bye(message)
             case PageLog() if self._wants_log:
                 page_logger.debug("view %s: %s", message.view, _printable(message.text))
 
@@ -133,22 +133,22 @@ class Pages:
         with self._lock:
             self._mailbox.expect_reply(offer)
             self._show()
-            self._send(offer)
+            self._send_to_media(offer)
 
     def _take_candidates(self, message: Candidates) -> None:
         if message.candidates:
-            self._send(replace(message, problems=[]))
+            self._send_to_media(replace(message, problems=[]))
         with self._lock:
             problems = self._mailbox.take_problems(message)
         for problem in problems:
             text = _printable(_in_one_line(problem))
             logger.warning("the page of view %s says: %s", message.view, text)
 
-    def _say_goodbye(self, bye: Bye) -> None:
+    def _take_bye(self, bye: Bye) -> None:
         with self._lock:
-            self._mailbox.say_goodbye(bye)
+            self._mailbox.take_bye(bye)
             self._show()
-            self._send(bye)
+            self._send_to_media(bye)
 
     def _show(self) -> None:
         self._widget.answers = self._mailbox.answers
@@ -159,7 +159,7 @@ class Pages:
         if fields.get("type") in _FOR_NO_REPLY:
             return  # the page would take it for its offer's
         view, seq = fields.get("view"), fields.get("seq")
-        self.tell(
+        self.send(
             Refusal(
                 view=view if isinstance(view, str) else "",
                 seq=seq if isinstance(seq, int) else 0,

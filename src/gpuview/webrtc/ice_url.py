@@ -29,7 +29,7 @@ __all__ = [
     "IceServerUrl",
     "IceUrl",
     "ephemeral_credentials",
-    "has_ended",
+    "has_expired",
     "parse_ice_servers",
     "parse_ice_url",
     "server_urls",
@@ -138,7 +138,7 @@ def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> t
     return username, base64.b64encode(digest).decode()
 
 
-def has_ended(server: IceServer, now_s: float) -> bool:
+def has_expired(server: IceServer, now_s: float) -> bool:
     """Tell whether a server's login has expired.
 
     Args:

@@ -246,7 +246,7 @@ def test_request_for_a_lost_picture_brings_a_keyframe(codec: Codec) -> None:
         viewer = fanout.subscribe(codec)
         feed.show(fanout, 90)
         await viewer.next()
-        viewer.lost()
+        viewer.request_keyframe()
         while not (await viewer.next()).is_keyframe:
             pass
         assert fanout.encode_loop.stats()[0].keyframes == 2

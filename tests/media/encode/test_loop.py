@@ -110,7 +110,7 @@ def test_frame_that_a_device_writes_is_found_although_nobody_is_woken(stream: St
 
 def test_first_frame_of_a_device_is_found_too(stream: Stream) -> None:
     slot = stream.announce()
-    stream.loop.want_keyframe(VP8, 0.0)
+    stream.loop.request_keyframe(VP8, 0.0)
     write(slot)
 
     assert stream.packet().is_keyframe
@@ -143,7 +143,7 @@ def test_viewer_that_joins_before_a_new_ring_has_a_frame_is_shown_the_last_one(
     stream.attach(seq=1)
     stream.announce()
 
-    stream.loop.want_keyframe(VP8, 0.0)
+    stream.loop.request_keyframe(VP8, 0.0)
 
     while not stream.packet().is_keyframe:
         pass
@@ -166,7 +166,7 @@ def failing_once(call: Callable[..., Any]) -> Callable[..., Any]:
 
 def expect_recovery(stream: Stream) -> None:
     """Expect that viewers are told of the fault and of its end, and are then shown the frame."""
-    stream.loop.want_keyframe(VP8, 0.0)
+    stream.loop.request_keyframe(VP8, 0.0)
     stream.publish()
     error = stream.error()
     assert error is not None

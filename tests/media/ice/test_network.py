@@ -71,7 +71,7 @@ class NetworkHarness:
         sockets = bind_sockets(port, port, hosts_to_bind(configuration))
         self.mux = UdpMux(asyncio.get_running_loop(), sockets)
         self.network = Network(
-            self.mux, configuration, want_servers=self._give, on_change=self.changed.set
+            self.mux, configuration, request_servers=self._give, on_change=self.changed.set
         )
 
     def _give(self, anew: bool) -> None:
@@ -451,7 +451,7 @@ def test_relay_outlives_a_link_that_is_down_for_some_time_and_no_longer(
                 # The second request shows that the first refresh has failed.
                 await wait_until_async(lambda: link.n_lost >= 2, "refreshes fail")
                 again_s, link.is_up = time.monotonic(), True
-                await wait_until_async(lambda: first._heard_s > again_s, "it is refreshed")
+                await wait_until_async(lambda: first._last_received_s > again_s, "it is refreshed")
                 assert not first.lost.is_set()
                 link.is_up = False
                 monkeypatch.setattr(relay_module, "_SILENT_AFTER_S", 0.5)

@@ -42,7 +42,7 @@ async def allocated(transport: str) -> AsyncIterator[tuple[TurnClient, UdpMux]]:
     finally:
         with contextlib.suppress(OSError):
             await client.refresh(0)
-        await client.hang_up()
+        await client.close()
         mux.close()
 
 

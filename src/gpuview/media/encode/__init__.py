@@ -1,1 +1,1 @@
-"""From the newest frame in the ring to packets for many viewers: one thread for each stream."""
+"""Encodes each stream on a thread of its own: newest frame in, packets for all viewers out."""

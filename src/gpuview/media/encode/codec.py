@@ -1,9 +1,9 @@
-"""What encoders agree on: the codec's name, the packet, the clock, the bitrate.
+"""The types and settings that all encoders share: codec, packet, clock, bitrate.
 
-Note [one colour matrix]: every codec is fed limited-range BT.601. VP8 cannot say which matrix its
-pixels are in, and Chromium assumes BT.601 for it; H.264 can say it, in its VUI, and Chromium
-listens (without a VUI it assumes BT.709 and shows red as (255, 24, 0)). So one conversion serves
-all viewers. The ring's I420 pictures are in the same matrix.
+Note [one colour matrix]: every codec is fed limited-range BT.601. VP8 cannot signal its
+matrix, and Chromium assumes BT.601 for it. H.264 signals its matrix in the VUI, and Chromium
+honours it (without a VUI it assumes BT.709 and shows red as (255, 24, 0)). So one conversion serves
+all viewers. The ring's I420 pictures use the same matrix.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _NO_PERIODIC_KEYFRAME = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A codec that viewers negotiated; frames are encoded once for all of them."""
+    """A negotiated codec; frames are encoded once for all its viewers."""
 
     name: str
     """``"H264"`` or ``"VP8"``."""
     profile: str = ""
-    """H.264's: ``"Main"`` or ``"Constrained Baseline"``."""
+    """For H.264: ``"Main"`` or ``"Constrained Baseline"``."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.profile}".strip()
@@ -63,7 +63,7 @@ class Packet:
 
 
 def codec_of(parameters: RTCRtpCodecParameters) -> Codec:
-    """Return the codec that was negotiated."""
+    """Return the codec for negotiated RTP parameters."""
     name = parameters.mimeType.partition("/")[2].upper()
     if name != "H264":
         return Codec("VP8")
@@ -81,7 +81,7 @@ def target_bitrate_bps(width: int, height: int, fps: float, max_bitrate_bps: int
 def new_context(
     library: str, width: int, height: int, fps: float, bitrate_bps: int
 ) -> av.VideoCodecContext:
-    """Return an encoder with the settings that all of ours share, not yet open."""
+    """Return an encoder with our common settings, not open yet."""
     context = cast(av.VideoCodecContext, av.CodecContext.create(library, "w"))
     context.width = width
     context.height = height
@@ -95,9 +95,9 @@ def new_context(
 
 
 def threads(width: int, height: int, cores: int) -> int:
-    """Return how many threads encode one frame: few, as slices cost bits and wake-ups.
+    """Return how many threads encode one frame: few, because slices cost bits and wake-ups.
 
-    The library's own choice would be all cores, also on a 128-core server.
+    By default the library would use all cores, even on a 128-core server.
     """
     pixels = width * height
     wanted = 1 if pixels <= 960 * 540 else 2 if pixels <= 1920 * 1080 else 4

@@ -1,4 +1,4 @@
-"""Ring slots to frames that encoders read."""
+"""Converts ring slots to frames for the encoders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["SlotConverter"]
 class SlotConverter:
     """Copies or converts slots into ``yuv420p`` frames. One thread at a time.
 
-    Without NumPy, whose import would be a fifth of the media process's start-up.
+    Does without NumPy, whose import would add a fifth to the media process's start-up.
     """
 
     def __init__(self) -> None:
-        # Otherwise PyAV keeps one on each frame, and crashes when two threads use it.
+        # Without it, PyAV keeps a reformatter on each frame, and crashes when two threads use it.
         self._reformatter = VideoReformatter()
 
     def convert(self, slot: Slot) -> av.VideoFrame | None:
@@ -38,7 +38,7 @@ class SlotConverter:
             format="yuv420p",
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,
-            # Anything but AREA takes one pixel's chroma for four: off by 25 levels at an edge.
+            # Without AREA, one pixel's chroma stands for four: wrong by 25 levels at an edge.
             interpolation=Interpolation.AREA,
             threads=1,
         )
@@ -58,9 +58,9 @@ def _copied(slot: Slot) -> av.VideoFrame:
 
 
 def _layout(pixel_format: PixelFormat, width: int) -> tuple[str, list[int], list[int]]:
-    """Return FFmpeg's name for the format, and the index and bytes a row of each of the planes.
+    """Return FFmpeg's name for the format, then the index and the bytes per row of each plane.
 
-    The order is the slot's, whose planes follow each other without a gap.
+    Planes are in the slot's order, without gaps between them.
     """
     if pixel_format is PixelFormat.I420:
         return "yuv420p", [0, 1, 2], [width, width // 2, width // 2]

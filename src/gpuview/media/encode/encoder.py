@@ -1,4 +1,4 @@
-"""One running encoder, whatever the library behind it."""
+"""One open encoder, H.264 or VP8."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Encoder:
     """Encodes ``yuv420p`` frames of one size without delay. One thread at a time.
 
     Args:
-        codec: What the viewers negotiated.
+        codec: The codec that the viewers negotiated.
         width: Pixels, even.
         height: Pixels, even.
         fps: The expected frame rate, for rate control.
-        bitrate_bps: The bitrate to hold.
+        bitrate_bps: The target bitrate.
 
     Raises:
-        MediaError: This size does not work.
+        MediaError: The encoder cannot be opened at this size.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Encoder:
 
         Args:
             frame: ``yuv420p``, limited-range BT.601, of the encoder's size. Its pts and picture
-                type are overwritten, its pixels only read, and not after this returns.
-            timestamp: 90 kHz; greater than the last one's.
-            is_keyframe: Make this one decodable by itself.
+                type are overwritten; its pixels are read before this returns.
+            timestamp: 90 kHz, greater than the last frame's.
+            is_keyframe: Whether to make the packet decodable by itself.
 
         Returns:
-            The packet, or None where the encoder left the frame out to keep its bitrate.
+            The packet, or None if the encoder skipped the frame to keep its bitrate.
 
         Raises:
             MediaError: The encoder failed; open another one.

@@ -1,4 +1,4 @@
-"""The packets of one encoder to many viewers. Lives on the event loop."""
+"""Distributes one encoder's packets to many viewers. Lives on the event loop."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gpuview.protocol.messages import Problem
 
 __all__ = ["Fanout", "Subscription"]
 
-_QUEUE_PACKETS = 8  # a quarter of a second at 30 fps; a viewer that falls behind more starts anew
+_QUEUE_PACKETS = 8  # a quarter of a second at 30 fps; a slower viewer starts again at a keyframe
 
 
 class Subscription:
-    """One viewer's place in the fan-out.
+    """One viewer's queue of packets.
 
-    It begins with a keyframe. When the viewer takes packets too slowly, all waiting packets are
-    dropped and it begins again with a keyframe. Other viewers are not affected.
+    It begins with a keyframe. If the viewer takes packets too slowly, the queue is dropped and
+    begins again with a keyframe. Other viewers are not affected.
     """
 
-    def __init__(self, want_keyframe: Callable[[float], None]) -> None:
-        self._want_keyframe = want_keyframe
+    def __init__(self, request: Callable[[float], None]) -> None:
+        self._request = request
         self._packets: deque[Packet] = deque()
         self._has_packets = asyncio.Event()
         self._needs_keyframe = True
@@ -44,7 +44,7 @@ class Subscription:
             self._packets.clear()
             self._has_packets.clear()
             self._needs_keyframe = True
-            self._want_keyframe(JOIN_SPACING_S)
+            self._request(JOIN_SPACING_S)
             return
         self._packets.append(packet)
         self._has_packets.set()
@@ -57,19 +57,19 @@ class Subscription:
             self._has_packets.clear()
         return packet
 
-    def lost(self) -> None:
-        """Ask for a keyframe: the viewer cannot decode what it gets."""
-        self._want_keyframe(LOSS_SPACING_S)
+    def request_keyframe(self) -> None:
+        """Request a keyframe, for a viewer that lost packets."""
+        self._request(LOSS_SPACING_S)
 
 
 class Fanout:
     """One stream: its encode thread, and its viewers by codec.
 
     Args:
-        event_fd: The stream's eventfd; owned from now on.
-        fps: The most frames sent in a second.
-        max_bitrate_bps: The most bits sent to one viewer in a second.
-        on_error: Called on the event loop with an error, and with None when it is over.
+        event_fd: The stream's eventfd; owned once this returns.
+        fps: The most frames sent per second.
+        max_bitrate_bps: The most bits sent to one viewer per second.
+        on_error: Called on the event loop with an error, and with None after recovery.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class Fanout:
         )
 
     def subscribe(self, codec: Codec) -> Subscription:
-        """Add a viewer. The first one of a codec starts its encoder."""
+        """Add a viewer. The first viewer of a codec starts its encoder."""
         subscription = Subscription(
-            lambda spacing_s: self.encode_loop.want_keyframe(codec, spacing_s)
+            lambda spacing_s: self.encode_loop.request_keyframe(codec, spacing_s)
         )
         self._subscriptions.setdefault(codec, set()).add(subscription)
         self.encode_loop.start(codec)
-        self.encode_loop.want_keyframe(codec, JOIN_SPACING_S)
+        self.encode_loop.request_keyframe(codec, JOIN_SPACING_S)
         return subscription
 
     def unsubscribe(self, codec: Codec, subscription: Subscription) -> None:
-        """Remove a viewer. The last one of a codec stops its encoder."""
+        """Remove a viewer. The last viewer of a codec stops its encoder."""
         subscriptions = self._subscriptions.get(codec, set())
         subscriptions.discard(subscription)
         if not subscriptions:
@@ -109,7 +109,7 @@ class Fanout:
             self.encode_loop.stop(codec)
 
     def close(self) -> None:
-        """Stop encoding. The viewers must have been closed before."""
+        """Stop encoding. Close the viewers first."""
         self.encode_loop.close()
 
     def _deliver(self, codec: Codec, packet: Packet) -> None:
@@ -124,6 +124,6 @@ class Fanout:
 def _call_soon(
     loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args: object
 ) -> None:
-    """Call back on the loop, from the encode thread, which may outlive the loop by one frame."""
+    """Call back on the loop from the encode thread, which may outlive the loop by one frame."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(callback, *args)

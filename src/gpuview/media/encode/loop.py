@@ -1,12 +1,12 @@
 """The thread that encodes one stream: newest frame in, packets out.
 
-A thread of its own, so that ICE and RTCP never wait for a frame. It sleeps on the stream's eventfd.
-The kernel writes to it for each frame, and this process when there is something else to do. A frame
-that a GPU writes arrives later than that and wakes nobody, so the thread keeps looking for it,
-every millisecond at first.
+It has a thread of its own, so that ICE and RTCP never wait for a frame. The thread sleeps on the
+stream's eventfd. The kernel writes to it for each frame; this process writes to it for other work.
+A frame that a GPU writes arrives later, without a wake-up, so the thread polls for it, at first
+every millisecond.
 
-Nothing that goes wrong ends the thread. The stream is told, and a second later it is tried again: a
-codec that fails by itself, and everything where the ring or the conversion fails.
+No failure ends the thread. It reports the error and tries again after a second: only the codec that
+failed, or everything if the ring or the conversion failed.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class EncodeLoop:
     """Owns the ring's reading end, the converter and the encoders of one stream.
 
     Args:
-        event_fd: The stream's eventfd; owned from now on.
-        fps: The most frames encoded in a second.
-        max_bitrate_bps: The most bits sent to one viewer in a second.
+        event_fd: The stream's eventfd; owned once this returns.
+        fps: The most frames encoded per second.
+        max_bitrate_bps: The most bits sent to one viewer per second.
         on_packet: Called on the encode thread with each packet.
-        on_error: Called on the encode thread with an error, and with None when it is over.
+        on_error: Called on the encode thread with an error, and with None after recovery.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class EncodeLoop:
         self._max_bitrate_bps = max_bitrate_bps
         self._on_packet = on_packet
         self._on_error = on_error
-        self._lock = threading.Lock()  # guards the three that follow
+        self._lock = threading.Lock()  # guards the next three
         self._outputs: dict[Codec, Output] = {}
         self._ring_fd = -1  # of a ring that is not mapped yet
         self._is_stopping = False
-        # What follows belongs to the encode thread.
+        # The rest belongs to the encode thread.
         self._ring: RingReader | None = None
         self._converter = SlotConverter()
         self._frame: av.VideoFrame | None = None
@@ -70,7 +70,7 @@ class EncodeLoop:
         self._refresh = RefreshClock()
         self._look = LookClock()
         self._error: Problem | None = None  # of the ring or the conversion
-        self._told_error: Problem | None = None
+        self._reported_error: Problem | None = None
         self._thread = threading.Thread(target=self._run, name="gpuview-encode", daemon=True)
         self._thread.start()
 
@@ -79,16 +79,16 @@ class EncodeLoop:
     def attach(self, ring_fd: int) -> None:
         """Read frames from this ring from now on; owns the descriptor.
 
-        It is mapped on the encode thread, again and again where there is no memory for it.
+        The encode thread maps it, and tries again while there is no memory for it.
         """
         with self._lock:
-            unused, self._ring_fd = self._ring_fd, ring_fd
-        if unused >= 0:
-            os.close(unused)
+            unmapped, self._ring_fd = self._ring_fd, ring_fd
+        if unmapped >= 0:
+            os.close(unmapped)
         self._wake()
 
     def start(self, codec: Codec) -> None:
-        """Encode for ``codec`` as well, until `stop`."""
+        """Start encoding for ``codec``."""
         with self._lock:
             if codec not in self._outputs:
                 self._outputs[codec] = Output(
@@ -96,13 +96,13 @@ class EncodeLoop:
                 )
 
     def stop(self, codec: Codec) -> None:
-        """Encode for ``codec`` no longer."""
+        """Stop encoding for ``codec``."""
         with self._lock:
             self._outputs.pop(codec, None)
         self._wake()
 
-    def want_keyframe(self, codec: Codec, spacing_s: float) -> None:
-        """Make a keyframe at once, from the newest frame, new or not; see `KeyframeGate`."""
+    def request_keyframe(self, codec: Codec, spacing_s: float) -> None:
+        """Make a keyframe from the newest frame, new or not, as soon as `KeyframeGate` allows."""
         with self._lock:
             output = self._outputs.get(codec)
         if output is not None:
@@ -116,11 +116,11 @@ class EncodeLoop:
 
     @property
     def frames_taken(self) -> int:
-        """How many different frames were taken from the ring; repeats are not counted."""
+        """How many frames were taken from the ring; repeats are not counted."""
         return self._n_taken
 
     def close(self) -> None:
-        """End the thread, and free what it owned."""
+        """End the thread, and free its resources."""
         with self._lock:
             self._is_stopping = True
         self._wake()
@@ -159,10 +159,10 @@ class EncodeLoop:
             except Exception as exc:
                 self._error = problem_of(exc)
                 next_s = retry_s = time.monotonic() + RETRY_S
-            self._tell([self._error, *(output.error for output in outputs)])
+            self._report([self._error, *(output.error for output in outputs)])
 
     def _switch_ring(self) -> None:
-        """Map the ring that was attached last. Its descriptor is kept for the next try."""
+        """Map the newest ring. If that fails, keep its descriptor for the next attempt."""
         if self._ring_fd < 0:
             return
         if self._ring is not None:
@@ -174,7 +174,7 @@ class EncodeLoop:
         self._frame_seq = 0
 
     def _step(self, outputs: list[Output]) -> float | None:
-        """Encode what is due, and return when to look again; None to wait for a wake-up."""
+        """Encode any frame that is due; return when to look again, None to wait for a wake-up."""
         slot = self._ring.take() if self._ring is not None else None
         now_s = time.monotonic()
         if slot is None and self._frame is None:
@@ -187,12 +187,12 @@ class EncodeLoop:
         return self._step_in_place(outputs, now_s)
 
     def _step_forward(self, outputs: list[Output], slot: Slot, now_s: float) -> float:
-        """Encode the new frame in ``slot``, unless it comes too soon after the last one."""
+        """Encode the new frame in ``slot``, unless it is too soon after the last frame."""
         start_s = earliest_start(self._last_start_s, self._fps)
         if now_s < start_s and not _waiting(outputs, now_s):
             return min([start_s, *(output.keyframe_s for output in outputs)])
         if not self._take(slot):
-            return now_s  # overwritten while it was read: a newer one is there
+            return now_s  # overwritten during the read: a newer frame is there
         self._last_start_s = now_s
         self._look.arrived()
         self._encode(outputs, slot.capture_ns)
@@ -200,7 +200,7 @@ class EncodeLoop:
         return self._next_due(outputs, now_s)
 
     def _step_in_place(self, outputs: list[Output], now_s: float) -> float:
-        """Encode the last frame once more, if that is due or wanted."""
+        """Encode the last frame again, if a repeat or a keyframe is due."""
         if now_s >= self._refresh.due_s:
             self._encode(outputs, time.monotonic_ns())
             self._refresh.repeated(now_s)
@@ -209,16 +209,16 @@ class EncodeLoop:
         return self._next_due(outputs, now_s)
 
     def _next_due(self, outputs: list[Output], now_s: float) -> float:
-        """Return when there is something to do even if nobody wakes this thread."""
+        """Return when the thread must run again without a wake-up."""
         due_s = min([self._refresh.due_s, *(output.keyframe_s for output in outputs)])
         look_s = self._next_look(now_s)
         if look_s is None:
             return due_s
-        # No use in finding a frame before it may be encoded.
+        # There is no use in finding a frame before it may be encoded.
         return min(due_s, max(look_s, earliest_start(self._last_start_s, self._fps)))
 
     def _next_look(self, now_s: float) -> float | None:
-        """Return when to look for a frame that a device writes; None if none is expected."""
+        """Return when to look for a frame from a device; None if no frame is expected."""
         is_expecting = self._ring is not None and self._ring.is_expecting()
         return self._look.next_s(now_s, is_expecting=is_expecting)
 
@@ -232,7 +232,7 @@ class EncodeLoop:
         return True
 
     def _encode(self, outputs: list[Output], capture_ns: int) -> None:
-        """Encode the last frame for each of ``outputs`` that does not wait for its next try."""
+        """Encode the last frame for each output, except those that wait for a retry."""
         assert self._frame is not None
         for output in outputs:
             if time.monotonic() < output.retry_s:
@@ -244,12 +244,12 @@ class EncodeLoop:
             except Exception as exc:
                 output.give_up(problem_of(exc))
 
-    def _tell(self, errors: list[Problem | None]) -> None:
-        """Report the first of these errors, if it is another one than was reported last."""
+    def _report(self, errors: list[Problem | None]) -> None:
+        """Report the first error, or None, if it differs from the last report."""
         error = next((each for each in errors if each is not None), None)
-        if error == self._told_error:
+        if error == self._reported_error:
             return
-        self._told_error = error
+        self._reported_error = error
         try:
             self._on_error(error)
         except Exception as exc:
@@ -261,5 +261,5 @@ class EncodeLoop:
 
 
 def _waiting(outputs: list[Output], now_s: float) -> list[Output]:
-    """Return the outputs of which a keyframe is due."""
+    """Return the outputs with a keyframe due."""
     return [output for output in outputs if now_s >= output.keyframe_s]

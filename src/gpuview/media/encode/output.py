@@ -1,4 +1,4 @@
-"""One codec of a stream: its encoder, its keyframes, its counters, and what is wrong with it."""
+"""One codec of a stream: its encoder, keyframes, counters, and last error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpuview.protocol.stats import EncoderStats
 __all__ = ["RETRY_S", "Output"]
 
 RETRY_S = 1.0
-"""How long after a failure the next try is."""
+"""The time from a failure to the next attempt."""
 
 
 class Output:
@@ -25,7 +25,7 @@ class Output:
     `encode` and `give_up` belong to the encode thread; the rest may be called from any thread.
 
     Args:
-        codec: What the viewers negotiated.
+        codec: The codec that the viewers negotiated.
         fps: The expected frame rate.
         max_bitrate_bps: The most bits sent to one viewer in a second.
     """
@@ -34,7 +34,7 @@ class Output:
         self.codec = codec
         self.error: Problem | None = None
         self.retry_s = float("-inf")
-        """Nothing is encoded before, however many frames come."""
+        """No frame is encoded before this time."""
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
         self._encoder: Encoder | None = None
@@ -47,12 +47,12 @@ class Output:
 
     @property
     def keyframe_s(self) -> float:
-        """When the next keyframe is to be made; infinite while nobody wants one."""
+        """When the next keyframe is due; infinite without a request."""
         due_s = self._keyframes.due_s
         return float("inf") if due_s is None else max(due_s, self.retry_s)
 
     def request_keyframe(self, spacing_s: float) -> None:
-        """Ask for a keyframe, at least ``spacing_s`` after the last one."""
+        """Request a keyframe, at least ``spacing_s`` after the last one."""
         with self._lock:
             self._keyframes.request(time.monotonic(), spacing_s)
 
@@ -60,7 +60,7 @@ class Output:
         """Encode a frame of any size, with a new encoder if the size has changed.
 
         Returns:
-            The packet, or None where the encoder left the frame out to keep its bitrate.
+            The packet, or None if the encoder skipped the frame to keep its bitrate.
 
         Raises:
             MediaError: The encoder cannot be opened, or has failed.
@@ -81,7 +81,7 @@ class Output:
         return packet
 
     def give_up(self, error: Problem) -> None:
-        """Drop the encoder after a failure; the next try is with a new one."""
+        """Drop the encoder after a failure; the next attempt opens another."""
         self.error = error
         self.retry_s = time.monotonic() + RETRY_S
         self._encoder = None
@@ -102,7 +102,7 @@ class Output:
     def _fitting_encoder(self, width: int, height: int) -> Encoder:
         encoder = self._encoder
         if encoder is None or (encoder.width, encoder.height) != (width, height):
-            self._encoder = None  # the old one's memory first
+            self._encoder = None  # free the old encoder's memory first
             bitrate_bps = target_bitrate_bps(width, height, self._fps, self._max_bitrate_bps)
             encoder = self._encoder = Encoder(
                 self.codec, width, height, fps=self._fps, bitrate_bps=bitrate_bps

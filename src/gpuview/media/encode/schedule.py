@@ -1,7 +1,7 @@
-"""When to encode: pure decisions about times, in seconds on one clock that only moves forward.
+"""When to encode: pure decisions about times, in seconds on one monotonic clock.
 
-Frames are dropped here, before the encoder, and never after it. A browser cannot tell that a packet
-was encoded and not sent.
+Frames are dropped here, before the encoder, and never after it. A browser needs every
+packet that was encoded: the next one refers to it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 JOIN_SPACING_S = 0.1
-"""The keyframe for a joining viewer comes at least this long after the last one."""
+"""The keyframe for a joining viewer comes at least this long after the last keyframe."""
 
 LOSS_SPACING_S = 0.5
-"""The same for a viewer that lost packets: browsers repeat the request, and keyframes are large."""
+"""The same for lost packets; longer, as browsers repeat the request and keyframes are large."""
 
 _LOOK_S, _LOOK_LATE_S = 0.001, 0.005
 _REFRESH_AFTER_S = (0.1, 0.25, 0.5, 1.0)
@@ -29,14 +29,14 @@ _REFRESH_AFTER_S = (0.1, 0.25, 0.5, 1.0)
 
 @dataclass(slots=True)
 class KeyframeGate:
-    """Answers many requests with one keyframe, and forgets none of them."""
+    """Serves many requests with one keyframe, without losing a request."""
 
     last_s: float = float("-inf")
     due_s: float | None = None
-    """When the next keyframe is to be made; None while nobody wants one."""
+    """When the next keyframe is due; None without a request."""
 
     def request(self, now_s: float, spacing_s: float) -> None:
-        """Ask for a keyframe, at least ``spacing_s`` after the last one."""
+        """Request a keyframe, at least ``spacing_s`` after the last one."""
         due_s = max(now_s, self.last_s + spacing_s)
         self.due_s = due_s if self.due_s is None else min(self.due_s, due_s)
 
@@ -44,7 +44,7 @@ class KeyframeGate:
         return self.due_s is not None and now_s >= self.due_s
 
     def done(self, now_s: float) -> None:
-        """Note that a keyframe was made, wanted or not."""
+        """Note that a keyframe was made, requested or not."""
         self.last_s = now_s
         self.due_s = None
 
@@ -53,9 +53,9 @@ class KeyframeGate:
 class RefreshClock:
     """Repeats a picture that has stopped changing.
 
-    The repeats sharpen it, and let a browser notice that the last packets were lost: it sees a gap
-    only when something follows. Four in the first two seconds, then one a second; a repeat costs
-    some 100 bytes.
+    Each repeat sharpens the picture. It also reveals a loss: a browser notices that packets are
+    missing only when another packet follows. There are four repeats in the first two seconds, then
+    one a second; each costs some 100 bytes.
     """
 
     due_s: float = float("inf")
@@ -67,25 +67,25 @@ class RefreshClock:
         self.due_s = now_s + _REFRESH_AFTER_S[0]
 
     def repeated(self, now_s: float) -> None:
-        """Note that the old picture was encoded once more."""
+        """Note that the old picture was encoded again."""
         self._repeats = min(self._repeats + 1, len(_REFRESH_AFTER_S) - 1)
         self.due_s = now_s + _REFRESH_AFTER_S[self._repeats]
 
 
 @dataclass(slots=True)
 class LookClock:
-    """Says when to look for a frame that a device writes, which wakes nobody.
+    """Says when to look for a frame that a device writes without a wake-up.
 
-    At first every millisecond, as a copy takes less. Later after an eighth of the time waited so
-    far, up to 5 ms: the device is busy with something else, and this costs 1 % of a core. After 5 s
-    it is a thousandth of that time, so that a frame which never comes, as from a device that
-    failed, costs less and less.
+    At first it looks every millisecond, because a copy takes less. Then the interval grows to an
+    eighth of the time waited so far, up to 5 ms: the device is busy, and this costs 1 % of a core.
+    After 5 s the interval is a thousandth of the time waited, so that a frame that never comes, for
+    example from a device that failed, costs less and less.
     """
 
     _since_s: float | None = None
 
     def arrived(self) -> None:
-        """Start anew, as a frame came and another may be close behind."""
+        """Start again at the shortest interval: the next frame may follow soon."""
         self._since_s = None
 
     def next_s(self, now_s: float, *, is_expecting: bool) -> float | None:
@@ -102,7 +102,7 @@ class LookClock:
 def earliest_start(last_start_s: float, fps: float) -> float:
     """Return when the next new frame may be encoded.
 
-    Three quarters of a period after the last one: a source that keeps its rate but wobbles is shown
-    whole, and one that is much faster loses its older frames.
+    It is three quarters of a period after the last frame. A source with the right rate but some
+    jitter keeps every frame; a much faster source loses its older frames.
     """
     return last_start_s + 0.75 / fps

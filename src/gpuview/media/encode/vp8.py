@@ -16,7 +16,7 @@ def open_vp8(
 ) -> av.VideoCodecContext:
     """Open libvpx at its fastest real-time setting, constant bitrate, no delay.
 
-    This takes a third less CPU than aiortc's settings at a higher PSNR, as denoising is off.
+    Compared with aiortc's settings, it takes a third less CPU at a higher PSNR: denoising is off.
     """
     context = new_context("libvpx", width, height, fps, bitrate_bps)
     context.options = {

@@ -1,4 +1,4 @@
-"""Resolves host names without blocking the event loop or the end of the process."""
+"""Resolves host names without blocking the event loop or the process's exit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["resolve"]
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """Return the addresses of a host in the system's order; takes as long as DNS takes.
+    """Return the addresses of a host in the system's order. Waits for DNS, without a limit.
 
     Args:
         host: A name or an address; an IPv6 address without brackets.
@@ -24,7 +24,7 @@ async def resolve(host: str, port: int) -> list[Address]:
         OSError: The name does not resolve.
     """
     if (address := parse_address(host)) is not None:
-        return [(str(address), port)]  # spelled as the source address of its datagrams
+        return [(str(address), port)]  # spelled like the source address of its datagrams
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[Address]] = loop.create_future()
 
@@ -37,7 +37,7 @@ async def resolve(host: str, port: int) -> list[Address]:
         with contextlib.suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(_set, found, answer)
 
-    # No executor: the process would wait at its end for a resolver that does not answer.
+    # Not an executor: at exit, the process would wait for a resolver that does not answer.
     threading.Thread(target=look_up, name="gpuview-resolve", daemon=True).start()
     return await found
 

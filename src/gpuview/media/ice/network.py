@@ -1,7 +1,7 @@
-"""This kernel's candidates: its own addresses, how STUN servers see it, and a TURN relay.
+"""This kernel's candidates: its own addresses, its reflexive addresses, and a TURN relay.
 
-They are gathered once for the whole kernel and then kept, so that a slow or dead server delays
-nobody: a viewer is answered with the candidates that are known, and the others follow.
+They are gathered once for the whole kernel and then kept. A slow or dead server delays no viewer:
+the answer has the candidates that are known, and the others follow.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Network", "hosts_to_bind"]
 
 
 def hosts_to_bind(configuration: Configure) -> Sequence[str]:
-    """Return the addresses to bind: all, or only loopback where browsers reach no other. Pure.
+    """Return the addresses to bind: all, or loopback alone if browsers use no other. Pure.
 
-    STUN and TURN servers are asked from the same sockets, and need more than loopback.
+    The same sockets send to STUN and TURN servers, which loopback cannot reach.
     """
     addresses = [ip_address(text) for text in configuration.public_ips]
     is_local = bool(addresses) and all(each.is_loopback for each in addresses)
@@ -39,8 +39,8 @@ class Network:
 
     Args:
         mux: The shared socket.
-        configuration: Says how browsers reach this machine.
-        want_servers: As for `ServerSession`.
+        configuration: How browsers reach this machine.
+        request_servers: As for `ServerSession`.
         on_change: Called when the candidates or the problems have changed.
     """
 
@@ -49,13 +49,13 @@ class Network:
         mux: UdpMux,
         configuration: Configure,
         *,
-        want_servers: Callable[[bool], None],
+        request_servers: Callable[[bool], None],
         on_change: Callable[[], None],
     ) -> None:
         self.mux = mux
         self._configuration = configuration
         self.servers = ServerSession(
-            mux, configuration, want_servers=want_servers, on_change=on_change
+            mux, configuration, request_servers=request_servers, on_change=on_change
         )
         self._hosts = hosts_to_bind(configuration)
 
@@ -65,7 +65,7 @@ class Network:
 
     @property
     def public_ips(self) -> list[str]:
-        """The addresses that take the place of private ones."""
+        """The addresses that replace private addresses."""
         if not self._configuration.learns_public_ip:
             return self._configuration.public_ips
         return [address[0] for address in self.servers.mapped]
@@ -79,7 +79,7 @@ class Network:
         return {self.mux.port: self.mux.port - inside + outside}
 
     def candidates(self, addresses: Sequence[str]) -> list[LocalCandidate]:
-        """Return all candidates; ``addresses`` are this host's."""
+        """Return all candidates; ``addresses`` are this host's addresses."""
         if self._is_relay_only:
             return self.server_candidates()
         hosts = addresses if self._hosts is ALL_HOSTS else self._hosts
@@ -92,7 +92,7 @@ class Network:
         return found + [each for each in self.server_candidates() if each.address not in own]
 
     def server_candidates(self) -> list[LocalCandidate]:
-        """Return the candidates that STUN and TURN servers gave us."""
+        """Return the candidates from STUN and TURN servers."""
         mapped = [] if self._is_relay_only else self.servers.mapped
         found = [self._candidate("srflx", address) for address in mapped]
         if self.servers.relay is not None:
@@ -100,18 +100,18 @@ class Network:
         return found
 
     def check_usable(self) -> None:
-        """Refuse to answer where only relays may be used and there is none.
+        """Check that there is a relay if only relays may be used.
 
         Raises:
-            NetworkError: With the reason.
+            NetworkError: There is no relay; with the reason.
         """
         if not self._is_relay_only or self.servers.relay is not None:
             return
         for each in self.servers.problems:
             raise NetworkError(each.problem, expected=each.expected, fix=each.fix)
         raise NetworkError(
-            "the kernel may use TURN relays only, and has none yet",
-            expected="a TURN server that gives it one",
+            "the kernel may use TURN relays only, and has no relay yet",
+            expected="a TURN server that allocates one",
             fix="see what is wrong with it: gpuview doctor",
         )
 
@@ -133,7 +133,7 @@ class Network:
             assert transport is not None
             return self.mux.open_connection(protocol, transport)
 
-        # The address behind srflx and relay is not shown.
+        # The base address of srflx and relay candidates stays private.
         related = None if kind == "host" else ("::" if ":" in address[0] else "0.0.0.0", 9)
         return LocalCandidate(kind, address, related, open_connection if transport else None)
 

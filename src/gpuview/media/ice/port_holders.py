@@ -1,6 +1,6 @@
-"""Which processes hold a UDP port: read from ``/proc``, as ``ss -lunp`` does.
+"""Finds the processes that hold a UDP port, from ``/proc``, as ``ss -lunp`` does.
 
-It sees this network namespace only, and the names of this user's processes only.
+It sees only this network namespace, and it names only this user's processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Holder:
     pid: int | None
     """None for a process of another user."""
     command: str
-    """Its program, without the arguments, which may be secret; empty without ``pid``."""
+    """Its program without the arguments, which may be secret; empty without ``pid``."""
     kernel_pid: int | None = None
     """For a media process of gpuview: the kernel that it serves."""
 
@@ -36,7 +36,7 @@ class Holder:
 def holders(port_min: int, port_max: int) -> list[Holder]:
     """List the sockets that hold a UDP port from ``port_min`` to ``port_max``, by port.
 
-    If a port is held, it reads the descriptors of all processes: some 10 ms for 300 processes.
+    If a port is held, this reads the descriptors of all processes: some 10 ms for 300 processes.
     """
     found = [each for family in _TABLES for each in _bound(family, port_min, port_max)]
     owners = _owners({inode for _, _, inode in found})
@@ -47,7 +47,7 @@ def holders(port_min: int, port_max: int) -> list[Holder]:
 
 
 def describe_holders(held: Sequence[Holder]) -> str:
-    """Return one line, at most some 600 characters long; empty if no port is held."""
+    """Return one line of up to some 600 characters; empty if no port is held."""
     entries = list(dict.fromkeys(_entry(holder) for holder in held))  # IPv4 and IPv6 once
     named = ", ".join(entries[:_MAX_NAMED])
     more = len(entries) - _MAX_NAMED
@@ -80,7 +80,7 @@ def _lines(table: str) -> list[str]:
 
 
 def _owners(inodes: Collection[int]) -> dict[int, int]:
-    """Return the process of each socket; the parent, where a child inherited it."""
+    """Return the process of each socket; if a child inherited the socket, the parent."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[int, int] = {}
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):

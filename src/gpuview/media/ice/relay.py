@@ -1,8 +1,8 @@
 """The TURN relay that all viewers of the kernel share.
 
-It is refreshed every 5 s. That keeps the path through a NAT open, and it shows within seconds that
-a server was restarted, which nothing else would show. A silent server may only be behind a bad
-link, or behind a full send buffer: it is given up when nothing at all has come from it for 10 s.
+It is refreshed every 5 s. That keeps the path through a NAT open, and detects a restarted server
+within seconds, which nothing else would detect. A silent server may only have a bad link or a full
+send buffer, so the relay is dropped only after 10 s without any datagram from the server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ logger = logging.getLogger("gpuview.media")
 _REFRESH_EVERY_S = 5.0
 _REFRESH_TIMEOUT_S = 3.5
 _SILENT_AFTER_S = 10.0
-_GOODBYE_TIMEOUT_S = 0.5
 _MAX_UNSENT_NBYTES = 1024 * 1024  # of a TCP connection: beyond it packets are lost, as on any path
 
 
@@ -32,19 +31,19 @@ class Relay:
     """A TURN allocation as a `gpuview.media.ice.udp_mux.Transport`. Lives on one event loop.
 
     Args:
-        mux: Takes the datagrams that come through the relay.
-        client: Has made the allocation; owned from now on.
-        url: The server's, for people.
+        mux: Routes the datagrams from the relay.
+        client: The allocation; the relay owns it.
+        url: The server's URL, for the log.
     """
 
     def __init__(self, mux: UdpMux, client: TurnClient, url: str) -> None:
         self._mux = mux
         self._client = client
         self._tasks = BackgroundTasks()
-        self._heard_s = time.monotonic()
+        self._last_received_s = time.monotonic()
         self.url = url
         self.lost = asyncio.Event()
-        """Set when the allocation has gone, for any reason."""
+        """Set when the allocation is lost or closed."""
         client.on_data = self._receive
         client.broken.add_done_callback(lambda broken: self._end())
         self._tasks.spawn(self._keep_alive(), on_error=lambda exc: self._end())
@@ -65,13 +64,9 @@ class Relay:
         return self._client.is_datagram
 
     async def close(self) -> None:
-        """Give the allocation back, if the server still answers."""
+        """Release the allocation, if the server still answers."""
         await self._tasks.cancel()
-        if not self._client.broken.done():
-            with contextlib.suppress(OSError, TurnRefused):
-                async with asyncio.timeout(_GOODBYE_TIMEOUT_S):
-                    await self._client.refresh(0)
-        await self._client.hang_up()
+        await self._client.release()
         self._end()
 
     # --- as a transport -------------------------------------------------------------------------
@@ -89,7 +84,7 @@ class Relay:
             self._client.send_nowait(data, address)
 
     def learn(self, address: Address, local_host: str) -> None:
-        """Do nothing: a relay sends from its own address alone."""
+        """Do nothing: a relay always sends from its own address."""
 
     def forget(self, address: Address) -> None:
         """Do nothing: a channel expires by itself."""
@@ -97,11 +92,11 @@ class Relay:
     # --- inside -------------------------------------------------------------------------------
 
     def _receive(self, data: bytes, address: Address) -> None:
-        self._heard_s = time.monotonic()
+        self._last_received_s = time.monotonic()
         self._mux.receive(self, data, address, lambda: self.address[0])
 
     async def _refresh_channel(self, address: Address) -> None:
-        # Where it fails, packets stop, and the page makes a new connection.
+        # If it fails, packets stop, and the page makes a new connection.
         with contextlib.suppress(OSError, TurnRefused):
             await self._client.refresh_channel(address)
 
@@ -113,28 +108,28 @@ class Relay:
             self._mux.dropped["relay refused"] += 1
             logger.debug("%s does not relay to %s:%d: %s", self.url, *address, exc)
         except OSError:
-            self._end()  # broken, or it has no channel left; a new allocation has
+            self._end()  # broken, or out of channels, which a new allocation mends
 
     async def _keep_alive(self) -> None:
         with contextlib.suppress(OSError, TurnRefused):
             await asyncio.sleep(_REFRESH_EVERY_S)
-            # It is asked before it is given up: perhaps this process stood still.
+            # Refresh once more before dropping it: perhaps this process was suspended.
             while (is_refreshed := await self._is_refreshed()) or not self._is_silent():
                 if is_refreshed:
                     await asyncio.sleep(_REFRESH_EVERY_S)
         self._end()
 
     def _is_silent(self) -> bool:
-        return time.monotonic() - self._heard_s >= _SILENT_AFTER_S
+        return time.monotonic() - self._last_received_s >= _SILENT_AFTER_S
 
     async def _is_refreshed(self) -> bool:
-        """Refresh the allocation; False where the server was silent."""
+        """Refresh the allocation; return False if the server was silent."""
         try:
             async with asyncio.timeout(_REFRESH_TIMEOUT_S):
                 await self._client.refresh()
         except TimeoutError:
             return False
-        self._heard_s = time.monotonic()
+        self._last_received_s = time.monotonic()
         return True
 
     def _end(self) -> None:

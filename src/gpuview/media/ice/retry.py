@@ -1,4 +1,4 @@
-"""Several attempts at one thing, side by side or one after the other."""
+"""Retries: retransmission, attempts in parallel, and growing pauses between attempts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["NEXT_AFTER_S", "cancel", "first_of", "first_result", "pauses", "retr
 T = TypeVar("T")
 
 NEXT_AFTER_S = 0.3
-"""How long an attempt runs alone before the next one is started beside it."""
+"""How long an attempt runs alone before the next attempt starts beside it."""
 
 _RETRANSMIT_AFTER_S = 0.5  # RFC 8489, section 6.2.1
 _MAX_PAUSE_S = 30.0
 
 
 async def retransmit(send: Callable[[], Awaitable[None] | None], response: asyncio.Future[T]) -> T:
-    """Send every 0.5 s until ``response`` is there, and return it. Cancels it at the end."""
+    """Send every 0.5 s until ``response`` is done, and return its result. Cancels it at the end."""
     try:
         while not response.done():
             if (sending := send()) is not None:
@@ -31,13 +31,13 @@ async def retransmit(send: Callable[[], Awaitable[None] | None], response: async
 
 
 async def first_result(
-    tries: Sequence[asyncio.Task[T | None]], timeout_s: float | None
+    tasks: Sequence[asyncio.Task[T | None]], timeout_s: float | None
 ) -> T | None:
-    """Return the first result of ``tries`` that is not None, or None after ``timeout_s``.
+    """Return the first result of ``tasks`` that is not None, or None after ``timeout_s``.
 
-    Exceptions of a try are ignored.
+    Ignores the tasks' exceptions.
     """
-    pending = set(tries)
+    pending = set(tasks)
     while pending:
         done, pending = await asyncio.wait(
             pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -50,25 +50,25 @@ async def first_result(
     return None
 
 
-async def first_of(works: Sequence[Callable[[], Coroutine[Any, Any, T | None]]]) -> T | None:
-    """Start each of ``works`` soon after the one before; return the first result, end the others.
+async def first_of(attempts: Sequence[Callable[[], Coroutine[Any, Any, T | None]]]) -> T | None:
+    """Start the attempts one soon after the other; return the first result, cancel the rest.
 
     Raises:
-        Exception: The first exception in the order of ``works``, where there is no result.
+        Exception: No attempt has a result; the first exception in the order of ``attempts``.
     """
-    tries: list[asyncio.Task[T | None]] = []
+    tasks: list[asyncio.Task[T | None]] = []
     try:
-        for work in works:
-            tries.append(asyncio.create_task(work()))
-            if (result := await first_result(tries, NEXT_AFTER_S)) is not None:
+        for attempt in attempts:
+            tasks.append(asyncio.create_task(attempt()))
+            if (result := await first_result(tasks, NEXT_AFTER_S)) is not None:
                 return result
-        if (result := await first_result(tries, None)) is not None:
+        if (result := await first_result(tasks, None)) is not None:
             return result
-        for task in tries:
+        for task in tasks:
             task.result()
         return None
     finally:
-        await cancel(tries)
+        await cancel(tasks)
 
 
 async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Says what is wrong with a STUN or TURN server. Pure."""
+"""Turns exceptions from STUN and TURN servers into errors with a fix. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def server_error(url: str, exc: BaseException) -> NetworkError:
     """Return the error in three parts.
 
     Args:
-        url: The server's, as it was configured.
-        exc: What `gpuview.media.ice.turn.allocate`, `StunClient.ask` or `resolve` raised.
+        url: The server's URL as it was configured.
+        exc: An exception from `gpuview.media.ice.turn.allocate`, `StunClient.query` or `resolve`.
     """
     match exc:
         case stun.TransactionFailed():
@@ -37,14 +37,14 @@ def server_error(url: str, exc: BaseException) -> NetworkError:
         case ssl.SSLError():
             return NetworkError(
                 f"{url} has no certificate that this machine trusts: {exc}",
-                expected="a certificate for that host name, by an authority known here",
+                expected="a certificate for that host name, from an authority known here",
                 fix="set SSL_CERT_FILE to the authority's certificate, or give the server another",
             )
         case ConnectionRefusedError():
             return NetworkError(
                 f"nothing listens at {url}: connection refused",
                 expected="a STUN or TURN server at that port",
-                fix="start it, or correct the port; behind FRP it needs a proxy entry of its own: "
+                fix="start it, or correct the port; behind FRP it needs its own proxy entry: "
                 "gpuview config frp",
             )
         case _:
@@ -59,20 +59,19 @@ def _refused(url: str, code: int, reason: str) -> NetworkError:
     if code in _REFUSED_LOGIN:
         return NetworkError(
             f"{url} refuses the username or the credential: {code} {reason}",
-            expected="those that the TURN server was set up with; one with a shared secret also "
-            "needs clocks that agree",
+            expected="that TURN server's login; with a shared secret, clocks that agree as well",
             fix="correct GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL, or GPUVIEW_TURN_SECRET",
         )
     if code in _FULL:
         return NetworkError(
-            f"{url} has no relay to give: {code} {reason}",
+            f"{url} has no relay left: {code} {reason}",
             expected="a free relay port, and fewer allocations than the server's quota",
             fix="raise user-quota, total-quota or the port range of the TURN server",
         )
     return NetworkError(
         f"{url} refuses: {code} {reason}",
         expected="a relay",
-        fix="look into the TURN server's log",
+        fix="read the TURN server's log",
     )
 
 
@@ -80,6 +79,6 @@ def _silent(url: str) -> NetworkError:
     return NetworkError(
         f"{url} does not answer",
         expected="an answer from the server",
-        fix="see that it runs, and that no firewall stops it and no forward is missing; "
+        fix="check that it runs, that firewalls let it through and that its port is forwarded; "
         "behind FRP its port needs a proxy entry: gpuview config frp",
     )

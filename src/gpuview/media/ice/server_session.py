@@ -1,6 +1,7 @@
-"""The STUN and TURN servers: what they tell of our socket, the relay, and what is wrong with them.
+"""Our STUN and TURN servers: the reflexive addresses, the relay, and the servers' problems.
 
-Each is asked again and again in the background, so that a slow or dead server delays nobody.
+Every server is queried again and again in the background, so a slow or dead server delays no
+viewer.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ logger = logging.getLogger("gpuview.media")
 
 T = TypeVar("T")
 
-_NO_SERVERS = "ice_servers"  # stands for a URL where the kernel cannot name its servers
-_NAMED_AFTER_S = 1.5  # a server that has not answered by then is reported, and still awaited
+_NO_SERVERS = "ice_servers"  # the key for a problem of the kernel's: it cannot send its servers
+_NAMED_AFTER_S = 1.5  # after this time a silent server is reported, and still awaited
 _STUN_TIMEOUT_S = 1.5
 _GIVEN_UP_AFTER_S = 6.0
 _REFRESH_S = 25.0  # many NATs forget a UDP mapping after 30 s
 
 
 class ServerSession:
-    """What this kernel has of its STUN and TURN servers. Lives on one event loop.
+    """Keeps this kernel's reflexive addresses and its relay. Lives on one event loop.
 
     Args:
         mux: The shared socket.
-        configuration: Says whether there are servers, and whether only relays may be used.
-        want_servers: Asks the kernel for `IceServers`, which come by `take`. Its argument is
-            whether they must differ from the earlier ones.
+        configuration: Whether there are servers, and whether only relays may be used.
+        request_servers: Requests `IceServers` from the kernel, which arrive at `take`. The argument
+            is True if the earlier servers do not work.
         on_change: Called when the addresses, the relay or the problems have changed.
     """
 
@@ -54,17 +55,17 @@ class ServerSession:
         mux: UdpMux,
         configuration: Configure,
         *,
-        want_servers: Callable[[bool], None],
+        request_servers: Callable[[bool], None],
         on_change: Callable[[], None],
     ) -> None:
         self.relay: Relay | None = None
         self._mux = mux
         self._is_relay_only = configuration.ice_transport_policy == "relay"
-        self._want_servers = want_servers
+        self._request_servers = request_servers
         self._on_change = on_change
         self._servers: asyncio.Future[list[IceServerUrl]] | None = None
         self._mapped: dict[int, Address] = {}  # by IP version
-        self._opened: set[Relay] = set()  # and not closed yet
+        self._opened: set[Relay] = set()  # those not closed yet
         self._problems: dict[str, NetworkError] = {}
         self._awaited: set[str] = set()
         self._settled = asyncio.Event()
@@ -76,7 +77,7 @@ class ServerSession:
 
     @property
     def mapped(self) -> list[Address]:
-        """Our socket's addresses as STUN servers see them, or else the TURN server."""
+        """Our socket's addresses as seen by STUN servers, or else by the TURN server."""
         mapped = dict(self._mapped)
         if self.relay is not None and self.relay.is_datagram:
             host, port = self.relay.mapped
@@ -92,7 +93,7 @@ class ServerSession:
         ]
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait until every server has answered or been called silent, but no longer than that."""
+        """Wait at most ``timeout_s`` until each server has answered or been reported as silent."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._settled.wait()
@@ -108,7 +109,7 @@ class ServerSession:
             self._servers.set_result(server_urls(message.ice_servers))
 
     async def close(self) -> None:
-        """Stop asking servers, and give the relay back."""
+        """Stop querying servers, and release the relay."""
         await self._tasks.cancel()
         await self._close_relays(None)
 
@@ -116,7 +117,7 @@ class ServerSession:
 
     async def _run(self) -> None:
         servers = await self._first_servers()
-        # No `stuns`: over TCP a server sees another socket.
+        # Without `stuns`: a server sees another socket over TCP.
         stun = (
             [] if self._is_relay_only else [each for each in servers if each.url.scheme == "stun"]
         )
@@ -129,15 +130,15 @@ class ServerSession:
             if turn:
                 group.create_task(self._keep_relay(turn))
 
-    async def _ask_for_servers(self, *, anew: bool = False) -> list[IceServerUrl]:
+    async def _fetch_servers(self, *, anew: bool = False) -> list[IceServerUrl]:
         self._servers = asyncio.get_running_loop().create_future()
-        self._want_servers(anew)
+        self._request_servers(anew)
         return await self._servers
 
     async def _first_servers(self) -> list[IceServerUrl]:
-        """Ask until there are servers: a user's function may fail now and work later."""
+        """Repeat the request until there are servers: a user's function may work later."""
         pauses_s = pauses()
-        while not (servers := await self._ask_for_servers()):
+        while not (servers := await self._fetch_servers()):
             self._stop_awaiting([])
             await asyncio.sleep(next(pauses_s))
         return servers
@@ -145,32 +146,32 @@ class ServerSession:
     async def _keep_mapped(self, servers: list[IceServerUrl]) -> None:
         while True:
             for server in servers:
-                if await self._try(server, self._ask_stun):
-                    # Keep to one server: a symmetric NAT shows each of them another address.
+                if await self._try(server, self._query_stun):
+                    # Prefer this server: a symmetric NAT has another address for each server.
                     servers = [server, *(each for each in servers if each is not server)]
                     break
             self._stop_awaiting(servers)
             await asyncio.sleep(_REFRESH_S)
 
-    async def _ask_stun(self, server: IceServerUrl) -> bool:
-        asking = [
-            asyncio.create_task(self._ask_stun_at(each)) for each in await self._resolve(server)
+    async def _query_stun(self, server: IceServerUrl) -> bool:
+        queries = [
+            asyncio.create_task(self._query_stun_at(each)) for each in await self._resolve(server)
         ]
         try:
-            if await first_result(asking, None) is None:
-                asking[0].result()
-            # Often nothing leaves a machine by the other family, whatever the name resolves to.
-            await asyncio.wait(asking, timeout=NEXT_AFTER_S)
+            if await first_result(queries, None) is None:
+                queries[0].result()
+            # The other family gets little time: often this machine cannot send to it at all.
+            await asyncio.wait(queries, timeout=NEXT_AFTER_S)
         finally:
-            await cancel(asking)
+            await cancel(queries)
         return True
 
-    async def _ask_stun_at(self, address: Address) -> bool:
+    async def _query_stun_at(self, address: Address) -> bool:
         client = StunClient()
         with contextlib.closing(self._mux.open_client(client, address)) as transport:
             client.connection_made(transport)
             async with asyncio.timeout(_STUN_TIMEOUT_S):
-                mapped = (await client.ask()).mapped
+                mapped = (await client.query()).mapped
         version = 6 if ":" in mapped[0] else 4
         if self._mapped.get(version) != mapped:
             self._mapped[version] = mapped
@@ -188,7 +189,7 @@ class ServerSession:
                 pauses_s = pauses()
                 await self._use(relay)
             earlier = servers
-            servers = _turn_servers(await self._ask_for_servers(anew=relay is None))
+            servers = _turn_servers(await self._fetch_servers(anew=relay is None))
             for text in {each.text for each in earlier} - {each.text for each in servers}:
                 self._forget_problem(text)
 
@@ -199,10 +200,10 @@ class ServerSession:
         logger.info("relay %s:%d at %s", *relay.address, relay.url)
         try:
             await relay.lost.wait()
-            logger.warning("the relay at %s is lost; another is being asked for", relay.url)
+            logger.warning("the relay at %s is lost; requesting another", relay.url)
         finally:
             self.relay = None
-            self._settled.clear()  # an answer waits for the next one, as it did for the first
+            self._settled.clear()  # an answer waits for the next relay, as for the first
             await self._close_relays(None)
         self._on_change()
 
@@ -222,7 +223,7 @@ class ServerSession:
         return relay
 
     async def _close_relays(self, kept: Relay | None) -> None:
-        """Close all relays but one."""
+        """Close all relays but ``kept``."""
         others = [relay for relay in self._opened if relay is not kept]
         await asyncio.gather(*(relay.close() for relay in others))
         self._opened.difference_update(others)
@@ -241,7 +242,7 @@ class ServerSession:
     async def _try(
         self, server: IceServerUrl, work: Callable[[IceServerUrl], Awaitable[T | None]]
     ) -> T | None:
-        """Do ``work`` with a server. A failure becomes one of the problems, and returns None."""
+        """Do ``work`` with a server. If it fails, record the problem and return None."""
         task = asyncio.ensure_future(work(server))
         try:
             await asyncio.wait({task}, timeout=_NAMED_AFTER_S)

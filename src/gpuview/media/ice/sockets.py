@@ -1,8 +1,8 @@
-"""The UDP sockets, and how they answer from the address that a datagram was sent to.
+"""The UDP sockets, which reply from the address that a datagram was sent to.
 
-A browser takes answers only from the address that it sent to. A socket that is bound to all
-addresses sends from the one that the routing table prefers. Where that is another address, a
-datagram has to name its source (IP_PKTINFO).
+A browser accepts replies only from the address that it sent to. But a socket bound to all addresses
+sends from the address that the routing table prefers. If the two differ, each datagram has to name
+its source (IP_PKTINFO).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Ancillary = list[tuple[int, int, bytes]]
 ALL_HOSTS = ("0.0.0.0", "::")
 
 ANCILLARY_NBYTES = socket.CMSG_SPACE(20)
-"""What ``recvmsg`` needs for a packet info: struct in6_pktinfo, the larger of the two."""
+"""The space for a packet info in ``recvmsg``: struct in6_pktinfo, the larger of the two."""
 
 _BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
-_ANY_PORT_TRIES = 16  # the port that IPv4 gives may be taken over IPv6
+_ANY_PORT_TRIES = 16  # a free IPv4 port may be taken over IPv6
 _IP_PKTINFO = 8  # linux/in.h; Python has no name for it
 
 
@@ -49,8 +49,8 @@ def bind_sockets(
     Args:
         port_min: Lowest port, 1 to 65535; None for any free port.
         port_max: Highest port, included.
-        hosts: The addresses to bind, one for each family. Those of IPv6 are left out on a machine
-            without IPv6, unless there is no other.
+        hosts: The addresses to bind, one for each family. IPv6 is left out on a machine without
+            IPv6, unless there is no other address.
 
     Returns:
         One or two non-blocking sockets with the same port, in the order of ``hosts``.
@@ -64,12 +64,14 @@ def bind_sockets(
     for port in range(port_min, port_max + 1):
         with contextlib.suppress(OSError):
             return _bind_port(bindable, port)
-    held_by = describe_holders(holders(port_min, port_max)) or "nobody that can be seen from here"
+    held_by = (
+        describe_holders(holders(port_min, port_max)) or "a process that cannot be seen from here"
+    )
     raise NetworkError(
         f"no UDP port from {port_min} to {port_max} is free; they are held by {held_by}",
         expected="one free port for each kernel that shows a stream",
-        fix="shut down a kernel that is not needed any more, or widen GPUVIEW_PORT_MIN to "
-        "GPUVIEW_PORT_MAX together with what is forwarded",
+        fix="shut down a kernel that is not needed, or widen GPUVIEW_PORT_MIN to GPUVIEW_PORT_MAX "
+        "and forward the new ports too",
     )
 
 
@@ -83,7 +85,7 @@ def _bind_any(hosts: Sequence[str]) -> list[socket.socket]:
     raise NetworkError(
         f"no UDP port could be bound: {error}",
         expected="a port that is free over IPv4 and IPv6",
-        fix="see who holds them: ss -lunp",
+        fix="find the processes that hold them: ss -lunp",
     )
 
 
@@ -120,7 +122,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _has_ipv6() -> bool:
-    """Tell whether a socket can be bound to the IPv6 loopback; the module may be there but off."""
+    """Tell whether a socket can be bound to the IPv6 loopback; IPv6 may be disabled."""
     try:
         _bind("::1", 0).close()
     except OSError:
@@ -147,7 +149,7 @@ def source_of(local: str) -> Ancillary:
     """Return the ancillary data with which ``sendmsg`` sends from ``local``."""
     packed = ipaddress.ip_address(local).packed
     if len(packed) == 4:
-        # struct in_pktinfo: the interface (any), the source, and a field that only comes back.
+        # struct in_pktinfo: the interface (any), the source, and a field used only for receiving.
         return [(socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4x", 0, packed))]
     return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16si", packed, 0))]
 

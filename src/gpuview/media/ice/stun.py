@@ -1,4 +1,4 @@
-"""The STUN client, of the media process and of the doctor."""
+"""The STUN client, for the media process and for the doctor."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ def is_stun(data: bytes) -> bool:
 
 def parse_stun(data: bytes) -> stun.Message | None:
     """Return the message; None where it is malformed."""
-    # struct.error, KeyError and the like: the parser trusts attribute lengths.
     try:
         return stun.parse_message(data)
-    except Exception:
+    except Exception:  # struct.error, KeyError and others: the parser trusts attribute lengths
         return None
 
 
@@ -38,29 +37,31 @@ def is_response(message: stun.Message) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StunResponse:
-    """What a STUN server answers."""
+    """The answer of a STUN server."""
 
     mapped: Address
-    """Our socket, as the server sees it."""
+    """Our socket's address, as the server sees it."""
     other: Address | None
-    """The server's second address, from which it can be asked to answer."""
+    """The server's second address, from which it answers on request."""
     source: Address
-    """The address that it answered from."""
+    """The source address of the answer."""
 
 
 class StunClient(asyncio.DatagramProtocol):
-    """Asks STUN servers how the socket of its transport looks from outside."""
+    """Queries STUN servers for the reflexive address of its transport's socket."""
 
     def __init__(self) -> None:
         self.transport: asyncio.DatagramTransport
         self._responses: dict[bytes, asyncio.Future[tuple[bytes, Address]]] = {}
 
-    async def ask(self, server: Address | None = None, *, from_other: bool = False) -> StunResponse:
-        """Ask one server, again and again; the caller limits the time.
+    async def query(
+        self, server: Address | None = None, *, from_other: bool = False
+    ) -> StunResponse:
+        """Query one server, with retransmissions; the caller limits the time.
 
         Args:
-            server: Its address; None for the one that the transport is connected to.
-            from_other: Ask it to answer from its second address and port.
+            server: Its address; None if the transport is connected to it.
+            from_other: Request the answer from its second address and port.
 
         Raises:
             ConnectionError: The server answers with an error, or nothing listens there.
@@ -96,7 +97,7 @@ class StunClient(asyncio.DatagramProtocol):
             response.set_result((data, (str(addr[0]), int(addr[1]))))
 
     def error_received(self, exc: Exception) -> None:
-        # Only a connected socket hears of an ICMP "port unreachable".
+        # Only a connected socket is notified of an ICMP "port unreachable".
         for response in self._responses.values():
             if not response.done():
                 response.set_exception(exc)
@@ -105,7 +106,7 @@ class StunClient(asyncio.DatagramProtocol):
 def _parse_response(data: bytes, source: Address) -> StunResponse:
     message = parse_stun(data)
     if message is None:
-        raise ConnectionError("its answer is malformed")
+        raise ConnectionError("the answer is malformed")
     attributes = message.attributes
     mapped = attributes.get("XOR-MAPPED-ADDRESS") or attributes.get("MAPPED-ADDRESS")
     if mapped is None:

@@ -1,13 +1,14 @@
-"""The TURN client, of the media process and of the doctor; the one door into aioice's.
+"""The TURN client, for the media process and the doctor; the only access to aioice's TURN client.
 
-What is borrowed from inside aioice's client: ``connect``, ``request_with_retry``, ``send_data``,
+The internals of aioice that are used: ``connect``, ``request_with_retry``, ``send_data``,
 ``channel_bind``, ``receiver``, ``refresh_task`` and the channel tables; and ``_send``, because
-``send_data`` is a coroutine, and a task for each packet costs too much.
+``send_data`` is a coroutine, and a task per packet costs too much.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import struct
 import time
@@ -30,19 +31,20 @@ TurnRefused = stun.TransactionFailed
 # RFC 8656: a permission lasts for 300 s, and a channel's refresh renews it.
 _CHANNEL_REFRESH_S = 240
 _ALLOCATION_MISMATCH = 437
+_RELEASE_TIMEOUT_S = 0.5
 
 
 async def allocate(server: IceServerUrl, address: Address, mux: UdpMux | None = None) -> TurnClient:
     """Make an allocation on a TURN server.
 
     Args:
-        server: The server, and the login for it.
+        server: The server, with its login.
         address: One of its addresses.
-        mux: Lends its socket for UDP, so that nothing leaves the configured port range. None for a
-            socket of its own, which hears of an ICMP "port unreachable".
+        mux: Provides the socket for UDP, so that only configured ports are used. None: a separate
+            socket, which is notified of an ICMP "port unreachable".
 
     Raises:
-        TurnRefused: By the server.
+        TurnRefused: The server refused.
         OSError: It is silent (TimeoutError), there is no path to it, or its certificate is not
             trusted.
     """
@@ -57,14 +59,14 @@ async def allocate(server: IceServerUrl, address: Address, mux: UdpMux | None = 
     try:
         await client.allocate()
     except BaseException:
-        await client.hang_up()
+        await client.close()
         raise
     return client
 
 
 async def _connect_stream(client: TurnClient, server: IceServerUrl, address: Address) -> None:
     is_secure = server.url.is_secure
-    # On a thread, because it reads all authorities for 20 ms and more. It honours SSL_CERT_FILE.
+    # On a thread, because loading all authorities takes 20 ms or more. It honours SSL_CERT_FILE.
     context = await asyncio.to_thread(ssl.create_default_context) if is_secure else None
     await asyncio.get_running_loop().create_connection(
         lambda: client.protocol,
@@ -76,7 +78,7 @@ async def _connect_stream(client: TurnClient, server: IceServerUrl, address: Add
 
 class _UdpProtocol(TurnClientUdpProtocol):
     def expects(self, data: bytes) -> bool:
-        """Tell whether a datagram of the server is channel data, an indication or a response."""
+        """Tell whether a datagram is channel data, an indication or a response for us."""
         if len(data) >= 4 and data[0] & 0xC0 == 0x40:
             return int.from_bytes(data[:2]) in self.channel_to_peer
         message = parse_stun(data)
@@ -97,7 +99,7 @@ class TurnClient(asyncio.DatagramProtocol):
     Args:
         server: The server's address.
         login: User name and credential.
-        is_datagram: Whether the transport is UDP, or else TCP or TLS.
+        is_datagram: Whether the transport is UDP, and not TCP or TLS.
     """
 
     def __init__(self, server: Address, login: tuple[str, str], *, is_datagram: bool) -> None:
@@ -108,7 +110,7 @@ class TurnClient(asyncio.DatagramProtocol):
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when the path to the server breaks."""
         self.on_data: Callable[[bytes, Address], None] = lambda data, address: None
-        """Called with each datagram that a peer sent to the relayed address."""
+        """Called with each datagram from a peer to the relayed address."""
         self._closed = asyncio.Event()
 
     @property
@@ -123,7 +125,7 @@ class TurnClient(asyncio.DatagramProtocol):
 
     @property
     def unsent_nbytes(self) -> int:
-        """What waits to be sent over TCP or TLS."""
+        """The size of the send buffer over TCP or TLS."""
         if isinstance(self.protocol.transport, asyncio.WriteTransport):
             return self.protocol.transport.get_write_buffer_size()
         return 0
@@ -132,7 +134,7 @@ class TurnClient(asyncio.DatagramProtocol):
         """Make the allocation.
 
         Raises:
-            TurnRefused: By the server.
+            TurnRefused: The server refused.
             OSError: It is silent (TimeoutError), or the path to it is broken.
         """
         try:
@@ -140,7 +142,7 @@ class TurnClient(asyncio.DatagramProtocol):
         except stun.TransactionFailed as exc:
             if exc.response.error_code != _ALLOCATION_MISMATCH:
                 raise
-            # A media process that crashed has left an allocation of this port behind.
+            # A crashed media process left an allocation for this port behind.
             await self.refresh(0)
             await self._unless_broken(self.protocol.connect())
         if self.protocol.refresh_task is not None:
@@ -148,13 +150,13 @@ class TurnClient(asyncio.DatagramProtocol):
             self.protocol.refresh_task = None
 
     async def refresh(self, lifetime_s: int = DEFAULT_ALLOCATION_LIFETIME) -> None:
-        """Extend the allocation's life; 0 s ends it. Raises what `allocate` raises."""
+        """Extend the allocation; 0 s ends it. Raises the same as `allocate`."""
         message = stun.Message(message_method=stun.Method.REFRESH, message_class=stun.Class.REQUEST)
         message.attributes["LIFETIME"] = lifetime_s
         await self._unless_broken(self.protocol.request_with_retry(message))
 
     async def send(self, data: bytes, address: Address) -> None:
-        """Send one datagram to a peer, after binding a channel. Raises what `allocate` raises."""
+        """Send one datagram to a peer, after binding a channel. Raises the same as `allocate`."""
         await self._unless_broken(self.protocol.send_data(data, address))
 
     def has_channel(self, address: Address) -> bool:
@@ -167,7 +169,7 @@ class TurnClient(asyncio.DatagramProtocol):
         self.protocol._send(struct.pack("!HH", channel, len(data)) + data)
 
     def is_channel_due(self, address: Address) -> bool:
-        """Tell whether a peer's channel needs a refresh; the answer is yes once each time."""
+        """Tell whether a peer's channel is due for a refresh; True once for each refresh."""
         channel, now_s = self.protocol.peer_to_channel[address], time.time()
         if now_s <= self.protocol.channel_refresh_at[channel]:
             return False
@@ -175,12 +177,20 @@ class TurnClient(asyncio.DatagramProtocol):
         return True
 
     async def refresh_channel(self, address: Address) -> None:
-        """Refresh a peer's channel. Raises what `allocate` raises."""
+        """Refresh a peer's channel. Raises the same as `allocate`."""
         channel = self.protocol.peer_to_channel[address]
         await self._unless_broken(self.protocol.channel_bind(channel, address))
 
-    async def hang_up(self) -> None:
-        """Close the transport, without TLS's long goodbye."""
+    async def release(self) -> None:
+        """End the allocation if the server still answers, and close the transport."""
+        if not self.broken.done():
+            with contextlib.suppress(OSError, TurnRefused):
+                async with asyncio.timeout(_RELEASE_TIMEOUT_S):
+                    await self.refresh(0)
+        await self.close()
+
+    async def close(self) -> None:
+        """Abort the transport, without TLS's long shutdown."""
         self.protocol.transport.abort()
         await self._closed.wait()
 
@@ -206,8 +216,8 @@ class TurnClient(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         if not self.broken.done():
             self.broken.set_exception(exc)
-            self.broken.exception()  # mark as retrieved: perhaps nobody waits for it
+            self.broken.exception()  # mark it as retrieved: perhaps no task waits for it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.error_received(exc or ConnectionError("it closed the connection"))
+        self.error_received(exc or ConnectionError("the server closed the connection"))
         self._closed.set()

@@ -1,19 +1,19 @@
 """One UDP port for all viewers, and for the STUN and TURN servers.
 
-Each ICE connection gets a `MuxedConnection` over the shared sockets (one for each address family)
-instead of sockets of its own. So five forwarded ports serve five kernels with any number of
-viewers, and a proxy that only knows 127.0.0.1 works as well. A TURN relay is one more transport:
-its datagrams are routed like those of a socket.
+An ICE connection has no sockets of its own. It gets a `MuxedConnection` over the shared sockets,
+one for each address family. So five forwarded ports serve five kernels with any number of viewers,
+and a proxy that only reaches 127.0.0.1 works as well. A TURN relay is another transport: its
+datagrams are routed like a socket's.
 
-A datagram is routed
+A datagram is routed as follows:
 
-    of a STUN or TURN server    by the server's address, to the client that expects it
-    of a STUN request           by the ICE user name fragment in USERNAME ("ours:theirs")
-    of a STUN response          by the transaction id of its request
-    of any other kind           by the sender's address
+    from a STUN or TURN server  by the server's address, to the client that expects it
+    a STUN request              by the ICE user name fragment in USERNAME ("ours:theirs")
+    a STUN response             by the transaction id of its request
+    any other datagram          by the sender's address
 
-The sender's address is learned from a STUN request that passes the message-integrity check with the
-connection's password. Everything else is dropped and counted, and changes nothing.
+The mux learns a sender's address from a STUN request that passes the message-integrity check with
+the connection's password. All other datagrams are dropped and counted.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from gpuview.media.ice.stun import is_stun, parse_stun
 __all__ = ["MuxedClient", "MuxedConnection", "SocketTransport", "Transport", "UdpMux"]
 
 _MAX_DATAGRAM = 65535
-_MAX_READS = 64  # datagrams that are read before the loop continues
-_MAX_ADDRESSES = 64  # remote addresses learned for one connection; a browser has a handful
+_MAX_READS = 64  # datagrams per turn of the event loop
+_MAX_ADDRESSES = 64  # learned for one connection; a browser has a handful
 
 
 class Transport(Protocol):
-    """What carries datagrams: a shared socket, or a relay."""
+    """Carries datagrams: a shared socket, or a relay."""
 
     def send(self, data: bytes, address: Address) -> None:
-        """Send one datagram; like any network, may lose it."""
+        """Send one datagram, which may be lost as on any network."""
 
     def learn(self, address: Address, local_host: str) -> None:
-        """Take note that the viewer at ``address`` sends to our address ``local_host``."""
+        """Note that the viewer at ``address`` sends to our address ``local_host``."""
 
     def forget(self, address: Address) -> None:
         """Undo `learn`."""
@@ -66,7 +66,7 @@ class _Receiver(Protocol):
 
 
 class ConnectionProtocol(_Receiver, Protocol):
-    """An ICE connection, as the mux knows it; `gpuview.media.ice.upstream.IceProtocol`."""
+    """The mux's view of an ICE connection; `gpuview.media.ice.upstream.IceProtocol`."""
 
     @property
     def ufrag(self) -> str: ...
@@ -82,7 +82,7 @@ class ClientProtocol(_Receiver, Protocol):
     """A client of a STUN or TURN server."""
 
     def expects(self, data: bytes, /) -> bool:
-        """Tell whether a datagram of the server is for this client."""
+        """Tell whether a datagram from the server is for this client."""
 
 
 K = TypeVar("K")
@@ -91,13 +91,13 @@ P = TypeVar("P", bound=_Receiver)
 
 
 class SocketTransport:
-    """One of the shared sockets. A viewer is answered from the address that it sent to."""
+    """One of the shared sockets. It replies to viewers from the address that they sent to."""
 
     def __init__(self, sock: socket.socket, dropped: Counter[str]) -> None:
         self.sock = sock
         self._dropped = dropped
         self._local_hosts: dict[Address, str] = {}
-        self._sources: dict[Address, Ancillary] = {}  # where the routing table prefers another
+        self._sources: dict[Address, Ancillary] = {}  # if the routing table prefers another
 
     def send(self, data: bytes, address: Address) -> None:
         source = self._sources.get(address)
@@ -128,7 +128,7 @@ class UdpMux:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sockets: Sequence[socket.socket]) -> None:
         self.dropped: Counter[str] = Counter()
-        """How many datagrams were dropped, by reason."""
+        """The number of dropped datagrams, by reason."""
         self.port = int(sockets[0].getsockname()[1])
         self._loop = loop
         self._transports = {sock.family: SocketTransport(sock, self.dropped) for sock in sockets}
@@ -139,7 +139,7 @@ class UdpMux:
             loop.add_reader(transport.sock.fileno(), self._read, transport)
 
     def transport_for(self, host: str) -> SocketTransport | None:
-        """Return the socket of the family of ``host``; None where the machine has none."""
+        """Return the socket of the family of ``host``; None if the machine lacks it."""
         return self._transports.get(family_of(host))
 
     # --- connections and clients ----------------------------------------------------------------
@@ -172,7 +172,7 @@ class UdpMux:
                 connection.close()
 
     def has_remote_address(self, ufrag: str) -> bool:
-        """Tell whether a connectivity check for that connection has come, by any transport."""
+        """Tell whether a connectivity check for that connection has arrived on any transport."""
         return any(connection.addresses for connection in self._by_ufrag.get(ufrag, []))
 
     def _remove_connection(self, connection: MuxedConnection) -> None:
@@ -185,7 +185,7 @@ class UdpMux:
         _remove(self._clients, client.server, client)
 
     def close(self) -> None:
-        """Close the sockets. The connections must have been closed before."""
+        """Close the sockets. Close the connections first."""
         for transport in self._transports.values():
             self._loop.remove_reader(transport.sock.fileno())
             transport.sock.close()
@@ -200,7 +200,7 @@ class UdpMux:
             except BlockingIOError:
                 return
             except OSError:
-                # An ICMP error about an earlier datagram; the socket itself is well.
+                # An ICMP error about an earlier datagram; the socket still works.
                 continue
             address = (source[0], source[1])
             if address in self._clients:
@@ -218,13 +218,13 @@ class UdpMux:
     def receive(
         self, transport: Transport, data: bytes, address: Address, local_host: Callable[[], str]
     ) -> None:
-        """Route one datagram that a viewer may have sent.
+        """Route one datagram from a possible viewer.
 
         Args:
-            transport: What it came through.
+            transport: The transport that it came through.
             data: Its bytes.
             address: Its sender, as ``transport`` names it.
-            local_host: Returns which of our addresses it was sent to.
+            local_host: Returns the local address that it was sent to.
         """
         if is_stun(data):
             connection = self._route_stun(transport, data, address, local_host)
@@ -235,7 +235,7 @@ class UdpMux:
         if connection is not None:
             try:
                 connection.protocol.datagram_received(data, address)
-            except struct.error:  # aioice takes media of a certain length for STUN
+            except struct.error:  # aioice mistakes media of a certain length for STUN
                 self.dropped["malformed STUN"] += 1
 
     def _route_stun(
@@ -253,7 +253,7 @@ class UdpMux:
         return connection
 
     def _by_transaction(self, transaction_id: bytes) -> MuxedConnection | None:
-        # A scan, but for responses only: one in five seconds for each viewer.
+        # A linear scan, but only for responses: one per viewer every five seconds.
         for connections in self._by_ufrag.values():
             for connection in connections:
                 if connection.protocol.awaits(transaction_id):
@@ -276,7 +276,7 @@ class UdpMux:
         return connection
 
     def _learn(self, connection: MuxedConnection, address: Address, local_host: str) -> None:
-        """Route datagrams of ``address`` to ``connection``, and answer from ``local_host``."""
+        """Route datagrams from ``address`` to ``connection``; reply to them from ``local_host``."""
         previous = self._by_address.get((connection.transport, address))
         if previous is not None and previous is not connection:
             previous.addresses.pop(address, None)
@@ -308,7 +308,7 @@ def _remove(table: dict[K, list[V]], key: K, value: V) -> None:
 
 
 class Muxed(asyncio.DatagramTransport, Generic[P]):
-    """The asyncio transport of one protocol, over a transport that it shares with others."""
+    """The asyncio transport of one protocol, over a transport shared with others."""
 
     def __init__(
         self,
@@ -321,9 +321,9 @@ class Muxed(asyncio.DatagramTransport, Generic[P]):
         self.transport = transport
         self.protocol = protocol
         self.server = server
-        """The only address to send to; None for a browser's connection."""
+        """The only destination; None for a browser's connection."""
         self.addresses: OrderedDict[Address, None] = OrderedDict()
-        """The addresses that were learned for the browser; the latest last."""
+        """The addresses learned for the browser, the latest last."""
         self._remove = remove
         self._is_closing = False
 
@@ -348,4 +348,4 @@ MuxedConnection: TypeAlias = Muxed[ConnectionProtocol]
 """One ICE connection's end on one transport."""
 
 MuxedClient: TypeAlias = Muxed[ClientProtocol]
-"""What connects a STUN or TURN client to its server."""
+"""A STUN or TURN client's transport to its server."""

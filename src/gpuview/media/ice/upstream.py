@@ -1,15 +1,15 @@
-"""The one door into aioice's ICE connections; `gpuview.media.ice.turn` is the one into its TURN.
+"""The only access to aioice's ICE connections. The TURN client is in `gpuview.media.ice.turn`.
 
-What is borrowed from inside aioice, and why:
+The internals of aioice that are used, and why:
 
-- ``get_host_addresses``: a machine without a network still has its loopback.
+- ``get_host_addresses``: to offer loopback on a machine without a network.
 - The connection's ``get_component_candidates``, ``_protocols``, ``_local_candidates`` and
-  ``_check_list``: its candidates lead to the shared sockets and the shared relay, and new ones come
-  while it runs.
-- ``StunProtocol.transactions`` and ``.receiver``: the mux finds the connection of a datagram.
+  ``_check_list``: to give it candidates on the shared sockets and the shared relay, and to add new
+  candidates while it runs.
+- ``StunProtocol.transactions`` and ``.receiver``: to find the connection of a datagram in the mux.
 
-aioice is pinned to one minor version, `install` refuses another one, and
-``tests/media/ice/test_upstream.py`` tests what each name does.
+aioice is pinned to one minor version, `install` refuses any other, and
+``tests/media/ice/test_upstream.py`` tests the behaviour of each name.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _AIOICE = "0.13"
 
 
 def install() -> None:
-    """Teach this process's aiortc and aioice what gpuview needs. Does nothing the second time.
+    """Extend this process's aiortc and aioice for gpuview. Does nothing the second time.
 
     Raises:
-        MediaError: One of them is of a version whose internals are unknown.
+        MediaError: The internals of an installed version are unknown.
     """
     rtp_sender.check_version("aioice", _AIOICE)
     rtp_sender.install()
@@ -57,7 +57,7 @@ def install() -> None:
 
 
 def gather_loopback_when_alone() -> None:
-    """Let ICE use 127.0.0.1 on a machine that has no other address; aioice never does."""
+    """Let ICE use 127.0.0.1 on a machine without another address; aioice never does."""
     aioice.ice.get_host_addresses = _host_addresses_or_loopback
 
 
@@ -69,7 +69,7 @@ def _host_addresses_or_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
 
 
 class IceProtocol(aioice.ice.StunProtocol):
-    """The end of an ICE connection that takes datagrams."""
+    """The end of an ICE connection that receives datagrams."""
 
     @property
     def ufrag(self) -> str:
@@ -91,7 +91,7 @@ class LocalCandidate:
     type: CandidateType
     address: Address
     related_address: Address | None = None
-    """For srflx and relay: the address behind it."""
+    """For srflx and relay: the base address."""
     open: Callable[[IceProtocol], asyncio.DatagramTransport] | None = None
     """Opens its transport; None for srflx, whose datagrams come through the host's."""
 
@@ -104,28 +104,28 @@ def gather_from(
     Call it before ``setLocalDescription``.
 
     Args:
-        connection: One viewer's.
-        candidates: Returns the candidates. Its argument is the addresses of this host, without
-            loopback where there are others.
+        connection: A viewer's connection.
+        candidates: Returns the candidates. Its argument is this host's addresses, with loopback
+            only if there is no other.
     """
     ice = _ice(connection)
 
     async def get_component_candidates(
         component: int, addresses: list[str]
     ) -> list[aioice.Candidate]:
-        # A connection that was closed meanwhile would leave its transports open.
+        # A connection that was closed meanwhile would not close these transports.
         return [] if ice._closing else [_open(ice, each) for each in candidates(addresses)]
 
     vars(ice)["get_component_candidates"] = get_component_candidates
 
 
 def update_candidates(connection: RTCPeerConnection, candidates: Sequence[LocalCandidate]) -> None:
-    """Add the candidates that are new since the connection gathered, and pair them.
+    """Add the candidates that the connection does not have yet, and pair them.
 
     Args:
-        connection: One viewer's.
-        candidates: All present candidates but the host's. Earlier ones that are not among them are
-            removed, or a connection of many hours would collect them without bound.
+        connection: A viewer's connection.
+        candidates: All current candidates except host candidates. Candidates that are no longer
+            among them are removed; otherwise they would pile up over many hours.
     """
     ice = _ice(connection)
     if ice._closing:
