@@ -14,10 +14,10 @@ from torch import Tensor
 
 from benchmarks.frames.frames import KINDS, SIZES, Kind
 from benchmarks.frames.report import Row
-from benchmarks.frames.ring import RingSink
 from gpuview.frames.picture.look import Look
 from gpuview.frames.writer import FrameWriter
 from gpuview.media.encode.convert import SlotConverter
+from tests.frames.ring import RingSink
 
 __all__ = ["conversion", "unwatched"]
 

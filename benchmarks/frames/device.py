@@ -18,7 +18,6 @@ from torch import Tensor
 
 from benchmarks.frames.frames import KINDS, SIZES, picture
 from benchmarks.frames.report import Row
-from benchmarks.frames.ring import RingSink
 from gpuview.errors import FrameError
 from gpuview.frames.cpu.paint import render
 from gpuview.frames.cpu.yuv import write_i420
@@ -27,6 +26,7 @@ from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.writer import FrameWriter
+from tests.frames.ring import RingSink
 
 __all__ = ["copies", "kernels", "pushes"]
 

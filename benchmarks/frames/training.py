@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from benchmarks.frames.report import Row
-from benchmarks.frames.ring import RingSink
+from tests.frames.ring import RingSink
 
 if TYPE_CHECKING:
     from gpuview.testing.kernel import Kernel

@@ -5,7 +5,6 @@ Needs nothing but PyTorch, NumPy and pytest; runs alone, as `benchmarks/gpu.sh` 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -25,12 +24,10 @@ from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     PixelFormat,
-    Reservation,
-    RingReader,
-    RingWriter,
     Slot,
 )
 from tests.frames.reference import assert_i420_within_one_level, reference_bounds
+from tests.frames.ring import RingSink
 
 pytestmark = pytest.mark.cuda
 
@@ -39,58 +36,26 @@ WAIT_S = 30
 DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-class RingSink:
-    """A stream's ring, and the end of it that the media process has."""
+class GpuRingSink(RingSink):
+    """A ring that is read once the GPU has nothing more to do."""
 
     def __init__(self) -> None:
-        self._open(1 << 20)
-
-    def reserve(self, nbytes: int) -> Reservation:
-        self._grow(nbytes)
-        return self.writer.reserve(nbytes)
-
-    def announce(self, seq: int) -> None:
-        self.writer.announce(seq)
-
-    def begin(self, nbytes: int) -> memoryview:
-        self._grow(nbytes)
-        return self.writer.begin(nbytes)
-
-    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        self.writer.publish(pixel_format, width, height, capture_ns)
+        super().__init__()
+        self._ring(1 << 20, DEVICE_SLOTS)
 
     def newest(self) -> Slot:
-        """Return the newest frame, once the GPU has nothing more to do."""
         torch.cuda.synchronize()
-        slot = self.reader.take()
-        assert slot is not None
-        assert slot.is_whole()
-        return slot
-
-    def close(self) -> None:
-        self.writer.close()
-        self.reader.close()
-
-    def _grow(self, nbytes: int) -> None:
-        if nbytes > self.writer.slot_nbytes:
-            seq = self.writer.seq
-            self.close()
-            self._open(nbytes, seq)
-
-    def _open(self, nbytes: int, seq: int = 0) -> None:
-        self.writer = RingWriter.create(nbytes, DEVICE_SLOTS, seq)
-        self.reader = RingReader.attach(os.dup(self.writer.fd))
+        return super().newest()
 
 
 @pytest.fixture
-def sink() -> Iterator[RingSink]:
-    sink = RingSink()
-    yield sink
-    sink.close()
+def sink() -> Iterator[GpuRingSink]:
+    with GpuRingSink() as sink:
+        yield sink
 
 
 @pytest.fixture
-def writer(sink: RingSink) -> Iterator[FrameWriter]:
+def writer(sink: GpuRingSink) -> Iterator[FrameWriter]:
     writer = FrameWriter(sink)
     yield writer
     torch.cuda.synchronize()

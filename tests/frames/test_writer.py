@@ -16,7 +16,7 @@ from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import WriteStats
 from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import PixelFormat, frame_nbytes
-from tests.frames.encoded import RingSink
+from tests.frames.encoded import EncoderSink
 from tests.frames.reference import assert_i420_within_one_level, picture_bounds
 
 LOOK = Look()
@@ -52,8 +52,8 @@ def sink() -> FakeSink:
 
 
 @pytest.fixture
-def ring() -> Iterator[RingSink]:
-    with RingSink() as sink:
+def ring() -> Iterator[EncoderSink]:
+    with EncoderSink() as sink:
         yield sink
 
 
@@ -102,7 +102,7 @@ def test_the_size_kind_and_look_may_change_from_frame_to_frame(ring):
         (torch.rand(3, 240, 32), LOOK),
     ]:
         writer.write(frame, look)
-        shown.append((ring.slot().width, ring.slot().height))
+        shown.append((ring.newest().width, ring.newest().height))
 
     assert shown == [(32, 240), (240, 400), (32, 240), (64, 50), (32, 240)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Self
 
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
@@ -24,6 +25,12 @@ class RingSink:
         self._writer: RingWriter | None = None
         self._reader: RingReader | None = None
 
+    @property
+    def reader(self) -> RingReader:
+        """The end that the media process has."""
+        assert self._reader is not None
+        return self._reader
+
     def begin(self, nbytes: int) -> memoryview:
         return self._ring(nbytes, HOST_SLOTS).begin(nbytes)
 
@@ -40,9 +47,9 @@ class RingSink:
 
     def newest(self) -> Slot:
         """Return the newest frame, read in place."""
-        assert self._reader is not None
-        slot = self._reader.take()
+        slot = self.reader.take()
         assert slot is not None
+        assert slot.is_whole()
         return slot
 
     def close(self) -> None:
@@ -51,11 +58,18 @@ class RingSink:
                 end.close()
         self._writer = self._reader = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _ring(self, nbytes: int, n_slots: int) -> RingWriter:
-        """Return the ring, made anew when it has not room for such frames."""
+        """Return the ring, made anew when it has no room for such frames."""
         ring = self._writer
         if ring is None or nbytes > ring.slot_nbytes or n_slots > ring.n_slots:
+            seq = ring.seq if ring is not None else 0
             self.close()
-            ring = self._writer = RingWriter.create(nbytes, n_slots)
+            ring = self._writer = RingWriter.create(nbytes, n_slots, seq)
             self._reader = RingReader.attach(os.dup(ring.fd))
         return ring
