@@ -64,12 +64,14 @@ def test_no_frame_begins_early_or_has_a_name_twice(calls):
     seen: list[list[int]] = []
     assembler: FrameAssembler[int] = FrameAssembler("abc", 10)
     now = 0
-    for name, wait in calls:
+    # Long after these calls, each name comes once more and completes a frame.
+    for name, wait in [*calls, ("a", 1000), ("b", 0), ("c", 0)]:
         now += wait
         if assembler.wants(name, now):
             outputs = assembler.add(name, now, now)
             if outputs is not None:
                 seen.append(list(outputs.values()))
+    assert seen
     begins = [min(times) for times in seen]
     # At most one late frame is made up for.
     assert all(later - before >= 10 for before, later in zip(begins, begins[2:], strict=False))

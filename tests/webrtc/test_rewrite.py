@@ -309,7 +309,9 @@ class TestRealAnswers:
         from aiortc.sdp import SessionDescription
 
         rewritten = rewrite_answer(answer, public_ips=[PUBLIC_4], keep_private=True)
-        for media in SessionDescription.parse(rewritten).media:
+        sections = SessionDescription.parse(rewritten).media
+        assert len(sections) == answer.count("\nm=")
+        for media in sections:
             assert [candidate.ip for candidate in media.ice_candidates] == [PUBLIC_4, "127.0.0.1"]
             assert media.host == PUBLIC_4
 

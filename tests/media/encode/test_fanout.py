@@ -69,6 +69,11 @@ def test_what_a_viewer_takes_is_always_decodable(steps: list[tuple[bool, bool]])
             keyframes.add(number)
         if is_taken:
             taken += drain(subscription)
+    last = len(steps)
+    subscription.put(packet(last, is_keyframe=True))
+    keyframes.add(last)
+    taken += drain(subscription)
+    assert taken[-1] == last
     for earlier, later in zip([-2, *taken], taken, strict=False):
         assert later in keyframes or later == earlier + 1
 

@@ -61,6 +61,7 @@ def test_keyframes_for_losses_are_never_closer_than_their_spacing(requests: list
         if gate.is_due(now_s):
             gate.done(now_s)
             made.append(now_s)
+    assert made[0] == min(requests)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert all(gap >= LOSS_SPACING_S - 1e-9 for gap in gaps)
 

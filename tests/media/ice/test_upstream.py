@@ -66,6 +66,7 @@ def test_candidates_are_the_given_ones() -> None:
     async def gather() -> tuple[list[str], str]:
         asked: list[list[str]] = []
         ours = await answering(lambda addresses: [asked.append(addresses), HOST, MAPPED][1:])  # type: ignore[list-item, func-returns-value]
+        assert asked
         assert all(asked)
         found = upstream.local_candidates(ours), ours.localDescription.sdp
         await ours.close()
