@@ -11,10 +11,22 @@ from gpuview.testing.kernel import Kernel
 from gpuview.testing.processes import command_line, wait_until_gone
 
 StartKernel = Callable[..., Kernel]
+KernelWith = Callable[..., Kernel]
+
+PULL = """
+import torch
+from gpuview import GPUStream
+stream = GPUStream(lambda: torch.rand(96, 128, 3))
+display(stream)
+"""
 
 CLOSE_STREAMS = """
 for stream in [each for each in globals().values() if isinstance(each, GPUStream)]:
     stream.close()
+"""
+END_MEDIA = """
+from gpuview.engine import close_shared_engine
+close_shared_engine()
 """
 
 
@@ -51,8 +63,30 @@ def kernel(module_kernel: Kernel) -> Iterator[Kernel]:
 
 
 @pytest.fixture
+def kernel_with_own_media(kernel: Kernel) -> Iterator[Kernel]:
+    """Give the module's kernel with a media process for this test alone, which may kill it."""
+    kernel.run(END_MEDIA)
+    yield kernel
+    kernel.run(CLOSE_STREAMS + END_MEDIA)
+
+
+@pytest.fixture
+def kernel_with(kernel_with_own_media: Kernel) -> Iterator[KernelWith]:
+    """Give a function that sets ``env`` in the module's kernel, for this test alone."""
+    kernel = kernel_with_own_media
+    kernel.run("import os\nenvironment = dict(os.environ)")
+
+    def set_env(**env: str) -> Kernel:
+        kernel.run(f"os.environ.update({env!r})")
+        return kernel
+
+    yield set_env
+    kernel.run("os.environ.clear()\nos.environ.update(environment)")
+
+
+@pytest.fixture
 def own_kernel(start_kernel: StartKernel) -> Kernel:
-    """Give a kernel that the test may kill."""
+    """Give a kernel that the test may kill or restart."""
     return start_kernel()
 
 

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
-from gpuview.testing.kernel import Kernel
+from tests.kernel.conftest import PULL, StartKernel
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
-
-StartKernel = Callable[..., Kernel]
-
-PULL = """
-import torch
-from gpuview import GPUStream
-stream = GPUStream(lambda: torch.rand(96, 128, 3))
-display(stream)
-"""
 
 
 def text_of(outputs: list[dict[str, str]]) -> str:

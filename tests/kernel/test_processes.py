@@ -10,62 +10,56 @@ import pytest
 
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.processes import wait_until_gone
+from tests.kernel.conftest import PULL
 
 pytestmark = pytest.mark.kernel
 
 MediaPid = Callable[[Kernel], int]
 
-PULL = """
-import torch
-from gpuview import GPUStream
-precious = 42
-stream = GPUStream(lambda: torch.rand(96, 128, 3))
-display(stream)
-"""
-
 
 def test_a_view_plays_again_after_the_media_process_was_killed(
-    own_kernel: Kernel, media_pid: MediaPid
+    kernel_with_own_media: Kernel, media_pid: MediaPid
 ) -> None:
-    own_kernel.run(PULL)
-    stream = own_kernel.stream()
-    viewer = own_kernel.view(stream)
+    kernel = kernel_with_own_media
+    kernel.run(PULL + "kept = 42")
+    stream = kernel.stream()
+    viewer = kernel.view(stream)
     viewer.next_frame()
     epoch = stream.traits["epoch"]
 
-    os.kill(media_pid(own_kernel), signal.SIGKILL)
+    os.kill(media_pid(kernel), signal.SIGKILL)
 
     stream.wait_for(lambda traits: traits["epoch"] > epoch, what="a new epoch")
     viewer.wait_for_seq(2)
     viewer.frames(3)
-    assert own_kernel.evaluate("precious") == 42
-    assert own_kernel.evaluate("stream.viewers") == [viewer.view]
+    assert kernel.evaluate("kept") == 42
+    assert kernel.evaluate("stream.viewers") == [viewer.view]
 
 
 def test_a_pushed_frame_is_seen_again_after_the_media_process_was_killed(
-    own_kernel: Kernel, media_pid: MediaPid
+    kernel_with_own_media: Kernel, media_pid: MediaPid
 ) -> None:
-    own_kernel.run(
-        "import torch\nfrom gpuview import GPUStream\nstream = GPUStream()\ndisplay(stream)"
-    )
-    own_kernel.run("stream.push(torch.ones(96, 128, 3))")
-    viewer = own_kernel.view(own_kernel.stream())
+    kernel = kernel_with_own_media
+    kernel.run("import torch\nfrom gpuview import GPUStream\nstream = GPUStream()\ndisplay(stream)")
+    kernel.run("stream.push(torch.ones(96, 128, 3))")
+    viewer = kernel.view(kernel.stream())
     viewer.next_frame()
 
-    os.kill(media_pid(own_kernel), signal.SIGKILL)
+    os.kill(media_pid(kernel), signal.SIGKILL)
 
     viewer.wait_for_seq(2)
     assert viewer.next_frame().min() > 250
 
 
 def test_a_view_whose_offer_died_with_the_media_process_plays(
-    own_kernel: Kernel, media_pid: MediaPid
+    kernel_with_own_media: Kernel, media_pid: MediaPid
 ) -> None:
-    own_kernel.run(PULL)
-    media = media_pid(own_kernel)
+    kernel = kernel_with_own_media
+    kernel.run(PULL)
+    media = media_pid(kernel)
 
     os.kill(media, signal.SIGSTOP)
-    viewer = own_kernel.view(own_kernel.stream())
+    viewer = kernel.view(kernel.stream())
     viewer.wait_for_seq(1)
     os.kill(media, signal.SIGKILL)
 

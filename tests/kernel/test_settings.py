@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from gpuview.errors import SignalError
 from gpuview.testing.errors import CellError
-from gpuview.testing.kernel import Kernel
 from gpuview.testing.stream import StreamProxy
+from tests.kernel.conftest import PULL, KernelWith
 from tests.ports import free_port
 from tests.sdp import private_addresses
 
 pytestmark = pytest.mark.kernel
 
-StartKernel = Callable[..., Kernel]
-
-PULL = """
-import torch
-from gpuview import GPUStream
-stream = GPUStream(lambda: torch.rand(96, 128, 3))
-display(stream)
-"""
 
 ASK = """
 import torch
@@ -52,9 +43,9 @@ def welcomes(stream: StreamProxy) -> list[dict[str, Any]]:
 
 
 def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(
-    start_kernel: StartKernel,
+    kernel_with: KernelWith,
 ) -> None:
-    kernel = start_kernel(GPUVIEW_PUBLIC_IP="203.0.113.9,2001:db8::9")
+    kernel = kernel_with(GPUVIEW_PUBLIC_IP="203.0.113.9,2001:db8::9")
     kernel.run(PULL)
     viewer = kernel.view(kernel.stream())
 
@@ -67,9 +58,9 @@ def test_the_answer_holds_the_public_addresses_in_place_of_private_ones(
     assert shown & {"203.0.113.9", "2001:db8::9"}
 
 
-def test_the_media_port_is_the_first_free_one_of_the_range(start_kernel: StartKernel) -> None:
+def test_the_media_port_is_the_first_free_one_of_the_range(kernel_with: KernelWith) -> None:
     first = free_port()
-    kernel = start_kernel(GPUVIEW_PORT_MIN=str(first), GPUVIEW_PORT_MAX=str(first + 4))
+    kernel = kernel_with(GPUVIEW_PORT_MIN=str(first), GPUVIEW_PORT_MAX=str(first + 4))
     kernel.run(PULL)
     viewer = kernel.view(kernel.stream())
 
@@ -81,11 +72,11 @@ def test_the_media_port_is_the_first_free_one_of_the_range(start_kernel: StartKe
     assert all(first <= port <= first + 4 for port in ports)
 
 
-def test_an_exhausted_range_refuses_and_names_the_range(start_kernel: StartKernel) -> None:
+def test_an_exhausted_range_refuses_and_names_the_range(kernel_with: KernelWith) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("", 0))
         port = taken.getsockname()[1]
-        kernel = start_kernel(GPUVIEW_PORT_MIN=str(port), GPUVIEW_PORT_MAX=str(port))
+        kernel = kernel_with(GPUVIEW_PORT_MIN=str(port), GPUVIEW_PORT_MAX=str(port))
         kernel.run(PULL)
         viewer = kernel.view(kernel.stream())
 
@@ -98,9 +89,9 @@ def test_an_exhausted_range_refuses_and_names_the_range(start_kernel: StartKerne
         assert viewer.refusal.fix
 
 
-def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel: StartKernel) -> None:
+def test_ice_servers_reach_a_view_by_message_and_never_by_trait(kernel_with: KernelWith) -> None:
     servers = '[{"urls": "stun:127.0.0.1:9", "username": "u", "credential": "s3cret"}]'
-    kernel = start_kernel(GPUVIEW_ICE_SERVERS=servers)
+    kernel = kernel_with(GPUVIEW_ICE_SERVERS=servers)
     kernel.run(PULL)
     stream = kernel.stream()
     viewer = kernel.view(stream)
@@ -113,8 +104,8 @@ def test_ice_servers_reach_a_view_by_message_and_never_by_trait(start_kernel: St
     assert "s3cret" not in str(stream.traits)
 
 
-def test_each_view_gets_a_login_of_its_own_made_from_the_secret(start_kernel: StartKernel) -> None:
-    kernel = start_kernel(GPUVIEW_TURN_URL="turn:127.0.0.1:9", GPUVIEW_TURN_SECRET="t0p")
+def test_each_view_gets_a_login_of_its_own_made_from_the_secret(kernel_with: KernelWith) -> None:
+    kernel = kernel_with(GPUVIEW_TURN_URL="turn:127.0.0.1:9", GPUVIEW_TURN_SECRET="t0p")
     kernel.run(PULL)
     stream = kernel.stream()
     viewers = [kernel.view(stream) for _ in range(2)]
@@ -130,9 +121,9 @@ def test_each_view_gets_a_login_of_its_own_made_from_the_secret(start_kernel: St
 
 
 def test_a_function_for_ice_servers_that_fails_refuses_its_view_and_ends_nothing(
-    start_kernel: StartKernel,
+    kernel_with: KernelWith,
 ) -> None:
-    kernel = start_kernel()
+    kernel = kernel_with()
     kernel.run(ASK)
     viewer = kernel.view(kernel.stream())
 
@@ -144,8 +135,8 @@ def test_a_function_for_ice_servers_that_fails_refuses_its_view_and_ends_nothing
     kernel.view(kernel.stream()).next_frame()
 
 
-def test_a_host_name_without_an_address_is_an_error_in_the_cell(start_kernel: StartKernel) -> None:
-    kernel = start_kernel(GPUVIEW_PUBLIC_IP="gpu.invalid")
+def test_a_host_name_without_an_address_is_an_error_in_the_cell(kernel_with: KernelWith) -> None:
+    kernel = kernel_with(GPUVIEW_PUBLIC_IP="gpu.invalid")
 
     with pytest.raises(CellError, match=r"the address of 'gpu.invalid'") as caught:
         kernel.run(PULL)

@@ -11,20 +11,14 @@ import pytest
 from gpuview.errors import SignalError
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
+from tests.kernel.conftest import PULL, KernelWith
 from tests.ports import free_port
 from tests.turnserver import LOOPBACK, TurnServer, needs_coturn
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
-StartKernel = Callable[..., Kernel]
 
-PULL = """
-import torch
-from gpuview import GPUStream
-stream = GPUStream(lambda: torch.rand(96, 128, 3))
-display(stream)
-"""
 PORT = free_port()
 RELAY_ONLY = {
     "GPUVIEW_TURN_URL": f"turn:127.0.0.1:{PORT}",
@@ -63,9 +57,9 @@ def wait_until_known(kernel: Kernel, condition: str) -> None:
 
 @needs_coturn
 def test_viewers_share_one_relay_and_play_through_it(
-    turn: TurnServer, start_kernel: StartKernel
+    turn: TurnServer, kernel_with: KernelWith
 ) -> None:
-    kernel = start_kernel(**RELAY_ONLY)
+    kernel = kernel_with(**RELAY_ONLY)
     kernel.run(PULL)
     wait_until_known(kernel, "network.relay")
     viewers = [kernel.view(kernel.stream()) for _ in range(3)]
@@ -81,9 +75,9 @@ def test_viewers_share_one_relay_and_play_through_it(
 
 @needs_coturn
 def test_media_process_makes_no_other_port_than_the_shared_one(
-    turn: TurnServer, start_kernel: StartKernel, media_pid: Callable[[Kernel], int]
+    turn: TurnServer, kernel_with: KernelWith, media_pid: Callable[[Kernel], int]
 ) -> None:
-    kernel = start_kernel(**RELAY_ONLY)
+    kernel = kernel_with(**RELAY_ONLY)
     kernel.run(PULL)
     wait_until_known(kernel, "network.relay")
     kernel.view(kernel.stream()).next_frame()
@@ -96,9 +90,9 @@ def test_media_process_makes_no_other_port_than_the_shared_one(
 
 @needs_coturn
 def test_refused_kernel_says_so_instead_of_answering(
-    turn: TurnServer, start_kernel: StartKernel
+    turn: TurnServer, kernel_with: KernelWith
 ) -> None:
-    kernel = start_kernel(**{**RELAY_ONLY, "GPUVIEW_TURN_SECRET": "another one"})
+    kernel = kernel_with(**{**RELAY_ONLY, "GPUVIEW_TURN_SECRET": "another one"})
     kernel.run(PULL)
     wait_until_known(kernel, "'401' in str(network.problems)")
     viewer = kernel.view(kernel.stream())
@@ -109,9 +103,9 @@ def test_refused_kernel_says_so_instead_of_answering(
 
 @needs_coturn
 def test_relay_that_went_away_is_replaced_for_the_next_viewer(
-    turn: TurnServer, start_kernel: StartKernel
+    turn: TurnServer, kernel_with: KernelWith
 ) -> None:
-    kernel = start_kernel(**RELAY_ONLY)
+    kernel = kernel_with(**RELAY_ONLY)
     kernel.run(PULL)
     wait_until_known(kernel, "network.relay")
     kernel.view(kernel.stream()).next_frame()
@@ -123,11 +117,11 @@ def test_relay_that_went_away_is_replaced_for_the_next_viewer(
     kernel.view(kernel.stream()).next_frame()
 
 
-def test_dead_servers_keep_nobody_from_playing(start_kernel: StartKernel, dead_server: str) -> None:
+def test_dead_servers_keep_nobody_from_playing(kernel_with: KernelWith, dead_server: str) -> None:
     # The pages' side has none: a headless viewer would wait for them itself.
     servers = [{"urls": [f"stun:{dead_server}"]}]
     servers += [{"urls": [f"turn:{dead_server}"], "username": "me", "credential": "secret"}]
-    kernel = start_kernel(GPUVIEW_KERNEL_ICE_SERVERS=json.dumps(servers))
+    kernel = kernel_with(GPUVIEW_KERNEL_ICE_SERVERS=json.dumps(servers))
     kernel.run(PULL)
 
     kernel.view(kernel.stream()).next_frame()

@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 
 from gpuview.testing.kernel import Kernel
+from tests.kernel.conftest import PULL, StartKernel
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
 OFFER = Path(__file__).parents[1] / "data" / "sdp" / "chromium-156.sdp"
 
-PULL = """
-import torch
-from gpuview import GPUStream
-stream = GPUStream(lambda: torch.rand(96, 128, 3))
-display(stream)
-"""
 
-
-def test_a_view_that_says_bye_is_forgotten_at_once(start_kernel: Callable[..., Kernel]) -> None:
+def test_a_view_that_says_bye_is_forgotten_at_once(start_kernel: StartKernel) -> None:
     kernel = start_kernel(GPUVIEW_LOG="debug")
     cell = kernel.start(PULL)
     cell.wait()
