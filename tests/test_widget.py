@@ -894,7 +894,7 @@ def test_push_in_a_forked_child_raises_though_another_thread_held_the_locks(
     ours, theirs = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("fork")
     child = context.Process(target=_push_in_child, args=(page.stream, theirs))
-    with feed._lock, feed._reading, feed._readback._lock:
+    with feed._lock, feed._reading, feed._writer._lock:
         child.start()
     answered = ours.poll(30)
     child.kill()

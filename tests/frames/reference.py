@@ -184,8 +184,8 @@ def _draw_tile(
         rgb = palette[picks].astype(np.float64)
     else:
         rgb = np.moveaxis(np.broadcast_to(means, (3, *means.shape[1:])), 0, -1) * 255
-    for flaw, marker in ((np.isinf(values), _INF), (np.isnan(values), _NAN)):
-        covers = (rows > 0) @ flaw.any(0).astype(float) @ (columns > 0).T > 0
+    for is_nonfinite, marker in ((np.isinf(values), _INF), (np.isnan(values), _NAN)):
+        covers = (rows > 0) @ is_nonfinite.any(0).astype(float) @ (columns > 0).T > 0
         rgb = np.where(covers[..., None], palette[marker].astype(np.float64), rgb)
     return rgb
 

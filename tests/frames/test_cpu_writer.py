@@ -128,12 +128,12 @@ def test_a_large_picture_is_encoded_within_one_level_in_all_of_its_rows(dtype, a
         assert_encoded_within_one_level(sink, picture, pixels)
 
 
-@pytest.mark.parametrize("flaw", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("nonfinite", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("at", [(0, 0, 0), (2, 479, 639), (1, 200, 3)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_one_value_that_is_none_is_found_anywhere(flaw, at, channels):
+def test_a_single_nonfinite_value_is_found_anywhere(nonfinite, at, channels):
     pixels = noise(5, torch.float32, (1, 3, 480, 640))[:, -channels:]
-    pixels[0, -1, *at[1:]] = flaw
+    pixels[0, -1, *at[1:]] = nonfinite
     picture, tiles = planned(Look(), pixels)
 
     with EncoderSink() as sink:

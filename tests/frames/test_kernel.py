@@ -130,7 +130,7 @@ def test_the_record_is_told_its_number_and_time_and_nothing_else_is_touched():
 
 
 @pytest.mark.parametrize("sides", [(7, 9), (8, 9), (7, 10)])
-def test_an_odd_picture_is_completed_and_no_flaw_is_counted_twice(sides):
+def test_an_odd_picture_is_padded_and_no_nonfinite_value_is_counted_twice(sides):
     pixels = noise(1, 3, *sides)
     pixels[0, 0, -1, -1] = torch.nan
     pixels[0, 1, -1, 0] = torch.inf
@@ -239,8 +239,10 @@ def test_grids_of_any_shape_are_drawn_as_defined(data):
     dtype = data.draw(st.sampled_from([torch.uint8, torch.float16, torch.float32, torch.float64]))
     pixels = noise(n_tiles, channels, *tile, dtype=dtype, seed=data.draw(st.integers(0, 99)))
     if dtype.is_floating_point:
-        flawed = data.draw(st.lists(st.integers(0, pixels.numel() - 1), max_size=4))
-        pixels.view(-1)[flawed] = data.draw(st.sampled_from([torch.nan, torch.inf, -torch.inf]))
+        with_nonfinite = data.draw(st.lists(st.integers(0, pixels.numel() - 1), max_size=4))
+        pixels.view(-1)[with_nonfinite] = data.draw(
+            st.sampled_from([torch.nan, torch.inf, -torch.inf])
+        )
     scaling = data.draw(st.sampled_from([Scaling(0, 255), Scaling(auto="tile"), Scaling(-1, 2)]))
     colormap = data.draw(st.sampled_from(["gray", "coolwarm"]))
     at = 2 * data.draw(st.integers(0, 3)), 2 * data.draw(st.integers(0, 3))
@@ -255,13 +257,13 @@ def test_grids_of_any_shape_are_drawn_as_defined(data):
 @given(
     tile=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     inner=st.tuples(st.integers(1, 20), st.integers(1, 20)),
-    flaw=st.sampled_from([None, torch.nan, torch.inf]),
+    nonfinite=st.sampled_from([None, torch.nan, torch.inf]),
     seed=st.integers(0, 99),
 )
-def test_a_picture_is_shrunk_and_grown_by_area(tile, inner, flaw, seed):
+def test_a_picture_is_shrunk_and_grown_by_area(tile, inner, nonfinite, seed):
     pixels = noise(1, 3, *tile, seed=seed)
-    if flaw is not None:
-        pixels.view(-1)[seed % pixels.numel()] = flaw
+    if nonfinite is not None:
+        pixels.view(-1)[seed % pixels.numel()] = nonfinite
     even = [n + n % 2 for n in inner]
 
     check(pixels, Panel(2, 0, *even, 1, 1, *even, *inner, *tile, 3, Scaling(), "gray"))

@@ -28,7 +28,7 @@ def test_a_value_range_is_a_name_or_two_floats(value_range, kept):
 @pytest.mark.parametrize(
     ("value_range", "fix"),
     [
-        ((1, 0), r"the other way round: value_range=\(0, 1\)"),
+        ((1, 0), r"swap them: value_range=\(0, 1\)"),
         ((1, 1), 'value_range="auto"'),
         ((0, math.nan), 'value_range="auto"'),
         ((0, math.inf), 'value_range="auto"'),

@@ -216,7 +216,7 @@ def test_equal_values_have_the_lowest_colour(auto):
     assert (shown.round() == palette("viridis", CPU)[0].numpy()).all()
 
 
-def test_a_lone_tile_is_completed_by_its_last_row_and_column():
+def test_a_single_tile_is_padded_with_its_last_row_and_column():
     pixels = noise(4, torch.uint8, (1, 3, 5, 7))
 
     shown = painted(pixels, panel_for(pixels, scaling=Scaling(0, 255)))

@@ -1,12 +1,12 @@
-"""From the tiles of a tensor to RGB, in plain torch: the twin of the Triton kernel, on any device.
+"""From the tiles of a tensor to RGB, in plain torch on any device; the Triton kernel does the same.
 
-Each value is scaled by the value range; then each pixel is the mean of the values it covers; then
-it gets its colour. A pixel that covers a NaN or Inf gets a colour of its own.
+Values are scaled by the value range, then averaged over each pixel's area, then coloured. A pixel
+that covers a NaN or Inf gets a special colour.
 
-On the CPU a picture is painted in blocks that are too small for torch to split among threads. When
-other programs use the cores, such as the browser, those threads wait for each other: for 250 ms,
-where one block after another takes 10. A block also stays in the cache. A device paints all at
-once.
+On the CPU a picture is painted in blocks too small for torch to split among threads. When other
+programs such as the browser use the cores, torch's threads wait for each other: 250 ms, where one
+block after another takes 10 ms. A block also stays in the cache. Other devices paint a panel as a
+single block.
 
 Only element-wise operations, gathers and reductions are used. Matrix products would follow the
 user's autocast and ``torch.set_float32_matmul_precision``, and so would the colours.
@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, current_stream_id
@@ -38,37 +39,37 @@ __all__ = [
     "tile_ranges",
 ]
 
-BLOCK_NUMEL = 32_767  # from one more on, torch uses threads
+BLOCK_NUMEL = 32_767  # torch uses threads for more elements
 _WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
-_HUGE = 1e30  # far beyond any range, and float32 still has its sums
-_INF_CODE, _NAN_CODE = 1, 2  # what a pixel covers at worst; 0 is finite
+_HUGE = 1e30  # far beyond any range, but sums still fit float32
+_INF_CODE, _NAN_CODE = 1, 2  # 0 is finite; a pixel takes the largest code that it covers
 
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """One panel."""
+    """One painted panel."""
 
     rgb: Tensor
     """``(3, height, width)`` float32 in [0, 1], on the tensor's device."""
     n_nan: Tensor | None
     n_inf: Tensor | None
-    """How many of the tensor's values are NaN and Inf: int64 without dimensions, on the device.
-    None if it is known that there are none."""
+    """The numbers of NaN and Inf in the tensor: int64 scalars on its device. None if all values are
+    known to be finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A part of one tile, or some whole tiles."""
+    """A part of one tile, or several whole tiles."""
 
     tile: int
     """The first tile."""
     y: int
     x: int
-    """Where it begins in each tile as it is shown."""
+    """The block's first pixel in each tile as it is shown."""
     rgb: Tensor
     """``(n, C, rows, columns)``, C = 1 or 3: uint8 of a colour map, else float32 in [0, 1]."""
     nonfinite: Tensor | None
-    """How many of the tensor's values are NaN and Inf, ``(2,)`` int64; counted once."""
+    """The numbers of NaN and Inf, ``(2,)`` int64. No value is counted in two blocks."""
 
 
 def render(pixels: Tensor, panel: Panel) -> Painted:
@@ -78,8 +79,8 @@ def render(pixels: Tensor, panel: Panel) -> Painted:
     work: it never synchronises.
 
     Args:
-        pixels: ``(T, C, H, W)`` as the panel says, any strides, any real dtype.
-        panel: Where they go; its own place in the picture does not matter.
+        pixels: ``(T, C, H, W)``, the tiles of the panel; any strides, any real dtype.
+        panel: How they are arranged and coloured; the panel's own position is ignored.
     """
     n_cells = -(-panel.n_tiles // panel.columns) * panel.columns
     cells = _background((n_cells, 3, panel.cell_height, panel.cell_width), pixels.device)
@@ -96,7 +97,7 @@ def render(pixels: Tensor, panel: Panel) -> Painted:
 
 
 def blocks(pixels: Tensor, panel: Panel) -> Iterator[Block]:
-    """Paint a panel's tiles, block by block; see `render`. No block has background."""
+    """Paint a panel's tiles, block by block, without the background; see `render`."""
     ranges = None
     if panel.scaling.auto is not None:
         ranges = tile_ranges(pixels, panel.scaling.auto)
@@ -108,12 +109,12 @@ def blocks(pixels: Tensor, panel: Panel) -> Iterator[Block]:
 
 
 def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
-    """Return each tile's least and greatest finite value, or those of all tiles, for each tile.
+    """Return the smallest and largest finite value of each tile, or of all tiles, for each tile.
 
-    Runs as `render` does.
+    Runs on ``pixels.device`` and synchronises no more than `render`.
 
     Returns:
-        ``(T, 2)`` on ``pixels.device``, float64 for float64 and integers of 32 bits and more, else
+        ``(T, 2)`` on ``pixels.device``; float64 for float64 and integers of at least 32 bits, else
         float32. (0, 1) where no value is finite.
     """
     n_tiles, channels, height, width = pixels.shape
@@ -130,7 +131,7 @@ def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
 
 
 def is_exact_in_float32(scaling: Scaling) -> bool:
-    """Tell whether float32 is exact enough to scale by these bounds."""
+    """Tell whether float32 is exact enough to scale by these bounds, which are not automatic."""
     span = scaling.high - scaling.low
     return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
 
@@ -148,34 +149,34 @@ def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
 
 
 def _union(ranges: Tensor) -> Tensor:
-    """Return the least and the greatest of some ranges, which are along the first dimension."""
+    """Return the union of ranges along the first dimension."""
     return torch.stack((ranges[..., 0].amin(0), ranges[..., 1].amax(0)), dim=-1)
 
 
 def _extremes(values: Tensor) -> Tensor:
     least, greatest = values.amin((1, 2, 3)), values.amax((1, 2, 3))
     if not is_known_finite(greatest - least):
-        # Filled, and not chosen by `where`: that would copy the scalar to the device, and wait.
-        is_none = values.isfinite().logical_not_()
-        least = values.masked_fill(is_none, torch.inf).amin((1, 2, 3))
-        greatest = values.masked_fill(is_none, -torch.inf).amax((1, 2, 3))
+        # `where` would copy the scalar to the device and wait; `masked_fill` does not.
+        is_nonfinite = values.isfinite().logical_not_()
+        least = values.masked_fill(is_nonfinite, torch.inf).amin((1, 2, 3))
+        greatest = values.masked_fill(is_nonfinite, -torch.inf).amax((1, 2, 3))
     return torch.stack((least, greatest), dim=-1)
 
 
 def is_known_finite(values: Tensor) -> bool:
-    """Tell whether all are finite. False on a device, where the answer would have to wait."""
+    """Tell whether all values are finite. False on a device, where this would have to wait."""
     return values.device.type == "cpu" and bool(values.sum().isfinite())
 
 
 def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
-    """Return what values are computed in, up to their mean."""
+    """Return the dtype in which values are scaled and averaged."""
     return torch.float64 if needs_float64(pixels.dtype, scaling) else torch.float32
 
 
 def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
-    """Cut a panel's tiles, so that no step of `_paint` has more elements than a thread is given.
+    """Split a panel's tiles so that no operation of `_paint` is large enough to use threads.
 
-    There is one exception: in a tile that is shrunk, the search for a NaN known to be there.
+    One operation may be: finding the NaN in a tile that is shrunk, if there is one.
     """
     height, width = panel.inner_height, panel.inner_width
     n, n_rows, n_columns = panel.n_tiles, height, width
@@ -199,7 +200,7 @@ def _paint(
     """Paint one block.
 
     Args:
-        part: ``(n, C, K, L)``: what ``rows`` and ``columns`` cover.
+        part: ``(n, C, K, L)``: the input pixels that ``rows`` and ``columns`` cover.
         panel: The whole panel.
         rows: The block's rows in each tile as it is shown.
         columns: Its columns.
@@ -226,27 +227,27 @@ def _paint(
 
 
 def _scale(scaling: Scaling, ranges: Tensor | None) -> tuple[Callable[[Tensor], Tensor], float]:
-    """Return what to do with values before their mean is taken, and what to divide that by.
+    """Return a function to apply to the values before averaging, and a divisor for the means.
 
-    Before it, so that the mean is of small numbers; after it, so that dividing is for few, and what
-    is far outside the range has no mean of infinities.
+    Subtracting first keeps the sums small. Dividing last touches fewer elements, and values far
+    outside the range do not overflow to infinity.
     """
     if ranges is None:
         low, span = scaling.low, scaling.high - scaling.low
         return (lambda values: values - low if low else values), span
-    # Half of each, as the difference of two values may be more than their dtype holds.
+    # Halved, because the difference of two values may overflow their dtype.
     least, greatest = (ranges / 2).view(-1, 2, 1, 1, 1).unbind(1)
     spans = greatest - least
-    spans.masked_fill_(spans <= 0, torch.inf)  # where all are the same, all are 0
+    spans.masked_fill_(spans <= 0, torch.inf)  # a constant tile becomes 0
     return (lambda values: torch.add(-least, values, alpha=0.5).div_(spans)), 1
 
 
 def _coloured(unit: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
-    """Return ``(n, C, H, W)`` in [0, 1]; of a colour map ``(n, 1, H, W)``, for `_unpacked`.
+    """Return ``(n, C, H, W)`` in [0, 1]; with a colour map ``(n, 1, H, W)``, for `_unpacked`.
 
     Args:
         unit: ``(n, C, H, W)`` in [0, 1], C = 1 or 3.
-        seen: ``(n, 1, H, W)``: the code of the worst value that a pixel covers. None: all finite.
+        seen: ``(n, 1, H, W)``: the largest code that each pixel covers; None if all are finite.
         colormap: For C = 1.
     """
     device = unit.device
@@ -269,10 +270,11 @@ def _unpacked(packed: Tensor) -> Tensor:
 
 
 def _arranged(cells: Tensor, panel: Panel) -> Tensor:
-    """Return the panel ``(3, height, width)`` for all its cells ``(n, 3, h, w)``, in order."""
+    """Return the panel, ``(3, height, width)``, from its cells in order, ``(n, 3, h, w)``."""
     if panel.n_tiles == 1:
-        tile = cells[0, :, : panel.inner_height, : panel.inner_width]
-        return _completed(_completed(tile, 1, panel.height), 2, panel.width)
+        tile = cells[:, :, : panel.inner_height, : panel.inner_width]
+        missing = (0, panel.width - panel.inner_width, 0, panel.height - panel.inner_height)
+        return F.pad(tile, missing, mode="replicate")[0] if any(missing) else tile[0]
     grid = cells.view(-1, panel.columns, *cells.shape[1:]).permute(2, 0, 3, 1, 4)
     grid = grid.flatten(3).flatten(1, 2)  # (3, rows * cell_height, columns * cell_width)
     grid = grid[:, : panel.height, : panel.width]
@@ -281,17 +283,8 @@ def _arranged(cells: Tensor, panel: Panel) -> Tensor:
     return picture
 
 
-def _completed(tile: Tensor, dim: int, side: int) -> Tensor:
-    """Return ``tile`` with its last row or column repeated up to ``side``."""
-    missing = side - tile.shape[dim]
-    if not missing:
-        return tile
-    last = tile.narrow(dim, -1, 1)
-    return torch.cat((tile, last.repeat_interleave(missing, dim)), dim)
-
-
 def _background(shape: tuple[int, int, int, int], device: torch.device) -> Tensor:
-    """Return ``(n, 3, H, W)`` float32, filled without a copy from the CPU."""
+    """Return ``(n, 3, H, W)`` float32 background, without a copy from the CPU."""
     filled = torch.empty(shape, dtype=torch.float32, device=device)
     for plane, level in zip(filled.unbind(1), BACKGROUND, strict=True):
         plane.fill_(level / 255)
@@ -299,7 +292,7 @@ def _background(shape: tuple[int, int, int, int], device: torch.device) -> Tenso
 
 
 @lru_cache(maxsize=16)
-def _packed_palette(colormap: str, device: torch.device, queue: int) -> Tensor:
-    """Return the palette, ``(258,)`` int32 of four bytes each, to be used in ``queue``."""
+def _packed_palette(colormap: str, device: torch.device, stream_id: int) -> Tensor:
+    """Return the palette with a colour in each int32, ``(258,)``, for use on one stream."""
     colours = palette(colormap, device)
     return torch.cat((colours, colours[:, :1]), 1).view(torch.int32).squeeze(1)

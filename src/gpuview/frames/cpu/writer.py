@@ -1,19 +1,19 @@
-"""From tensors to a slot of the ring, in the caller's thread, if no CUDA device draws them.
+"""From tensors to a slot of the ring, in the caller's thread, if no tensor is on a CUDA device.
 
 The pixel format depends on the picture:
 
-    one tensor, pixel for pixel   3 channels   RGB, interleaved or in planes as the tensor has it
-                                  1 channel    I420 with flat chroma, which is half the bytes
-    anything else                              RGB in planes; see `gpuview.frames.cpu.paint`
+    one tensor, pixel for pixel   3 channels   RGB, interleaved or planar like the tensor
+                                  1 channel    I420 with constant chroma, half the bytes
+    anything else                              planar RGB; see `gpuview.frames.cpu.paint`
 
-Note [converted twice]: a painted picture becomes RGB planes of 8 bits here, and the media process
-converts those to I420 with swscale. That is deliberate. RGB takes a third of the operations of I420
+Note [converted twice]: a painted picture becomes 8-bit RGB planes here, and the media process
+converts these to I420 with swscale. That is deliberate. RGB takes a third of the operations of I420
 in the caller's thread, and swscale does the rest faster than torch would. Planes are not
-interleaved, because that costs more than swscale's conversion. swscale also reads planes of float32
-or 16 bits, but is then wrong by up to 1.8 levels.
+interleaved, because that costs more than swscale's conversion. swscale also reads float32 or 16-bit
+planes, but is then wrong by up to 1.8 levels.
 
-NumPy is used where it can be: it never splits an operation among threads, so no thread waits for
-another that has no core, and an operation may be large. But each operation releases the GIL, and a
+NumPy is preferred to torch: it never splits an operation among threads, which would wait for each
+other on a busy machine, so its operations may be large. But each operation releases the GIL, and a
 busy cell does not return it at once.
 """
 
@@ -55,13 +55,13 @@ Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 _RGB_RANGE = 255
-_TINY = 1e-300  # below it, float64 loses digits
-_STRIP_NUMEL = 65_536  # stays in the cache
+_TINY = 1e-300  # float64 loses digits below it
+_STRIP_NUMEL = 65_536  # fits the cache
 
 
 @dataclass(frozen=True, slots=True)
 class NonFinite:
-    """How many of a frame's values are NaN and Inf."""
+    """The numbers of NaN and Inf in a frame."""
 
     n_nan: int = 0
     n_inf: int = 0
@@ -69,13 +69,13 @@ class NonFinite:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A slot to which one tensor is written as it is."""
+    """A slot for one tensor that is shown pixel for pixel."""
 
     pixel_format: PixelFormat
     picture: Bytes
     """``(C, H, W)``, a view of the slot."""
-    lines: list[tuple[Tensor, Bytes]]
-    """What is read, and where it goes: pairs of two dimensions and of one shape."""
+    copies: list[tuple[Tensor, Bytes]]
+    """Pairs of source and destination, 2-D and of the same shape."""
 
 
 def write_picture(
@@ -86,7 +86,7 @@ def write_picture(
     The tensors have been read when this returns. Waits for a device other than the CPU.
 
     Args:
-        sink: Used by nobody else meanwhile.
+        sink: Where the picture goes; not used by other threads meanwhile.
         plan: The picture.
         tiles: One for each of the plan's panels, on any device.
         capture_ns: When the frame was pushed.
@@ -95,15 +95,17 @@ def write_picture(
         MediaError: The sink has no memory for it.
     """
     pixels = tiles[0].pixels
-    panels = [_settled(panel, each.pixels) for panel, each in zip(plan.panels, tiles, strict=True)]
+    panels = [
+        _with_range(panel, each.pixels) for panel, each in zip(plan.panels, tiles, strict=True)
+    ]
     plan = replace(plan, panels=tuple(panels))
     if _is_plain(plan) and pixels.device.type == "cpu":
         panel = plan.panels[0]
         slot = _begin(sink, plan, pixels[0])
         is_finite = _copy(slot, panel.scaling)
         if is_finite or panel.channels == 3:
-            nonfinite = NonFinite() if is_finite else _mark(slot.picture, pixels[0])
-            _complete(slot.picture, panel)
+            nonfinite = NonFinite() if is_finite else _colour_nonfinite(slot.picture, pixels[0])
+            _pad(slot.picture, panel)
             sink.publish(slot.pixel_format, plan.width, plan.height, capture_ns)
             return nonfinite
     nonfinite = _paint(sink, plan, tiles)
@@ -111,8 +113,8 @@ def write_picture(
     return nonfinite
 
 
-def _settled(panel: Panel, pixels: Tensor) -> Panel:
-    """Return the panel with its range found, if all tiles share one and values differ."""
+def _with_range(panel: Panel, pixels: Tensor) -> Panel:
+    """Replace an automatic range by the values' own, if it is one for all tiles and not empty."""
     auto = panel.scaling.auto
     if auto is None or (auto == "tile" and panel.n_tiles > 1) or pixels.device.type != "cpu":
         return panel
@@ -121,7 +123,7 @@ def _settled(panel: Panel, pixels: Tensor) -> Panel:
 
 
 def _is_plain(plan: Plan) -> bool:
-    """Tell whether the picture is one tensor, pixel for pixel, with a range that is known."""
+    """Tell whether the picture is one tensor, pixel for pixel, with a known range."""
     panel = plan.panels[0]
     return (
         _is_full(plan)
@@ -134,13 +136,13 @@ def _is_plain(plan: Plan) -> bool:
 
 
 def _is_full(plan: Plan) -> bool:
-    """Tell whether the first panel is the whole picture."""
+    """Tell whether the first panel fills the picture."""
     panel = plan.panels[0]
     return (plan.height, plan.width) == (panel.height, panel.width)
 
 
 def _begin(sink: FrameSink, plan: Plan, planes: Tensor) -> _Slot:
-    """Return a slot for ``planes``, ``(C, h, w)``, in the order in which their memory is."""
+    """Begin a slot for ``planes``, ``(C, h, w)``, in the order of their memory."""
     channels, h, w = planes.shape
     height, width = plan.height, plan.width
     pixels = planes.movedim(0, -1)  # (h, w, C)
@@ -162,12 +164,12 @@ def _begin(sink: FrameSink, plan: Plan, planes: Tensor) -> _Slot:
 
 
 def _copy(slot: _Slot, scaling: Scaling) -> bool:
-    """Write a slot's lines; False if there may be a NaN or Inf, which `_mark` has to colour."""
+    """Write a slot's pixels; return False if there may be a NaN or Inf."""
     is_grey = slot.pixel_format is PixelFormat.I420
     levels, offset = (LUMA_RANGE, LUMA_OFFSET) if is_grey else (_RGB_RANGE, 0)
-    is_bytes = slot.lines[0][0].dtype == torch.uint8
+    is_bytes = slot.copies[0][0].dtype == torch.uint8
     is_finite = True
-    for source, out in slot.lines:
+    for source, out in slot.copies:
         if is_bytes and not is_grey and (scaling.low, scaling.high) == (0, 255):
             _copy_bytes(source.numpy(), out)
         else:
@@ -177,30 +179,30 @@ def _copy(slot: _Slot, scaling: Scaling) -> bool:
 
 def _copy_bytes(source: Bytes, out: Bytes) -> None:
     if source.flags.c_contiguous and out.flags.c_contiguous:
-        # Holds the GIL: a copy that releases it gets it back late in a busy kernel, up to a switch
-        # interval after these 0.1 ms.
+        # Holds the GIL for 0.1 ms: a copy that released it would, in a busy kernel, wait up to a
+        # switch interval to get it back.
         out.data.cast("B")[:] = source.data.cast("B")
     else:
         out[:] = source
 
 
 def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Bytes) -> bool:
-    """Write ``source``, rounded half up to ``offset`` to ``offset + levels``.
+    """Write ``source`` as levels from ``offset`` to ``offset + levels``, rounded half up.
 
-    Returns False if a NaN or Inf was met, even if only scaling made it.
+    Returns False if a value is NaN or Inf, in the tensor or after scaling.
 
     Args:
         source: ``(H, W)``, any strides and dtype.
-        scaling: Which values become the first and the last level; others are clamped.
-        levels: How many there are, without the first.
-        offset: The first one.
+        scaling: The values of the first and the last level; other values are clamped.
+        levels: The number of levels after the first.
+        offset: The first level.
         out: ``(H, W)``.
     """
     number = np.float64 if needs_float64(source.dtype) else np.float32
     low, gain = number(scaling.low), number(levels / (scaling.high - scaling.low))
     scratch = np.empty((_rows_of(source), source.shape[1]), np.float32)
     is_finite = True
-    with np.errstate(all="ignore"):  # what is not finite at the end is found
+    with np.errstate(all="ignore"):  # a result that is not finite is noticed below
         for rows, values in _strips(source):
             strip = scratch[: len(values)]
             if low:
@@ -212,13 +214,13 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
             is_finite &= math.isfinite(greatest - least)
             if not (least >= 0 and greatest <= levels):  # also true for NaN
                 np.clip(strip, 0, levels, out=strip)
-            strip += offset + 0.5  # the cast to uint8 cuts, so this rounds half up
+            strip += offset + 0.5  # the cast to uint8 truncates, so this rounds half up
             np.copyto(out[rows], strip, casting="unsafe")
     return is_finite
 
 
-def _mark(picture: Bytes, planes: Tensor) -> NonFinite:
-    """Colour the pixels of NaN and Inf, and count these; both ``(3, h, w)``."""
+def _colour_nonfinite(picture: Bytes, planes: Tensor) -> NonFinite:
+    """Colour and count the NaN and Inf of ``planes`` in ``picture``, both ``(3, h, w)``."""
     n_nan = n_inf = 0
     markers = palette("gray", planes.device)
     n = max(1, BLOCK_NUMEL // (3 * planes.shape[2]))
@@ -235,13 +237,13 @@ def _mark(picture: Bytes, planes: Tensor) -> NonFinite:
 
 
 def _rows_of(source: Tensor) -> int:
-    """Return how many rows are computed with at a time."""
+    """Return how many rows are computed at a time."""
     numel = BLOCK_NUMEL if _is_half(source) else _STRIP_NUMEL
     return max(1, min(source.shape[0], numel // source.shape[1]))
 
 
 def _strips(source: Tensor) -> Iterator[tuple[slice, Array]]:
-    """Read the rows, some at a time, in a dtype that NumPy has."""
+    """Read some rows at a time, in a dtype that NumPy has."""
     n = _rows_of(source)
     scratch = None
     if _is_half(source):
@@ -249,7 +251,7 @@ def _strips(source: Tensor) -> Iterator[tuple[slice, Array]]:
     for top in range(0, source.shape[0], n):
         strip = source[top : top + n]
         if scratch is not None:
-            # NumPy takes six times longer for float16, and has no bfloat16.
+            # NumPy is six times slower with float16, and has no bfloat16.
             strip = scratch[: len(strip)].copy_(strip)
         yield slice(top, top + n), strip.numpy()
 
@@ -259,7 +261,7 @@ def _is_half(source: Tensor) -> bool:
 
 
 def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> NonFinite:
-    """Write any picture in planes; does not publish it."""
+    """Write any picture as RGB planes; does not publish it."""
     slot = sink.begin(frame_nbytes(PixelFormat.RGB24P, plan.width, plan.height))
     canvas = np.frombuffer(slot, np.uint8).reshape(3, plan.height, plan.width)
     if not _is_full(plan) or plan.panels[0].n_tiles > 1:
@@ -278,7 +280,7 @@ def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> NonFinite:
 
 
 def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
-    """Paint a panel whose tensor is on the CPU; ``area`` is its part of the canvas, (3, h, w)."""
+    """Paint a panel of a CPU tensor; ``area`` is its part of the canvas, ``(3, h, w)``."""
     n_nan = n_inf = 0
     for block in blocks(pixels, panel):
         _place(block, area, panel)
@@ -286,15 +288,13 @@ def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
             nan, inf = block.nonfinite.tolist()
             n_nan, n_inf = n_nan + nan, n_inf + inf
     if panel.n_tiles == 1:
-        _complete(area, panel)
+        _pad(area, panel)
     return NonFinite(n_nan, n_inf)
 
 
 def _place(block: Block, area: Bytes, panel: Panel) -> None:
-    """Write a block to where it is in the panel, whose part of the canvas is ``area``."""
-    levels = block.rgb
-    if levels.is_floating_point():
-        levels = (levels * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast cuts
+    """Write a block at its place in the panel, whose part of the canvas is ``area``."""
+    levels = _as_levels(block.rgb) if block.rgb.is_floating_point() else block.rgb
     rows, columns = levels.shape[2:]
     for tile, planes in enumerate(levels, block.tile):
         y = tile // panel.columns * panel.cell_height + block.y
@@ -304,16 +304,19 @@ def _place(block: Block, area: Bytes, panel: Panel) -> None:
 
 
 def _paint_elsewhere(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
-    """Paint a panel whose tensor is on a device that is neither the CPU nor CUDA; waits for it."""
+    """Paint a panel whose tensor is neither on the CPU nor on CUDA; waits for its device."""
     painted = render(pixels, panel)
-    levels = (painted.rgb * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast cuts
-    area[:] = levels.cpu().numpy()
+    area[:] = _as_levels(painted.rgb).cpu().numpy()
     counts = (painted.n_nan, painted.n_inf)
     return NonFinite(*(0 if count is None else int(count) for count in counts))
 
 
-def _complete(picture: Bytes, panel: Panel) -> None:
-    """Repeat the last row and column of a lone tile up to the panel's sides; (C, H, W)."""
+def _as_levels(rgb: Tensor) -> Tensor:
+    return (rgb * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast truncates: rounds half up
+
+
+def _pad(picture: Bytes, panel: Panel) -> None:
+    """Repeat the last row and column of a single tile up to the panel's sides; ``(C, H, W)``."""
     h, w = panel.inner_height, panel.inner_width
     picture[:, h:] = picture[:, h - 1 : h]
     picture[:, :, w:] = picture[:, :, w - 1 : w]

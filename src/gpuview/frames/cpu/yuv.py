@@ -26,7 +26,7 @@ _CR = (0.5, -_KG / (1 - _KR) / 2, -_KB / (1 - _KR) / 2)
 
 
 def write_i420(rgb: Tensor, y: Tensor, cb: Tensor, cr: Tensor) -> None:
-    """Write one RGB picture into the three planes that a video encoder reads, or a part of them.
+    """Convert RGB to I420, writing to the three planes of a picture or to a part of them.
 
     Runs on ``rgb.device``, on the current stream, and only launches work: it never synchronises.
     All values are within one level of the exact result, whatever the user's matmul precision.
@@ -54,8 +54,8 @@ def _sum_2x2(planes: Tensor) -> Tensor:
 def _mix(
     rgb: Tensor, weights: tuple[float, float, float], scale: float, offset: int, out: Tensor
 ) -> None:
-    """Write ``round(weights . rgb * scale + offset)`` to ``out``."""
+    """Write ``round(dot(weights, rgb) * scale + offset)`` to ``out``."""
     red, green, blue = (weight * scale for weight in weights)
     mixed = rgb[0] * red
     mixed.add_(rgb[1], alpha=green).add_(rgb[2], alpha=blue)
-    out.copy_(mixed.add_(offset + 0.5))  # the cast to uint8 cuts, so this rounds half up
+    out.copy_(mixed.add_(offset + 0.5))  # the cast to uint8 truncates, so this rounds half up

@@ -48,7 +48,7 @@ def _place(
     inner_height,
     inner_width,
     is_grid: tl.constexpr,
-    is_completed: tl.constexpr,
+    is_padded: tl.constexpr,
 ):
     """Return the tile of some pixels of a row, where in it they are, and whether in one at all."""
     is_inside = x < panel_width
@@ -61,7 +61,7 @@ def _place(
         tile = row * columns + column
         is_inside = is_inside & (column < columns) & (tile < n_tiles)
         is_inside = is_inside & (y < inner_height) & (x < inner_width)
-    if is_completed:
+    if is_padded:
         y = tl.minimum(y, inner_height - 1)
         x = tl.minimum(x, inner_width - 1)
     return tile, y, x, is_inside
@@ -222,7 +222,7 @@ def draw_panel(
     channels: tl.constexpr,
     is_direct: tl.constexpr,
     is_grid: tl.constexpr,
-    is_completed: tl.constexpr,
+    is_padded: tl.constexpr,
     is_coloured: tl.constexpr,
     scale: tl.constexpr,
     needs_float64: tl.constexpr,
@@ -237,17 +237,17 @@ def draw_panel(
     # fmt: off
     tile1, y1, x1, is_inside1 = _place(
         y, x, panel_width, n_tiles, columns, cell_height, cell_width, inner_height, inner_width,
-        is_grid, is_completed,
+        is_grid, is_padded,
     )
     tile2, y2, x2, is_inside2 = _place(
         y + 1, x, panel_width, n_tiles, columns, cell_height, cell_width, inner_height, inner_width,
-        is_grid, is_completed,
+        is_grid, is_padded,
     )
     low1, gain1 = _range(ranges, tile1, is_inside1, range_step, is_grid, needs_float64)
     low2, gain2 = _range(ranges, tile2, is_inside2, range_step, is_grid, needs_float64)
     is_own1 = is_inside1
     is_own2 = is_inside2
-    if is_completed:
+    if is_padded:
         is_own1 = is_inside1 & (y < inner_height) & (x < inner_width)
         is_own2 = is_inside2 & (y + 1 < inner_height) & (x < inner_width)
     start1 = pixels

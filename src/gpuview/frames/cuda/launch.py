@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.area import most_taps
+from gpuview.frames.cpu.area import max_taps
 from gpuview.frames.cpu.paint import needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
@@ -78,8 +78,8 @@ class PanelKernel:
             panel.inner_width,
             panel.tile_height,
             panel.tile_width,
-            most_taps(panel.tile_height, panel.inner_height),
-            most_taps(panel.tile_width, panel.inner_width),
+            max_taps(panel.tile_height, panel.inner_height),
+            max_taps(panel.tile_width, panel.inner_width),
         )
         self._is_direct = (panel.tile_height, panel.tile_width) == (
             panel.inner_height,
@@ -89,7 +89,7 @@ class PanelKernel:
             "channels": panel.channels,
             "is_direct": self._is_direct,
             "is_grid": panel.n_tiles > 1,
-            "is_completed": panel.n_tiles == 1
+            "is_padded": panel.n_tiles == 1
             and (panel.height, panel.width) != (panel.inner_height, panel.inner_width),
             "is_coloured": panel.channels == 1 and panel.colormap != "gray",
         }

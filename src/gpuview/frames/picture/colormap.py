@@ -1,8 +1,8 @@
-"""Colour maps: five that are built in, all of matplotlib's, and the colours of NaN and Inf.
+"""Colour maps: five built-in maps, all of matplotlib's, and the colours of NaN and Inf.
 
-Note [markers]: NaN and Inf have colours that the map does not have, so that nobody takes them for a
-value. They are magenta and cyan if the map has no colour near these, as for most maps; otherwise
-they are the next of a few vivid colours.
+Note [markers]: NaN and Inf get colours that are not in the map, so they cannot be mistaken for
+values. For most maps these are magenta and cyan. If the map has a similar colour, the next of a few
+vivid colours is used.
 
 Source:
     viridis, magma: N. J. Smith, S. van der Walt, E. Firing (BIDS/colormap); CC0.
@@ -35,7 +35,7 @@ BUILT_IN = ("gray", "viridis", "magma", "turbo", "coolwarm")
 """The maps that need no matplotlib."""
 
 NAN_ROW, INF_ROW = 256, 257
-"""The rows of a palette with the colour of NaN, and of both infinities."""
+"""The palette rows that hold the colours of NaN and of both infinities."""
 
 _STEPS = 256
 _TABLES = Path(__file__).with_name("colormaps.npz")
@@ -56,7 +56,7 @@ _MARKERS = (
 """In the order of preference."""
 
 _FAR = 100
-"""Nobody confuses two colours at this distance in RGB. The greatest distance is 441."""
+"""Two colours at this distance in RGB are easy to tell apart. The largest distance is 441."""
 
 
 def check_colormap(name: str) -> None:
@@ -69,7 +69,7 @@ def check_colormap(name: str) -> None:
 def palette(name: str, device: torch.device) -> Tensor:
     """Return the colours of a map, on a device.
 
-    It is made once for each map and device, and kept: do not write to it. Making it waits for a
+    The result is cached for each map and device: do not write to it. The first call waits for a
     copy to the device, but never for other work there.
 
     Args:
@@ -90,10 +90,10 @@ def palette(name: str, device: torch.device) -> Tensor:
 
 def _to_cuda(rows: Tensor, device: torch.device) -> Tensor:
     """Copy on a new stream: on the caller's, the copy would wait for the work queued there."""
-    side = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
-    with torch.cuda.stream(side):
+    copy_stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(copy_stream):
         on_device = rows.pin_memory().to(device, non_blocking=True)
-        copied = side.record_event()
+        copied = copy_stream.record_event()
     copied.synchronize()
     return on_device
 
@@ -121,14 +121,14 @@ def _markers(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for _ in range(2):
         offsets = candidates[:, None].astype(np.float64) - taken[None]  # (markers, colours, 3)
         nearest = np.linalg.norm(offsets, axis=2).min(axis=1)
-        # The first that is far enough, or else the farthest.
+        # The first candidate that is far enough from all colours, or else the farthest.
         choice = np.minimum(nearest, _FAR).argmax()
         taken = np.concatenate((taken, candidates[choice : choice + 1]))
     return taken[-2:]
 
 
 def _matplotlib_maps() -> Mapping[str, Colormap]:
-    """Return matplotlib's maps by name; no map if it is not installed."""
+    """Return matplotlib's maps by name; empty if it is not installed."""
     try:
         import matplotlib
     except ImportError:

@@ -1,4 +1,4 @@
-"""Say which panel an error is about."""
+"""Add a panel's name to an error."""
 
 from __future__ import annotations
 

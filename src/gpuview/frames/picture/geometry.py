@@ -1,15 +1,15 @@
-"""The geometry of one picture, in pixels: what `plan` decides, and all drawing code follows.
+"""The geometry of one picture, in pixels: decided by `plan`, followed by all drawing code.
 
     Plan    a whole picture, as it is encoded
-    Panel   the part of it that shows one tensor: a grid of tiles, all of one size
-    cell    a tile and the gap after it, to the right and below
+    Panel   the part of it that shows one tensor: a grid of tiles of the same size
+    cell    a tile, with the gap to its right and below it
 
-Note [area]: a tile is resized by area. A pixel of the picture is the mean of the tile's pixels that
-it covers, each weighted by the part that is covered. If a tile grows by a whole number, this is the
-nearest pixel; otherwise it is the nearest pixel with soft edges. Along an axis, pixel ``i`` of
-``inner`` covers ``i * tile`` to ``(i + 1) * tile``, and the tile's pixel ``k`` covers ``k * inner``
-to ``(k + 1) * inner``. All of these are whole numbers, so nothing is rounded and
-no neighbour's NaN leaks in.
+Note [area]: tiles are resized by area interpolation. An output pixel is the mean of the input
+pixels that it covers, weighted by the covered area. Enlarged by an integer factor, this is
+nearest-neighbour interpolation; by another factor, nearest-neighbour with soft edges. Along an
+axis, output pixel ``i`` of ``inner`` covers ``i * tile`` to ``(i + 1) * tile``, and input pixel
+``k`` covers ``k * inner`` to ``(k + 1) * inner``. All of these are integers, so nothing is rounded
+and no neighbour's NaN leaks in.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import torch
 __all__ = [
     "BACKGROUND",
     "LARGE_SIDE",
-    "LEAST_CELL",
     "MAX_PIXELS",
     "MAX_SIDE",
+    "MIN_CELL",
     "Label",
     "Panel",
     "Plan",
@@ -42,13 +42,13 @@ MAX_SIDE = 8688
 """The longest side of a picture in H.264 level 5.2, the highest that Chromium decodes."""
 
 MAX_PIXELS = 3840 * 2400
-"""The most pixels of a picture: level 5.2 allows them, with the padding to blocks of 16 x 16."""
+"""The most pixels of a picture that level 5.2 allows, with padding to 16 x 16 macroblocks."""
 
 LARGE_SIDE = 3840
 """The longest side of a picture for which the user gave no size."""
 
-LEAST_CELL = 4
-"""The least height and width of a cell as it is shown."""
+MIN_CELL = 4
+"""The smallest height and width of a cell as it is shown."""
 
 BACKGROUND: tuple[int, int, int] = (32, 32, 32)
 """The colour between tiles and around panels, RGB."""
@@ -72,13 +72,13 @@ class TileKind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Which values are black and white, or the two ends of the colour map."""
+    """The value range: what is shown as black and white, or as the two ends of the colour map."""
 
     low: float = 0.0
     high: float = 1.0
-    """The two values, high > low. They are not read if ``auto`` is given."""
+    """The range, low < high. Ignored if ``auto`` is set."""
     auto: Literal["tile", "frame"] | None = None
-    """Take the least and the greatest finite value of each tile, or of all the tensor's tiles."""
+    """Use the smallest and largest finite value of each tile, or of all the tensor's tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class Panel:
     """Where the tiles of one tensor go, and how their values become colours.
 
     Tile ``t`` is in row ``t // columns`` and column ``t % columns``; its first pixel is at
-    ``y + row * cell_height``, ``x + column * cell_width``. Pixels that are in the panel
-    but in no tile are background. A single tile repeats its last row or column there instead.
+    ``y + row * cell_height``, ``x + column * cell_width``. Pixels of the panel outside all tiles
+    are background. A single tile is padded with its last row and column instead.
     """
 
     y: int
@@ -109,7 +109,7 @@ class Panel:
     channels: Literal[1, 3]
     scaling: Scaling
     colormap: str
-    """For one channel. ``"gray"`` maps [0, 1] to black and white without steps."""
+    """For one channel. ``"gray"`` maps [0, 1] to greys without steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,15 +31,15 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 @lru_cache(maxsize=64)
 def label_image(text: str, height: int, width: int) -> Tensor:
-    """Draw one line of light text, from the left, on the background of all pictures.
+    """Draw one left-aligned line of light text on the background colour.
 
-    A text that is too long ends in an ellipsis. The font is matplotlib's, or Pillow's if matplotlib
-    is not installed. Letters that the font does not have become boxes; Pillow's has ASCII only. The
-    last labels are kept: do not write to them.
+    Text that is too long ends in an ellipsis. The font is matplotlib's, or Pillow's if matplotlib
+    is not installed. Characters missing in the font become boxes; Pillow's font is ASCII only. The
+    result is cached: do not write to it.
 
     Args:
-        text: Anything; line breaks and control characters become spaces.
-        height: Pixels; 24 are comfortable, and fewer than 12 cannot be read.
+        text: Any text; line breaks and control characters become spaces.
+        height: Pixels; 24 is comfortable, less than 12 is unreadable.
         width: Pixels.
 
     Returns:
@@ -51,7 +51,7 @@ def label_image(text: str, height: int, width: int) -> Tensor:
     margin = round(height * _MARGIN_SHARE)
     image = Image.new("RGB", (width, height), BACKGROUND)
     line = _shortened(_printable(text)[:width], font, width - 2 * margin)
-    # "lm": x is the left end, y the middle between the font's highest and its lowest line.
+    # "lm": x is the left end, y the middle between ascender and descender.
     ImageDraw.Draw(image).text((margin, height / 2), line, _TEXT, font, anchor="lm")
     return torch.from_numpy(np.array(image))
 
@@ -61,7 +61,7 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
     from PIL import ImageFont
 
     # DejaVu Sans has accents, Greek and arrows; Pillow's own font is ASCII only.
-    package = find_spec("matplotlib")  # found, not imported: that would take long
+    package = find_spec("matplotlib")  # not imported, which would be slow
     folders = package.submodule_search_locations if package else None
     for folder in folders or ():
         path = Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")
@@ -71,7 +71,7 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
 
 
 def _printable(text: str) -> str:
-    # Half of a surrogate pair is no character: no font accepts it.
+    # No font accepts a lone surrogate.
     text = text.encode("utf-8", "replace").decode()
     return _UNPRINTABLE.sub(" ", text).strip()
 
@@ -80,7 +80,7 @@ def _shortened(text: str, font: FreeTypeFont | ImageFont, width: float) -> str:
     """Return as much of ``text`` as fits into ``width``, with an ellipsis if it is cut."""
     if font.getlength(text) <= width:
         return text
-    # A longer start is never narrower, so the longest that fits can be bisected.
+    # A longer prefix is never narrower, so the longest that fits can be found by bisection.
     lengths = range(len(text))
     end = bisect_right(lengths, width, key=lambda end: font.getlength(text[:end] + _ELLIPSIS))
     return text[: end - 1].rstrip() + _ELLIPSIS if end else ""

@@ -1,18 +1,21 @@
-"""Read any accepted tensor as tiles, or raise a FrameError that says why it has none.
+"""Read any accepted tensor as tiles, or raise a FrameError that says why it cannot be shown.
 
 Nothing is computed here: `Tiles` is a view of the user's memory.
 
-    picture  a tile of one or three channels that has a brightness: uint8, or floating in [0, 1]
-    map      a tile whose values are no brightness: a channel of features, a weight, an attention
-             matrix. By default each map is normalised, and coloured if it has one channel
+    picture  a tile of one or three channels whose values are brightness: uint8, or floating point
+             in [0, 1]
+    map      a tile whose values are not brightness: a feature map, a weight, an attention matrix.
+             By default each map is normalised, and coloured if it has one channel
 
-Note [grids]: a batch of pictures is shown whole, as a contact sheet. A tensor with any other number
-of channels holds features: each channel becomes a tile, and of a batch only the first item is
-shown. Even then, uint8 and bool are taken for pictures, because features never have these types.
+Note [grids]: a batch of pictures is shown whole, as a contact sheet. A tensor with a number of
+channels other than 1, 3 or 4 holds feature maps: each channel becomes a tile, and only the first
+item of a batch is shown. Even then, uint8 and bool tiles are pictures, because feature maps never
+have these dtypes.
 
-Note [channels last]: the last dimension is taken for the channels if its size is a number of
-channels and the dimension before it is longer. So the kernels of a convolution, ``(64, 64, 3, 3)``,
-and the 4 x 4 output of a layer are read correctly, but a picture has to be at least 5 pixels wide.
+Note [channels last]: the last dimension holds the channels if its size is a number of channels and
+the dimension before it is longer. So the kernels of a convolution, ``(64, 64, 3, 3)``, and the
+4 x 4 output of a layer are read correctly, but a channels-last picture must be at least 5 pixels
+wide.
 """
 
 from __future__ import annotations
@@ -36,18 +39,18 @@ Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
 _ANY_LAYOUT = "2, 3 or 4 dimensions: (H, W), (H, W, C), (C, H, W), (N, H, W) or a batch of these"
 _CHANNELS = (1, 3, 4)
 _VALUE_CHANNELS = (1, 3)
-"""Values have no alpha: four channels are four maps, as a latent's are."""
+"""Values have no alpha channel: four channels are four maps, as in a latent."""
 
 _PICTURE_DTYPES = (torch.uint8, torch.bool)
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A tensor that holds values, not a picture, such as a layer's output.
+    """A tensor that holds values rather than a picture, such as a layer's output.
 
-    Its one-channel tiles are maps, and its channels are never guessed to come last. An
-    `nn.Parameter` is read in the same way, but its three channels are a map as well: the kernels of
-    a first layer have colours, but their values lie around zero.
+    Its one-channel tiles are maps, and its layout is never guessed to be channels last. An
+    `nn.Parameter` is read in the same way, but its three-channel tiles are maps too: the kernels of
+    a first layer are RGB, but their values are centred around zero.
     """
 
     tensor: object
@@ -59,9 +62,9 @@ class Tiles:
     """The pictures or maps of one tensor, in the user's memory."""
 
     pixels: Tensor
-    """``(T, C, H, W)``, C = 1 or 3, T >= 1, any strides, detached; bool, integers or floating."""
+    """``(T, C, H, W)``, C = 1 or 3, T >= 1, any strides, detached; bool, integer or floating."""
     is_maps: bool
-    """Tiles of three channels are maps only if they are a parameter's."""
+    """Three-channel tiles are maps only if they come from a parameter."""
 
     @property
     def kind(self) -> TileKind:
@@ -87,24 +90,24 @@ def check_layout(layout: Layout | None) -> None:
 def read_frame(
     frame: object, layout: Layout | None = None
 ) -> tuple[tuple[str, ...] | None, list[Tiles]]:
-    """Read ``frame``, which may hold several tensors: a mapping by name, or a list or tuple.
+    """Read a frame: a single tensor, or a mapping, list or tuple of tensors.
 
     Args:
         frame: As for `read_tiles`, or a collection of these.
-        layout: Of each tensor; None guesses, for each on its own.
+        layout: The layout of each tensor. None guesses, for each tensor separately.
 
     Returns:
-        The tensors' names, and the tiles of each tensor. In a list the names are numbers; a single
-        tensor has None.
+        The tensors' names and the tiles of each tensor. The items of a list are named by their
+        index. For a single tensor, the names are None.
 
     Raises:
-        FrameError: As for `read_tiles`; it names the panel.
+        FrameError: As for `read_tiles`; the error names the panel.
     """
     if isinstance(frame, list | tuple):
         frame = dict(enumerate(frame))
     if not isinstance(frame, Mapping):
         return None, [read_tiles(frame, layout)]
-    names = tuple(map(str, frame))  # two keys may look alike
+    names = tuple(map(str, frame))  # two keys may have the same text
     tiles = []
     for name, tensor in zip(names, frame.values(), strict=True):
         with naming_panel(name):
@@ -115,19 +118,19 @@ def read_frame(
 def read_tiles(tensor: object, layout: Layout | None = None) -> Tiles:
     """Read one tensor as tiles, before anything is scaled or coloured.
 
-    Never synchronises. Copies only in the rare cases in which `tensors.as_tensor` has to.
+    Never synchronises. Copies only in the rare cases where `tensors.as_tensor` must.
 
     Args:
-        tensor: A dense tensor of real numbers on any device, an array or image of another library
-            (see `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
+        tensor: A dense, real tensor on any device, an array or image of another library (see
+            `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
             channel (alpha) is ignored.
-        layout: What the dimensions are. None guesses: two are ``(H, W)``; three are ``(C, H, W)``
-            if the first is 1, 3 or 4, ``(H, W, C)`` if the last is, else ``(N, H, W)``; four are a
-            batch, ``(N, H, W, C)`` only if the last is 1, 3 or 4 and the second is not. See
-            Note [grids] and Note [channels last].
+        layout: The meaning of the dimensions. None guesses: two are ``(H, W)``; three are
+            ``(C, H, W)`` if the first is 1, 3 or 4, ``(H, W, C)`` if the last is, else
+            ``(N, H, W)``; four are ``(N, H, W, C)`` if the last is 1, 3 or 4 and the second is not,
+            else ``(N, C, H, W)``. See Note [grids] and Note [channels last].
 
     Raises:
-        FrameError: It has no tiles, or it contradicts ``layout``.
+        FrameError: The tensor cannot be shown, or contradicts ``layout``.
     """
     is_parameter = isinstance(tensor, nn.Parameter)
     is_values = is_parameter or isinstance(tensor, Values)
@@ -169,7 +172,7 @@ def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
         raise FrameError(
             f"cannot show a tensor without elements, {shape = }",
             expected="at least one element along each dimension",
-            fix="find where it became empty: a slice, or a filter that let nothing through",
+            fix="find out where it became empty: a slice, or a filter that removed everything",
         )
 
 
@@ -191,5 +194,5 @@ def _bad_shape(shape: tuple[int, ...], expected: str) -> FrameError:
     elif len(shape) > 4:
         fix = f"show a part of it: tensor[{', '.join('0' * (len(shape) - 4))}]"
     else:
-        fix = "leave layout= out, or give the one of this tensor"
+        fix = "leave layout= out, or pass this tensor's layout"
     return FrameError(f"cannot show a tensor with {shape = }", expected=expected, fix=fix)

@@ -1,9 +1,9 @@
-"""A look: what the user says about how frames are shown, checked when it is said.
+"""The look: the user's display options, validated when they are set.
 
-layout       what a tensor's dimensions are            `gpuview.frames.picture.layout`
-value_range  which values are black and white          `ValueRange`
-colormap     which colours the values of a map get     `gpuview.frames.picture.colormap`
-size         how large the encoded picture is          `gpuview.frames.picture.plan`
+layout       the meaning of a tensor's dimensions      `gpuview.frames.picture.layout`
+value_range  the values shown as black and white       `ValueRange`
+colormap     the colours of a map's values             `gpuview.frames.picture.colormap`
+size         the size of the encoded picture           `gpuview.frames.picture.plan`
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from gpuview.protocol.ring import MIN_SIDE
 __all__ = ["Look", "Size", "ValueRange"]
 
 ValueRange = tuple[float, float] | Literal["auto", "frame"] | None
-"""The two values that are shown as black and white, or how they are found.
+"""The two values that are shown as black and white, or how to find them.
 
-``"auto"`` takes the least and the greatest finite value of each tile, ``"frame"`` those of all
+``"auto"`` takes the smallest and the largest finite value of each tile, ``"frame"`` those of all
 tiles of a tensor. None is [0, 255] for uint8, False and True for bool, [0, 1] for floating types,
-and ``"auto"`` for maps; pictures of another integer type need an explicit range.
+and ``"auto"`` for maps; pictures of other integer types need an explicit range.
 """
 
 Size = int | tuple[int, int] | None
-"""The longest side of the encoded picture in pixels, or its ``(width, height)``; None: as it is."""
+"""The longest side of the encoded picture in pixels, or its ``(width, height)``. None keeps the
+tensor's size; see Note [sizes] in `gpuview.frames.picture.plan`."""
 
 _AUTOMATIC: tuple[Literal["auto", "frame"], ...] = ("auto", "frame")
 _GREATEST = 1e38  # so that high - low is finite in float32
@@ -52,7 +53,7 @@ class Look:
     colormap: str | None = None
     """None is ``"gray"``, or ``"viridis"`` for maps. Three channels ignore it."""
     size: Size = None
-    """Sides of `MIN_SIDE` to `MAX_SIDE` pixels. Odd sides are rounded up: codecs need even ones."""
+    """Sides of `MIN_SIDE` to `MAX_SIDE` pixels. Odd sides are rounded up: codecs need it."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout)
@@ -62,10 +63,11 @@ class Look:
         object.__setattr__(self, "size", _checked_size(self.size))
 
     def scaling_of(self, kind: TileKind) -> Scaling:
-        """Return which values of such tiles are black and white.
+        """Return the value range for tiles of this kind.
 
         Raises:
-            FrameError: A picture of integers other than uint8, and no value range.
+            FrameError: The tiles are pictures of an integer type other than uint8, and there is no
+                ``value_range``.
         """
         dtype, value_range = kind.dtype, self.value_range
         if isinstance(value_range, tuple):
@@ -81,13 +83,13 @@ class Look:
         if dtype.is_floating_point:
             return Scaling()
         raise FrameError(
-            f"cannot tell black from white in a picture with {dtype = }",
+            f"cannot guess the value range of a picture with {dtype = }",
             expected="a value range for every integer type but uint8",
             fix='value_range="auto", or the values of black and white: value_range=(0, 4095)',
         )
 
     def colormap_of(self, kind: TileKind) -> str:
-        """Return the colour map of such tiles; ``"gray"`` for three channels, which need none."""
+        """Return the colour map for tiles of this kind; ``"gray"`` for three channels."""
         if kind.channels == 3:
             return "gray"
         return self.colormap or ("viridis" if kind.is_maps else "gray")
@@ -107,7 +109,7 @@ def _checked_range(value_range: object) -> ValueRange:
     if low == high:
         raise _bad_range(value_range, _FROM_VALUES)
     if low > high:
-        raise _bad_range(value_range, f"the other way round: value_range=({high:g}, {low:g})")
+        raise _bad_range(value_range, f"swap them: value_range=({high:g}, {low:g})")
     return low, high
 
 
@@ -159,5 +161,5 @@ def _is_side(side: object) -> bool:
 
 
 def _as_tuple(value: object) -> tuple[Any, ...]:
-    """Return the items of a list or tuple; anything else has none."""
+    """Return the items of a list or tuple; empty for anything else."""
     return tuple(value) if isinstance(value, list | tuple) else ()

@@ -1,10 +1,11 @@
-"""Where everything goes in one picture: pure decisions about sizes, in pixels.
+"""The layout of one picture: pure decisions about positions and sizes, in pixels.
 
-Note [sizes]: without a size, a picture is shown pixel for pixel. One under 240 pixels is enlarged
-by the whole number that brings its longest side to 240, and one over `LARGE_SIDE` is shrunk. Tiles
-are enlarged until their grid has about 640. With a size, everything is scaled to it. No picture has
-more than `MAX_PIXELS`. A tile keeps its aspect, so some background may be left over to the right or
-below. Only very long tiles, such as a row of 4096 values, are drawn wider; see `grid.arrange`.
+Note [sizes]: without a size, a picture is shown pixel for pixel. A picture smaller than 240 pixels
+is enlarged by the integer factor that brings its longest side to 240; a picture larger than
+`LARGE_SIDE` is shrunk. A grid of tiles is enlarged to about 640 pixels. With a size, everything is
+scaled to it. No picture has more than `MAX_PIXELS`. A tile keeps its aspect, so there may be
+background to its right or below. Only very long tiles, such as a row of 4096 values, are stretched;
+see `grid.arrange`.
 """
 
 from __future__ import annotations
@@ -50,27 +51,29 @@ def plan(
 ) -> Plan:
     """Decide where the tiles of each tensor go.
 
-    Pure. Takes 10 us and more for each panel: keep the plan while the arguments are the same.
+    Pure. Takes 10 us or more for each panel: cache the plan while the arguments are the same.
 
-    One tensor without a name fills the picture. Named tensors become labelled panels, row by row,
-    in as many columns as bring the picture closest to 16:9, or to the aspect of ``look.size``. Each
-    is enlarged by a whole number to about the size of the largest; then all are scaled alike.
+    A single tensor without a name fills the picture. Named tensors become labelled panels, row by
+    row, with the number of columns that brings the picture closest to 16:9, or to the aspect of
+    ``look.size``. Each panel is enlarged by an integer factor to about the size of the largest;
+    then all panels are scaled by the same factor.
 
     Args:
         tiles: One for each tensor.
-        names: The labels, as many as ``tiles``; None for one tensor without a label.
-        look: How to show them. Its layout is not read.
-        is_native: Show every tile pixel for pixel, however small or large, in a picture that is not
-            encoded. ``look.size`` is not read, and a side may be under `MIN_SIDE`.
+        names: The labels, as many as ``tiles``; None for a single tensor without a label.
+        look: How to show them. Its layout is ignored.
+        is_native: Show every tile pixel for pixel, at any size, in a picture that is not encoded.
+            ``look.size`` is ignored, and a side may be shorter than `MIN_SIDE`.
 
     Raises:
-        FrameError: No tensor, too many tiles or panels for the size, or integers without a range.
+        FrameError: There is no tensor, there are too many tiles or panels for the size, or a
+            picture of integers has no value range.
     """
     if not tiles:
         raise FrameError(
             "cannot show an empty collection of tensors",
             expected="at least one tensor",
-            fix="push it once there is one",
+            fix="push it once it holds a tensor",
         )
     if is_native:
         return _plan_native(tiles, names, look)
@@ -107,7 +110,7 @@ class _SizedGrid:
         return _is_data(self.kind) and _exceeds(self.sides, _DATA_BOX)
 
     def enlarged_within(self, box: Sides) -> _SizedGrid:
-        """Return it enlarged by the largest whole number, or unchanged if even 1 is too large."""
+        """Enlarge by the largest integer factor that fits; unchanged if even 1 is too large."""
         enlarged = replace(self, tile=self.grid.enlarged(self.grid.factor_within(box)))
         return self if _exceeds(enlarged.sides, box) else enlarged
 
@@ -134,7 +137,7 @@ class _SizedGrid:
 
 
 def _is_data(kind: TileKind) -> bool:
-    """Tell whether nobody knows the right aspect: a map, or one channel that is very long."""
+    """Tell whether the tiles have no natural aspect: maps, or a very long single channel."""
     is_long = max(kind.tile) > _MAX_DATA_ASPECT * min(kind.tile)
     return kind.is_maps or (kind.channels == 1 and is_long)
 
@@ -171,12 +174,11 @@ def _plan_labelled(tiles: Sequence[TileKind], names: Sequence[str], look: Look) 
 
 
 def _alike(tiles: Sequence[TileKind]) -> list[_SizedGrid]:
-    """Enlarge each by the whole number that brings it closest to the largest.
+    """Enlarge each grid by the integer factor that brings it closest to the largest.
 
-    Data never counts as the largest: a row of 4096 values would make every other panel tiny.
+    Large data does not count as the largest: a row of 4096 values would make other panels tiny.
     """
-    # The more panels, the smaller their grids: a notebook cell, where labels are read, stays as
-    # wide as it is.
+    # Many panels need small grids: labels must stay readable at the width of a notebook cell.
     grid_side = CELL_WIDTH // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
     grids = [_SizedGrid.usual(kind, _GRID_ASPECT, grid_side) for kind in tiles]
     grids = [grid.fitted(_DATA_BOX) if grid.is_large_data else grid for grid in grids]
@@ -187,7 +189,7 @@ def _alike(tiles: Sequence[TileKind]) -> list[_SizedGrid]:
 def _labelled(
     grids: Sequence[_SizedGrid], names: Sequence[str], table: Table, look: Look, sides: Sides
 ) -> Plan:
-    """Put each grid at its place in the table, under its name."""
+    """Put each grid and its label at their places in the table."""
     panels, labels = [], []
     height, widths = table.label_height, table.column_widths
     for i, (y, x) in enumerate(table.positions()):
@@ -211,17 +213,17 @@ def _aspect(size: Size) -> float | None:
 
 
 def _affordable(size: Size, sides: Sides) -> Size:
-    """Return ``size``, reduced if a picture of ``sides`` would have too many pixels with it."""
+    """Return ``size``, reduced if a picture with the aspect of ``sides`` had too many pixels."""
     return min(size, _longest_side(sides)) if isinstance(size, int) else size
 
 
 def _longest_side(sides: Sides) -> int:
-    """Return the longest side with which a picture of the aspect of ``sides`` can be encoded."""
+    """Return the longest side at which a picture with the aspect of ``sides`` can be encoded."""
     return min(MAX_SIDE, even_down(math.isqrt(MAX_PIXELS * max(sides) // min(sides))))
 
 
 def _box(size: Size, sides: Sides) -> Sides | None:
-    """Return the box that a picture of ``sides`` has to fit; None if it is shown as it is."""
+    """Return the box that a picture of ``sides`` is scaled to fit; None if it is not scaled."""
     if isinstance(size, tuple):
         return size[1], size[0]
     longest = size or min(LARGE_SIDE, _longest_side(sides))
@@ -232,7 +234,7 @@ def _box(size: Size, sides: Sides) -> Sides | None:
 
 
 def _encoded_sides(sides: Sides, size: Size) -> Sides:
-    """Return the sides of the encoded picture, whose panels take up ``sides``."""
+    """Return the sides of the encoded picture for panels that take up ``sides``."""
     if isinstance(size, tuple):
         return size[1], size[0]
     height, width = (max(side, MIN_SIDE) for side in sides)

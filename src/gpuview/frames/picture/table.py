@@ -1,6 +1,6 @@
 """Labelled panels in rows and columns: how many of each, and where each panel goes.
 
-Pure, in pixels, and in whole numbers. All positions and sides are even.
+Pure; even integers, in pixels.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from fractions import Fraction
 from itertools import accumulate, product
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.geometry import LEAST_CELL, Sides, even_down
+from gpuview.frames.picture.geometry import MIN_CELL, Sides, even_down
 
 __all__ = ["CELL_WIDTH", "Table"]
 
 CELL_WIDTH = 960
 """Roughly the width of a notebook cell, which shrinks wider pictures and their labels."""
 
-_LABEL_HEIGHT = 24  # the least, of the line above each panel
+_LABEL_HEIGHT = 24  # the minimum height of the line above each panel
 _LABEL_ASPECT = 8  # room for some 20 letters
 _GAP = 8
 _MAX_COLUMNS = 256
@@ -35,7 +35,7 @@ class Table:
 
     @classmethod
     def closest_to(cls, aspect: float, panels: Iterable[Sides]) -> Table:
-        """Choose the columns with which the table comes closest to ``aspect``, width by height."""
+        """Choose the number of columns that brings the table closest to ``aspect``."""
         panels = tuple(panels)
 
         def distance(table: Table) -> float:
@@ -47,13 +47,13 @@ class Table:
 
     @property
     def row_heights(self) -> list[int]:
-        """The highest panel of each row, without its label."""
+        """The height of the tallest panel of each row, without its label."""
         rows = range(0, len(self.panels), self.columns)
         return [max(high for high, _ in self.panels[row : row + self.columns]) for row in rows]
 
     @property
     def column_widths(self) -> list[int]:
-        """The widest panel of each column."""
+        """The width of the widest panel of each column."""
         columns = range(self.columns)
         return [max(wide for _, wide in self.panels[column :: self.columns]) for column in columns]
 
@@ -75,15 +75,15 @@ class Table:
         return list(product(tops, lefts))[: len(self.panels)]
 
     def scaled(self, box: Sides) -> list[Sides]:
-        """Return for each panel the largest sides with which the table fits into ``box``.
+        """Return the sides of each panel when the table is scaled to fit into ``box``.
 
-        All panels are enlarged or shrunk by the same factor.
+        All panels are scaled by the same factor.
 
         Raises:
             FrameError: There is no room for so many panels.
         """
         panels_width = sum(self.column_widths)
-        # No column grows by more than this, so this is at least the final height of the labels.
+        # No column grows by more than this factor, so the labels are at most this high.
         label_height = self._label_height_at(Fraction(box[1], panels_width))
         height, width = self._between(label_height)
         scale = min(
@@ -91,10 +91,10 @@ class Table:
             Fraction(box[1] - width, panels_width),
         )
         boxes = [(even_down(int(h * scale)), even_down(int(w * scale))) for h, w in self.panels]
-        if min(min(sides) for sides in boxes) < LEAST_CELL:
+        if min(min(sides) for sides in boxes) < MIN_CELL:
             raise FrameError(
                 f"cannot show {len(self.panels)} labelled panels in {box[1]} x {box[0]} pixels",
-                expected=f"at least {LEAST_CELL} x {LEAST_CELL} pixels for each, and a line of "
+                expected=f"at least {MIN_CELL} x {MIN_CELL} pixels for each, and a line of "
                 f"{_LABEL_HEIGHT} above it",
                 fix="show fewer of them",
             )
@@ -106,7 +106,7 @@ class Table:
         return rows * label_height + (rows - 1) * _GAP, (self.columns - 1) * _GAP
 
     def _label_height_at(self, scale: int | Fraction) -> int:
-        """Return a height that can be read in a notebook cell and leaves room for names."""
+        """Return a height that is readable in a notebook cell and leaves room for names."""
         widths = self.column_widths
         width = sum(widths) + (self.columns - 1) * _GAP
         readable = min(

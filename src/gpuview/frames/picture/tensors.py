@@ -1,4 +1,4 @@
-"""Turn any object that holds a frame into a plain, dense tensor with readable memory."""
+"""Turn any object that holds a frame into a plain, dense tensor whose memory can be read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DTYPES_EXPECTED = "bool, an integer type, float16, bfloat16, float32 or float64
 
 
 def as_tensor(frame: object) -> Tensor:
-    """Return ``frame`` as a dense, detached tensor of real numbers that shares its memory.
+    """Return ``frame`` as a dense, detached, real tensor that shares its memory.
 
     Never synchronises. Copies arrays that torch cannot share (read-only, flipped, or the field of a
     record), and tensors with a pending negation (``x.conj().imag``).
@@ -38,8 +38,8 @@ def as_tensor(frame: object) -> Tensor:
         frame: A tensor, or an array that `is_array` accepts.
 
     Raises:
-        FrameError: It is neither, or holds no real numbers in memory of its own; or a
-            FakeTensorMode is active, in which no tensor has values.
+        FrameError: It is neither, or does not hold real numbers in memory of its own; or a
+            FakeTensorMode is active, in which tensors have no values.
     """
     _check_mode()
     tensor = _unwrapped(frame)
@@ -52,7 +52,7 @@ def as_tensor(frame: object) -> Tensor:
 
 def is_array(frame: object) -> bool:
     """Tell whether ``frame`` is an array of another library, or an image such as Pillow's."""
-    # On the type: to answer for an instance, Pillow would copy its pixels.
+    # On the type: on an instance, Pillow would copy its pixels to answer.
     return hasattr(frame, "__dlpack__") or hasattr(type(frame), "__array_interface__")
 
 
@@ -61,7 +61,7 @@ def _check_mode() -> None:
         raise FrameError(
             "cannot show a tensor while a FakeTensorMode is active",
             expected="tensors with values",
-            fix="push after the end of the mode",
+            fix="push outside of the mode",
         )
 
 
@@ -87,7 +87,7 @@ def _unwrapped(frame: object) -> Tensor:
 def _without_class(tensor: Tensor) -> Tensor:
     kind = type(tensor)
     if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
-        # A FakeTensor, a DTensor and the like: their values are elsewhere, or do not exist.
+        # A FakeTensor, a DTensor and so on: its values are elsewhere, or do not exist.
         is_distributed = hasattr(tensor, "full_tensor")
         raise FrameError(
             f"cannot show a {kind.__name__}, which has no memory of its own",
@@ -100,12 +100,12 @@ def _without_class(tensor: Tensor) -> Tensor:
             expected="a parameter of a module that has been called",
             fix="call the module with an input first: model(x)",
         )
-    with torch.DisableTorchFunctionSubclass():  # no code of the subclass runs
+    with torch.DisableTorchFunctionSubclass():  # so that no code of the subclass runs
         return tensor.as_subclass(Tensor)
 
 
 def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
-    # torch has no negative strides (a flipped array), and none of a fraction of an item (a record).
+    # torch has no negative strides (flipped arrays) and no strides of partial items (records).
     is_odd = any(stride < 0 or stride % (array.itemsize or 1) for stride in array.strides)
     if is_odd or not array.flags.writeable:
         array = array.copy()
@@ -159,7 +159,7 @@ def _check_kind(tensor: Tensor) -> None:
     if not has_memory(tensor):
         raise FrameError(
             "cannot show a tensor inside a torch.func transform",
-            expected="a tensor with values: inside vmap and grad there are none",
+            expected="a tensor with values, which it does not have inside vmap or grad",
             fix="push the output of the transformed function: it returns a plain tensor",
         )
 
@@ -177,10 +177,10 @@ def _check_dtype(dtype: torch.dtype) -> None:
 
 
 def _check_memory(tensor: Tensor) -> None:
-    # Sharded training frees a parameter's memory between two uses, but keeps its shape.
+    # Sharded training frees a parameter's memory between uses, but keeps its shape.
     if (tensor.is_cpu or tensor.is_cuda) and tensor.numel() and not tensor.untyped_storage():
         raise FrameError(
             f"cannot show a tensor with {tuple(tensor.shape) = } whose memory was freed",
-            expected="a tensor that has its values now",
+            expected="a tensor whose values are in memory now",
             fix="push it where it is in use, or push a copy made there: tensor.clone()",
         )
