@@ -215,10 +215,10 @@ def test_a_frame_that_cannot_be_launched_costs_nothing(harness):
 
 
 def test_nonfinite_values_are_counted_over_frames_and_plans(harness):
-    flawed = torch.full((1, 1, 16, 16), 0.5)
-    flawed[0, 0, 1, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    with_nonfinite = torch.full((1, 1, 16, 16), 0.5)
+    with_nonfinite[0, 0, 1, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
     large = torch.full((1, 1, 32, 48), torch.nan)
-    harness.push(0, SMALL, flawed)
+    harness.push(0, SMALL, with_nonfinite)
     harness.push(0, LARGE, large)
     harness.gpu.finish()
 
