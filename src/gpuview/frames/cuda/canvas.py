@@ -1,6 +1,6 @@
-"""A buffer on a device for the pictures of one plan: each frame is drawn into it.
+"""A device buffer for the pictures of one plan; each frame is drawn into it.
 
-The background and the labels never change; they are drawn when the canvas is made.
+The background and the labels never change: they are drawn once, when the canvas is created.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ logger = logging.getLogger("gpuview")
 
 
 class _Triton:
-    """Whether this process draws with the Triton kernel. Its first failure is logged, and final."""
+    """Whether this process uses the Triton kernel. The first failure is logged and disables it."""
 
     def __init__(self) -> None:
-        self.is_given_up = False
+        self.is_disabled = False
         self.lock = threading.Lock()
-        """Held for a launch: it may compile, and older Tritons can compile in one thread only."""
+        """Held for a launch, which may compile: older Tritons cannot compile in two threads."""
 
-    def give_up(self, reason: Exception) -> None:
-        if not self.is_given_up:
-            self.is_given_up = True
+    def disable(self, reason: Exception) -> None:
+        if not self.is_disabled:
+            self.is_disabled = True
             logger.warning(
-                "Triton does not work here, so frames are drawn by PyTorch, which takes several "
-                "times as long on the GPU: %s: %s",
+                "Triton does not work here, so PyTorch draws the frames, which takes several times "
+                "as long on the GPU: %s: %s",
                 type(reason).__name__,
                 reason,
             )
@@ -63,23 +63,23 @@ _triton = _Triton()
 class Canvas:
     """One buffer. One thread at a time. Drawing with the kernel allocates nothing.
 
-    Make it while its device is current; the current stream then draws what never changes.
+    Create it while its device is current: the current stream draws the background and labels.
 
     Args:
-        gpu: Where it is.
-        plan: What is drawn.
-        nonfinite: ``(2,)`` int64 on the device: drawing adds the numbers of NaN and Inf.
+        gpu: The device.
+        plan: The picture.
+        nonfinite: ``(2,)`` int64 on the device; drawing adds the numbers of NaN and Inf.
     """
 
     def __init__(self, gpu: Gpu, plan: Plan, nonfinite: Tensor) -> None:
         self.plan = plan
         self.is_used = False
-        """Whether a frame was drawn and its copy launched, so that its events are recorded."""
+        """Whether a frame was drawn and its copy launched, so that all events are recorded."""
         self.begun, self.drawn = gpu.new_event(), gpu.new_event()
         self.copying, self.copied = gpu.new_event(), gpu.new_event()
         nbytes = record_nbytes(plan.height, plan.width)
         self.record = torch.empty(nbytes, dtype=torch.uint8, device=gpu.device)
-        """The whole record, header and all, as the ring has it."""
+        """The whole record, including the header, in the ring's layout."""
         self._words = self.record[:HEADER_NBYTES].view(torch.int64)
         self.seq_bytes = self.record[8 * SEQ_WORD : 8 * SEQ_WORD + 8]
         """The frame's number, which goes last."""
@@ -89,7 +89,7 @@ class Canvas:
         self._kernels = self._new_kernels() if gpu.has_triton else []
         current = gpu.current_stream()
         current.run(self._draw_static)
-        current.record(self.copied)  # so that other streams wait for the background
+        current.record(self.copied)  # other streams then wait for the background
 
     def draw(self, tiles: Sequence[Tiles], seq: int, capture_ns: int) -> None:
         """Launch the work for one frame on the current stream.
@@ -99,32 +99,32 @@ class Canvas:
             seq: The frame's number.
             capture_ns: When it was pushed.
         """
-        if self._kernels and not _triton.is_given_up:
+        if self._kernels and not _triton.is_disabled:
             try:
                 with _triton.lock:
                     for kernel, each in zip(self._kernels, tiles, strict=True):
                         kernel.draw(each.pixels, seq, capture_ns)
                 return
-            except Exception as exc:  # a compiler raises anything; a device's error comes again
-                _triton.give_up(exc)
+            except Exception as exc:  # of any type; a device's error is raised again below
+                _triton.disable(exc)
         self._words[SEQ_WORD].fill_(seq)
         self._words[CAPTURE_WORD].fill_(capture_ns)
         for panel, each in zip(self.plan.panels, tiles, strict=True):
             self._paint(panel, each.pixels)
 
     def record_use(self) -> None:
-        """Keep the memory from being reused before the queued work is done."""
+        """Do not let the allocator reuse the memory before the queued work is done."""
         used = [self.record, *(tensor for each in self._kernels for tensor in each.tensors)]
         for tensor in used:
             self._gpu.record_stream(tensor, self._gpu.copy_stream)
 
     def _new_kernels(self) -> list[PanelKernel]:
-        if _triton.is_given_up:
+        if _triton.is_disabled:
             return []
         try:
             from gpuview.frames.cuda.launch import PanelKernel
-        except Exception as exc:  # such as a Triton that does not fit this PyTorch
-            _triton.give_up(exc)
+        except Exception as exc:  # such as a Triton that does not match this PyTorch
+            _triton.disable(exc)
             return []
         sides = self.plan.height, self.plan.width
         return [
@@ -139,7 +139,7 @@ class Canvas:
             (HEIGHT_WORD, self.plan.height),
         ):
             self._words[word].fill_(int(value))
-        # Converts a picture of 2 x 2 pixels: to set values from the CPU would wait for the device.
+        # Converts 2 x 2 pixels on the device: setting values from the CPU would synchronise.
         back = torch.empty((3, 2, 2), dtype=torch.float32, device=self.record.device)
         for plane, level in zip(back, BACKGROUND, strict=True):
             plane.fill_(level / 255)
@@ -163,7 +163,7 @@ class Canvas:
                 count.add_(found)
 
     def _part(self, where: Panel | Label) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the part of each plane that a panel or a label covers."""
+        """Return the part of each plane that belongs to a panel or a label."""
         y, x, height, width = where.y, where.x, where.height, where.width
         luma, cb, cr = self._planes
         half = (slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))

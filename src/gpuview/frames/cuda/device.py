@@ -1,7 +1,7 @@
-"""The only file that calls CUDA: streams, events, and memory that a GPU may write to.
+"""The only file that calls CUDA: streams, events, and memory that a GPU can write to.
 
-The rest uses these protocols, so that it can be tested step by step without a GPU. Nothing here
-waits for a device, except `Event.wait` and `Gpu.read`.
+The rest of gpuview uses these protocols, and so can be tested step by step without a GPU. Nothing
+here waits for a device except `Event.wait` and `Gpu.read`.
 """
 
 from __future__ import annotations
@@ -20,66 +20,66 @@ __all__ = ["CudaGpu", "Event", "Gpu", "Stream"]
 
 
 class Event(Protocol):
-    """A point in a stream. If it is recorded several times, the last time counts."""
+    """A CUDA event. If it is recorded several times, the last time counts."""
 
     def is_done(self) -> bool:
-        """Tell whether all work before it is done; True if it was never recorded."""
+        """Tell whether all work before the event is done; True if it was never recorded."""
 
     def wait(self) -> None:
-        """Block this thread until it is done."""
+        """Block this thread until the event is done."""
 
     def ms_since(self, earlier: Event) -> float:
         """Return the milliseconds between two events that are done."""
 
 
 class Stream(Protocol):
-    """Work that a device does in order. Adding to it never waits."""
+    """A CUDA stream. Its methods launch work and never wait."""
 
     def run(self, work: Callable[[], None]) -> None:
-        """Call ``work`` with this as the current stream. The stream's device is current already."""
+        """Call ``work`` with this as the current stream. Its device must be current already."""
 
     def wait(self, event: Event) -> None:
-        """Let later work wait for an event of another stream, as it is recorded now."""
+        """Make later work on this stream wait for the event, as it is recorded now."""
 
     def record(self, event: Event) -> None:
-        """Record an event behind all work so far."""
+        """Record the event after all work so far."""
 
 
 class Gpu(Protocol):
-    """One device."""
+    """One CUDA device."""
 
     device: torch.device
     has_triton: bool
-    """Whether a Triton kernel may be tried."""
+    """Whether to try the Triton kernel."""
     copy_stream: Stream
     """Our own stream, for copies to the CPU."""
 
     def active(self) -> AbstractContextManager[object]:
-        """Make it the current device for a while."""
+        """Return a context manager that makes this the current device."""
 
     def current_stream(self) -> Stream:
         """Return the caller's current stream."""
 
     def new_event(self) -> Event:
-        """Make an event."""
+        """Create an event."""
 
     def record_stream(self, tensor: Tensor, stream: Stream) -> None:
-        """Once this memory is freed, do not reuse it before the work now in ``stream`` is done."""
+        """After this memory is freed, do not reuse it before the work now on ``stream`` is done."""
 
     def zeros(self, n: int) -> Tensor:
-        """Return int64 zeros for `read`; the current stream waits until they are there."""
+        """Return int64 zeros for `read`. The current stream waits for them."""
 
     def read(self, tensor: Tensor) -> list[int]:
-        """Return what ``tensor`` holds now. Overtakes all other work and waits for this copy."""
+        """Return the present values. Overtakes all other work, and waits only for this copy."""
 
     def upload(self, tensor: Tensor) -> Tensor:
         """Copy from the CPU, on the current stream."""
 
     def pinned(self, nbytes: int) -> Tensor:
-        """Return memory of the CPU that the device may write to."""
+        """Return pinned CPU memory."""
 
     def register(self, memory: Tensor) -> bool:
-        """Let the device write to this memory of the CPU; False where the system refuses."""
+        """Let the device write to this CPU memory; return False if the system refuses."""
 
     def unregister(self, memory: Tensor) -> None:
         """Undo `register`, once the device no longer writes there."""
@@ -93,7 +93,7 @@ class CudaGpu:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.copy_stream: Stream = _CudaStream(_new_stream(device))
-        self._read_stream = _new_stream(device)  # has no other work to wait for
+        self._read_stream = _new_stream(device)  # without other work to wait for
 
     def active(self) -> AbstractContextManager[object]:
         return torch.cuda.device(self.device)
@@ -136,20 +136,20 @@ class CudaGpu:
             unregister_host_memory(memory)
 
     def _clear_error(self) -> None:
-        """Clear CUDA's last error, so that the next launch does not report it as its own."""
+        """Clear CUDA's last error, which the next launch would otherwise report as its own."""
         with contextlib.suppress(RuntimeError):
             torch.zeros(1, device=self.device)
 
 
 class _CudaStream:
-    """A stream that is not the current one."""
+    """A stream other than the current one."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.stream = stream
 
     def run(self, work: Callable[[], None]) -> None:
         before = torch.cuda.current_stream(self.stream.device)
-        torch.cuda.set_stream(self.stream)  # takes half as long as `torch.cuda.stream`
+        torch.cuda.set_stream(self.stream)  # twice as fast as `torch.cuda.stream`
         try:
             work()
         finally:
@@ -172,7 +172,7 @@ class _CurrentStream(_CudaStream):
 
 
 class _CudaEvent:
-    """An event that can be timed. Waiting for it sleeps, without the GIL."""
+    """An event with timing. Waiting for it sleeps and releases the GIL."""
 
     def __init__(self) -> None:
         self.event = torch.cuda.Event(enable_timing=True, blocking=True)  # type: ignore[no-untyped-call]
@@ -189,5 +189,5 @@ class _CudaEvent:
 
 
 def _new_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return a stream that users do not get: theirs are 32 of usual priority, in turns."""
+    """Return a stream that users do not get: torch cycles theirs through 32 of usual priority."""
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]

@@ -1,20 +1,21 @@
 """The Triton kernel: a tensor of any strides and dtype -> its part of an I420 picture, in one pass.
 
 A program draws two rows of a panel, up to ``block`` pixels of each, and the row of chroma that they
-share. It does what `gpuview.frames.cpu.paint` does, in the same order.
+share. It does the same as `gpuview.frames.cpu.paint`, in the same order.
 
-    1. `_place`     which tile a pixel is in, and where in it
-    2. `_values`    the value there; `stretch.means` where the tile is shown in another size
-    3. `_inspect`   only where one is not finite: what is NaN and what is Inf, and how many
+    1. `_place`     the tile of each pixel, and the position inside the tile
+    2. `_values`    the value there; `resample.means` if the tile is resized
+    3. `_inspect`   colours and counts NaN and Inf; only runs in blocks that have any
     4. `_coloured`  the value's colour, or the background
-    5. `_luma`      and chroma: limited-range BT.601; see Note [one colour matrix] in `yuv`
+    5. `_luma`      and chroma: limited-range BT.601; see Note [one colour matrix] in
+                    ``gpuview.media.encode.codec``
 
-Note [rare non-finite values]: a NaN or an Inf makes a sum of values NaN or Inf. So a block costs
-one comparison for each pixel; every value is looked at only where that finds something.
+Note [rare non-finite values]: a NaN or Inf makes a sum NaN or Inf. So each block checks one sum per
+pixel, and inspects every value only if one of these sums is not finite.
 
-Note [two rows]: both rows are computed side by side. A thread has the same pixels of both, and
-neighbours in pairs; so no thread asks another one for its chroma, and each row is read and written
-in the widest pieces that its memory allows.
+Note [two rows]: both rows are computed side by side. Each thread holds the same pixels of both
+rows, in pairs of neighbours. So threads exchange nothing for the chroma, and each row is read and
+written in the widest vectors that its memory allows.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from gpuview.protocol.ring import CAPTURE_WORD, SEQ_WORD
 
 __all__ = ["draw_panel"]
 
-# Triton looks at each of these at every launch, which takes half a microsecond; so there are few.
+# Triton checks each of these globals at every launch, for half a microsecond, so there are few.
 _SEQ_WORD = tl.constexpr(SEQ_WORD)
 _CAPTURE_WORD = tl.constexpr(CAPTURE_WORD)
 _INF = tl.constexpr(float("inf"))
-_BACK = tl.constexpr(BACKGROUND[0] / 255)  # a grey
+_BACKGROUND = tl.constexpr(BACKGROUND[0] / 255)  # a grey
 
 
 @triton.jit
@@ -50,7 +51,7 @@ def _place(
     is_grid: tl.constexpr,
     is_padded: tl.constexpr,
 ):
-    """Return the tile of some pixels of a row, where in it they are, and whether in one at all."""
+    """Return each pixel's tile, its position in the tile, and whether it is inside a tile."""
     is_inside = x < panel_width
     tile = 0
     if is_grid:
@@ -69,7 +70,7 @@ def _place(
 
 @triton.jit
 def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, needs_float64: tl.constexpr):
-    """Return half of what is black in each pixel's tile, and one over half of what there is."""
+    """Return each pixel's half low bound and its gain, 1 / (half the range)."""
     if is_grid:
         at = ranges + tile * range_step
         half_low = tl.load(at, mask=is_inside, other=0.0)
@@ -95,7 +96,7 @@ def _values(
     channels: tl.constexpr,
     needs_float64: tl.constexpr,
 ):
-    """Return three channels of some pixels of a row; one channel is all three."""
+    """Return three channels of some pixels of a row; a single channel is repeated."""
     at = start + y * row_step + x * column_step
     red = as_float(tl.load(at, mask=is_inside, other=0), needs_float64)
     green = red
@@ -120,7 +121,7 @@ def _inspect(
     is_coloured: tl.constexpr,
     scale: tl.constexpr,
 ):
-    """Return what `_finished` does, but NaN and Inf get colours, and count those that are own."""
+    """Do the same as `_finished`, but colour NaN and Inf, and count those where ``is_own``."""
     n_nan = (red != red).to(tl.int32)
     n_inf = (tl.abs(red) == _INF).to(tl.int32)
     if channels == 3:
@@ -137,7 +138,7 @@ def _inspect(
 
 @triton.jit
 def _finished(red, green, blue, half_low, gain, is_coloured: tl.constexpr, scale: tl.constexpr):
-    """Return brightnesses in [0, 1], or the numbers of a colour map's rows."""
+    """Return brightness in [0, 1], or the rows of a colour map."""
     red = to_level_or_row(scaled(red, half_low, gain, scale), is_coloured)
     green = to_level_or_row(scaled(green, half_low, gain, scale), is_coloured)
     blue = to_level_or_row(scaled(blue, half_low, gain, scale), is_coloured)
@@ -148,28 +149,28 @@ def _finished(red, green, blue, half_low, gain, is_coloured: tl.constexpr, scale
 def _coloured(
     red, green, blue, is_inside, palette, is_coloured: tl.constexpr, is_grid: tl.constexpr
 ):
-    """Return red, green and blue in [0, 1]; the background's in no tile."""
+    """Return red, green and blue in [0, 1]; the background outside of all tiles."""
     if is_coloured:
         at = palette + red.to(tl.int32) * 3
         red = tl.load(at).to(tl.float32) / 255.0
         green = tl.load(at + 1).to(tl.float32) / 255.0
         blue = tl.load(at + 2).to(tl.float32) / 255.0
     if is_grid:
-        red = tl.where(is_inside, red, _BACK)
-        green = tl.where(is_inside, green, _BACK)
-        blue = tl.where(is_inside, blue, _BACK)
+        red = tl.where(is_inside, red, _BACKGROUND)
+        green = tl.where(is_inside, green, _BACKGROUND)
+        blue = tl.where(is_inside, blue, _BACKGROUND)
     return red, green, blue
 
 
 @triton.jit
 def _luma(red, green, blue):
-    # Half a level more, as the cast cuts: this rounds half up.
+    # Half a level is added because the cast truncates: this rounds half up.
     return (red * 65.481 + green * 128.553 + blue * 24.966 + 16.5).to(tl.uint8)
 
 
 @triton.jit
 def _pair_sum(row, block: tl.constexpr):
-    """Return the sums of neighbours, which one thread has."""
+    """Return the sums of pairs of neighbours, each pair held by one thread."""
     even, odd = tl.split(tl.reshape(row, [block // 2, 2]))
     return even + odd
 
@@ -233,7 +234,7 @@ def draw_panel(
     x = tl.program_id(0) * block + tl.arange(0, block)
     y = tl.program_id(1) * 2
     is_shown = x < panel_width
-    # Triton inlines its functions, and has nothing to bundle arguments in.
+    # Triton inlines its functions and cannot bundle arguments.
     # fmt: off
     tile1, y1, x1, is_inside1 = _place(
         y, x, panel_width, n_tiles, columns, cell_height, cell_width, inner_height, inner_width,
@@ -284,7 +285,7 @@ def draw_panel(
         if channels == 3:
             probe += green1 + green2 + blue1 + blue2
         has_nonfinite = tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block
-    # New names, as a value's type must not change in an `if` that the GPU decides.
+    # New names, because a variable must keep its type in a branch that is taken at run time.
     if has_nonfinite:
         if is_direct:
             r1, g1, b1 = _inspect(
@@ -307,7 +308,7 @@ def draw_panel(
                 column_step, channels, is_coloured, scale, needs_float64, block,
             )
     else:
-        own_scale: tl.constexpr = scale if is_direct else "as is"  # a mean is scaled
+        own_scale: tl.constexpr = scale if is_direct else "as is"  # means are scaled already
         r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, is_coloured, own_scale)
         r2, g2, b2 = _finished(red2, green2, blue2, low2, gain2, is_coloured, own_scale)
     # fmt: on
@@ -323,7 +324,7 @@ def draw_panel(
     blue = _pair_sum(b1 + b2, block)
     half_x = tl.program_id(0) * (block // 2) + tl.arange(0, block // 2)
     at = record + tl.program_id(1) * (width // 2) + half_x
-    # Of chroma's 224 levels a quarter, as these are sums of four: 56 / 2 = 28.
+    # A quarter of chroma's 224 levels, because these are sums of four pixels: 56 / 2 = 28.
     cb = red * (-28 * 0.299 / 0.886) + green * (-28 * 0.587 / 0.886) + blue * 28.0 + 128.5
     cr = red * 28.0 + green * (-28 * 0.587 / 0.701) + blue * (-28 * 0.114 / 0.701) + 128.5
     tl.store(at + cb_at, cb.to(tl.uint8), mask=half_x < panel_width // 2)

@@ -1,8 +1,8 @@
-"""Launches the Triton kernels: everything that does not change from frame to frame is decided here.
+"""Launches the Triton kernels. Whatever stays the same from frame to frame is decided once, here.
 
-Note [variants]: Triton compiles a variant for each dtype, for each flag, and for each argument that
-is 1 or a multiple of 16, where the kernel is to know that. What does not decide how memory is read
-is kept out of that. A variant takes half a second the first time; Triton keeps it on disk.
+Note [variants]: Triton compiles a variant for each combination of dtypes and flags, and of integer
+arguments that are 1 or a multiple of 16. Arguments that do not affect memory access are excluded
+(``do_not_specialize``). A variant takes half a second to compile; Triton caches it on disk.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ _INT32_END = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """How the kernels are launched for tensors of one dtype and one set of strides."""
+    """The launch options for tensors of one dtype and one set of strides."""
 
     dtype: torch.dtype
-    steps: tuple[int, ...]
-    """From one tile, channel, row and column to the next, in elements."""
+    strides: tuple[int, ...]
+    """Of tiles, channels, rows and columns, in elements."""
     grid: tuple[int, int]
     options: dict[str, int | Scale]
     minmax_options: dict[str, bool]
 
 
 class PanelKernel:
-    """Draws one panel into one buffer. One thread at a time; allocates only when it is made.
+    """Draws one panel into one buffer. One thread at a time; allocates only in the constructor.
 
     Args:
-        panel: What is drawn.
-        height: Of the whole picture.
-        width: Of the whole picture.
-        record: Where the picture is drawn: a whole record of the ring, uint8, on the device.
-        nonfinite: ``(2,)`` int64 on the device: to which the numbers of NaN and Inf are added.
+        panel: The panel to draw.
+        height: The height of the whole picture.
+        width: The width of the whole picture.
+        record: The destination: a whole record of the ring, uint8, on the device.
+        nonfinite: ``(2,)`` int64 on the device; drawing adds the numbers of NaN and Inf.
     """
 
     def __init__(
@@ -97,22 +97,22 @@ class PanelKernel:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """What work in flight may still read."""
+        """The tensors that work in flight may still read."""
         return self._ranges, self._parts
 
     def draw(self, pixels: Tensor, seq: int, capture_ns: int) -> None:
-        """Launch the work on the current stream of the current device, which is the tensor's.
+        """Launch the work on the current stream; the tensor's device must be current.
 
         Args:
-            pixels: ``(T, C, H, W)`` as the panel says, any strides, any real dtype.
-            seq: The frame's number; written to the record, as is the next.
-            capture_ns: When the frame was pushed.
+            pixels: ``(T, C, H, W)``, the tiles of the panel; any strides, any real dtype.
+            seq: The frame's number, written to the record.
+            capture_ns: When the frame was pushed, written to the record.
         """
         if pixels.dtype == torch.bool:
             pixels = pixels.view(torch.uint8)
-        steps = pixels.stride()
+        strides = pixels.stride()
         launch = self._launch
-        if launch is None or launch.dtype != pixels.dtype or launch.steps != steps:
+        if launch is None or launch.dtype != pixels.dtype or launch.strides != strides:
             launch = self._launch = self._decide(pixels)
         if self._panel.scaling.auto is not None:
             self._find_minmax(pixels, launch)
@@ -126,13 +126,13 @@ class PanelKernel:
             capture_ns,
             *self._picture,
             *self._places,
-            *steps,
+            *strides,
             self._range_step,
             **launch.options,
         )
 
     def _decide(self, pixels: Tensor) -> _Launch:
-        """Decide what is the same for all tensors of this dtype and these strides."""
+        """Decide the launch options for all tensors of this dtype and these strides."""
         panel, dtype = self._panel, pixels.dtype
         block, n_warps = _shape(pixels, is_direct=self._is_direct)
         is_long = _needs_int64(pixels, panel)
@@ -160,13 +160,13 @@ class PanelKernel:
     def _find_minmax(self, pixels: Tensor, launch: _Launch) -> None:
         panel = self._panel
         is_last = self._parts is self._ranges
-        find_minmax[(panel.n_tiles, self._chunks)](  # only the first may be more than 65535
+        find_minmax[(panel.n_tiles, self._chunks)](  # only the first axis may exceed 65535
             pixels,
             self._parts,
             panel.tile_height,
             panel.tile_width,
             panel.channels * panel.tile_height * panel.tile_width,
-            *launch.steps,
+            *launch.strides,
             is_last=is_last,
             block=_MINMAX_BLOCK,
             **launch.minmax_options,
@@ -182,7 +182,7 @@ class PanelKernel:
 
 
 def _new_ranges(panel: Panel, device: torch.device) -> Tensor:
-    """Return ``(n, 2)`` float64: half of what is black, and one over half of what there is."""
+    """Return ``(n, 2)`` float64: half the low bound, and the gain 1 / (half the range)."""
     n_ranges = panel.n_tiles if panel.scaling.auto == "tile" else 1
     ranges = torch.empty((n_ranges, 2), dtype=torch.float64, device=device)
     if panel.scaling.auto is None:
@@ -193,11 +193,11 @@ def _new_ranges(panel: Panel, device: torch.device) -> Tensor:
 
 
 def _shape(pixels: Tensor, *, is_direct: bool) -> tuple[int, int]:
-    """Return how many pixels of a row a program draws, and with how many warps of 32 threads.
+    """Return the number of pixels of a row that a program draws, and its number of warps.
 
-    Planes are read in pieces of 16 bytes, so the more neighbours a thread has the better. Of
-    interleaved pixels, what a warp reads at once is spread over more cache lines the more it has.
-    Resizing takes many registers for each pixel.
+    Planes are read 16 bytes at a time, so each thread should have many neighbours. With interleaved
+    pixels, more pixels per thread spread a warp's reads over more cache lines. Resizing needs many
+    registers for each pixel.
     """
     if pixels.stride(3) == 1 and is_direct:
         return 512, 2
@@ -220,7 +220,7 @@ def _n_chunks(panel: Panel) -> int:
 
 
 def _needs_int64(pixels: Tensor, panel: Panel) -> bool:
-    """Tell whether a number that the kernels compute with may not fit into 32 bits."""
+    """Tell whether an index that the kernels compute may not fit into 32 bits."""
     end = sum((side - 1) * step for side, step in zip(pixels.shape, pixels.stride(), strict=True))
     longest = max(
         (panel.inner_height + 1) * (panel.tile_height + 1),

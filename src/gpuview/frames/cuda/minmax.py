@@ -1,7 +1,7 @@
-"""The Triton kernels that find a tile's range: its least and its greatest finite value.
+"""The Triton kernels that find a tile's range: its smallest and its largest finite value.
 
-`find_minmax` reads a large tile with many programs, each of which reads every n-th block, and
-`merge_minmax` makes one range of theirs. A small tile needs one program, and no `merge_minmax`.
+`find_minmax` reads a large tile with n programs, each of which reads every n-th block;
+`merge_minmax` then reduces their results. A small tile needs only one program, and no merging.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _INF = tl.constexpr(float("inf"))
 
 @triton.jit
 def _as_range(least, greatest):
-    """Return half of what is black, and one over half of what there is."""
+    """Return half the low bound, and the gain 1 / (half the range)."""
     is_known = least <= greatest
     half_low = tl.where(is_known, least * 0.5, 0.0)
     half_span = tl.where(is_known, greatest * 0.5, 0.5) - half_low
-    # Where all values are the same they are all black already, whatever they are multiplied with.
+    # If all values are the same, they are black whatever the gain.
     return half_low, 1.0 / tl.where(half_span > 0, half_span, 1.0)
 
 
@@ -41,7 +41,7 @@ def find_minmax(
     is_last: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Find the least and the greatest finite value of a part of a tile."""
+    """Find the smallest and the largest finite value of a part of a tile."""
     dtype: tl.constexpr = tl.float64 if needs_float64 else tl.float32
     tile = tl.program_id(0)
     start = pixels + tile.to(tl.int64) * tile_step
@@ -74,7 +74,7 @@ def find_minmax(
 
 @triton.jit(do_not_specialize=["n_parts"])
 def merge_minmax(parts, ranges, n_parts, block: tl.constexpr):
-    """Make one range of the parts of a tile, or of those of all tiles."""
+    """Merge the parts of each tile, or of all tiles, into one range."""
     tile = tl.program_id(0)
     least = tl.full([block], _INF, tl.float64)
     greatest = tl.full([block], -_INF, tl.float64)

@@ -1,4 +1,4 @@
-"""Parts of the Triton kernel that know one value at a time: its scale and its colour."""
+"""Element-wise parts of the Triton kernel: a value's scale and its colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW
 __all__ = ["Scale", "as_float", "scaled", "to_level_or_row", "with_nonfinite_colour"]
 
 Scale = Literal["as is", "byte", "range"]
-"""How a value becomes a brightness: it is one, or it is one of 255 levels, or by a range."""
+"""How values become brightness: unchanged, divided by 255, or scaled by a range."""
 
 _NAN_ROW = tl.constexpr(NAN_ROW)
 _INF_ROW = tl.constexpr(INF_ROW)
@@ -20,14 +20,14 @@ _INF_ROW = tl.constexpr(INF_ROW)
 
 @triton.jit
 def as_float(value, needs_float64: tl.constexpr):
-    """Return values in the dtype that they are computed in, up to their mean."""
+    """Return values in the dtype in which they are scaled and averaged."""
     return value.to(tl.float64) if needs_float64 else value.to(tl.float32)
 
 
 @triton.jit
 def scaled(value, half_low, gain, scale: tl.constexpr):
-    """Return numbers as float32, 0 for black and 1 for white; not clamped."""
-    # Half of each, as the difference of two values may be more than their dtype holds.
+    """Return float32, 0 for black and 1 for white; not clamped."""
+    # Halved, because the difference of two values may overflow their dtype.
     if scale == "as is":
         unit = value
     elif scale == "byte":
@@ -39,7 +39,7 @@ def scaled(value, half_low, gain, scale: tl.constexpr):
 
 @triton.jit
 def to_level_or_row(unit, is_coloured: tl.constexpr):
-    """Return brightnesses clamped to [0, 1]; for a colour map, which of its rows they are."""
+    """Return brightness clamped to [0, 1]; with a colour map, the row of each value."""
     unit = tl.minimum(tl.maximum(unit, 0.0), 1.0)
     if is_coloured:
         unit = tl.minimum(tl.floor(unit * 256.0), 255.0)
@@ -48,7 +48,7 @@ def to_level_or_row(unit, is_coloured: tl.constexpr):
 
 @triton.jit
 def with_nonfinite_colour(level, is_nan, is_inf, palette, channel, is_coloured: tl.constexpr):
-    """Return ``level``, from `to_level_or_row`, but NaN's and Inf's own colours or rows."""
+    """Replace a result of `to_level_or_row` by the colour or row of NaN and Inf."""
     if is_coloured:
         for_inf = _INF_ROW * 1.0
         for_nan = _NAN_ROW * 1.0

@@ -1,4 +1,4 @@
-"""The GPU writes into the ring itself, whose memory is registered (pinned) for it."""
+"""The path on which the GPU writes to the ring itself, whose memory is registered (pinned)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SEQ_NBYTES = 8
 
 
 class RegisteredPath:
-    """Reserves a slot, launches the copy into it, announces it: in this order, for each frame.
+    """For each frame: reserves a slot, launches the copy into it, and announces it.
 
-    A ring is registered when its first frame comes. When another ring replaces it, a thread waits
-    for the last copy into the old one and unregisters it. One thread at a time.
+    A ring is registered with its first frame. When another ring replaces it, a thread waits for the
+    last copy into the old ring and unregisters it. One thread at a time.
 
     Args:
         sink: Where frames go.
@@ -58,9 +58,9 @@ class RegisteredPath:
         """Launch the copies of a drawn canvas, on the device's copy stream.
 
         Args:
-            gpu: Where the canvas is.
+            gpu: The canvas' device.
             canvas: Drawn with the number that was reserved.
-            zero: 8 bytes of zeros there.
+            zero: 8 bytes of zeros on the device.
         """
         assert self._slot is not None
         assert self._ring is not None
@@ -82,24 +82,24 @@ class RegisteredPath:
         self._sink.announce(self._slot.seq)
 
     def close(self) -> None:
-        """Let the ring go. Waits for no device."""
+        """Release the ring. Does not wait for a device."""
         ring, self._ring, self._slot = self._ring, None, None
         if ring is not None:
             ring.retire()
 
 
 class _RegisteredRing:
-    """A ring's memory, as devices write to it."""
+    """A ring's memory, registered for devices to write to it."""
 
     def __init__(self, memory: memoryview, registered: Tensor, gpu: Gpu) -> None:
         self.memory = memory
         self.last_gpu = gpu
-        """The device whose copies come last: they wait for those of all others."""
+        """The device of the last copy, which waits for all earlier copies."""
         self._registered = registered
         self._parts: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def part(self, slot: Reservation, nbytes: int) -> tuple[Tensor, Tensor]:
-        """Return where the record goes, and where its number; made once, then looked up."""
+        """Return the destinations of the record and of its number; cached."""
         key = (slot.index, nbytes)
         if key not in self._parts:
             record = self._registered[slot.record_at : slot.record_at + nbytes]
@@ -108,7 +108,7 @@ class _RegisteredRing:
         return self._parts[key]
 
     def retire(self) -> None:
-        """Unregister it once all queued work is done; a thread waits for that."""
+        """Unregister the memory, on a thread that waits until all queued work is done."""
         gpu, done = self.last_gpu, self.last_gpu.new_event()
         if_failed = contextlib.suppress(RuntimeError)  # a failed device writes nothing more
         with if_failed, gpu.active():

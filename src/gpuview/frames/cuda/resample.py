@@ -1,4 +1,4 @@
-"""Parts of the Triton kernel that shrink and grow a tile; see Note [area] in `geometry`."""
+"""The parts of the Triton kernel that resize a tile; see Note [area] in `picture.geometry`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["inspect_means", "means"]
 
 @triton.jit
 def _first(i, tile, inner):
-    """Return where the cover of pixel ``i`` begins, and in which of the tile's pixels."""
+    """Return the start of the area that pixel ``i`` covers, and the tile's pixel at that point."""
     start = i * tile
     return start, start // inner
 
 
 @triton.jit
 def _cover(start, at, tile, inner):
-    """Return how much of the tile's pixel ``at`` is covered; 0 or less where nothing is."""
+    """Return how much of the tile's pixel ``at`` is covered; 0 or less if it is not covered."""
     return tl.minimum(start + tile, (at + 1) * inner) - tl.maximum(start, at * inner)
 
 
@@ -45,9 +45,9 @@ def means(
     needs_float64: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Return red, green and blue of some pixels of a row, scaled and not clamped.
+    """Return red, green and blue of some pixels of a row, scaled but not clamped.
 
-    NaN or Inf where a covered value is. One channel is all three.
+    A pixel that covers a NaN or Inf is NaN or Inf. A single channel is repeated.
     """
     red = tl.zeros([block], tl.float32)
     green = red
@@ -107,10 +107,9 @@ def inspect_means(
     needs_float64: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Draw some pixels of a row again, with colours for those that cover a NaN or Inf; count these.
+    """Compute some pixels of a row again: colour those that cover a NaN or Inf, and count these.
 
-    A value is counted by the pixel that covers its first part, unless that is not its own: the last
-    row or column once more.
+    A value is counted by the pixel that covers its first part, unless that pixel is padding.
     """
     red = tl.zeros([block], tl.float32)
     green = red
@@ -143,7 +142,7 @@ def inspect_means(
                 n_nan += (value_is_nan & counts).to(tl.int32)
                 n_inf += (value_is_inf & counts).to(tl.int32)
                 unit = scaled(value, half_low, gain, scale)
-                # Far beyond any range, and float32 still has its sums.
+                # Far beyond any range, but sums still fit float32.
                 unit = tl.minimum(tl.maximum(unit, -1e30), 1e30)
                 unit = tl.where(value_is_nan | value_is_inf, 0.0, unit)
                 if channel == 0:

@@ -1,4 +1,4 @@
-"""What a device writes into a slot of the ring: a header and an I420 picture, in one piece.
+"""The record that a device writes to a slot of the ring: a header and an I420 picture.
 
 The layout is the ring's (``gpuview.protocol.ring``): 64 bytes of header, then the three planes.
 """
@@ -12,18 +12,18 @@ from gpuview.protocol.ring import HEADER_NBYTES, PixelFormat, frame_nbytes
 __all__ = ["PICTURE_AT", "plane_offsets", "planes", "record_nbytes"]
 
 PICTURE_AT = HEADER_NBYTES
-"""Where the picture begins."""
+"""The offset of the picture in a record."""
 
 
 def record_nbytes(height: int, width: int) -> int:
-    """Return the size of a record with a picture of these sides, both even."""
+    """Return the size of a record with a picture of these sides, which are even."""
     return PICTURE_AT + frame_nbytes(PixelFormat.I420, width, height)
 
 
 def plane_offsets(y: int, x: int, height: int, width: int) -> tuple[int, int, int]:
-    """Return where a pixel's luma, Cb and Cr are in a record, in bytes; y and x even.
+    """Return the offsets of a pixel's luma, Cb and Cr in a record, in bytes; y and x are even.
 
-    A row of luma has ``width`` bytes, one of chroma half of that.
+    A row of luma has ``width`` bytes, a row of chroma half of that.
     """
     n_pixels = height * width
     half = y // 2 * (width // 2) + x // 2

@@ -1,4 +1,4 @@
-"""Through pinned staging buffers and a thread, for rings whose memory cannot be registered."""
+"""The path through pinned staging buffers, for rings whose memory cannot be registered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JOIN_S = 2.0
 
 @dataclass(slots=True)
 class _Staging:
-    """One staging buffer, and the picture in it."""
+    """One staging buffer and its picture."""
 
     gpu: Gpu
     i420: Tensor
@@ -34,9 +34,9 @@ class _Staging:
 
 
 class StagedPath:
-    """Two buffers for each device: the thread reads one, the newest frame goes to the other.
+    """Two buffers for each device: a thread reads one, and the newest frame goes to the other.
 
-    A frame is dropped if the next one comes before the thread has begun with it.
+    A frame is dropped if the next frame comes before the thread begins to read it.
 
     Args:
         sink: Where frames go.
@@ -58,8 +58,7 @@ class StagedPath:
         """Launch the copy of a drawn canvas on the copy stream; the caller holds the lock.
 
         Raises:
-            Exception: An earlier frame did not arrive. It is CUDA's error or the sink's; each is
-                raised once.
+            Exception: CUDA's or the sink's error for an earlier frame. Each is raised once.
         """
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -74,9 +73,9 @@ class StagedPath:
         self._changed.notify()
 
     def close(self) -> None:
-        """Drop what is under way and end the thread. Waits 2 s at most, if a device is slow.
+        """Drop the frames in flight and end the thread. Waits for a slow device, at most 2 s.
 
-        The caller does not hold the lock.
+        The caller must not hold the lock.
         """
         with self._changed:
             self._is_closed = True
@@ -84,7 +83,7 @@ class StagedPath:
         self._thread.join(_JOIN_S)
 
     def _free(self, gpu: Gpu, nbytes: int) -> _Staging:
-        """Return a buffer that the thread does not read; it may hold the newest frame.
+        """Return a buffer that the thread is not reading; it may hold the newest frame.
 
         Each buffer belongs to one device, so that copies into it stay in order.
         """
@@ -115,7 +114,7 @@ class StagedPath:
             if self._is_closed:
                 return
             slot = self._sink.begin(staging.i420.numel())
-            # Holds the GIL: a copy that gives it away gets it back late in a busy kernel.
+            # Holds the GIL: in a busy kernel, a copy that released it would get it back late.
             slot[:] = staging.i420.numpy().data
             self._sink.publish(PixelFormat.I420, staging.width, staging.height, staging.capture_ns)
 

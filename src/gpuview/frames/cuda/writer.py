@@ -1,16 +1,16 @@
-"""From CUDA tensors to a slot of the ring; the caller launches work and waits for nothing.
+"""From CUDA tensors to a slot of the ring; the caller launches work and never waits.
 
     caller's stream   waits until the canvas is free, draws on it
     copy stream             waits for that, canvas -> slot, then the frame's number -> slot
 
 `CudaWriter.write` launches both. After that no Python runs for the frame: the ring is registered as
 pinned memory, the GPU writes to it, and the media process finds the number there. See Note [in
-flight] in ``gpuview.protocol.ring``. Where the memory cannot be registered, a thread copies the
-frame into the ring (`gpuview.frames.cuda.staged`).
+flight] in ``gpuview.protocol.ring``. If the memory cannot be registered, a thread copies the frame
+into the ring (`gpuview.frames.cuda.staged`).
 
-Two canvases are enough. A frame is drawn on one while the other is copied; if a third frame comes,
-it waits on the GPU for the first copy. So frames that queue up behind a slow computation need no
-more memory, and the last of them always arrives.
+Two canvases are enough. A frame is drawn on one while the other is copied; a third frame waits on
+the GPU for the first copy. So frames that queue up behind a slow computation need no extra memory,
+and the last of them always arrives.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = ["CudaWriter"]
 
 
 class CudaWriter:
-    """Brings frames from one or more devices to a sink. The newest frame wins.
+    """Writes frames from one or more devices to a sink. The newest frame wins.
 
     Args:
-        sink: Where frames go. Into one that is no `DeviceSink` they go by `StagedPath`.
-        lock: Held by whoever uses the sink: here by the caller of `write`, and by `StagedPath`.
-        open_gpu: Makes the handle on a device.
+        sink: Where frames go; through `StagedPath` unless it is a `DeviceSink`.
+        lock: Held while the sink is used: by the caller of `write`, and by `StagedPath`.
+        open_gpu: Creates the handle on a device.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class CudaWriter:
         """Launch the work for one frame; the caller holds the lock. Never synchronises.
 
         Args:
-            plan: The same object for each frame of a kind: a new one is a new buffer.
+            plan: The same object for all frames of a kind: a new object gets new buffers.
             tiles: One for each panel, all on one device.
             capture_ns: When the frame was pushed.
 
         Raises:
             MediaError: The sink has no memory for it.
-            RuntimeError: The device does not work any more, or has no memory left.
+            RuntimeError: The device has failed or is out of memory.
         """
         state = self._state(tiles[0].pixels.device)
         gpu = state.gpu
@@ -89,7 +89,7 @@ class CudaWriter:
             self._registered.announce()
 
     def stats(self) -> WriteStats:
-        """Return this moment's counters. From any thread.
+        """Return the current counters. From any thread.
 
         The times are those of the newest frame that has arrived. Waits for a copy of 16 bytes from
         each device, which overtakes all other work.
@@ -110,8 +110,8 @@ class CudaWriter:
     def close(self) -> None:
         """Free everything; the ring is unregistered once the last copy is done.
 
-        Waits for no device, except for a frame in a `StagedPath`, and does not fail if a device has
-        failed. The caller does not hold the lock.
+        Waits for a device only if a frame is in a `StagedPath`. Does not raise if a device has
+        failed. The caller must not hold the lock.
         """
         with self._lock:
             staged, self._staged = self._staged, None
@@ -155,23 +155,23 @@ def _draw(gpu: Gpu, canvas: Canvas, tiles: Sequence[Tiles], seq: int, capture_ns
 
 
 class _DeviceState:
-    """Everything that belongs to one device."""
+    """The buffers, counters and events of one device."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
         self.nonfinite = gpu.zeros(2)
-        """How many values were NaN, and Inf."""
+        """The numbers of NaN and Inf so far."""
         self.zero = gpu.zeros(1).view(torch.uint8)
         self._canvases: list[Canvas] = []
         self._sent = gpu.new_event()
 
     def sent(self) -> Event:
-        """Return an event behind all copies so far."""
+        """Return an event recorded after all copies so far."""
         self.gpu.copy_stream.record(self._sent)
         return self._sent
 
     def next_canvas(self, plan: Plan) -> Canvas:
-        """Return the canvas that becomes free first."""
+        """Return the canvas that is free first."""
         if self._canvases and self._canvases[0].plan is not plan:
             self.record_use()
             self._canvases = []
@@ -189,7 +189,7 @@ class _DeviceState:
         return None
 
     def record_use(self) -> None:
-        """Keep all memory from being reused before the queued work is done."""
+        """Do not let the allocator reuse any memory before the queued work is done."""
         for canvas in self._canvases:
             canvas.record_use()
         for tensor in (self.nonfinite, self.zero):
