@@ -187,7 +187,7 @@ def test_probe_answers_the_doctor_and_ends_at_ctrl_c() -> None:
         )
         probe.send_signal(signal.SIGINT)
         assert probe.wait() == 130
-    assert "gpuview probe at 127.0.0.1 has tried it" in checks_of(done)[inbound].found
+    assert "sent by gpuview probe at 127.0.0.1" in checks_of(done)[inbound].found
 
 
 @pytest.mark.command

@@ -159,7 +159,7 @@ class TestPorts:
         assert settings.public_port_min == 20111
 
     def test_ports_outside_must_be_ports_to_the_last(self) -> None:
-        with pytest.raises(SettingsError, match="the last one would be 65537") as caught:
+        with pytest.raises(SettingsError, match="the last would be 65537") as caught:
             Settings(public_ip="203.0.113.9", port_min=10111, port_max=10115, public_port_min=65533)
         assert caught.value.expected == "at most 65531"
 

@@ -21,15 +21,15 @@ from gpuview.webrtc.addresses import parse_address
 __all__ = ["main"]
 
 _PROBE_PORT = 10200
-_SOMEWHERE = ("192.0.2.1", 9)  # the source of a route to it is this machine's address
+_SOMEWHERE = ("192.0.2.1", 9)  # this machine's address is the source on the route to it
 _SITE_OPTIONS = ("cert", "pkey", "min_port", "max_port", "realm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, and return its exit status: 0, or 1 if something is wrong.
+    """Run one command, and return its exit status: 0, or 1 after a problem.
 
     Args:
-        argv: The arguments; None for those of this process.
+        argv: The arguments; None reads this process's.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -44,9 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpuview", description="Live tensors in a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_doctor(commands.add_parser("doctor", help="say what is wrong and how to fix it"))
+    _add_doctor(commands.add_parser("doctor", help="find problems and say how to fix them"))
     _add_probe(commands.add_parser("probe", help="on a machine outside: answer gpuview doctor"))
-    _add_config(commands.add_parser("config", help="print a configuration that fits the settings"))
+    _add_config(
+        commands.add_parser("config", help="print a configuration that matches the settings")
+    )
     return parser
 
 
@@ -97,7 +99,7 @@ def _port(text: str) -> int:
 
 def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Send one datagram to the port that gpuview doctor asks for. Run this on a machine "
+        "Send a datagram to the port that gpuview doctor requests. Run this on a machine "
         "outside, and gpuview doctor --via THAT_MACHINE on the machine with the GPU."
     )
     parser.add_argument("--port", type=_port, default=_PROBE_PORT, help="UDP (%(default)s)")
@@ -107,13 +109,13 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="send to this address as well, even if another one asks (FRP)",
+        help="also send to this address when another address requests it (FRP)",
     )
     parser.set_defaults(run=_probe)
 
 
 def _probe(arguments: argparse.Namespace) -> int:
-    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    # A shell starts background jobs with SIGINT ignored, and Python keeps it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from gpuview.doctor.responder import serve_probes
 
@@ -136,7 +138,7 @@ def _print(line: str) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print the configuration of another program that fits the settings."
+    parser.description = "Print a configuration for another program that matches the settings."
     programs = parser.add_subparsers(required=True, metavar="frp|coturn|nftables")
     frp = programs.add_parser("frp", help="frpc.toml, for the machine with the GPU")
     frp.set_defaults(run=_frp)
@@ -165,7 +167,7 @@ def _frp(_: argparse.Namespace) -> int:
 
 def _coturn(arguments: argparse.Namespace) -> int:
     text = config_files.coturn_config(Settings(), _site(arguments))
-    sys.stderr.write("gpuview: a credential is in this text; keep it from others: chmod 600\n")
+    sys.stderr.write("gpuview: this text contains a credential; keep it private: chmod 600\n")
     sys.stdout.write(text)
     return 0
 

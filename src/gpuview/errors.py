@@ -10,7 +10,7 @@ The tree:
     │   └── ConnectTimeout
     ├── StreamClosedError      the stream is closed: make another, or stop pushing
     └── MediaError             the media process or its encoder failed: try again later
-        └── MediaEndedError    the media process is not started again: make a new GPUStream
+        └── MediaEndedError    the media process has ended for good: make a new GPUStream
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
 
 
 class GpuviewError(Exception):
-    """What is wrong, what was expected, and what to do about it.
+    """An error in three parts: the problem, the expectation, and a fix.
 
     A traceback, the log and the page show the same three parts.
 
     Args:
-        problem: What is wrong, with the values; starts in lower case, has no full stop.
-        expected: What would have been accepted.
+        problem: The problem, with its values; starts in lower case, without a full stop.
+        expected: The accepted values or state.
         fix: One action or command that solves the problem.
     """
 
@@ -82,18 +82,18 @@ class ConnectTimeout(NetworkError):  # noqa: N818 - named like TimeoutError
 
 
 class StreamClosedError(GpuviewError):
-    """This stream is closed, or belongs to the process that this one was forked from."""
+    """This stream is closed, or belongs to the parent of this forked process."""
 
 
 class MediaError(GpuviewError):
-    """The media process or its encoder failed, or memory is used up; the stream may go on."""
+    """The media process or its encoder failed, or memory is used up; the stream may recover."""
 
 
 class MediaEndedError(MediaError):
-    """The media process is not started again for this stream; a new `GPUStream` starts another."""
+    """The media process of this stream has ended for good; a new `GPUStream` starts another."""
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the name in ``known`` that ``name`` most likely meant, or None."""
+    """Return the most similar name in ``known``, or None."""
     matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return matches[0] if matches else None

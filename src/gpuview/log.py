@@ -1,4 +1,4 @@
-"""Where gpuview's log goes when the settings say so."""
+"""Sends gpuview's log to stderr if the settings request it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TextIO
 
 __all__ = ["log_to_stderr"]
 
-# The log is not shown unless the settings ask for it: a cell's output is saved with the notebook,
-# and the log names servers. What concerns a viewer is shown on the page.
+# By default the log is not shown: it names servers, and notebooks save a cell's output.
+# The page shows everything that concerns a viewer.
 logging.getLogger("gpuview").addHandler(logging.NullHandler())
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -18,8 +18,8 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 def log_to_stderr(level: str) -> None:
     """Show gpuview's log from ``level`` on. Safe to call again: that changes the level.
 
-    In a notebook it is output of the cell that called this last. A program that has set up logging
-    itself gets the records in its own handlers, and no other handler is added.
+    In a notebook, it appears below the cell that called this last. If the program has its own
+    logging handlers, they get the records, and no other handler is added.
 
     Args:
         level: "error", "warning", "info" or "debug".
@@ -35,10 +35,10 @@ def log_to_stderr(level: str) -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes below the cell in which it was made, or last set up.
+    """Writes below the cell that last set up the log.
 
-    A kernel shows a thread's output below the cell that the thread's context belongs to. Most of
-    our records come on threads without such a context, and would be lost.
+    A kernel shows a thread's output below the cell of the thread's context. Most of our threads
+    have no such context, so their records would be lost.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
-"""Every setting of gpuview, and the one place that reads the environment.
+"""All settings of gpuview; only this module reads the environment.
 
     Settings(public_ip="203.0.113.9", port_min=10111, port_max=10115)
 
-Each field can be set in code, or through a variable of its name in capitals with ``GPUVIEW_``
-before it. Code wins. An empty variable counts as unset. Settings do not change once made, and
-nothing is looked up or called for them here: see `gpuview.signalling.public_ips` and
+Each field can be set in code, or through an environment variable: ``GPUVIEW_`` and its name in
+capitals. Code wins. An empty variable counts as unset. Settings are immutable. This module resolves
+no names and calls no functions for them: see `gpuview.signalling.public_ips` and
 `gpuview.signalling.ice_servers`.
 """
 
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         SettingsError: A field is unknown or has a bad value, or two contradict each other.
 
     Warns:
-        UserWarning: The environment has a ``GPUVIEW_`` variable that is no field.
+        UserWarning: The environment has a ``GPUVIEW_`` variable that is not a setting.
     """
 
     model_config = SettingsConfigDict(
@@ -201,7 +201,7 @@ class Settings(BaseSettings):
 
 
 def split_list(text: str | None) -> tuple[str, ...]:
-    """Return the parts of a setting that may hold several, with commas between them."""
+    """Split a setting at its commas."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
@@ -219,16 +219,16 @@ def _check_ports(settings: Settings) -> None:
     if port_min is None or port_max is None or settings.public_ip is None:
         raise SettingsError(
             f"cannot use {public_port_min = } without port_min and public_ip",
-            expected="the ports that it leads to, and the address where it is",
+            expected="the ports that it leads to, and their public address",
             fix=f"port_min=10111, port_max=10115, public_ip='203.0.113.9', {public_port_min = }",
         )
     last = public_port_min + port_max - port_min
     if last > 65535:
         raise SettingsError(
             f"cannot use {public_port_min = } for {port_max - port_min + 1} ports: "
-            f"the last one would be {last}",
+            f"the last would be {last}",
             expected=f"at most {65535 - port_max + port_min}",
-            fix="take a lower public_port_min, or a smaller range",
+            fix="choose a lower public_port_min, or a smaller range",
         )
 
 
@@ -237,7 +237,7 @@ def _check_public_ip(settings: Settings) -> None:
         if not settings.has_kernel_ice_servers:
             raise SettingsError(
                 "cannot use public_ip = 'auto' without a STUN server for the kernel's side",
-                expected="a server that can tell the address",
+                expected="a server that reports the address",
                 fix="stun_url='stun:<host>:3478', or GPUVIEW_STUN_URL",
             )
         return
@@ -245,7 +245,7 @@ def _check_public_ip(settings: Settings) -> None:
     if "auto" in settings.public_ips:
         raise SettingsError(
             f"cannot use public_ip = {settings.public_ip!r}",
-            expected="auto alone, or no auto",
+            expected="auto alone, or addresses without auto",
             fix="public_ip='auto'",
         )
 
@@ -257,7 +257,7 @@ def _check_login(settings: Settings) -> None:
         given = "turn_secret" if has_secret else "turn_username or turn_credential"
         raise SettingsError(
             f"cannot use {given} without turn_url",
-            expected="the TURN server that it is for",
+            expected="the TURN server for this login",
             fix="turn_url='turn:<host>:3478', or GPUVIEW_TURN_URL",
         )
     if settings.turn_url is not None and not has_secret:
@@ -265,7 +265,7 @@ def _check_login(settings: Settings) -> None:
     if has_login and has_secret:
         raise SettingsError(
             "cannot use turn_secret with turn_username or turn_credential",
-            expected="one of the two ways to log in",
+            expected="either a secret, or a username and a credential",
             fix="leave turn_username and turn_credential out where coturn has use-auth-secret",
         )
 
@@ -309,7 +309,7 @@ def _has_turn(servers: _Servers) -> bool:
 def _no_relay(name: str) -> SettingsError:
     return SettingsError(
         f"cannot use {name} = 'relay' without a TURN server",
-        expected="a relay that it may use",
+        expected="a TURN server that provides the relay",
         fix="turn_url='turn:<host>:3478' with its login, or GPUVIEW_TURN_URL",
     )
 
@@ -322,7 +322,7 @@ def _decoded(name: str, text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
-        # The text itself may hold a credential and is not repeated.
+        # The message does not repeat the text, which may hold a credential.
         raise SettingsError(
             f"cannot read {name} as JSON: {exc}",
             expected='[{"urls": "stun:stun.example.org"}]',
@@ -358,7 +358,7 @@ def _warn_of_unknown_variables(environment: Iterable[str]) -> None:
         if name.startswith(_PREFIX) and name not in known | _NOT_SETTINGS:
             meant = closest(name, known)
             warnings.warn(
-                f"the variable {name} is no setting of gpuview"
+                f"the variable {name} is not a setting of gpuview"
                 + (f"; did you mean {meant}?" if meant else ""),
                 UserWarning,
                 stacklevel=5,  # the caller of Settings: pydantic's frames are in between

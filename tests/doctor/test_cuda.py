@@ -28,7 +28,7 @@ def test_torch_is_asked_in_a_process_of_its_own() -> None:
 def test_torch_that_fails_crashes_or_hangs_harms_nobody(
     monkeypatch: pytest.MonkeyPatch, code: str, mark: str, found: str
 ) -> None:
-    monkeypatch.setattr(module, "_ASK_TORCH", code)
+    monkeypatch.setattr(module, "_QUERY", code)
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.5 if mark == "skipped" else 30.0)
     check = asyncio.run(check_cuda())
     assert check.mark == mark

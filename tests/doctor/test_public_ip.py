@@ -28,7 +28,7 @@ def test_first_address_of_each_family_is_taken() -> None:
         ({}, [], "203.0.113.9", "ok", "not needed: this machine is 203.0.113.9"),
         ({}, [], LAN, "remark", f"this machine's own address, {LAN}"),
         ({}, [], None, "remark", "no address: it has no network"),
-        ({"stun_url": STUN}, [], LAN, "ok", "and the addresses that STUN and TURN servers give"),
+        ({"stun_url": STUN}, [], LAN, "ok", "and the addresses from STUN and TURN servers"),
     ],
 )
 def test_public_ip_is_judged(

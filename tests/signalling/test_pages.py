@@ -117,7 +117,7 @@ def test_pages_problems_are_logged_once_each_and_not_passed_on(
         stream.say(offer(2))
         stream.say(candidates("a", seq=2, problems=[SILENT]))
     assert [record.getMessage() for record in caplog.records] == [
-        "the page of view v1 says: turn:a is silent (expected: an answer; try: open its port)"
+        "the page of view v1 reports: turn:a is silent (expected: an answer; try: open its port)"
     ]
     assert stream.passed_on[1] == candidates("a")
 

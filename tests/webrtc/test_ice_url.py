@@ -204,3 +204,12 @@ def test_each_url_has_its_servers_login_once_and_does_not_show_it() -> None:
     assert [each.text for each in found] == ["turn:a.example", "turn:b.example", "stun:a.example"]
     assert [each.login for each in found] == [("me", "s3cret")] * 2 + [("", "")]
     assert "s3cret" not in repr(found)
+
+
+def test_urls_that_differ_in_spelling_only_are_one_server() -> None:
+    urls = ["turn:a.example", "turn:a.example:3478", "turn:a.example?transport=udp"]
+    others = ["turn:a.example?transport=tcp", "turn:b.example"]
+    found = server_urls([IceServer(urls=urls + others, username="u", credential="c")])
+    assert [each.text for each in found] == [urls[0], *others]
+    two_logins = [IceServer(urls=urls, username=name, credential="c") for name in "uv"]
+    assert [each.login[0] for each in server_urls(two_logins)] == ["u", "v"]

@@ -1,8 +1,8 @@
-"""Says what is wrong with the settings, the network around this machine, and the machine itself.
+"""Finds problems in the settings, the network around this machine, and the machine itself.
 
 ``gpuview doctor`` on the command line, ``GPUStream.doctor()`` in a cell. `examination` runs all
-checks, and each check has a file of its name. They need av and aioice, which a kernel never
-imports. So a cell runs the doctor in a process of its own.
+checks, and each check has a file with its name. They need av and aioice, which a kernel never
+imports, so a cell runs the doctor in a process of its own.
 """
 
 from gpuview.doctor.child_process import run_in_subprocess

@@ -1,4 +1,4 @@
-"""The doctor in a process of its own, for a kernel."""
+"""Runs the doctor in a process of its own, for a kernel."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SHORT_FORMS = ("stun_url", "turn_url", "turn_username", "turn_credential", "tur
 
 
 def run_in_subprocess(settings: Settings | None = None) -> Report:
-    """Return the doctor's report; waits for it, some 10 s.
+    """Run the doctor, and return its report; takes some 10 s.
 
     Args:
-        settings: The settings to examine; None for those of the environment.
+        settings: The settings to examine; None reads the environment.
     """
     try:
         environment = dict(os.environ) if settings is None else environment_of(settings)
@@ -43,23 +43,23 @@ def run_in_subprocess(settings: Settings | None = None) -> Report:
         )
         return Report.from_json(done.stdout)
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return _failed(f"it could not be run: {exc}")
+        return _failed(f"it could not run: {exc}")
     except ValueError:
         return _failed(f"exit status {done.returncode}: {done.stderr[-_STDERR_CHARS:].strip()}")
 
 
-def _failed(why: str) -> Report:
-    return Report((Check("doctor", "fail", why, "run it in a terminal: gpuview doctor"),))
+def _failed(reason: str) -> Report:
+    return Report((Check("doctor", "fail", reason, "run it in a terminal: gpuview doctor"),))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """Return this process's environment with ``settings`` in place of its own.
+    """Return this process's environment, with its settings replaced by ``settings``.
 
     Raises:
         SettingsError: The user's function for ICE servers failed.
     """
     if callable(settings.ice_servers):
-        # Another process cannot call it. Its servers already include those of the short forms.
+        # Another process cannot call it. `ice_servers_for` already includes the short forms.
         servers = ice_servers_for(settings, "doctor")
         changes = dict.fromkeys(_SHORT_FORMS) | {"ice_servers": servers}
         settings = settings.model_copy(update=changes)

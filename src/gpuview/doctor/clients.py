@@ -1,4 +1,4 @@
-"""The doctor's own sockets: they last for seconds, and hear of an ICMP "port unreachable"."""
+"""The doctor's own short-lived sockets, and a TURN allocation on one of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Datagram = tuple[bytes, Address]
 
 
 class Endpoint(StunClient):
-    """A UDP socket that sorts datagrams by a token in them, besides asking STUN servers.
+    """A UDP socket that matches datagrams by a token in them, and queries STUN servers.
 
     Made by `open_endpoint` and `connect_endpoint`.
     """
@@ -40,15 +40,15 @@ class Endpoint(StunClient):
 
     @property
     def port(self) -> int:
-        """Its own."""
+        """Its local port."""
         return int(self.transport.get_extra_info("sockname")[1])
 
     def send(self, data: bytes, address: Address | None = None) -> None:
-        """Send one datagram; without an address to the one that the socket is connected to."""
+        """Send one datagram; without an address, to the connected peer."""
         self.transport.sendto(data, address)
 
     def expect(self, token: bytes) -> asyncio.Future[Datagram]:
-        """Return a future of the next datagram that contains ``token``; cancel it in the end."""
+        """Return a future for the next datagram with ``token`` in it; the caller cancels it."""
         expected: asyncio.Future[Datagram] = asyncio.get_running_loop().create_future()
         self._expected[token] = expected
         return expected
@@ -68,7 +68,7 @@ class Endpoint(StunClient):
 
 @asynccontextmanager
 async def open_endpoint(sock: socket.socket) -> AsyncIterator[Endpoint]:
-    """Use a UDP socket, which is closed at the end."""
+    """Use a UDP socket, and close it at the end."""
     loop = asyncio.get_running_loop()
     transport, endpoint = await loop.create_datagram_endpoint(Endpoint, sock=sock)
     try:
@@ -79,10 +79,10 @@ async def open_endpoint(sock: socket.socket) -> AsyncIterator[Endpoint]:
 
 @asynccontextmanager
 async def connect_endpoint(address: Address) -> AsyncIterator[Endpoint]:
-    """Connect a UDP socket to one address. It then hears of a closed port there.
+    """Connect a UDP socket to one address, so that a closed port there is an error.
 
     Raises:
-        OSError: There is no route to it.
+        OSError: There is no route to the address.
     """
     sock = socket.socket(family_of(address[0]), socket.SOCK_DGRAM)
     try:
@@ -97,15 +97,15 @@ async def connect_endpoint(address: Address) -> AsyncIterator[Endpoint]:
 
 @asynccontextmanager
 async def allocation(server: IceServerUrl, *, timeout_s: float) -> AsyncIterator[TurnClient]:
-    """Make an allocation on a TURN server, and give it back at the end.
+    """Make an allocation on a TURN server, and release it at the end.
 
     Args:
-        server: The server, and the login for it.
-        timeout_s: The time after which the server counts as silent.
+        server: The server, with its login.
+        timeout_s: How long to wait for the server.
 
     Raises:
-        NetworkError: It refuses, is silent, cannot be resolved or connected to, or its certificate
-            is not trusted.
+        NetworkError: The server refuses, is silent, cannot be resolved or reached, or has no
+            trusted certificate.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -120,7 +120,7 @@ async def allocation(server: IceServerUrl, *, timeout_s: float) -> AsyncIterator
 
 async def _allocate(server: IceServerUrl) -> TurnClient:
     """Use the first of the server's addresses that works."""
-    error = OSError("it has no address")
+    error = OSError("its name has no address")
     for address in await resolve(server.url.host, server.url.port):
         try:
             return await allocate(server, address)
@@ -141,6 +141,6 @@ async def send_through(client: TurnClient, data: bytes, address: Address) -> Non
         reason = str(exc).replace("\0", "")  # coturn's padding
         raise NetworkError(
             f"the TURN server does not relay to {address[0]}: {reason}",
-            expected="a relay to the address under which browsers reach this machine",
-            fix=f"put allowed-peer-ip={address[0]} into its turnserver.conf",
+            expected="a relay to the address at which browsers reach this machine",
+            fix=f"add allowed-peer-ip={address[0]} to its turnserver.conf",
         ) from exc

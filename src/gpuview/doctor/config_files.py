@@ -1,6 +1,6 @@
-"""Configurations of other programs that fit the settings: FRP, coturn, nftables.
+"""Prints configurations for FRP, coturn and nftables that match the settings.
 
-Pure: the same settings give the same text. The first line of each says where it goes.
+Pure: the same settings give the same text. The first line of each text says where it goes.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ __all__ = ["Site", "coturn_config", "frp_config", "nftables_config"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the programs have to know beyond the settings."""
+    """The parameters of those programs beyond the settings."""
 
     cert: str | None = None
     """The certificate file for ``turns:``, PEM."""
     pkey: str | None = None
-    """The file of its private key, PEM."""
+    """The private key file, PEM."""
     min_port: int = 49152
     """The first UDP port of the TURN server's relays."""
     max_port: int = 65535
-    """The last one."""
+    """The last port."""
     realm: str = "gpuview"
     lan_ip: str | None = None
-    """The address of the machine with the GPU in its own network."""
+    """The private address of the machine with the GPU."""
 
 
 # --- FRP ----------------------------------------------------------------------------------------
 
 
 def frp_config(settings: Settings) -> str:
-    """Return ``frpc.toml`` with a proxy for each port of the range, and for TURN if it runs here.
+    """Return ``frpc.toml``: a proxy for each port of the range, and for TURN if it runs here.
 
     Raises:
         SettingsError: The range or the public address is not set.
@@ -81,11 +81,11 @@ remotePort = {remote_port}
 
 
 def coturn_config(settings: Settings, site: Site) -> str:
-    """Return the whole ``turnserver.conf`` for coturn 4.6; the credential is in it.
+    """Return a complete ``turnserver.conf`` for coturn 4.6; it contains the credential.
 
     Raises:
-        SettingsError: ``turn_url`` is not set, its login cannot be written there, or a certificate
-            is needed and not given.
+        SettingsError: ``turn_url`` is not set, its login cannot be written there, or the
+            certificate for ``turns:`` is missing.
     """
     urls = _turn_urls(settings)
     if not urls:
@@ -113,7 +113,7 @@ def _listening(urls: Collection[IceUrl], site: Site) -> list[str]:
     if site.cert is None or site.pkey is None:
         raise SettingsError(
             "cannot configure a turns: server without its certificate",
-            expected="the files of a certificate and of its key, PEM",
+            expected="the files of a certificate and its key, PEM",
             fix="gpuview config coturn --cert FILE --pkey FILE",
         )
     port = _one_port("turns:", secure, DEFAULT_TLS_PORT)
@@ -149,10 +149,10 @@ def _writable(name: str, value: str, forbidden: str = "") -> str:
     return value
 
 
-def _unwritable(name: str, why: str) -> SettingsError:
+def _unwritable(name: str, reason: str) -> SettingsError:
     return SettingsError(
-        f"cannot write {name} into turnserver.conf: {why}",
-        expected="letters, digits and signs of ASCII",
+        f"cannot write {name} into turnserver.conf: {reason}",
+        expected="ASCII letters, digits and punctuation",
         fix=f"choose another, such as the output of: openssl rand -hex 24; GPUVIEW_{name.upper()}",
     )
 
@@ -172,20 +172,20 @@ def _relays(url: IceUrl, settings: Settings, site: Site) -> list[str]:
         return [*lines, "# Behind a NAT only:", f"# external-ip={url.host}"]
     if site.lan_ip is None:
         return [*lines, f"external-ip={url.host}"]
-    # FRP's clients come from 127.0.0.1, and a relay with that address would lead nowhere.
+    # FRP connects from 127.0.0.1, and a relay with that address would be unreachable.
     lines.append(f"relay-ip={site.lan_ip}")
-    # With the inner address beside the outer one, coturn keeps what is sent to the outer one on
-    # this machine. That is right only if ports have the same numbers outside.
+    # Given both addresses, coturn delivers datagrams for the public address on this machine. That
+    # is right only if the public ports have the same numbers.
     is_shifted = settings.public_port_min not in (None, settings.port_min)
     return [*lines, f"external-ip={url.host}" + ("" if is_shifted else f"/{site.lan_ip}")]
 
 
 def _peers(settings: Settings, site: Site, url: IceUrl) -> list[str]:
-    """Return where relays may lead: to the kernel, but not into private networks."""
+    """Return the rules for peers: relays may reach the kernel, but no private network."""
     own = [site.lan_ip] if site.lan_ip else []
-    # If both sides use a relay, one leads to the other: to the server's own address.
+    # If both sides use a relay, each sends to the other's: to the server's own address.
     reached = _addresses([*(settings.public_ips or own), url.host])
-    # coturn takes a range that ends at :: for all addresses.
+    # coturn reads a range that ends at :: as all addresses.
     private = [ip_network(text) for text in PRIVATE_RANGES if text != "::/128"]
     denied = [each for each in private if not any(address in each for address in reached)]
     lines = ["# No relay leads into a private network, except the one where the kernel is reached."]
@@ -237,7 +237,7 @@ add chain inet filter forward { type filter hook forward priority filter; }
 
 
 def _router_rules(settings: Settings, lan_ip: str, ports: range) -> Iterator[str]:
-    """Yield the rules that rewrite the destination, and those that let it through."""
+    """Yield the rules that rewrite the destination, then those that accept the packet."""
     span = _span(ports[0], ports[-1])
     to_router = "add rule ip nat prerouting fib daddr type local udp dport"
     if settings.public_port(ports[0]) == ports[0]:
@@ -267,7 +267,7 @@ def _port_range(settings: Settings, program: str) -> range:
 
 
 def _addresses(texts: Iterable[str]) -> list[IPAddress]:
-    """Return the texts that are addresses; host names are left out."""
+    """Parse the texts that are addresses, and leave out host names."""
     return [address for text in texts if (address := parse_address(text)) is not None]
 
 
@@ -276,7 +276,7 @@ def _turn_urls(settings: Settings) -> list[IceUrl]:
 
 
 def _local_turn_ports(settings: Settings, lan_ip: str | None) -> list[tuple[str, int]]:
-    """Return transport and port of the TURN server on this machine, each once."""
+    """Return each transport and port of the TURN server on this machine."""
     here = [url for url in _turn_urls(settings) if _is_local(url, settings, lan_ip)]
     return list(dict.fromkeys((url.transport, url.port) for url in here))
 

@@ -14,7 +14,7 @@ from gpuview.doctor.report import Check
 __all__ = ["check_cuda", "judge_cuda"]
 
 _TIMEOUT_S = 8.0
-_ASK_TORCH = """
+_QUERY = """
 import json, torch
 n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
 gpus = [torch.cuda.get_device_name(i) for i in range(n_gpus)]
@@ -23,11 +23,11 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus"
 
 
 async def check_cuda() -> Check:
-    """Ask torch, in a process of its own: its import takes seconds and may crash."""
+    """Query torch in a process of its own, because its import takes seconds and may crash."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        _ASK_TORCH,
+        _QUERY,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -50,12 +50,12 @@ async def check_cuda() -> Check:
 
 
 def judge_cuda(torch: Mapping[str, object], driver: str) -> Check:
-    """Say what torch's answer means. Pure.
+    """Judge torch's answer. Pure.
 
     Args:
-        torch: The versions ``torch`` and ``cuda``, the latter None in a build without CUDA, and
-            the names of the ``gpus``.
-        driver: The version of NVIDIA's driver; empty without a driver.
+        torch: The version of ``torch``, that of ``cuda`` (None in a build without CUDA), and the
+            names of the ``gpus``.
+        driver: NVIDIA's driver version; empty without a driver.
     """
     version, gpus = f"torch {torch['torch']}", torch["gpus"]
     if isinstance(gpus, list) and gpus:

@@ -19,7 +19,7 @@ _REINSTALL = "reinstall PyAV: pip install --force-reinstall av"
 
 
 def check_encoders() -> list[Check]:
-    """Encode a picture with each codec; some 50 ms."""
+    """Encode a picture with each codec; takes some 50 ms."""
     return [*map(_check_encoder, _CODECS), _check_nvenc()]
 
 
@@ -33,7 +33,7 @@ def _check_encoder(codec: Codec) -> Check:
 
 
 def encode_one_frame(codec: Codec) -> int:
-    """Encode a black picture, and return how many bytes it took.
+    """Encode a black picture, and return its size in bytes.
 
     Raises:
         MediaError: The encoder is missing from this build of FFmpeg, or fails.
@@ -53,9 +53,9 @@ def encode_one_frame(codec: Codec) -> int:
 
 
 def _check_nvenc() -> Check:
-    """Say whether this GPU, its driver and this build of FFmpeg encode H.264 on the GPU."""
+    """Check whether GPU, driver and this build of FFmpeg can encode H.264 on the GPU."""
     try:
         new_context("h264_nvenc", _WIDTH, _HEIGHT, _FPS, _BITRATE_BPS).open()
     except (av.FFmpegError, ValueError):
         return Check("encoder NVENC", "skipped", "not on this machine; gpuview encodes on the CPU")
-    return Check("encoder NVENC", "ok", "works; gpuview encodes on the CPU all the same")
+    return Check("encoder NVENC", "ok", "works, but gpuview encodes on the CPU")

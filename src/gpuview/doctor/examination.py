@@ -1,6 +1,6 @@
-"""Runs all checks, those that wait at the same time; some 10 s at most.
+"""Runs all checks, with the waiting ones in parallel; takes up to some 10 s.
 
-For a process of its own: it needs av, aiortc and aioice.
+It runs in a process of its own, because it needs av, aiortc and aioice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gpuview.signalling.public_ips import public_ips_of
 
 __all__ = ["examine"]
 
-_SOMEWHERE = ("192.0.2.1", 9)  # a route to it is one to the internet
+_SOMEWHERE = ("192.0.2.1", 9)  # the route to it is the route to the internet
 _RESOLVE_TIMEOUT_S = 2.5
 
 
@@ -55,16 +55,16 @@ def _read_settings() -> tuple[list[Check], Settings | None]:
             settings = Settings()
         except SettingsError as exc:
             return [Check.failed("settings", exc)], None
-    fix = "correct its name, or take it out"
+    fix = "correct its name, or remove it"
     unknown = [Check("settings", "remark", str(each.message), fix) for each in caught]
-    return [Check("settings", "ok", "they can be read"), *unknown], settings
+    return [Check("settings", "ok", "valid"), *unknown], settings
 
 
 async def _check_network(settings: Settings | None, via: tuple[str, int] | None) -> list[Check]:
     if settings is None:
         return []
     try:
-        # STUN servers first: the media process takes the public address from them, too.
+        # STUN servers first: the media process prefers their public address, too.
         servers = sorted(servers_of(settings), key=lambda each: each.url.is_turn)
     except SettingsError as exc:
         return [Check.failed("ICE servers", exc)]
@@ -84,7 +84,7 @@ async def _check_network(settings: Settings | None, via: tuple[str, int] | None)
 
 async def _configured_ips(settings: Settings) -> tuple[str, ...] | SettingsError:
     try:
-        # Waits for 2 s at most for each name.
+        # Waits up to 2 s for each name.
         return await asyncio.to_thread(public_ips_of, settings)
     except SettingsError as exc:
         return exc
@@ -122,7 +122,7 @@ async def _check_inbound(
     for host in public_ips:
         endpoint = endpoints.get(":" in host)
         if endpoint is None:
-            found = f"no port is free to listen at for {host}"
+            found = f"no free port to receive at for {host}"
             fix = "shut down the kernel that holds it"
             checks.append(Check("inbound UDP", "skipped", found, fix))
             continue

@@ -1,4 +1,4 @@
-"""The check "inbound UDP": does a datagram to the public address and port arrive here?"""
+"""The check "inbound UDP": do datagrams to the public address and port arrive here?"""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _LOOP_TIMEOUT_S = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A datagram that was sent to the public address, or could not be sent."""
+    """A datagram to the public address: sent and arrived, sent and lost, or not sent."""
 
     by: str
     arrived: bool
     is_from_outside: bool = True
-    """Whether the sender is outside. Only then does a datagram that is lost tell something."""
+    """Whether the sender is outside. Only then does a lost datagram prove anything."""
     error: str = ""
     """Why it could not be sent."""
 
@@ -41,11 +41,11 @@ class Attempt:
 def judge_attempts(
     target: Address, local_port: int, is_own: bool, attempts: Sequence[Attempt]
 ) -> Check:
-    """Say what the attempts mean. Pure.
+    """Judge the attempts. Pure.
 
     Args:
         target: The public address and port.
-        local_port: The port here to which it is to lead.
+        local_port: The port here that it should lead to.
         is_own: Whether the address belongs to this machine.
         attempts: The most trustworthy first.
     """
@@ -53,10 +53,10 @@ def judge_attempts(
     name = f"inbound UDP {host} port {port}"
     arrived = next((each for each in attempts if each.arrived), None)
     if arrived is not None and (arrived.is_from_outside or not is_own):
-        return Check(name, "ok", f"arrives at port {local_port} here: {arrived.by} has tried it")
+        return Check(name, "ok", f"arrives at port {local_port} here: sent by {arrived.by}")
     ask_outside = "on a machine outside: gpuview probe; then here: gpuview doctor --via ITS_ADDRESS"
     if arrived is not None:
-        found = "the address belongs to this machine; whether a firewall lets UDP in is not known"
+        found = "the address belongs to this machine; it is unknown whether a firewall lets UDP in"
         return Check(name, "remark", found, ask_outside)
     lost = next((each for each in attempts if each.is_from_outside and not each.error), None)
     if lost is not None:
@@ -66,28 +66,28 @@ def judge_attempts(
         )
         return Check(name, "fail", f"a datagram from {lost.by} has not arrived", fix)
     reasons = [each.error for each in attempts if each.error]
-    reasons.append("nothing came back from inside, as many routers do not loop back")
-    return Check(name, "remark", f"not known: {'; '.join(reasons)}", ask_outside)
+    reasons.append("nothing came back from inside, but many routers have no loopback")
+    return Check(name, "remark", f"unknown: {'; '.join(reasons)}", ask_outside)
 
 
 @dataclass(frozen=True)
 class InboundTest:
-    """Has others send to one public address, and listens for what arrives."""
+    """Makes others send to one public address, and receives their datagrams."""
 
     local: Endpoint
-    """The socket here, to which ``target`` is to lead. Nothing may have been sent from it yet: a
-    NAT may let in whomever it has sent to."""
+    """The socket here that ``target`` should lead to. It must not have sent anything yet: a NAT
+    may admit replies from its destinations."""
     target: Address
     """The public address and port."""
     relay: IceServerUrl | None
-    """A TURN server that gives relays, if there is one."""
+    """A TURN server that allocates relays, if any."""
     via: Address | None
-    """Where ``gpuview probe`` runs, if it does."""
+    """The address of ``gpuview probe``, if it runs."""
     servers: Sequence[ServerResult]
-    """What the STUN servers answered."""
+    """The answers of the STUN servers."""
 
     async def run(self) -> list[Check]:
-        """Try from outside, and from inside if that tells nothing; some 5 s."""
+        """Try from outside, then from inside if that is inconclusive; takes some 5 s."""
         outside = await asyncio.gather(self._by_probe(), self._by_relay())
         checks = [each for each in outside if isinstance(each, Check)]
         attempts = [each for each in outside if isinstance(each, Attempt)]
@@ -117,16 +117,16 @@ class InboundTest:
                 host = client.relayed[0]
                 by = f"the TURN relay {host}"
                 if host == self.target[0]:
-                    # coturn recognises its own address and sends nothing to the network.
+                    # coturn recognises its own address and sends nothing.
                     return Attempt(by, False, error=f"{by} has the same address")
                 arrived = await self._arrives(partial(send_through, client), _ARRIVAL_TIMEOUT_S)
         except NetworkError as exc:
             return Attempt(f"the relay of {server.text}", False, error=exc.problem)
-        # A private relay may stand behind the same router.
+        # A relay with a private address may be behind the same router.
         return Attempt(by, arrived, is_from_outside=not is_private(parse_address(host)))
 
     async def _by_stun(self) -> list[Attempt]:
-        """Ask STUN servers that have a second address to answer from there."""
+        """Request answers from the second addresses of STUN servers."""
         for result in self.servers:
             first = result.stun
             if first is None or first.other is None or not self._has_family_of(first.source):
@@ -134,7 +134,7 @@ class InboundTest:
             with suppress(OSError):
                 async with asyncio.timeout(_ARRIVAL_TIMEOUT_S):
                     if (await self.local.query(first.source)).mapped != self.target:
-                        continue  # the answer goes to where we are seen, not to the target
+                        continue  # the answer goes to our mapped address, not to the target
                     second = await self.local.query(first.source, from_other=True)
                     if second.source != first.source:
                         return [Attempt(f"the second address of {result.server.text}", True)]

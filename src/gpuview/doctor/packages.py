@@ -1,7 +1,7 @@
 """The check "packages": do the installed versions fit gpuview?
 
-``pip check`` does not replace it: environments that uv makes have no pip, and pip knows nothing of
-JupyterLab's side.
+``pip check`` cannot replace it: uv's environments have no pip, and pip does not know JupyterLab's
+half.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gpuview.doctor.report import Check
 __all__ = ["check_packages", "judge_packages"]
 
 _LAB_SIDE = "jupyterlab-widgets"
-# gpuview does not require these, but does not work with older ones.
+# gpuview does not require these packages, but does not work with older versions.
 _IF_INSTALLED = {
     "ipywidgets>=8": ": older ones show anywidget's views as text",
     "jupyterlab>=4": ": older ones do not load anywidget's modules",
@@ -39,11 +39,11 @@ def _installed(name: str) -> str | None:
 
 
 def judge_packages(required: list[str], version_of: Callable[[str], str | None]) -> list[Check]:
-    """Say which packages have a wrong version. Pure.
+    """List the packages with a wrong version. Pure.
 
     Args:
-        required: The requirements of gpuview itself, such as ``"aioice<0.14,>=0.13"``.
-        version_of: Gives the version of a package; None if it is not installed.
+        required: gpuview's requirements, such as ``"aioice<0.14,>=0.13"``.
+        version_of: Returns the version of a package; None if it is not installed.
     """
     needed = [(Requirement(text), "") for text in required]
     known = [(Requirement(text), why) for text, why in _IF_INSTALLED.items()]
@@ -65,7 +65,7 @@ def _bad(needed: Requirement, version: str | None, why: str) -> Check | None:
     good = needed.specifier
     if version is not None and good.contains(version, prereleases=True):
         return None
-    found = f"{version or 'not installed'}; needed is {good}{why}"
+    found = f"{version or 'not installed'}; needs {good}{why}"
     return Check(f"package {needed.name}", "fail", found, f"pip install '{needed.name}{good}'")
 
 

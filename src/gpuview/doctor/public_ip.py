@@ -1,4 +1,4 @@
-"""The check "public IP": which addresses browsers are told, and whether they are right. Pure."""
+"""The check "public IP": which addresses browsers receive, and are they right? Pure."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def first_of_each_family(hosts: Sequence[str]) -> tuple[str, ...]:
 
 
 def judge_public_ips(settings: Settings, public_ips: Sequence[str], own_ip: str | None) -> Check:
-    """Say what the addresses are good for.
+    """Judge the public addresses.
 
     Args:
-        settings: Where they come from.
-        public_ips: The addresses that replace private ones at present.
-        own_ip: The address of this machine towards the internet; None without a network.
+        settings: Their source.
+        public_ips: The addresses that replace private addresses now.
+        own_ip: This machine's address on the route to the internet; None without a network.
     """
     if public_ips:
         return _judge_known(settings, public_ips)
     if settings.learns_public_ip:
-        found = "auto, but no STUN or TURN server has told it"
+        found = "auto, but no STUN or TURN server has answered"
         return Check(_NAME, "fail", found, "fix the servers below, or set GPUVIEW_PUBLIC_IP")
     if own_ip is not None and not is_private(parse_address(own_ip)):
         return Check(_NAME, "ok", f"not needed: this machine is {own_ip}")
-    told = f"this machine's own address, {own_ip}" if own_ip else "no address: it has no network"
-    found = f"not set; pages are told {told}"
+    sent = f"this machine's own address, {own_ip}" if own_ip else "no address: it has no network"
+    found = f"not set; pages receive {sent}"
     if settings.has_ice_servers:
-        return Check(_NAME, "ok", f"{found}, and the addresses that STUN and TURN servers give")
+        return Check(_NAME, "ok", f"{found}, and the addresses from STUN and TURN servers")
     fix = "GPUVIEW_PUBLIC_IP or GPUVIEW_TURN_URL, if pages are opened outside this network"
     return Check(_NAME, "remark", found, fix)
 

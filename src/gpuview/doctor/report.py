@@ -28,7 +28,7 @@ class Check:
 
     name: str
     mark: Mark
-    """remark: works, may be intended, or is not known; skipped: cannot or need not be checked."""
+    """remark: a warning, intended or unknown; skipped: the check is impossible or needless."""
     found: str
     """The finding. It contains no secret."""
     fix: str = ""
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One sentence about all of them."""
+        """One sentence about all checks."""
         n_failed = sum(check.mark == "fail" for check in self.checks)
         if not n_failed:
             return f"None of {len(self.checks)} checks failed."
@@ -69,7 +69,7 @@ class Report:
         """Parse the output of `to_json`.
 
         Raises:
-            ValueError: The text is something else.
+            ValueError: The text is not a report.
         """
         try:
             return Report(tuple(Check(**check) for check in json.loads(text)["checks"]))
@@ -108,7 +108,7 @@ def _rows(check: Check, name_chars: int, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    # Commands and addresses are never broken, as people copy them.
+    # Commands and addresses are never broken, because people copy them.
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 

@@ -1,14 +1,14 @@
-"""A machine outside sends a probe to our port: the doctor requests it of ``gpuview probe``.
+"""A machine outside sends a probe to our port, when the doctor requests it: ``gpuview probe``.
 
     requester                           responder
-      ── REQUEST token, target ───────►   from a socket of the requester's own
-      ◄──────────── COOKIE ────────────   to the address that the request came from
-      ── REQUEST, with the cookie ────►   proves that this address was not forged
+      ── REQUEST token, target ───────►   from a separate socket of the requester
+      ◄──────────── COOKIE ────────────   to the request's source address
+      ── REQUEST, with the cookie ────►   proves that this address is not forged
       ◄──────────── PROBE token ───────   to the port under test
 
-All messages have one length, and each gets one answer at most, so nothing is amplified. The
-responder probes the requester's own address, which the cookie has proven, and addresses that its
-operator has allowed. So it is of no use against anybody else. It keeps no state.
+All messages have the same length, and each gets at most one answer, so nothing is amplified. The
+responder probes only the requester's own address, which the cookie proves, and addresses that its
+operator allows. So it cannot be used to attack others. It keeps no state.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Kind = Literal["REQUEST", "COOKIE", "PROBE", "DENY"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _NO_COOKIE = bytes(16)
 _ANYWHERE = bytes(16)
-_COOKIE_S = 10  # one is good for this long, up to twice
+_COOKIE_S = 10  # a cookie is valid for this long, up to twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class ProbeMessage:
 
     kind: Kind
     token: bytes
-    """The requester's, 16 bytes; in every answer to it."""
+    """Chosen by the requester, 16 bytes; repeated in every answer."""
     port: int
     """The port to probe."""
     host: str = ""
     """The address to probe; empty for the requester's own."""
     cookie: bytes = _NO_COOKIE
-    """The responder's, 16 bytes: proves that the requester has the address that it sends from."""
+    """Made by the responder, 16 bytes: proves that the requester's address is not forged."""
 
     def to_wire(self) -> bytes:
         kind = _KINDS.index(self.kind)
@@ -68,7 +68,7 @@ class ProbeMessage:
 
     @staticmethod
     def from_wire(data: bytes) -> ProbeMessage | None:
-        """Return the message, or None where the bytes are not a message."""
+        """Return the message, or None if the bytes are not a message."""
         if len(data) != _FORM.size:
             return None
         magic, kind, token, cookie, host, port = _FORM.unpack(data)
@@ -93,7 +93,7 @@ def _unpacked_host(packed: bytes) -> str:
 
 
 class Responder:
-    """Decides which answer goes where. Pure but for its secret.
+    """Decides the answer to each datagram, and its destination. Pure except for its secret.
 
     Args:
         allowed: Addresses to probe for any requester.
@@ -107,9 +107,9 @@ class Responder:
         """Return one datagram and its destination, or None for no answer.
 
         Args:
-            data: The datagram that came in.
+            data: The received datagram.
             source: Its source address, which may be forged.
-            now_s: Any clock that goes forward.
+            now_s: The time of any monotonic clock.
         """
         request = ProbeMessage.from_wire(data)
         if request is None or request.kind != "REQUEST":
@@ -127,12 +127,12 @@ class Responder:
 
 
 def serve_probes(port: int, allowed: Collection[str], report: Callable[[str], object]) -> None:
-    """Answer at a UDP port, IPv4 and IPv6, until an exception such as KeyboardInterrupt comes.
+    """Answer at a UDP port, over IPv4 and IPv6, until an exception such as KeyboardInterrupt.
 
     Args:
         port: The port to answer at.
         allowed: Addresses to probe for any requester.
-        report: Called with a line at the start, and with one for each probe.
+        report: Called with a line at the start, and with another for each probe.
 
     Raises:
         NetworkError: The port is taken.
@@ -165,8 +165,8 @@ def _answer_one(
         if through is None:
             return
         # The requester expects the answer from the address that it sent to.
-        from_there = source_of(destination_host(ancillary)) if through is sock else []
-        through.sendmsg([reply], from_there, 0, target)
+        source_address = source_of(destination_host(ancillary)) if through is sock else []
+        through.sendmsg([reply], source_address, 0, target)
     except OSError as exc:
         report(f"cannot answer: {exc}")
         return
@@ -180,12 +180,12 @@ def _answer_one(
 async def request_probe(
     responder: Address, inside: Endpoint, target: Address, *, timeout_s: float
 ) -> bool:
-    """Let a machine outside probe ``target``; tell whether the probe came in at ``inside``.
+    """Let a machine outside probe ``target``; return whether the probe arrived at ``inside``.
 
     Args:
-        responder: Where ``gpuview probe`` runs.
-        inside: The port to which ``target`` should lead. It sends no request itself: a NAT may
-            let in whatever answers a datagram of ours.
+        responder: The address of ``gpuview probe``.
+        inside: The port that ``target`` should lead to. It sends no request itself: a NAT may
+            admit any answer to a datagram of ours.
         target: Our public address and port.
         timeout_s: For each of the two steps.
 
@@ -196,7 +196,7 @@ async def request_probe(
     try:
         async with connect_endpoint(responder) as endpoint:
             request = replace(request, cookie=await _cookie(endpoint, request, timeout_s))
-            # Another token, so that late answers to the first request do not count.
+            # A new token, so that late answers to the first request do not count.
             request = replace(request, token=secrets.token_bytes(16))
             return await _is_probed(endpoint, inside, request, timeout_s)
     except PermissionError as exc:
@@ -251,6 +251,6 @@ def _silent(responder: Address) -> NetworkError:
 def _denied(responder: Address, target: Address) -> NetworkError:
     return NetworkError(
         f"{responder[0]} may not probe {target[0]}: our requests do not come from there",
-        expected="an address that its gpuview probe was told to allow",
+        expected="an address that its gpuview probe allows",
         fix=f"run there: gpuview probe --port {responder[1]} --allow {target[0]}",
     )

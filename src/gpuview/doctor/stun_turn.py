@@ -1,4 +1,4 @@
-"""The checks "STUN" and "TURN": does each server answer, and what does it say?"""
+"""The checks "STUN" and "TURN": does each server answer, and with which address?"""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 __all__ = ["ANSWER_TIMEOUT_S", "ServerResult", "query_server", "servers_of"]
 
 ANSWER_TIMEOUT_S = 2.5
-"""A server is called silent after this time, which includes resolving its name."""
+"""A server counts as silent after this time, which includes resolving its name."""
 
 
 def servers_of(settings: Settings) -> list[IceServerUrl]:
-    """Return the pages' servers, then those that only the kernel's side has.
+    """Return the pages' servers, then those for the kernel's side only.
 
     Raises:
         SettingsError: The user's function for ICE servers failed.
@@ -34,28 +34,28 @@ def servers_of(settings: Settings) -> list[IceServerUrl]:
 
 @dataclass(frozen=True, slots=True)
 class ServerResult:
-    """What a STUN or TURN server answered; nothing if we cannot ask it."""
+    """The answer of a STUN or TURN server; empty for a server that only browsers can use."""
 
     server: IceServerUrl
     stun: StunResponse | None = None
     relayed: Address | None = None
-    """The address of the relay that a TURN server gave."""
+    """The relayed address from a TURN server."""
     mapped: Address | None = None
-    """Our address as the server sees it; over UDP only, like media."""
+    """Our address as the server sees it; over UDP only, as for media."""
     error: NetworkError | None = None
 
     def check(self, public_ips: Iterable[str]) -> Check:
         """Return the result as a line of the table.
 
         Args:
-            public_ips: The addresses under which browsers are to reach this machine.
+            public_ips: The addresses at which browsers should reach this machine.
         """
         name = f"{'TURN' if self.server.url.is_turn else 'STUN'} {self.server.text}"
         if self.error is not None:
             return Check.failed(name, self.error)
         if self.relayed is not None:
             host, port = self.relayed
-            return Check(name, "ok", f"gives a relay: {host} port {port}")
+            return Check(name, "ok", f"allocates a relay: {host} port {port}")
         if self.mapped is None:
             return Check(name, "skipped", "for browsers only: the kernel's side cannot use it")
         host, port = self.mapped
@@ -68,7 +68,7 @@ class ServerResult:
 
 
 async def query_server(server: IceServerUrl) -> ServerResult:
-    """Ask a STUN server for our address, or a TURN server for a relay, which is given back."""
+    """Query a STUN server for our address, or allocate and release a relay on a TURN server."""
     url = server.url
     if url.is_for_browsers_only:
         return ServerResult(server)

@@ -1,4 +1,4 @@
-"""The checks "UDP ports" and "UDP buffers": can a port be bound, and how much do sockets hold?"""
+"""The checks "UDP ports" and "UDP buffers": can a port be bound, are buffers large enough?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpuview.settings import Settings
 __all__ = ["ancestors", "bind_range", "check_buffers", "judge_buffers", "judge_range"]
 
 _PORTS, _BUFFERS = "UDP ports", "UDP buffers"
-_WANTED_BUFFER_NBYTES = 4 * 1024 * 1024  # as `gpuview.media.ice.sockets` asks for
+_WANTED_BUFFER_NBYTES = 4 * 1024 * 1024  # as `gpuview.media.ice.sockets` requests
 _LIMITS = {"net.core.rmem_max": socket.SO_RCVBUF, "net.core.wmem_max": socket.SO_SNDBUF}
 
 
@@ -27,8 +27,8 @@ def bind_range(settings: Settings) -> tuple[Check, list[socket.socket]]:
     """Bind the first free port of the range, for the checks that follow.
 
     Returns:
-        The check, and the sockets of `bind_sockets`, which the caller closes. There are no sockets
-        if all ports are held.
+        The check, and the sockets from `bind_sockets`, which the caller closes; no sockets if all
+        ports are held.
     """
     port_min, port_max = settings.port_min, settings.port_max
     held = holders(port_min, port_max) if port_min and port_max else []
@@ -46,13 +46,13 @@ def judge_range(
     own_pids: Collection[int],
     error: NetworkError | None = None,
 ) -> Check:
-    """Say what the state of the range means. Pure.
+    """Judge the state of the port range. Pure.
 
     Args:
-        settings: Has the range.
-        bound: The port that could be bound; None if all are held.
+        settings: The settings, with the range.
+        bound: The port that was bound; None if all are held.
         held: The sockets that hold ports of the range.
-        own_pids: This process and its ancestors; one may be a kernel.
+        own_pids: This process and its ancestors, which may include a kernel.
         error: Why no port could be bound.
     """
     if settings.port_min is None:
@@ -70,7 +70,7 @@ def judge_range(
 
 
 def ancestors(pid: int) -> list[int]:
-    """Return the process and the processes that it descends from."""
+    """Return the process and its ancestors."""
     found: list[int] = []
     while pid > 1:
         found.append(pid)
@@ -90,15 +90,15 @@ def _parent(pid: int) -> int:
 
 
 def check_buffers() -> Check:
-    """Look at how much a UDP socket may hold: a keyframe for ten viewers leaves in one burst."""
+    """Check the size of UDP buffers: a keyframe for ten viewers leaves in one burst."""
     return judge_buffers({name: _granted(option) for name, option in _LIMITS.items()})
 
 
 def judge_buffers(granted_nbytes: Mapping[str, int]) -> Check:
-    """Say whether the buffers that the system grants are enough, by the names of their limits."""
+    """Judge the granted buffer sizes, by the names of their limits. Pure."""
     small = {name: size for name, size in granted_nbytes.items() if size < _WANTED_BUFFER_NBYTES}
     if not small:
-        return Check(_BUFFERS, "ok", "as large as gpuview asks for")
+        return Check(_BUFFERS, "ok", "as large as gpuview requests")
     found = ", ".join(f"{name} is {size}" for name, size in small.items())
     fix = "sysctl -w " + " ".join(f"{name}={_WANTED_BUFFER_NBYTES}" for name in small)
     return Check(_BUFFERS, "remark", f"{found}: bursts for many viewers may be lost", fix)
@@ -107,4 +107,6 @@ def judge_buffers(granted_nbytes: Mapping[str, int]) -> Check:
 def _granted(option: int) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, option, _WANTED_BUFFER_NBYTES)
-        return sock.getsockopt(socket.SOL_SOCKET, option) // 2  # Linux doubles it, for its own use
+        return (
+            sock.getsockopt(socket.SOL_SOCKET, option) // 2
+        )  # Linux doubles the value for its own use

@@ -78,8 +78,8 @@ class Engine:
 
     Args:
         configuration: The settings for the media process.
-        settings: Where its ICE servers come from when it wants them; may be replaced.
-        process: A media process that runs already, see `prestart`; None starts one.
+        settings: The source of its ICE servers; may be replaced.
+        process: A media process that runs already, see `prestart`; None starts another.
     """
 
     def __init__(
@@ -89,15 +89,17 @@ class Engine:
         self.settings = settings
         self.epoch = 1
         self._last_ice_servers: IceServers | None = None
-        # Guards what follows. It is the inner lock: no handle's lock is taken and no listener is
-        # called while it is held.
+        # Guards the rest. It is the inner lock: while it is held, no handle's lock is taken and no
+        # listener is called.
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
         self._requests: dict[int, Future[Stats]] = {}
         self._deaths_s: list[float] = []
-        self._failure: MediaError | None = None  # why no media process runs just now
-        self._end: StreamClosedError | MediaEndedError | None = None  # why none will run again
+        self._failure: MediaError | None = None  # why no media process runs at present
+        self._end: StreamClosedError | MediaEndedError | None = (
+            None  # why no media process will run again
+        )
         self._closing = threading.Event()
         self._process = process or MediaProcess()
         self._process.send(encode("", configuration))
@@ -106,7 +108,7 @@ class Engine:
 
     @property
     def process(self) -> MediaProcess:
-        """The media process that runs now, or the last one."""
+        """The current media process, or the last one."""
         return self._process
 
     @property
@@ -124,12 +126,12 @@ class Engine:
         """Make a stream.
 
         Args:
-            listener: Hears what happens to it, on the engine's thread.
-            fps: The most frames sent in a second.
-            max_bitrate_bps: The most bits sent to one viewer in a second.
+            listener: Notified of its events, on the engine's thread.
+            fps: The most frames sent per second.
+            max_bitrate_bps: The most bits sent to one viewer per second.
 
         Raises:
-            MediaError: No media process runs, and none can be started.
+            MediaError: No media process runs, and it cannot be started.
             StreamClosedError: The engine is closed.
         """
         with self._lock:
@@ -144,7 +146,7 @@ class Engine:
     def close(self) -> None:
         """End the media process, and every stream with it.
 
-        The sources stop first: a push that fails because of this would be an error on the page.
+        The sources stop first: otherwise a failing push would show as an error on the page.
         """
         with self._lock:
             if self._closing.is_set():
@@ -160,7 +162,7 @@ class Engine:
             self._thread.join()
 
     def request_stats(self, handle: StreamHandle, timeout_s: float) -> Stats:
-        """Ask the media process for a stream's counters.
+        """Request a stream's counters from the media process.
 
         Raises:
             MediaError: It does not run, or did not answer in time.
@@ -184,13 +186,13 @@ class Engine:
             self._requests.pop(number, None)
 
     def forget_stream(self, name: str) -> None:
-        """Drop a stream that was closed."""
+        """Drop a closed stream."""
         with self._lock:
             self._streams.pop(name, None)
 
     def abandon(self) -> None:
-        """Give up everything in a forked child: the media process belongs to the parent."""
-        self._lock = threading.Lock()  # another thread of the parent may have held the old one
+        """Close everything in a forked child: the media process belongs to the parent."""
+        self._lock = threading.Lock()  # a thread of the parent may have held the old lock
         self._end = StreamClosedError(
             "this stream belongs to the process that this one was forked from",
             expected="a push in the process that made the stream",
@@ -208,13 +210,13 @@ class Engine:
             StreamClosedError: It belongs to the process that this one was forked from.
         """
         if self._end is not None:
-            raise copy(self._end)  # the traceback of one that is raised again grows
+            raise copy(self._end)  # raised again, the same object would collect tracebacks
 
     def _check_running(self) -> None:
         self.check_open()
         if self._closing.is_set():
             raise StreamClosedError(
-                "the engine is closed", expected="an open one", fix="make a new GPUStream"
+                "the engine is closed", expected="an open engine", fix="make a new GPUStream"
             )
         if self._failure is not None:
             raise copy(self._failure)
@@ -233,7 +235,7 @@ class Engine:
             self._give_up(
                 MediaEndedError(
                     f"the engine failed with {exc!r}",
-                    expected="a media process that is started again",
+                    expected="a media process that restarts",
                     fix="make a new GPUStream, and report this",
                 )
             )
@@ -242,7 +244,7 @@ class Engine:
         try:
             self._act(*decode_line(line, *_FROM_MEDIA))
         except Exception:
-            logger.exception("cannot do what the media process says")
+            logger.exception("a message from the media process failed")
 
     def _act(self, name: str, message: Message) -> None:
         match message:
@@ -266,7 +268,7 @@ class Engine:
                 self._streams[name].receive(message)
 
     def _send_ice_servers(self, anew: bool) -> None:
-        """Send the servers; on a thread of its own, because a user's function may be slow."""
+        """Send the servers. Runs on its own thread, because a user's function may be slow."""
         servers = self._last_ice_servers
         if anew or servers is None or not _is_good(servers):
             servers = _ice_servers(self.settings)
@@ -274,15 +276,15 @@ class Engine:
         self._process.send(encode("", servers))
 
     def _replace_process(self) -> bool:
-        """Start another process in place of the one that has gone; False to end the thread."""
-        last_words = self._process.reap()
+        """Start another process in place of a dead one; return False to end the thread."""
+        stderr_tail = self._process.reap()
         if self._closing.is_set():
             return False
-        logger.warning("the media process has died (%s)", last_words)
+        logger.warning("the media process has died (%s)", stderr_tail)
         now_s = time.monotonic()
         self._deaths_s.append(now_s)
         if not may_restart(self._deaths_s, now_s):
-            self._give_up(_died_too_often(last_words))
+            self._give_up(_died_too_often(stderr_tail))
             return False
         process = self._start_process()
         if process is None:
@@ -303,7 +305,7 @@ class Engine:
         return True
 
     def _start_process(self) -> MediaProcess | None:
-        """Start a process, at the first attempt that works; None when the engine is closed."""
+        """Start a process, with retries; return None when the engine is closed."""
         while True:
             try:
                 process = MediaProcess()
@@ -337,7 +339,7 @@ class Engine:
 
 
 def _ice_servers(settings: Settings) -> IceServers:
-    """Return the servers for the kernel's side, or the problem, which the media process logs."""
+    """Return the servers for the kernel's side, or the problem for the media process to log."""
     try:
         message = IceServers(ice_servers=list(kernel_servers(settings)))
         _check_length(message)
@@ -357,16 +359,16 @@ def _check_length(message: IceServers) -> None:
     nbytes = len(encode("", message))
     if nbytes > MAX_LINE_NBYTES:
         raise SettingsError(
-            f"cannot pass on ICE servers of {nbytes} bytes as JSON",
+            f"cannot send ICE servers of {nbytes} bytes as JSON",
             expected=f"at most {MAX_LINE_NBYTES}",
-            fix="give fewer of them: one is enough, and three are many",
+            fix="give fewer servers: one is enough, and three are many",
         )
 
 
-def _died_too_often(last_words: str) -> MediaEndedError:
+def _died_too_often(stderr_tail: str) -> MediaEndedError:
     return MediaEndedError(
         f"the media process died {_MAX_DEATHS + 1} times within {_DEATHS_WITHIN_S:.0f} s, "
-        f"the last time with {last_words}",
+        f"the last time with {stderr_tail}",
         expected="a media process that keeps running",
-        fix='see whether its imports work: python -c "import gpuview.media.__main__"',
+        fix='check that its imports work: python -c "import gpuview.media.__main__"',
     )

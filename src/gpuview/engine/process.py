@@ -20,12 +20,12 @@ from gpuview.errors import MediaError
 __all__ = ["MAX_LINE_NBYTES", "MediaProcess"]
 
 MAX_LINE_NBYTES = 160_000
-"""What a socket pair takes in one piece with Linux's default buffers."""
+"""The longest message for a socket pair with Linux's default buffers."""
 
 _READ_NBYTES = 256 * 1024
 _STDERR_TAIL_NBYTES = 2000
 _EXIT_TIMEOUT_S = 5.0
-_SEND_BUFFER_NBYTES = 4 * 1024 * 1024  # while it starts, it reads nothing; the system may give less
+_SEND_BUFFER_NBYTES = 4 * 1024 * 1024  # it reads nothing while it starts; the system may grant less
 _HANGS_AFTER_S = 5
 _MAX_UNSENT = 1000
 
@@ -34,12 +34,12 @@ class MediaProcess:
     """A running ``python -m gpuview.media``.
 
     Raises:
-        MediaError: The system does not start another process.
+        MediaError: The system cannot start another process.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards what follows; held only for calls that do not block
-        self._unsent: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
+        self._lock = threading.Lock()  # guards the rest; held only for calls that do not block
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()  # with duplicated descriptors
         self._sender: threading.Thread | None = None
         self._is_closed = False
         try:
@@ -58,12 +58,12 @@ class MediaProcess:
     def send(self, line: bytes, fds: Sequence[int] = ()) -> None:
         """Send one message. From any thread; never blocks.
 
-        What the pipe does not take now is sent by a thread, in order. A process that reads nothing
-        for 5 s, or falls behind by 1000 messages, is killed. Messages to a process at its end are
-        dropped: the next process is told everything anew.
+        If the pipe is full, a thread sends the message later, in order. A process that reads
+        nothing for 5 s, or falls behind by 1000 messages, is killed. Messages to an ending process
+        are dropped: the engine opens all streams again in the next process.
         """
         with self._lock:
-            if self._is_closed or (not self._unsent and self._is_sent(line, fds)):
+            if self._is_closed or (not self._unsent and self._try_send(line, fds)):
                 return
             try:
                 self._unsent.append((line, [os.dup(fd) for fd in fds]))
@@ -81,7 +81,7 @@ class MediaProcess:
                 self._sender.start()
 
     def receive(self) -> bytes:
-        """Wait for one message; empty when the process has gone."""
+        """Wait for one message; empty once the process has ended."""
         try:
             return self._sock.recv(_READ_NBYTES)
         except OSError:
@@ -96,7 +96,7 @@ class MediaProcess:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def reap(self) -> str:
-        """Wait for the process's end, and return its exit status and last words."""
+        """Wait for the process to end; return its exit status and the end of its stderr."""
         self.close_pipe()
         try:
             status = self._popen.wait(_EXIT_TIMEOUT_S)
@@ -107,10 +107,10 @@ class MediaProcess:
             self._sender.join()
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL_NBYTES))
-        last_words = self._stderr.read().decode(errors="replace").strip()
+        stderr_tail = self._stderr.read().decode(errors="replace").strip()
         self._sock.close()
         self._stderr.close()
-        return f"exit status {status}" + (f": {last_words}" if last_words else "")
+        return f"exit status {status}" + (f": {stderr_tail}" if stderr_tail else "")
 
     def abandon(self) -> None:
         """Close our descriptors in a forked child; the process belongs to the parent."""
@@ -118,14 +118,14 @@ class MediaProcess:
         self._sock.close()
         self._stderr.close()
 
-    def _is_sent(self, line: bytes, fds: Sequence[int]) -> bool:
-        """Tell whether the message needs no further attempt: it was sent, or the process ends."""
+    def _try_send(self, line: bytes, fds: Sequence[int]) -> bool:
+        """Send a message; return False if the pipe is full."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:
             self._sock.sendmsg([line], rights, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
-        except OSError:  # it has died, or the system cannot pass on a descriptor
+        except OSError:  # it has died, or the system cannot send a descriptor
             self._popen.kill()
         return True
 
@@ -138,7 +138,7 @@ class MediaProcess:
                 if is_hanging:
                     self._popen.kill()
                     self._drop_unsent()
-                while self._unsent and self._is_sent(*self._unsent[0]):
+                while self._unsent and self._try_send(*self._unsent[0]):
                     _close(self._unsent.popleft()[1])
                 if not self._unsent:
                     return
@@ -159,7 +159,7 @@ def _start() -> tuple[socket.socket, IO[bytes], subprocess.Popen[bytes]]:
         opened.enter_context(ours)
         with theirs:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_NBYTES)
-            # A file and not a pipe: nobody has to read it, and it is still there after a crash.
+            # A file, not a pipe: it needs no reader, and it survives a crash.
             stderr = opened.enter_context(tempfile.TemporaryFile())
             command = [sys.executable, "-P", "-m", "gpuview.media"]
             popen = subprocess.Popen(

@@ -18,7 +18,7 @@ from gpuview.signalling.public_ips import public_ips_of
 
 __all__ = ["close_shared_engine", "prestart", "shared_engine"]
 
-# What the media process is told, by the names that users know.
+# Fields of `Configure`, and the settings that users know them by.
 _SETTING_OF = {
     "public_ips": "public_ip",
     "learns_public_ip": "public_ip",
@@ -34,8 +34,8 @@ _engine_lock = threading.Lock()
 def prestart() -> None:
     """Start a media process early, so that the first stream does not wait for it.
 
-    Its imports run beside the user's own, and take as long. If it cannot be started, the first
-    stream says so.
+    Its imports run in parallel with the user's, and take as long. If it cannot be started, the
+    first stream raises the error.
     """
     global _spare
     with _engine_lock, contextlib.suppress(MediaError):
@@ -44,12 +44,12 @@ def prestart() -> None:
 
 
 def shared_engine(settings: Settings) -> Engine:
-    """Return this process's engine, started if need be; looks host names up first.
+    """Return this process's engine, started if necessary; resolves host names first.
 
     Raises:
         MediaError: The media process cannot be started.
-        SettingsError: It runs with other settings for streams that are still open, or a host name
-            in ``public_ip`` does not resolve.
+        SettingsError: Open streams use it with other settings, or a host name in ``public_ip``
+            does not resolve.
     """
     global _engine, _spare
     configuration = _configuration(settings)
@@ -57,7 +57,7 @@ def shared_engine(settings: Settings) -> Engine:
         if _engine is not None and not _engine.is_closed:
             difference = _difference(_engine, configuration, settings)
             if not difference:
-                _engine.settings = settings  # a cell that ran again has a new function for servers
+                _engine.settings = settings  # a cell that ran again has a new function object
                 return _engine
             if _engine.has_streams:
                 raise SettingsError(
@@ -85,20 +85,20 @@ def _configuration(settings: Settings) -> Configure:
 
 
 def _difference(engine: Engine, wanted: Configure, settings: Settings) -> str:
-    """Say which settings the engine runs with and which are wanted; empty if they are the same."""
+    """Describe the first setting that differs; empty if all are equal."""
     running = engine.configuration
     for field in dataclasses.fields(Configure):
-        ours, theirs = getattr(running, field.name), getattr(wanted, field.name)
-        if ours != theirs:
+        current, new = getattr(running, field.name), getattr(wanted, field.name)
+        if current != new:
             name = _SETTING_OF.get(field.name, field.name)
-            return f"{name} = {ours}, not with {name} = {theirs}"
+            return f"{name} = {current}, not with {name} = {new}"
     if not has_same_kernel_servers(engine.settings, settings):
         return "other STUN and TURN servers, or another login for them"
     return ""
 
 
 def close_shared_engine() -> None:
-    """End this process's media process; the next stream starts another."""
+    """End the media process; the next stream starts another."""
     global _engine, _spare
     with _engine_lock:
         if _engine is not None:

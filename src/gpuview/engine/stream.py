@@ -1,4 +1,4 @@
-"""The kernel's handle on one stream: frames go in, and messages go both ways."""
+"""The kernel's handle on one stream: takes its frames, sends and receives its messages."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ class StreamListener(Protocol):
     """The owner of a stream. Called on the engine's thread, unless said otherwise."""
 
     def answered(self, message: Answer | Refusal) -> None:
-        """An offer has its answer."""
+        """An offer was answered or refused."""
 
     def gathered(self, message: Candidates) -> None:
-        """The media process has more candidates, or a problem with a server."""
+        """The media process found more candidates, or a problem with a server."""
 
     def viewers_changed(self, views: Sequence[str]) -> None:
         """These views have a connection now."""
 
     def process_started(self, epoch: int) -> None:
-        """A media process was started in place of one that died; its viewers are lost."""
+        """Another media process was started after a death; all viewers are lost."""
 
     def process_ready(self) -> None:
         """The media process runs."""
 
     def process_failed(self, error: MediaError) -> None:
-        """No media process runs: it cannot be started just now, or not any more."""
+        """No media process runs: it cannot be started at present, or ever again."""
 
     def encode_failed(self, error: MediaError | None) -> None:
-        """The stream's frames cannot be encoded; None when they can again."""
+        """The stream's frames cannot be encoded; None after recovery."""
 
     def engine_closing(self) -> None:
-        """The kernel ends, and the stream with it: make no more frames. On any thread."""
+        """The kernel is ending: make no more frames. On any thread."""
 
     def forked(self) -> None:
-        """This is a forked child, where the stream does not work. On the only thread."""
+        """The stream does not work in this forked child. On its only thread."""
 
 
 class StreamHandle:
-    """One stream: its frames go in here, and so do messages about its viewers.
+    """One stream: takes its frames, and the messages for its viewers.
 
     A `gpuview.frames.cuda.writer.DeviceSink`: `begin` and `publish`, and `reserve` and
     `announce`, belong to one thread at a time.
@@ -78,7 +78,7 @@ class StreamHandle:
         self.listener = listener
         self._engine = engine
         self._opening = opening
-        self._lock = threading.Lock()  # guards what follows, and the order of messages
+        self._lock = threading.Lock()  # guards the rest, and the order of messages
         self._opened_in: MediaProcess | None = None
         self._ring: RingWriter | None = None
         self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -89,10 +89,10 @@ class StreamHandle:
         return self._ring.seq if self._ring is not None else 0
 
     def begin(self, nbytes: int) -> memoryview:
-        """Return ``nbytes`` writable bytes of a free slot, of a larger ring if need be.
+        """Return ``nbytes`` writable bytes of a free slot, in a larger ring if necessary.
 
         Raises:
-            MediaError: There is no memory for it, or no media process any more.
+            MediaError: There is no memory for it, or the media process has ended for good.
             StreamClosedError: The stream is closed.
         """
         with self._lock:
@@ -103,17 +103,17 @@ class StreamHandle:
             return ring.begin(nbytes)
 
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        """Make the slot that `begin` gave the newest frame, and wake the media process."""
+        """Publish the slot from `begin` as the newest frame, and wake the media process."""
         with self._lock:
             if self._ring is not None and self._event_fd >= 0:
                 self._ring.publish(pixel_format, width, height, capture_ns)
                 os.eventfd_write(self._event_fd, 1)
 
     def reserve(self, nbytes: int) -> Reservation:
-        """Return where a device is to write a picture of ``nbytes``, in a larger ring if need be.
+        """Reserve a slot for a device to write ``nbytes`` to, in a larger ring if necessary.
 
         Raises:
-            MediaError: There is no memory for it, or no media process any more.
+            MediaError: There is no memory for it, or the media process has ended for good.
             StreamClosedError: The stream is closed.
         """
         with self._lock:
@@ -124,7 +124,7 @@ class StreamHandle:
             return ring.reserve(nbytes)
 
     def announce(self, seq: int) -> None:
-        """Let the media process expect the frame that was reserved, and wake it."""
+        """Make the media process expect the reserved frame, and wake it."""
         with self._lock:
             if self._ring is not None and self._event_fd >= 0:
                 self._ring.announce(seq)
@@ -140,7 +140,7 @@ class StreamHandle:
         return self._engine.request_stats(self, timeout_s)
 
     def close(self) -> None:
-        """Send the viewers away, and free the ring. Safe to call twice."""
+        """Disconnect the viewers, and free the ring. Safe to call twice."""
         with self._lock:
             if self._event_fd < 0:
                 return
@@ -152,30 +152,30 @@ class StreamHandle:
         self._engine.forget_stream(self.name)
 
     def send(self, message: Message) -> None:
-        """Send a message about this stream; the listener hears what comes of it. Never blocks.
+        """Send a message about this stream; replies go to the listener. Never blocks.
 
         Raises:
-            SignalError: It is too long to be passed on.
+            SignalError: It is too long to send.
         """
         line = encode(self.name, message)
         if len(line) > MAX_LINE_NBYTES:
             raise SignalError(
-                f"cannot pass on this {type(message).__name__} of {len(line)} bytes as JSON",
+                f"cannot send this {type(message).__name__} of {len(line)} bytes as JSON",
                 expected=f"at most {MAX_LINE_NBYTES}",
-                fix="reload the page; a browser's own offer has some 6,000",
+                fix="reload the page; a browser's offer has some 6,000",
             )
         with self._lock:
             if self._event_fd >= 0:
                 self._open_in_process().send(line)
 
     def open_in_process(self) -> None:
-        """Tell a new media process everything about this stream."""
+        """Open this stream in the current media process, with its ring."""
         with self._lock:
             if self._event_fd >= 0:
                 self._open_in_process()
 
     def abandon(self) -> None:
-        """Give up everything in a forked child."""
+        """Close everything in a forked child."""
         self._lock = threading.Lock()
         if self._event_fd >= 0:
             os.close(self._event_fd)
@@ -186,7 +186,7 @@ class StreamHandle:
         self._open_in_process().send(encode(self.name, message), fds)
 
     def _open_in_process(self) -> MediaProcess:
-        """Return the media process, after it has been told of this stream."""
+        """Return the current media process; opens this stream in it first if necessary."""
         process = self._engine.process
         if process is not self._opened_in:
             self._opened_in = process
@@ -197,7 +197,7 @@ class StreamHandle:
         return process
 
     def receive(self, message: Message) -> None:
-        """Tell the listener what the media process says."""
+        """Notify the listener of a message from the media process."""
         match message:
             case Answer() | Refusal():
                 self.call(self.listener.answered, message)
@@ -210,7 +210,7 @@ class StreamHandle:
                 self.call(self.listener.encode_failed, error if message.problem else None)
 
     def call(self, listener: Any, *args: object) -> None:
-        """Call a listener; what goes wrong there must not end the engine's thread."""
+        """Call a listener; its exceptions must not end the engine's thread."""
         try:
             listener(*args)
         except Exception:
@@ -224,9 +224,9 @@ class StreamHandle:
             )
 
     def _replace_ring(self, nbytes: int, n_slots: int) -> RingWriter:
-        """Go on with a ring that has this much and what the old one had.
+        """Switch to another ring, at least this large and as large as the old ring.
 
-        What a device still writes into the old one is not seen.
+        Frames that a device still writes into the old ring are lost.
         """
         old = self._ring
         if old is not None:

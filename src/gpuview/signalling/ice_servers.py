@@ -1,7 +1,7 @@
 """The STUN and TURN servers for one page or for the kernel's side.
 
-They are those listed in the settings, or what a user's function returns, and then the short forms
-``stun_url`` and ``turn_url``. Logins are made from ``turn_secret`` where it is set.
+They come from the list in the settings or from a user's function, followed by the short forms
+``stun_url`` and ``turn_url``. With ``turn_secret``, each login is made from the secret.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
 
     Args:
         settings: The stream's.
-        user: The name in the TURN server's log, where logins are made from a secret.
+        user: The name in the TURN server's log, for logins made from a secret.
 
     Raises:
         SettingsError: The function raised, took too long, or returned something else.
@@ -42,18 +42,18 @@ def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
 
 
 def kernel_servers(settings: Settings) -> tuple[IceServer, ...]:
-    """Return the servers for the kernel's side; otherwise as `ice_servers_for`."""
+    """Return the servers for the kernel's side, as `ice_servers_for` does for pages."""
     if settings.kernel_ice_servers is None:
         return ice_servers_for(settings, "kernel")
     return settings.kernel_ice_servers
 
 
-def has_same_kernel_servers(one: Settings, other: Settings) -> bool:
-    """Tell whether the kernel's side has the same servers in both.
+def has_same_kernel_servers(first: Settings, second: Settings) -> bool:
+    """Tell whether both settings have the same servers for the kernel's side.
 
-    Two functions count as the same: a cell that is run again defines its function anew.
+    Two functions count as the same: a cell that runs again makes a new function object.
     """
-    return _kernel_values(one) == _kernel_values(other)
+    return _kernel_values(first) == _kernel_values(second)
 
 
 def _kernel_values(settings: Settings) -> tuple[object, ...]:
@@ -98,7 +98,7 @@ def call_for_ice_servers(
     except Overdue as exc:
         raise _failed(function, f"has not returned: {exc}") from exc
     except Exception as exc:
-        # Its text may hold a credential, so it is not repeated; the chain has it.
+        # Its text may hold a credential, so only the chained exception shows it.
         raise _failed(function, f"raised {type(exc).__name__}") from exc
     return parse_ice_servers(result)
 
@@ -112,10 +112,10 @@ async def _wait_for(result: Awaitable[object]) -> object:
     return await result
 
 
-def _failed(function: IceServersFunction, what: str) -> SettingsError:
+def _failed(function: IceServersFunction, failure: str) -> SettingsError:
     name = getattr(function, "__qualname__", type(function).__name__)
     return SettingsError(
-        f"the function {name} that was given as ice_servers {what}",
+        f"the function {name} that was given as ice_servers {failure}",
         expected='a list such as [{"urls": "stun:stun.example.org"}]',
         fix="call it in a cell to see why",
     )

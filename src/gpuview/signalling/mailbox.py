@@ -1,8 +1,8 @@
-"""What the pages of one stream have still to be told.
+"""The replies that the pages of one stream have not acknowledged yet.
 
-Values only: no traits, no comm, no lock. A message may come twice, late, or again after it was
-answered: every method may be called again with the same message, and then changes nothing. Whether
-an offer is a new one is judged in the media process, which answers a repeated offer again.
+Values only: no traits, no comm, no lock. A message may come late, twice, or again after its answer,
+so every method is idempotent. The media process decides whether an offer is new; it answers a
+repeated offer again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Mailbox:
 
     @property
     def answers(self) -> dict[str, Any]:
-        """The answers and refusals that no page has acknowledged yet, by view, as JSON objects."""
+        """The answers and refusals without an acknowledgement, by view, as JSON objects."""
         return {
             name: to_wire(view.reply)
             for name, view in self._views.items()
@@ -56,7 +56,7 @@ class Mailbox:
         }
 
     def expect_reply(self, offer: Offer) -> None:
-        """Expect the reply to ``offer``, and none to its view's earlier ones."""
+        """Expect the reply to ``offer``, and no longer to its view's earlier offers."""
         known = self._views.get(offer.view)
         if known is not None and known.seq >= offer.seq:
             return
@@ -66,16 +66,16 @@ class Mailbox:
             self._views.popitem(last=False)
 
     def take_problems(self, message: Candidates) -> list[Problem]:
-        """Return the problems that this view has not told before, for some 64 of them."""
+        """Return the problems that are new for this view, until it has some 64."""
         view = self._views.get(message.view)
         if view is None or len(view.problems) >= MAX_CANDIDATES:
             return []
-        news = [each for each in dict.fromkeys(message.problems) if each not in view.problems]
-        view.problems += news
-        return news
+        new = [each for each in dict.fromkeys(message.problems) if each not in view.problems]
+        view.problems += new
+        return new
 
     def take_reply(self, message: Answer | Refusal) -> bool:
-        """Tell whether this is what its view waits for; the first reply to an offer is kept."""
+        """Keep the first reply to an offer; return whether its view waits for this reply."""
         view = self._views.get(message.view)
         if view is None or view.seq != message.seq or view.is_acknowledged:
             return False
@@ -94,7 +94,7 @@ class Mailbox:
             view.is_acknowledged = True
 
     def take_bye(self, bye: Bye) -> None:
-        """Note that a page has gone, and needs no reply.
+        """Note that a page has closed its view, which needs no reply.
 
         Raises:
             SignalError: The view is unknown.
@@ -102,7 +102,7 @@ class Mailbox:
         self._known(bye.view).is_acknowledged = True
 
     def forget_answers_but(self, views: Collection[str]) -> None:
-        """Drop the answers to all other views: their connections are gone."""
+        """Drop the answers to all other views: their connections are closed."""
         for name, view in self._views.items():
             if name not in views and isinstance(view.reply, Answer):
                 view.reply = None

@@ -1,9 +1,9 @@
-"""The kernel's side of what the pages of one stream say.
+"""The kernel's end of the signalling with the pages of one stream.
 
-A page writes its offer into the ``offers`` trait and repeats it as a custom message until it is
-answered: trait writes are throttled and can be lost, and either may arrive on another thread than
-the one that runs cells. So everything here may be said again and takes no time. It is passed on: to
-the media process, to `PeerConfigs`, to the log.
+A page writes its offer into the ``offers`` trait, and repeats it as a custom message until it is
+answered, because trait writes are throttled and can be lost. Both may arrive on any thread. So
+every message may be repeated, and is handled without waiting: it goes on to the media process, to
+`PeerConfigs` or to the log.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ logger = logging.getLogger("gpuview")
 page_logger = logging.getLogger("gpuview.page")
 
 _FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, Offer, PageLog)
-_FOR_NO_REPLY = (Candidates.__name__, PageLog.__name__)
+_WITHOUT_REPLY = (Candidates.__name__, PageLog.__name__)
 
 
 class Widget(Protocol):
-    """The part of a widget that is used here."""
+    """The part of a widget that `Pages` uses."""
 
     answers: Any
 
@@ -54,29 +54,31 @@ class Widget(Protocol):
 
 
 class Pages:
-    """Reads what pages say, and keeps the replies until the pages have them. From any thread.
+    """Receives the pages' messages, and keeps replies until they are acknowledged. Any thread.
 
     Args:
-        settings: The stream's.
-        widget: Whose pages they are.
-        send: Sends a message to the media process.
+        settings: The stream's settings.
+        widget: The stream's widget.
+        send_to_media: Sends a message to the media process.
     """
 
-    def __init__(self, settings: Settings, widget: Widget, send: Callable[[Message], None]) -> None:
+    def __init__(
+        self, settings: Settings, widget: Widget, send_to_media: Callable[[Message], None]
+    ) -> None:
         self._widget = widget
-        self._send_to_media = send
+        self._send_to_media = send_to_media
         self._wants_log = settings.log == "debug"
-        self._lock = threading.RLock()  # guards the mailbox, and the order of what is shown of it
+        self._lock = threading.RLock()  # guards the mailbox, and the order of writes to the trait
         self._mailbox = Mailbox()
         self._peer_configs = PeerConfigs(settings, self.send)
 
     @property
     def need_peer_config(self) -> bool:
-        """Whether a page must say `GetPeerConfig` before it connects."""
+        """Whether a page must send `GetPeerConfig` before it connects."""
         return self._peer_configs.are_needed
 
     def read(self, data: object) -> None:
-        """Act on a page's message, or refuse it, on the page and in the log."""
+        """Act on a page's message, or refuse it on the page and in the log."""
         try:
             self._act(from_wire(data, *_FROM_PAGES))
         except GpuviewError as exc:
@@ -87,30 +89,30 @@ class Pages:
         self._widget.send(to_wire(message))
 
     def reply(self, message: Answer | Refusal) -> None:
-        """Keep an offer's reply for its page, until the page has it."""
+        """Keep the reply to an offer until its page acknowledges it."""
         with self._lock:
-            shown = self._mailbox.answers
+            earlier = self._mailbox.answers
             is_awaited = self._mailbox.take_reply(message)
-            if is_awaited and self._mailbox.answers == shown:
-                self._widget.send_state("answers")  # its page repeats the offer: it missed this
+            if is_awaited and self._mailbox.answers == earlier:
+                self._widget.send_state("answers")  # the page missed it: it repeats its offer
                 return
-            self._show()
+            self._sync_answers()
         if isinstance(message, Refusal):
             logger.warning("view %s was refused: %s", message.view, _in_one_line(message))
-            if not is_awaited:  # an older offer, or another one under the same number
+            if not is_awaited:  # for an older offer, or another offer with the same number
                 self.send(message)
 
     def forget_answers_but(self, views: Collection[str]) -> None:
-        """Take the answers to all other views back."""
+        """Withdraw the answers to all other views."""
         with self._lock:
             self._mailbox.forget_answers_but(views)
-            self._show()
+            self._sync_answers()
 
     def forget_all(self) -> None:
-        """Take everything back: the stream is closed."""
+        """Withdraw all replies: the stream is closed."""
         with self._lock:
             self._mailbox = Mailbox()
-            self._show()
+            self._sync_answers()
 
     def _act(self, message: Message) -> None:
         match message:
@@ -123,7 +125,7 @@ class Pages:
             case Ack():
                 with self._lock:
                     self._mailbox.acknowledge(message)
-                    self._show()
+                    self._sync_answers()
             case Bye():
                 self._take_bye(message)
             case PageLog() if self._wants_log:
@@ -132,7 +134,7 @@ class Pages:
     def _take_offer(self, offer: Offer) -> None:
         with self._lock:
             self._mailbox.expect_reply(offer)
-            self._show()
+            self._sync_answers()
             self._send_to_media(offer)
 
     def _take_candidates(self, message: Candidates) -> None:
@@ -142,22 +144,22 @@ class Pages:
             problems = self._mailbox.take_problems(message)
         for problem in problems:
             text = _printable(_in_one_line(problem))
-            logger.warning("the page of view %s says: %s", message.view, text)
+            logger.warning("the page of view %s reports: %s", message.view, text)
 
     def _take_bye(self, bye: Bye) -> None:
         with self._lock:
             self._mailbox.take_bye(bye)
-            self._show()
+            self._sync_answers()
             self._send_to_media(bye)
 
-    def _show(self) -> None:
+    def _sync_answers(self) -> None:
         self._widget.answers = self._mailbox.answers
 
     def _refuse(self, data: object, error: GpuviewError) -> None:
         logger.warning("a page's message was refused: %s", error)
         fields = data if isinstance(data, dict) else {}
-        if fields.get("type") in _FOR_NO_REPLY:
-            return  # the page would take it for its offer's
+        if fields.get("type") in _WITHOUT_REPLY:
+            return  # the page would take it for the reply to its offer
         view, seq = fields.get("view"), fields.get("seq")
         self.send(
             Refusal(
@@ -175,7 +177,7 @@ def _in_one_line(words: Problem | Refusal) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text from a page such that it cannot pass for another record of the log."""
+    """Return a page's text in a form that cannot imitate another log record."""
     lines = (
         "".join(char if char.isprintable() else "?" for char in line) for line in text.split("\n")
     )

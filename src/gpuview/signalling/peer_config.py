@@ -19,10 +19,10 @@ _MAX_PENDING = 64
 
 
 class PeerConfigs:
-    """Answers `GetPeerConfig`; on a thread of its own if a user's function has to be called.
+    """Answers `GetPeerConfig`; calls a user's function on a thread of its own.
 
     Args:
-        settings: The stream's.
+        settings: The stream's settings.
         send: Sends a custom message to the pages; called from any thread.
     """
 
@@ -30,19 +30,19 @@ class PeerConfigs:
         self._settings = settings
         self._send = send
         self._lock = threading.Lock()
-        self._pending: set[str] = set()  # views whose servers a thread is fetching
+        self._pending: set[str] = set()  # the views that a thread is fetching servers for
 
     @property
     def are_needed(self) -> bool:
-        """Whether pages must say `GetPeerConfig` before they connect."""
+        """Whether pages must send `GetPeerConfig` before they connect."""
         settings = self._settings
         has_policy = settings.ice_transport_policy != "all"
         return settings.has_ice_servers or has_policy or settings.log == "debug"
 
     def answer(self, message: GetPeerConfig) -> None:
-        """Send the view its `PeerConfig`, or a `Refusal` that says why not. Never waits.
+        """Send the view its `PeerConfig`, or a `Refusal` with the reason. Never waits.
 
-        A page repeats its request until it is answered; the user's function is called once.
+        A page repeats its request until it has the reply; the user's function is called once.
         """
         if not callable(self._settings.ice_servers):
             self._answer_view(message.view)
@@ -53,7 +53,7 @@ class PeerConfigs:
             ).start()
 
     def _begin(self, view: str) -> bool:
-        """Tell whether to fetch servers for this view now; a page that is told nothing repeats."""
+        """Return whether to fetch servers for this view now; if not, the page will repeat."""
         with self._lock:
             if view in self._pending or len(self._pending) >= _MAX_PENDING:
                 return False
@@ -71,7 +71,7 @@ class PeerConfigs:
         try:
             self._send(self._peer_config(view))
         except SettingsError as exc:
-            logger.warning("view %s cannot be told its ICE servers: %s", view, exc)
+            logger.warning("cannot send view %s its ICE servers: %s", view, exc)
             self._send(_refusal(view, exc))
 
     def _peer_config(self, view: str) -> PeerConfig:

@@ -1,4 +1,4 @@
-"""The public addresses in the settings, with host names looked up."""
+"""The public addresses in the settings, with host names resolved."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def public_ips_of(settings: Settings) -> tuple[str, ...]:
 
 
 def addresses_of(host: str, *, timeout_s: float = _RESOLVE_S) -> dict[int, IPAddress]:
-    """Look a host name up.
+    """Resolve a host name.
 
     Returns:
-        One address of each family, by IP version, 4 or 6; the same one of several each time.
+        One address of each family, by IP version, 4 or 6; the same address every time.
 
     Raises:
         SettingsError: It does not resolve, or not in time.

@@ -1,4 +1,4 @@
-"""What a stream's pages are told about its state."""
+"""A stream's state, and its `Status` for the pages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class StreamState:
     """Everything that a stream's `Status` depends on."""
 
     waiting_hint: str
-    """What the user has to do for a first frame; empty if nothing."""
+    """What the user must do for a first frame; empty if nothing."""
     has_picture: bool = False
     media: Literal["running", "restarting", "failed"] = "running"
     media_error: MediaError | None = None
-    """Why there is no media process, or why it cannot encode."""
+    """Why no media process runs, or why it cannot encode."""
     source_error: GpuviewError | None = None
     is_closed: bool = False
 

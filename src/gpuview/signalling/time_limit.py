@@ -1,4 +1,4 @@
-"""A time limit for calls that may hang: to a resolver, or to a user's function."""
+"""A time limit for calls that may hang: to a resolver or to a user's function."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _overdue: set[threading.Thread] = set()
 
 
 class Overdue(TimeoutError):  # noqa: N818 - named like TimeoutError
-    """A call did not return in time, or was not made because too many others still hang."""
+    """A call did not return in time, or was not made because too many earlier calls hang."""
 
 
 def call_within(timeout_s: float, call: Callable[[], T]) -> T:
-    """Return what ``call`` returns, or raise what it raises; wait no longer than ``timeout_s``.
+    """Return the result of ``call``, or raise its exception; wait at most ``timeout_s``.
 
-    It runs on a thread of its own. Nothing can end that thread, so it is left behind when the call
-    takes too long; it does not keep the process alive. While 16 such threads are left, no call is
-    made.
+    The call runs on a thread of its own. No thread can be ended from outside, so a call that takes
+    too long leaves its thread behind; that thread does not keep the process alive. While 16 such
+    threads exist, no call is made.
 
     Raises:
-        Overdue: It has not returned within ``timeout_s`` seconds, or was not called at all.
+        Overdue: The call has not returned within ``timeout_s`` seconds, or was not made.
     """
     _overdue.difference_update([each for each in tuple(_overdue) if not each.is_alive()])
     if len(_overdue) >= _MAX_OVERDUE:
@@ -47,5 +47,5 @@ def call_within(timeout_s: float, call: Callable[[], T]) -> T:
 def _run(call: Callable[[], T], result: Future[T]) -> None:
     try:
         result.set_result(call())
-    except BaseException as exc:  # the caller's, whatever it is
+    except BaseException as exc:  # passed on to the caller, whatever it is
         result.set_exception(exc)

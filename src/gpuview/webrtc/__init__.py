@@ -1,1 +1,1 @@
-"""WebRTC as text: SDP, candidates, addresses and ICE URLs. Pure, and without any library."""
+"""The text formats of WebRTC: SDP, candidates, addresses, ICE URLs. Pure; no library."""

@@ -1,7 +1,7 @@
-"""IP addresses: which ones are private, and which ones can be given as public.
+"""IP addresses: which are private, and which can serve as a public address.
 
-Private means that the internet does not route it. `ipaddress.is_private` does not say that: it
-counts the documentation ranges as well, on which tests live.
+The internet does not route private addresses. `ipaddress.is_private` means something else: it also
+covers the documentation ranges, which the tests use.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """Return the address, or None where the text is something else, such as a host name."""
+    """Return the address, or None if the text is something else, such as a host name."""
     try:
         return ip_address(text)
     except ValueError:
@@ -71,7 +71,7 @@ def public_addresses(public_ips: Iterable[str]) -> dict[int, IPAddress]:
     Private addresses are allowed: all viewers may be on this machine or in its network.
 
     Raises:
-        SettingsError: A text is not the address of a host, or two addresses have one version.
+        SettingsError: A text is not a host's address, or two addresses have the same version.
     """
     by_version: dict[int, IPAddress] = {}
     for text in public_ips:

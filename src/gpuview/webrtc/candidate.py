@@ -1,4 +1,4 @@
-"""ICE candidates: text to fields and back, and which ones we can send to. Pure.
+"""ICE candidates: parsing, formatting, and which of them we can send to. Pure.
 
 Source:
     RFC 8839 section 5.1; W3C WebRTC, ``RTCIceCandidate.candidate``.
@@ -25,12 +25,12 @@ _CANDIDATE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One ICE candidate; ``str()`` gives it as ``RTCIceCandidate.candidate`` does."""
+    """One ICE candidate; ``str()`` returns it as in ``RTCIceCandidate.candidate``."""
 
     foundation: str
     component: int
     protocol: str
-    """``udp`` or ``tcp``, in upper or lower case as it was written."""
+    """``udp`` or ``tcp``, in its original case."""
     priority: int
     address: str
     """An IPv4 or IPv6 address, or a name that ends in ``.local``."""
@@ -40,7 +40,7 @@ class Candidate:
     raddr: str | None = None
     rport: int | None = None
     extensions: str = field(default="", repr=False)
-    """The rest as it was written, with the space before it."""
+    """The rest of the text, with the space before it."""
 
     @property
     def ip(self) -> IPAddress | None:

@@ -1,7 +1,7 @@
 """ICE servers in the W3C's form, their URLs, and logins that expire. Pure.
 
-A page's ``RTCPeerConnection`` throws at a bad URL without saying what is wrong with it. So the
-servers are parsed here, when the settings are made.
+For a bad URL, a page's ``RTCPeerConnection`` throws without a reason. So the servers are parsed
+here, when the settings are made.
 
 Source:
     W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn);
@@ -52,7 +52,7 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class IceUrl:
-    """The URL of a STUN or TURN server, with defaults for the parts that it leaves out."""
+    """The URL of a STUN or TURN server, with defaults for its missing parts."""
 
     scheme: Scheme
     host: str
@@ -63,7 +63,7 @@ class IceUrl:
 
     @property
     def is_turn(self) -> bool:
-        """Whether it is a TURN server's."""
+        """Whether it is the URL of a TURN server."""
         return self.scheme in ("turn", "turns")
 
     @property
@@ -89,18 +89,19 @@ class IceServerUrl:
 
 
 def server_urls(servers: Iterable[IceServer]) -> list[IceServerUrl]:
-    """Return the URLs of all servers, each once.
+    """Return the URLs of all servers. The same server with the same login comes once.
 
     Raises:
         SettingsError: A URL is malformed.
     """
-    found = []
+    found: dict[tuple[IceUrl, tuple[str, str]], IceServerUrl] = {}
     for server in servers:
         login = (server.username or "", server.credential or "")
         for text in server.urls:
             url = parse_ice_url(text)
-            found.append(IceServerUrl(text, url, login if url.is_turn else ("", "")))
-    return list(dict.fromkeys(found))
+            each = IceServerUrl(text, url, login if url.is_turn else ("", ""))
+            found.setdefault((url, each.login), each)
+    return list(found.values())
 
 
 def parse_ice_url(url: str) -> IceUrl:
@@ -123,15 +124,15 @@ def parse_ice_url(url: str) -> IceUrl:
 
 
 def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
-    """Make a username and a credential that a TURN server accepts for some time.
+    """Make a username and a credential that a TURN server accepts for a limited time.
 
-    The server checks them with the secret that it shares with us; coturn's ``use-auth-secret``.
+    The server checks them with the shared secret: coturn's ``use-auth-secret``.
 
     Args:
         secret: coturn's ``static-auth-secret``.
         user: The name in the server's log.
         now_s: The present, in seconds since 1970.
-        ttl_s: For how long they are valid.
+        ttl_s: How long they are valid.
     """
     username = f"{int(now_s) + ttl_s}:{user}"
     digest = hmac.digest(secret.encode(), username.encode(), "sha1")
@@ -142,7 +143,7 @@ def has_expired(server: IceServer, now_s: float) -> bool:
     """Tell whether a server's login has expired.
 
     Args:
-        server: Any server; only logins of `ephemeral_credentials` expire.
+        server: Any server; only logins from `ephemeral_credentials` expire.
         now_s: The present, in seconds since 1970.
     """
     end = _END.match(server.username or "")
@@ -153,8 +154,8 @@ def parse_ice_servers(value: object) -> tuple[IceServer, ...]:
     """Parse a list of ICE servers.
 
     Args:
-        value: A list or tuple of ``{"urls": str or list of str, "username": str, "credential":
-            str}``, the last two for TURN only; or of `IceServer`.
+        value: A list or tuple of `IceServer`, or of ``{"urls": str or list of str, "username": str,
+            "credential": str}``, the last two for TURN only.
 
     Raises:
         SettingsError: It is not such a list, a key is unknown, a URL is malformed, or a TURN server
@@ -184,7 +185,7 @@ def _parse_server(entry: object) -> IceServer:
         raise SettingsError(
             f"cannot use {', '.join(urls)} without a username and a credential",
             expected="a TURN server with both",
-            fix="add the username and the credential that the TURN server was set up with",
+            fix="add the TURN server's username and credential",
         )
     return IceServer(urls=urls, username=username, credential=credential)
 

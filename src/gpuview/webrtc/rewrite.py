@@ -1,8 +1,8 @@
-"""Replaces the private addresses in our answer and candidates by the public one. Pure.
+"""Replaces the private addresses in our answer and candidates with public ones. Pure.
 
-Candidates are parsed into fields and their addresses into `ipaddress` objects. A regular expression
-over the text cannot do it: it makes ``203.0.113.9.40`` out of ``10.20.30.40``, which browsers
-accept and then wait on for ever.
+Candidates are parsed into fields, and their addresses into `ipaddress` objects. A regular
+expression over the text is not enough: it can turn ``10.20.30.40`` into ``203.0.113.9.40``, which
+browsers accept and then wait for without end.
 
 Source:
     RFC 8839 section 4.2 (``c=`` and ``m=``), section 5.1 (candidate lines).
@@ -32,7 +32,7 @@ _ADDRESS_LINES = (
     re.compile(r"(?P<head>a=rtcp:[0-9]+ IN) IP[46] (?P<address>\S+)"),
 )
 
-# A kept private candidate is ranked as if its type preference were 99 and not a host's 126: below
+# A kept private candidate ranks as if its type preference were 99, not a host's 126: below
 # server-reflexive (100), above relay (0).
 _DEMOTION = 27 << 24
 _DEMOTED_FOUNDATION = "lan"
@@ -56,17 +56,17 @@ def rewrite_answer(
     Args:
         sdp: An answer with all its candidates.
         public_ips: At most one address of each family. Empty: the candidates keep their addresses.
-        port_map: Local to public UDP port; a port that is not in it stays.
+        port_map: Local to public UDP port; all other ports stay.
         keep_private: Keep the private candidates too, for viewers in the same network: after the
-            public ones, with a lower priority and a foundation of their own.
+            public ones, with a lower priority and a different foundation.
 
     Raises:
-        NetworkError: The answer has no candidate, before or after rewriting.
+        NetworkError: The answer has no candidate before or after rewriting.
         SettingsError: ``public_ips`` is not as described.
     """
     host = _PublicHost(public_addresses(public_ips), port_map or {}, keep_private)
     if not candidates_of(sdp):
-        # aioice only logs that it could not bind; a used-up port range shows here.
+        # aioice only logs a failed bind, so an exhausted port range shows here.
         raise NetworkError(
             "the answer has no candidate: no UDP port could be bound",
             expected="a free UDP port, in the configured range if there is one",
@@ -92,7 +92,7 @@ def rewrite_candidates(
     """Rewrite candidates that are sent after the answer, as `rewrite_answer` does.
 
     Args:
-        candidates: As in ``RTCIceCandidate.candidate``; malformed ones are left out.
+        candidates: As in ``RTCIceCandidate.candidate``; malformed candidates are left out.
     """
     host = _PublicHost(public_addresses(public_ips), port_map or {}, keep_private)
     parsed = [each for text in candidates if (each := parse_candidate(text)) is not None]
@@ -108,7 +108,7 @@ class _PublicHost:
     keep_private: bool
 
     def publish(self, candidate: Candidate) -> Candidate | None:
-        """Return the candidate with the public address and port; None if it has to be dropped."""
+        """Return the candidate with the public address and port; None to drop it."""
         ip = candidate.ip
         if ip is None or not self._hides(ip):
             return candidate
@@ -121,7 +121,7 @@ class _PublicHost:
         return replace(candidate, address=str(public), port=port)
 
     def demote(self, candidate: Candidate) -> Candidate | None:
-        """Return a private candidate as viewers inside are to see it; None if it is not shown."""
+        """Return a private candidate for viewers inside, with lower priority; None to drop it."""
         ip = candidate.ip
         if not self.keep_private or ip is None or not self._hides(ip):
             return None
@@ -134,7 +134,7 @@ class _PublicHost:
         )
 
     def _hides(self, ip: IPAddress) -> bool:
-        # A "public" address may be private too, as when all viewers are on this machine.
+        # The "public" address may be private, for example if all viewers are on this machine.
         is_public = ip in self.addresses.values()
         return bool(self.addresses) and is_private(ip) and not is_public
 
@@ -152,7 +152,7 @@ def _rewrite_section(lines: Sequence[str], host: _PublicHost) -> str:
         if candidate is not None:
             bodies = [f"a={each}" for each in next(remaining)]
         elif body.startswith("a=candidate:"):
-            bodies = []  # malformed: it may show a private address
+            bodies = []  # malformed: it may contain a private address
         else:
             bodies = [_rewrite_line(body, default) if host.addresses else body]
         if bodies:
@@ -161,7 +161,7 @@ def _rewrite_section(lines: Sequence[str], host: _PublicHost) -> str:
 
 
 def _replacements(candidates: Sequence[Candidate], host: _PublicHost) -> list[list[Candidate]]:
-    """Return what replaces each candidate; the private ones that are kept come last."""
+    """Return the replacements of each candidate; kept private candidates come last."""
     seen: set[tuple[object, int, str]] = set()
     replacements: list[list[Candidate]] = []
     private: list[Candidate] = []
@@ -185,7 +185,7 @@ def _unseen(candidate: Candidate | None, seen: set[tuple[object, int, str]]) -> 
 
 
 def _blank_related(candidate: Candidate) -> Candidate:
-    """Return the candidate without the address from which its own was derived."""
+    """Return the candidate without its related address."""
     return replace(
         candidate,
         raddr=None if candidate.raddr is None else _blank(candidate.raddr),
@@ -194,7 +194,7 @@ def _blank_related(candidate: Candidate) -> Candidate:
 
 
 def _rewrite_line(body: str, default: Candidate | None) -> str:
-    """Return a line that is not a candidate, with the address and port of ``default``."""
+    """Rewrite a line that is not a candidate, with the address and port of ``default``."""
     if default is not None and (media := _MEDIA.fullmatch(body)) and int(media["port"]) != 0:
         return f"m={media['kind']} {default.port}{media['rest']}"
     if default is not None and _CONNECTION.fullmatch(body):
@@ -210,5 +210,5 @@ def _blank(address: str) -> str:
 
 
 def _typed(address: str) -> str:
-    """Return the address with its type before it, as in a ``c=`` line."""
+    """Return the address after its type, as in a ``c=`` line."""
     return f"IP{6 if ':' in address else 4} {address}"

@@ -1,4 +1,4 @@
-"""SDP: lines and sections, the candidates in them, and which offers can be answered. Pure.
+"""SDP: its lines, sections and candidates, and which offers can be answered. Pure.
 
 `gpuview.webrtc.rewrite` replaces the addresses in an answer.
 
@@ -35,9 +35,9 @@ _DIRECTION = re.compile(r"a=(sendrecv|sendonly|recvonly|inactive)")
 def strip_candidates(offer: str) -> str:
     """Return the offer without its candidates and without ``a=end-of-candidates``.
 
-    aiortc would spend a full second on resolving the browser's ``.local`` names. We learn the
-    browser's addresses from its connectivity checks instead. ``a=end-of-candidates`` has to go as
-    well: without any candidate it makes aiortc give up at once.
+    aiortc would spend a full second resolving the browser's ``.local`` names. Instead, we learn the
+    browser's addresses from its connectivity checks. ``a=end-of-candidates`` must go too: with no
+    candidates, it makes aiortc give up at once.
     """
     return "".join(
         line
@@ -47,7 +47,7 @@ def strip_candidates(offer: str) -> str:
 
 
 def check_offer(sdp: str) -> None:
-    """Refuse an offer to which no video can be sent.
+    """Refuse an offer that cannot receive video.
 
     Raises:
         SignalError: It is not SDP, has no video section, or no section receives video.
@@ -56,7 +56,7 @@ def check_offer(sdp: str) -> None:
         raise SignalError(
             f"cannot read an offer that begins with {sdp[:20]!r}",
             expected="SDP, which begins with 'v=0'",
-            fix="send pc.localDescription.sdp as it is",
+            fix="send pc.localDescription.sdp unchanged",
         )
     session, *media = split_sections(sdp)
     videos = [section for section in media if section[0].startswith("m=video ")]
@@ -95,18 +95,18 @@ def _direction(section: Sequence[str], session: Sequence[str]) -> str:
 
 
 def candidates_of(sdp: str) -> list[Candidate]:
-    """Return the candidates of all sections, in order; malformed ones are left out."""
+    """Return the candidates of all sections, in order; malformed candidates are left out."""
     return [each for line in _lines(sdp) if (each := candidate_of_line(line)) is not None]
 
 
 def candidate_of_line(line: str) -> Candidate | None:
-    """Parse an ``a=candidate`` line; None for any other line and for a malformed one."""
+    """Parse an ``a=candidate`` line; None for other and malformed lines."""
     body = without_newline(line)
     return parse_candidate(body.removeprefix("a=")) if body.startswith("a=") else None
 
 
 def redact(sdp: str) -> str:
-    """Return the SDP for a log, without the secrets that admit to the connection."""
+    """Return the SDP for a log, without the connection's secrets."""
     redacted = (_SECRET.sub(r"\g<name>:...", without_newline(line)) for line in _lines(sdp))
     return "".join(f"{line}\n" for line in redacted)
 
