@@ -22,7 +22,7 @@ demo: .venv/demo.stamp $(STATIC)
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
 test: forget-skipped check browser hub laboratory
-	$(PYTEST) --dist loadscope -m "$(SLOW)"
+	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
 check: lint unit

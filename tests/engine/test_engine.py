@@ -81,7 +81,7 @@ def test_process_that_hangs_holds_nobody_up_for_long() -> None:
 def test_process_that_still_starts_is_told_what_a_hundred_pages_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # On a busy machine it takes as long as one that hangs, where it is none.
+    # On a busy machine, a process that does not hang may take as long as one that does.
     monkeypatch.setattr(process, "_HANGS_AFTER_S", 10 * process._HANGS_AFTER_S)
     starting = MediaProcess()
     for _ in range(100):

@@ -21,7 +21,7 @@ StartHub = Callable[[str], Hub]
 GUIDE = Path(__file__).parents[2] / "docs" / "jupyterhub.md"
 PUBLIC_IP = "203.0.113.10"
 TURN_IP = "198.18.0.10"
-# Chromium asks for the servers of WebRTC with the dot at the end that a full name has.
+# Chromium looks up the names of WebRTC servers with a trailing dot.
 _HOSTS = f"""
 127.0.0.1 localhost
 127.0.1.1 {socket.gethostname()}
@@ -72,7 +72,7 @@ def _name_hosts(node: Node) -> None:
 
 @pytest.fixture
 def start_hub(office: Lan, tmp_path: Path) -> Iterator[StartHub]:
-    """Start a hub with what an administrator has written into its configuration."""
+    """Give a function that starts a hub with lines of an administrator's configuration."""
     with ExitStack() as stack:
 
         def start(config: str) -> Hub:

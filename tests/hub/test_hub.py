@@ -1,4 +1,4 @@
-"""People who use a JupyterHub from elsewhere, and an administrator who has read the guide."""
+"""Users of a remote JupyterHub, configured as the guide says."""
 
 from __future__ import annotations
 
@@ -22,28 +22,14 @@ from tests.hub.conftest import PUBLIC_IP, TURN_IP, StartHub, documented
 from tests.hub.hub import Hub
 from tests.network.page import Pair, selected_pair
 from tests.network.topology import Internet, Lan, Node
+from tests.network.world import RAMP
 from tests.turnserver import TurnServer
 
 pytestmark = [pytest.mark.hub, pytest.mark.network]
 
-# A ramp in motion, so that every frame differs.
-STREAM = """
-import torch
-from gpuview import GPUStream
+STREAM = RAMP + "stream = GPUStream(source)\nstream"
 
-ramp = torch.arange(640).remainder(256).to(torch.uint8).expand(360, 640)
-turn = 0
-
-def source():
-    global turn
-    turn += 1
-    return ramp.roll(turn, dims=1)
-
-stream = GPUStream(source)
-stream
-"""
-
-# Every RTCPeerConnection, for what only the browser itself can tell.
+# Every RTCPeerConnection, for statistics that only the browser has.
 RECORD_CONNECTIONS = """
 window.connections = [];
 window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -59,42 +45,28 @@ TURN_CHECKS = "[each.mark for each in GPUStream.doctor().checks if each.name.sta
 TWO_PORTS = 'c.Spawner.environment["GPUVIEW_PORT_MAX"] = "10112"\n'
 
 
-def test_forwarded_ports_lead_straight_to_the_picture(
+def test_each_kernel_takes_a_forwarded_port_and_a_user_without_a_port_is_told(
     office: Lan, start_hub: StartHub, chromium: Browser, artifacts: Path
-) -> None:
-    office.router.forward("udp", 10111, 10130)
-    notebook = log_in(start_hub(documented("Forwarded ports")), chromium, "alice")
-    assert notebook.page.url.startswith(f"http://{PUBLIC_IP}:8000/user/alice/lab/")
-
-    notebook.run(0)
-    wait_for_states(notebook, "playing")
-    wait_for_frames(notebook, 30)
-    pair = pair_of(notebook)
-    assert pair.remote == "host"
-    assert pair.address == f"{PUBLIC_IP}:10111"
-    notebook.page.screenshot(path=artifacts / "hub.png")
-
-
-def test_each_kernel_takes_a_port_and_who_finds_none_is_told(
-    office: Lan, start_hub: StartHub, chromium: Browser
 ) -> None:
     office.router.forward("udp", 10111, 10112)
     hub = start_hub(documented("Forwarded ports") + TWO_PORTS)
     alice, bob, carol = (log_in(hub, chromium, name) for name in ("alice", "bob", "carol"))
+    assert alice.page.url.startswith(f"http://{PUBLIC_IP}:8000/user/alice/lab/")
 
-    for notebook in (alice, bob):
+    for notebook, port in ((alice, 10111), (bob, 10112)):
         notebook.run(0)
         wait_for_states(notebook, "playing")
-        wait_for_frames(notebook, 10)
-    assert pair_of(alice).address == f"{PUBLIC_IP}:10111"
-    assert pair_of(bob).address == f"{PUBLIC_IP}:10112"
+        wait_for_frames(notebook, 30)
+        pair = pair_of(notebook)
+        assert (pair.remote, pair.address) == ("host", f"{PUBLIC_IP}:{port}")
+    bob.page.screenshot(path=artifacts / "hub.png")
 
     carol.run(0)
     wait_for_text(carol, "no UDP port from 10111 to 10112 is free")
     wait_for_frames(alice, 10)
 
 
-def test_where_only_turn_passes_the_picture_comes_by_it(
+def test_the_picture_comes_through_turn_if_nothing_else_passes(
     internet: Internet,
     turn_host: Node,
     start_hub: StartHub,
@@ -129,7 +101,7 @@ def coturn_config(hub_config: str) -> str:
 
 
 def log_in(hub: Hub, chromium: Browser, name: str) -> NotebookPage:
-    """Log in with a browser profile of one's own, and open a notebook with one cell."""
+    """Log in with a separate browser profile, and open a notebook with one cell."""
     context = chromium.new_context(viewport={"width": 1100, "height": 1000})
     server = hub.log_in(context, name)
     path = server.write_notebook("stream", [STREAM])

@@ -81,7 +81,7 @@ def test_the_media_process_ends_when_its_kernel_is_killed(
     viewer.wait_for_state("gone")
 
 
-def test_the_media_process_ends_when_its_kernel_is_killed_in_the_midst_of_a_cell(
+def test_the_media_process_ends_when_its_kernel_is_killed_in_the_middle_of_a_cell(
     own_kernel: Kernel, media_pid: MediaPid
 ) -> None:
     own_kernel.run(PULL)

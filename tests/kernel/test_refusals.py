@@ -1,4 +1,4 @@
-"""What a page should not send, and that others go on watching when it does."""
+"""Bad messages from a page are refused, and other viewers go on watching."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ def test_an_offer_in_the_trait_is_refused_in_the_same_way(
     ],
     ids=repr,
 )
-def test_a_message_that_makes_no_sense_harms_nobody(
+def test_a_nonsensical_message_disturbs_no_viewer(
     stream: StreamProxy, onlooker: HeadlessViewer, message: object
 ) -> None:
     stream.send(message)
 
 
-def test_offers_that_are_no_object_harm_nobody(
+def test_offers_that_are_not_an_object_disturb_no_viewer(
     stream: StreamProxy, onlooker: HeadlessViewer
 ) -> None:
     stream.set_trait("offers", 5)
@@ -120,7 +120,7 @@ def test_offers_that_are_no_object_harm_nobody(
     [{"type": "Ack", "view": "unknown-1", "seq": 0}, {"type": "Bye", "view": "unknown-2"}],
     ids=["ack", "bye"],
 )
-def test_a_word_from_a_view_that_never_offered_is_refused(
+def test_a_message_from_a_view_that_never_offered_is_refused(
     stream: StreamProxy, onlooker: HeadlessViewer, message: dict[str, Any]
 ) -> None:
     stream.send(message)
@@ -139,7 +139,7 @@ def test_a_replayed_offer_makes_no_second_viewer_and_no_other_answer(
         wait_until_read(stream)
         viewer.frames(10)
         assert kernel.evaluate("stream.viewers").count(viewer.view) == 1
-        assert replies(stream, viewer.view, 1) == []  # the answer was taken, and none follows it
+        assert replies(stream, viewer.view, 1) == []  # it was taken, and no other follows
         assert viewer.seq == 1
 
 

@@ -1,4 +1,4 @@
-"""A kernel that may use a relay only: viewers play through one, or are told why there is none."""
+"""A kernel that may only use a relay: viewers play through it, or are told why they cannot."""
 
 from __future__ import annotations
 
@@ -117,8 +117,10 @@ def test_relay_that_went_away_is_replaced_for_the_next_viewer(
     kernel.view(kernel.stream()).next_frame()
 
 
-def test_dead_servers_keep_nobody_from_playing(kernel_with: KernelWith, dead_server: str) -> None:
-    # The pages' side has none: a headless viewer would wait for them itself.
+def test_dead_servers_keep_no_viewer_from_playing(
+    kernel_with: KernelWith, dead_server: str
+) -> None:
+    # Only the kernel has them: a headless viewer would wait for them itself.
     servers = [{"urls": [f"stun:{dead_server}"]}]
     servers += [{"urls": [f"turn:{dead_server}"], "username": "me", "credential": "secret"}]
     kernel = kernel_with(GPUVIEW_KERNEL_ICE_SERVERS=json.dumps(servers))

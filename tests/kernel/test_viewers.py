@@ -1,4 +1,4 @@
-"""How a viewer comes and goes, and that the kernel notices."""
+"""The kernel notices viewers that come and go."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_view_that_says_bye_is_forgotten_at_once(start_kernel: StartKernel) ->
     wait_until(lambda: why in str(cell.outputs), why, describe=lambda: cell.outputs)
 
 
-def test_a_view_that_vanishes_without_a_word_is_forgotten(kernel: Kernel) -> None:
+def test_a_view_that_vanishes_silently_is_forgotten(kernel: Kernel) -> None:
     kernel.run(PULL)
     viewer = kernel.view(kernel.stream())
     viewer.next_frame()
@@ -144,7 +144,7 @@ def test_viewers_that_come_and_go_leave_nothing_in_the_media_process(
     for _ in range(20):
         watch_and_go()
 
-    # What the last one held goes when the encoder's thread looks up.
+    # The last viewer's share is freed when the encoder's thread wakes up.
     wait_until(
         lambda: all(held(pid)[name] <= before[name] for name in before),
         f"it holds no more than {before}",

@@ -218,7 +218,7 @@ def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
     run("", use)
 
 
-def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
+def test_viewer_that_cannot_be_closed_does_not_keep_others_from_being_given_up(
     dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
@@ -246,7 +246,7 @@ def test_viewer_that_cannot_be_closed_keeps_no_other_from_being_given_up(
     run(dead_server, use)
 
 
-def test_viewer_that_is_overdue_before_its_answer_is_let_go_as_any_other(
+def test_viewer_that_is_overdue_before_its_answer_is_dropped_like_any_other(
     dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
@@ -258,7 +258,7 @@ def test_viewer_that_is_overdue_before_its_answer_is_let_go_as_any_other(
         for seq in (1, 2):
             harness.say(await page_offer(seq))
             await wait_until_async(lambda: viewers, "there is a viewer")
-            await wait_until_async(lambda: not viewers, "it is let go")
+            await wait_until_async(lambda: not viewers, "it is dropped")
 
     run(dead_server, use)
 
@@ -365,7 +365,7 @@ def test_fault_of_ours_is_a_refusal_at_once_and_leaves_no_viewer(
     assert "please report it" in caplog.text
 
 
-def test_viewer_that_cannot_be_checked_is_let_go_and_no_other_is_forgotten(
+def test_viewer_that_cannot_be_checked_is_dropped_and_no_other_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
@@ -376,7 +376,7 @@ def test_viewer_that_cannot_be_checked_is_let_go_and_no_other_is_forgotten(
             await harness.reply(seq)
             (found,) = harness.viewers
             found.check = fail  # type: ignore[method-assign, assignment]
-            await wait_until_async(lambda: not harness.viewers, "it is let go")
+            await wait_until_async(lambda: not harness.viewers, "it is dropped")
 
     run("", use)
 

@@ -33,7 +33,7 @@ user_pref("network.connectivity-service.enabled", false);
 user_pref("media.autoplay.default", 0);
 """
 
-# Marionette's scripts see a page from outside; `eval` is the page's own.
+# Marionette's scripts run in a sandbox; the page's own `eval` runs in the page.
 _EVALUATE = """
 const [script, argument, done] = arguments;
 const page = window.wrappedJSObject;
@@ -136,7 +136,7 @@ class Firefox:
 
 
 class FirefoxView(View):
-    """A view in Firefox's one tab. A thread carries what page and kernel say to one another."""
+    """A view in Firefox's only tab. A thread carries the messages between page and kernel."""
 
     def __init__(self, marionette: _Marionette, stream: StreamProxy) -> None:
         self._marionette = marionette

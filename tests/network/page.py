@@ -60,7 +60,7 @@ class Playwright:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_S)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something in the thread, whenever it comes to it; from any thread."""
+        """Run something in the thread without waiting for it; any thread may call this."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
@@ -114,12 +114,12 @@ class Chromium:
         return [pid for pid in self._node.pids() if pid not in self._before]
 
     def kill(self) -> None:
-        """Kill all its processes at one stroke, as a machine does that loses its power."""
+        """Kill all its processes at once, as a power cut does."""
         self._signal(signal.SIGKILL)
 
     @contextlib.contextmanager
     def asleep(self) -> Iterator[None]:
-        """Stop all its processes for a while, as a laptop does whose lid is closed."""
+        """Stop all its processes for a while, as closing a laptop's lid does."""
         self._signal(signal.SIGSTOP)
         try:
             yield
@@ -149,7 +149,7 @@ async def _serve(route: Route) -> None:
 
 
 def page_html() -> str:
-    """The page: the front end's style, and the model's other half."""
+    """Return the page: the front end's style, and the page's half of the model."""
     style = (FRONT_END / "widget.css").read_text()
     script = (_HERE / "page.js").read_text()
     return f"<!doctype html><meta charset=utf-8><style>{style}</style><script>{script}</script>"
@@ -169,7 +169,7 @@ class Pair:
 
     @property
     def is_relayed(self) -> bool:
-        """Whether a TURN server stands between the ends.
+        """Whether the media passes a TURN server.
 
         Through a proxy a relay is called prflx, as nobody but the proxy knows the address by which
         the kernel knows it.
@@ -212,7 +212,7 @@ class View:
         raise NotImplementedError
 
     def look(self) -> dict[str, Any]:
-        """Return what the view shows, see ``look`` in page.js."""
+        """Return what the view shows; see ``look`` in page.js."""
         found: dict[str, Any] = self.evaluate("lab.look(0)")
         return found
 
@@ -250,7 +250,7 @@ class View:
         return wait_until(found, what, timeout_s, describe=self.look)
 
     def wait_for_text(self, text: str) -> dict[str, Any]:
-        """Wait until the view says something; return how it then looks, all of one moment."""
+        """Wait until the view shows ``text``; return how it looked at that moment."""
 
         def found() -> dict[str, Any]:
             look = self.look()
@@ -259,7 +259,7 @@ class View:
         return wait_until(found, f"it says {text!r}", describe=self.look)
 
     def wait_for_frames(self, more: int) -> None:
-        """Wait until the view has shown so many frames more."""
+        """Wait until the view has shown that many more frames."""
         target = self.frames + more
         wait_until(lambda: self.frames >= target, f"{more} frames more", describe=self.look)
 
@@ -272,7 +272,7 @@ class View:
         return float(self.evaluate("since => lab.longestGap(0, since)", since_ms))
 
     def stats(self) -> list[dict[str, Any]]:
-        """Return the statistics of the present connection."""
+        """Return the statistics of the current connection."""
         found: list[dict[str, Any]] = self.evaluate("lab.stats()")
         return found
 
@@ -281,12 +281,12 @@ class View:
         return wait_until(lambda: selected_pair(self.stats()), "a selected pair")
 
     def answer(self) -> str:
-        """Return the answer that the present connection has."""
+        """Return the SDP answer of the current connection."""
         return str(self.evaluate("lab.connections.at(-1).remoteDescription?.sdp"))
 
 
 class ChromiumView(View):
-    """A view in a tab of Chromium's."""
+    """A view in a tab of Chromium."""
 
     def __init__(
         self, playwright: Playwright, context: BrowserContext, stream: StreamProxy
@@ -297,7 +297,7 @@ class ChromiumView(View):
         self._hearing = asyncio.Lock()
         self._page: Page = playwright.call(self._open())
         self._unlisten = stream.listen(lambda: playwright.spawn(self._hear()))
-        # What was said between the first look at the traits and now.
+        # Changes between the first look at the traits and now.
         playwright.call(self._hear())
         self.evaluate("lab.open()")
 
@@ -331,7 +331,7 @@ class ChromiumView(View):
         await self._page.screenshot(path=path)
 
     def close(self) -> None:
-        """Close the page, with the events that a person's click has. Closing again does nothing."""
+        """Close the page as a person does, with all its events. Closing again does nothing."""
         self._unlisten()
         with contextlib.suppress(PlaywrightError):  # the browser may have been killed
             self._playwright.call(self._context.close())

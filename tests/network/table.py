@@ -17,11 +17,11 @@ Place = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """What became of one connection.
+    """The outcome of one connection.
 
     Args:
-        pair: The selected pair; empty where there is no connection.
-        first_frame_ms: From opening the view to its first decoded frame; None where there is none.
+        pair: The selected pair; empty without a connection.
+        first_frame_ms: From opening the view to its first decoded frame; None without a connection.
         note: Why it cannot connect, and what the page says then.
     """
 
@@ -48,7 +48,7 @@ def render(
 
 
 def write_between_marks(path: Path, text: str) -> None:
-    """Replace what stands between the marks in a file; make the file where there is none."""
+    """Replace the text between the marks in a file; make the file if it is missing."""
     old = path.read_text() if path.exists() else f"{_BEGIN}\n{_END}\n"
     before, _, rest = old.partition(_BEGIN)
     after = rest.partition(_END)[2]

@@ -1,4 +1,4 @@
-"""The doctor behind a real NAT: whether the public address and port lead to it."""
+"""The doctor behind a real NAT: it tells whether the public address and port lead to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INBOUND = f"inbound UDP {PUBLIC_IP} port {PUBLIC_PORT}"
 
 @dataclass
 class Ward:
-    """The patient's machine behind its router, and those outside."""
+    """The machine under test behind its router, and the machines outside."""
 
     internet: Internet
     lan: Lan
@@ -65,13 +65,13 @@ def examined(node: Node, *words: str, **settings: str) -> dict[str, Check]:
 
 
 def patient(ward: Ward, *words: str, **settings: str) -> dict[str, Check]:
-    """Examine the machine behind the NAT, whose port is to be another one outside."""
+    """Examine the machine behind the NAT, whose router forwards another port to it."""
     ports = {"port_min": str(PORT), "public_port_min": str(PUBLIC_PORT)}
     return examined(ward.lan.host, *words, **{"public_ip": PUBLIC_IP, **ports, **settings})
 
 
 def patient_until(ward: Ward, mark: str, *words: str, **settings: str) -> dict[str, Check]:
-    """Examine it until the check has this mark: a datagram that is slow seems to be lost."""
+    """Examine it until the check has this mark: on a busy machine a datagram may seem lost."""
 
     def right() -> dict[str, Check]:
         checks = patient(ward, *words, **settings)

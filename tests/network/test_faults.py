@@ -1,4 +1,4 @@
-"""A fault mends itself, or ends in time with the reason, and leaves nothing behind."""
+"""A connection recovers from a fault, or ends in time with the reason; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 
-# A connection has 15 s. A page that was not heard for 8 s is let go. Both are checked every second.
+# A connection has 15 s. A page that is silent for 8 s is dropped. Both are checked every second.
 _CONNECT_S = 15.0
 _SILENCE_S = 8.0
 # A busy machine may add this. With it, 8 s still end before ICE would notice, after 30 s.
 _MARGIN_S = 15.0
 _OUTAGE_S = 5.0
 _LONGEST_OUTAGE_S = 5.3
-# A page may take this long to come back once it could: an attempt from before has its 15 s first.
+# A page may need this long to reconnect: an earlier attempt uses up its 15 s first.
 _RETURN_S = 90.0
 _FREEZE_MS = 3000
 
@@ -59,7 +59,7 @@ def at_home(kernel: Kernel, world: World) -> Iterator[View]:
     wait_until(lambda: viewers(kernel) == 0, "the closed page is forgotten")
 
 
-def test_a_connection_that_cannot_be_ends_in_time_with_the_reason_and_leaves_nothing(
+def test_an_impossible_connection_ends_in_time_with_the_reason_and_leaves_nothing(
     world: World, kernel: Kernel
 ) -> None:
     world.internet.block("b")
@@ -78,12 +78,12 @@ def test_a_page_that_is_closed_is_gone_at_once(world: World, kernel: Kernel) -> 
     with _playing(world, world.public, kernel):
         (view,) = kernel.evaluate("stream.viewers")
     wait_until(lambda: viewers(kernel) == 0, "the page is gone")
-    # Its silence would tell as well, after 8 s.
+    # Its silence would be noticed as well, after 8 s.
     why = "closed: the page said goodbye"
     wait_until(lambda: any(view in line and why in line for line in kernel.evaluate("log")), why)
 
 
-def test_a_browser_that_is_killed_is_let_go_in_eight_seconds(world: World, kernel: Kernel) -> None:
+def test_a_killed_browser_is_dropped_after_eight_seconds(world: World, kernel: Kernel) -> None:
     with _playing(world, world.public, kernel):
         world.browser(world.public).kill()
         wait_until(lambda: viewers(kernel) == 0, "the killed page is gone", _SILENCE_S + _MARGIN_S)
@@ -100,7 +100,7 @@ def test_a_link_that_is_down_for_5_s_resumes_by_itself(world: World, kernel: Ker
             assert "reconnecting" not in view.states()
             return True
 
-    # A busy machine makes the outage longer; such a one shows nothing and is repeated.
+    # On a busy machine the outage takes longer and proves nothing; then it is repeated.
     wait_until(was_down_for_5_s, "the link was down for 5 s", 300.0)
 
 
@@ -142,7 +142,9 @@ def test_a_laptop_that_is_carried_elsewhere_makes_a_new_connection(
 def test_a_laptop_that_slept_comes_back(world: World, kernel: Kernel) -> None:
     with _playing(world, world.public, kernel) as view:
         with world.browser(world.public).asleep():
-            wait_until(lambda: viewers(kernel) == 0, "it is let go", _SILENCE_S + _MARGIN_S)
+            wait_until(
+                lambda: viewers(kernel) == 0, "its viewer is dropped", _SILENCE_S + _MARGIN_S
+            )
             time.sleep(10)  # it sleeps on
         _expect_return(view)
 
@@ -178,10 +180,10 @@ def test_lost_packets_are_asked_for_again_and_the_picture_stays(
 
 
 @pytest.mark.parametrize("by_turn", [False, True], ids=["direct", "turn"])
-def test_a_path_of_1280_bytes_that_says_nothing_of_it_is_passed(
+def test_a_path_that_silently_drops_packets_over_1280_bytes_carries_the_picture(
     world: World, by_turn: bool
 ) -> None:
-    """As with many VPNs, behind a firewall that drops the ICMP messages about it."""
+    """Many VPNs behave like this behind a firewall that drops the ICMP messages about it."""
     if by_turn:
         world.internet.only_via(TURN_IP)
     else:
@@ -208,7 +210,7 @@ def viewers(kernel: Kernel) -> int:
 
 
 def _longest_gap_ms(view: View) -> float:
-    """Return the longest time without a frame, in the time of the next 150 frames."""
+    """Return the longest time without a frame during the next 150 frames."""
     began_ms = view.look()["now"]
     view.wait_for_frames(150)
     return view.longest_gap_ms(began_ms)
@@ -226,7 +228,7 @@ def _playing(world: World, node: Node, kernel: Kernel) -> View:
 
 
 def _expect_return(view: View) -> None:
-    """Wait until the page has said that it connects again, and frames of the new connection."""
+    """Wait until the page has reconnected, said so, and shown frames."""
     wait_until(lambda: "reconnecting" in view.states(), "it says so", _RETURN_S)
     view.wait_for_state("playing", timeout_s=_RETURN_S)
     view.wait_for_frames(30)

@@ -50,7 +50,7 @@ IMPOSSIBLE: dict[Place, tuple[str, str]] = {
 
 @pytest.fixture(scope="module")
 def cells(artifacts: Path) -> Iterator[dict[Place, Cell]]:
-    """Take down what the tests find; the table is written when none is missing."""
+    """Collect what the tests find; write the table if every cell was found."""
     found: dict[Place, Cell] = {}
     yield found
     if len(found) < len(BROWSERS) * len(KERNELS) * len(SERVERS):
@@ -92,7 +92,7 @@ def test_browsers_connect_with_a_kernel(
                     view.open_details()
                     view.wait_for_text("relay")
                     view.screenshot(artifacts / "network-relay.png")
-        # Giving up takes time, but not ours: they all do it at once.
+        # Giving up takes time, so all of them do it side by side.
         refused = [each for each in BROWSERS if each not in possible]
         views = [
             stack.enter_context(world.browser(nodes[browser]).show(stream)) for browser in refused

@@ -7,9 +7,8 @@
                                         t 198.18.0.10 (coturn)
 
 k is a kernel's machine, b a browser's, kr and br their routers, t a server's. An `Internet` is the
-node in the middle; `Internet.host` puts a machine with a public address beside it, and
-`Internet.lan` one behind a router. All of it, with every process that runs in it, is gone when the
-`Internet` is closed:
+node in the middle. `Internet.host` adds a machine with a public address, and `Internet.lan` a
+machine behind a router. Closing the `Internet` removes all of it, with every process in it:
 
     with Internet() as internet:
         office = internet.lan("k", wan="203.0.113.10/28", host="192.168.77.2/24")
@@ -18,9 +17,10 @@ node in the middle; `Internet.host` puts a machine with a public address beside 
         process = office.host.start(["python3", "-m", "http.server"])
         home.host.run("ping -c 1 203.0.113.10")
 
-A router is a real one: it drops what nobody behind it asked for. Linux routes what it does not
-drop, so without those rules private addresses could be reached across it, and a connection would
-stand where none can be. Only root can build this; `missing` says what else it takes.
+A router drops packets that no machine behind it asked for, as a real router does. Linux routes
+everything that is not dropped, so without those rules, private addresses could be reached across
+the router, and connections would succeed that fail in reality. Only root can build this; `missing`
+says what else is needed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Nat = Literal["cone", "symmetric"]
 """cone: a machine behind it keeps its port. symmetric: each destination sees another port."""
 
 DEAD = "198.18.0.77"
-"""An address where packets vanish without a word, as at a server that a firewall hides."""
+"""An address where packets are dropped silently, like a server behind a firewall."""
 
 _TOOLS = ("ip", "ss", "iptables", "ip6tables", "conntrack", "sysctl")
 _TOOLS += ("turnserver", "openssl", "chromium", "firefox-esr")
@@ -59,9 +59,9 @@ _counter = itertools.count()
 
 
 def missing() -> str:
-    """Return what keeps this machine from building an `Internet` with its guests, or nothing."""
+    """Return why this machine cannot build an `Internet`; an empty string if it can."""
     if os.geteuid() != 0:
-        return "nobody who is root"
+        return "no root user"
     absent = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if absent:
         return (
@@ -86,7 +86,7 @@ def namespaces() -> set[str]:
 
 
 def enter(namespace: str) -> None:
-    """Have this thread make its sockets in a namespace from now on; those that it has stay."""
+    """Make this thread's new sockets in a namespace; those it already has stay where they are."""
     descriptor = os.open(_NETNS / namespace, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
@@ -110,7 +110,7 @@ class Node:
         _must(["ip", "netns", "add", name])
         try:
             self._etc.mkdir(parents=True)
-            # An empty one: names fail at once, where an unreachable server would cost seconds.
+            # Empty, so that look-ups fail at once; an unreachable server would cost seconds.
             (self._etc / "resolv.conf").touch()
             self.run(f"""
                 sysctl -qw net.ipv6.conf.all.disable_ipv6={int(not has_ipv6)}
@@ -124,19 +124,19 @@ class Node:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """The words that run a command on this machine when they stand before it."""
+        """The words to put before a command so that it runs on this machine."""
         return ("ip", "netns", "exec", self.name)
 
     def run(self, script: str) -> str:
         """Run shell commands on this machine and return what they print.
 
         Raises:
-            OSError: One of them failed; says what it said.
+            OSError: A command failed; carries its error message.
         """
         return _must([*self.prefix, "sh", "-ec", script])
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start a process on this machine; it is killed when the machine goes."""
+        """Start a process on this machine; it is killed when the machine is closed."""
         # ip replaces itself by the command, so that this is the command's own process.
         process = subprocess.Popen([*self.prefix, *command], **options)
         self._processes.append(process)
@@ -163,7 +163,7 @@ class Node:
 
     @contextlib.contextmanager
     def readdressed(self, device: str, old: str, new: str) -> Iterator[None]:
-        """Have the address ``new`` in place of ``old`` for a while, as in another place."""
+        """Replace the address ``old`` by ``new`` for a while, as if the machine had moved."""
         self._change_address(device, old, new)
         try:
             yield
@@ -227,7 +227,7 @@ class Router(Node):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all forwards and flows: what is left is the NAT."""
+        """Remove all forwards and flows; only the NAT stays."""
         how = "--random-fully" if self._nat == "symmetric" else ""
         for iptables in self._tables():
             self.run(f"""
@@ -238,7 +238,7 @@ class Router(Node):
                 done
                 {iptables} -A FORWARD -i wan -j DROP
             """)
-        # Neighbour discovery has no connection, and without it IPv6 ends here.
+        # Neighbour discovery belongs to no connection, and IPv6 does not work without it.
         self.run("iptables -A INPUT -i wan -j DROP")
         if "ip6tables" in self._tables():
             self.run("ip6tables -A INPUT -i wan ! -p icmpv6 -j DROP")
@@ -251,7 +251,7 @@ class Router(Node):
             protocol: udp or tcp.
             port_min: The first public port.
             port_max: The last one.
-            to: The port inside that ``port_min`` leads to, the others follow; 0: the same numbers.
+            to: The port inside that ``port_min`` leads to; the others follow. 0 keeps the numbers.
         """
         shift = to - port_min if to else 0
         for port in range(port_min, port_max + 1):
@@ -269,20 +269,20 @@ class Router(Node):
             """)
 
     def admit(self, protocol: str, port_min: int, port_max: int) -> None:
-        """Let the world reach ports of the router itself, where a server of its own listens."""
+        """Open ports of the router itself, for a server that runs on it."""
         ports = f"{port_min}:{port_max}"
         for iptables in self._tables():
             self.run(f"{iptables} -I INPUT -i wan -p {protocol} --dport {ports} -j ACCEPT")
 
     def keep_in(self, protocol: str = "udp") -> None:
-        """Let nothing out of the machine inside that is not an answer to somebody outside."""
+        """Let the machine inside send only answers to requests from outside."""
         for iptables in self._tables():
             self.run(f"""
                 {iptables} -I FORWARD -i lan -p {protocol} -m conntrack --ctstate NEW -j DROP
             """)
 
     def forget(self) -> None:
-        """Forget all flows: a router remembers them for minutes, and tests use ports again."""
+        """Forget all flows: a router remembers them for minutes, and tests reuse ports."""
         self.run("conntrack -F >/dev/null 2>&1")
 
     def _tables(self) -> tuple[str, ...]:
@@ -299,13 +299,13 @@ class Lan:
 
 
 class Internet:
-    """The middle of the world, and all that is joined to it.
+    """The node in the middle, and all machines that are connected to it.
 
     Args:
         has_ipv6: Whether machines can have IPv6 addresses as well.
 
     Raises:
-        OSError: It cannot be built, see `missing`.
+        OSError: It cannot be built; see `missing`.
     """
 
     def __init__(self, *, has_ipv6: bool = False) -> None:
@@ -353,7 +353,7 @@ class Internet:
         return Lan(machine, router)
 
     def only_via(self, *addresses: str) -> None:
-        """Drop all UDP but what goes to these addresses or comes from them, until `open_up`."""
+        """Drop all UDP except to and from these addresses, until `open_up`."""
         self.open_up()
         pass_ = "".join(
             f"iptables -A only -s {each} -j ACCEPT; iptables -A only -d {each} -j ACCEPT\n"
@@ -395,7 +395,7 @@ class Internet:
         """Lose all packets to and from one machine for a while.
 
         Returns:
-            How many seconds it was at most: on a busy machine the commands take time.
+            The longest that the outage can have been, in seconds: commands take time too.
         """
         began_s = time.monotonic()
         with self.losing(name, 1):
@@ -404,7 +404,7 @@ class Internet:
 
     @contextlib.contextmanager
     def narrow(self, name: str, nbytes: int) -> Iterator[None]:
-        """Let no packet of more than ``nbytes`` bytes to or from one machine, and tell nobody."""
+        """Silently drop packets of more than ``nbytes`` bytes to and from one machine."""
         with self._dropping(name, f"-m length --length {nbytes + 1}:65535"):
             yield
 
@@ -454,8 +454,8 @@ class Internet:
 
 
 def _link(near: Node, near_name: str, addresses: Sequence[str], far: Node, far_name: str) -> None:
-    """Lay a cable; the far end has the first address of each network, and is the way out."""
-    # Made where it belongs, so that names need not be unique on the whole machine.
+    """Connect two nodes; the far end has the first address of each network and is the gateway."""
+    # Made in its namespace, so that names need not be unique on the whole machine.
     far_end = f"type veth peer name {far_name} netns {far.name}"
     _must(["ip", "link", "add", near_name, "netns", near.name, *far_end.split()])
     near.run(f"ip link set dev {near_name} up")

@@ -21,6 +21,7 @@ __all__ = [
     "OPEN_OFFICE",
     "PORT_MAX",
     "PORT_MIN",
+    "RAMP",
     "REST_TURN",
     "SECRET",
     "TURN",
@@ -44,8 +45,8 @@ REST_TURN = Coturn(TURN_IP, port=3579, tls_port=5449, secret=SECRET)
 PORT_MIN = 10111
 PORT_MAX = 10115
 
-# A ramp in motion: every frame differs, so that a frozen picture is noticed.
-MOVING = """
+# Every frame differs, so that a frozen picture is noticed.
+RAMP = """
 import torch
 from gpuview import GPUStream
 
@@ -57,9 +58,8 @@ def source():
     turn += 1
     return ramp.roll(turn, dims=1)
 
-stream = GPUStream(source, fps=30)
-display(stream)
 """
+MOVING = RAMP + "stream = GPUStream(source, fps=30)\ndisplay(stream)"
 
 _LISTEN = """
 import logging

@@ -1,4 +1,4 @@
-"""Each page is told how to connect, whoever has to be asked for it."""
+"""Each page is told how to connect, wherever its servers come from."""
 
 from __future__ import annotations
 
