@@ -11,7 +11,7 @@ from gpuview.errors import NetworkError
 
 REPORT = Report(
     (
-        Check("settings", "ok", "they can be read"),
+        Check("settings", "ok", "valid"),
         Check("UDP ports", "fail", "none of 10111 to 10112 can be bound", "shut a kernel down"),
         Check(
             "TURN turn:turn.example.org:3478?transport=tcp-and-more",
@@ -27,7 +27,7 @@ def test_table_is_as_wide_as_the_terminal_and_breaks_at_words() -> None:
     name = "TURN turn:turn.example.org:3478?transport=tcp-and-more"
     indent = " " * 55
     assert REPORT.to_text(100).splitlines() == [
-        f"ok       {'settings':<44}  they can be read",
+        f"ok       {'settings':<44}  valid",
         f"FAIL     {'UDP ports':<44}  none of 10111 to 10112 can be bound",
         f"{indent}try: shut a kernel down",
         f"remark   {name}",

@@ -31,8 +31,8 @@ def test_debug_log_holds_what_a_search_for_a_fault_needs_and_no_secret(
     viewer = kernel.view(kernel.stream())
     viewer.next_frame()
     wanted = [
-        r"the answer as it was:\nv=0",
-        r"the answer as it is sent:\nv=0",
+        r"the answer before rewriting:\nv=0",
+        r"the answer as sent:\nv=0",
         r"our candidate: candidate:\S+ 1 udp \d+ \S+ \d+ typ host",
         rf"view {viewer.view}: the page's candidate:\S+ 1 udp",
         rf"view {viewer.view} is connected: Pair\(",

@@ -29,7 +29,7 @@ def test_a_view_that_says_bye_is_forgotten_at_once(start_kernel: StartKernel) ->
 
     kernel.wait_until("not stream.viewers")
     # Its silence would be noticed as well, after 8 s.
-    why = f"view {viewer.view} of stream s1 closed: the page said goodbye"
+    why = f"view {viewer.view} of stream s1 closed: the page sent a bye"
     wait_until(lambda: why in str(cell.outputs), why, describe=lambda: cell.outputs)
 
 

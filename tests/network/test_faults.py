@@ -79,7 +79,7 @@ def test_a_page_that_is_closed_is_gone_at_once(world: World, kernel: Kernel) -> 
         (view,) = kernel.evaluate("stream.viewers")
     wait_until(lambda: viewers(kernel) == 0, "the page is gone")
     # Its silence would be noticed as well, after 8 s.
-    why = "closed: the page said goodbye"
+    why = "closed: the page sent a bye"
     wait_until(lambda: any(view in line and why in line for line in kernel.evaluate("log")), why)
 
 
