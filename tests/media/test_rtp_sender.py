@@ -229,6 +229,37 @@ def test_pages_keyframe_request_arrives() -> None:
     asyncio.run(request())
 
 
+def test_dropped_video_is_counted_frame_by_frame() -> None:
+    async def drop() -> None:
+        page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+        receiver = page.addTransceiver("video", direction="recvonly").receiver
+        sender = ours.addTrack(VideoStreamTrack())
+        arrivals: asyncio.Queue[None] = asyncio.Queue()
+        n_sent = 0
+
+        async def next_frame(codec: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
+            nonlocal n_sent
+            await asyncio.sleep(0.05)
+            n_sent += 1
+            return rtp_sender.encoded_frame([b"first", b"last"], 90 * n_sent)
+
+        rtp_sender.drop_video(receiver, lambda: arrivals.put_nowait(None))
+        rtp_sender.feed_sender(sender, next_frame=next_frame, on_keyframe_request=lambda: None)
+        await page.setLocalDescription(await page.createOffer())
+        await ours.setRemoteDescription(page.localDescription)
+        await ours.setLocalDescription(await ours.createAnswer())
+        await page.setRemoteDescription(ours.localDescription)
+        try:
+            async with asyncio.timeout(60):
+                for _ in range(3):
+                    await arrivals.get()
+            assert n_sent >= 3 + arrivals.qsize()
+        finally:
+            await asyncio.gather(page.close(), ours.close())
+
+    asyncio.run(drop())
+
+
 def sender() -> RTCRtpSender:
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     return connection.addTrack(VideoStreamTrack())

@@ -30,6 +30,7 @@ from aiortc import (
     RTCRtpCodecCapability,
     RTCRtpCodecParameters,
     RTCRtpHeaderExtensionParameters,
+    RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpTransceiver,
 )
@@ -42,6 +43,7 @@ from aiortc.rtp import (
     HeaderExtensions,
     HeaderExtensionsMap,
     RtcpPsfbPacket,
+    RtpPacket,
 )
 
 from gpuview.errors import MediaError
@@ -51,6 +53,7 @@ __all__ = [
     "EncodedFrame",
     "Packetizer",
     "check_version",
+    "drop_video",
     "encoded_frame",
     "feed_sender",
     "install",
@@ -185,6 +188,16 @@ def feed_sender(
     vars(sender)["_next_encoded_frame"] = next_frame
     vars(sender)["_handle_rtcp_packet"] = handle_rtcp_packet
     vars(sender)["_RTCRtpSender__rtp_header_extensions_map"] = _SenderExtensions()
+
+
+def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[], None]) -> None:
+    """Drop each packet once it is decrypted, without decoding; call ``on_frame`` for each frame."""
+
+    async def drop(packet: RtpPacket, arrival_time_ms: int) -> None:
+        if packet.marker:  # the last packet of a frame
+            on_frame()
+
+    vars(receiver)["_handle_rtp_packet"] = drop
 
 
 class _SenderExtensions(HeaderExtensionsMap):

@@ -11,8 +11,9 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
+from gpuview.media.rtp_sender import drop_video
 from gpuview.protocol.messages import PeerConfig
-from gpuview.testing.peer import drop_video, make_peer
+from gpuview.testing.peer import make_peer
 from gpuview.webrtc.sdp import candidates_of
 
 __all__ = ["PING_S", "Connection"]
@@ -60,7 +61,8 @@ class Connection:
         if is_decoding:
             self._peer.on("track", lambda track: self._spawn(self._watch(track)))
         else:
-            drop_video(self._peer, lambda: on_frame(None))
+            (receiver,) = self._peer.getReceivers()
+            drop_video(receiver, lambda: on_frame(None))
 
     async def make_offer(self) -> str:
         """Return the SDP of the offer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -17,14 +17,13 @@ from aiortc import (
     RTCRtpCodecCapability,
     RTCRtpReceiver,
 )
-from aiortc.rtp import RtpPacket
 from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.protocol.messages import PeerConfig
 
-__all__ = ["Image", "drop_video", "first_codec", "make_peer", "to_rgb"]
+__all__ = ["Image", "first_codec", "make_peer", "to_rgb"]
 
 Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
@@ -57,21 +56,6 @@ def make_peer(
     transceiver = peer.addTransceiver("video", direction="recvonly")
     transceiver.setCodecPreferences(_capabilities(codecs))
     return peer, peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)
-
-
-def drop_video(peer: RTCPeerConnection, on_frame: Callable[[], None]) -> None:
-    """Have ``peer`` drop each video packet once it is decrypted; call ``on_frame`` for each frame.
-
-    Nothing is reassembled or decoded, which is most of what a viewer costs. This replaces a private
-    method of aiortc's receiver, the only place where decrypted packets can be had.
-    """
-
-    async def drop(packet: RtpPacket, arrival_time_ms: int) -> None:
-        if packet.marker:  # the last packet of a frame
-            on_frame()
-
-    for transceiver in peer.getTransceivers():
-        vars(transceiver.receiver)["_handle_rtp_packet"] = drop
 
 
 def first_codec(sdp: str) -> str | None:
