@@ -561,7 +561,7 @@ def test_source_is_asked_once_for_the_first_frame_in_the_callers_thread(
 
 @pytest.mark.parametrize(
     ("source", "fix"),
-    [(None, r"stream\.push\(tensor\)"), (nn.ReLU(), r"model\(x\)"), (iter([]), "make it anew")],
+    [(None, r"stream\.push\(tensor\)"), (nn.ReLU(), r"model\(x\)"), (iter([]), "create it again")],
 )
 def test_without_a_frame_there_is_no_snapshot(
     make_stream: MakeStream, source: object, fix: str

@@ -208,7 +208,7 @@ def test_several_layers_are_panels():
         ("", "no layer ''", "leave layer out"),
         ("xyz", "no layer 'xyz'", r"print\(\*dict\(model\.named_modules"),
         ("stem.weight", "no layer 'stem.weight'", r"GPUStream\(model.get_parameter\('stem.weight'"),
-        (["stem", "head"], "no layer 'head'", "look at all names"),
+        (["stem", "head"], "no layer 'head'", "list all names"),
         ([], "layer is empty", "leave layer out"),
     ],
 )

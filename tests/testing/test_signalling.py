@@ -55,10 +55,10 @@ def test_hello_is_repeated_until_this_views_welcome_comes() -> None:
     view = Conversation("a")
     hello = view.hello()
 
-    assert view.hear_welcome({"type": "PeerConfig", "view": "b", "ice_servers": []}) is None
-    assert view.hear_welcome({"type": "Refusal"}) is None
+    assert view.hear_peer_config({"type": "PeerConfig", "view": "b", "ice_servers": []}) is None
+    assert view.hear_peer_config({"type": "Refusal"}) is None
     assert view.repeat() == hello
-    assert view.hear_welcome({"type": "PeerConfig", "view": "a", "ice_servers": []}) is not None
+    assert view.hear_peer_config({"type": "PeerConfig", "view": "a", "ice_servers": []}) is not None
     assert view.repeat() == ()
 
 

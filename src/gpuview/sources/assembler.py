@@ -1,4 +1,4 @@
-"""Which outputs of several tapped modules make one frame."""
+"""Assembles the outputs of several tapped modules into frames."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ AT_ONCE = float("-inf")
 class FrameAssembler(Generic[OutputT]):
     """Gathers the outputs of tapped modules, by name, into frames. Pure; times in seconds.
 
-    A frame takes each name once. It ends when it has all names, or when a name comes again a period
-    after the frame began: then some module is no longer called, and the others are shown without
-    it. The very first name begins every frame, so that one frame is one pass through the model. If
-    another name comes twice without the first, it begins the frame.
+    A frame takes each name once. It ends when it has all names, or when a name comes again at least
+    a period after the frame began: then some module is no longer called, and the others are shown
+    without it. The name that came first begins every frame, so that one frame is one pass through
+    the model. If another name comes twice without it, that name begins the frame.
 
     Args:
-        names: All of them.
-        period: The least time between the beginnings of two frames.
+        names: The names of all modules.
+        period: The minimum time between the beginnings of two frames.
         first: The name that begins a frame, if it is known.
     """
 
@@ -40,7 +40,7 @@ class FrameAssembler(Generic[OutputT]):
 
     @property
     def due(self) -> float:
-        """Before this time no output is wanted."""
+        """No output is wanted before this time."""
         return AT_ONCE if self._outputs else self._due
 
     def restarted(self) -> FrameAssembler[OutputT]:
@@ -59,7 +59,7 @@ class FrameAssembler(Generic[OutputT]):
         return False
 
     def add(self, name: str, output: OutputT, now: float) -> dict[str, OutputT] | None:
-        """Add an output that was wanted; return the outputs of the frame that this ends, if any."""
+        """Add an output that was wanted; return the outputs of a frame if this ends it."""
         incomplete = None
         if name in self._outputs:
             incomplete, self._outputs = self._outputs, {}

@@ -1,8 +1,8 @@
-"""What a user's source is: found out once, when a stream is made.
+"""Classify a user's source, once, when a stream is created.
 
-polled   a function that returns the next frame when it is called
+polled   a function that returns the next frame
 tapped   a module whose output is shown when the user's own code calls it
-panel    several sources become named panels; each of them is polled or tapped
+panel    one of several named sources, each of which is polled or tapped
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ class ParsedSource:
     """Where a stream's frames come from. If nothing is polled or tapped, the user pushes them."""
 
     polled: dict[str, NextFrame]
-    """By name: functions without arguments, which raise StopIteration after the last frame."""
+    """Functions without arguments, by name; they raise StopIteration after the last frame."""
     tapped: dict[str, nn.Module]
-    """By name: the modules whose outputs are shown."""
+    """The modules whose outputs are shown, by name."""
     names: tuple[str, ...] | None
-    """The panels' names in the user's order; None for a single source, or without a source."""
+    """The panels' names in the user's order; None for a single source or no source."""
 
     @property
     def waiting_hint(self) -> str:
-        """What the user has to do to see the first frame; empty if watching is enough."""
+        """The user's next step to see a first frame; empty if opening a view is enough."""
         if self.polled:
             return ""
         return "call the model" if self.tapped else "push one"
 
 
 def parse_source(source: object, layer: str | list[str] | None = None) -> ParsedSource:
-    """Find out what ``source`` is.
+    """Classify ``source``.
 
     Args:
         source: A module, a callable that takes no argument, an iterable of frames, one frame that
@@ -107,23 +107,23 @@ def _find_layer(model: nn.Module, name: object) -> nn.Module:
 
 def _instead_of(name: object, model: nn.Module, layers: Mapping[str, nn.Module]) -> str:
     if isinstance(name, nn.Module):
-        return "give the layer itself as the source: GPUStream(layer)"
+        return "pass the layer itself as the source: GPUStream(layer)"
     wanted = str(name)
     if not wanted or len(layers) == 1:
         return "leave layer out to see the output of the whole model"
     if wanted in dict(model.named_parameters(remove_duplicate=False)):
         return f"show the parameter as the source: GPUStream(model.get_parameter({wanted!r}))"
-    # A wrapper puts its own name before the names that a user knows.
+    # A wrapper prefixes the names that the user knows with its own.
     near = [each for each in layers if f".{each}".endswith(f".{wanted}")][:_MOST_NAMES]
     near = near or get_close_matches(wanted, layers, n=_MOST_NAMES, cutoff=0.5)
     if not near:
-        return "look at all names: print(*dict(model.named_modules()))"
+        return "list all names: print(*dict(model.named_modules()))"
     return f"layer={' or '.join(map(repr, near))}"
 
 
 def _empty(argument: str) -> FrameError:
     return FrameError(
-        f"{argument} is empty", expected="at least one of them", fix=f"leave {argument} out"
+        f"{argument} is empty", expected="at least one item", fix=f"leave {argument} out"
     )
 
 
@@ -139,7 +139,7 @@ def _polled_or_tapped(sources: Mapping[str, object], names: tuple[str, ...] | No
 
 
 def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
-    """Return ``module`` if its hooks will be called; ``layer`` is its name inside a model."""
+    """Return ``module`` if its hooks will be called; ``layer`` is its name in the model."""
     kind = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
         raise FrameError(
@@ -180,7 +180,7 @@ def _needs_input(module: nn.Module) -> bool:
 
     A forward that takes ``*args`` belongs to a wrapper (DataParallel), whose module needs an input.
     """
-    # The module that torch.compile returns takes anything; the original in it has a signature.
+    # The module that torch.compile returns accepts anything; the original has a signature.
     forward = getattr(module, "_orig_mod", module).forward
     try:
         parameters = inspect.signature(forward).parameters.values()

@@ -1,4 +1,4 @@
-"""A thread that polls a callable for frames, while somebody watches."""
+"""A thread that polls a callable for frames while there are viewers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _PATIENCE_S = 2.0
 
 
 class Poller:
-    """Makes frames at a steady rate on a thread of its own, while somebody watches.
+    """Makes frames at a steady rate, on its own thread, while there are viewers.
 
-    Nobody watches at first. When somebody begins to, a frame is made at once. An error is reported
-    once, and the source is tried again every half second. After an iterable's last frame the thread
-    ends, and the last picture stays.
+    It starts without viewers, and makes a frame at once when the first one joins. An error is
+    reported once, and the source is tried again every half second. After an iterable's last frame
+    the thread ends, and the last picture stays.
 
     Args:
         next_frame: Returns the next frame; raises StopIteration after the last. Called in inference
             mode, by one thread at a time.
         push: Takes each frame, in the same thread.
-        fps: The frames per second to aim for. A slower source makes fewer.
-        errors: Is told, from the thread, of errors and of their end.
+        fps: The target frame rate; a slow source is polled less often.
+        errors: Receives errors, and is cleared after a good frame, on the thread.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Poller:
             self._changed.notify()
 
     def ensure_frame(self) -> None:
-        """Make the first frame in the caller's thread, unless it exists; in inference mode.
+        """Make the first frame in the caller's thread, in inference mode, unless it exists.
 
-        Waits 2 s at most for the thread, which may be making it.
+        The poller's thread may be making it; waits at most 2 s for that.
 
         Raises:
             FrameError: The source raised, has ended, or is still busy with its first frame.
@@ -79,7 +79,7 @@ class Poller:
             raise FrameError(
                 "the source is still busy with its first frame",
                 expected=f"a frame within {_PATIENCE_S:g} s",
-                fix="ask again once the stream shows a picture",
+                fix="try again once the stream shows a picture",
             )
         try:
             if not self._has_made_one:
@@ -117,7 +117,7 @@ class Poller:
                 while self._wait_for_viewer():
                     self._make_frames()
         except StopIteration:  # an iterable has ended
-            # So has a generator that raised; its own error says why.
+            # A generator that raised also ends; its own error says why.
             if not self._has_made_one and self._errors.error is None:
                 self._errors.report(_no_frame())
 
@@ -127,7 +127,7 @@ class Poller:
             return not self._is_closed
 
     def _make_frames(self) -> None:
-        """Make frames, the first one at once, until nobody watches."""
+        """Make frames until there are no viewers, the first frame at once."""
         due = time.monotonic()
         while self._is_watched_at(due):
             is_good = self._try_one()
@@ -135,7 +135,7 @@ class Poller:
             due = next_due(now, due, self._period) if is_good else now + RETRY_S
 
     def _is_watched_at(self, due: float) -> bool:
-        """Wait until ``due``, or until nobody watches."""
+        """Wait until ``due``, or until there are no viewers; return whether there are any."""
 
         def is_over() -> bool:
             return self._is_closed or not self._is_watched
@@ -167,5 +167,5 @@ def _no_frame() -> FrameError:
     return FrameError(
         "the source ended before its first frame",
         expected="an iterable that has frames left",
-        fix="make it anew: GPUStream(frames())",
+        fix="create it again: GPUStream(frames())",
     )

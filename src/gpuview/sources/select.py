@@ -1,4 +1,4 @@
-"""``select``: which part of a frame is shown."""
+"""``select``: the part of a frame that is shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Index = int | slice | str | tuple[Any, ...]
 
 
 def as_select(select: object) -> Select | None:
-    """Return a function that picks what is shown of a frame; None shows all of it.
+    """Return a function that picks the part of a frame to show; None shows the whole frame.
 
     The returned function raises FrameError if it fails.
 

@@ -1,4 +1,4 @@
-"""The sources of a stream: started from what `parse_source` found."""
+"""The running source of a stream, started from a `ParsedSource`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Source", "start_source"]
 
 
 class Source(Protocol):
-    """Makes a stream's frames, while somebody watches."""
+    """Makes a stream's frames while there are viewers."""
 
     @property
     def source_ms(self) -> float | None:
-        """How long the user's code took for the last frame; None if it is not polled."""
+        """How long the source's last call took; None if nothing is polled."""
 
     def watch(self, is_watched: bool) -> None:
         """Start or stop making frames. From any thread; never waits for a frame."""
@@ -34,7 +34,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Stop making frames; waits a second at most for a frame that is being made."""
+        """Stop making frames. Waits at most a second for a frame that is being made."""
 
 
 def start_source(
@@ -54,9 +54,9 @@ def start_source(
     Args:
         parsed: Where the frames come from.
         push: Takes each frame, in the thread that made it.
-        select: Picks what is shown of each panel's frame.
-        fps: The most frames per second.
-        errors: Is told of all errors.
+        select: Picks the part to show of each panel's frame.
+        fps: The maximum frame rate.
+        errors: Receives all errors.
         on_captured: As for `Tap`.
     """
     newest: dict[str, TappedOutput] = {}
@@ -87,7 +87,7 @@ def start_source(
 
 
 class _PollerAndTap:
-    """Several panels, of which some are polled and others tapped."""
+    """The source of several panels, some polled and some tapped."""
 
     def __init__(self, poller: Poller, tap: Tap) -> None:
         self._poller = poller
@@ -113,7 +113,7 @@ class _PollerAndTap:
 
 
 def _checked(name: str, next_frame: NextFrame, select: Select | None) -> NextFrame:
-    """Return ``next_frame`` with its frames checked and selected from, and its errors explained."""
+    """Wrap ``next_frame``: explain its errors, refuse None, and apply ``select``."""
     who = f"the source {name!r}" if name else "the source"
 
     def checked() -> object:
@@ -137,7 +137,7 @@ def _values(outputs: Mapping[str, TappedOutput]) -> dict[str, object]:
 
 
 def _as_frame(parsed: ParsedSource, frames: Mapping[str, object]) -> object:
-    """Return the only frame, or those that exist as named panels, in the user's order."""
+    """Return the single frame, or the frames that exist as named panels in the user's order."""
     if parsed.names is None:
         (frame,) = frames.values()
         return frame

@@ -1,4 +1,4 @@
-"""A shorter switch interval of the interpreter, while a source makes a frame."""
+"""A shorter switch interval of the interpreter while a source makes a frame."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SHORT_S = 0.001
 class _ShortSwitchInterval:
     """Shortens the switch interval while at least one thread needs that.
 
-    A thread that wants the GIL gets it from running Python after this interval. At the usual 5 ms,
-    a thread that makes frames loses 5 ms in each of its torch operations while a cell is busy.
+    A thread that waits for the GIL gets it from running Python code after this interval. At the
+    default of 5 ms, a source loses 5 ms in each of its torch operations while a cell is busy.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class _ShortSwitchInterval:
         finally:
             with self._lock:
                 self._n_holders -= 1
-                # If the user has changed it meanwhile, the user's value stays.
+                # A value that the user has set meanwhile stays.
                 if self._n_holders == 0 and sys.getswitchinterval() == self._shortened:
                     _set_switch_interval(self._before)
 
 
 def _set_switch_interval(interval: float) -> None:
-    # Python cuts it to whole microseconds. The extra half keeps each restore from losing one.
+    # Python truncates it to microseconds. The extra half keeps a restore from losing one.
     sys.setswitchinterval(interval + 0.5e-6)
 
 

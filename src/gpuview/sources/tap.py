@@ -31,7 +31,7 @@ class TappedOutput:
 
     tensor: Tensor
     copied: torch.cuda.Event | None = None
-    """Completes with the copy, on a device."""
+    """Recorded after the copy; None on the CPU."""
 
     @classmethod
     def copy_of(cls, tensor: Tensor) -> TappedOutput:
@@ -51,20 +51,20 @@ class TappedOutput:
 
 
 class Tap:
-    """Shows the outputs of modules, at most ``fps`` times a second, while somebody watches.
+    """Shows the outputs of modules, at most ``fps`` times a second, while there are viewers.
 
-    The very first output is always shown, so that a view that joins later sees something. Works in
+    The very first output is always shown, so that a view that joins later has a picture. Runs in
     the thread that calls the modules; never raises there, never waits, never changes an output.
     Ignores outputs while torch traces, compiles, transforms, or captures a CUDA graph.
 
     Args:
         modules: By name; each gets a forward hook.
         push: Takes the outputs of a frame, by name, during the call of its last module.
-        is_read_later: The outputs are not read during that call, so they have to be copies: the
-            next module may overwrite them. With several modules they are always copies.
-        select: Picks what is shown of an output.
-        fps: The most frames per second.
-        errors: Is told of outputs without a tensor, and of everything that is raised.
+        is_read_later: Whether outputs are read only after that call and so must be copied, because
+            the next module may overwrite them. With several modules they are always copied.
+        select: Picks the part of an output to show.
+        fps: The maximum frame rate.
+        errors: Receives all errors, including outputs without a tensor.
         on_captured: Called for each output that is not shown because a CUDA graph is captured.
     """
 
@@ -106,7 +106,7 @@ class Tap:
                 self._set_due()
 
     def ensure_frame(self) -> None:
-        """Explain that a tap makes no frame by itself.
+        """Raise an error: a tap cannot make a frame by itself.
 
         Raises:
             FrameError: Always.
@@ -134,7 +134,7 @@ class Tap:
             self._taking.release()
 
     def close(self) -> None:
-        """Remove the hooks, and forget the outputs. Safe to call twice."""
+        """Remove the hooks and forget the outputs. Safe to call twice."""
         for handle in self._handles:
             handle.remove()
         with self._lock:
@@ -149,7 +149,7 @@ class Tap:
         if not assembler.wants(name, now):
             return
         if _is_capturing():
-            self._on_captured()  # and no select: its work would be captured
+            self._on_captured()  # without calling select, whose work would be captured
             return
         tensor = _tensor_in(output if self._select is None else self._select(output))
         taken = TappedOutput.copy_of(tensor) if self._is_copying else TappedOutput(tensor.detach())
@@ -168,7 +168,7 @@ class Tap:
 
 
 class _Hook:
-    """The forward hook of one module. It does nothing on a copied or unpickled module.
+    """The forward hook of one module; does nothing on a copied or unpickled module.
 
     It does not keep the tap alive, so a model does not keep a stream alive.
     """
@@ -212,7 +212,7 @@ def first_tensor(output: object) -> Tensor | None:
 
 
 def _leaves(output: object) -> Iterator[object]:
-    """Iterate depth first over the contents of ``output``; over itself if it is no container."""
+    """Iterate depth first over the leaves of ``output``, which may itself be a leaf."""
     items: Iterable[object]
     if isinstance(output, Mapping):
         items = output.values()

@@ -1,4 +1,4 @@
-"""A real ipykernel, spoken to as JupyterLab does."""
+"""A real ipykernel, with JupyterLab's side of the protocol."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Kernel:
     Any thread may use it, and wait for cells while viewers watch.
 
     Args:
-        env: Variables for the kernel beside this process's own. ``GPUVIEW_PUBLIC_IP`` is 127.0.0.1
-            unless it is set here or in this process: that keeps the media on this machine.
-        cwd: The kernel's working folder; this process's own when None.
-        prefix: Words that stand before the kernel's command, such as those of numactl, or of
-            ``ip netns exec``. Their command must become the kernel's own process, by exec.
+        env: Environment variables in addition to this process's. ``GPUVIEW_PUBLIC_IP`` defaults to
+            127.0.0.1, which keeps the media on this machine.
+        cwd: The kernel's working directory; None is this process's.
+        prefix: A command prefix such as ``ip netns exec NAME`` or numactl. It must exec the
+            kernel's command.
 
     Raises:
-        KernelDiedError: It does not start.
-        WaitTimeoutError: It starts and does not answer within a minute.
+        KernelDiedError: The kernel does not start.
+        WaitTimeoutError: The kernel does not answer within a minute.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Kernel:
         write_connection_file(
             str(self._connection_file),
             transport="ipc",
-            # With ipc this is the path with which the sockets' names begin.
+            # With ipc, this is the prefix of the sockets' paths.
             ip=str(self._folder / "socket"),
             kernel_name="python3",
         )
         self._changing = Changing()
-        # Weak, as a cell's threads may print long after its end: kept while somebody holds them.
+        # Weak, because a cell's threads may print long after its end: kept while referenced.
         self._requests: WeakValueDictionary[str, Request] = WeakValueDictionary()
         self._streams: dict[str, StreamProxy] = {}
         self._displayed: list[str] = []
@@ -108,12 +108,12 @@ class Kernel:
         return Cell(code, self._execute(code), self._wait_for)
 
     def evaluate(self, expression: str, *, timeout_s: float = 60.0) -> Any:
-        """Return the value of an expression, as JSON carries it: a tuple comes as a list.
+        """Return the value of an expression, through JSON: a tuple becomes a list.
 
-        Like a cell, it waits for the cell that runs now.
+        Like a cell, it waits for the cell that is running.
 
         Raises:
-            CellError: The expression raised, or its value has no form in JSON.
+            CellError: The expression raised, or its value is not JSON serialisable.
         """
         code = f"__import__('json').dumps({expression})"
         request = self._execute("", silent=True, user_expressions={"value": code})
@@ -136,7 +136,7 @@ class Kernel:
                 raise WaitTimeoutError(
                     f"{expression} is still false after {timeout_s:g} s",
                     expected=f"{expression}",
-                    fix="find out what keeps it, or raise timeout_s on a slow machine",
+                    fix="find out why, or raise timeout_s on a slow machine",
                 )
             time.sleep(_POLL_S)
 
@@ -146,12 +146,12 @@ class Kernel:
         """Return a GPUStream of the kernel.
 
         Args:
-            name: An expression for it, such as its variable. None means the open stream that was
-                displayed last; if there is none yet, waits for it, even while a cell runs.
+            name: An expression for the stream, such as its variable. None is the open stream that
+                was displayed last; waits until a stream is displayed, even while a cell runs.
             timeout_s: How long to wait.
 
         Raises:
-            CellError: There is nothing of this name, or it is not a widget.
+            CellError: The name is not defined, or is not a widget.
             NoSuchStreamError: The widget of this name is closed.
             WaitTimeoutError: No stream was displayed in time.
         """
@@ -249,7 +249,7 @@ class Kernel:
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         env = {"GPUVIEW_PUBLIC_IP": "127.0.0.1", **os.environ, **extra}
-        # With this one, ipykernel does not capture a process's standard output.
+        # If it is set, ipykernel does not capture its process's standard output.
         env.pop("PYTEST_CURRENT_TEST", None)
         return env | {"IPYTHONDIR": str(self._folder), "JUPYTER_RUNTIME_DIR": str(self._folder)}
 
@@ -284,7 +284,7 @@ class Kernel:
             )
 
     def _wait_until_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Ask until one answer and its echo on iopub have come; the first echoes may be lost."""
+        """Repeat a request until a reply and its iopub status arrive: the first may be lost."""
         deadline = time.monotonic() + timeout_s
         requests: list[Request] = []
 
@@ -327,9 +327,10 @@ class Kernel:
         return request
 
     def _send_comm(self, process: KernelProcess, comm_id: str, data: dict[str, Any]) -> None:
-        """Send comm data, if the stream's process is there to read it.
+        """Send comm data, unless the stream's kernel process has ended.
 
-        The sockets would keep it for the next process, which has neither the comm nor the subshell.
+        The sockets would queue it for the next process, which has neither the comm nor the
+        subshell.
         """
         if self._process is process and not process.is_ending:
             content = {"comm_id": comm_id, "data": data}
@@ -352,16 +353,16 @@ class Kernel:
     def _died(self, process: KernelProcess, what: str) -> KernelDiedError:
         return KernelDiedError(
             f"the kernel ended with status {process.returncode} before {what} came\n{self._log()}",
-            expected="a kernel that lives",
-            fix="read the kernel's last words above",
+            expected="a running kernel",
+            fix="read the end of the kernel's log above",
         )
 
     def _log(self) -> str:
-        """Return the kernel's last words."""
+        """Return the end of the kernel's log."""
         return self._log_path.read_text(errors="replace")[-2000:] if self._folder.exists() else ""
 
     def _receive(self, channel: str, message: JupyterMessage) -> None:
-        """Sort one message from the kernel; in the thread of the channels."""
+        """Dispatch one message from the kernel; on the thread of the channels."""
         msg_type, content = message["header"]["msg_type"], message["content"]
         with self._changing.change():
             parent_id = message["parent_header"].get("msg_id", "")

@@ -116,5 +116,5 @@ class Negotiation:
         return self._conversation.hear_answers(self._stream.traits["answers"])
 
     def _find_peer_config(self) -> PeerConfig | Refusal | None:
-        heard = map(self._conversation.hear_welcome, self._stream.messages)
+        heard = map(self._conversation.hear_peer_config, self._stream.messages)
         return next((reply for reply in heard if reply is not None), None)

@@ -25,7 +25,7 @@ def command_line(pid: int) -> str:
 
 
 def wait_until_gone(pids: Iterable[int], *, timeout_s: float) -> None:
-    """Wait until none of ``pids`` runs; they need not be this process's children.
+    """Wait until all of ``pids`` have ended; they need not be this process's children.
 
     Raises:
         WaitTimeoutError: One of them still runs.

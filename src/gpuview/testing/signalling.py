@@ -71,7 +71,7 @@ class Conversation:
         """Repeat the message that has had no reply."""
         return () if self._unanswered is None else (SendCustom(to_wire(self._unanswered)),)
 
-    def hear_welcome(self, content: object) -> PeerConfig | Refusal | None:
+    def hear_peer_config(self, content: object) -> PeerConfig | Refusal | None:
         """Return the custom message ``content`` if it answers this view's hello."""
         if not isinstance(content, Mapping) or content.get("view") != self.view:
             return None

@@ -80,11 +80,11 @@ class HeadlessViewer:
         self._thread.daemon = True
         self._thread.start()
 
-    # --- what it sees --------------------------------------------------------------------------
+    # --- state and frames ----------------------------------------------------------------------
 
     @property
     def state(self) -> str:
-        """Where it stands.
+        """The state of the view.
 
         new, offering, connecting, playing (a frame of this connection has come), refused,
         reconnecting (a connection that had played was lost), lost (it never played), gone (the
@@ -213,7 +213,7 @@ class HeadlessViewer:
         before = self._pongs
         self._wait(lambda: self._pongs > before, timeout_s, "a pong")
 
-    # --- how it goes ---------------------------------------------------------------------------
+    # --- the end -------------------------------------------------------------------------------
 
     def vanish(self) -> None:
         """Fall silent without a word, like a page whose machine lost its power."""
@@ -262,7 +262,7 @@ class HeadlessViewer:
         self._thread.join()
 
     async def _wind_up(self) -> None:
-        # First, as it closes the connection, which takes aiortc's own tasks.
+        # First, because it closes the connection, which needs aiortc's own tasks.
         self._life.cancel()
         await asyncio.gather(self._life, return_exceptions=True)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -298,7 +298,7 @@ class HeadlessViewer:
         finally:
             await connection.close()
         if connection.is_lost:
-            await self._bear_loss()
+            await self._wait_to_reconnect()
 
     async def _connect(self, connection: Connection) -> None:
         self._offered_at = time.monotonic()
@@ -315,7 +315,7 @@ class HeadlessViewer:
             await connection.accept(reply.sdp)
             self._negotiation.send_candidates(connection.local_candidates())
 
-    async def _bear_loss(self) -> None:
+    async def _wait_to_reconnect(self) -> None:
         """Wait until it is time for the next connection, if there is to be one."""
         if self._frames == 0:
             self._become("lost")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Changing:
-    """Guards state. Change it inside `change`: all threads that wait then look at it again."""
+    """Guards state. Change it inside `change`, and all waiting threads check it again."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.RLock())
@@ -36,7 +36,7 @@ class Changing:
         Args:
             look: Called with the lock held, now and after every change; may raise.
             timeout_s: How long to wait.
-            what: Describes, for the error, what is awaited.
+            what: Returns a description of the condition, for the error.
 
         Raises:
             WaitTimeoutError: It did not become true in time.
@@ -51,5 +51,5 @@ class Changing:
                     raise WaitTimeoutError(
                         f"waited {timeout_s:g} s in vain",
                         expected=what(),
-                        fix="find out what keeps it, or raise timeout_s on a slow machine",
+                        fix="find out why, or raise timeout_s on a slow machine",
                     )
