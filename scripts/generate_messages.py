@@ -7,7 +7,6 @@ PYTHONPATH=src python scripts/generate_messages.py --check    exit with 1 when i
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import sys
 import textwrap
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from generated import write_or_compare
+from msgspec import Struct
 
 from gpuview.protocol import messages
 
@@ -45,16 +45,16 @@ def _union(name: str, doc: str, kinds: tuple[type, ...]) -> str:
     return f"/** {doc} */\nexport type {name} = {members};\n"
 
 
-def _interface(kind: type) -> Iterator[str]:
+def _interface(kind: type[Struct]) -> Iterator[str]:
     yield from _comment(inspect.getdoc(kind) or "", indent="")
     yield f"export interface {kind.__name__} {{"
     if issubclass(kind, messages.Message):
         yield f'  readonly type: "{kind.__name__}";'
     hints, docs = typing.get_type_hints(kind), _field_docs(kind)
-    for spec in dataclasses.fields(kind):
-        yield from _comment(docs.get(spec.name, ""), indent="  ")
-        hint, is_optional = _without_none(hints[spec.name])
-        yield f"  readonly {spec.name}{'?' if is_optional else ''}: {_type(hint)};"
+    for name in kind.__struct_fields__:
+        yield from _comment(docs.get(name, ""), indent="  ")
+        hint, is_optional = _without_none(hints[name])
+        yield f"  readonly {name}{'?' if is_optional else ''}: {_type(hint)};"
     yield "}\n"
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    InstanceOf,
     ModelWrapValidatorHandler,
     ValidationError,
     field_validator,
@@ -43,7 +44,7 @@ _YEAR_S = 365 * 86400
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Policy = Literal["all", "relay"]
-_Servers = tuple[IceServer, ...]
+_Servers = tuple[InstanceOf[IceServer], ...]
 
 _PORT_FORM = ("a whole number from 1 to 65535", 10111)
 _POLICY_FORM = ("'all' or 'relay'", "relay")

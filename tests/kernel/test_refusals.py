@@ -67,8 +67,8 @@ def assert_refused(stream: StreamProxy, view: str, seq: int, match: str) -> None
         ("no-sdp", "hello", ""),
         ("empty", "", ""),
         ("no-video", NO_VIDEO, "video"),
-        ("too-long", "v=0\r\n" + "a=x\r\n" * 14_000, "more than 65536"),
-        ("not-text", 17, "type int"),
+        ("too-long", "v=0\r\n" + "a=x\r\n" * 14_000, "length <= 65536 - at `$.sdp`"),
+        ("not-text", 17, "got `int` - at `$.sdp`"),
     ],
 )
 def test_an_offer_that_cannot_be_answered_is_refused_with_a_reason(

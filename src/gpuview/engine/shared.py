@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import os
 import threading
 
@@ -87,10 +86,10 @@ def _configuration(settings: Settings) -> Configure:
 def _difference(engine: Engine, wanted: Configure, settings: Settings) -> str:
     """Describe the first setting that differs; empty if all are equal."""
     running = engine.configuration
-    for field in dataclasses.fields(Configure):
-        current, new = getattr(running, field.name), getattr(wanted, field.name)
+    for field in Configure.__struct_fields__:
+        current, new = getattr(running, field), getattr(wanted, field)
         if current != new:
-            name = _SETTING_OF.get(field.name, field.name)
+            name = _SETTING_OF.get(field, field)
             return f"{name} = {current}, not with {name} = {new}"
     if not has_same_kernel_servers(engine.settings, settings):
         return "other STUN and TURN servers, or another login for them"

@@ -1,7 +1,8 @@
 """All messages between page, kernel and media process.
 
-A message is a frozen dataclass here and a JSON object on the wire; the object's ``type`` names the
-class. ``js/src/messages.ts``, the page's half, is generated from this file.
+A message is a frozen msgspec struct here and a JSON object on the wire; the object's ``type`` names
+the class. A struct with fields that may be None has ``omit_defaults``: the wire has no null.
+``js/src/messages.ts``, the page's half, is generated from this file.
 
 A page and the kernel talk over the widget's comm:
 
@@ -17,8 +18,9 @@ its stream: see `gpuview.protocol.codec`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 
@@ -62,71 +64,69 @@ MAX_CANDIDATES = 64
 MAX_TEXT_CHARS = 4096
 """The longest line of a page's log, candidate or problem that is read."""
 
+_ViewId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+_Sdp = Annotated[str, Meta(max_length=MAX_SDP_CHARS)]
+# These come from pages, are kept or logged, and have no natural length.
+_Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
+_Few = Meta(max_length=MAX_CANDIDATES)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """Base of all messages."""
 
 
 # --- page -> kernel ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer(Message):
+class Offer(Message, frozen=True, kw_only=True):
     """A view asks to be shown the stream. Repeated, unchanged, until it is answered."""
 
-    view: str
+    view: _ViewId
     """The view's id: 1 to 64 of ``A-Za-z0-9_-``, made anew by the page for each view."""
     seq: int
     """Counts the view's offers from 1. A higher one replaces the view's connection."""
-    sdp: str
+    sdp: _Sdp
     """The offer, at most ``MAX_SDP_CHARS`` characters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetPeerConfig(Message):
+class GetPeerConfig(Message, frozen=True, kw_only=True):
     """A view asks for its ICE servers; answered by `PeerConfig`."""
 
-    view: str
+    view: _ViewId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ack(Message):
+class Ack(Message, frozen=True, kw_only=True):
     """A view has its answer or refusal; the kernel takes it out of ``answers``."""
 
-    view: str
+    view: _ViewId
     seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bye(Message):
+class Bye(Message, frozen=True, kw_only=True):
     """A view has gone, or is being sent away; its connection is closed at once."""
 
-    view: str
+    view: _ViewId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageLog(Message):
+class PageLog(Message, frozen=True, kw_only=True):
     """A line for the kernel's log; sent only where `PeerConfig` asked for it."""
 
-    view: str
-    text: str
+    view: _ViewId
+    text: _Text
 
 
 # --- both ways --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something went wrong, which the connection may survive; a part of `Candidates`."""
 
-    problem: str
-    expected: str
-    fix: str
+    problem: _Text
+    expected: _Text
+    fix: _Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidates(Message):
+class Candidates(Message, frozen=True, kw_only=True):
     """All candidates that one side of a connection has gathered so far; sent again with more.
 
     A page sends only candidates that the kernel can use: no ``.local`` names and no TCP. The kernel
@@ -134,59 +134,57 @@ class Candidates(Message):
     sent as soon as they are known; the connection attempt goes on.
     """
 
-    view: str
+    view: _ViewId
     seq: int
     """Of the offer that they belong to."""
-    candidates: list[str] = field(default_factory=list)
+    candidates: Annotated[list[_Text], _Few] = []
     """As in ``RTCIceCandidate.candidate``: ``candidate:...``, at most ``MAX_CANDIDATES``."""
-    problems: list[Problem] = field(default_factory=list)
+    problems: Annotated[list[Problem], _Few] = []
 
 
 # --- kernel -> page ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Message):
+class Answer(Message, frozen=True, kw_only=True):
     """The answer to the offer of the same view and seq."""
 
-    view: str
+    view: _ViewId
     seq: int
-    sdp: str
+    sdp: _Sdp
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal(Message):
+class Refusal(Message, frozen=True, kw_only=True):
     """Why the offer of the same view and seq is not answered; the page shows it as it is."""
 
-    view: str
+    view: _ViewId
     seq: int
     problem: str
     expected: str
     fix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IceServer:
+class IceServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the W3C ``iceServers`` list; part of other messages, never sent alone."""
 
     urls: list[str]
     username: str | None = None
-    credential: str | None = field(default=None, repr=False)
+    credential: str | None = None
+
+    def __repr__(self) -> str:
+        return f"IceServer(urls={self.urls!r}, username={self.username!r})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerConfig(Message):
+class PeerConfig(Message, frozen=True, kw_only=True):
     """How one view connects. A custom message, because traits end up in saved notebooks."""
 
-    view: str
-    ice_servers: list[IceServer] = field(default_factory=list)
+    view: _ViewId
+    ice_servers: list[IceServer] = []
     ice_transport_policy: Literal["all", "relay"] = "all"
     wants_log: bool = False
     """Whether the page sends its log, as `PageLog`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status(Message):
+class Status(Message, frozen=True, kw_only=True):
     """What the stream is doing; the ``status`` trait.
 
     waiting: there is no frame yet. live: there are frames. error: the source failed; the stream
@@ -205,11 +203,10 @@ class Status(Message):
 # --- kernel -> media process ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configure(Message):
+class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
     """The process-wide settings; the first message, about no stream."""
 
-    public_ips: list[str] = field(default_factory=list)
+    public_ips: list[str] = []
     learns_public_ip: bool = False
     """Whether the addresses that STUN servers see replace ``public_ips``."""
     port_min: int | None = None
@@ -224,47 +221,41 @@ class Configure(Message):
     """Whether there are STUN or TURN servers for this side, see `WantIceServers`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenStream(Message):
+class OpenStream(Message, frozen=True, kw_only=True):
     """A GPUStream was made. Its eventfd comes along; a write to it announces a frame."""
 
     fps: float
     max_bitrate_bps: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachRing(Message):
+class AttachRing(Message, frozen=True):
     """The stream's frames come through this ring from now on; its descriptor comes along."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseStream(Message):
+class CloseStream(Message, frozen=True):
     """The GPUStream was closed; its viewers are sent away."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetStats(Message):
+class GetStats(Message, frozen=True, kw_only=True):
     """Ask for `Stats` with the same number."""
 
     request: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IceServers(Message):
+class IceServers(Message, frozen=True, kw_only=True):
     """The STUN and TURN servers for the media process itself; answers `WantIceServers`.
 
     Not about a stream. Without servers, ``problems`` says why.
     """
 
-    ice_servers: list[IceServer] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    ice_servers: list[IceServer] = []
+    problems: list[Problem] = []
 
 
 # --- media process -> kernel ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantIceServers(Message):
+class WantIceServers(Message, frozen=True, kw_only=True):
     """Ask for `IceServers`."""
 
     anew: bool = False
@@ -272,32 +263,28 @@ class WantIceServers(Message):
     socket to its first user for a while."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready(Message):
+class Ready(Message, frozen=True):
     """The media process runs and reads its pipe."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Viewers(Message):
+class Viewers(Message, frozen=True, kw_only=True):
     """The views that have a connection now, from offer to close. Sent when it changes."""
 
     views: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats(Message):
+class Stats(Message, frozen=True, kw_only=True):
     """The stream's counters, answering `GetStats`."""
 
     request: int
     frames_taken: int = 0
     """Frames that were taken from the ring to be encoded; a repeated one counts once."""
-    viewers: list[ViewerStats] = field(default_factory=list)
-    encoders: list[EncoderStats] = field(default_factory=list)
-    network: NetworkStats = field(default_factory=NetworkStats)
+    viewers: list[ViewerStats] = []
+    encoders: list[EncoderStats] = []
+    network: NetworkStats = NetworkStats()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodeFailed(Message):
+class EncodeFailed(Message, frozen=True, kw_only=True):
     """The stream's frames cannot be encoded, and why; empty strings when they can again."""
 
     problem: str
@@ -305,8 +292,7 @@ class EncodeFailed(Message):
     fix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log(Message):
+class Log(Message, frozen=True, kw_only=True):
     """A log record of the media process, for the kernel's ``gpuview.media`` logger."""
 
     level: int

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 __all__ = ["EncoderStats", "NetworkStats", "ViewerStats"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ViewerStats:
+class ViewerStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One viewer's counters."""
 
     view: str
@@ -24,8 +23,7 @@ class ViewerStats:
     frames_dropped: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderStats:
+class EncoderStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The counters of one codec that viewers use."""
 
     codec: str
@@ -37,19 +35,20 @@ class EncoderStats:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkStats:
+class NetworkStats(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """How viewers reach the media process; the same for all streams of a kernel."""
 
     port: int | None = None
     """The UDP port that all viewers share; None before the first viewer."""
-    public_ips: list[str] = field(default_factory=list)
-    reflexive: list[str] = field(default_factory=list)
+    public_ips: list[str] = []
+    reflexive: list[str] = []
     """How STUN servers see the port, as ``address:port``."""
     relay: str = ""
     """The TURN relay, as ``address:port``; empty without one."""
     relay_url: str = ""
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = []
     """What is wrong with the STUN and TURN servers."""
-    dropped_datagrams: dict[str, int] = field(default_factory=dict)
+    dropped_datagrams: dict[str, int] = {}
     """Datagrams that came to the port and were not for us, by reason."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any, Protocol
 
 from gpuview.errors import GpuviewError
@@ -139,7 +138,9 @@ class Pages:
 
     def _take_candidates(self, message: Candidates) -> None:
         if message.candidates:
-            self._send_to_media(replace(message, problems=[]))
+            self._send_to_media(
+                Candidates(view=message.view, seq=message.seq, candidates=message.candidates)
+            )
         with self._lock:
             problems = self._mailbox.take_problems(message)
         for problem in problems:

@@ -11,7 +11,6 @@ Source:
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hmac
 import re
 from collections.abc import Iterable, Mapping
@@ -40,7 +39,7 @@ Scheme = Literal["stun", "stuns", "turn", "turns"]
 _SCHEMES = ("stun", "stuns", "turn", "turns")
 DEFAULT_PORT = 3478
 DEFAULT_TLS_PORT = 5349
-_KEYS = tuple(spec.name for spec in dataclasses.fields(IceServer))
+_KEYS = IceServer.__struct_fields__
 _EXAMPLE = "turn:turn.example.org:3478?transport=udp"
 
 _END = re.compile(r"([0-9]{9,12})(?::|$)")
@@ -171,7 +170,8 @@ def parse_ice_servers(value: object) -> tuple[IceServer, ...]:
 
 
 def _parse_server(entry: object) -> IceServer:
-    fields = dataclasses.asdict(entry) if isinstance(entry, IceServer) else entry
+    known = isinstance(entry, IceServer)
+    fields = {key: getattr(entry, key) for key in _KEYS} if known else entry
     if not isinstance(fields, Mapping):
         raise SettingsError(
             f"cannot read an ICE server from a value of type {type(entry).__name__}",
