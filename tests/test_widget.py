@@ -32,8 +32,8 @@ from gpuview import (
     widget,
 )
 from gpuview.engine import close_shared_engine
-from gpuview.protocol.codec import to_wire
 from gpuview.protocol.messages import Answer, Bye, Candidates, Offer, Refusal
+from gpuview.protocol.wire import to_wire
 from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
 
 SDP = "v=0 and so on, with a fingerprint"

@@ -27,8 +27,8 @@ from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
-from gpuview.protocol.codec import to_wire
 from gpuview.protocol.messages import Answer, Candidates, Refusal
+from gpuview.protocol.wire import to_wire
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState

@@ -21,7 +21,7 @@ from gpuview.doctor.clients import (
 from gpuview.errors import NetworkError
 from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.stun import StunResponse
+from gpuview.media.ice.stun_client import StunResponse
 from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.names import resolve_nothing
 from tests.ports import free_port

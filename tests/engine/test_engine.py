@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from gpuview.engine import Engine, StreamHandle, process, shared
-from gpuview.engine.engine import may_restart
 from gpuview.engine.process import MediaProcess
+from gpuview.engine.restart import may_restart
 from gpuview.engine.shared import shared_engine
 from gpuview.errors import (
     MediaEndedError,

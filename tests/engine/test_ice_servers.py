@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from gpuview.engine import Engine
-from gpuview.protocol.codec import decode_line, encode
 from gpuview.protocol.messages import (
     Candidates,
     Configure,
@@ -18,6 +17,7 @@ from gpuview.protocol.messages import (
     Message,
     WantIceServers,
 )
+from gpuview.protocol.wire import decode_line, encode
 from gpuview.settings import Settings
 from tests.fakes import Listener
 

@@ -19,7 +19,7 @@ from gpuview.engine.stream import StreamHandle
 from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.staged import StagedPath
+from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles

@@ -11,8 +11,8 @@ import pytest
 from gpuview.media.__main__ import Worker
 from gpuview.media.encode import loop
 from gpuview.media.hub import Hub
-from gpuview.protocol.codec import decode_line, encode
 from gpuview.protocol.messages import Bye, GetStats, Log, Message, OpenStream, Ready, Stats
+from gpuview.protocol.wire import decode_line, encode
 
 
 def fail(*args: object) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
-from gpuview.protocol.codec import decode_line
 from gpuview.protocol.messages import Log, Ready
+from gpuview.protocol.wire import decode_line
 
 
 def run(work: Callable[[Pipe, socket.socket, asyncio.Queue[object]], Awaitable[None]]) -> None:

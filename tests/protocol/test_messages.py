@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
 from gpuview.protocol import messages
-from gpuview.protocol.codec import decode_line, encode, from_wire, to_wire
 from gpuview.protocol.messages import (
     MAX_CANDIDATES,
     MAX_SDP_CHARS,
@@ -34,6 +33,7 @@ from gpuview.protocol.messages import (
     Status,
 )
 from gpuview.protocol.stats import NetworkStats, ViewerStats
+from gpuview.protocol.wire import decode_line, encode, from_wire, to_wire
 
 KINDS: list[type[Message]] = [
     each

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.protocol.codec import to_wire
 from gpuview.protocol.messages import (
     Ack,
     Answer,
@@ -21,6 +20,7 @@ from gpuview.protocol.messages import (
     Problem,
     Refusal,
 )
+from gpuview.protocol.wire import to_wire
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 

@@ -12,8 +12,8 @@ from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.server_errors import server_error
 from gpuview.media.ice.sockets import Address, family_of
-from gpuview.media.ice.stun import StunClient
-from gpuview.media.ice.turn import TurnClient, TurnRefused, allocate
+from gpuview.media.ice.stun_client import StunClient
+from gpuview.media.ice.turn_client import TurnClient, TurnRefused, allocate
 from gpuview.webrtc.ice_url import IceServerUrl
 
 __all__ = [

@@ -12,7 +12,7 @@ from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.server_errors import server_error
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.stun import StunResponse
+from gpuview.media.ice.stun_client import StunResponse
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls

@@ -6,11 +6,11 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future
 from copy import copy
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
+from gpuview.engine.restart import died_too_often, may_restart
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.errors import (
     MediaEndedError,
@@ -18,7 +18,6 @@ from gpuview.errors import (
     SettingsError,
     StreamClosedError,
 )
-from gpuview.protocol.codec import decode_line, encode
 from gpuview.protocol.messages import (
     Answer,
     Candidates,
@@ -36,17 +35,16 @@ from gpuview.protocol.messages import (
     Viewers,
     WantIceServers,
 )
+from gpuview.protocol.wire import decode_line, encode
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
 from gpuview.webrtc.ice_url import has_expired
 
-__all__ = ["Engine", "may_restart"]
+__all__ = ["Engine"]
 
 logger = logging.getLogger("gpuview")
 media_logger = logging.getLogger("gpuview.media")
 
-_MAX_DEATHS = 5
-_DEATHS_WITHIN_S = 60.0
 _RETRY_S = 1.0
 _LOGIN_MARGIN_S = 60.0
 
@@ -61,16 +59,6 @@ _FROM_MEDIA = (
     Viewers,
     WantIceServers,
 )
-
-
-def may_restart(deaths_s: Sequence[float], now_s: float) -> bool:
-    """Tell whether a media process that died may be started again.
-
-    Args:
-        deaths_s: When media processes of this kernel died, this time included.
-        now_s: This moment, on the same clock, in seconds.
-    """
-    return sum(now_s - death_s < _DEATHS_WITHIN_S for death_s in deaths_s) <= _MAX_DEATHS
 
 
 class Engine:
@@ -284,7 +272,7 @@ class Engine:
         now_s = time.monotonic()
         self._deaths_s.append(now_s)
         if not may_restart(self._deaths_s, now_s):
-            self._give_up(_died_too_often(stderr_tail))
+            self._give_up(died_too_often(stderr_tail))
             return False
         process = self._start_process()
         if process is None:
@@ -363,12 +351,3 @@ def _check_length(message: IceServers) -> None:
             expected=f"at most {MAX_LINE_NBYTES}",
             fix="give fewer servers: one is enough, and three are many",
         )
-
-
-def _died_too_often(stderr_tail: str) -> MediaEndedError:
-    return MediaEndedError(
-        f"the media process died {_MAX_DEATHS + 1} times within {_DEATHS_WITHIN_S:.0f} s, "
-        f"the last time with {stderr_tail}",
-        expected="a media process that keeps running",
-        fix='check that its imports work: python -c "import gpuview.media.__main__"',
-    )

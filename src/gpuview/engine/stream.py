@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.errors import MediaError, SignalError, StreamClosedError
-from gpuview.protocol.codec import encode
 from gpuview.protocol.messages import (
     Answer,
     AttachRing,
@@ -24,6 +23,7 @@ from gpuview.protocol.messages import (
     Viewers,
 )
 from gpuview.protocol.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
+from gpuview.protocol.wire import encode
 
 if TYPE_CHECKING:
     from gpuview.engine.engine import Engine

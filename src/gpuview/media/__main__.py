@@ -16,7 +16,6 @@ from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
 from gpuview.media.internal_error import problem_of
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
-from gpuview.protocol.codec import decode_line
 from gpuview.protocol.messages import (
     AttachRing,
     Bye,
@@ -29,6 +28,7 @@ from gpuview.protocol.messages import (
     OpenStream,
     Ready,
 )
+from gpuview.protocol.wire import decode_line
 
 logger = logging.getLogger("gpuview.media")
 

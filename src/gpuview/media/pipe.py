@@ -9,8 +9,8 @@ import os
 import socket
 from collections.abc import Callable
 
-from gpuview.protocol.codec import encode
 from gpuview.protocol.messages import Log, Message
+from gpuview.protocol.wire import encode
 
 __all__ = ["Pipe", "PipeLogHandler", "close_all"]
 

@@ -13,7 +13,7 @@ A page and the kernel talk over the widget's comm:
     kernel  Status       in the ``status`` trait
 
 The kernel and the media process talk over a socket pair, where each message carries the name of
-its stream: see `gpuview.protocol.codec`.
+its stream: see `gpuview.protocol.wire`.
 """
 
 from __future__ import annotations

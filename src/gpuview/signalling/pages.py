@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from gpuview.errors import GpuviewError
-from gpuview.protocol.codec import from_wire, to_wire
 from gpuview.protocol.messages import (
     Ack,
     Answer,
@@ -27,9 +26,10 @@ from gpuview.protocol.messages import (
     Problem,
     Refusal,
 )
+from gpuview.protocol.wire import from_wire, to_wire
 from gpuview.settings import Settings
-from gpuview.signalling.mailbox import Mailbox
 from gpuview.signalling.peer_config import PeerConfigs
+from gpuview.signalling.pending_replies import PendingReplies
 
 __all__ = ["Pages"]
 
@@ -67,8 +67,8 @@ class Pages:
         self._widget = widget
         self._send_to_media = send_to_media
         self._wants_log = settings.log == "debug"
-        self._lock = threading.RLock()  # guards the mailbox, and the order of writes to the trait
-        self._mailbox = Mailbox()
+        self._lock = threading.RLock()  # guards the replies, and the order of writes to the trait
+        self._replies = PendingReplies()
         self._peer_configs = PeerConfigs(settings, self.send)
 
     @property
@@ -90,9 +90,9 @@ class Pages:
     def reply(self, message: Answer | Refusal) -> None:
         """Keep the reply to an offer until its page acknowledges it."""
         with self._lock:
-            earlier = self._mailbox.answers
-            is_awaited = self._mailbox.take_reply(message)
-            if is_awaited and self._mailbox.answers == earlier:
+            earlier = self._replies.answers
+            is_awaited = self._replies.take_reply(message)
+            if is_awaited and self._replies.answers == earlier:
                 self._widget.send_state("answers")  # the page missed it: it repeats its offer
                 return
             self._sync_answers()
@@ -104,13 +104,13 @@ class Pages:
     def forget_answers_but(self, views: Collection[str]) -> None:
         """Withdraw the answers to all other views."""
         with self._lock:
-            self._mailbox.forget_answers_but(views)
+            self._replies.forget_answers_but(views)
             self._sync_answers()
 
     def forget_all(self) -> None:
         """Withdraw all replies: the stream is closed."""
         with self._lock:
-            self._mailbox = Mailbox()
+            self._replies = PendingReplies()
             self._sync_answers()
 
     def _act(self, message: Message) -> None:
@@ -123,7 +123,7 @@ class Pages:
                 self._peer_configs.answer(message)
             case Ack():
                 with self._lock:
-                    self._mailbox.acknowledge(message)
+                    self._replies.acknowledge(message)
                     self._sync_answers()
             case Bye():
                 self._take_bye(message)
@@ -132,7 +132,7 @@ class Pages:
 
     def _take_offer(self, offer: Offer) -> None:
         with self._lock:
-            self._mailbox.expect_reply(offer)
+            self._replies.expect_reply(offer)
             self._sync_answers()
             self._send_to_media(offer)
 
@@ -142,19 +142,19 @@ class Pages:
                 Candidates(view=message.view, seq=message.seq, candidates=message.candidates)
             )
         with self._lock:
-            problems = self._mailbox.take_problems(message)
+            problems = self._replies.take_problems(message)
         for problem in problems:
             text = _printable(_in_one_line(problem))
             logger.warning("the page of view %s reports: %s", message.view, text)
 
     def _take_bye(self, bye: Bye) -> None:
         with self._lock:
-            self._mailbox.take_bye(bye)
+            self._replies.take_bye(bye)
             self._sync_answers()
             self._send_to_media(bye)
 
     def _sync_answers(self) -> None:
-        self._widget.answers = self._mailbox.answers
+        self._widget.answers = self._replies.answers
 
     def _refuse(self, data: object, error: GpuviewError) -> None:
         logger.warning("a page's message was refused: %s", error)

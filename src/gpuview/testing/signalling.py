@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gpuview.protocol.codec import from_wire, to_wire
 from gpuview.protocol.messages import (
     Ack,
     Answer,
@@ -18,6 +17,7 @@ from gpuview.protocol.messages import (
     PeerConfig,
     Refusal,
 )
+from gpuview.protocol.wire import from_wire, to_wire
 
 __all__ = ["REPEAT_S", "Conversation", "SendCustom", "Speech", "WriteOffer"]
 

@@ -13,8 +13,8 @@ import pytest
 from aioice.turn import TurnClientUdpProtocol
 
 from gpuview.errors import NetworkError
-from gpuview.media.ice import relay as relay_module
 from gpuview.media.ice import server_session
+from gpuview.media.ice import shared_relay as relay_module
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import _NAMED_AFTER_S

@@ -20,7 +20,7 @@ def server_error(url: str, exc: BaseException) -> NetworkError:
 
     Args:
         url: The server's URL as it was configured.
-        exc: An exception from `gpuview.media.ice.turn.allocate`, `StunClient.query` or `resolve`.
+        exc: An exception from `turn_client.allocate`, `StunClient.query` or `resolve`.
     """
     match exc:
         case stun.TransactionFailed():

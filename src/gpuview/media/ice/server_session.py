@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.relay import Relay
 from gpuview.media.ice.retry import NEXT_AFTER_S, cancel, first_of, first_result, pauses
 from gpuview.media.ice.server_errors import server_error
+from gpuview.media.ice.shared_relay import Relay
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.stun import StunClient
-from gpuview.media.ice.turn import allocate
+from gpuview.media.ice.stun_client import StunClient
+from gpuview.media.ice.turn_client import allocate
 from gpuview.media.ice.udp_mux import Transport, UdpMux
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import Configure, IceServers, Problem

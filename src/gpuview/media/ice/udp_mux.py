@@ -37,7 +37,7 @@ from gpuview.media.ice.sockets import (
     preferred_source,
     source_of,
 )
-from gpuview.media.ice.stun import is_stun, parse_stun
+from gpuview.media.ice.stun_client import is_stun, parse_stun
 
 __all__ = ["MuxedClient", "MuxedConnection", "SocketTransport", "Transport", "UdpMux"]
 

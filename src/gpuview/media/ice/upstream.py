@@ -1,4 +1,4 @@
-"""The only access to aioice's ICE connections. The TURN client is in `gpuview.media.ice.turn`.
+"""The only access to aioice's ICE connections; `turn_client` is the one to its TURN client.
 
 The internals of aioice that are used, and why:
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuview.media.ice import turn
+from gpuview.media.ice import turn_client
 from gpuview.media.ice.sockets import Address, bind_sockets
-from gpuview.media.ice.turn import TurnClient, allocate
+from gpuview.media.ice.turn_client import TurnClient, allocate
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.ports import free_port
@@ -84,7 +84,7 @@ def test_channel_is_refreshed_once_when_it_is_due(
             await client.send(b"binds", peer)
             due = [client.is_channel_due(peer)]
             later_s = time.time() + 250
-            monkeypatch.setattr(turn.time, "time", lambda: later_s)
+            monkeypatch.setattr(turn_client.time, "time", lambda: later_s)
             due += [client.is_channel_due(peer), client.is_channel_due(peer)]
             await client.refresh_channel(peer)
             return due

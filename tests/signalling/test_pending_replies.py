@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
 from gpuview.protocol.messages import Ack, Answer, Bye, Candidates, Offer, Problem, Refusal
-from gpuview.signalling.mailbox import Mailbox
+from gpuview.signalling.pending_replies import PendingReplies
 
 VIEWS = st.sampled_from(["a", "b"])
 SEQS = st.integers(1, 3)
@@ -24,12 +24,12 @@ STEPS = st.one_of(
 Said = Offer | Answer | Ack | Bye
 
 
-def do(mailbox: Mailbox, message: Said) -> None:
+def do(replies: PendingReplies, message: Said) -> None:
     steps: dict[type, Callable[..., object]] = {
-        Offer: mailbox.expect_reply,
-        Answer: mailbox.take_reply,
-        Ack: mailbox.acknowledge,
-        Bye: mailbox.take_bye,
+        Offer: replies.expect_reply,
+        Answer: replies.take_reply,
+        Ack: replies.acknowledge,
+        Bye: replies.take_bye,
     }
     with suppress(SignalError):
         steps[type(message)](message)
@@ -37,7 +37,7 @@ def do(mailbox: Mailbox, message: Said) -> None:
 
 @given(st.lists(STEPS, max_size=30))
 def test_said_twice_is_as_good_as_said_once(messages: list[Said]) -> None:
-    once, twice = Mailbox(), Mailbox()
+    once, twice = PendingReplies(), PendingReplies()
     for message in messages:
         do(once, message)
         do(twice, message)
@@ -49,18 +49,18 @@ def test_said_twice_is_as_good_as_said_once(messages: list[Said]) -> None:
 def test_a_view_is_told_about_its_newest_offer_only(
     messages: list[Said],
 ) -> None:
-    mailbox = Mailbox()
+    replies = PendingReplies()
     newest: dict[str, int] = {}
     for message in messages:
         if isinstance(message, Offer):
             newest[message.view] = max(newest.get(message.view, 0), message.seq)
-        do(mailbox, message)
-        assert all(newest[view] == answer["seq"] for view, answer in mailbox.answers.items())
+        do(replies, message)
+        assert all(newest[view] == answer["seq"] for view, answer in replies.answers.items())
 
 
 @given(st.lists(STEPS, max_size=30))
 def test_what_a_page_has_acknowledged_does_not_come_back(messages: list[Said]) -> None:
-    mailbox = Mailbox()
+    replies = PendingReplies()
     newest: dict[str, int] = {}
     acknowledged: dict[str, int] = {}
     for message in messages:
@@ -68,45 +68,45 @@ def test_what_a_page_has_acknowledged_does_not_come_back(messages: list[Said]) -
             newest[message.view] = max(newest.get(message.view, 0), message.seq)
         if isinstance(message, Ack) and newest.get(message.view) == message.seq:
             acknowledged[message.view] = message.seq
-        do(mailbox, message)
-        for view, answer in mailbox.answers.items():
+        do(replies, message)
+        for view, answer in replies.answers.items():
             assert acknowledged.get(view) != answer["seq"]
 
 
 def test_the_first_reply_to_an_offer_stays() -> None:
-    mailbox = Mailbox()
-    mailbox.expect_reply(Offer(view="a", seq=1, sdp="x"))
+    replies = PendingReplies()
+    replies.expect_reply(Offer(view="a", seq=1, sdp="x"))
     answer = Answer(view="a", seq=1, sdp="y")
-    assert mailbox.take_reply(answer)
-    assert mailbox.take_reply(answer)
+    assert replies.take_reply(answer)
+    assert replies.take_reply(answer)
     refusal = Refusal(view="a", seq=1, problem="p", expected="e", fix="f")
-    assert not mailbox.take_reply(refusal)
-    assert mailbox.answers["a"]["type"] == "Answer"
+    assert not replies.take_reply(refusal)
+    assert replies.answers["a"]["type"] == "Answer"
 
 
 def test_a_problem_is_news_once_whatever_the_offer() -> None:
-    mailbox = Mailbox()
+    replies = PendingReplies()
     problem = Problem(problem="p", expected="e", fix="f")
     said = Candidates(view="a", seq=1, problems=[problem, problem])
-    assert mailbox.take_problems(said) == []
-    mailbox.expect_reply(Offer(view="a", seq=1, sdp="x"))
-    assert mailbox.take_problems(said) == [problem]
-    mailbox.expect_reply(Offer(view="a", seq=2, sdp="x"))
-    assert mailbox.take_problems(said) == []
+    assert replies.take_problems(said) == []
+    replies.expect_reply(Offer(view="a", seq=1, sdp="x"))
+    assert replies.take_problems(said) == [problem]
+    replies.expect_reply(Offer(view="a", seq=2, sdp="x"))
+    assert replies.take_problems(said) == []
 
 
 def test_refusal_outlives_the_connection_that_never_was() -> None:
-    mailbox = Mailbox()
-    mailbox.expect_reply(Offer(view="a", seq=1, sdp="x"))
-    mailbox.take_reply(Refusal(view="a", seq=1, problem="p", expected="e", fix="f"))
-    mailbox.forget_answers_but(())
-    assert list(mailbox.answers) == ["a"]
+    replies = PendingReplies()
+    replies.expect_reply(Offer(view="a", seq=1, sdp="x"))
+    replies.take_reply(Refusal(view="a", seq=1, problem="p", expected="e", fix="f"))
+    replies.forget_answers_but(())
+    assert list(replies.answers) == ["a"]
 
 
 def test_a_thousand_views_do_not_grow_it() -> None:
-    mailbox = Mailbox()
+    replies = PendingReplies()
     for number in range(1000):
-        mailbox.expect_reply(Offer(view=f"v{number}", seq=1, sdp="x"))
-    assert repr(mailbox) == "<Mailbox views=256 answers=0>"
+        replies.expect_reply(Offer(view=f"v{number}", seq=1, sdp="x"))
+    assert repr(replies) == "<PendingReplies views=256 answers=0>"
     with pytest.raises(SignalError, match="no offer of view v0 has been seen"):
-        mailbox.take_bye(Bye(view="v0"))
+        replies.take_bye(Bye(view="v0"))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuview.errors import SignalError
-from gpuview.protocol.codec import to_wire
 from gpuview.protocol.messages import (
     MAX_CANDIDATES,
     Ack,
@@ -24,8 +23,9 @@ from gpuview.protocol.messages import (
     Problem,
     Refusal,
 )
+from gpuview.protocol.wire import to_wire
 
-__all__ = ["Mailbox"]
+__all__ = ["PendingReplies"]
 
 _REMEMBERED_VIEWS = 256
 
@@ -40,7 +40,7 @@ class _View:
     problems: list[Problem] = field(default_factory=list)  # of all its offers, each once
 
 
-class Mailbox:
+class PendingReplies:
     """One stream's views, by id; the oldest are forgotten beyond 256."""
 
     def __init__(self) -> None:
@@ -118,4 +118,4 @@ class Mailbox:
         return view
 
     def __repr__(self) -> str:
-        return f"<Mailbox views={len(self._views)} answers={len(self.answers)}>"
+        return f"<PendingReplies views={len(self._views)} answers={len(self.answers)}>"

@@ -19,7 +19,7 @@ from aioice import stun
 from aioice.turn import DEFAULT_ALLOCATION_LIFETIME, TurnClientTcpProtocol, TurnClientUdpProtocol
 
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.stun import is_response, parse_stun
+from gpuview.media.ice.stun_client import is_response, parse_stun
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.webrtc.ice_url import IceServerUrl
 

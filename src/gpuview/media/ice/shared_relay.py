@@ -13,7 +13,7 @@ import logging
 import time
 
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.turn import TurnClient, TurnRefused
+from gpuview.media.ice.turn_client import TurnClient, TurnRefused
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.tasks import BackgroundTasks
 
