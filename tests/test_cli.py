@@ -148,7 +148,7 @@ def test_doctor_approves_of_the_printed_configuration(
     }
     printed = gpuview("config", "coturn", **settings)
     assert printed.returncode == 0
-    assert "keep it from others" in printed.stderr
+    assert "keep it private" in printed.stderr
     names = [f"TURN turn:127.0.0.1:{port}", f"TURN turn:127.0.0.1:{port}?transport=tcp"]
 
     def is_refused(done: subprocess.CompletedProcess[str]) -> bool:
@@ -296,4 +296,4 @@ def test_doctor_that_crashes_is_a_failed_check(
     (check,) = run_in_subprocess().checks
     assert (check.mark, check.found) == ("fail", "exit status 3: no such module")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
-    assert "could not be run" in run_in_subprocess().checks[0].found
+    assert "could not run" in run_in_subprocess().checks[0].found
