@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     InstanceOf,
     ModelWrapValidatorHandler,
+    PlainSerializer,
     ValidationError,
     field_validator,
     model_validator,
@@ -28,6 +29,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpuview.errors import SettingsError, closest
 from gpuview.protocol.messages import IceServer
+from gpuview.protocol.wire import to_wire
 from gpuview.webrtc.addresses import is_host_name, public_addresses
 from gpuview.webrtc.ice_url import parse_ice_servers, parse_ice_url
 
@@ -44,7 +46,7 @@ _YEAR_S = 365 * 86400
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Policy = Literal["all", "relay"]
-_Servers = tuple[InstanceOf[IceServer], ...]
+_Servers = tuple[Annotated[InstanceOf[IceServer], PlainSerializer(to_wire, when_used="json")], ...]
 
 _PORT_FORM = ("a whole number from 1 to 65535", 10111)
 _POLICY_FORM = ("'all' or 'relay'", "relay")

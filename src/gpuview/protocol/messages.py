@@ -2,7 +2,8 @@
 
 A message is a frozen msgspec struct here and a JSON object on the wire; the object's ``type`` names
 the class. A struct with fields that may be None has ``omit_defaults``: the wire has no null.
-``js/src/messages.ts``, the page's half, is generated from this file.
+``js/src/messages.ts``, the page's half, is generated from this file. The types carry the limits of
+what is accepted from a page: lengths, numbers of entries, the form of a view's id.
 
 A page and the kernel talk over the widget's comm:
 

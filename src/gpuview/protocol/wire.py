@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Union, cast
 
-from msgspec import convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from gpuview.errors import SignalError
 from gpuview.protocol.messages import Message
@@ -13,8 +13,8 @@ from gpuview.protocol.messages import Message
 __all__ = ["decode_line", "encode", "from_wire", "to_wire"]
 
 
-def to_wire(message: Message) -> dict[str, Any]:
-    """Return the JSON object for ``message``, without fields that are None."""
+def to_wire(message: Struct) -> dict[str, Any]:
+    """Return the JSON object for a message or a part of one, without fields that are None."""
     return cast(dict[str, Any], to_builtins(message))
 
 

@@ -1,4 +1,7 @@
-"""Turn any object that holds a frame into a plain, dense tensor whose memory can be read."""
+"""Turn any object that holds a frame into a plain, dense tensor whose memory can be read.
+
+Dtypes are only accepted or refused here. The writers turn 16-bit floats into float32.
+"""
 
 from __future__ import annotations
 

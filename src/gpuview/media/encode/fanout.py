@@ -1,4 +1,7 @@
-"""Distributes one encoder's packets to many viewers. Lives on the event loop."""
+"""Distributes one encoder's packets to many viewers. Lives on the event loop.
+
+A viewer that joins, or has lost packets, makes it request a keyframe from the encode thread.
+"""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class TurnClient(asyncio.DatagramProtocol):
             await self.refresh(0)
             await self._unless_broken(self.protocol.connect())
         if self.protocol.refresh_task is not None:
-            self.protocol.refresh_task.cancel()  # it would come every 500 s
+            self.protocol.refresh_task.cancel()  # every 500 s; `shared_relay` refreshes sooner
             self.protocol.refresh_task = None
 
     async def refresh(self, lifetime_s: int = DEFAULT_ALLOCATION_LIFETIME) -> None:
