@@ -42,7 +42,7 @@ from gpuview.frames.cuda.launch import PanelKernel  # noqa: E402
 os.environ.pop("TRITON_INTERPRET", None)
 
 # NumPy says so when the interpreter computes with the values that are looked for.
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+pytestmark = [pytest.mark.triton, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

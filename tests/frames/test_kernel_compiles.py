@@ -15,9 +15,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PIXEL_NBYTES = {"u8": 1, "fp16": 2, "fp32": 4}
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="here is no Triton"
-)
+pytestmark = [
+    pytest.mark.triton,
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="here is no Triton"),
+]
 
 
 @pytest.fixture(scope="module", params=[80, 90])
