@@ -39,6 +39,11 @@ def demo_url(tmp_path: Path) -> Iterator[str]:
             yield _printed_url(demo)
         finally:
             os.killpg(demo.pid, signal.SIGTERM)
+            try:
+                demo.wait(60)
+            except subprocess.TimeoutExpired:
+                # A server that is told to end may wait for ever for a worker thread of AnyIO's.
+                os.killpg(demo.pid, signal.SIGKILL)
 
 
 def _printed_url(demo: subprocess.Popen[str]) -> str:
