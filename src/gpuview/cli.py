@@ -8,20 +8,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 
 from gpuview.doctor import config_files
 from gpuview.errors import GpuviewError
-from gpuview.media.ice.sockets import preferred_source
+from gpuview.media.ice.sockets import own_ipv4
 from gpuview.settings import Settings
 from gpuview.webrtc.addresses import parse_address
 
 __all__ = ["main"]
 
 _PROBE_PORT = 10200
-_SOMEWHERE = ("192.0.2.1", 9)  # this machine's address is the source on the route to it
 _SITE_OPTIONS = ("cert", "pkey", "min_port", "max_port", "realm")
 
 
@@ -179,6 +177,6 @@ def _nftables(arguments: argparse.Namespace) -> int:
 
 def _site(arguments: argparse.Namespace) -> config_files.Site:
     return config_files.Site(
-        lan_ip=arguments.lan_ip or preferred_source(socket.AF_INET, _SOMEWHERE),
+        lan_ip=arguments.lan_ip or own_ipv4(),
         **{name: value for name, value in vars(arguments).items() if name in _SITE_OPTIONS},
     )

@@ -22,13 +22,12 @@ from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
 from gpuview.doctor.udp_ports import bind_range, check_buffers
 from gpuview.errors import SettingsError
 from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.sockets import Address, preferred_source
+from gpuview.media.ice.sockets import Address, own_ipv4
 from gpuview.settings import Settings
 from gpuview.signalling.public_ips import public_ips_of
 
 __all__ = ["examine"]
 
-_SOMEWHERE = ("192.0.2.1", 9)  # the route to it is the route to the internet
 _RESOLVE_TIMEOUT_S = 2.5
 
 
@@ -99,7 +98,7 @@ def _check_public_ip(
         return Check.failed("public IP", configured), ()
     mapped = [each.mapped[0] for each in results if each.mapped is not None]
     public_ips = first_of_each_family(mapped) if settings.learns_public_ip else configured
-    own_ip = preferred_source(socket.AF_INET, _SOMEWHERE)
+    own_ip = own_ipv4()
     return judge_public_ips(settings, public_ips, own_ip), public_ips
 
 

@@ -48,8 +48,7 @@ class Output:
     @property
     def keyframe_s(self) -> float:
         """When the next keyframe is due; infinite without a request."""
-        due_s = self._keyframes.due_s
-        return float("inf") if due_s is None else max(due_s, self.retry_s)
+        return max(self._keyframes.due_s, self.retry_s)
 
     def request_keyframe(self, spacing_s: float) -> None:
         """Request a keyframe, at least ``spacing_s`` after the last one."""

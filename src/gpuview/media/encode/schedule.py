@@ -32,21 +32,17 @@ class KeyframeGate:
     """Serves many requests with one keyframe, without losing a request."""
 
     last_s: float = float("-inf")
-    due_s: float | None = None
-    """When the next keyframe is due; None without a request."""
+    due_s: float = float("inf")
+    """When the next keyframe is due; infinite without a request."""
 
     def request(self, now_s: float, spacing_s: float) -> None:
         """Request a keyframe, at least ``spacing_s`` after the last one."""
-        due_s = max(now_s, self.last_s + spacing_s)
-        self.due_s = due_s if self.due_s is None else min(self.due_s, due_s)
-
-    def is_due(self, now_s: float) -> bool:
-        return self.due_s is not None and now_s >= self.due_s
+        self.due_s = min(self.due_s, max(now_s, self.last_s + spacing_s))
 
     def done(self, now_s: float) -> None:
         """Note that a keyframe was made, requested or not."""
         self.last_s = now_s
-        self.due_s = None
+        self.due_s = float("inf")
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ __all__ = [
     "bind_sockets",
     "destination_host",
     "family_of",
+    "own_ipv4",
     "preferred_source",
     "source_of",
 ]
@@ -39,6 +40,7 @@ ANCILLARY_NBYTES = socket.CMSG_SPACE(20)
 _BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
 _ANY_PORT_TRIES = 16  # a free IPv4 port may be taken over IPv6
 _IP_PKTINFO = 8  # linux/in.h; Python has no name for it
+_INTERNET = ("192.0.2.1", 9)  # any address out there; nothing is sent to it
 
 
 def bind_sockets(
@@ -152,6 +154,11 @@ def source_of(local: str) -> Ancillary:
         # struct in_pktinfo: the interface (any), the source, and a field used only for receiving.
         return [(socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4x", 0, packed))]
     return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16si", packed, 0))]
+
+
+def own_ipv4() -> str | None:
+    """Return this machine's IPv4 address on the route to the internet; None without a route."""
+    return preferred_source(socket.AF_INET, _INTERNET)
 
 
 def preferred_source(family: int, address: Address) -> str | None:
