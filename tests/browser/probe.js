@@ -48,13 +48,6 @@ window.probe = (() => {
     return count.frames;
   }
 
-  /** Resolve to the number of frames that a view shows while the browser paints `paints` times. */
-  async function framesShownDuring(root, paints) {
-    const before = framesShown(root);
-    for (let painted = 0; painted < paints; painted++) await new Promise(requestAnimationFrame);
-    return framesShown(root) - before;
-  }
-
   // --- markers ---------------------------------------------------------------------------------
 
   function bits(image, row) {
@@ -126,5 +119,5 @@ window.probe = (() => {
     look();
   }
 
-  return { pixels, framesShown, framesShownDuring, marker, watch, samples };
+  return { pixels, framesShown, marker, watch, samples };
 })();

@@ -11,13 +11,11 @@ import pytest
 
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.views import plays_smoothly, wait_for_frames, wait_for_states
+from tests.browser.views import wait_for_frames, wait_for_states
 
 pytestmark = pytest.mark.browser
 
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
-PAINTS = 300  # five seconds at 60 Hz
-LEAST_FRAMES = PAINTS * 25 // 60
 
 
 def test_the_quickstart_plays_cell_by_cell(
@@ -28,8 +26,7 @@ def test_the_quickstart_plays_cell_by_cell(
     notebook = open_notebook(path=path)
 
     run_through(notebook, cells, "display(GPUStream(")
-    wait_for_frames(notebook, 10)
-    assert plays_smoothly(notebook, LEAST_FRAMES, PAINTS)
+    wait_for_frames(notebook, 100)
     notebook.page.screenshot(path=artifacts / "quickstart.png")
 
     run_through(notebook, cells, "display(stream)")

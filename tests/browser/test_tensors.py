@@ -12,14 +12,12 @@ import torch
 from gpuview.frames.picture.colormap import palette
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.views import plays_smoothly, wait_for_frames, wait_for_states
+from tests.browser.views import wait_for_frames, wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
 INSIDE_A_MODEL = Path(__file__).parents[2] / "notebooks" / "inside_a_model.ipynb"
-PAINTS = 180  # three seconds at 60 Hz
-LEAST_FRAMES = PAINTS * 10 // 60
 TOLERANCE = 3
 
 SHOW_MAP = """
@@ -76,9 +74,7 @@ def test_a_tap_plays_while_the_cell_trains_and_leaves_the_model_as_it_was(
     notebook.run(0)
     notebook.start(1)
     wait_for_states(notebook, "playing")
-    wait_for_frames(notebook, 10)
-
-    assert plays_smoothly(notebook, LEAST_FRAMES, PAINTS)
+    wait_for_frames(notebook, 100)
     notebook.page.screenshot(path=artifacts / "tap.png")
 
     assert not notebook.text(1)  # it trained all the time

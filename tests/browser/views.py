@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 from tests.browser.lab import NotebookPage
 from tests.waiting import wait_until
 
 __all__ = [
-    "plays_smoothly",
     "states",
     "wait_for_frames",
     "wait_for_states",
@@ -71,17 +69,6 @@ def _wait_for_frames(notebook: NotebookPage, more: int, view: int) -> None:
         f"view {view} shows {more} more frames",
         describe=lambda: f"{states(notebook)} {texts(notebook)}",
     )
-
-
-def plays_smoothly(notebook: NotebookPage, frames: int, paints: int) -> bool:
-    """Tell whether the first view shows enough frames while the browser paints ``paints`` times.
-
-    The paints are the clock, as a busy machine slows them too. The median of five counts, so that
-    the view must be smooth most of the time.
-    """
-    script = "n => probe.framesShownDuring(document.querySelector('.gpuview'), n)"
-    shown = [notebook.page.evaluate(script, paints) for _ in range(5)]
-    return median(shown) >= frames
 
 
 def _frames_shown(notebook: NotebookPage, view: int) -> int:
