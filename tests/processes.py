@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuview.testing.errors import WaitTimeoutError
-
 __all__ = ["command_line", "descendants", "wait_until_gone"]
 
 
@@ -28,16 +26,12 @@ def wait_until_gone(pids: Iterable[int], *, timeout_s: float) -> None:
     """Wait until all of ``pids`` have ended; they need not be this process's children.
 
     Raises:
-        WaitTimeoutError: One of them still runs.
+        TimeoutError: One of them still runs.
     """
     deadline = time.monotonic() + timeout_s
     for pid in pids:
         if not _is_gone_by(pid, deadline):
-            raise WaitTimeoutError(
-                f"process {pid} still runs after {timeout_s = }: {command_line(pid)}",
-                expected="a process that has ended",
-                fix="find out which process should have ended it",
-            )
+            raise TimeoutError(f"process {pid} still runs: {command_line(pid)}")
 
 
 def _is_gone_by(pid: int, deadline: float) -> bool:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from gpuview.testing.kernel import Kernel
-from gpuview.testing.processes import command_line, wait_until_gone
+from tests.processes import command_line, descendants, wait_until_gone
 
 StartKernel = Callable[..., Kernel]
 KernelWith = Callable[..., Kernel]
@@ -96,13 +96,13 @@ def media_pid() -> Callable[[Kernel], int]:
 
     def find(kernel: Kernel) -> int:
         # A child that it has just forked has the same command line, and comes after it.
-        pids = [pid for pid in kernel.children if "gpuview.media" in command_line(pid)]
+        pids = [pid for pid in descendants(kernel.pid) if "gpuview.media" in command_line(pid)]
         return pids[0]
 
     return find
 
 
 def _close_and_check(kernel: Kernel) -> None:
-    children = kernel.children
+    children = descendants(kernel.pid)
     kernel.close()
     wait_until_gone(children, timeout_s=60.0)

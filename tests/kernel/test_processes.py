@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from gpuview.testing.kernel import Kernel
-from gpuview.testing.processes import wait_until_gone
 from tests.kernel.conftest import PULL
+from tests.processes import wait_until_gone
 
 pytestmark = pytest.mark.kernel
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpuview.testing.processes import command_line, descendants
 from tests.network.page import Playwright
 from tests.network.topology import namespaces
 from tests.network.world import World
+from tests.processes import command_line, descendants
 from tests.waiting import wait_until
 
 _OWN = ("ipykernel", "gpuview.media", "tests.network.frp")

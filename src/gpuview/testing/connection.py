@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from aiortc import RTCDataChannel, RTCSessionDescription
@@ -12,6 +12,7 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.media.rtp_sender import drop_video
+from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import PeerConfig
 from gpuview.testing.peer import make_peer
 from gpuview.webrtc.sdp import candidates_of
@@ -53,13 +54,13 @@ class Connection:
         self._on_loss = on_loss
         self._unanswered = 0
         self._candidates: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._peer, channel = make_peer(codecs, peer_config)
         self._peer.on("connectionstatechange", self._follow)
-        channel.on("open", lambda: self._spawn(self._ping(channel)))
+        channel.on("open", lambda: self._tasks.spawn(self._ping(channel)))
         channel.on("message", self._hear)
         if is_decoding:
-            self._peer.on("track", lambda track: self._spawn(self._watch(track)))
+            self._peer.on("track", lambda track: self._tasks.spawn(self._watch(track)))
         else:
             (receiver,) = self._peer.getReceivers()
             drop_video(receiver, lambda: on_frame(None))
@@ -92,15 +93,8 @@ class Connection:
     async def close(self) -> None:
         """End the connection."""
         self._peer.remove_all_listeners()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._peer.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _follow(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):

@@ -22,7 +22,6 @@ from gpuview.testing.cells import Cell, Request, raise_if_error
 from gpuview.testing.channels import Channels, JupyterMessage
 from gpuview.testing.errors import KernelDiedError, NoSuchStreamError, WaitTimeoutError
 from gpuview.testing.kernel_process import KernelProcess
-from gpuview.testing.processes import descendants
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.viewer import HeadlessViewer
 from gpuview.testing.waiting import Changing
@@ -64,6 +63,7 @@ class Kernel:
         prefix: Sequence[str] = (),
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="gpuview-"))
+        self._log_path = self._folder / "kernel.log"
         self._env = self._environment(env or {})
         self._cwd = None if cwd is None else os.fspath(cwd)
         self._prefix = tuple(prefix)
@@ -200,11 +200,6 @@ class Kernel:
         """The kernel's process id."""
         return self._running.pid
 
-    @property
-    def children(self) -> tuple[int, ...]:
-        """The ids of all processes that descend from the kernel."""
-        return descendants(self.pid)
-
     def interrupt(self) -> None:
         """Interrupt the running cell as Jupyter does: SIGINT to the kernel's process group."""
         self._running.interrupt()
@@ -265,10 +260,6 @@ class Kernel:
         features = self._wait_until_ready().get("supported_features", [])
         self._subshell_id = self._make_subshell() if "kernel subshells" in features else None
 
-    @property
-    def _log_path(self) -> Path:
-        return self._folder / "kernel.log"
-
     def _forget_streams(self) -> None:
         with self._changing.change():
             self._requests.clear()
@@ -307,11 +298,8 @@ class Kernel:
 
     def _make_subshell(self) -> str:
         request = self._ask("control", "create_subshell_request", {})
-        return str(
-            self._wait_for(request.finished, timeout_s=30.0, what=lambda: "a subshell")[
-                "subshell_id"
-            ]
-        )
+        reply = self._wait_for(request.finished, timeout_s=30.0, what=lambda: "a subshell")
+        return str(reply["subshell_id"])
 
     # --- messages ------------------------------------------------------------------------------
 

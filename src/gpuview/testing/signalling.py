@@ -1,10 +1,11 @@
-"""A view's messages to the kernel, and their order, as the page has it; no I/O and no clock."""
+"""A view's signalling with a live stream: what a page says to the kernel, and waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 from gpuview.protocol.messages import (
     Ack,
@@ -18,100 +19,130 @@ from gpuview.protocol.messages import (
     Refusal,
 )
 from gpuview.protocol.wire import from_wire, to_wire
+from gpuview.testing.stream import StreamProxy
 
-__all__ = ["REPEAT_S", "Conversation", "SendCustom", "Speech", "WriteOffer"]
+__all__ = ["REPEAT_S", "Signalling"]
+
+T = TypeVar("T")
 
 REPEAT_S = 0.4
 """How long a view waits for an answer before it says the same again."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendCustom:
-    """Send this as a custom message."""
-
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOffer:
-    """Write this into the ``offers`` trait."""
-
-    offers: dict[str, Any]
-
-
-Speech = tuple[SendCustom | WriteOffer, ...]
-
-
-class Conversation:
-    """One view's side of the signalling.
-
-    Methods return the messages to send now. The caller sends them, passes on what it receives, and
-    calls `repeat` whenever ``REPEAT_S`` have passed without the reply.
+class Signalling:
+    """One view's exchange with the kernel; all its coroutines run on one event loop.
 
     Args:
+        stream: The stream to watch.
         view: The view's id.
+        loop: The event loop.
     """
 
-    def __init__(self, view: str) -> None:
+    def __init__(self, stream: StreamProxy, view: str, loop: asyncio.AbstractEventLoop) -> None:
         self.view = view
         self.seq = 0
-        self._unanswered: Message | None = None
+        """The number of the last offer."""
+        self._stream = stream
+        self._loop = loop
+        self._epoch = 0
+        self._news = asyncio.Event()
+        self.close = stream.listen(self.wake)
 
-    def hello(self) -> Speech:
-        """Ask how to connect."""
-        return self._ask(GetPeerConfig(view=self.view))
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream is closed, or its kernel gone."""
+        return not self._stream.is_open or self._stream.traits["status"]["state"] == "closed"
 
-    def offer(self, sdp: str) -> Speech:
-        """Offer anew: in the trait for a kernel that listens, and as a message for a busy one."""
+    @property
+    def is_current(self) -> bool:
+        """Whether the media process that the last offer was made to still runs."""
+        return not self.is_over and self._stream.traits["epoch"] == self._epoch
+
+    def wake(self) -> None:
+        """End `wait_for_news`; from any thread."""
+        with suppress(RuntimeError):  # the loop was closed at this very moment
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def wait_for_news(self) -> None:
+        """Wait until the stream has changed, or `wake` was called, since the last wait."""
+        await self._news.wait()
+        self._news.clear()
+
+    async def ask_for_peer_config(self) -> PeerConfig | Refusal:
+        """Ask how to connect, if the stream has anything to say about it."""
+        default = PeerConfig(view=self.view)
+        if not self._stream.traits["needs_peer_config"]:
+            return default
+        question = GetPeerConfig(view=self.view)
+        reply: PeerConfig | Refusal | None = await self._ask(
+            question, self._find_peer_config, lambda: not self.is_over
+        )
+        return reply or default
+
+    async def offer(self, sdp: str) -> Answer | Refusal | None:
+        """Make an offer; return None if the media process ends before it replies."""
+        self._epoch = self._stream.traits["epoch"]
         self.seq += 1
         offer = Offer(view=self.view, seq=self.seq, sdp=sdp)
-        return (WriteOffer({self.view: to_wire(offer)}), *self._ask(offer))
+        # In the trait for a kernel that listens, and as a message for a busy one.
+        self._stream.set_trait("offers", {self.view: to_wire(offer)})
+        reply: Answer | Refusal | None = await self._ask(
+            offer, self._find_answer, lambda: self.is_current
+        )
+        if reply is not None:
+            self._send(Ack(view=self.view, seq=self.seq))
+        return reply
 
-    def repeat(self) -> Speech:
-        """Repeat the message that has had no reply."""
-        return () if self._unanswered is None else (SendCustom(to_wire(self._unanswered)),)
+    def send_candidates(self, candidates: Sequence[str]) -> None:
+        """Send this view's candidates, for a kernel that has to dial out."""
+        self._send(Candidates(view=self.view, seq=self.seq, candidates=list(candidates)))
 
-    def hear_peer_config(self, content: object) -> PeerConfig | Refusal | None:
-        """Return the custom message ``content`` if it answers this view's hello."""
-        if not isinstance(content, Mapping) or content.get("view") != self.view:
-            return None
-        kind = content.get("type")
-        if kind != "PeerConfig" and (kind, content.get("seq")) != ("Refusal", 0):
-            return None
-        self._unanswered = None
-        return cast(PeerConfig | Refusal, from_wire(content, Refusal, PeerConfig))
+    def received_candidates(self) -> list[str]:
+        """Return every candidate that the kernel has sent after the answer to the last offer."""
+        ours = [each for each in self._messages(Candidates) if each.seq == self.seq]
+        return [candidate for each in ours for candidate in each.candidates]
 
-    def hear_answers(self, answers: Mapping[str, Any]) -> Answer | Refusal | None:
+    def bye(self) -> None:
+        """Tell the kernel that the view has gone."""
+        self._send(Bye(view=self.view))
+
+    async def _ask(
+        self,
+        question: Message,
+        find_reply: Callable[[], T | None],
+        is_worthwhile: Callable[[], bool],
+    ) -> T | None:
+        """Send a message, and repeat it until the reply is there or no longer worthwhile."""
+        self._send(question)
+        while (reply := find_reply()) is None and is_worthwhile():
+            try:
+                async with asyncio.timeout(REPEAT_S):
+                    await self.wait_for_news()
+            except TimeoutError:
+                self._send(question)
+        return reply
+
+    def _send(self, message: Message) -> None:
+        self._stream.send(to_wire(message))
+
+    def _find_answer(self) -> Answer | Refusal | None:
         """Return the reply to the last offer if the ``answers`` trait holds it."""
+        answers = self._stream.traits["answers"]
         if self.view not in answers:
             return None
         reply = cast(Answer | Refusal, from_wire(answers[self.view], Answer, Refusal))
-        if reply.seq != self.seq:
-            return None
-        self._unanswered = None
-        return reply
+        return reply if reply.seq == self.seq else None
 
-    def ack(self) -> Speech:
-        """Acknowledge the reply, so that the kernel can forget it."""
-        return (SendCustom(to_wire(Ack(view=self.view, seq=self.seq))),)
+    def _find_peer_config(self) -> PeerConfig | Refusal | None:
+        replies = self._messages(PeerConfig, Refusal)
+        return next(
+            (each for each in replies if not isinstance(each, Refusal) or each.seq == 0), None
+        )
 
-    def candidates(self, candidates: Sequence[str]) -> Speech:
-        """Send this view's candidates, for a kernel that has to dial out."""
-        message = Candidates(view=self.view, seq=self.seq, candidates=list(candidates))
-        return (SendCustom(to_wire(message)),)
-
-    def hear_candidates(self, content: object) -> list[str]:
-        """Return what the custom message ``content`` adds to the answer to this view's offer."""
-        if not isinstance(content, Mapping) or content.get("type") != "Candidates":
-            return []
-        message = cast(Candidates, from_wire(content, Candidates))
-        is_ours = (message.view, message.seq) == (self.view, self.seq)
-        return message.candidates if is_ours else []
-
-    def bye(self) -> Speech:
-        """Say that the view has gone."""
-        return (SendCustom(to_wire(Bye(view=self.view))),)
-
-    def _ask(self, message: Message) -> Speech:
-        self._unanswered = message
-        return (SendCustom(to_wire(message)),)
+    def _messages(self, *kinds: type[Message]) -> Iterator[Any]:
+        """Return the kernel's custom messages of these kinds to this view."""
+        names = [kind.__name__ for kind in kinds]
+        for content in self._stream.messages:
+            is_ours = isinstance(content, Mapping) and content.get("view") == self.view
+            if is_ours and content.get("type") in names:
+                yield from_wire(content, *kinds)

@@ -16,8 +16,8 @@ from av import VideoFrame
 from gpuview.errors import SignalError
 from gpuview.protocol.messages import PeerConfig, Refusal
 from gpuview.testing.connection import Connection
-from gpuview.testing.negotiation import Negotiation
 from gpuview.testing.peer import Image, first_codec, to_rgb
+from gpuview.testing.signalling import Signalling
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
 
@@ -62,35 +62,35 @@ class HeadlessViewer:
         self._codecs = tuple(codecs)
         self._is_decoding = is_decoding
         self._changing = Changing()
-        self._state = "new"
-        self._refusal: Refusal | None = None
-        self._error: BaseException | None = None
-        self._offer: str | None = None
-        self._answer: str | None = None
-        self._timings = Timings()
-        self._losses = 0  # in a row, without a frame
-        self._pongs = 0
-        self._frames = 0
-        self._newest: VideoFrame | None = None
-        self._taps: list[list[VideoFrame]] = []
-        self._offered_at = 0.0
-        self._loop = asyncio.new_event_loop()
-        self._negotiation = Negotiation(stream, self.view, self._loop)
-        self._thread = threading.Thread(target=self._run_loop, name=f"gpuview-{self.view}")
-        self._thread.daemon = True
-        self._thread.start()
-
-    # --- state and frames ----------------------------------------------------------------------
-
-    @property
-    def state(self) -> str:
+        self.state = "new"
         """The state of the view.
 
         new, offering, connecting, playing (a frame of this connection has come), refused,
         reconnecting (a connection that had played was lost), lost (it never played), gone (the
         stream is closed or its kernel ended), vanished, closed.
         """
-        return self._state
+        self.refusal: Refusal | None = None
+        """Why the last offer was refused, if it was."""
+        self.offer: str | None = None
+        """The SDP of its last offer."""
+        self.answer: str | None = None
+        """The SDP of the last answer that it took."""
+        self.timings = Timings()
+        self.frame_count = 0
+        """How many frames have come, over all its connections."""
+        self._error: BaseException | None = None
+        self._losses = 0  # in a row, without a frame
+        self._pongs = 0
+        self._newest: VideoFrame | None = None
+        self._taps: list[list[VideoFrame]] = []
+        self._offered_at = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._signalling = Signalling(stream, self.view, self._loop)
+        self._thread = threading.Thread(target=self._run_loop, name=f"gpuview-{self.view}")
+        self._thread.daemon = True
+        self._thread.start()
+
+    # --- state and frames ----------------------------------------------------------------------
 
     @property
     def is_closed(self) -> bool:
@@ -99,36 +99,12 @@ class HeadlessViewer:
     @property
     def seq(self) -> int:
         """The number of its last offer."""
-        return self._negotiation.seq
-
-    @property
-    def refusal(self) -> Refusal | None:
-        """Why the last offer was refused, if it was."""
-        return self._refusal
-
-    @property
-    def offer(self) -> str | None:
-        """The SDP of its last offer."""
-        return self._offer
-
-    @property
-    def answer(self) -> str | None:
-        """The SDP of the last answer that it took."""
-        return self._answer
+        return self._signalling.seq
 
     @property
     def codec(self) -> str | None:
         """The codec that the answer chose, such as "H264"."""
-        return None if self._answer is None else first_codec(self._answer)
-
-    @property
-    def timings(self) -> Timings:
-        return self._timings
-
-    @property
-    def frame_count(self) -> int:
-        """How many frames have come, over all its connections."""
-        return self._frames
+        return None if self.answer is None else first_codec(self.answer)
 
     def next_frame(self, *, timeout_s: float = 30.0) -> Image:
         """Return the next frame that is decoded, ``(H, W, 3)`` uint8 RGB.
@@ -162,8 +138,8 @@ class HeadlessViewer:
             SignalError: The offer was refused.
             WaitTimeoutError: Fewer frames came in time.
         """
-        target = self._frames + count
-        self._wait(lambda: self._frames >= target, timeout_s, f"{count} frames")
+        target = self.frame_count + count
+        self._wait(lambda: self.frame_count >= target, timeout_s, f"{count} frames")
 
     def wait_until(self, predicate: Callable[[Image], bool], *, timeout_s: float = 30.0) -> Image:
         """Return the first frame, from the newest on, for which ``predicate`` holds.
@@ -173,7 +149,7 @@ class HeadlessViewer:
             WaitTimeoutError: No such frame came in time.
         """
         deadline = time.monotonic() + timeout_s
-        seen = 0 if self._newest is None else self._frames - 1
+        seen = 0 if self._newest is None else self.frame_count - 1
         while True:
             seen, frame = self._wait(
                 partial(self._newer_than, seen),
@@ -191,7 +167,7 @@ class HeadlessViewer:
             WaitTimeoutError: It is not in such a state in time.
         """
         return self._wait_unless_failed(
-            lambda: self._state if self._state in states else None,
+            lambda: self.state if self.state in states else None,
             timeout_s,
             f"state {' or '.join(states)}",
         )
@@ -224,9 +200,9 @@ class HeadlessViewer:
         """Say bye, like a page whose output is cleared, and end."""
         if self.is_closed:
             return
-        self._negotiation.close()
+        self._signalling.close()
         if self._thread.is_alive():
-            self._negotiation.bye()
+            self._signalling.bye()
             self._stop_loop()
         self._loop.run_until_complete(self._wind_up())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
@@ -240,7 +216,7 @@ class HeadlessViewer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<HeadlessViewer {self.view} {self._state} seq={self.seq} frames={self._frames}>"
+        return f"<HeadlessViewer {self.view} {self.state} seq={self.seq} frames={self.frame_count}>"
 
     # --- the thread ----------------------------------------------------------------------------
 
@@ -254,7 +230,7 @@ class HeadlessViewer:
         """Keep the error that ended the thread's work, if any, for the threads that wait."""
         if not live.cancelled():
             self._error = live.exception()
-            self._become(self._state if self._error is None else "lost")
+            self._become(self.state if self._error is None else "lost")
 
     def _stop_loop(self) -> None:
         # `close` runs the loop again for the work that is left; until then nothing goes out.
@@ -272,11 +248,11 @@ class HeadlessViewer:
 
     async def _live(self) -> None:
         """Ask how to connect; then keep one connection, as long as there is a stream."""
-        peer_config = await self._negotiation.ask_for_peer_config()
+        peer_config = await self._signalling.ask_for_peer_config()
         if isinstance(peer_config, Refusal):
             self._be_refused(peer_config)
             return
-        while not self._negotiation.is_over:
+        while not self._signalling.is_over:
             await self._watch_once(peer_config)
         self._become("gone")
 
@@ -288,13 +264,13 @@ class HeadlessViewer:
             is_decoding=self._is_decoding,
             on_frame=self._show,
             on_pong=self._hear_pong,
-            on_loss=self._negotiation.wake,
+            on_loss=self._signalling.wake,
         )
         try:
             await self._connect(connection)
-            while self._negotiation.is_current and not connection.is_lost:
-                await connection.add_candidates(self._negotiation.received_candidates())
-                await self._negotiation.wait_for_news()
+            while self._signalling.is_current and not connection.is_lost:
+                await connection.add_candidates(self._signalling.received_candidates())
+                await self._signalling.wait_for_news()
         finally:
             await connection.close()
         if connection.is_lost:
@@ -302,25 +278,25 @@ class HeadlessViewer:
 
     async def _connect(self, connection: Connection) -> None:
         self._offered_at = time.monotonic()
-        self._refusal = None
-        self._offer = await connection.make_offer()
+        self.refusal = None
+        self.offer = await connection.make_offer()
         self._become("offering")
-        reply = await self._negotiation.offer(self._offer)
+        reply = await self._signalling.offer(self.offer)
         if isinstance(reply, Refusal):
             self._be_refused(reply)
         elif reply is not None:
-            self._timings = Timings(offer_to_answer_s=time.monotonic() - self._offered_at)
-            self._answer = reply.sdp
+            self.timings = Timings(offer_to_answer_s=time.monotonic() - self._offered_at)
+            self.answer = reply.sdp
             self._become("connecting")
             await connection.accept(reply.sdp)
-            self._negotiation.send_candidates(connection.local_candidates())
+            self._signalling.send_candidates(connection.local_candidates())
 
     async def _wait_to_reconnect(self) -> None:
         """Wait until it is time for the next connection, if there is to be one."""
-        if self._frames == 0:
+        if self.frame_count == 0:
             self._become("lost")
-            while self._negotiation.is_current:
-                await self._negotiation.wait_for_news()
+            while self._signalling.is_current:
+                await self._signalling.wait_for_news()
             return
         self._become("reconnecting")
         self._losses += 1
@@ -328,7 +304,7 @@ class HeadlessViewer:
             await asyncio.sleep(min(2.0 ** (self._losses - 2), _MAX_BACKOFF_S))
 
     def _be_refused(self, refusal: Refusal) -> None:
-        self._refusal = refusal
+        self.refusal = refusal
         self._become("refused")
 
     def _hear_pong(self) -> None:
@@ -338,11 +314,11 @@ class HeadlessViewer:
     def _show(self, frame: VideoFrame | None) -> None:
         with self._changing.change():
             self._losses = 0
-            if self._state == "connecting":
+            if self.state == "connecting":
                 elapsed_s = time.monotonic() - self._offered_at
-                self._timings = Timings(self._timings.offer_to_answer_s, elapsed_s)
-                self._state = "playing"
-            self._frames += 1
+                self.timings = Timings(self.timings.offer_to_answer_s, elapsed_s)
+                self.state = "playing"
+            self.frame_count += 1
             if frame is not None:
                 self._newest = frame
                 for tap in self._taps:
@@ -350,16 +326,16 @@ class HeadlessViewer:
 
     def _become(self, state: str) -> None:
         with self._changing.change():
-            self._state = state
+            self.state = state
 
     def _newer_than(self, seen: int) -> tuple[int, VideoFrame] | None:
-        if self._newest is None or self._frames <= seen:
+        if self._newest is None or self.frame_count <= seen:
             return None
-        return self._frames, self._newest
+        return self.frame_count, self._newest
 
     def _wait(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         def look_or_refuse() -> T | None:
-            if (refusal := self._refusal) is not None:
+            if (refusal := self.refusal) is not None:
                 raise SignalError(refusal.problem, expected=refusal.expected, fix=refusal.fix)
             return look()
 
