@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.document import replace_between_markers
 from benchmarks.frames import cpu, device, training
-from benchmarks.frames.report import Results, Row, page, replace_between_markers, table
+from benchmarks.frames.report import Results, Row, page, table
 
 _ROOT = Path(__file__).parents[2]
 _DOCUMENT = _ROOT / "docs" / "benchmarks.md"

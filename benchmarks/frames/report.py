@@ -1,21 +1,18 @@
-"""From rows to tables, and the tables into the document."""
+"""From rows to tables and a page."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
-__all__ = ["Results", "Row", "page", "replace_between_markers", "table"]
+from benchmarks.document import environment, markdown_table
+
+__all__ = ["Results", "Row", "page", "table"]
 
 _PACKAGES = ("torch", "triton", "av", "numpy")
 
@@ -40,14 +37,8 @@ class Results:
     @classmethod
     def begin(cls, command: str, rounds: int) -> Results:
         """Say what is being measured on, in words that fit any machine of the kind."""
-        measured_on = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "command": command,
-            "rounds": str(rounds),
-            "machine": f"{os.cpu_count()} cores, {_cpu_model()}, {platform.system()}",
-            "versions": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
-            "GPU": _gpu() if torch.cuda.is_available() else "none",
-        }
+        gpu = _gpu() if torch.cuda.is_available() else "none"
+        measured_on = {**environment(command, rounds, _PACKAGES), "GPU": gpu}
         return cls(measured_on, {})
 
     def with_section(self, title: str, rows: Sequence[Row]) -> Results:
@@ -65,20 +56,6 @@ class Results:
         return cls(record["measured_on"], sections)
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
 def _gpu() -> str:
     """Return the card, its driver, and the CUDA that torch was built with."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -93,11 +70,8 @@ def _gpu() -> str:
 def table(rows: Sequence[Row]) -> str:
     """Return rows as a Markdown table; what a row does not have is left empty."""
     heads = list(dict.fromkeys(head for row in rows for head in row.figures))
-    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for row in rows:
-        cells = [_cell(row.figures.get(head, "")) for head in heads]
-        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    cells = [(row.name, [_cell(row.figures.get(head, "")) for head in heads]) for row in rows]
+    return markdown_table(heads, cells)
 
 
 def _cell(figure: float | str) -> str:
@@ -113,13 +87,3 @@ def page(results: Results) -> str:
     tables = [f"**{title}**\n\n{table(rows)}" for title, rows in results.sections.items()]
     notes = "\n".join(f"- {key}: {value}" for key, value in results.measured_on.items())
     return "\n\n".join([*tables, notes])
-
-
-def replace_between_markers(document: Path, name: str, text: str) -> None:
-    """Put ``text`` between the two HTML comments of this name in the document."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = document.read_text().partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise LookupError(f"{document.name} has no {begin} ... {end}")
-    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")

@@ -16,14 +16,16 @@ from pathlib import Path
 
 from playwright.sync_api import ViewportSize, sync_playwright
 
+from benchmarks.document import environment, replace_between_markers
 from benchmarks.notebook.contenders import CONTENDERS
 from benchmarks.notebook.measure import Run, Stretch, measure
-from benchmarks.notebook.report import environment, notes, replace_between_markers, table
+from benchmarks.notebook.report import notes, table
 from tests.browser.lab import Lab, launch_chromium
 
 _ROOT = Path(__file__).parents[2]
 _VIEWPORT: ViewportSize = {"width": 1500, "height": 1100}  # 1280x720 fits into the notebook
 _SIZES = ((640, 360), (1280, 720))
+_PACKAGES = ("jupyter_rfb", "jupyterlab", "ipykernel", "torch", "numpy")
 
 
 def main() -> None:
@@ -44,7 +46,9 @@ def main() -> None:
                 for contender in contenders:
                     runs.append(measure(lab, chromium, contender, width, height))
                     print(_line(runs[-1]), flush=True)
-        measured_on = environment("make bench-notebook", browser.version, options.rounds)
+        measured_on = environment(
+            "make bench-notebook", options.rounds, _PACKAGES, Chromium=browser.version
+        )
     _write(runs, measured_on, is_complete=not options.only)
 
 
@@ -62,9 +66,9 @@ def _write(runs: list[Run], measured_on: dict[str, str], *, is_complete: bool) -
     (artifacts / "bench-notebook.json").write_text(json.dumps(record, indent=2))
     print(table(runs), notes(measured_on), sep="\n\n")
     if is_complete:
-        replace_between_markers(_ROOT / "README.md", table(runs))
+        replace_between_markers(_ROOT / "README.md", "bench-notebook", table(runs))
         page = f"{table(runs)}\n\n{notes(measured_on)}"
-        replace_between_markers(_ROOT / "docs" / "benchmarks.md", page)
+        replace_between_markers(_ROOT / "docs" / "benchmarks.md", "bench-notebook", page)
 
 
 def _line(run: Run) -> str:
