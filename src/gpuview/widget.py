@@ -215,7 +215,7 @@ class GPUStream(anywidget.AnyWidget):
             StreamClosedError: The stream is closed.
         """
         self._need_frame()
-        return snapshot(self._feed.selected(), self._look)
+        return snapshot(self._feed.selected(), self._look, self._feed.readings)
 
     @property
     def viewers(self) -> tuple[str, ...]:
@@ -240,7 +240,7 @@ class GPUStream(anywidget.AnyWidget):
             self._feed.stats(),
             media_pid=self._engine.process.pid,
             source_ms=None if self._source is None else self._source.source_ms,
-            extremes=None if frame is None else extremes(frame, self._look),
+            extremes=None if frame is None else extremes(frame, self._look, self._feed.readings),
         )
 
     def close(self) -> None:

@@ -132,6 +132,48 @@ def test_a_frame_that_somebody_saw_is_not_read_again(harness):
     assert harness.sink.bytes() == [1]
 
 
+def test_a_stack_stays_one_after_a_frame_that_nobody_watched(harness):
+    harness.feed.push(torch.zeros(16, 20, 30))
+    harness.feed.push(torch.zeros(3, 20, 30))
+
+    assert harness.feed.readings[None].layout == "NHW"
+
+
+def test_a_frame_that_contains_itself_is_refused(harness):
+    frame: list[object] = [torch.zeros(20, 30)]
+    frame.append({"self": frame})
+
+    with pytest.raises(FrameError, match=r"(?s)contains itself, or is nested .* 16 deep.*push\("):
+        harness.feed.push(frame)
+
+
+class RaisingKey:
+    def __str__(self) -> str:
+        raise ValueError("no name")
+
+
+class RaisingTensor(torch.Tensor):
+    @property
+    def shape(self):
+        raise ValueError("no shape")
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_key_without_a_name_is_refused(harness, is_watched):
+    harness.feed.watch(is_watched)
+
+    with pytest.raises(FrameError, match="reading it raised ValueError: no name") as caught:
+        harness.feed.push({RaisingKey(): torch.zeros(20, 30)})
+
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_code_of_a_tensors_class_does_not_run(harness):
+    harness.feed.push(torch.zeros(256, 256).as_subclass(RaisingTensor))
+
+    assert harness.feed.stats().n_read == 1
+
+
 def test_an_overwritten_frame_is_shown_as_it_is_when_somebody_joins(harness):
     frame = picture(1)
     harness.feed.push(frame)

@@ -1,17 +1,23 @@
 """Which frames are accepted, how they are read, and how all others are refused."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.layout import Values, read_frame, read_tiles
+from gpuview.frames.picture.layout import (
+    Reading,
+    Values,
+    read_frame,
+    read_tiles,
+    readings_of,
+)
 from tests.frames.dtypes import FLOATS, INTEGERS
 
 
@@ -43,6 +49,17 @@ def tiles_shape(*shape: int, layout=None) -> tuple[int, ...]:
         ((8, 64, 3, 3), (64, 1, 3, 3)),
         ((8, 512, 4, 4), (512, 1, 4, 4)),
         ((8, 512, 1, 1), (512, 1, 1, 1)),
+        ((480, 640, 2), (2, 1, 480, 640)),
+        ((16, 16, 2), (2, 1, 16, 16)),
+        ((15, 16, 2), (15, 1, 16, 2)),
+        ((64, 64, 8), (8, 1, 64, 64)),
+        ((8, 480, 640, 2), (2, 1, 480, 640)),
+        ((3, 480, 640, 2), (2, 1, 480, 640)),
+        ((12, 197, 64), (12, 1, 197, 64)),
+        ((512, 400, 80), (512, 1, 400, 80)),
+        ((3, 2, 480, 640), (2, 1, 480, 640)),
+        ((3, 64, 7, 7), (64, 1, 7, 7)),
+        ((16, 3, 64, 64), (16, 3, 64, 64)),
     ],
 )
 def test_the_layout_is_guessed_from_the_shape(shape, expected):
@@ -231,17 +248,6 @@ def test_an_array_of_another_library_is_shared_through_dlpack():
     assert pixels[0, 1, 4, 5] == 0.5
 
 
-@pytest.mark.parametrize(
-    ("mode", "shape"), [("RGB", (1, 3, 20, 30)), ("RGBA", (1, 3, 20, 30)), ("L", (1, 1, 20, 30))]
-)
-def test_a_pil_image_is_read_as_its_array(mode, shape):
-    pixels = read_tiles(Image.new(mode, (30, 20), "white")).pixels
-
-    assert pixels.shape == shape
-    assert pixels.dtype == torch.uint8
-    assert (pixels == 255).all()
-
-
 def test_an_array_that_dlpack_cannot_share_is_refused_with_the_reason():
     with pytest.raises(FrameError, match=r"(?s)OtherArray through DLPack \(BufferError: .*asarray"):
         read_tiles(OtherArray(np.zeros((20, 30), dtype=object)))
@@ -271,22 +277,87 @@ def test_an_error_names_the_panel():
         read_frame({"input": torch.zeros(20, 30), "output": None})
 
 
+@pytest.mark.parametrize("shape", [(0, 30), (3, 0, 30), (0, 3, 20, 30), (2, 0, 20, 30)])
+def test_a_shape_without_elements_is_refused(shape):
+    with pytest.raises(FrameError, match=r"(?s)cannot show a tensor without .*shape = .*became"):
+        read_tiles(torch.zeros(shape))
+
+
 @pytest.mark.parametrize(
-    ("shape", "fix"),
+    ("shape", "shown"),
     [
-        ((), r"tensor\.reshape\(1, 1\)"),
-        ((30,), r"tensor\.unsqueeze\(0\)"),
-        ((1, 1, 3, 20, 30), r"tensor\[0\]"),
-        ((2, 1, 1, 3, 20, 30), r"tensor\[0, 0\]"),
-        ((0, 30), "became empty"),
-        ((3, 0, 30), "became empty"),
-        ((0, 3, 20, 30), "became empty"),
-        ((2, 0, 20, 30), "became empty"),
+        ((), (1, 1, 1, 1)),
+        ((30,), (1, 1, 1, 30)),
+        ((1, 1, 3, 20, 30), (1, 3, 20, 30)),
+        ((2, 8, 3, 20, 30), (8, 3, 20, 30)),
+        ((2, 8, 20, 30, 3), (8, 3, 20, 30)),
+        ((2, 3, 20, 30, 3), (3, 3, 20, 30)),
+        ((2, 1, 1, 3, 20, 30), (1, 3, 20, 30)),
+        ((1, 3, 16, 64, 64), (16, 3, 64, 64)),
+        ((2, 3, 4, 64, 64), (4, 3, 64, 64)),
+        ((1, 2, 3, 16, 64, 64), (16, 3, 64, 64)),
+        ((2, 5, 6, 7, 8), (6, 1, 7, 8)),
+        ((3, 16, 64, 64), (16, 3, 64, 64)),
+        ((3, 5, 16, 16), (5, 3, 16, 16)),
     ],
 )
-def test_a_shape_without_tiles_is_refused(shape, fix):
-    with pytest.raises(FrameError, match=f"(?s)cannot show a tensor .*shape = .*{fix}"):
-        read_tiles(torch.zeros(shape))
+def test_the_advice_for_a_shape_that_is_refused_works(shape, shown):
+    tensor = torch.zeros(shape)
+    with pytest.raises(
+        FrameError, match=r"cannot (show|tell what) a tensor with shape ="
+    ) as caught:
+        read_tiles(tensor)
+
+    advice = re.search(r"tensor[.\[].*?(?= for |$)", caught.value.fix)[0]
+
+    assert tuple(read_tiles(eval(advice, {"tensor": tensor})).pixels.shape) == shown
+
+
+def test_what_may_be_a_video_is_shown_by_its_layout_or_as_values():
+    tensor = torch.zeros(3, 16, 64, 64)
+    with pytest.raises(FrameError, match=r"(?s)a video of 16 frames.*3 items of 16.*\"NCHW\""):
+        read_tiles(tensor)
+
+    assert read_tiles(tensor, "NCHW").kind.n_tiles == 16
+    assert read_tiles(Values(tensor)).kind.n_tiles == 16
+
+
+def shown_after(*shapes: tuple[int, ...], name: str | None = None) -> tuple[int, ...]:
+    """Return the shape of the tiles of the last tensor of a stream."""
+    readings: dict[str | None, Reading] = {}
+    for shape in shapes:
+        tensor = torch.zeros(shape)
+        frame = tensor if name is None else {"other": torch.zeros(5, 5), name: tensor}
+        names, tiles = read_frame(frame, None, readings)
+        readings = readings_of(names, tiles)
+    return tuple(tiles[-1].pixels.shape)
+
+
+@pytest.mark.parametrize("name", [None, "maps"])
+@pytest.mark.parametrize("last", [1, 3, 4])
+def test_a_stack_of_maps_stays_one_whatever_the_size_of_its_last_batch(last, name):
+    stack, end = (16, 20, 30), (last, 20, 30)
+
+    assert shown_after(stack, end, name=name) == (last, 1, 20, 30)
+    assert shown_after(end, stack, end, name=name) == (last, 1, 20, 30)
+    assert shown_after(stack, end, end, name=name) == (last, 1, 20, 30)
+
+
+def test_features_stay_features_when_the_last_batch_could_be_a_video():
+    assert shown_after((8, 16, 64, 64), (3, 16, 64, 64)) == (16, 1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((16, 20, 30), (3, 40, 30)), ((20, 30, 3), (3, 20, 30)), ((4, 20, 30), (3, 20, 30))]
+)
+def test_a_picture_of_another_size_is_read_by_its_own_shape(shapes):
+    assert shown_after(*shapes) == (1, *shapes[-1])
+
+
+def test_a_layout_that_was_given_does_not_bind_later_frames():
+    names, tiles = read_frame(torch.zeros(3, 20, 30), "NHW")
+
+    assert readings_of(names, tiles) == {}
 
 
 @pytest.mark.parametrize(
@@ -404,3 +475,88 @@ def test_an_object_that_is_no_tensor_is_refused(frame):
 def test_an_array_of_a_dtype_that_torch_does_not_have_is_refused(dtype):
     with pytest.raises(FrameError, match=r"(?s)array\.dtype = dtype\(.*astype"):
         read_tiles(np.zeros((20, 30), dtype=dtype))
+
+
+class BadArray:
+    @property
+    def __array_interface__(self):
+        return {"shape": (2, 2), "typestr": "<f4", "data": "nowhere", "version": 3}
+
+
+class RaisingArray:
+    @property
+    def __array_interface__(self):
+        raise ValueError("not yet")
+
+
+class RaisingDlpack:
+    def __getattr__(self, name):
+        raise LookupError(name)
+
+
+class RaisingClass:
+    @property
+    def __class__(self):
+        raise ValueError("no class")
+
+
+class RaisingArrayMethod(np.ndarray):
+    @property
+    def strides(self):
+        raise ZeroDivisionError
+
+
+class UnreadableError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+class RaisingKey:
+    def __str__(self):
+        raise UnreadableError
+
+
+class RaisingMapping(dict):
+    def items(self):
+        raise KeyError("lazy")
+
+
+class RaisingList(list):
+    def __iter__(self):
+        raise RecursionError
+
+
+@pytest.mark.parametrize(
+    ("frame", "cause"),
+    [
+        (BadArray(), TypeError),
+        (RaisingArray(), ValueError),
+        (RaisingDlpack(), LookupError),
+        (RaisingClass(), ValueError),
+        (np.zeros((3, 4)).view(RaisingArrayMethod), ZeroDivisionError),
+        ({RaisingKey(): torch.zeros(3, 4)}, UnreadableError),
+        (RaisingMapping(a=torch.zeros(3, 4)), KeyError),
+        (RaisingList([torch.zeros(3, 4)]), RecursionError),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_an_object_raises_when_it_is_read_is_the_cause_of_a_frame_error(frame, cause):
+    with pytest.raises(FrameError, match=r"(?s)cannot show the frame: reading .* raised") as caught:
+        read_frame(frame)
+
+    assert isinstance(caught.value.__cause__, cause)
+
+
+def itself(make):
+    frame = make()
+    if isinstance(frame, dict):
+        frame["self"] = frame
+    else:
+        frame.append(frame)
+    return frame
+
+
+@pytest.mark.parametrize("make", [list, dict])
+def test_a_frame_that_contains_itself_is_refused(make):
+    with pytest.raises(FrameError, match=f"object of type {make.__name__}, in panel"):
+        read_frame(itself(make))

@@ -13,7 +13,7 @@ from gpuview.frames.snapshot import extremes, snapshot
 
 
 def shot(frame, **options):
-    return snapshot(frame, Look(**options))
+    return snapshot(frame, Look(**options), {})
 
 
 def pixels(frame, **options) -> np.ndarray:
@@ -133,4 +133,4 @@ def test_what_cannot_be_shown_is_refused():
     ],
 )
 def test_extremes_are_the_least_and_the_greatest_finite_value(frame, expected):
-    assert extremes(frame, Look()) == expected
+    assert extremes(frame, Look(), {}) == expected

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpuview.errors import StreamClosedError
+from gpuview.errors import FrameError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
-from gpuview.frames.picture.layout import Values
+from gpuview.frames.picture.errors import explaining
+from gpuview.frames.picture.layout import Reading, Values
 from gpuview.frames.picture.look import Look
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.frames.writer import FrameWriter
@@ -30,6 +31,7 @@ Select = Callable[[Any], object]
 """Picks the part of a frame to show."""
 
 _MAX_KINDS = 64
+_MAX_DEPTH = 16
 _JOIN_S = 0.5
 
 
@@ -114,11 +116,13 @@ class Feed:
             MediaError: The sink has no memory for it.
             StreamClosedError: The feed is closed.
         """
-        frame, kind = _kept(frame)
+        with explaining("reading it"):
+            frame, kind = _kept(frame)
+            is_good_kind = kind in self._good_kinds
         with self._lock:
             self._n_pushed += 1
             newest = _Newest(frame, select, self._n_pushed)
-            if not self._is_watched and kind in self._good_kinds:
+            if is_good_kind and not self._is_watched:
                 self._n_unwatched += 1
                 self._newest = newest
                 self._is_unread = True
@@ -159,6 +163,11 @@ class Feed:
             return None
         _synchronize(newest.frame)
         return newest.frame if newest.select is None else newest.select(newest.frame)
+
+    @property
+    def readings(self) -> Mapping[str | None, Reading]:
+        """How the newest frame was read; see Note [as before] in `layout`."""
+        return self._writer.readings
 
     def check_open(self) -> None:
         """Raise StreamClosedError when the feed is closed."""
@@ -263,24 +272,30 @@ class Feed:
             return None
 
 
-def _kept(frame: object) -> tuple[object, object]:
+def _kept(frame: object, depth: int = 0) -> tuple[object, object]:
     """Return ``frame`` without its autograd graph, and its kind; None if it must always be read."""
+    if depth > _MAX_DEPTH:
+        raise FrameError(
+            f"cannot show a frame that contains itself, or is nested more than {_MAX_DEPTH} deep",
+            expected="a tensor, or a dict or list of tensors",
+            fix="push the tensors themselves: stream.push([a, b])",
+        )
     if isinstance(frame, Tensor):
         try:
             kept = frame.detach() if frame.grad_fn is not None else frame
             return kept, (type(frame), frame.shape, frame.dtype, frame.device)
         # Its device has failed, or a mode forbids access: reading it will raise the right error.
-        except (RuntimeError, AssertionError):
+        except Exception:
             return frame, None
     if isinstance(frame, Mapping):
-        parts = {name: _kept(part) for name, part in frame.items()}
-        kinds = tuple((name, kind) for name, (_, kind) in parts.items())
+        parts = {name: _kept(part, depth + 1) for name, part in frame.items()}
+        kinds = tuple((str(name), kind) for name, (_, kind) in parts.items())
         return {name: part for name, (part, _) in parts.items()}, _joint_kind(kinds)
     if isinstance(frame, list | tuple):
-        each = [_kept(part) for part in frame]
+        each = [_kept(part, depth + 1) for part in frame]
         return [part for part, _ in each], _joint_kind(tuple(enumerate(kind for _, kind in each)))
     if isinstance(frame, Values):
-        part, kind = _kept(frame.tensor)
+        part, kind = _kept(frame.tensor, depth + 1)
         return Values(part), None if kind is None else (Values, kind)
     return frame, (frame.shape, frame.dtype) if isinstance(frame, np.ndarray) else None
 

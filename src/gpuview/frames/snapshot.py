@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from gpuview.frames.cpu.paint import render, tile_ranges
 from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Tiles, read_frame
+from gpuview.frames.picture.layout import Reading, Tiles, read_frame
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 
@@ -24,7 +25,7 @@ __all__ = ["extremes", "snapshot"]
 Pixels = npt.NDArray[np.uint8]
 
 
-def snapshot(frame: object, look: Look) -> Image:
+def snapshot(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Image:
     """Draw ``frame`` as in the video, but at the tensor's own resolution.
 
     Waits for the frame's device. A uint8 picture comes back unchanged.
@@ -32,6 +33,7 @@ def snapshot(frame: object, look: Look) -> Image:
     Args:
         frame: A tensor, or a mapping or list of tensors, as for `FrameWriter.write`.
         look: How it is shown; its size is ignored.
+        readings: How the stream's last frame was read; see Note [as before] in `layout`.
 
     Returns:
         Mode ``"L"`` for a single picture that has only greys; else ``"RGB"``.
@@ -42,7 +44,7 @@ def snapshot(frame: object, look: Look) -> Image:
     from PIL import Image
 
     with torch.inference_mode():
-        names, tiles = read_frame(frame, look.layout)
+        names, tiles = read_frame(frame, look.layout, readings)
         picture = plan([each.kind for each in tiles], names, look, is_native=True)
         parts = [_painted(each, panel) for each, panel in zip(tiles, picture.panels, strict=True)]
     if names is None:
@@ -50,7 +52,9 @@ def snapshot(frame: object, look: Look) -> Image:
     return Image.fromarray(_composed(picture, parts))
 
 
-def extremes(frame: object, look: Look) -> tuple[float, float] | None:
+def extremes(
+    frame: object, look: Look, readings: Mapping[str | None, Reading]
+) -> tuple[float, float] | None:
     """Return the smallest and the largest finite value shown; None if no value is finite.
 
     Waits for the frame's device.
@@ -58,12 +62,13 @@ def extremes(frame: object, look: Look) -> tuple[float, float] | None:
     Args:
         frame: As for `snapshot`.
         look: Only its layout is read.
+        readings: As for `snapshot`.
 
     Raises:
         FrameError: The frame cannot be shown.
     """
     with torch.inference_mode():
-        _, tiles = read_frame(frame, look.layout)
+        _, tiles = read_frame(frame, look.layout, readings)
         found = [
             tile_ranges(each.pixels, "frame")[0].tolist()
             for each in tiles

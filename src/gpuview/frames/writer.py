@@ -22,7 +22,7 @@ from torch import Tensor
 from gpuview.errors import FrameError
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.picture.geometry import Plan
-from gpuview.frames.picture.layout import Tiles, read_frame
+from gpuview.frames.picture.layout import Reading, Tiles, read_frame, readings_of
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, WriteStats
@@ -50,6 +50,8 @@ class FrameWriter:
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
         self._stats = WriteStats()
+        self.readings: dict[str | None, Reading] = {}
+        """How the tensors of the newest frame were read; see `layout.readings_of`."""
 
     def write(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
@@ -74,7 +76,7 @@ class FrameWriter:
     def _write(self, frame: object, look: Look, capture_ns: int) -> None:
         # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
-            names, tiles = read_frame(frame, look.layout)
+            names, tiles = read_frame(frame, look.layout, self.readings)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
             device = _drawing_device(tiles)
             with self._lock:
@@ -83,6 +85,7 @@ class FrameWriter:
                 else:
                     self._cuda_writer().write(picture, _moved(tiles, device), capture_ns)
                 self._is_newest_on_cuda = device is not None
+                self.readings = readings_of(names, tiles)
 
     def stats(self) -> WriteStats:
         """Return the current counters. From any thread.

@@ -12,15 +12,20 @@ channels other than 1, 3 or 4 holds feature maps: each channel becomes a tile, a
 item of a batch is shown. Even then, uint8 and bool tiles are pictures, because feature maps never
 have these dtypes.
 
-Note [channels last]: the last dimension holds the channels if its size is a number of channels and
-the dimension before it is longer. So the kernels of a convolution, ``(64, 64, 3, 3)``, and the
-4 x 4 output of a layer are read correctly, but a channels-last picture must be at least 5 pixels
-wide.
+Note [channels last]: the last dimension holds the channels if its size is 1, 3 or 4 and the
+dimension before it is longer; or if it is at most an eighth of the height and of the width. So the
+kernels of a convolution, ``(64, 64, 3, 3)``, and the 4 x 4 output of a layer are read correctly,
+and optical flow, ``(480, 640, 2)``, is two maps and not 480 slivers. But a channels-last picture
+must be at least 5 pixels wide.
+
+Note [as before]: a tensor that differs from the stream's last one only in its first dimension is
+read in the same way, whatever its shape alone would suggest: the last batch of a stack of maps may
+have three. A picture in colour does not bind the next tensor, because it may be such a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -28,11 +33,20 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError, closest
-from gpuview.frames.picture.errors import naming_panel
+from gpuview.frames.picture.errors import explaining, naming_panel
 from gpuview.frames.picture.geometry import TileKind
-from gpuview.frames.picture.tensors import as_tensor
+from gpuview.frames.picture.tensors import as_dense
 
-__all__ = ["Layout", "Tiles", "Values", "check_layout", "read_frame", "read_tiles"]
+__all__ = [
+    "Layout",
+    "Reading",
+    "Tiles",
+    "Values",
+    "check_layout",
+    "read_frame",
+    "read_tiles",
+    "readings_of",
+]
 
 Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
 
@@ -42,6 +56,9 @@ _VALUE_CHANNELS = (1, 3)
 """Values have no alpha channel: four channels are four maps, as in a latent."""
 
 _PICTURE_DTYPES = (torch.uint8, torch.bool)
+_SLIVER_ASPECT = 8
+_NOTHING: Mapping[str | None, Reading] = {}
+_MIN_VIDEO_SIDE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,21 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How the dimensions of a tensor were read; see Note [as before]."""
+
+    layout: Layout
+    shape: tuple[int, ...]
+    guess: Layout | None
+    """What the shape alone suggests; None if it suggests nothing."""
+
+    def binds(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether the next tensor, of this shape, is read in the same way."""
+        is_alike = len(shape) == len(self.shape) and shape[1:] == self.shape[1:]
+        return is_alike and self.layout != "CHW"
+
+
+@dataclass(frozen=True, slots=True)
 class Tiles:
     """The pictures or maps of one tensor, in the user's memory."""
 
@@ -65,13 +97,18 @@ class Tiles:
     """``(T, C, H, W)``, C = 1 or 3, T >= 1, any strides, detached; bool, integer or floating."""
     is_maps: bool
     """Three-channel tiles are maps only if they come from a parameter."""
+    original_dtype: torch.dtype | None = None
+    """The user's dtype, if ``pixels`` has another: masked integers become floats."""
+    reading: Reading | None = None
+    """None if the layout was known."""
 
     @property
     def kind(self) -> TileKind:
         """The properties that decide where the tiles go and how they are scaled; hashable."""
         n_tiles, channels, height, width = self.pixels.shape
         n_channels: Literal[1, 3] = 1 if channels == 1 else 3
-        return TileKind(n_tiles, n_channels, height, width, self.pixels.dtype, self.is_maps)
+        dtype = self.original_dtype or self.pixels.dtype
+        return TileKind(n_tiles, n_channels, height, width, dtype, self.is_maps)
 
 
 def check_layout(layout: Layout | None) -> None:
@@ -88,70 +125,114 @@ def check_layout(layout: Layout | None) -> None:
 
 
 def read_frame(
-    frame: object, layout: Layout | None = None
+    frame: object,
+    layout: Layout | None = None,
+    before: Mapping[str | None, Reading] = _NOTHING,
 ) -> tuple[tuple[str, ...] | None, list[Tiles]]:
     """Read a frame: a single tensor, or a mapping, list or tuple of tensors.
 
     Args:
         frame: As for `read_tiles`, or a collection of these.
         layout: The layout of each tensor. None guesses, for each tensor separately.
+        before: The `readings_of` the stream's last frame.
 
     Returns:
         The tensors' names and the tiles of each tensor. The items of a list are named by their
         index. For a single tensor, the names are None.
 
     Raises:
-        FrameError: As for `read_tiles`; the error names the panel.
+        FrameError: As for `read_tiles`; the error names the panel. Or the collection itself raised.
     """
-    if isinstance(frame, list | tuple):
-        frame = dict(enumerate(frame))
-    if not isinstance(frame, Mapping):
-        return None, [read_tiles(frame, layout)]
-    names = tuple(map(str, frame))  # two keys may have the same text
+    with explaining("reading its panels"):
+        parts = _parts(frame)
+    if parts is None:
+        return None, [read_tiles(frame, layout, before.get(None))]
+    names = tuple(name for name, _ in parts)  # two keys may have the same text
     tiles = []
-    for name, tensor in zip(names, frame.values(), strict=True):
+    for name, tensor in parts:
         with naming_panel(name):
-            tiles.append(read_tiles(tensor, layout))
+            tiles.append(read_tiles(tensor, layout, before.get(name)))
     return names, tiles
 
 
-def read_tiles(tensor: object, layout: Layout | None = None) -> Tiles:
+def readings_of(names: tuple[str, ...] | None, tiles: Sequence[Tiles]) -> dict[str | None, Reading]:
+    """Return how each tensor of a frame was read, for the next call of `read_frame`."""
+    readings = zip(names or (None,), (each.reading for each in tiles), strict=True)
+    return {name: reading for name, reading in readings if reading is not None}
+
+
+def read_tiles(
+    tensor: object, layout: Layout | None = None, before: Reading | None = None
+) -> Tiles:
     """Read one tensor as tiles, before anything is scaled or coloured.
 
-    Never synchronises. Copies only in the rare cases where `tensors.as_tensor` must.
+    Never synchronises. Copies only in the rare cases where `tensors.as_dense` must.
 
     Args:
         tensor: A dense, real tensor on any device, an array or image of another library (see
             `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
             channel (alpha) is ignored.
-        layout: The meaning of the dimensions. None guesses: two are ``(H, W)``; three are
-            ``(C, H, W)`` if the first is 1, 3 or 4, ``(H, W, C)`` if the last is, else
-            ``(N, H, W)``; four are ``(N, H, W, C)`` if the last is 1, 3 or 4 and the second is not,
-            else ``(N, C, H, W)``. See Note [grids] and Note [channels last].
+        layout: The meaning of the dimensions. An image's are known. None guesses: two are
+            ``(H, W)``; three are ``(C, H, W)`` if the first is 1, 3 or 4, ``(H, W, C)`` if the
+            channels are last, else ``(N, H, W)``; four are ``(N, C, H, W)`` if the second is 1, 3
+            or 4, ``(N, H, W, C)`` if the channels are last, else ``(N, C, H, W)``. See
+            Note [grids] and Note [channels last].
+        before: How the stream's last tensor was read; see Note [as before].
 
     Raises:
         FrameError: The tensor cannot be shown, or contradicts ``layout``.
     """
-    is_parameter = isinstance(tensor, nn.Parameter)
-    is_values = is_parameter or isinstance(tensor, Values)
-    dense = as_tensor(tensor.tensor if isinstance(tensor, Values) else tensor)
-    shape = tuple(dense.shape)
+    with explaining("reading it"):
+        is_parameter = isinstance(tensor, nn.Parameter)
+        is_values = is_parameter or isinstance(tensor, Values)
+    source = as_dense(tensor.tensor if isinstance(tensor, Values) else tensor)
+    dense, shape = source.tensor, tuple(source.tensor.shape)
     channels = _VALUE_CHANNELS if is_values else _CHANNELS
+    reading = None
+    layout = source.layout or layout
     if layout is None:
-        layout = _guess(shape, channels, may_end_in_channels=not is_values)
+        reading = _read(shape, channels, before, may_end_in_channels=not is_values)
+        layout = reading.layout
     _check_shape(shape, layout)
     pixels = _as_batch(dense, layout)  # (N, C, H, W)
     is_channels = pixels.shape[1] not in channels
     if is_channels:
         pixels = pixels[0].unsqueeze(1)  # (C, 1, H, W)
-    is_features = (is_channels or layout == "NHW") and dense.dtype not in _PICTURE_DTYPES
+    is_features = (is_channels or layout == "NHW") and source.dtype not in _PICTURE_DTYPES
     is_maps = is_parameter or (pixels.shape[1] == 1 and (is_values or is_features))
-    return Tiles(pixels[:, :3] if pixels.shape[1] == 4 else pixels, is_maps)
+    pixels = pixels[:, :3] if pixels.shape[1] == 4 else pixels
+    original_dtype = None if source.dtype == dense.dtype else source.dtype
+    return Tiles(pixels, is_maps, original_dtype, reading)
+
+
+def _parts(frame: object) -> list[tuple[str, object]] | None:
+    """Return the named tensors of a collection; None for a single tensor."""
+    if isinstance(frame, list | tuple):
+        return [(str(index), part) for index, part in enumerate(frame)]
+    if isinstance(frame, Mapping):
+        return [(str(name), part) for name, part in frame.items()]
+    return None
+
+
+def _read(
+    shape: tuple[int, ...],
+    channels: tuple[int, ...],
+    before: Reading | None,
+    *,
+    may_end_in_channels: bool,
+) -> Reading:
+    guess = _guess(shape, channels, may_end_in_channels=may_end_in_channels)
+    if before is not None and before.binds(shape):
+        return Reading(before.layout, shape, guess)
+    if guess is None:
+        raise _ambiguous(shape)
+    return Reading(guess, shape, guess)
 
 
 def _guess(
     shape: tuple[int, ...], channels: tuple[int, ...], *, may_end_in_channels: bool
-) -> Layout:
+) -> Layout | None:
+    """Return what the shape suggests; None if four dimensions are as likely a video."""
     if len(shape) == 2:
         return "HW"
     if len(shape) not in (3, 4):
@@ -159,9 +240,24 @@ def _guess(
     is_batch = len(shape) == 4
     if shape[-3] in channels:
         return "NCHW" if is_batch else "CHW"
-    if may_end_in_channels and shape[-1] in channels and shape[-2] > max(channels):
+    if may_end_in_channels and _ends_in_channels(shape, channels):
         return "NHWC" if is_batch else "HWC"
+    if may_end_in_channels and is_batch and _may_be_video(shape):
+        return None
     return "NCHW" if is_batch else "NHW"
+
+
+def _ends_in_channels(shape: tuple[int, ...], channels: tuple[int, ...]) -> bool:
+    height, width, last = shape[-3:]
+    if last in channels:
+        return width > max(channels)
+    return last * _SLIVER_ASPECT <= min(height, width)
+
+
+def _may_be_video(shape: tuple[int, ...]) -> bool:
+    """Tell whether ``(N, C, H, W)`` is as likely ``(3, T, H, W)``."""
+    n, n_channels, height, width = shape
+    return n == 3 and n_channels > max(_CHANNELS) and min(height, width) >= _MIN_VIDEO_SIDE
 
 
 def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
@@ -193,6 +289,19 @@ def _bad_shape(shape: tuple[int, ...], expected: str) -> FrameError:
         fix = "show it as one row: tensor.unsqueeze(0)"
     elif len(shape) > 4:
         fix = f"show a part of it: tensor[{', '.join('0' * (len(shape) - 4))}]"
+        colours, frames, *_, last = shape[-4:]
+        if colours == 3 != frames and last not in _CHANNELS:  # a video, (..., C, T, H, W)
+            fix += ".transpose(0, 1)"
     else:
         fix = "leave layout= out, or pass this tensor's layout"
     return FrameError(f"cannot show a tensor with {shape = }", expected=expected, fix=fix)
+
+
+def _ambiguous(shape: tuple[int, ...]) -> FrameError:
+    n_items, n, *_ = shape
+    return FrameError(
+        f"cannot tell what a tensor with {shape = } shows: a video of {n} frames in colour, or "
+        f"{n_items} items of {n} channels",
+        expected="(T, C, H, W) for a video, or the layout",
+        fix='tensor.transpose(0, 1) for the video; layout="NCHW" for the first item\'s channels',
+    )

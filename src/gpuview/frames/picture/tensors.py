@@ -5,16 +5,25 @@ Dtypes are only accepted or refused here. The writers turn 16-bit floats into fl
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.errors import explaining
 from gpuview.frames.torch_compat import has_memory, is_faking
 
-__all__ = ["as_tensor", "is_array"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Dense", "as_dense", "is_array"]
 
 _INTEGERS = (
     torch.uint8,
@@ -31,26 +40,46 @@ _DTYPES = frozenset((torch.bool, *_INTEGERS, *_FLOATS))
 _DTYPES_EXPECTED = "bool, an integer type, float16, bfloat16, float32 or float64"
 
 
-def as_tensor(frame: object) -> Tensor:
-    """Return ``frame`` as a dense, detached, real tensor that shares its memory.
+_IMAGE_ARRAYS = {"1", "L", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+"""The modes of images whose arrays hold what is seen; the others are converted."""
+_WITHOUT_ALPHA = {"La": ("LA", "L"), "LA": ("L",)}
 
-    Never synchronises. Copies arrays that torch cannot share (read-only, flipped, or the field of a
-    record), and tensors with a pending negation (``x.conj().imag``).
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A frame's values, in memory that can be read."""
+
+    tensor: Tensor
+    """Dense, detached and real."""
+    dtype: torch.dtype
+    """The dtype that the values came in, which decides their usual range. Only masked integers have
+    another dtype now: they are floats, because NaN stands for a masked value."""
+    layout: Literal["HW", "HWC"] | None = None
+    """The meaning of an image's dimensions; None for tensors and arrays."""
+
+
+def as_dense(frame: object) -> Dense:
+    """Return the values of ``frame``; shares its memory where that is possible.
+
+    Never synchronises. Copies arrays that torch cannot share (read-only, flipped, masked, or the
+    field of a record), images, and tensors with a pending negation (``x.conj().imag``).
 
     Args:
-        frame: A tensor, or an array that `is_array` accepts.
+        frame: A tensor, or an array or image that `is_array` accepts.
 
     Raises:
-        FrameError: It is neither, or does not hold real numbers in memory of its own; or a
-            FakeTensorMode is active, in which tensors have no values.
+        FrameError: It is neither, or does not hold real numbers in memory of its own; its own code
+            raised; or a FakeTensorMode is active, in which tensors have no values.
     """
     _check_mode()
-    tensor = _unwrapped(frame)
+    with explaining("reading it"):
+        dense = _unwrapped(frame)
+    tensor = dense.tensor
     _check_kind(tensor)
     _check_dtype(tensor.dtype)
     _check_memory(tensor)
     tensor = tensor.detach()
-    return tensor.resolve_neg() if tensor.is_neg() else tensor
+    return Dense(tensor.resolve_neg() if tensor.is_neg() else tensor, dense.dtype, dense.layout)
 
 
 def is_array(frame: object) -> bool:
@@ -68,14 +97,18 @@ def _check_mode() -> None:
         )
 
 
-def _unwrapped(frame: object) -> Tensor:
+def _unwrapped(frame: object) -> Dense:
     """Return ``frame`` as a `torch.Tensor` or `nn.Parameter`, not as another subclass."""
-    if type(frame) in (Tensor, nn.Parameter):
-        return frame  # type: ignore[return-value]  # mypy does not narrow by type() in a tuple
     if isinstance(frame, Tensor):
-        return _without_class(frame)
+        is_plain = type(frame) in (Tensor, nn.Parameter)
+        tensor = frame if is_plain else _without_class(frame)
+        return Dense(tensor, tensor.dtype)
+    if isinstance(frame, np.ma.MaskedArray):
+        return _from_masked(frame)
     if isinstance(frame, np.ndarray):
         return _from_numpy(frame)
+    if _is_image(frame):
+        return _from_image(frame)
     if hasattr(frame, "__dlpack__"):
         return _from_dlpack(frame)
     if is_array(frame):
@@ -107,24 +140,64 @@ def _without_class(tensor: Tensor) -> Tensor:
         return tensor.as_subclass(Tensor)
 
 
-def _from_numpy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
+def _from_masked(array: np.ma.MaskedArray[Any, Any]) -> Dense:
+    values, mask = np.asarray(array.data), np.ma.getmaskarray(array)
+    dense = _from_numpy(values)
+    if dense.dtype.is_complex or not mask.any():
+        return dense
+    if not dense.dtype.is_floating_point:
+        is_wide = values.itemsize > 2  # float32 holds every integer of 16 bits
+        values = values.astype(np.float64 if is_wide else np.float32)
+    filled = _from_numpy(np.where(mask, values.dtype.type(np.nan), values))
+    return Dense(filled.tensor, dense.dtype)
+
+
+def _is_image(frame: object) -> TypeGuard[Image]:
+    pillow = sys.modules.get("PIL.Image")  # imported already if there is an image
+    return pillow is not None and isinstance(frame, pillow.Image)
+
+
+def _from_image(image: Image) -> Dense:
+    array = np.asarray(_in_its_colours(image))
+    dense = _from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return Dense(dense.tensor, dense.dtype, "HW" if array.ndim == 2 else "HWC")
+
+
+def _in_its_colours(image: Image) -> Image:
+    """Return the image in a mode whose array holds the colours that are seen."""
+    if image.mode in _IMAGE_ARRAYS:
+        return image
+    try:
+        for mode in _WITHOUT_ALPHA.get(image.mode, ("RGB",)):
+            image = image.convert(mode)
+    except ValueError as exc:  # Pillow without littlecms cannot convert LAB
+        raise FrameError(
+            f"cannot show an image with {image.mode = } ({exc})",
+            expected="a mode that Pillow can convert to RGB",
+            fix='image.convert("RGB"), or np.asarray(image) for its numbers',
+        ) from exc
+    return image
+
+
+def _from_numpy(array: npt.NDArray[Any]) -> Dense:
     # torch has no negative strides (flipped arrays) and no strides of partial items (records).
     is_odd = any(stride < 0 or stride % (array.itemsize or 1) for stride in array.strides)
     if is_odd or not array.flags.writeable:
         array = array.copy()
     try:
-        return torch.from_numpy(array)
+        tensor = torch.from_numpy(array)
     except (TypeError, ValueError) as exc:  # a type or a byte order that torch does not have
         raise FrameError(
             f"cannot show an array with {array.dtype = }",
             expected=_DTYPES_EXPECTED,
             fix="array.astype(np.float32)",
         ) from exc
+    return Dense(tensor, tensor.dtype)
 
 
-def _from_dlpack(array: object) -> Tensor:
+def _from_dlpack(array: object) -> Dense:
     try:
-        return from_dlpack(array)
+        tensor = from_dlpack(array)
     except Exception as exc:  # of the other library
         raise FrameError(
             f"cannot read an object of type {type(array).__name__} through DLPack "
@@ -132,6 +205,7 @@ def _from_dlpack(array: object) -> Tensor:
             expected="an array in memory that PyTorch can share",
             fix="torch.as_tensor(np.asarray(...))",
         ) from exc
+    return Dense(tensor, tensor.dtype)
 
 
 def _check_kind(tensor: Tensor) -> None:
