@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
 import pickle
+import sys
 
 import pytest
 
@@ -16,6 +18,8 @@ from gpuview.errors import (
     NetworkError,
     StreamClosedError,
     closest,
+    shorten,
+    system_refusal,
 )
 
 ALL = [getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)]
@@ -56,3 +60,42 @@ def test_no_part_can_be_left_out() -> None:
 )
 def test_the_closest_name_is_found_or_none(name: str, meant: str | None) -> None:
     assert closest(name, ["port_max", "port_min", "public_ip"]) == meant
+
+
+def test_half_a_surrogate_pair_is_written_out_because_no_page_could_be_told() -> None:
+    error = GpuviewError("it said \ud800", expected="\udcff", fix="none \U0001f600")
+    assert (error.problem, error.expected) == ("it said \\ud800", "\\udcff")
+    assert str(error).encode().decode().endswith("\U0001f600")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two  \n words", "two words"),
+        ("x" * 3000, "x" * 16 + " ..."),
+        ("x" * 20, "x" * 20),
+        ("many words of text here", "many words of te ..."),
+        ("", ""),
+    ],
+)
+def test_text_is_cut_to_one_line_and_never_dropped_whole(text: str, shown: str) -> None:
+    assert shorten(text, 20) == shown
+
+
+@pytest.mark.parametrize(
+    ("exc", "expected", "fix"),
+    [
+        (OSError(errno.EMFILE, "Too many"), "a few free file descriptors", "raise ulimit -n"),
+        (OSError(errno.EAGAIN, "again"), "room for one more process", "ulimit -u"),
+        (OSError(errno.ENOMEM, "no memory"), "that much memory free", "smaller pictures"),
+        (OSError(errno.ENOSPC, "no space"), "that much memory free", "smaller pictures"),
+        (OSError(errno.EPERM, "no"), "a system that permits it", "gpuview doctor"),
+        (OSError("no number"), "a system that permits it", "gpuview doctor"),
+        (AttributeError("no 'eventfd'"), sys.executable, "another build of Python"),
+    ],
+)
+def test_advice_fits_what_the_system_refuses(exc: OSError, expected: str, fix: str) -> None:
+    error = system_refusal("start it", exc)
+    assert error.problem == f"cannot start it: {exc}"
+    assert expected in error.expected
+    assert fix in error.fix

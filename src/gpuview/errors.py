@@ -15,6 +15,8 @@ The tree:
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -29,7 +31,18 @@ __all__ = [
     "SignalError",
     "StreamClosedError",
     "closest",
+    "shorten",
+    "system_refusal",
 ]
+
+_NO_MEMORY = ("that much memory free", "free some memory, or show smaller pictures")
+_ADVICE = {
+    errno.EMFILE: ("a few free file descriptors", "close some files, or raise ulimit -n"),
+    errno.ENFILE: ("a few free file descriptors", "close some files, also of other processes"),
+    errno.EAGAIN: ("room for one more process", "end some processes, or raise ulimit -u"),
+    errno.ENOMEM: _NO_MEMORY,
+    errno.ENOSPC: _NO_MEMORY,
+}
 
 
 class GpuviewError(Exception):
@@ -44,10 +57,9 @@ class GpuviewError(Exception):
     """
 
     def __init__(self, problem: str, *, expected: str, fix: str) -> None:
-        super().__init__(problem, expected, fix)
-        self.problem = problem
-        self.expected = expected
-        self.fix = fix
+        # An exception of the user's may hold half a surrogate pair, which no JSON can carry.
+        self.problem, self.expected, self.fix = map(_well_formed, (problem, expected, fix))
+        super().__init__(self.problem, self.expected, self.fix)
 
     def __str__(self) -> str:
         return f"{self.problem}\n  expected: {self.expected}\n  try:      {self.fix}"
@@ -97,3 +109,30 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     """Return the most similar name in ``known``, or None."""
     matches = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return matches[0] if matches else None
+
+
+def system_refusal(action: str, exc: OSError | AttributeError) -> MediaError:
+    """Return the error for something that this system, or this build of Python, does not do.
+
+    Args:
+        action: What was tried; follows "cannot".
+        exc: The refusal; an AttributeError if this Python has no such function.
+    """
+    if isinstance(exc, AttributeError):
+        version = f"{sys.executable} is Python {sys.version.split()[0]} for {sys.platform}"
+        expected = f"a Python for Linux that has this function; {version}"
+        fix = "run the kernel with another build of Python"
+    else:
+        unknown = ("a system that permits it", "see what it forbids: gpuview doctor")
+        expected, fix = _ADVICE.get(exc.errno or 0, unknown)
+    return MediaError(f"cannot {action}: {exc}", expected=expected, fix=fix)
+
+
+def shorten(text: str, n_chars: int) -> str:
+    """Return ``text`` in one line of at most ``n_chars`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= n_chars else line[: n_chars - 4].rstrip() + " ..."
+
+
+def _well_formed(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import textwrap
 import threading
 import traceback
 from collections.abc import Callable
 from copy import copy
 
-from gpuview.errors import FrameError, GpuviewError
+from gpuview.errors import FrameError, GpuviewError, shorten
 
 __all__ = ["ErrorReporter", "explain"]
 
@@ -89,7 +88,7 @@ def explain(exc: Exception, who: str) -> GpuviewError:
         return exc
     text = "".join(traceback.format_exception_only(exc))  # unlike str(exc), never empty
     error = FrameError(
-        f"{who} raised {textwrap.shorten(text, 200, placeholder=' ...')}",
+        f"{who} raised {shorten(text, 200)}",
         expected="a frame from each call",
         fix="call it once in a separate cell to see the whole traceback",
     )

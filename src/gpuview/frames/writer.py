@@ -7,7 +7,6 @@ writes it at once (`gpuview.frames.cpu.writer`).
 
 from __future__ import annotations
 
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gpuview.errors import FrameError
+from gpuview.errors import FrameError, shorten
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.layout import Reading, Tiles, read_frame, readings_of
@@ -177,7 +176,7 @@ def _explained() -> Iterator[None]:
             fix="show a smaller picture: size=1280",
         ) from exc
     except RuntimeError as exc:
-        reason = textwrap.shorten(str(exc).partition("\n")[0], 200, placeholder=" ...")
+        reason = shorten(str(exc).partition("\n")[0], 200)
         raise FrameError(
             f"cannot read the tensor: {reason}",
             expected="a tensor on a working device",
