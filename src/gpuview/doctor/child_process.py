@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 
+from gpuview import child_python
 from gpuview.doctor.report import Check, Report
 from gpuview.errors import SettingsError
 from gpuview.settings import Settings
@@ -27,10 +26,10 @@ def run_in_subprocess(settings: Settings | None = None) -> Report:
         settings: The settings to examine; None reads the environment.
     """
     try:
-        environment = dict(os.environ) if settings is None else environment_of(settings)
+        environment = child_python.environment() if settings is None else environment_of(settings)
     except SettingsError as exc:
         return Report((Check.failed("ICE servers", exc),))
-    command = [sys.executable, "-P", "-m", "gpuview", "doctor", "--json"]
+    command = child_python.command("gpuview", "doctor", "--json")
     try:
         done = subprocess.run(
             command,
@@ -64,7 +63,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
         changes = dict.fromkeys(_SHORT_FORMS) | {"ice_servers": servers}
         settings = settings.model_copy(update=changes)
     values = settings.model_dump(mode="json", exclude_none=True)
-    others = {name: text for name, text in os.environ.items() if not name.startswith(_PREFIX)}
+    inherited = child_python.environment()
+    others = {name: text for name, text in inherited.items() if not name.startswith(_PREFIX)}
     return others | {_PREFIX + name.upper(): _to_text(value) for name, value in values.items()}
 
 
