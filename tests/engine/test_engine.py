@@ -32,6 +32,7 @@ from gpuview.protocol.ring import PixelFormat
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener
+from tests.processes import wait_until_gone
 
 WAIT_S = 30
 
@@ -268,21 +269,9 @@ def test_process_ends_when_the_kernel_is_killed_though_a_forked_child_lives() ->
     with kernel:
         assert kernel.stdout is not None
         media_pid = int(kernel.stdout.readline())
-        watch = os.pidfd_open(media_pid)
         kernel.kill()
         kernel.wait()
-        try:
-            _wait_readable(watch)
-        finally:
-            os.close(watch)
-
-
-def _wait_readable(fd: int) -> None:
-    import select
-
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    assert poll.poll(WAIT_S * 1000), "the media process is still there"
+        wait_until_gone([media_pid], timeout_s=WAIT_S)
 
 
 def _push_in_child(result: multiprocessing.SimpleQueue[str]) -> None:
@@ -348,6 +337,66 @@ def test_push_does_not_wait_for_a_process_that_hangs_with_a_full_pipe(
     os.kill(hanging.pid, signal.SIGCONT)
     assert handle.stats(WAIT_S).viewers == []  # which is answered after all that came before
     assert engine.process is hanging
+
+
+def test_stream_without_a_descriptor_says_so_and_the_next_one_plays() -> None:
+    with all_descriptors_used_up():
+        shared.prestart()  # which importing GPUStream in a notebook does: it never fails
+        with pytest.raises(MediaError, match=r"Too many open files\n.*\n.*raise ulimit -n"):
+            open_stream()
+    engine, _, _ = open_stream()
+    with all_descriptors_used_up(), pytest.raises(MediaError, match=r"cannot open a stream: .*24"):
+        engine.open_stream(Listener(), fps=30, max_bitrate_bps=10**6)
+    _, handle, _ = open_stream()
+    assert handle.stats(WAIT_S).viewers == []
+
+
+def test_python_for_an_old_system_lacks_nothing_that_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.delattr(os, "pidfd_open")
+    _, handle, _ = open_stream()
+    show(handle)
+    assert handle.stats(WAIT_S).viewers == []
+
+
+def test_function_that_this_python_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, _, _ = open_stream()
+    monkeypatch.delattr(os, "eventfd")
+    with pytest.raises(MediaError, match=r"'eventfd'\n.*is Python 3.* for linux") as caught:
+        engine.open_stream(Listener(), fps=30, max_bitrate_bps=10**6)
+    assert sys.executable in caught.value.expected
+
+
+READ_ONLY = """
+mount -o remount,ro,bind / && mount -t tmpfs -o ro none /tmp && mount -t tmpfs -o ro none /dev/shm
+cd /sys && exec "$@"
+"""
+SHOW = """
+import tempfile
+try:
+    tempfile.gettempdir()
+except FileNotFoundError:
+    print("no temporary folder")
+from gpuview import GPUStream
+from gpuview.engine import shared
+shared.prestart()
+stream = GPUStream()
+stream.push(__import__("torch").zeros(64, 64))
+print(stream.stats().frames_pushed)
+"""
+
+
+def test_stream_needs_no_folder_that_it_can_write_to() -> None:
+    unshare = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not change its mounts")
+    done = subprocess.run(
+        [*unshare, sys.executable, "-c", SHOW], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\n")[-2:] == ["1", ""], done.stderr
+    assert "no temporary folder" in done.stdout
 
 
 @contextmanager

@@ -7,15 +7,15 @@ import os
 import select
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 from array import array
 from collections import deque
 from collections.abc import Sequence
 from typing import IO
 
-from gpuview.errors import MediaError
+from gpuview import child_python
+from gpuview.errors import system_refusal
+from gpuview.protocol.shared_memory import allocate
 
 __all__ = ["MAX_LINE_NBYTES", "MediaProcess"]
 
@@ -44,12 +44,8 @@ class MediaProcess:
         self._is_closed = False
         try:
             self._sock, self._stderr, self._popen = _start()
-        except OSError as exc:
-            raise MediaError(
-                f"cannot start the media process: {exc}",
-                expected="memory for a process of 75 MB, and a few free descriptors",
-                fix="end some processes, close some files, or restart the kernel",
-            ) from exc
+        except (OSError, AttributeError) as exc:
+            raise system_refusal("start the media process", exc) from exc
 
     @property
     def pid(self) -> int:
@@ -160,10 +156,10 @@ def _start() -> tuple[socket.socket, IO[bytes], subprocess.Popen[bytes]]:
         with theirs:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_NBYTES)
             # A file, not a pipe: it needs no reader, and it survives a crash.
-            stderr = opened.enter_context(tempfile.TemporaryFile())
-            command = [sys.executable, "-P", "-m", "gpuview.media"]
+            stderr = opened.enter_context(os.fdopen(allocate(0), "r+b", buffering=0))
             popen = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid())],
+                child_python.command("gpuview.media", str(theirs.fileno()), str(os.getpid())),
+                env=child_python.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

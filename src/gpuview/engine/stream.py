@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
-from gpuview.errors import MediaError, SignalError, StreamClosedError
+from gpuview.errors import MediaError, SignalError, StreamClosedError, system_refusal
 from gpuview.protocol.messages import (
     Answer,
     AttachRing,
@@ -69,6 +69,9 @@ class StreamHandle:
 
     A `gpuview.frames.cuda.writer.DeviceSink`: `begin` and `publish`, and `reserve` and
     `announce`, belong to one thread at a time.
+
+    Raises:
+        MediaError: No descriptor is left, or this Python has no eventfd.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class StreamHandle:
         self._lock = threading.Lock()  # guards the rest, and the order of messages
         self._opened_in: MediaProcess | None = None
         self._ring: RingWriter | None = None
-        self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._event_fd = _eventfd()
 
     @property
     def frames_pushed(self) -> int:
@@ -241,3 +244,10 @@ class StreamHandle:
     def __repr__(self) -> str:
         state = "open" if self._event_fd >= 0 else "closed"
         return f"<StreamHandle {self.name} {state} frames_pushed={self.frames_pushed}>"
+
+
+def _eventfd() -> int:
+    try:
+        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    except (OSError, AttributeError) as exc:
+        raise system_refusal("open a stream", exc) from exc

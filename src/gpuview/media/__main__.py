@@ -16,6 +16,7 @@ from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
 from gpuview.media.internal_error import problem_of
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
+from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import (
     AttachRing,
     Bye,
@@ -31,6 +32,8 @@ from gpuview.protocol.messages import (
 from gpuview.protocol.wire import decode_line
 
 logger = logging.getLogger("gpuview.media")
+
+_LOOK_EVERY_S = 1.0
 
 _FROM_KERNEL = (
     AttachRing,
@@ -79,27 +82,31 @@ class Worker:
             close_all(fds)
 
 
-async def _serve(fd: int, kernel_pid: int) -> None:
+async def _serve(fd: int) -> None:
     worker = Worker(socket.socket(fileno=fd))
+    tasks = BackgroundTasks()
+    tasks.spawn(_end_with_kernel(worker))
+    await worker.run()
+    await tasks.cancel()
+
+
+async def _end_with_kernel(worker: Worker) -> None:
     # The end of the pipe is not enough: a child that the kernel forked holds it open.
-    kernel_fd = os.pidfd_open(kernel_pid)
-    asyncio.get_running_loop().add_reader(kernel_fd, worker.end)
-    try:
-        await worker.run()
-    finally:
-        asyncio.get_running_loop().remove_reader(kernel_fd)
-        os.close(kernel_fd)
+    kernel_pid = os.getppid()
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        if os.getppid() != kernel_pid:
+            worker.end()
 
 
 def main(argv: list[str]) -> None:
     """Run until the kernel ends."""
-    fd, kernel_pid = (int(word) for word in argv)
     logging.getLogger("gpuview").setLevel(logging.DEBUG)
     upstream.install()
     # The imported objects never go away. Each time the collector scanned them, it would delay every
     # viewer's frames by some 20 ms.
     gc.freeze()
-    asyncio.run(_serve(fd, kernel_pid))
+    asyncio.run(_serve(int(argv[0])))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ flight: its number is not the one that was reserved. Of four slots, nearly alway
 not in flight. If all are, as after a thousand frames behind a slow computation, the frame takes the
 slot that has waited longest for its number, and the GPU first writes 0 there, in order.
 
-The memory is a memfd and has no name, so nothing is left behind when both processes die, whatever
-killed them. The ring wakes nobody. The stream's eventfd does that (``engine``); it outlives the
-ring, which is replaced when frames outgrow it. A GPU writes to no eventfd, so the reader has to
-look again while `RingReader.is_expecting`.
+The memory has no name, so nothing is left behind when both processes die, whatever killed them. The
+ring wakes nobody. The stream's eventfd does that (``engine``); it outlives the ring, which is
+replaced when frames outgrow it. A GPU writes to no eventfd, so the reader has to look again while
+`RingReader.is_expecting`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from gpuview.errors import MediaError
+from gpuview.errors import MediaError, system_refusal
 from gpuview.protocol.fence import Fence
+from gpuview.protocol.shared_memory import allocate
 
 __all__ = [
     "CAPTURE_WORD",
@@ -228,22 +229,18 @@ class RingWriter(_Ring):
             seq: The number of the last frame in the stream's earlier ring.
 
         Raises:
-            MediaError: This system has no memfd, or no memory is left.
+            MediaError: No memory or no descriptor is left, or this system has no shared memory.
         """
         slot_nbytes = _stride(slot_nbytes) - HEADER_NBYTES
         fd = -1
         try:
-            fd = os.memfd_create("gpuview-ring", os.MFD_CLOEXEC)
-            os.ftruncate(fd, _total_nbytes(slot_nbytes, n_slots))
+            fd = allocate(_total_nbytes(slot_nbytes, n_slots))
             ring = cls(fd, slot_nbytes, n_slots)
-        except (AttributeError, OSError) as exc:
+        except OSError as exc:
             if fd >= 0:
                 os.close(fd)
-            raise MediaError(
-                f"cannot make a ring of {n_slots} x {slot_nbytes} bytes of shared memory: {exc}",
-                expected="Linux, and that much memory free",
-                fix="free some memory, or push smaller frames",
-            ) from exc
+            action = f"make a ring of {n_slots} x {slot_nbytes} bytes of shared memory"
+            raise system_refusal(action, exc) from exc
         ring._seq = seq
         ring._words[_W_SLOT_NBYTES] = slot_nbytes
         ring._words[_W_SLOTS] = n_slots
@@ -358,11 +355,8 @@ class RingReader(_Ring):
         try:
             return cls(fd, slot_nbytes, n_slots)
         except OSError as exc:
-            raise MediaError(
-                f"cannot map a ring of {nbytes} bytes in the media process: {exc}",
-                expected="that much address space free",
-                fix="free some memory, or push smaller frames",
-            ) from exc
+            action = f"map a ring of {nbytes} bytes in the media process"
+            raise system_refusal(action, exc) from exc
 
     def take(self) -> Slot | None:
         """Return the newest frame, also if it was taken before; None before the first frame."""
