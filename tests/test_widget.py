@@ -650,6 +650,29 @@ def test_grid_names_the_source_that_fails(make_stream: MakeStream) -> None:
         stream.frame()
 
 
+def test_source_that_trains_plays_and_what_it_makes_can_be_changed_anywhere(
+    make_stream: MakeStream,
+) -> None:
+    image = torch.zeros(8, 8, requires_grad=True)
+    total = torch.zeros(8, 8)
+
+    def source() -> torch.Tensor:
+        nonlocal total
+        (image - 1).square().sum().backward()
+        total = total + 1
+        return image * 2
+
+    stream, engine, _ = make_stream(source)
+    engine.views("v1")
+    engine.handles[0].wait_for(2)
+    engine.views()
+    total += 1
+    frame = stream.frame()
+    assert isinstance(frame, torch.Tensor)
+    assert not frame.requires_grad
+    frame += 1
+
+
 def test_tap_whose_output_cannot_be_shown_is_said_on_the_page(make_stream: MakeStream) -> None:
     model = nn.ReLU()
     stream, _, _ = make_stream(model)

@@ -77,8 +77,8 @@ class GPUStream(anywidget.AnyWidget):
         source: Where frames come from.
 
             - A module or callable without arguments, an iterable of frames, or a tensor that
-              changes in place is polled ``fps`` times a second while a view is open, in inference
-              mode, on a background thread.
+              changes in place is polled ``fps`` times a second while a view is open, on a thread of
+              its own. A module runs without a graph; a callable runs as it would in a cell.
             - A module that needs an input is tapped: each output is shown when your code calls it.
             - A dict or list of these becomes labelled panels. Polling ends with the first iterable
               that ends.

@@ -274,6 +274,28 @@ def test_what_is_shown_is_selected_when_it_is_read(harness):
     assert list(harness.feed.frame()) == ["rgb", "depth"]
 
 
+def test_the_thread_that_reads_a_kept_frame_outlives_a_select_that_exits(harness):
+    exits: list[SystemExit] = []
+
+    def select(frame):
+        if exits:
+            raise exits.pop()
+        return frame
+
+    harness.feed.push(picture(1), select)
+    exits.append(SystemExit("enough"))
+    harness.feed.push(picture(2), select)
+    harness.feed.watch(True)
+    assert harness.has_told.wait(TIMEOUT_S)
+    assert "SystemExit: enough" in harness.told[0].problem
+
+    harness.feed.watch(False)
+    harness.feed.push(picture(3), select)
+    harness.feed.watch(True)
+    harness.sink.wait_for(2)
+    assert harness.sink.bytes() == [1, 3]
+
+
 def test_what_select_raises_is_raised_by_the_push(harness):
     with pytest.raises(FrameError, match="select raised IndexError"):
         harness.feed.push(picture(0), as_select(999))

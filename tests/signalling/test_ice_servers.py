@@ -101,11 +101,14 @@ class TestFunction:
 
         assert asyncio.run(cell()) == (IceServer(urls=["stun:a"]),)
 
-    def test_a_function_that_raises_is_an_error_without_its_words(self) -> None:
+    @pytest.mark.parametrize("kind", [ValueError, SystemExit])
+    def test_a_function_that_raises_is_an_error_without_its_words(
+        self, kind: type[BaseException]
+    ) -> None:
         def servers() -> object:
-            raise ValueError("bad token s3cret")
+            raise kind("bad token s3cret")
 
-        with pytest.raises(SettingsError, match=r"servers .* raised ValueError") as caught:
+        with pytest.raises(SettingsError, match=rf"servers .* raised {kind.__name__}") as caught:
             ice_servers_for(Settings(ice_servers=servers), "me")
         assert "s3cret" not in str(caught.value)
 

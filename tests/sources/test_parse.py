@@ -97,6 +97,16 @@ def test_a_source_gives_a_frame(source):
     assert next_frame()[0, 0] == 2.0
 
 
+def test_a_module_runs_without_a_graph_and_a_callable_with_one():
+    linear = nn.Linear(2, 2)
+    linear.forward = lambda: linear.weight * 2
+    from_module, from_callable = only(parse_source(linear)), only(parse_source(linear.forward))
+
+    assert not from_module().requires_grad
+    assert not from_module().is_inference()
+    assert from_callable().requires_grad
+
+
 def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
     frame = torch.zeros(4, 4)
     next_frame = only(parse_source(frame))

@@ -91,10 +91,13 @@ def stop_watching(source: Poller) -> None:
     assert idle.wait(TIMEOUT_S)
 
 
-def test_frames_are_made_in_inference_mode_and_with_a_short_switch_interval(harness):
-    harness.start(lambda: (torch.is_inference_mode_enabled(), sys.getswitchinterval()))
+def test_frames_are_made_in_torchs_usual_mode_and_with_a_short_switch_interval(harness):
+    harness.start(lambda: (torch.zeros(1, requires_grad=True) + 1, sys.getswitchinterval()))
 
-    assert harness.frame() == (True, pytest.approx(0.001))
+    made, interval = harness.frame()
+    assert made.requires_grad
+    assert not made.is_inference()
+    assert interval == pytest.approx(0.001)
 
 
 def test_an_error_of_the_source_and_its_recovery_are_reported_once(harness):
@@ -118,6 +121,22 @@ def test_an_error_of_the_source_and_its_recovery_are_reported_once(harness):
     assert harness.frame() == "a frame"
     assert harness.report() == "recovered"
     assert harness.reports.empty()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_the_thread_outlives_whatever_the_source_raises(harness, kind):
+    errors = iter([kind("stop")])
+
+    def next_frame():
+        for error in errors:
+            raise error
+        return "a frame"
+
+    harness.start(next_frame)
+
+    assert harness.report().problem == f"the source raised {kind.__name__}: stop"
+    assert harness.frame() == "a frame"
+    assert harness.report() == "recovered"
 
 
 def test_a_different_error_is_reported_as_well(harness):
@@ -259,13 +278,10 @@ def test_the_time_that_the_source_took_is_measured(harness):
 
 
 def test_the_first_frame_can_be_made_in_the_callers_thread(harness):
-    def next_frame():
-        return threading.current_thread(), torch.is_inference_mode_enabled()
-
-    source = harness.start(next_frame, is_watched=False)
+    source = harness.start(threading.current_thread, is_watched=False)
     source.ensure_frame()
 
-    assert harness.frame() == (threading.current_thread(), True)
+    assert harness.frame() is threading.current_thread()
 
 
 def test_a_source_that_has_made_a_frame_is_not_called_again(harness):
@@ -315,6 +331,7 @@ def test_a_first_frame_that_takes_too_long_raises(harness):
     ("error", "problem"),
     [
         (ValueError("no weights"), "the source raised ValueError: no weights"),
+        (SystemExit(1), "the source raised SystemExit: 1"),
         (StopIteration(), "the source ended before its first frame"),
         (FrameError("too odd", expected="an even one", fix="crop it"), "too odd"),
     ],
@@ -328,3 +345,13 @@ def test_an_error_of_the_first_frame_is_raised_in_the_callers_thread(harness, er
     with pytest.raises(FrameError, match=problem):
         source.ensure_frame()
     assert harness.reports.empty()
+
+
+def test_the_users_interrupt_ends_the_first_frame(harness):
+    def next_frame():
+        raise KeyboardInterrupt
+
+    source = harness.start(next_frame, is_watched=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        source.ensure_frame()

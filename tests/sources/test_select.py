@@ -49,3 +49,20 @@ def test_an_error_of_select_is_explained():
         as_select("depth")({})
 
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, StopIteration])
+def test_nothing_that_select_raises_ends_a_thread_or_an_iteration(kind):
+    def select(frame):
+        raise kind
+
+    with pytest.raises(FrameError, match=f"select raised {kind.__name__}"):
+        as_select(select)(0)
+
+
+def test_the_users_interrupt_passes_through_select():
+    def select(frame):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        as_select(select)(0)

@@ -251,6 +251,34 @@ def test_a_layer_that_keeps_failing_is_reported_once_while_the_others_are_shown(
     assert harness.reports.empty()
 
 
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, StopIteration])
+def test_nothing_that_select_raises_reaches_the_model(harness, kind):
+    def select(output):
+        raise kind
+
+    harness.tap(select=select)
+
+    assert harness.call().tolist() == [4, 4]
+    assert harness.report().problem == f"select raised {kind.__name__}"
+
+
+def test_the_users_interrupt_is_not_lost_in_a_hook_and_the_tap_lives_on(harness):
+    interrupts = [True]
+
+    def select(output):
+        if interrupts:
+            interrupts.pop()
+            raise KeyboardInterrupt
+        return output
+
+    harness.tap(select=select)
+    with pytest.raises(KeyboardInterrupt):
+        harness.call()
+    harness.call()
+
+    assert harness.values() == [{"": 4}]
+
+
 def test_no_error_of_a_listener_reaches_the_model(harness, caplog):
     def fail(error):
         raise OSError("the kernel has gone")

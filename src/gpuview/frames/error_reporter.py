@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 
 from gpuview.errors import FrameError, GpuviewError, shorten
 
-__all__ = ["ErrorReporter", "explain"]
+__all__ = ["ErrorReporter", "explain", "explained", "is_interrupt"]
 
 logger = logging.getLogger("gpuview")
 
@@ -77,7 +78,27 @@ class ErrorReporter:
         return f"<ErrorReporter {'none' if error is None else error.problem}>"
 
 
-def explain(exc: Exception, who: str) -> GpuviewError:
+def is_interrupt(exc: BaseException) -> bool:
+    """Tell whether the user has interrupted the main thread, which must then stop."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and isinstance(exc, KeyboardInterrupt)
+
+
+@contextmanager
+def explained(who: str, *passing: type[BaseException]) -> Iterator[None]:
+    """Raise any exception of the user's code as a `GpuviewError`, SystemExit too; see `explain`.
+
+    Exceptions of the types ``passing`` pass unchanged, and so does the user's interrupt.
+    """
+    try:
+        yield
+    except BaseException as exc:
+        if isinstance(exc, (GpuviewError, *passing)) or is_interrupt(exc):
+            raise
+        raise explain(exc, who) from exc
+
+
+def explain(exc: BaseException, who: str) -> GpuviewError:
     """Return ``exc``, which the user's code may have raised, as a `GpuviewError`.
 
     Args:

@@ -259,7 +259,7 @@ class Feed:
             try:
                 _synchronize(newest.frame)
                 self._read(newest, None, was_unwatched=True)
-            except Exception as exc:
+            except BaseException as exc:  # SystemExit of `select`, say: the thread goes on
                 if not self._is_closed:
                     self._errors.report(explain(exc, "reading the newest frame"))
 

@@ -73,9 +73,9 @@ class FrameWriter:
             outside_transforms(lambda: self._write(frame, look, capture_ns))
 
     def _write(self, frame: object, look: Look, capture_ns: int) -> None:
+        names, tiles = read_frame(frame, look.layout, self.readings)  # may call its library
         # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
-            names, tiles = read_frame(frame, look.layout, self.readings)
             picture = _planned(tuple(each.kind for each in tiles), names, look)
             device = _drawing_device(tiles)
             with self._lock:

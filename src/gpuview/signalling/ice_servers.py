@@ -97,7 +97,7 @@ def call_for_ice_servers(
         result = call_within(timeout_s, partial(_call, function))
     except Overdue as exc:
         raise _failed(function, f"has not returned: {exc}") from exc
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         # Its text may hold a credential, so only the chained exception shows it.
         raise _failed(function, f"raised {type(exc).__name__}") from exc
     return parse_ice_servers(result)

@@ -162,6 +162,8 @@ def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
 def _as_next_frame(source: object) -> NextFrame:
     if isinstance(source, Tensor) or is_array(source):
         return lambda: source
+    if isinstance(source, nn.Module):
+        return torch.no_grad()(source.__call__)
     if callable(source) and not _needs_argument(source):
         is_generator = inspect.isgeneratorfunction(source)
         return iter(source()).__next__ if is_generator else source

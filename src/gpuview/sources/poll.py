@@ -6,10 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-import torch
-
-from gpuview.errors import FrameError, GpuviewError
-from gpuview.frames.error_reporter import ErrorReporter, explain
+from gpuview.errors import FrameError
+from gpuview.frames.error_reporter import ErrorReporter, explain, explained
 from gpuview.sources.pacing import RETRY_S, next_due
 from gpuview.sources.switch_interval import short_switch_interval
 
@@ -27,8 +25,8 @@ class Poller:
     the thread ends, and the last picture stays.
 
     Args:
-        next_frame: Returns the next frame; raises StopIteration after the last. Called in inference
-            mode, by one thread at a time.
+        next_frame: Returns the next frame; raises StopIteration after the last. Called by one
+            thread at a time.
         push: Takes each frame, in the same thread.
         fps: The target frame rate; a slow source is polled less often.
         errors: Receives errors, and is cleared after a good frame, on the thread.
@@ -67,7 +65,7 @@ class Poller:
             self._changed.notify()
 
     def ensure_frame(self) -> None:
-        """Make the first frame in the caller's thread, in inference mode, unless it exists.
+        """Make the first frame in the caller's thread, unless it exists.
 
         The poller's thread may be making it; waits at most 2 s for that.
 
@@ -83,14 +81,10 @@ class Poller:
             )
         try:
             if not self._has_made_one:
-                with torch.inference_mode():
+                with explained("the source", StopIteration):
                     self._make_one()
         except StopIteration:
             raise _no_frame() from None
-        except GpuviewError:
-            raise
-        except Exception as exc:
-            raise explain(exc, "the source") from exc
         finally:
             self._making.release()
 
@@ -113,9 +107,8 @@ class Poller:
 
     def _run(self) -> None:
         try:
-            with torch.inference_mode():
-                while self._wait_for_viewer():
-                    self._make_frames()
+            while self._wait_for_viewer():
+                self._make_frames()
         except StopIteration:  # an iterable has ended
             # A generator that raised also ends; its own error says why.
             if not self._has_made_one and self._errors.error is None:
@@ -149,7 +142,7 @@ class Poller:
                 self._make_one()
         except StopIteration:
             raise
-        except Exception as exc:
+        except BaseException as exc:  # SystemExit, say: the thread goes on
             self._errors.report(explain(exc, "the source"))
             return False
         self._errors.clear()

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gpuview.errors import FrameError, GpuviewError
-from gpuview.frames.error_reporter import explain
+from gpuview.errors import FrameError
+from gpuview.frames.error_reporter import explained
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
 
@@ -31,9 +31,9 @@ def as_select(select: object) -> Select | None:
     if select is None:
         return None
     if callable(select):
-        return _explained(select)
+        return _as_picked(select)
     if isinstance(select, int | slice | str | tuple):
-        return _explained(itemgetter(select))
+        return _as_picked(itemgetter(select))
     raise FrameError(
         f"cannot select with an object of type {type(select).__name__}",
         expected="an int, a slice, a str, a tuple of them, or a function of the frame",
@@ -41,14 +41,10 @@ def as_select(select: object) -> Select | None:
     )
 
 
-def _explained(pick: Select) -> Select:
+def _as_picked(pick: Select) -> Select:
     def select(frame: object) -> object:
-        try:
+        with explained("select"):
             picked = pick(frame)
-        except GpuviewError:
-            raise
-        except Exception as exc:
-            raise explain(exc, "select") from exc
         # A slice of a parameter is a plain tensor, but still holds values.
         is_slice = isinstance(frame, nn.Parameter) and isinstance(picked, Tensor)
         return Values(picked) if is_slice else picked

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gpuview.errors import FrameError, GpuviewError
-from gpuview.frames.error_reporter import ErrorReporter, explain
+from gpuview.errors import FrameError
+from gpuview.frames.error_reporter import ErrorReporter, explained
 from gpuview.frames.feed import Select
 from gpuview.sources.parse import NextFrame, ParsedSource
 from gpuview.sources.poll import Poller
@@ -117,12 +117,8 @@ def _checked(name: str, next_frame: NextFrame, select: Select | None) -> NextFra
     who = f"the source {name!r}" if name else "the source"
 
     def checked() -> object:
-        try:
+        with explained(who, StopIteration):
             frame = next_frame()
-        except (StopIteration, GpuviewError):
-            raise
-        except Exception as exc:
-            raise explain(exc, who) from exc
         if frame is None:
             raise FrameError(
                 f"{who} returned None", expected="a tensor from each call", fix="return the tensor"

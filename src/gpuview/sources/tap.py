@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError
-from gpuview.frames.error_reporter import ErrorReporter, explain
+from gpuview.frames.error_reporter import ErrorReporter, explain, is_interrupt
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.torch_compat import is_traced
@@ -118,7 +118,10 @@ class Tap:
         )
 
     def take(self, name: str, output: object) -> None:
-        """Show a module's output, if it is wanted. Called by its hook; never raises."""
+        """Show a module's output, if it is wanted. Called by its hook.
+
+        Raises nothing but the user's interrupt.
+        """
         # If another thread is in here (DataParallel), this output counts as not due.
         if not self._taking.acquire(blocking=False):
             return
@@ -126,7 +129,9 @@ class Tap:
             is_tracing = torch.jit.is_tracing()  # type: ignore[no-untyped-call,attr-defined]
             if not is_tracing and not is_traced(_leaves(output)):
                 self._take(name, output, time.monotonic())
-        except Exception as exc:
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
             self._errors.report(explain(exc, "the tap"), name)
             with self._lock:
                 self.due_s = time.monotonic() + RETRY_S
