@@ -15,9 +15,11 @@ export interface Caption {
   /** Whether the picture belongs to the past. */
   readonly is_dimmed: boolean;
   readonly can_retry: boolean;
+  /** Whether a person has to start the video. */
+  readonly can_play: boolean;
 }
 
-const QUIET = { message: null, is_dimmed: false, can_retry: false };
+const QUIET = { message: null, is_dimmed: false, can_retry: false, can_play: false };
 
 const KERNEL_GONE: Problem = {
   problem: "The kernel is gone. Run the cell again.",
@@ -40,6 +42,7 @@ export function caption(state: ViewState, status: Status, problem: Problem | nul
       };
     case "failed":
       return {
+        ...QUIET,
         label: "failed",
         tone: "bad",
         message: state.problem,
@@ -63,7 +66,7 @@ function captionOfStatus(status: Status): Caption | null {
 }
 
 function captionOfConnection(
-  state: Extract<ViewState, { name: "connecting" | "waiting" | "playing" | "reconnecting" }>,
+  state: Exclude<ViewState, { name: "closed" | "gone" | "failed" }>,
   { fix }: Status,
   problem: Problem | null,
 ): Caption {
@@ -73,6 +76,8 @@ function captionOfConnection(
       // To a person, a view has not reconnected before its picture is back.
       return { ...QUIET, label: state.losses === 0 ? waiting : "reconnecting", tone: "busy" };
     }
+    case "blocked":
+      return { ...QUIET, label: "press play", tone: "busy", can_play: true };
     case "playing":
       return { ...QUIET, label: "playing", tone: "good" };
     case "connecting":

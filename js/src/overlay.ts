@@ -8,6 +8,13 @@ import type { Problem } from "./messages";
 import type { Figures } from "./stats";
 import type { CandidatePair } from "./stats_report";
 
+export interface Buttons {
+  /** "Try again" was pressed. */
+  readonly onRetry: () => void;
+  /** "Play" was pressed. */
+  readonly onPlay: () => void;
+}
+
 export class Overlay {
   /** Where the player puts its videos. */
   readonly stage = element("div", "gpuview-stage");
@@ -15,20 +22,24 @@ export class Overlay {
   readonly #details: DetailsPanel;
   readonly #message = element("div", "gpuview-message");
   readonly #retry: HTMLButtonElement;
+  readonly #play: HTMLButtonElement;
   readonly #dot = element("span", "gpuview-dot");
   readonly #label = element("span", "gpuview-label");
   readonly #figures = element("span", "gpuview-figures");
   #size = "";
   #shown_message = "";
 
-  /** Builds the elements inside `root`. `onRetry`: the button "Try again" was pressed. */
-  constructor(root: HTMLElement, details: DetailsPanel, onRetry: () => void) {
+  /** Builds the elements inside `root`. */
+  constructor(root: HTMLElement, details: DetailsPanel, { onRetry, onPlay }: Buttons) {
     this.#root = root;
     this.#details = details;
     this.#retry = button("gpuview-retry", "Try again", onRetry);
+    this.#play = button("gpuview-play", "", onPlay);
+    this.#play.ariaLabel = "Play";
+    this.#play.title = "Play: this browser does not start videos by itself";
     this.#label.setAttribute("role", "status");
     this.#message.ariaLive = "polite";
-    this.stage.append(this.#message);
+    this.stage.append(this.#message, this.#play);
     const enlarge = ({ target }: Event) => isPicture(target) && this.#toggleFullscreen();
     this.stage.addEventListener("dblclick", enlarge);
     const line = element("div", "gpuview-line");
@@ -43,12 +54,13 @@ export class Overlay {
     return this.#size;
   }
 
-  showCaption({ label, tone, message, is_dimmed, can_retry }: Caption): void {
+  showCaption({ label, tone, message, is_dimmed, can_retry, can_play }: Caption): void {
     this.#dot.dataset["tone"] = tone;
     // Written only if it changes, or a screen reader would say it again and again.
     if (this.#label.textContent !== label) this.#label.textContent = label;
     this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
     this.#showMessage(message, can_retry);
+    this.#showPlay(can_play);
   }
 
   /** Shows the size of the frames until `showFigures` is called. */
@@ -86,13 +98,19 @@ export class Overlay {
     const shown = JSON.stringify([message, can_retry]);
     if (shown === this.#shown_message) return; // Somebody may be copying it or pressing the button.
     this.#shown_message = shown;
-    const has_focus = this.#retry.matches(":focus");
+    const had_focus = this.#retry.matches(":focus");
     this.#message.replaceChildren(
       ...(message === null ? [] : paragraphs(message)),
       ...(can_retry ? [this.#retry] : []),
     );
     // Otherwise the focus would jump to the start of the page.
-    if (has_focus) (can_retry ? this.#retry : this.#details.button).focus();
+    if (had_focus) (can_retry ? this.#retry : this.#details.button).focus();
+  }
+
+  #showPlay(can_play: boolean): void {
+    const had_focus = this.#play.matches(":focus");
+    this.#play.hidden = !can_play;
+    if (had_focus && !can_play) this.#details.button.focus();
   }
 
   #fullscreenButton(): HTMLButtonElement {

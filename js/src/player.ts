@@ -1,31 +1,55 @@
 // The picture. A new connection's track gets a <video> of its own, which stays invisible until its
 // first frame has been decoded and then replaces the old one: never black, no flicker.
+//
+// Browsers differ in what they show of a video whose autoplay is blocked: Firefox shows its first
+// frame, which then stands still.
 
 /** Frames whose longest side is shorter are enlarged, pixel by pixel, so that they can be seen. */
 const MIN_SIDE = 320;
 
+export interface PlayerOptions {
+  /** Gets the size of the first frame, and then each new size. */
+  readonly onSize: (width: number, height: number) => void;
+  /** The browser plays nothing unless `play` is called in a person's click. */
+  readonly onBlocked: () => void;
+}
+
 export class Player {
   readonly #stage: HTMLElement;
-  readonly #onSize: (width: number, height: number) => void;
+  readonly #options: PlayerOptions;
   #shown: HTMLVideoElement | HTMLCanvasElement | null = null;
+  /** The present connection's. */
+  #video: HTMLVideoElement | null = null;
 
-  /** `onSize` gets the size of the first frame, and then each new size. */
-  constructor(stage: HTMLElement, onSize: (width: number, height: number) => void) {
+  constructor(stage: HTMLElement, options: PlayerOptions) {
     this.#stage = stage;
-    this.#onSize = onSize;
+    this.#options = options;
   }
 
-  /** Plays `track`, and shows it from its first frame on, unless `stop` is aborted before. */
-  attach(track: MediaStreamTrack, onFirstFrame: () => void, stop: AbortSignal): void {
+  /**
+   * Takes the track of a new connection and shows it from its first frame on, unless `stop` is
+   * aborted before. Calls `onPlaying` whenever it starts to move.
+   */
+  attach(track: MediaStreamTrack, onPlaying: () => void, stop: AbortSignal): void {
     const video = newVideo(track);
+    this.#video = video;
     stop.addEventListener("abort", () => video !== this.#shown && release(video), { once: true });
     video.addEventListener("resize", () => video === this.#shown && this.#measure(video));
+    // A notebook removes outputs from the document when they are scrolled away, which pauses them.
+    video.addEventListener("pause", () => video.srcObject !== null && this.#start(video));
+    const report = () => video === this.#shown && !video.paused && onPlaying();
+    video.addEventListener("playing", report);
     whenFirstFrame(video, () => {
       if (stop.aborted) return;
       this.#show(video);
-      onFirstFrame();
+      report();
     });
     this.#stage.append(video);
+  }
+
+  /** Plays what was attached last. */
+  play(): void {
+    if (this.#video !== null) this.#start(this.#video);
   }
 
   /** Keeps the last picture. Call it before closing the connection, which turns a video black. */
@@ -43,6 +67,11 @@ export class Player {
     this.#shown = null;
   }
 
+  #start(video: HTMLVideoElement): void {
+    // Every other refusal means that the element is released meanwhile, and then nobody cares.
+    video.play().catch((error: unknown) => isBlocked(error) && this.#options.onBlocked());
+  }
+
   #show(video: HTMLVideoElement): void {
     this.close();
     this.#shown = video;
@@ -53,19 +82,16 @@ export class Player {
   #measure(video: HTMLVideoElement): void {
     const longest = Math.max(video.videoWidth, video.videoHeight);
     video.classList.toggle("gpuview-tiny", longest < MIN_SIDE);
-    this.#onSize(video.videoWidth, video.videoHeight);
+    this.#options.onSize(video.videoWidth, video.videoHeight);
   }
 }
 
 function newVideo(track: MediaStreamTrack): HTMLVideoElement {
   const video = document.createElement("video");
   video.className = "gpuview-pending";
-  video.autoplay = true;
-  video.muted = true; // Otherwise browsers do not allow autoplay.
+  video.muted = true; // Otherwise most browsers do not let it play before a click.
   video.playsInline = true;
   video.srcObject = new MediaStream([track]);
-  // A notebook removes outputs from the document when they are scrolled away, which pauses them.
-  video.addEventListener("pause", () => resume(video));
   return video;
 }
 
@@ -78,9 +104,8 @@ function drawStill(video: HTMLVideoElement): HTMLCanvasElement {
   return still;
 }
 
-function resume(video: HTMLVideoElement): void {
-  // Rejected if the element is released meanwhile, and then nobody cares.
-  if (video.srcObject !== null) video.play().catch(() => undefined);
+function isBlocked(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "NotAllowedError";
 }
 
 function release(video: HTMLVideoElement): void {

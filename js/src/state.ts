@@ -8,6 +8,8 @@ export type ViewState =
   | { readonly name: "connecting" }
   /** Connected, but no frame has been shown yet. */
   | ({ readonly name: "waiting" } & Losses)
+  /** Connected, but the browser starts no video until a person asks for it. */
+  | ({ readonly name: "blocked" } & Losses)
   /** A frame of the present connection has been shown. */
   | { readonly name: "playing" }
   /** The connection was lost and a new one is being made. `problem`: why the last one failed. */
@@ -39,8 +41,12 @@ export type ConnectionEvent =
 
 export type ViewEvent =
   | ConnectionEvent
-  /** The first frame of the present connection is on the screen. */
+  /** The present connection has a frame on the screen, and it plays. */
   | { readonly type: "frame" }
+  /** The browser refuses to play, as autoplay is blocked. */
+  | { readonly type: "blocked" }
+  /** A person pressed play. */
+  | { readonly type: "play" }
   /** A reason to try again if we have given up: a click, or the tab is visible again. */
   | { readonly type: "retry" }
   /** The network is back, or the wait for the next connection should end: start afresh. */
@@ -57,6 +63,8 @@ export type Effect =
   /** Drop the present connection, if any, and make a new one. */
   | { readonly type: "connect"; readonly delay_ms: number }
   | { readonly type: "disconnect" }
+  /** Start the present connection's video. */
+  | { readonly type: "play" }
   /** Find out soon whether the present connection is alive. */
   | { readonly type: "probe" };
 
@@ -102,9 +110,13 @@ export function next(state: ViewState, event: ViewEvent): Step {
     case "refused":
       return refuse(state, event.problem);
     case "connected":
-      return stay(connected(state));
+      return isConnected(state) ? stay(state) : play(state);
     case "frame":
       return stay({ name: "playing" });
+    case "blocked":
+      return isConnected(state) ? stay({ name: "blocked", ...lossesSoFar(state) }) : stay(state);
+    case "play":
+      return state.name === "blocked" ? play(state) : stay(state);
     case "lost":
       return lose(state, event.problem);
     case "unanswered":
@@ -130,16 +142,18 @@ export function backoff_ms(losses: number): number {
   return losses > MAX_LOSSES ? SLOW_MS : 1000 * 2 ** (losses - 2);
 }
 
-function connected(state: ViewState): ViewState {
-  if (isConnected(state)) return state;
-  return { name: "waiting", ...(lossesOf(state) ?? { losses: 0, has_played: false }) };
+function play(state: ViewState): Step {
+  return { state: { name: "waiting", ...lossesSoFar(state) }, effect: { type: "play" } };
+}
+
+function lossesSoFar(state: ViewState): Losses {
+  return lossesOf(state) ?? { losses: 0, has_played: false };
 }
 
 /** Returns null in a view that has not been connected since it last gave up, if ever. */
 function lossesOf(state: ViewState): Losses | null {
   if (state.name === "playing") return { losses: 0, has_played: true };
-  if (state.name !== "waiting" && state.name !== "reconnecting") return null;
-  return { losses: state.losses, has_played: state.has_played };
+  return "losses" in state ? { losses: state.losses, has_played: state.has_played } : null;
 }
 
 function lose(state: ViewState, problem: Problem): Step {
@@ -176,7 +190,7 @@ function startAfresh(state: ViewState): Step {
 }
 
 function isConnected({ name }: ViewState): boolean {
-  return name === "waiting" || name === "playing";
+  return name === "waiting" || name === "blocked" || name === "playing";
 }
 
 function followStatus(state: ViewState, status: Status): Step {

@@ -43,8 +43,14 @@ export class View {
     this.#root = root;
     this.#stop = stop;
     this.#signalling = new Signalling(model, () => kernel.abort());
-    this.#overlay = new Overlay(root, this.#details, () => this.#dispatch({ type: "retry" }));
-    this.#player = new Player(this.#overlay.stage, (...size) => this.#overlay.showSize(...size));
+    this.#overlay = new Overlay(root, this.#details, {
+      onRetry: () => this.#dispatch({ type: "retry" }),
+      onPlay: () => this.#dispatch({ type: "play" }),
+    });
+    this.#player = new Player(this.#overlay.stage, {
+      onSize: (...size) => this.#overlay.showSize(...size),
+      onBlocked: () => this.#dispatch({ type: "blocked" }),
+    });
     root.dataset["view"] = this.#signalling.view;
     const first = begin(model.get("status"), kernel.signal.aborted);
     this.#state = first.state;
@@ -95,6 +101,8 @@ export class View {
         return this.#connect(effect.delay_ms);
       case "disconnect":
         return this.#disconnect();
+      case "play":
+        return this.#player.play();
       case "probe":
         return this.#peer?.probe();
     }
@@ -122,12 +130,14 @@ export class View {
       stats: () => peer.stats(),
       isPlaying: () => this.#state.name === "playing",
       isFrameDue: () =>
-        this.#state.name === "waiting" && this.#model.get("status").state === "live",
+        this.#state.name === "waiting" &&
+        this.#model.get("status").state === "live" &&
+        this.#isVisible(),
       onFigures: (now, figures) => this.#showFigures(now, figures),
       onNoPicture: () => this.#dispatch({ type: "lost", problem: NO_PICTURE }),
       stop,
     });
-    const onFirstFrame = () => {
+    const onPlaying = () => {
       this.#dispatch({ type: "frame" });
       void monitor.measure();
     };
@@ -136,10 +146,15 @@ export class View {
       needs_peer_config: this.#model.get("needs_peer_config"),
       emit: (event) => this.#dispatch(event),
       onChange: () => this.#paint(),
-      onTrack: (track) => this.#player.attach(track, onFirstFrame, stop),
+      onTrack: (track) => this.#player.attach(track, onPlaying, stop),
       stop,
     });
     this.#latest = this.#peer = peer;
+  }
+
+  /** Whether a browser has a reason to decode: it may save that for a tab that is in front. */
+  #isVisible(): boolean {
+    return !document.hidden && this.#root.checkVisibility();
   }
 
   #showFigures({ pair }: Snapshot, figures: Figures | null): void {

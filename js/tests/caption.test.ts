@@ -40,6 +40,13 @@ test("a view has not reconnected before its picture is back", () => {
   );
 });
 
+test("only a view whose browser blocks autoplay has a play button", () => {
+  const blocked = { name: "blocked", losses: 0, has_played: false } as const;
+  expect(caption(blocked, LIVE)).toMatchObject({ label: "press play", can_play: true });
+  expect(caption(blocked, ERROR)).toMatchObject({ label: "source failed", can_play: false });
+  expect(caption(PLAYING, LIVE).can_play).toBe(false);
+});
+
 test("the label says that the media process is restarting", () => {
   expect(caption(PLAYING, { ...LIVE, state: "restarting" }).label).toBe("restarting");
 });

@@ -126,6 +126,23 @@ describe("a connection that dies", () => {
     expect(state(root)).toBe("waiting");
   });
 
+  test("is left alone while nobody can see it, and has 10 s once it is shown", async () => {
+    const { model, root } = await show();
+    root.style.display = "none"; // As in a tab of ipywidgets that is not in front.
+    await answer(model);
+    peer().become("connected");
+    await passAlive(60_000);
+    hidePage(true);
+    root.style.display = "";
+    await passAlive(60_000);
+    expect([state(root), FakePeerConnection.made.length]).toEqual(["waiting", 1]);
+    hidePage(false);
+    await passAlive(9000);
+    expect(state(root)).toBe("waiting");
+    await passAlive(2000);
+    expect(state(root)).toBe("reconnecting");
+  });
+
   test("is in time with its first frame even while its statistics are awaited", async () => {
     const { model, root } = await show();
     await answer(model);

@@ -48,6 +48,51 @@ describe("the way to a picture", () => {
   });
 });
 
+describe("a browser that blocks autoplay", () => {
+  const blocked = after(CONNECTING, ...of("answered", "connected", "blocked"));
+
+  test("is asked to play as soon as there is a connection", () => {
+    expect(after(CONNECTING, ...of("connected")).effect).toEqual({ type: "play" });
+    expect(after(PLAYING, ...of("connected")).effect).toEqual({ type: "none" });
+  });
+
+  test("is asked again when a person presses play", () => {
+    expect(blocked.state.name).toBe("blocked");
+    expect(blocked.effect).toEqual({ type: "none" });
+    const pressed = after(blocked.state, ...of("play"));
+    expect(pressed.state.name).toBe("waiting");
+    expect(pressed.effect).toEqual({ type: "play" });
+    expect(after(pressed.state, ...of("frame")).state).toEqual(PLAYING);
+    expect(after(pressed.state, ...of("blocked")).state).toEqual(blocked.state);
+  });
+
+  test("may stop a picture that plays, and start it by itself", () => {
+    expect(after(PLAYING, ...of("blocked")).state.name).toBe("blocked");
+    expect(after(PLAYING, ...of("blocked", "frame")).state).toEqual(PLAYING);
+  });
+
+  test("does not make a view give up that has played", () => {
+    const lost = after(PLAYING, ...of("blocked", "lost"));
+    expect(lost.state).toMatchObject({ name: "reconnecting", losses: 1, has_played: true });
+    const again = after(lost.state, ...of("connected", "blocked", "play"));
+    expect(again.state).toMatchObject({ name: "waiting", losses: 1, has_played: true });
+  });
+
+  test("is still connected: a change of the network makes it probe", () => {
+    expect(after(blocked.state, ...of("online"))).toEqual({
+      state: blocked.state,
+      effect: { type: "probe" },
+    });
+  });
+
+  test.each(["blocked", "play"] as const)("means nothing without a connection: %s", (type) => {
+    const failed = after(CONNECTING, LOST).state;
+    for (const state of [CONNECTING, failed, after(PLAYING, LOST).state]) {
+      expect(after(state, ...of(type))).toEqual({ state, effect: { type: "none" } });
+    }
+  });
+});
+
 describe("a connection that is lost", () => {
   test("is replaced at once if it had shown a picture", () => {
     expect(after(PLAYING, ...of("lost")).effect).toEqual({ type: "connect", delay_ms: 0 });

@@ -9,6 +9,7 @@ import {
   decode,
   hidePage,
   pass,
+  passAlive,
   peer,
   play,
   PROBLEM,
@@ -172,6 +173,81 @@ describe("the picture", () => {
     const resumed = vi.spyOn(HTMLVideoElement.prototype, "play").mockResolvedValue();
     video?.dispatchEvent(new Event("pause"));
     expect(resumed).toHaveBeenCalledOnce();
+  });
+});
+
+describe("a browser that blocks autoplay", () => {
+  const playButton = (root: HTMLElement) => root.querySelector<HTMLElement>(".gpuview-play");
+  const refusal = new DOMException("not allowed", "NotAllowedError");
+
+  /** A view that is connected, and whose browser refuses to play. */
+  async function showBlocked() {
+    const shown = await show();
+    const asked = vi.spyOn(HTMLVideoElement.prototype, "play").mockRejectedValue(refusal);
+    await answer(shown.model);
+    peer().become("connected");
+    await settle();
+    return { ...shown, asked };
+  }
+
+  test("has a play button over the picture instead of waiting for ever", async () => {
+    const { root, asked } = await showBlocked();
+    expect(state(root)).toBe("blocked");
+    expect(playButton(root)?.hidden).toBe(false);
+    expect(playButton(root)?.ariaLabel).toBe("Play");
+    await passAlive(60_000);
+    expect([state(root), FakePeerConnection.made.length]).toEqual(["blocked", 1]);
+    asked.mockRestore();
+    playButton(root)?.click();
+    showFrame(root);
+    expect(state(root)).toBe("playing");
+    expect(playButton(root)?.hidden).toBe(true);
+  });
+
+  test("may show a first frame that stands still", async () => {
+    const { root, asked } = await showBlocked();
+    showFrame(root);
+    expect(root.querySelector(".gpuview-video")).not.toBeNull();
+    expect(state(root)).toBe("blocked");
+    asked.mockRestore();
+    playButton(root)?.click();
+    await settle();
+    expect(state(root)).toBe("playing");
+  });
+
+  test("can be pressed again if it refuses again", async () => {
+    const { root } = await showBlocked();
+    playButton(root)?.click();
+    await settle();
+    expect([state(root), playButton(root)?.hidden]).toEqual(["blocked", false]);
+  });
+
+  test("gives the keyboard to the next button once play is pressed", async () => {
+    const { root } = await showBlocked();
+    playButton(root)?.focus();
+    playButton(root)?.click();
+    expect(document.activeElement).toBe(root.querySelector(".gpuview-details-button"));
+  });
+
+  test("is not blamed for a refusal that has another reason", async () => {
+    const { model, root } = await show();
+    const aborted = new DOMException("interrupted", "AbortError");
+    vi.spyOn(HTMLVideoElement.prototype, "play").mockRejectedValue(aborted);
+    await answer(model);
+    peer().become("connected");
+    await settle();
+    expect(state(root)).toBe("waiting");
+  });
+
+  test("may block a picture that the notebook has removed from the page", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    const video = root.querySelector("video");
+    video?.pause();
+    vi.spyOn(HTMLVideoElement.prototype, "play").mockRejectedValue(refusal);
+    video?.dispatchEvent(new Event("pause"));
+    await settle();
+    expect(state(root)).toBe("blocked");
   });
 });
 

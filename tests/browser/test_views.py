@@ -36,6 +36,32 @@ def source():
 stream = GPUStream(source, fps=30)
 """
 
+# The strictest browsers let a video play only if a person's click starts it.
+BLOCK_AUTOPLAY = """
+const play = HTMLMediaElement.prototype.play;
+HTMLMediaElement.prototype.play = function () {
+  if (window.event?.type === "click") return play.call(this);
+  return Promise.reject(new DOMException("no click", "NotAllowedError"));
+};
+"""
+
+# What a browser may do that saves work for what nobody sees.
+SILENT_WHILE_HIDDEN = """
+const request = HTMLVideoElement.prototype.requestVideoFrameCallback;
+HTMLVideoElement.prototype.requestVideoFrameCallback = function (callback) {
+  return request.call(this, (...args) => {
+    if (this.checkVisibility()) callback(...args);
+    else this.requestVideoFrameCallback(callback);
+  });
+};
+"""
+
+IN_A_HIDDEN_TAB = """
+import ipywidgets
+
+ipywidgets.Tab([ipywidgets.Label("nothing moves here"), stream], titles=["Still", "Moving"])
+"""
+
 SPIN = """
 while not os.path.exists("stop"):
     pass
@@ -125,6 +151,33 @@ def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
     wait_for_states(notebook, "playing")
     notebook.run(3)
     wait_for_states(notebook, "closed")
+
+
+def test_a_browser_that_blocks_autoplay_has_a_play_button(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(PULL, "stream", "stream", init_script=BLOCK_AUTOPLAY)
+    for cell in range(3):
+        notebook.run(cell)
+    wait_for_states(notebook, "blocked", "blocked")
+    buttons = notebook.page.get_by_role("button", name="Play", exact=True)
+    buttons.first.click()
+    wait_for_states(notebook, "playing", "blocked")
+    wait_for_frames(notebook, 10)
+    buttons.press("Enter")  # the one that is left
+    wait_for_states(notebook, "playing", "playing")
+    wait_for_frames(notebook, 10, views=(0, 1))
+
+
+def test_a_stream_in_a_hidden_tab_plays_once_the_tab_is_opened(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULL, IN_A_HIDDEN_TAB, init_script=SILENT_WHILE_HIDDEN)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_viewers(notebook, 1)
+    wait_for_states(notebook, "waiting")
+    notebook.page.get_by_text("Moving", exact=True).click()
+    wait_for_states(notebook, "playing")
+    wait_for_frames(notebook, 10)
 
 
 def test_a_tall_picture_fits_into_the_window(open_notebook: OpenNotebook) -> None:

@@ -30,7 +30,6 @@ user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
-user_pref("media.autoplay.default", 0);
 """
 
 # Marionette's scripts run in a sandbox; the page's own `eval` runs in the page.
@@ -81,13 +80,15 @@ class Firefox:
 
     Args:
         folder: For its profile and the page.
+        preferences: Those that differ from the defaults.
     """
 
-    def __init__(self, node: Node, folder: Path) -> None:
+    def __init__(self, node: Node, folder: Path, **preferences: int) -> None:
         self._node = node
         self._profile = folder / "profile"
         self._profile.mkdir(parents=True)
-        (self._profile / "user.js").write_text(_PREFERENCES)
+        lines = [f'user_pref("{name}", {value});\n' for name, value in preferences.items()]
+        (self._profile / "user.js").write_text(_PREFERENCES + "".join(lines))
         self._serve(folder / "page")
         self._process = self._start(folder)
         wait_until(lambda: node.listens(_PORT, protocol="tcp"), "Firefox listens", _START_S)
@@ -162,6 +163,13 @@ class FirefoxView(View):
                 self._bridge.say(message)
             if (news := self._bridge.take_news()) is not None:
                 self.evaluate("news => lab.hear(news)", dict(news))
+
+    def press(self, name: str) -> None:
+        """Press the button with this accessible name, with the mouse."""
+        selector = f'[aria-label="{name}"]'
+        found = self._marionette.ask("WebDriver:FindElement", using="css selector", value=selector)
+        (element,) = found["value"].values()
+        self._marionette.ask("WebDriver:ElementClick", id=element)
 
     def close(self) -> None:
         """Close the view, as clearing the output does."""

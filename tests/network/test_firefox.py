@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.network.firefox import Firefox
 from tests.network.world import PORT_MAX, PORT_MIN, TURN, TURN_IP, World, forwarded, static_turn
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 
@@ -38,6 +40,22 @@ def test_firefox_plays_through_turn(world: World, firefox: Firefox, transport: s
         view.wait_for_frames(30)
         assert view.pair().is_relayed
         assert view.pair().local == "relay"
+
+
+def test_firefox_that_blocks_autoplay_shows_a_play_button(world: World, tmp_path: Path) -> None:
+    blocked = {"media.autoplay.default": 5, "media.autoplay.blocking_policy": 2}
+    with (
+        world.stream(world.open_office, {}) as stream,
+        Firefox(world.public, tmp_path, **blocked) as firefox,
+        firefox.show(stream) as view,
+    ):
+        view.wait_for_state("blocked")
+        # Firefox shows the first frame of a video that does not play.
+        wait_until(lambda: view.frames, "a first frame")
+        assert view.state == "blocked"
+        view.press("Play")
+        view.wait_for_state("playing")
+        view.wait_for_frames(30)
 
 
 def test_firefox_says_why_it_cannot(world: World, firefox: Firefox) -> None:
