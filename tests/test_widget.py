@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import logging
 import math
 import multiprocessing
+import pickle
 import queue
 import threading
 import weakref
@@ -648,6 +650,60 @@ def test_grid_names_the_source_that_fails(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream({"a": torch.zeros(4, 4), "b": broken})
     with pytest.raises(FrameError, match="the source 'b' raised RuntimeError: out of film"):
         stream.frame()
+
+
+class Showing(nn.Module):
+    """A model that shows what it computes, in one way and in another."""
+
+    def __init__(self, stream: GPUStream) -> None:
+        super().__init__()
+        self.stream = stream
+        self.show = stream.push
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.stream.push(x)
+        self.show(x + 1)
+        return x * 2
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        copy.deepcopy,
+        lambda model: pickle.loads(pickle.dumps(model)),
+        torch.optim.swa_utils.AveragedModel,
+    ],
+    ids=["deepcopy", "pickle", "AveragedModel"],
+)
+def test_copy_of_a_model_that_holds_a_stream_runs_and_shows_nothing(
+    make_stream: MakeStream, copied: Callable[[nn.Module], nn.Module]
+) -> None:
+    stream, _, _ = make_stream()
+    model = Showing(stream)
+    again = copied(model)
+    assert again(torch.ones(4, 4))[0, 0] == 2
+    assert stream.stats().frames_pushed == 0
+    assert model(torch.ones(4, 4))[0, 0] == 2
+    assert stream.stats().frames_pushed == 2
+
+
+def test_copy_of_a_stream_can_be_copied_watched_and_closed(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    again = pickle.loads(pickle.dumps(copy.copy(stream)))
+    again.push(torch.zeros(4, 4))
+    assert again.viewers == ()
+    again.close()
+    assert repr(again) == "<StreamCopy that shows nothing>"
+
+
+def test_push_inside_compiled_code_shows_the_tensor(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    compiled = torch.compile(Showing(stream), backend="eager")
+    assert compiled(torch.ones(4, 4))[0, 0] == 2
+    frame = stream.frame()
+    assert isinstance(frame, torch.Tensor)
+    assert frame.tolist() == [[2] * 4] * 4
+    assert stream.stats().frames_pushed == 2
 
 
 def test_source_that_trains_plays_and_what_it_makes_can_be_changed_anywhere(

@@ -25,6 +25,7 @@ from gpuview.frames.feed import Feed, Select
 from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.snapshot import extremes, snapshot
+from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.protocol.messages import Answer, Candidates, Refusal
@@ -36,6 +37,7 @@ from gpuview.sources.parse import parse_source
 from gpuview.sources.select import Index, as_select
 from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
+from gpuview.stream_copy import StreamCopy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,6 +74,9 @@ class GPUStream(anywidget.AnyWidget):
     ``(C, H, W)`` or a batch of these. Any number of channels other than 1, 3 or 4 becomes a grid of
     feature maps. A dict or list of tensors becomes labelled panels. The newest frame wins: older
     frames that were not shown in time are dropped.
+
+    In a copy or a pickle of a model that holds a stream, a stand-in takes its place: ``push`` does
+    nothing there.
 
     Args:
         source: Where frames come from.
@@ -169,8 +174,18 @@ class GPUStream(anywidget.AnyWidget):
     def __del__(self) -> None:
         """Do nothing. ipywidgets would call `close`, even if the constructor failed half-way."""
 
+    def __copy__(self) -> StreamCopy:
+        return StreamCopy()
+
+    def __deepcopy__(self, _memo: object) -> StreamCopy:
+        return StreamCopy()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (StreamCopy, ())
+
     # --- the public API -----------------------------------------------------------------------
 
+    @opaque_to_dynamo
     def push(self, frame: object) -> None:
         """Show ``frame`` next, in every view. From any thread; never blocks.
 
@@ -187,9 +202,7 @@ class GPUStream(anywidget.AnyWidget):
                 shape, dtype or device are checked.
             StreamClosedError: The stream is closed.
         """
-        self._feed.push(frame, self._select)
-        if not self._state.has_picture:
-            self._update(has_picture=True)
+        self._show(frame)
 
     def frame(self) -> object:
         """Return the newest frame: the same object that was pushed, or that the source returned.
@@ -284,6 +297,11 @@ class GPUStream(anywidget.AnyWidget):
         if source is not None:
             source.close()
         self._feed.close()
+
+    def _show(self, frame: object) -> None:
+        self._feed.push(frame, self._select)
+        if not self._state.has_picture:
+            self._update(has_picture=True)
 
     def _need_frame(self) -> None:
         self._feed.check_open()

@@ -17,6 +17,7 @@ from gpuview.frames.torch_compat import (
     has_memory,
     is_faking,
     is_traced,
+    opaque_to_dynamo,
     outside_transforms,
     register_host_memory,
 )
@@ -31,7 +32,13 @@ TRANSFORMS = {
 @pytest.fixture(params=["as it is", "names gone"], autouse=True)
 def names(request, monkeypatch) -> str:
     if request.param == "names gone":
-        for name in ("_DisableFuncTorch", "_get_dispatch_mode", "_FAKE", "_maybe_current_level"):
+        for name in (
+            "_DisableFuncTorch",
+            "_get_dispatch_mode",
+            "_FAKE",
+            "_maybe_current_level",
+            "_eval_frame",
+        ):
             monkeypatch.setattr(torch_compat, name, None)
         monkeypatch.setattr(torch_compat, "_is_fx_tracing", lambda: None)
     return request.param
@@ -46,6 +53,33 @@ def test_this_release_has_all_names(names):
         torch_compat._is_fx_tracing() is not None,
     ]
     assert is_known == [names == "as it is"] * 5
+
+
+def test_compiled_code_calls_an_opaque_function_with_real_tensors_and_traces_nothing_in_it():
+    graphs, seen = [], []
+
+    def look_inside(x: torch.Tensor) -> list[float]:
+        seen.append(torch.compiler.is_compiling())
+        return (x - 1).tolist()
+
+    @opaque_to_dynamo
+    def look(x: torch.Tensor) -> None:
+        seen.append(look_inside(x))
+
+    def backend(graph, _inputs):
+        graphs.append([node.name for node in graph.graph.nodes if node.op == "call_function"])
+        return graph.forward
+
+    def work(x: torch.Tensor) -> torch.Tensor:
+        doubled = x * 2
+        look(doubled)
+        return doubled + 1
+
+    compiled = torch.compile(work, backend=backend)
+    assert compiled(torch.ones(1)).tolist() == [3]
+    assert compiled(torch.zeros(1)).tolist() == [1]
+    assert seen == [False, [1], False, [-1]]
+    assert graphs == [["doubled"], ["add"]]
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)

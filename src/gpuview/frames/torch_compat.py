@@ -19,12 +19,14 @@ __all__ = [
     "has_memory",
     "is_faking",
     "is_traced",
+    "opaque_to_dynamo",
     "outside_transforms",
     "register_host_memory",
     "unregister_host_memory",
 ]
 
 T = TypeVar("T")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 _PORTABLE = 1  # for all devices: cudaHostRegisterPortable
 
@@ -41,6 +43,7 @@ _DisableFuncTorch = _private("_C._DisableFuncTorch")
 _get_dispatch_mode = _private("_C._get_dispatch_mode")
 _FAKE = _private("_C._TorchDispatchModeKey.FAKE")
 _maybe_current_level = _private("_C._functorch.maybe_current_level")
+_eval_frame = _private("_C._dynamo.eval_frame")
 
 
 def _is_fx_tracing() -> bool | None:
@@ -48,6 +51,22 @@ def _is_fx_tracing() -> bool | None:
     tracer = sys.modules.get("torch.fx._symbolic_trace")
     get = getattr(tracer, "_get_is_fx_tracing", None)  # since PyTorch 2.14
     return get() if get is not None else getattr(tracer, "_is_fx_tracing_flag", None)
+
+
+def opaque_to_dynamo(function: FunctionT) -> FunctionT:
+    """Keep `torch.compile` out of ``function`` and of all that it calls; compiled code calls it.
+
+    This is `torch.compiler.disable` without the import of Dynamo, which takes more than a second.
+    The fall-back, for releases before 2.7, imports it at the first call.
+    """
+    try:
+        skip = _eval_frame._FrameAction.SKIP
+        strategy = _eval_frame._FrameExecStrategy(skip, skip)  # for the function, for its callees
+        _eval_frame.set_code_exec_strategy(function.__code__, strategy)
+    except (AttributeError, TypeError):
+        return _private("_disable_dynamo")(function)  # type: ignore[no-any-return]
+    function._torchdynamo_disable = True  # type: ignore[attr-defined]  # Dynamo does not inline it
+    return function
 
 
 def outside_transforms(work: Callable[[], T]) -> T:
