@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gpuview.errors import FrameError
-from gpuview.frames.cuda.device import CudaGpu
+from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.layout import read_tiles
@@ -306,7 +306,7 @@ def test_a_size_that_changes_with_every_frame_is_followed(sink, writer):
     assert (slot.seq, slot.width) == (20, 278)
 
 
-class UnregisterableGpu(CudaGpu):
+class UnregisterableGpu(Gpu):
     """One whose system refuses to register memory."""
 
     def register(self, memory: torch.Tensor) -> bool:
@@ -329,7 +329,7 @@ def test_where_memory_cannot_be_registered_frames_take_the_other_way(sink):
 
 
 def test_refused_memory_leaves_no_error_behind():
-    gpu = CudaGpu(torch.device("cuda", 0))
+    gpu = Gpu(torch.device("cuda", 0))
     memory = torch.zeros(4096, dtype=torch.uint8)
     assert gpu.register(memory)
 

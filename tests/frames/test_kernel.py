@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.device import CudaGpu
+from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
@@ -278,7 +278,7 @@ def test_a_canvas_is_the_same_whoever_draws_on_it():
     parts[0][0, 0, 5, 5] = torch.nan
     drawn = []
     for has_triton in (True, False):
-        gpu = FakeGpu() if IS_INTERPRETED else CudaGpu(DEVICE)
+        gpu = FakeGpu() if IS_INTERPRETED else Gpu(DEVICE)
         gpu.has_triton = has_triton
         nonfinite = gpu.zeros(2)
         canvas = Canvas(gpu, picture, nonfinite)

@@ -16,7 +16,7 @@ from torch import Tensor
 from gpuview.frames.cpu.paint import render
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
-from gpuview.frames.cuda.slot_layout import planes, record_nbytes
+from gpuview.frames.cuda.slot_layout import part, planes, record_nbytes
 from gpuview.frames.picture.geometry import BACKGROUND, Label, Panel, Plan
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
@@ -153,18 +153,11 @@ class Canvas:
     def _write(self, label: Label) -> None:
         image = self._gpu.upload(label_image(label.text, label.height, label.width))
         rgb = image.movedim(-1, 0).to(torch.float32).div_(255)  # (3, height, width)
-        write_i420(rgb, *self._part(label))
+        write_i420(rgb, *part(self._planes, label))
 
     def _paint(self, panel: Panel, pixels: Tensor) -> None:
         painted = render(pixels, panel)
-        write_i420(painted.rgb, *self._part(panel))
+        write_i420(painted.rgb, *part(self._planes, panel))
         for count, found in zip(self._nonfinite, (painted.n_nan, painted.n_inf), strict=True):
             if found is not None:
                 count.add_(found)
-
-    def _part(self, where: Panel | Label) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the part of each plane that belongs to a panel or a label."""
-        y, x, height, width = where.y, where.x, where.height, where.width
-        luma, cb, cr = self._planes
-        half = (slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))
-        return luma[y : y + height, x : x + width], cb[half], cr[half]

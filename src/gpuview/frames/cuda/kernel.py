@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 
 from gpuview.frames.cuda.pixel_value import as_float, scaled, to_level_or_row, with_nonfinite_colour
-from gpuview.frames.cuda.resample import inspect_means, means
+from gpuview.frames.cuda.resample import means
 from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.protocol.ring import CAPTURE_WORD, SEQ_WORD
 
@@ -130,9 +130,15 @@ def _inspect(
     tl.atomic_add(nonfinite, tl.sum(tl.where(is_own, n_nan, 0)).to(tl.int64))
     tl.atomic_add(nonfinite + 1, tl.sum(tl.where(is_own, n_inf, 0)).to(tl.int64))
     red, green, blue = _finished(red, green, blue, half_low, gain, is_coloured, scale)
-    red = with_nonfinite_colour(red, n_nan > 0, n_inf > 0, palette, 0, is_coloured)
-    green = with_nonfinite_colour(green, n_nan > 0, n_inf > 0, palette, 1, is_coloured)
-    blue = with_nonfinite_colour(blue, n_nan > 0, n_inf > 0, palette, 2, is_coloured)
+    return _marked(red, green, blue, n_nan > 0, n_inf > 0, palette, is_coloured)
+
+
+@triton.jit
+def _marked(red, green, blue, is_nan, is_inf, palette, is_coloured: tl.constexpr):
+    """Return the results of `_finished`, but NaN and Inf in their colours."""
+    red = with_nonfinite_colour(red, is_nan, is_inf, palette, 0, is_coloured)
+    green = with_nonfinite_colour(green, is_nan, is_inf, palette, 1, is_coloured)
+    blue = with_nonfinite_colour(blue, is_nan, is_inf, palette, 2, is_coloured)
     return red, green, blue
 
 
@@ -269,15 +275,15 @@ def draw_panel(
             start2, y2, x2, is_inside2, channel_step, row_step, column_step, channels, needs_float64
         )
     else:
-        red1, green1, blue1 = means(
-            start1, y1, x1, is_inside1, low1, gain1, inner_height, inner_width, tile_height,
-            tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels, scale,
-            needs_float64, block,
+        red1, green1, blue1, _, _ = means(
+            start1, nonfinite, y1, x1, is_inside1, is_own1, low1, gain1, inner_height, inner_width,
+            tile_height, tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels,
+            scale, needs_float64, False, block,
         )
-        red2, green2, blue2 = means(
-            start2, y2, x2, is_inside2, low2, gain2, inner_height, inner_width, tile_height,
-            tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels, scale,
-            needs_float64, block,
+        red2, green2, blue2, _, _ = means(
+            start2, nonfinite, y2, x2, is_inside2, is_own2, low2, gain2, inner_height, inner_width,
+            tile_height, tile_width, taps_y, taps_x, channel_step, row_step, column_step, channels,
+            scale, needs_float64, False, block,
         )
     has_nonfinite = False
     if may_have_nonfinite:
@@ -297,16 +303,20 @@ def draw_panel(
                 is_coloured, scale,
             )
         else:
-            r1, g1, b1 = inspect_means(
-                start1, palette, nonfinite, y1, x1, is_inside1, is_own1, low1, gain1, inner_height,
+            r1, g1, b1, is_nan1, is_inf1 = means(
+                start1, nonfinite, y1, x1, is_inside1, is_own1, low1, gain1, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
-                column_step, channels, is_coloured, scale, needs_float64, block,
+                column_step, channels, scale, needs_float64, True, block,
             )
-            r2, g2, b2 = inspect_means(
-                start2, palette, nonfinite, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
+            r1, g1, b1 = _finished(r1, g1, b1, low1, gain1, is_coloured, "as is")
+            r1, g1, b1 = _marked(r1, g1, b1, is_nan1, is_inf1, palette, is_coloured)
+            r2, g2, b2, is_nan2, is_inf2 = means(
+                start2, nonfinite, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
-                column_step, channels, is_coloured, scale, needs_float64, block,
+                column_step, channels, scale, needs_float64, True, block,
             )
+            r2, g2, b2 = _finished(r2, g2, b2, low2, gain2, is_coloured, "as is")
+            r2, g2, b2 = _marked(r2, g2, b2, is_nan2, is_inf2, palette, is_coloured)
     else:
         own_scale: tl.constexpr = scale if is_direct else "as is"  # means are scaled already
         r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, is_coloured, own_scale)

@@ -17,7 +17,7 @@ from gpuview.frames.cpu.paint import needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
 from gpuview.frames.cuda.pixel_value import Scale
-from gpuview.frames.cuda.slot_layout import plane_offsets
+from gpuview.frames.cuda.slot_layout import part, planes
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.geometry import Panel
 
@@ -67,7 +67,8 @@ class PanelKernel:
         if auto is not None and (self._chunks > 1 or auto == "frame"):
             shape = (panel.n_tiles * self._chunks, 2)
             self._parts = torch.empty(shape, dtype=torch.float64, device=record.device)
-        self._picture = (width, *plane_offsets(panel.y, panel.x, height, width))
+        drawn = part(planes(record, height, width), panel)
+        self._picture = (width, *(plane.storage_offset() for plane in drawn))
         self._places = (
             panel.width,
             panel.n_tiles,

@@ -5,37 +5,34 @@ The layout is the ring's (``gpuview.protocol.ring``): 64 bytes of header, then t
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from gpuview.frames.picture.geometry import Label, Panel
 from gpuview.protocol.ring import HEADER_NBYTES, PixelFormat, frame_nbytes
 
-__all__ = ["PICTURE_AT", "plane_offsets", "planes", "record_nbytes"]
+__all__ = ["part", "planes", "record_nbytes"]
 
-PICTURE_AT = HEADER_NBYTES
-"""The offset of the picture in a record."""
+_Planes = tuple[Tensor, Tensor, Tensor]
 
 
 def record_nbytes(height: int, width: int) -> int:
     """Return the size of a record with a picture of these sides, which are even."""
-    return PICTURE_AT + frame_nbytes(PixelFormat.I420, width, height)
+    return HEADER_NBYTES + frame_nbytes(PixelFormat.I420, width, height)
 
 
-def plane_offsets(y: int, x: int, height: int, width: int) -> tuple[int, int, int]:
-    """Return the offsets of a pixel's luma, Cb and Cr in a record, in bytes; y and x are even.
-
-    A row of luma has ``width`` bytes, a row of chroma half of that.
-    """
-    n_pixels = height * width
-    half = y // 2 * (width // 2) + x // 2
-    cb_at = PICTURE_AT + n_pixels + half
-    return PICTURE_AT + y * width + x, cb_at, cb_at + n_pixels // 4
-
-
-def planes(record: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def planes(record: Tensor, height: int, width: int) -> _Planes:
     """Return a record's planes as views: ``(H, W)`` luma, ``(H/2, W/2)`` Cb and Cr."""
     n_pixels = height * width
-    cb_at = PICTURE_AT + n_pixels
-    cr_at = cb_at + n_pixels // 4
     half = (height // 2, width // 2)
-    luma = record[PICTURE_AT:cb_at].view(height, width)
-    return luma, record[cb_at:cr_at].view(half), record[cr_at:].view(half)
+    sizes = [n_pixels, n_pixels // 4, n_pixels // 4]
+    luma, cb, cr = torch.split(record[HEADER_NBYTES:], sizes)
+    return luma.view(height, width), cb.view(half), cr.view(half)
+
+
+def part(planes: _Planes, where: Panel | Label) -> _Planes:
+    """Return the part of each plane that belongs to a panel or a label, as views."""
+    y, x, height, width = where.y, where.x, where.height, where.width
+    luma, cb, cr = planes
+    half = (slice(y // 2, (y + height) // 2), slice(x // 2, (x + width) // 2))
+    return luma[y : y + height, x : x + width], cb[half], cr[half]

@@ -21,13 +21,13 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gpuview.frames.cuda.canvas import Canvas
-from gpuview.frames.cuda.device import CudaGpu, Event, Gpu
+from gpuview.frames.cuda.device import Event, Gpu
 from gpuview.frames.cuda.registered_ring import RegisteredPath
-from gpuview.frames.cuda.slot_layout import PICTURE_AT
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.sink import FrameSink, WriteStats
+from gpuview.protocol.ring import HEADER_NBYTES
 
 __all__ = ["CudaWriter"]
 
@@ -45,7 +45,7 @@ class CudaWriter:
         self,
         sink: FrameSink,
         lock: threading.Lock,
-        open_gpu: Callable[[torch.device], Gpu] = CudaGpu,
+        open_gpu: Callable[[torch.device], Gpu] = Gpu,
     ) -> None:
         self._sink = sink
         self._lock = lock
@@ -135,7 +135,7 @@ class CudaWriter:
     def _reserve(self, gpu: Gpu, canvas: Canvas) -> int:
         """Return the frame's number; 0 if the memory cannot be registered."""
         if self._registered is not None:
-            seq = self._registered.reserve(gpu, canvas.record.numel() - PICTURE_AT)
+            seq = self._registered.reserve(gpu, canvas.record.numel() - HEADER_NBYTES)
             if seq is not None:
                 return seq
             self._registered = None
