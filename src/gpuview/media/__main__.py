@@ -12,40 +12,17 @@ import os
 import socket
 import sys
 
-from gpuview.media.hub import Hub
+from gpuview.media.hub import FROM_KERNEL, Hub
 from gpuview.media.ice import upstream
 from gpuview.media.internal_error import problem_of
 from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import (
-    AttachRing,
-    Bye,
-    Candidates,
-    CloseStream,
-    Configure,
-    GetStats,
-    IceServers,
-    Offer,
-    OpenStream,
-    Ready,
-)
+from gpuview.protocol.messages import Ready
 from gpuview.protocol.wire import decode_line
 
 logger = logging.getLogger("gpuview.media")
 
 _LOOK_EVERY_S = 1.0
-
-_FROM_KERNEL = (
-    AttachRing,
-    Bye,
-    Candidates,
-    CloseStream,
-    Configure,
-    GetStats,
-    IceServers,
-    Offer,
-    OpenStream,
-)
 
 
 class Worker:
@@ -73,7 +50,7 @@ class Worker:
 
     def _read_line(self, line: bytes, fds: list[int]) -> None:
         try:
-            stream, message = decode_line(line, *_FROM_KERNEL)
+            stream, message = decode_line(line, *FROM_KERNEL)
             self._hub.receive(stream, message, fds)
         except Exception as exc:
             problem = problem_of(exc).problem

@@ -35,7 +35,20 @@ from gpuview.protocol.messages import (
 )
 from gpuview.protocol.stats import NetworkStats
 
-__all__ = ["Hub"]
+__all__ = ["FROM_KERNEL", "Hub"]
+
+FROM_KERNEL = (
+    AttachRing,
+    Bye,
+    Candidates,
+    CloseStream,
+    Configure,
+    GetStats,
+    IceServers,
+    Offer,
+    OpenStream,
+)
+"""The messages that `Hub.receive` takes."""
 
 _REAP_EVERY_S = 1.0
 _NO_PROBLEM = Problem(problem="", expected="", fix="")

@@ -17,6 +17,7 @@ from aiortc import (
     RTCSessionDescription,
     VideoStreamTrack,
 )
+from aiortc.sdp import candidate_from_sdp
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import rtp_sender
@@ -27,7 +28,7 @@ from gpuview.media.ice.network import Network
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
 from gpuview.protocol.stats import ViewerStats
 from gpuview.webrtc import sdp
-from gpuview.webrtc.candidate import is_reachable, parse_candidate
+from gpuview.webrtc.candidate import is_reachable
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -254,15 +255,6 @@ class Viewer:
 
 def _ice_candidate(text: str) -> RTCIceCandidate:
     """Convert a reachable candidate; fields after its type are ignored."""
-    candidate = parse_candidate(text)
-    assert candidate is not None
-    return RTCIceCandidate(
-        component=candidate.component,
-        foundation=candidate.foundation,
-        ip=candidate.address,
-        port=candidate.port,
-        priority=candidate.priority,
-        protocol=candidate.protocol,
-        type=candidate.type,
-        sdpMLineIndex=0,
-    )
+    candidate = candidate_from_sdp(" ".join(text.removeprefix("candidate:").split()[:8]))
+    candidate.sdpMLineIndex = 0
+    return candidate

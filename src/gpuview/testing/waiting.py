@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -41,15 +40,12 @@ class Changing:
         Raises:
             WaitTimeoutError: It did not become true in time.
         """
-        deadline = time.monotonic() + timeout_s
         with self._condition:
-            while True:
-                found = look()
-                if found:
-                    return found
-                if not self._condition.wait(deadline - time.monotonic()):
-                    raise WaitTimeoutError(
-                        f"waited {timeout_s:g} s in vain",
-                        expected=what(),
-                        fix="find out why, or raise timeout_s on a slow machine",
-                    )
+            found = self._condition.wait_for(look, timeout_s)
+            if found:
+                return found
+            raise WaitTimeoutError(
+                f"waited {timeout_s:g} s in vain",
+                expected=what(),
+                fix="find out why, or raise timeout_s on a slow machine",
+            )
