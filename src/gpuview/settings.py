@@ -263,22 +263,18 @@ def _check_login(settings: Settings) -> None:
             expected="the TURN server for this login",
             fix="turn_url='turn:<host>:3478', or GPUVIEW_TURN_URL",
         )
-    if settings.turn_url is not None and not has_secret:
-        _check_static_login(settings)
+    has_static_login = settings.turn_username and settings.turn_credential
+    if settings.turn_url is not None and not (has_secret or has_static_login):
+        raise SettingsError(
+            f"cannot use turn_url = {settings.turn_url!r} without a username and a credential",
+            expected="turn_username and turn_credential, or turn_secret",
+            fix="set GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL",
+        )
     if has_login and has_secret:
         raise SettingsError(
             "cannot use turn_secret with turn_username or turn_credential",
             expected="either a secret, or a username and a credential",
             fix="leave turn_username and turn_credential out where coturn has use-auth-secret",
-        )
-
-
-def _check_static_login(settings: Settings) -> None:
-    if not (settings.turn_username and settings.turn_credential):
-        raise SettingsError(
-            f"cannot use turn_url = {settings.turn_url!r} without a username and a credential",
-            expected="turn_username and turn_credential, or turn_secret",
-            fix="set GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL",
         )
 
 

@@ -67,6 +67,8 @@ class PanelKernel:
         if auto is not None and (self._chunks > 1 or auto == "frame"):
             shape = (panel.n_tiles * self._chunks, 2)
             self._parts = torch.empty(shape, dtype=torch.float64, device=record.device)
+        self.tensors = (self._ranges, self._parts)
+        """The tensors that work in flight may still read."""
         drawn = part(planes(record, height, width), panel)
         self._picture = (width, *(plane.storage_offset() for plane in drawn))
         self._places = (
@@ -95,11 +97,6 @@ class PanelKernel:
             "is_coloured": panel.channels == 1 and panel.colormap != "gray",
         }
         self._launch: _Launch | None = None
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors that work in flight may still read."""
-        return self._ranges, self._parts
 
     def draw(self, pixels: Tensor, seq: int, capture_ns: int) -> None:
         """Launch the work on the current stream; the tensor's device must be current.

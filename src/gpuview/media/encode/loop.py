@@ -51,6 +51,8 @@ class EncodeLoop:
         on_packet: Callable[[Codec, Packet], None],
         on_error: Callable[[Problem | None], None],
     ) -> None:
+        self.frames_taken = 0
+        """How many frames were taken from the ring; repeats are not counted."""
         self._event_fd = event_fd
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
@@ -65,7 +67,6 @@ class EncodeLoop:
         self._converter = SlotConverter()
         self._frame: av.VideoFrame | None = None
         self._frame_seq = 0
-        self._n_taken = 0
         self._last_start_s = float("-inf")
         self._refresh = RefreshClock()
         self._look = LookClock()
@@ -113,11 +114,6 @@ class EncodeLoop:
         """Return the counters of each codec in use."""
         with self._lock:
             return [output.stats() for output in self._outputs.values()]
-
-    @property
-    def frames_taken(self) -> int:
-        """How many frames were taken from the ring; repeats are not counted."""
-        return self._n_taken
 
     def close(self) -> None:
         """End the thread, and free its resources."""
@@ -226,7 +222,7 @@ class EncodeLoop:
         frame = self._converter.convert(slot)
         if frame is None:
             return False
-        self._n_taken += slot.seq != self._frame_seq
+        self.frames_taken += slot.seq != self._frame_seq
         self._frame = frame
         self._frame_seq = slot.seq
         return True
