@@ -95,6 +95,23 @@ def test_offer_in_the_trait_reaches_the_engine_and_its_answer_the_trait(
     assert page.updates("answers")[-1] == stream.answers == expected
 
 
+def test_trait_that_a_page_must_not_write_keeps_its_value_on_all_pages(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, page = make_stream()
+    say(page, offer())
+    engine.tell("answered", answer())
+    right = {name: getattr(stream, name) for name in ("answers", "status", "epoch")}
+    wrong = {"answers": {}, "status": {"state": "closed"}, "epoch": 7, "_esm": "alert()", "no": 1}
+    told = len(page.sent)
+    page.say({"method": "update", "state": wrong, "buffer_paths": []})
+    assert {name: getattr(stream, name) for name in right} == right
+    restored = {"method": "update", "buffer_paths": []}
+    assert page.sent[told:] == [
+        restored | {"state": {name: value}} for name, value in right.items()
+    ] + [restored | {"state": {"_esm": stream._esm}}]
+
+
 def test_page_that_repeats_an_answered_offer_is_told_the_answer_again(
     make_stream: MakeStream,
 ) -> None:

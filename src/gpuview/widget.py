@@ -319,6 +319,14 @@ class GPUStream(anywidget.AnyWidget):
         for data in change["new"].values():
             self._read_page(data)
 
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take the trait that pages write. The others are the kernel's, and are sent again.
+
+        Otherwise ipywidgets would pass a page's value on to all other pages.
+        """
+        super().set_state({name: sync_data[name] for name in sync_data if name == "offers"})
+        self._pages.restore([name for name in sync_data if name != "offers" and name in self.keys])
+
     def _read_custom(self, _widget: object, content: object, _buffers: object) -> None:
         self._read_page(content)
 

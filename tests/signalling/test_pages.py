@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -190,3 +191,23 @@ def test_whatever_a_page_says_the_next_offer_is_taken(content: object) -> None:
     stream.say(Offer(view="another", seq=1, sdp="v=0"))
     assert stream.passed_on[-1] == Offer(view="another", seq=1, sdp="v=0")
     json.dumps(stream.widget.sent)
+
+
+def test_thousands_of_bad_messages_are_answered_only_now_and_then_and_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    stream = Stream()
+    for _ in range(10_000):
+        stream.pages.read({"type": "Unknown", "view": "v1"})
+        stream.pages.restore(["status"])
+    assert len(stream.widget.sent) == 20
+    assert len(caplog.records) == 20
+
+    now_s += 1.0
+    stream.pages.read({"type": "Unknown", "view": "v1"})
+    assert len(stream.widget.sent) == 21
+    assert "19980 more faults of pages were not answered" in caplog.text
+    stream.say(offer())
+    assert stream.passed_on == [offer()]

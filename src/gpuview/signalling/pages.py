@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from gpuview.protocol.wire import from_wire, to_wire
 from gpuview.settings import Settings
 from gpuview.signalling.peer_config import PeerConfigs
 from gpuview.signalling.pending_replies import PendingReplies
+from gpuview.signalling.rate_limit import RateLimit
 
 __all__ = ["Pages"]
 
@@ -38,6 +40,8 @@ page_logger = logging.getLogger("gpuview.page")
 
 _FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, Offer, PageLog)
 _WITHOUT_REPLY = (Candidates.__name__, PageLog.__name__)
+# A reply keeps the next cell waiting, for milliseconds.
+_FAULTS, _FAULTS_PER_S = 20, 2.0
 
 
 class Widget(Protocol):
@@ -69,6 +73,7 @@ class Pages:
         self._wants_log = settings.log == "debug"
         self._lock = threading.RLock()  # guards the replies, and the order of writes to the trait
         self._replies = PendingReplies()
+        self._faults = RateLimit(burst=_FAULTS, per_s=_FAULTS_PER_S)
         self._peer_configs = PeerConfigs(settings, self.send)
 
     @property
@@ -100,6 +105,12 @@ class Pages:
             logger.warning("view %s was refused: %s", message.view, _in_one_line(message))
             if not is_awaited:  # for an older offer, or another offer with the same number
                 self.send(message)
+
+    def restore(self, names: Collection[str]) -> None:
+        """Send traits again after a page wrote them, unless pages do that all the time."""
+        for name in names:
+            if self._is_worth_a_reply(f"a page wrote {name}, which only the kernel does"):
+                self._widget.send_state(name)
 
     def forget_answers_but(self, views: Collection[str]) -> None:
         """Withdraw the answers to all other views."""
@@ -157,7 +168,8 @@ class Pages:
         self._widget.answers = self._replies.answers
 
     def _refuse(self, data: object, error: GpuviewError) -> None:
-        logger.warning("a page's message was refused: %s", error)
+        if not self._is_worth_a_reply(f"a page's message was refused: {error}"):
+            return
         fields = data if isinstance(data, dict) else {}
         if fields.get("type") in _WITHOUT_REPLY:
             return  # the page would take it for the reply to its offer
@@ -171,6 +183,16 @@ class Pages:
                 fix=error.fix,
             )
         )
+
+    def _is_worth_a_reply(self, fault: str) -> bool:
+        """Log a page's fault, and tell whether to answer; neither after too many."""
+        with self._lock:
+            if self._faults.stops(time.monotonic()):
+                return False
+            n_dropped = self._faults.take_stopped()
+        before = f"{n_dropped} more faults of pages were not answered; " if n_dropped else ""
+        logger.warning("%s%s", before, fault)
+        return True
 
 
 def _in_one_line(words: Problem | Refusal) -> str:
