@@ -12,6 +12,8 @@ export interface Caption {
   readonly tone: Tone;
   /** Shown over the picture, without its empty parts. */
   readonly message: Problem | null;
+  /** Below the picture: what the user may want to change; empty if nothing. */
+  readonly hint: string;
   /** Whether the picture belongs to the past. */
   readonly is_dimmed: boolean;
   readonly can_retry: boolean;
@@ -19,7 +21,7 @@ export interface Caption {
   readonly can_play: boolean;
 }
 
-const QUIET = { message: null, is_dimmed: false, can_retry: false, can_play: false };
+const QUIET = { message: null, hint: "", is_dimmed: false, can_retry: false, can_play: false };
 
 const KERNEL_GONE: Problem = {
   problem: "The kernel is gone. Run the cell again.",
@@ -67,19 +69,19 @@ function captionOfStatus(status: Status): Caption | null {
 
 function captionOfConnection(
   state: Exclude<ViewState, { name: "closed" | "gone" | "failed" }>,
-  { fix }: Status,
+  { fix, hint }: Status,
   problem: Problem | null,
 ): Caption {
   switch (state.name) {
     case "waiting": {
       const waiting = `waiting for the first frame${fix === "" ? "" : `: ${fix}`}`;
       // To a person, a view has not reconnected before its picture is back.
-      return { ...QUIET, label: state.losses === 0 ? waiting : "reconnecting", tone: "busy" };
+      return { ...QUIET, label: state.losses === 0 ? waiting : "reconnecting", tone: "busy", hint };
     }
     case "blocked":
       return { ...QUIET, label: "press play", tone: "busy", can_play: true };
     case "playing":
-      return { ...QUIET, label: "playing", tone: "good" };
+      return { ...QUIET, label: "playing", tone: "good", hint };
     case "connecting":
       return { ...QUIET, label: "connecting", tone: "busy", message: problem };
     case "reconnecting":

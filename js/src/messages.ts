@@ -103,7 +103,8 @@ export interface PeerConfig {
  * goes on when it recovers. restarting: the media process is being started again. failed: it
  * cannot be started, just now or for good. closed: `stream.close()` was called. `problem`,
  * `expected` and `fix` are set for error and failed; `fix` also for waiting, if the user's
- * code has to do something.
+ * code has to do something; `hint` for live and waiting, if the picture may not be what was
+ * meant, or does not come.
  */
 export interface Status {
   readonly type: "Status";
@@ -111,6 +112,7 @@ export interface Status {
   readonly problem: string;
   readonly expected: string;
   readonly fix: string;
+  readonly hint: string;
 }
 
 /** What a page sends. */

@@ -26,6 +26,7 @@ export class Overlay {
   readonly #dot = element("span", "gpuview-dot");
   readonly #label = element("span", "gpuview-label");
   readonly #figures = element("span", "gpuview-figures");
+  readonly #hint = element("div", "gpuview-hint");
   #size = "";
   #shown_message = "";
 
@@ -38,7 +39,7 @@ export class Overlay {
     this.#play.ariaLabel = "Play";
     this.#play.title = "Play: this browser does not start videos by itself";
     this.#label.setAttribute("role", "status");
-    this.#message.ariaLive = "polite";
+    this.#message.ariaLive = this.#hint.ariaLive = "polite";
     this.stage.append(this.#message, this.#play);
     const enlarge = ({ target }: Event) => isPicture(target) && this.#toggleFullscreen();
     this.stage.addEventListener("dblclick", enlarge);
@@ -46,7 +47,7 @@ export class Overlay {
     line.append(this.#dot, this.#label, this.#figures, details.button);
     if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
     root.classList.add("gpuview");
-    root.append(this.stage, line, details.element);
+    root.append(this.stage, line, this.#hint, details.element);
   }
 
   /** As in "640×360"; empty before the first frame. */
@@ -54,10 +55,11 @@ export class Overlay {
     return this.#size;
   }
 
-  showCaption({ label, tone, message, is_dimmed, can_retry, can_play }: Caption): void {
+  showCaption({ label, tone, message, hint, is_dimmed, can_retry, can_play }: Caption): void {
     this.#dot.dataset["tone"] = tone;
     // Written only if it changes, or a screen reader would say it again and again.
     if (this.#label.textContent !== label) this.#label.textContent = label;
+    if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
     this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
     this.#showMessage(message, can_retry);
     this.#showPlay(can_play);

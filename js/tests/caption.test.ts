@@ -24,6 +24,16 @@ test("the message goes when the source recovers", () => {
   expect(caption(PLAYING, LIVE)).toMatchObject({ label: "playing", message: null, tone: "good" });
 });
 
+test("a hint is shown while the picture plays, and not over an error", () => {
+  const hint = "values reach 255: value_range=(0, 255)";
+  expect(caption(PLAYING, { ...LIVE, hint }).hint).toBe(hint);
+  expect(caption({ name: "waiting", losses: 0, has_played: false }, { ...LIVE, hint }).hint).toBe(
+    hint,
+  );
+  expect(caption(PLAYING, { ...ERROR, hint }).hint).toBe("");
+  expect(caption(PLAYING, LIVE).hint).toBe("");
+});
+
 test("the label says what the user's code has to do for a first frame", () => {
   const status: Status = { ...LIVE, state: "waiting", fix: "call the model" };
   expect(caption({ name: "waiting", losses: 0, has_played: false }, status).label).toBe(

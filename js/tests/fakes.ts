@@ -15,7 +15,14 @@ import type { Model, ModelEvent, Traits } from "../src/model";
 
 type Callback = (content: unknown) => void;
 
-export const LIVE: Status = { type: "Status", state: "live", problem: "", expected: "", fix: "" };
+export const LIVE: Status = {
+  type: "Status",
+  state: "live",
+  problem: "",
+  expected: "",
+  fix: "",
+  hint: "",
+};
 
 /** Records what the page sends, and lets a test speak for the kernel. */
 export class FakeModel implements Model {
@@ -78,7 +85,7 @@ export class FakeModel implements Model {
   }
 
   status(state: Status["state"], problem = "", expected = "", fix = ""): void {
-    this.push("status", { type: "Status", state, problem, expected, fix });
+    this.push("status", { ...LIVE, state, problem, expected, fix });
   }
 
   reply(...replies: (Answer | Refusal)[]): void {

@@ -385,6 +385,16 @@ describe("the stream's status", () => {
     expect(peer().isClosed).toBe(true);
   });
 
+  test("a hint stands below a picture that plays", async () => {
+    const { model, root } = await show({ status: { ...LIVE, hint: "layout='NHW'" } });
+    const hint = () => root.querySelector(".gpuview-hint")?.textContent;
+    expect(hint()).toBe("");
+    await play(model, root);
+    expect(hint()).toBe("layout='NHW'");
+    model.status("live");
+    expect(hint()).toBe("");
+  });
+
   test("a stream that was already closed is not connected", async () => {
     const { model, root } = await show({ status: { ...LIVE, state: "closed" } });
     expect(state(root)).toBe("closed");

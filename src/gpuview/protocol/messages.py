@@ -192,13 +192,15 @@ class Status(Message, frozen=True, kw_only=True):
     goes on when it recovers. restarting: the media process is being started again. failed: it
     cannot be started, just now or for good. closed: ``stream.close()`` was called. ``problem``,
     ``expected`` and ``fix`` are set for error and failed; ``fix`` also for waiting, if the user's
-    code has to do something.
+    code has to do something; ``hint`` for live and waiting, if the picture may not be what was
+    meant, or does not come.
     """
 
     state: Literal["waiting", "live", "error", "restarting", "failed", "closed"]
     problem: str = ""
     expected: str = ""
     fix: str = ""
+    hint: str = ""
 
 
 # --- kernel -> media process ------------------------------------------------------------------

@@ -22,6 +22,8 @@ class StreamState:
     media_error: MediaError | None = None
     """Why no media process runs, or why it cannot encode."""
     source_error: GpuviewError | None = None
+    source_hint: str = ""
+    """What of the source is not shown, and why; empty if nothing."""
     is_closed: bool = False
 
     @property
@@ -39,5 +41,5 @@ class StreamState:
         if self.media == "restarting":
             return Status(state="restarting")
         if self.has_picture:
-            return Status(state="live")
-        return Status(state="waiting", fix=self.waiting_hint)
+            return Status(state="live", hint=self.source_hint)
+        return Status(state="waiting", fix=self.waiting_hint, hint=self.source_hint)
