@@ -321,6 +321,7 @@ def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
         "problem": "it died",
         "expected": "life",
         "fix": "restart",
+        "hint": "",
     }
 
 
@@ -744,6 +745,49 @@ def test_source_that_trains_plays_and_what_it_makes_can_be_changed_anywhere(
     assert isinstance(frame, torch.Tensor)
     assert not frame.requires_grad
     frame += 1
+
+
+def test_the_images_of_a_data_loader_play_and_the_page_says_what_is_left_out(
+    make_stream: MakeStream,
+) -> None:
+    images, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, labels), 4)
+    stream, engine, _ = make_stream(loader)
+    engine.views("v1")
+    engine.handles[0].wait_for(1)
+    assert torch.equal(stream.frame(), images)
+    assert "'1' of what the source returns cannot be shown" in stream.status["hint"]
+    stream, _, _ = make_stream({"data": lambda: (images[0], labels), "mask": torch.zeros(8, 8)})
+    frame = stream.frame()
+    assert isinstance(frame, dict)
+    assert torch.equal(frame["data"], images[0])
+    assert "'1' of what 'data' returns cannot be shown" in stream.status["hint"]
+
+
+def test_an_async_function_plays(make_stream: MakeStream) -> None:
+    async def source() -> torch.Tensor:
+        return torch.full((4, 4), 2.0)
+
+    stream, engine, _ = make_stream(source)
+    engine.views("v1")
+    engine.handles[0].wait_for(2)
+    assert stream.status["state"] == "live"
+
+
+def test_a_model_that_raises_without_an_input_waits_for_a_call(make_stream: MakeStream) -> None:
+    class Transformer(nn.Module):
+        def forward(self, pixel_values: torch.Tensor | None = None) -> torch.Tensor:
+            if pixel_values is None:
+                raise ValueError("You have to specify pixel_values")
+            return pixel_values
+
+    model = Transformer()
+    stream, _, _ = make_stream(model)
+    with pytest.raises(FrameError, match="the tapped module has not been called"):
+        stream.snapshot()
+    assert "raised ValueError: You have to specify pixel_values" in stream.status["fix"]
+    model(pixel_values=torch.zeros(4, 4))
+    assert stream.status["state"] == "live"
 
 
 def test_tap_whose_output_cannot_be_shown_is_said_on_the_page(make_stream: MakeStream) -> None:

@@ -33,6 +33,8 @@ from gpuview.protocol.wire import to_wire
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
+from gpuview.sources.batch import can_show
+from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
 from gpuview.sources.select import Index, as_select
 from gpuview.sources.source import Source, start_source
@@ -162,14 +164,18 @@ class GPUStream(anywidget.AnyWidget):
             read_messages_while_cells_run(self.comm)
             self.observe(self._read_offers, "offers")
             self.on_msg(self._read_custom)
-            self._source = start_source(
-                parsed,
-                self._push_made,
-                select=self._select,
-                fps=fps,
-                errors=self._errors,
-                on_captured=lambda: self._feed.drop("capturing"),
-            )
+            if source is not None:
+                self._source = start_source(
+                    parsed,
+                    self._push_made,
+                    select=self._select,
+                    is_picture=lambda part: can_show(part, self._look),
+                    fps=fps,
+                    errors=self._errors,
+                    hints=SourceHints(lambda hint: self._update(source_hint=hint)),
+                    on_waiting=lambda hint: self._update(waiting_hint=hint),
+                    on_captured=lambda: self._feed.drop("capturing"),
+                )
 
     def __del__(self) -> None:
         """Do nothing. ipywidgets would call `close`, even if the constructor failed half-way."""

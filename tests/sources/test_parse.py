@@ -14,7 +14,12 @@ from gpuview.sources.parse import parse_source
 
 
 class Renderer(nn.Module):
-    def forward(self, zoom: float = 2.0) -> torch.Tensor:
+    def forward(self) -> torch.Tensor:
+        return torch.full((4, 4), 2.0)
+
+
+class Zooming(nn.Module):
+    def forward(self, zoom: float | None = None, **options: object) -> torch.Tensor:
         return torch.full((4, 4), zoom)
 
 
@@ -138,11 +143,24 @@ def test_a_module_that_needs_an_input_is_tapped(source):
     assert only(parse_source(source)) is source
 
 
-@pytest.mark.parametrize(("source", "is_polled"), [(Renderer(), True), (Classifier(), False)])
-def test_a_compiled_module_is_treated_as_the_original(source, is_polled):
+def test_a_module_whose_inputs_are_all_optional_is_undecided():
+    zooming = Zooming()
+    parsed = parse_source({"a": zooming, "b": torch.zeros(4, 4)})
+
+    assert parsed.undecided == {"a": zooming}
+    assert list(parsed.polled) == ["b"]
+    assert list(parsed.decided(["a"]).polled) == ["b", "a"]
+    assert parsed.decided([]).tapped == {"a": zooming}
+    assert parsed.decided([]).names == parsed.names
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"), [(Renderer(), "polled"), (Classifier(), "tapped"), (Zooming(), "undecided")]
+)
+def test_a_compiled_module_is_treated_as_the_original(source, kind):
     parsed = parse_source(torch.compile(source, backend="eager"))
 
-    assert bool(parsed.polled) is is_polled
+    assert getattr(parsed, kind)
 
 
 @pytest.mark.parametrize(

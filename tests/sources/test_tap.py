@@ -14,6 +14,8 @@ from torch.fx import symbolic_trace
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from gpuview.errors import FrameError
+from gpuview.sources import tap as tap_module
+from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
 from gpuview.sources.select import as_select
 from gpuview.sources.tap import Tap, first_tensor
@@ -90,6 +92,7 @@ class TapHarness(Recorder):
         self.model = Model()
         self.pushed: list[dict[str, torch.Tensor]] = []
         self.taps: list[Tap] = []
+        self.hints: list[str] = []
 
     def tap(self, layer=None, *, fps=OFTEN, select=None, is_watched=True, later=False) -> Tap:
         tap = Tap(
@@ -99,6 +102,7 @@ class TapHarness(Recorder):
             select=as_select(select),
             fps=fps,
             errors=self.errors,
+            hints=SourceHints(self.hints.append),
             on_captured=lambda: self.reports.put("captured"),
         )
         self.taps.append(tap)
@@ -345,6 +349,71 @@ def test_watching_and_closing_do_not_wait_for_a_frame(harness):
 def test_a_tapped_module_that_was_not_called_has_no_frame(harness):
     with pytest.raises(FrameError, match="the tapped module has not been called"):
         harness.tap().ensure_frame()
+
+
+# --- modules that nobody calls ------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Every tap misses its calls at once."""
+    monkeypatch.setattr(tap_module, "_SILENCE_S", 0)
+
+
+def hint_of(harness) -> str:
+    (hint,) = harness.hints
+    return hint
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model: model.forward(torch.zeros(2)),
+        lambda model: model.second.forward(torch.ones(1)),
+    ],
+    ids=["forward", "another method"],
+)
+def test_after_some_time_without_a_call_a_hint_says_what_is_not_seen(harness, impatient, use):
+    tap = harness.tap()
+    use(harness.model)
+    tap._silence.join(TIMEOUT_S)
+
+    assert "no call of the model has been seen: model.forward(x)" in hint_of(harness)
+    assert "stream.push(x)" in hint_of(harness)
+
+
+def test_the_hint_names_the_layers_that_are_not_called_and_goes_when_they_are(harness, impatient):
+    harness.model.proj = nn.Linear(2, 2)  # its weights are only read
+    tap = harness.tap(["first", "proj"], is_watched=False)
+    harness.call()
+    tap.watch(True)
+    tap._silence.join(TIMEOUT_S)
+
+    assert "no call of 'proj' has been seen" in hint_of(harness)
+    harness.model.proj(torch.zeros(2))
+    assert harness.hints[1:] == [""]
+
+
+def test_a_model_that_was_compiled_in_place_is_named_as_the_cause(harness, impatient):
+    tap = harness.tap(is_watched=False)
+    harness.model.compile(backend="eager")
+
+    assert harness.call().tolist() == [4, 4]
+    tap.watch(True)
+    tap._silence.join(TIMEOUT_S)
+    assert harness.pushed == []
+    assert "compiled code calls no hooks" in hint_of(harness)
+    assert "torch.compile(model)" in hint_of(harness)
+
+
+def test_a_tap_that_is_called_or_not_watched_gives_no_hint(harness, impatient):
+    called, idle = harness.tap("first", is_watched=False), harness.tap("second", is_watched=False)
+    harness.call()
+    called.watch(True)
+    idle.close()
+
+    assert called._silence is None
+    assert idle._silence is None
 
 
 # --- the model is untouched ----------------------------------------------------------------------

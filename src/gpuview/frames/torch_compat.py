@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Proxy
 
 __all__ = [
     "has_memory",
+    "is_compiled_in_place",
     "is_faking",
     "is_traced",
     "opaque_to_dynamo",
@@ -111,6 +112,11 @@ def has_memory(tensor: Tensor) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def is_compiled_in_place(module: nn.Module) -> bool:
+    """Tell whether ``module.compile()`` was called; its hooks are then compiled away."""
+    return getattr(module, "_compiled_call_impl", None) is not None
 
 
 def is_traced(outputs: Iterable[object]) -> bool:

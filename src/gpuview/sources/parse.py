@@ -1,15 +1,16 @@
 """Classify a user's source, once, when a stream is created.
 
-polled   a function that returns the next frame
-tapped   a module whose output is shown when the user's own code calls it
-panel    one of several named sources, each of which is polled or tapped
+polled     a function that returns the next frame
+tapped     a module whose output is shown when the user's own code calls it
+undecided  a module whose inputs are all optional: polled if it can be called without one, or tapped
+panel      one of several named sources, each of which is polled or tapped
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.tensors import is_array
+from gpuview.sources.awaiting import awaiting
 
 __all__ = ["NextFrame", "ParsedSource", "parse_source"]
 
@@ -36,13 +38,24 @@ class ParsedSource:
     """The modules whose outputs are shown, by name."""
     names: tuple[str, ...] | None
     """The panels' names in the user's order; None for a single source or no source."""
+    undecided: dict[str, nn.Module] = field(default_factory=dict)
+    """By name; see `decided`."""
 
     @property
     def waiting_hint(self) -> str:
         """The user's next step to see a first frame; empty if opening a view is enough."""
-        if self.polled:
+        if self.polled or self.undecided:
             return ""
         return "call the model" if self.tapped else "push one"
+
+    def decided(self, polled: Collection[str]) -> ParsedSource:
+        """Return a source that polls those undecided modules, and taps the others."""
+        modules = self.undecided.items()
+        return ParsedSource(
+            self.polled | {name: _as_next_frame(each) for name, each in modules if name in polled},
+            self.tapped | {name: each for name, each in modules if name not in polled},
+            self.names,
+        )
 
 
 def parse_source(source: object, layer: str | list[str] | None = None) -> ParsedSource:
@@ -51,7 +64,8 @@ def parse_source(source: object, layer: str | list[str] | None = None) -> Parsed
     Args:
         source: A module, a callable that takes no argument, an iterable of frames, one frame that
             changes in place, a mapping or a list of these, or None. A module whose forward needs
-            an input is tapped; any other module is polled. A generator function is called once.
+            an input is tapped; one that takes no input is polled; one whose inputs are all optional
+            is undecided. A generator function is called once.
         layer: The dotted name of a module inside the module ``source``, or several names. These
             modules are tapped instead.
 
@@ -130,12 +144,15 @@ def _empty(argument: str) -> FrameError:
 def _polled_or_tapped(sources: Mapping[str, object], names: tuple[str, ...] | None) -> ParsedSource:
     polled: dict[str, NextFrame] = {}
     tapped: dict[str, nn.Module] = {}
+    undecided: dict[str, nn.Module] = {}
     for name, source in sources.items():
-        if isinstance(source, nn.Module) and _needs_input(source):
+        if not isinstance(source, nn.Module) or not (inputs := _inputs(source)):
+            polled[name] = _as_next_frame(source)
+        elif any(inputs):
             tapped[name] = _tappable(source)
         else:
-            polled[name] = _as_next_frame(source)
-    return ParsedSource(polled, tapped, names)
+            undecided[name] = _tappable(source)
+    return ParsedSource(polled, tapped, names, undecided)
 
 
 def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
@@ -165,20 +182,23 @@ def _as_next_frame(source: object) -> NextFrame:
     if isinstance(source, nn.Module):
         return torch.no_grad()(source.__call__)
     if callable(source) and not _needs_argument(source):
-        is_generator = inspect.isgeneratorfunction(source)
-        return iter(source()).__next__ if is_generator else source
+        if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
+            return _as_next_frame(source())
+        return awaiting(source)
+    if isinstance(source, AsyncIterable):
+        return awaiting(aiter(source).__anext__)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping | list):
         return iter(source).__next__
     raise FrameError(
         f"cannot get frames from an object of type {type(source).__name__}",
         expected="a module, a callable that takes no argument, an iterable of tensors, a tensor, "
-        "or a dict or list of these",
+        "or a dict or list of these; async ones too",
         fix="push the frames yourself: stream = GPUStream(); stream.push(model(x))",
     )
 
 
-def _needs_input(module: nn.Module) -> bool:
-    """Tell whether ``forward`` cannot be called without an input.
+def _inputs(module: nn.Module) -> list[bool]:
+    """Return for each input of ``forward`` whether it is needed.
 
     A forward that takes ``*args`` belongs to a wrapper (DataParallel), whose module needs an input.
     """
@@ -187,8 +207,8 @@ def _needs_input(module: nn.Module) -> bool:
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):  # TorchScript's, which has no signature
-        return True
-    return any(each.kind is each.VAR_POSITIONAL or _is_required(each) for each in parameters)
+        return [True]
+    return [each.kind is each.VAR_POSITIONAL or _is_required(each) for each in parameters]
 
 
 def _needs_argument(function: Callable[..., object]) -> bool:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explained
 from gpuview.frames.feed import Select
+from gpuview.sources.batch import pictures_in
+from gpuview.sources.devices import devices_of_this_thread
+from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import NextFrame, ParsedSource
 from gpuview.sources.poll import Poller
+from gpuview.sources.probe import ProbedSource
 from gpuview.sources.tap import Tap, TappedOutput
 
 __all__ = ["Source", "start_source"]
@@ -42,48 +48,68 @@ def start_source(
     push: Callable[[object], None],
     *,
     select: Select | None,
+    is_picture: Callable[[object], bool],
     fps: float,
     errors: ErrorReporter,
+    hints: SourceHints,
+    on_waiting: Callable[[str], None],
     on_captured: Callable[[], None],
-) -> Source | None:
-    """Make frames from now on; return None if the user pushes them.
+) -> Source:
+    """Make frames from now on.
 
     If some panels are polled and others tapped, each polled frame also shows the newest outputs of
     the taps.
 
     Args:
-        parsed: Where the frames come from.
+        parsed: Where the frames come from; something is polled, tapped or undecided.
         push: Takes each frame, in the thread that made it.
         select: Picks the part to show of each panel's frame.
+        is_picture: Tells whether a part of a polled frame can be shown; the others are left out.
         fps: The maximum frame rate.
         errors: Receives all errors.
+        hints: Receives what has not failed, but is probably not what the user meant.
+        on_waiting: As for `ProbedSource`.
         on_captured: As for `Tap`.
     """
-    newest: dict[str, TappedOutput] = {}
-
-    def push_tapped(outputs: dict[str, TappedOutput]) -> None:
-        push(_as_frame(parsed, _values(outputs)))
-
-    tap = poller = None
-    if parsed.tapped:
-        tap = Tap(
-            parsed.tapped,
-            newest.update if parsed.polled else push_tapped,
-            is_read_later=bool(parsed.polled),
+    if parsed.undecided:
+        start = partial(
+            start_source,
+            push=push,
             select=select,
+            is_picture=is_picture,
             fps=fps,
             errors=errors,
+            hints=hints,
+            on_waiting=on_waiting,
             on_captured=on_captured,
         )
-    if parsed.polled:
-        polled = {name: _checked(name, each, select) for name, each in parsed.polled.items()}
+        return ProbedSource(parsed, start, on_waiting)
 
-        def next_frame() -> object:
+    tap = partial(
+        Tap,
+        parsed.tapped,
+        is_read_later=bool(parsed.polled),
+        select=select,
+        fps=fps,
+        errors=errors,
+        hints=hints,
+        on_captured=on_captured,
+    )
+    if not parsed.polled:
+        return tap(lambda outputs: push(_as_frame(parsed, _values(outputs))))
+
+    newest: dict[str, TappedOutput] = {}
+    pick = _Picker(select, is_picture, hints, is_panel=parsed.names is not None)
+    polled = {name: _checked(name, each, pick) for name, each in parsed.polled.items()}
+    on_users_devices = devices_of_this_thread()
+
+    def next_frame() -> object:
+        with on_users_devices():
             frames = {name: poll() for name, poll in polled.items()}
-            return _as_frame(parsed, frames | _values(dict(newest)))
+        return _as_frame(parsed, frames | _values(dict(newest)))
 
-        poller = Poller(next_frame, push, fps=fps, errors=errors)
-    return _PollerAndTap(poller, tap) if poller and tap else poller or tap
+    poller = Poller(next_frame, push, fps=fps, errors=errors)
+    return _PollerAndTap(poller, tap(newest.update)) if parsed.tapped else poller
 
 
 class _PollerAndTap:
@@ -112,8 +138,41 @@ class _PollerAndTap:
         return f"<{self._poller!r} and {self._tap!r}>"
 
 
-def _checked(name: str, next_frame: NextFrame, select: Select | None) -> NextFrame:
-    """Wrap ``next_frame``: explain its errors, refuse None, and apply ``select``."""
+@dataclass(frozen=True, slots=True)
+class _Picker:
+    """Picks what is shown of what a polled source returns, and hints at what is left out."""
+
+    select: Select | None
+    is_picture: Callable[[object], bool]
+    hints: SourceHints
+    is_panel: bool
+    """A panel shows one picture."""
+
+    def __call__(self, name: str, frame: object) -> object:
+        if self.select is not None:
+            frame = self.select(frame)
+        pictures, others = pictures_in(frame, self.is_picture)
+        if pictures and self.is_panel:
+            first, *rest = pictures
+            frame, others = pictures[first], rest + others
+        elif others and len(pictures) == 1:
+            (frame,) = pictures.values()
+        elif pictures:
+            frame = pictures
+        self.hints.set(f"parts of {name}", _left_out(name, others))
+        return frame
+
+
+def _left_out(name: str, others: list[str]) -> str:
+    if not others:
+        return ""
+    where = f"what {name!r} returns" if name else "what the source returns"
+    parts = ", ".join(map(repr, others))
+    return f"{parts} of {where} cannot be shown and is left out: select=... picks another part"
+
+
+def _checked(name: str, next_frame: NextFrame, pick: Callable[[str, object], object]) -> NextFrame:
+    """Wrap ``next_frame``: explain its errors, refuse None, and apply ``pick``."""
     who = f"the source {name!r}" if name else "the source"
 
     def checked() -> object:
@@ -123,7 +182,8 @@ def _checked(name: str, next_frame: NextFrame, select: Select | None) -> NextFra
             raise FrameError(
                 f"{who} returned None", expected="a tensor from each call", fix="return the tensor"
             )
-        return frame if select is None else select(frame)
+        with explained(who):
+            return pick(name, frame)
 
     return checked
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from weakref import ref
 
 import torch
@@ -16,13 +16,16 @@ from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explain, is_interrupt
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
-from gpuview.frames.torch_compat import is_traced
+from gpuview.frames.torch_compat import is_compiled_in_place, is_traced
 from gpuview.sources.assembler import AT_ONCE, FrameAssembler
+from gpuview.sources.batch import items_of
+from gpuview.sources.hints import SourceHints
 from gpuview.sources.pacing import RETRY_S
 
 __all__ = ["Tap", "TappedOutput", "first_tensor"]
 
 _NEVER = float("inf")
+_SILENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Tap:
         select: Picks the part of an output to show.
         fps: The maximum frame rate.
         errors: Receives all errors, including outputs without a tensor.
+        hints: Receives the modules that nobody has called some seconds after a viewer came.
         on_captured: Called for each output that is not shown because a CUDA graph is captured.
     """
 
@@ -79,16 +83,20 @@ class Tap:
         select: Select | None,
         fps: float,
         errors: ErrorReporter,
+        hints: SourceHints,
         on_captured: Callable[[], None],
     ) -> None:
         self._push = push
         self._is_copying = is_read_later or len(modules) > 1
         self._select = select
         self._errors = errors
+        self._hints = hints
         self._on_captured = on_captured
         self._taking = threading.Lock()  # held while an output is taken
         self._lock = threading.Lock()  # guards what follows; never held for long
         self._assembler: FrameAssembler[TappedOutput] = FrameAssembler(modules, 1 / fps)
+        self._uncalled = dict(modules)
+        self._silence: threading.Timer | None = None
         self._is_watched = False
         self._has_pushed = False
         self.due_s = AT_ONCE
@@ -104,6 +112,7 @@ class Tap:
                 self._is_watched = is_watched
                 self._assembler = self._assembler.restarted()
                 self._set_due()
+                self._time_silence()
 
     def ensure_frame(self) -> None:
         """Raise an error: a tap cannot make a frame by itself.
@@ -143,13 +152,17 @@ class Tap:
         for handle in self._handles:
             handle.remove()
         with self._lock:
+            self._is_watched = False
             self._assembler = self._assembler.restarted()
+            self._time_silence()
 
     def __repr__(self) -> str:
         state = "watched" if self._is_watched else "idle"
         return f"<Tap {state} modules={len(self._handles)}>"
 
     def _take(self, name: str, output: object, now: float) -> None:
+        if self._uncalled.pop(name, None) is not None:
+            self._hints.set("calls", "")
         assembler = self._assembler
         if not assembler.wants(name, now):
             return
@@ -170,6 +183,22 @@ class Tap:
     def _set_due(self) -> None:
         is_wanted = self._is_watched or not self._has_pushed
         self.due_s = self._assembler.due if is_wanted else _NEVER
+
+    def _time_silence(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        if self._is_watched and self._uncalled:
+            self._silence = threading.Timer(_SILENCE_S, _hint_at_silence, [ref(self)])
+            self._silence.daemon = True
+            self._silence.name = "gpuview-silence"
+            self._silence.start()
+
+    def hint_at_silence(self) -> None:
+        """Say which modules have not been called, if there are any."""
+        uncalled = dict(self._uncalled)
+        if uncalled:
+            self._hints.set("calls", _why_uncalled(uncalled))
 
 
 class _Hook:
@@ -195,6 +224,26 @@ class _Hook:
         return (getattr, (nullcontext(), "__exit__"))
 
 
+def _hint_at_silence(tap: ref[Tap]) -> None:
+    there = tap()
+    if there is not None:
+        there.hint_at_silence()
+
+
+def _why_uncalled(modules: Mapping[str, nn.Module]) -> str:
+    who = ", ".join(map(repr, modules)) if all(modules) else "the model"
+    if any(map(is_compiled_in_place, modules.values())):
+        return (
+            f"{who}: compiled code calls no hooks, so its output cannot be seen after .compile(): "
+            "show compiled = torch.compile(model), and call that"
+        )
+    return (
+        f"no call of {who} has been seen: model.forward(x), other methods such as decode(x), "
+        "compiled code, and weights that are only read call no hooks. Call the module itself, or "
+        "push what you want to see: stream = GPUStream(); stream.push(x)"
+    )
+
+
 def _is_capturing() -> bool:
     is_initialized: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return is_initialized and torch.cuda.is_current_stream_capturing()
@@ -218,15 +267,9 @@ def first_tensor(output: object) -> Tensor | None:
 
 def _leaves(output: object) -> Iterator[object]:
     """Iterate depth first over the leaves of ``output``, which may itself be a leaf."""
-    items: Iterable[object]
-    if isinstance(output, Mapping):
-        items = output.values()
-    elif isinstance(output, tuple | list):
-        items = output
-    elif is_dataclass(output) and not isinstance(output, type):
-        items = [getattr(output, each.name) for each in fields(output)]
-    else:
+    items = items_of(output)
+    if items is None:
         yield output
         return
-    for item in items:
+    for item in items.values():
         yield from _leaves(item)
