@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
+from gpuview.media.pipe import Pipe, PipeLogHandler
 from gpuview.protocol.messages import Log, Ready
 from gpuview.protocol.wire import decode_line
 
@@ -46,7 +46,8 @@ def test_messages_come_whole_with_their_descriptors_and_then_the_end() -> None:
         kernel.send(b"second")
         line, fds = await heard.get()  # type: ignore[misc]
         assert (line, len(fds)) == (b"first", 1)
-        close_all([event_fd, *fds])
+        for fd in (event_fd, *fds):
+            os.close(fd)
         assert await heard.get() == (b"second", [])
         kernel.shutdown(socket.SHUT_WR)
         assert await heard.get() == "end"

@@ -15,7 +15,7 @@ import sys
 from gpuview.media.hub import FROM_KERNEL, Hub
 from gpuview.media.ice import upstream
 from gpuview.media.internal_error import problem_of
-from gpuview.media.pipe import Pipe, PipeLogHandler, close_all
+from gpuview.media.pipe import Pipe, PipeLogHandler
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import Ready
 from gpuview.protocol.wire import decode_line
@@ -56,7 +56,8 @@ class Worker:
             problem = problem_of(exc).problem
             logger.error("a message from the kernel failed: %s", problem)
         finally:
-            close_all(fds)
+            for fd in fds:  # that came with the message and were not kept
+                os.close(fd)
 
 
 async def _serve(fd: int) -> None:

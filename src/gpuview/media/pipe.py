@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 from collections.abc import Callable
 
 from gpuview.protocol.messages import Log, Message
 from gpuview.protocol.wire import encode
 
-__all__ = ["Pipe", "PipeLogHandler", "close_all"]
+__all__ = ["Pipe", "PipeLogHandler"]
 
 logger = logging.getLogger("gpuview.media")
 
@@ -94,9 +93,3 @@ class PipeLogHandler(logging.Handler):
                 self._loop.call_soon_threadsafe(self._pipe.send, "", message)
         except Exception:  # logging must not raise in its caller
             self.handleError(record)
-
-
-def close_all(fds: list[int]) -> None:
-    """Close the descriptors that came with a message and were not kept."""
-    for fd in fds:
-        os.close(fd)
