@@ -17,18 +17,17 @@ from aiortc import (
     RTCSessionDescription,
     VideoStreamTrack,
 )
-from aiortc.sdp import candidate_from_sdp
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import rtp_sender
-from gpuview.media.encode.codec import Codec, Packet, codec_of
+from gpuview.media.encode.codec import Packet, codec_of
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
 from gpuview.protocol.stats import ViewerStats
 from gpuview.webrtc import sdp
-from gpuview.webrtc.candidate import is_reachable
+from gpuview.webrtc.candidate import is_reachable, parse_candidate
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -89,7 +88,6 @@ class Viewer:
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
         self._last_message_s: float | None = None
-        self._codec: Codec | None = None
         self._subscription: Subscription | None = None
         self._n_sent = 0
         # Not None: aiortc would use a public STUN server.
@@ -169,7 +167,8 @@ class Viewer:
 
     async def close(self) -> None:
         """End the connection and unsubscribe from its encoder. Safe to call twice."""
-        self._unsubscribe()
+        if self._subscription is not None:
+            self._fanout.unsubscribe(self._subscription)
         self._connection.remove_all_listeners()
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await self._connection.close()
@@ -179,12 +178,17 @@ class Viewer:
         return ViewerStats(
             view=self.view,
             state=self._connection.connectionState,
-            codec=str(self._codec or ""),
+            codec=self._codec,
             local=pair.local if pair else "",
             remote=pair.remote if pair else "",
             frames_sent=self._n_sent,
             frames_dropped=self._subscription.n_dropped if self._subscription else 0,
         )
+
+    @property
+    def _codec(self) -> str:
+        """The codec that it receives; empty before anything was sent."""
+        return str(self._subscription.codec) if self._subscription else ""
 
     def _timeout(self) -> ConnectTimeout:
         port = self._network.mux.port
@@ -218,8 +222,7 @@ class Viewer:
 
     async def _next_frame(self, parameters: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
         if self._subscription is None:
-            self._codec = codec_of(parameters)
-            self._subscription = self._fanout.subscribe(self._codec)
+            self._subscription = self._fanout.subscribe(codec_of(parameters))
         packet: Packet = await self._subscription.next()
         self._n_sent += 1
         return rtp_sender.encoded_frame(packet.payloads, packet.timestamp)
@@ -227,10 +230,6 @@ class Viewer:
     def _keyframe_requested(self) -> None:
         if self._subscription is not None:
             self._subscription.request_keyframe()
-
-    def _unsubscribe(self) -> None:
-        if self._codec is not None and self._subscription is not None:
-            self._fanout.unsubscribe(self._codec, self._subscription)
 
     def _connection_changed(self) -> None:
         state = self._connection.connectionState
@@ -250,11 +249,20 @@ class Viewer:
                 channel.send("pong")
 
     def __repr__(self) -> str:
-        return f"<Viewer {self.view} {self._connection.connectionState} {self._codec or ''}>"
+        return f"<Viewer {self.view} {self._connection.connectionState} {self._codec}>"
 
 
 def _ice_candidate(text: str) -> RTCIceCandidate:
     """Convert a reachable candidate; fields after its type are ignored."""
-    candidate = candidate_from_sdp(" ".join(text.removeprefix("candidate:").split()[:8]))
-    candidate.sdpMLineIndex = 0
-    return candidate
+    candidate = parse_candidate(text)
+    assert candidate is not None
+    return RTCIceCandidate(
+        component=candidate.component,
+        foundation=candidate.foundation,
+        ip=candidate.address,
+        port=candidate.port,
+        priority=candidate.priority,
+        protocol=candidate.protocol,
+        type=candidate.type,
+        sdpMLineIndex=0,
+    )

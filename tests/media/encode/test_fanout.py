@@ -36,7 +36,7 @@ def drain(subscription: Subscription) -> list[int]:
 
 
 def test_viewer_gets_nothing_before_its_first_keyframe() -> None:
-    subscription = Subscription(lambda spacing_s: None)
+    subscription = Subscription(MAIN, lambda spacing_s: None)
     for number in range(3):
         subscription.put(packet(number))
     subscription.put(packet(3, is_keyframe=True))
@@ -47,7 +47,7 @@ def test_viewer_gets_nothing_before_its_first_keyframe() -> None:
 
 def test_slow_viewer_loses_all_that_waits_and_asks_for_a_keyframe() -> None:
     asked: list[float] = []
-    subscription = Subscription(asked.append)
+    subscription = Subscription(MAIN, asked.append)
     subscription.put(packet(0, is_keyframe=True))
     for number in range(1, 12):
         subscription.put(packet(number))
@@ -60,7 +60,7 @@ def test_slow_viewer_loses_all_that_waits_and_asks_for_a_keyframe() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=200))
 def test_what_a_viewer_takes_is_always_decodable(steps: list[tuple[bool, bool]]) -> None:
     """Between a keyframe and the next, no packet is missing, however slowly they are taken."""
-    subscription = Subscription(lambda spacing_s: None)
+    subscription = Subscription(MAIN, lambda spacing_s: None)
     keyframes = set()
     taken: list[int] = []
     for number, (is_keyframe, is_taken) in enumerate(steps):
@@ -157,9 +157,9 @@ def test_two_codecs_are_two_encoders() -> None:
 def test_last_viewer_takes_the_encoder_along() -> None:
     async def work(fanout: Fanout, feed: Feed) -> None:
         viewers = [fanout.subscribe(MAIN) for _ in range(2)]
-        fanout.unsubscribe(MAIN, viewers[0])
+        fanout.unsubscribe(viewers[0])
         assert len(fanout.encode_loop.stats()) == 1
-        fanout.unsubscribe(MAIN, viewers[1])
+        fanout.unsubscribe(viewers[1])
         assert fanout.encode_loop.stats() == []
 
     run(work)

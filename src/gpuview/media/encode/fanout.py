@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
@@ -26,7 +27,8 @@ class Subscription:
     begins again with a keyframe. Other viewers are not affected.
     """
 
-    def __init__(self, request: Callable[[float], None]) -> None:
+    def __init__(self, codec: Codec, request: Callable[[float], None]) -> None:
+        self.codec = codec
         self._request = request
         self._packets: deque[Packet] = deque()
         self._has_packets = asyncio.Event()
@@ -95,16 +97,15 @@ class Fanout:
 
     def subscribe(self, codec: Codec) -> Subscription:
         """Add a viewer. The first viewer of a codec starts its encoder."""
-        subscription = Subscription(
-            lambda spacing_s: self.encode_loop.request_keyframe(codec, spacing_s)
-        )
+        subscription = Subscription(codec, partial(self.encode_loop.request_keyframe, codec))
         self._subscriptions.setdefault(codec, set()).add(subscription)
         self.encode_loop.start(codec)
         self.encode_loop.request_keyframe(codec, JOIN_SPACING_S)
         return subscription
 
-    def unsubscribe(self, codec: Codec, subscription: Subscription) -> None:
+    def unsubscribe(self, subscription: Subscription) -> None:
         """Remove a viewer. The last viewer of a codec stops its encoder."""
+        codec = subscription.codec
         subscriptions = self._subscriptions.get(codec, set())
         subscriptions.discard(subscription)
         if not subscriptions:
