@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gpuview.errors import FrameError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
+from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.protocol.ring import PixelFormat
 from gpuview.sources.select import as_select
 
@@ -255,11 +258,45 @@ def test_a_kept_frame_that_cannot_be_shown_is_told_and_the_next_good_one_takes_i
     assert harness.sink.bytes() == [1, 2]
 
 
-def test_no_tensor_with_a_graph_is_touched_while_a_fake_mode_is_active(harness):
+class Forbidding(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        raise AssertionError("no operation here")
+
+
+class ForbiddingFunctions(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        raise KeyError("no function here")
+
+
+class Counting(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "mode", [Forbidding(), ForbiddingFunctions(), FakeTensorMode(), torch.device("meta")]
+)
+def test_a_frame_is_shown_whatever_mode_is_active(harness, mode):
     frame = torch.ones(256, 256, requires_grad=True) * 0.5
 
-    with FakeTensorMode(), pytest.raises(FrameError, match="FakeTensorMode"):
+    with mode:
         harness.feed.push(frame)
+        harness.feed.push([frame, frame])
+        assert snapshot(frame, Look(), {}).getpixel((0, 0)) == 128
+        assert extremes(frame, Look(), {}) == (0.5, 0.5)
+
+    assert harness.sink.bytes()[0] == 126  # mid-grey as luma
+
+
+def test_a_mode_of_the_users_sees_none_of_our_operations(harness):
+    with Counting() as mode:
+        harness.feed.push(picture(1))
+        harness.feed.push([picture(1), picture(2)])
+
+    assert mode.count == 3  # the pictures themselves
 
 
 def test_what_is_shown_is_selected_when_it_is_read(harness):

@@ -139,7 +139,17 @@ def test_a_failing_device_is_a_frame_error_with_the_cause():
         FrameWriter(BrokenSink()).write(torch.zeros(20, 20), LOOK)
 
     assert caught.value.problem == "cannot read the tensor: CUDA error: unspecified launch failure"
+    assert "restart the kernel" in caught.value.fix
     assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_failure_that_is_not_cudas_does_not_advise_a_restart(monkeypatch):
+    class BrokenSink(FakeSink):
+        def begin(self, nbytes: int) -> memoryview:
+            raise RuntimeError("x" * 3000)
+
+    with pytest.raises(FrameError, match=r"x{196} \.\.\.\n(?s:.*)in a cell of its own"):
+        FrameWriter(BrokenSink()).write(torch.zeros(20, 20), LOOK)
 
 
 def test_pushing_does_not_depend_on_the_callers_modes(ring):

@@ -16,6 +16,7 @@ from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading, Tiles, read_frame
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.torch_compat import outside_transforms
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,13 +44,7 @@ def snapshot(frame: object, look: Look, readings: Mapping[str | None, Reading]) 
     """
     from PIL import Image
 
-    with torch.inference_mode():
-        names, tiles = read_frame(frame, look.layout, readings)
-        picture = plan([each.kind for each in tiles], names, look, is_native=True)
-        parts = [_painted(each, panel) for each, panel in zip(tiles, picture.panels, strict=True)]
-    if names is None:
-        return Image.fromarray(_grey_if_it_is(parts[0], picture.panels[0]))
-    return Image.fromarray(_composed(picture, parts))
+    return Image.fromarray(outside_transforms(lambda: _drawn(frame, look, readings)))
 
 
 def extremes(
@@ -67,16 +62,31 @@ def extremes(
     Raises:
         FrameError: The frame cannot be shown.
     """
-    with torch.inference_mode():
-        _, tiles = read_frame(frame, look.layout, readings)
-        found = [
-            tile_ranges(each.pixels, "frame")[0].tolist()
-            for each in tiles
-            if bool(each.pixels.isfinite().any())
-        ]
+    found = outside_transforms(lambda: _ranges(frame, look, readings))
     if not found:
         return None
     return min(low for low, _ in found), max(high for _, high in found)
+
+
+@torch.inference_mode()
+def _drawn(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Pixels:
+    names, tiles = read_frame(frame, look.layout, readings)
+    picture = plan([each.kind for each in tiles], names, look, is_native=True)
+    parts = [_painted(each, panel) for each, panel in zip(tiles, picture.panels, strict=True)]
+    if names is None:
+        return _grey_if_it_is(parts[0], picture.panels[0])
+    return _composed(picture, parts)
+
+
+@torch.inference_mode()
+def _ranges(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> list[list[float]]:
+    """Return the finite range of each tensor that has one."""
+    _, tiles = read_frame(frame, look.layout, readings)
+    return [
+        tile_ranges(each.pixels, "frame")[0].tolist()
+        for each in tiles
+        if bool(each.pixels.isfinite().any())
+    ]
 
 
 def _painted(tiles: Tiles, panel: Panel) -> Pixels:

@@ -18,7 +18,6 @@ from torch.fx import Proxy
 __all__ = [
     "has_memory",
     "is_compiled_in_place",
-    "is_faking",
     "is_traced",
     "opaque_to_dynamo",
     "outside_transforms",
@@ -41,8 +40,8 @@ def _private(path: str) -> Any:
 
 
 _DisableFuncTorch = _private("_C._DisableFuncTorch")
-_get_dispatch_mode = _private("_C._get_dispatch_mode")
-_FAKE = _private("_C._TorchDispatchModeKey.FAKE")
+_DisableTorchFunction = _private("_C.DisableTorchFunction")
+_count_dispatch_modes = _private("_C._len_torch_dispatch_stack")
 _maybe_current_level = _private("_C._functorch.maybe_current_level")
 _eval_frame = _private("_C._dynamo.eval_frame")
 
@@ -71,12 +70,14 @@ def opaque_to_dynamo(function: FunctionT) -> FunctionT:
 
 
 def outside_transforms(work: Callable[[], T]) -> T:
-    """Call ``work`` outside of all active `torch.func` transforms, and return its result.
+    """Call ``work`` outside of all active `torch.func` transforms and modes; return its result.
 
-    A transform such as ``grad`` wraps all tensors created inside it, and NumPy cannot read these.
+    A transform such as ``grad`` wraps all tensors created inside it, and NumPy cannot read these. A
+    mode of the user's sees every operation: it may count it, forbid it, or fake its result.
     """
-    if _DisableFuncTorch is not None:
-        with _DisableFuncTorch():
+    names = (_DisableFuncTorch, _DisableTorchFunction, _count_dispatch_modes)
+    if None not in names and _count_dispatch_modes() == 0:
+        with _DisableFuncTorch(), _DisableTorchFunction():
             return work()
 
     streams: list[torch.cuda.Stream] = []
@@ -91,15 +92,8 @@ def outside_transforms(work: Callable[[], T]) -> T:
             torch.cuda.set_stream(stream)
         return work()
 
-    with ThreadPoolExecutor(1) as pool:  # transforms apply to the thread that began them
+    with ThreadPoolExecutor(1) as pool:  # transforms and modes are those of one thread
         return pool.submit(work_on_our_streams).result()
-
-
-def is_faking() -> bool:
-    """Tell whether a FakeTensorMode is active, in which new tensors have no values."""
-    if _get_dispatch_mode is not None and _FAKE is not None:
-        return _get_dispatch_mode(_FAKE) is not None
-    return type(torch.empty(0)) is not Tensor
 
 
 def has_memory(tensor: Tensor) -> bool:

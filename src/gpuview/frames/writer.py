@@ -180,5 +180,7 @@ def _explained() -> Iterator[None]:
         raise FrameError(
             f"cannot read the tensor: {reason}",
             expected="a tensor on a working device",
-            fix="restart the kernel: after most CUDA errors a device stays unusable",
+            fix="restart the kernel: after most CUDA errors a device stays unusable"
+            if "CUDA" in reason
+            else "read it in a cell of its own: tensor.cpu()",
         ) from exc

@@ -18,7 +18,7 @@ from torch.utils.dlpack import from_dlpack
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.errors import explaining
-from gpuview.frames.torch_compat import has_memory, is_faking
+from gpuview.frames.torch_compat import has_memory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,10 +68,9 @@ def as_dense(frame: object) -> Dense:
         frame: A tensor, or an array or image that `is_array` accepts.
 
     Raises:
-        FrameError: It is neither, or does not hold real numbers in memory of its own; its own code
-            raised; or a FakeTensorMode is active, in which tensors have no values.
+        FrameError: It is neither, or does not hold real numbers in memory of its own; or its own
+            code raised.
     """
-    _check_mode()
     with explaining("reading it"):
         dense = _unwrapped(frame)
     tensor = dense.tensor
@@ -86,15 +85,6 @@ def is_array(frame: object) -> bool:
     """Tell whether ``frame`` is an array of another library, or an image such as Pillow's."""
     # On the type: on an instance, Pillow would copy its pixels to answer.
     return hasattr(frame, "__dlpack__") or hasattr(type(frame), "__array_interface__")
-
-
-def _check_mode() -> None:
-    if is_faking():
-        raise FrameError(
-            "cannot show a tensor while a FakeTensorMode is active",
-            expected="tensors with values",
-            fix="push outside of the mode",
-        )
 
 
 def _unwrapped(frame: object) -> Dense:
