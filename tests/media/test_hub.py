@@ -397,3 +397,17 @@ def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
 
     run("", use)
     assert "please report it" in caplog.text
+
+
+def test_offer_is_answered_with_vp8_where_this_pyav_encodes_no_h264(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        answer = await harness.reply()
+        assert isinstance(answer, Answer)
+        assert "VP8/90000" in answer.sdp
+        assert "H264" not in answer.sdp
+
+    monkeypatch.setattr(viewer, "usable_codecs", lambda: ("VP8",))
+    run("", use)

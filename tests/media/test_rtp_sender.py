@@ -98,7 +98,17 @@ def test_packets_pass_a_path_of_1280_bytes(codec: Codec) -> None:
     assert max(map(len, packet.payloads)) <= rtp_sender.MAX_PAYLOAD_NBYTES
 
 
-def test_answer_prefers_h264_main_then_baseline_then_vp8() -> None:
+@pytest.mark.parametrize(
+    ("usable", "profiles", "last"),
+    [
+        (("H264", "VP8"), ["4d001f", "42e01f", "42001f"], "VP8/90000"),
+        (("VP8",), [], "VP8/90000"),
+        (("H264",), ["4d001f", "42e01f", "42001f"], "H264/90000"),
+    ],
+)
+def test_answer_prefers_h264_main_then_baseline_then_vp8_of_those_that_are_usable(
+    usable: tuple[str, ...], profiles: list[str], last: str
+) -> None:
     async def answer() -> str:
         page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
         # This page offers what aiortc knows, VP8 first, as Chromium does.
@@ -106,17 +116,17 @@ def test_answer_prefers_h264_main_then_baseline_then_vp8() -> None:
         offer = await page.createOffer()
         ours.addTrack(VideoStreamTrack())
         (transceiver,) = ours.getTransceivers()
-        rtp_sender.prefer_codecs(transceiver)
+        rtp_sender.prefer_codecs(transceiver, usable)
         await ours.setRemoteDescription(offer)
         answer = (await ours.createAnswer()).sdp
         await asyncio.gather(page.close(), ours.close())
         return answer
 
     sdp = asyncio.run(answer())
-    profiles = [line for line in sdp.splitlines() if "profile-level-id" in line]
+    found = [line[-6:] for line in sdp.splitlines() if "profile-level-id" in line]
     names = [line.split()[1] for line in sdp.splitlines() if line.startswith("a=rtpmap:")]
-    assert [line[-6:] for line in profiles] == ["4d001f", "42e01f", "42001f"]
-    assert [name for name in names if not name.startswith("rtx")][-1] == "VP8/90000"
+    assert found == profiles
+    assert [name for name in names if not name.startswith("rtx")][-1] == last
 
 
 class Wire:

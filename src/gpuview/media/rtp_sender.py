@@ -18,7 +18,7 @@ aiortc is pinned to one minor version, `install` refuses any other, and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
@@ -128,10 +128,17 @@ def _h264_main() -> list[RTCRtpCodecParameters]:
     return [main, retransmissions]
 
 
-def prefer_codecs(transceiver: RTCRtpTransceiver) -> None:
-    """Order the offered codecs: H.264 Main, H.264 Constrained Baseline, Baseline, VP8."""
+def prefer_codecs(transceiver: RTCRtpTransceiver, usable: Collection[str]) -> None:
+    """Order the offered codecs: H.264 Main, H.264 Constrained Baseline, Baseline, VP8.
+
+    Args:
+        transceiver: The viewer's.
+        usable: ``"H264"`` and ``"VP8"``, or one of them; the other is not negotiated.
+    """
+    kept = {f"video/{name}" for name in (*usable, "rtx")}
     capabilities = RTCRtpSender.getCapabilities("video").codecs
-    transceiver.setCodecPreferences(sorted(capabilities, key=_codec_rank))
+    codecs = [codec for codec in capabilities if codec.mimeType in kept]
+    transceiver.setCodecPreferences(sorted(codecs, key=_codec_rank))
 
 
 def _codec_rank(codec: RTCRtpCodecCapability) -> int:

@@ -21,6 +21,7 @@ from aiortc import (
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import rtp_sender
 from gpuview.media.encode.codec import Packet, codec_of
+from gpuview.media.encode.encoder import usable_codecs
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
@@ -104,15 +105,17 @@ class Viewer:
             aiortc's answer with all its candidates, not rewritten yet.
 
         Raises:
+            MediaError: This PyAV encodes neither H.264 nor VP8.
             SignalError: The offer cannot be answered.
         """
+        codecs = usable_codecs()
         sender = self._connection.addTrack(VideoStreamTrack())
         rtp_sender.feed_sender(
             sender, next_frame=self._next_frame, on_keyframe_request=self._keyframe_requested
         )
         (transceiver,) = self._connection.getTransceivers()
         transceiver.direction = "sendonly"
-        rtp_sender.prefer_codecs(transceiver)
+        rtp_sender.prefer_codecs(transceiver, codecs)
         # Our candidates are enough: the page's address is learned from its connectivity check.
         # aiortc would spend a second on each `.local` name, and give up at `end-of-candidates`.
         offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
@@ -124,8 +127,8 @@ class Viewer:
             # aiortc's parser raises ValueError, KeyError, AssertionError and others.
             raise SignalError(
                 f"cannot answer this offer: {type(exc).__name__}: {exc}",
-                expected="a W3C offer to receive one video, as H.264 or VP8",
-                fix="use a browser that plays H.264 or VP8, or reload the page",
+                expected=f"a W3C offer to receive one video, as {' or '.join(codecs)}",
+                fix=f"use a browser that plays {' or '.join(codecs)}, or reload the page",
             ) from exc
         self.is_answered = True
         await self._use_page_candidates()

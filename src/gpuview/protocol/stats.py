@@ -33,6 +33,8 @@ class EncoderStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     frames: int
     keyframes: int
     nbytes: int
+    why_no_h264: str = ""
+    """Why these viewers get VP8; empty if they get H.264."""
 
 
 class NetworkStats(

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from aiortc.codecs import depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from av.codec.codec import UnknownCodecError
 
 from gpuview.errors import MediaError
 from gpuview.media.encode.codec import Codec, Packet
-from gpuview.media.encode.encoder import Encoder
+from gpuview.media.encode.encoder import Encoder, usable_codecs, why_no_h264
+from gpuview.media.encode.output import Output
 
 CODECS = [Codec("H264", "Main"), Codec("H264", "Constrained Baseline"), Codec("VP8")]
 STEP = 3000  # 90 kHz ticks of a frame at 30 fps
@@ -89,3 +91,52 @@ def test_payloads_fit_into_a_datagram() -> None:
 def test_size_that_no_codec_takes_is_a_media_error() -> None:
     with pytest.raises(MediaError, match="cannot open a VP8 encoder for 20000 x 20000 pixels"):
         encoder(CODECS[2], 20_000, 20_000)
+
+
+class Broken:
+    """An encoder library that does not open."""
+
+    def open(self) -> None:
+        raise av.FFmpegError(22, "no such preset")
+
+
+@pytest.mark.parametrize("is_built_without", [True, False])
+def test_pyav_that_does_not_encode_h264_encodes_vp8_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, is_built_without: bool
+) -> None:
+    create = av.CodecContext.create
+
+    def create_vp8_only(library: str, mode: str) -> av.CodecContext | Broken:
+        if library != "libx264":
+            return create(library, mode)
+        return create("libx264_that_nobody_has", mode) if is_built_without else Broken()
+
+    monkeypatch.setattr(av.CodecContext, "create", create_vp8_only)
+    why_no_h264.cache_clear()
+    try:
+        assert usable_codecs() == ("VP8",)
+        reason = "built without libx264" if is_built_without else "no such preset"
+        assert reason in why_no_h264()
+        output = Output(Codec("VP8"), fps=30, max_bitrate_bps=10**6)
+        assert reason in output.stats().why_no_h264
+    finally:
+        why_no_h264.cache_clear()
+
+
+def test_pyav_that_encodes_nothing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_nothing(library: str, mode: str) -> None:
+        raise UnknownCodecError(library)
+
+    monkeypatch.setattr(av.CodecContext, "create", create_nothing)
+    why_no_h264.cache_clear()
+    try:
+        with pytest.raises(MediaError, match="cannot encode VP8: it was built without libvpx"):
+            usable_codecs()
+    finally:
+        why_no_h264.cache_clear()
+
+
+def test_viewer_whose_browser_does_not_offer_h264_is_told_so() -> None:
+    assert usable_codecs() == ("H264", "VP8")
+    reasons = [Output(each, fps=30, max_bitrate_bps=10**6).stats().why_no_h264 for each in CODECS]
+    assert reasons == ["", "", "the browser does not offer it"]

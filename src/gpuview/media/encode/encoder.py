@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
 import av
+from av.codec.codec import UnknownCodecError
 from av.video.frame import PictureType
 
 from gpuview.errors import MediaError
@@ -11,7 +15,11 @@ from gpuview.media.encode.h264 import open_h264
 from gpuview.media.encode.vp8 import open_vp8
 from gpuview.media.rtp_sender import packetizer
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "usable_codecs", "why_no_h264"]
+
+logger = logging.getLogger("gpuview.media")
+
+_PROBE_WIDTH, _PROBE_HEIGHT = 320, 240
 
 
 class Encoder:
@@ -40,9 +48,15 @@ class Encoder:
         open_context = open_h264 if is_h264 else open_vp8
         try:
             self._context = open_context(codec, width, height, fps, bitrate_bps)
+        except UnknownCodecError as exc:
+            raise MediaError(
+                f"this PyAV cannot encode {codec}: it was built without {exc}",
+                expected="PyAV with libx264 and libvpx, as on PyPI",
+                fix="pip install --force-reinstall av",
+            ) from exc
         except (av.FFmpegError, ValueError) as exc:
             raise MediaError(
-                f"cannot open a {codec} encoder for {width} x {height} pixels",
+                f"cannot open a {codec} encoder for {width} x {height} pixels: {exc}",
                 expected="sides of 16 to 8192 pixels",
                 fix="show a smaller picture, for example frame[..., ::2, ::2]",
             ) from exc
@@ -81,3 +95,32 @@ class Encoder:
 
     def __repr__(self) -> str:
         return f"<Encoder {self.codec} {self.width}x{self.height} {self.bitrate_bps} bit/s>"
+
+
+def usable_codecs() -> tuple[str, ...]:
+    """Return the names of the codecs that this PyAV encodes, the better one first.
+
+    Raises:
+        MediaError: It encodes neither.
+    """
+    if why_no_h264():
+        _probe(Codec("VP8"))
+        return ("VP8",)
+    return ("H264", "VP8")
+
+
+@cache
+def why_no_h264() -> str:
+    """Return why this PyAV does not encode H.264; empty if it does. Takes milliseconds, once."""
+    try:
+        _probe(Codec("H264", "Main"))
+    except MediaError as exc:
+        logger.warning("viewers get VP8: %s", exc.problem)
+        return exc.problem
+    return ""
+
+
+def _probe(codec: Codec) -> None:
+    encoder = Encoder(codec, _PROBE_WIDTH, _PROBE_HEIGHT, fps=30, bitrate_bps=1_000_000)
+    frame = av.VideoFrame(_PROBE_WIDTH, _PROBE_HEIGHT, "yuv420p")
+    encoder.encode(frame, 0, is_keyframe=True)

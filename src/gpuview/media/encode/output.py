@@ -8,7 +8,7 @@ import time
 import av
 
 from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet, target_bitrate_bps
-from gpuview.media.encode.encoder import Encoder
+from gpuview.media.encode.encoder import Encoder, why_no_h264
 from gpuview.media.encode.schedule import KeyframeGate
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.stats import EncoderStats
@@ -96,6 +96,7 @@ class Output:
                 frames=self._n_frames,
                 keyframes=self._n_keyframes,
                 nbytes=self._nbytes,
+                why_no_h264=_why_no_h264(self.codec),
             )
 
     def _fitting_encoder(self, width: int, height: int) -> Encoder:
@@ -110,3 +111,7 @@ class Output:
 
     def __repr__(self) -> str:
         return f"<Output {self.codec} {self._encoder or self.error or 'idle'}>"
+
+
+def _why_no_h264(codec: Codec) -> str:
+    return "" if codec.name == "H264" else why_no_h264() or "the browser does not offer it"
