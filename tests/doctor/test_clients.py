@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import Coroutine, Iterator
@@ -12,14 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gpuview.doctor.clients import (
-    allocation,
-    connect_endpoint,
-    open_endpoint,
-    send_through,
-)
+from gpuview.doctor.clients import allocation, open_stun_client, send_through
 from gpuview.errors import NetworkError
-from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address
 from gpuview.media.ice.stun_client import StunResponse
 from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
@@ -94,8 +87,8 @@ def server(
 @needs_coturn
 def test_stun_server_tells_our_address_and_its_second_one(server: tuple[int, int]) -> None:
     async def ask() -> tuple[StunResponse, int]:
-        async with asyncio.timeout(30), open_endpoint(bound()) as endpoint:
-            return await endpoint.query(("127.0.0.1", server[0])), endpoint.port
+        async with asyncio.timeout(30), open_stun_client(sock=bound()) as client:
+            return await client.query(("127.0.0.1", server[0])), client.port
 
     answer, port = run(ask())
     assert answer.mapped == ("127.0.0.1", port)
@@ -107,16 +100,19 @@ def test_stun_server_tells_our_address_and_its_second_one(server: tuple[int, int
 @needs_coturn
 def test_stun_server_answers_from_its_second_address_when_asked(server: tuple[int, int]) -> None:
     async def ask() -> StunResponse:
-        async with asyncio.timeout(30), open_endpoint(bound()) as endpoint:
-            return await endpoint.query(("127.0.0.1", server[0]), from_other=True)
+        async with asyncio.timeout(30), open_stun_client(sock=bound()) as client:
+            return await client.query(("127.0.0.1", server[0]), from_other=True)
 
     assert run(ask()).source[0] == "127.0.0.2"
 
 
 def test_closed_stun_port_is_heard_at_once() -> None:
     async def ask() -> StunResponse:
-        async with asyncio.timeout(30), connect_endpoint(("127.0.0.1", free_port())) as endpoint:
-            return await endpoint.query()
+        async with (
+            asyncio.timeout(30),
+            open_stun_client(server=("127.0.0.1", free_port())) as client,
+        ):
+            return await client.query()
 
     with pytest.raises(ConnectionRefusedError):
         run(ask())
@@ -145,9 +141,9 @@ def test_odd_stun_answer_is_a_connection_error(body: bytes, match: str) -> None:
         try:
             async with (
                 asyncio.timeout(30),
-                connect_endpoint(transport.get_extra_info("sockname")) as endpoint,
+                open_stun_client(server=transport.get_extra_info("sockname")) as client,
             ):
-                return await endpoint.query()
+                return await client.query()
         finally:
             transport.close()
 
@@ -157,17 +153,16 @@ def test_odd_stun_answer_is_a_connection_error(body: bytes, match: str) -> None:
 
 def test_lost_datagrams_are_sent_again() -> None:
     async def ask() -> int:
-        async with open_endpoint(bound()) as endpoint:
+        async with asyncio.timeout(30), open_stun_client(sock=bound()) as client:
             sent = 0
 
-            def send_but_lose_the_first() -> None:
+            def send_but_lose_the_first(data: bytes) -> None:
                 nonlocal sent
                 sent += 1
                 if sent > 1:
-                    endpoint.send(b"token", ("127.0.0.1", endpoint.port))
+                    client.transport.sendto(data, ("127.0.0.1", client.port))
 
-            async with asyncio.timeout(30):
-                await retransmit(send_but_lose_the_first, endpoint.expect(b"token"))
+            await client.transact(send_but_lose_the_first)
             return sent
 
     assert run(ask()) == 2
@@ -182,13 +177,11 @@ def test_relay_is_allocated_and_relays(server: tuple[int, int], transport: str) 
     text = f"turn:127.0.0.1:{server[0]}?transport={transport}"
 
     async def relay_one() -> tuple[Address, Address]:
-        async with asyncio.timeout(60), open_endpoint(bound()) as endpoint:
-            token, target = os.urandom(16), ("127.0.0.1", endpoint.port)
+        async with asyncio.timeout(60), open_stun_client(sock=bound()) as local:
+            target = ("127.0.0.1", local.port)
             async with allocation(turn_at(text), timeout_s=30) as client:
-                heard = await retransmit(
-                    lambda: send_through(client, token, target), endpoint.expect(token)
-                )
-                return heard[1], client.relayed
+                _, source = await local.transact(lambda data: send_through(client, data, target))
+                return source, client.relayed
 
     source, address = run(relay_one())
     assert source == address

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gpuview.doctor.clients import allocation, open_endpoint, send_through
+from gpuview.doctor.clients import allocation, open_stun_client, send_through
 from gpuview.doctor.config_files import Site, coturn_config, frp_config, nftables_config
 from gpuview.errors import NetworkError, SettingsError
-from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address, preferred_source
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
@@ -227,23 +226,18 @@ def test_coturn_beside_the_kernel_takes_the_outer_address_for_the_inner_one(
     )
     url = f"turn:127.0.0.1:{port}"  # as a client that comes by FRP
 
-    async def relay_to(host: str) -> bytes:
+    async def relay_to(host: str) -> Address:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("0.0.0.0", 0))
         sock.setblocking(False)
-        token = os.urandom(16)
         async with (
             asyncio.timeout(60),
-            open_endpoint(sock) as endpoint,
+            open_stun_client(sock=sock) as local,
             allocation(IceServerUrl(url, parse_ice_url(url), ("me", "x")), timeout_s=30) as client,
         ):
             assert client.relayed[0] == "203.0.113.9"
-            target = (host, endpoint.port)
-            return (
-                await retransmit(
-                    lambda: send_through(client, token, target), endpoint.expect(token)
-                )
-            )[0]
+            target = (host, local.port)
+            return (await local.transact(lambda data: send_through(client, data, target)))[1]
 
     with TurnServer(tmp_path, coturn_config(settings, Site(lan_ip=lan_ip))):
         assert asyncio.run(relay_to("203.0.113.9"))

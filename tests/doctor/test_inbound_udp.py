@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuview.doctor.clients import open_endpoint
+from gpuview.doctor.clients import open_stun_client
 from gpuview.doctor.inbound_udp import Attempt, InboundTest, judge_attempts
 from gpuview.doctor.report import Check
 from gpuview.doctor.stun_turn import query_server
@@ -67,9 +67,9 @@ def checked(
         sock.bind(("0.0.0.0", 0))
         sock.setblocking(False)
         results = [await query_server(stun)] if stun is not None else []
-        async with open_endpoint(sock) as endpoint:
-            target: Address = (host, endpoint.port)
-            return await InboundTest(endpoint, target, relay, None, results).run()
+        async with open_stun_client(sock=sock) as client:
+            target: Address = (host, client.port)
+            return await InboundTest(client, target, relay, None, results).run()
 
     return asyncio.run(check())
 

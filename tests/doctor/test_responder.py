@@ -8,90 +8,99 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
+from aioice import stun
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.doctor.clients import open_endpoint
-from gpuview.doctor.responder import ProbeMessage, Responder, request_probe
+from gpuview.doctor.clients import open_stun_client
+from gpuview.doctor.responder import Responder, request_probe
 from gpuview.errors import NetworkError
 from gpuview.media.ice.sockets import Address
 from tests.ports import free_port
 
 REQUESTER = ("198.51.100.20", 40000)
-VICTIM = "192.0.2.66"
-REQUEST = ProbeMessage("REQUEST", b"t" * 16, 10111)
+TARGET = (REQUESTER[0], 10111)
+VICTIM = ("192.0.2.66", 10111)
+FORBIDDEN, STALE_NONCE = 403, 438
+
+
+def message(
+    target: Address, nonce: bytes = bytes(16), kind: stun.Class = stun.Class.REQUEST
+) -> bytes:
+    attributes = {"XOR-PEER-ADDRESS": target, "NONCE": nonce}
+    return bytes(stun.Message(stun.Method.BINDING, kind, b"t" * 12, attributes))
 
 
 def answered(
-    responder: Responder, message: ProbeMessage, source: Address, now_s: float = 0.0
-) -> object:
-    """Return what is answered as a message, and where that goes."""
-    answer = responder.answer(message.to_wire(), source, now_s)
-    return None if answer is None else (ProbeMessage.from_wire(answer[0]), answer[1])
-
-
-def proven(responder: Responder, message: ProbeMessage, source: Address) -> ProbeMessage:
-    """Return the message with the cookie that its sender is given."""
-    answer = responder.answer(message.to_wire(), source, 0.0)
+    responder: Responder, request: bytes, source: Address, now_s: float = 0.0
+) -> tuple[stun.Message, Address]:
+    """Return the answer, which is never longer than the request, and where it goes."""
+    answer = responder.answer(request, source, now_s)
     assert answer is not None
-    proof = ProbeMessage.from_wire(answer[0])
-    assert proof is not None
-    assert (proof.kind, answer[1]) == ("COOKIE", source)
-    return replace(message, cookie=proof.cookie)
+    assert len(answer[0]) <= len(request)
+    parsed = stun.parse_message(answer[0])
+    assert parsed.transaction_id == b"t" * 12
+    return parsed, answer[1]
+
+
+def nonce_for(responder: Responder, source: Address, target: Address) -> bytes:
+    """Return the nonce that is given to ``source``."""
+    answer, where = answered(responder, message(target), source)
+    assert (answer.error_code, where) == (STALE_NONCE, source)
+    nonce = answer.attributes["NONCE"]
+    assert isinstance(nonce, bytes)
+    return nonce
 
 
 # --- which addresses are probed ------------------------------------------------------------------
 
 
-def test_requester_is_probed_when_its_address_is_proven() -> None:
+@pytest.mark.parametrize(
+    ("source", "target"), [(REQUESTER, TARGET), (("2001:db8::9", 4), ("2001:db8::9", 5))]
+)
+def test_requester_is_probed_when_its_address_is_proven(source: Address, target: Address) -> None:
     responder = Responder([])
-    request = proven(responder, REQUEST, REQUESTER)
-    probe_message = replace(request, kind="PROBE")
-    assert answered(responder, request, REQUESTER) == (probe_message, (REQUESTER[0], 10111))
+    nonce = nonce_for(responder, source, target)
+    answer, where = answered(responder, message(target, nonce), source)
+    assert (answer.message_class, where) == (stun.Class.RESPONSE, target)
 
 
-def test_forged_source_gets_a_cookie_and_nothing_else() -> None:
-    responder = Responder([VICTIM])
-    stolen = proven(responder, REQUEST, REQUESTER)
-    for forged in (REQUEST, replace(REQUEST, cookie=b"c" * 16), stolen):
-        answer = responder.answer(forged.to_wire(), (VICTIM, 40000), 0.0)
-        assert answer is not None
-        assert answer[1] == (VICTIM, 40000)
-        message = ProbeMessage.from_wire(answer[0])
-        assert message is not None
-        assert message.kind == "COOKIE"
+def test_forged_source_gets_a_nonce_and_nothing_else() -> None:
+    responder = Responder([VICTIM[0]])
+    stolen = nonce_for(responder, REQUESTER, TARGET)
+    for nonce in (bytes(16), b"c" * 16, stolen):
+        answer, where = answered(responder, message(VICTIM, nonce), (VICTIM[0], 40000))
+        assert (answer.error_code, where) == (STALE_NONCE, (VICTIM[0], 40000))
 
 
 def test_third_party_is_not_probed_unless_allowed() -> None:
-    request = replace(REQUEST, host=VICTIM)
-    strict, lenient = Responder([]), Responder([VICTIM])
-    proven_strict = proven(strict, request, REQUESTER)
-    assert answered(strict, proven_strict, REQUESTER) == (
-        replace(proven_strict, kind="DENY"),
-        REQUESTER,
-    )
-    probe_message = proven(lenient, request, REQUESTER)
-    assert answered(lenient, probe_message, REQUESTER) == (
-        replace(probe_message, kind="PROBE"),
-        (VICTIM, 10111),
-    )
+    strict, lenient = Responder([]), Responder([VICTIM[0]])
+    for nonce in (bytes(16), nonce_for(strict, REQUESTER, TARGET)):
+        answer, where = answered(strict, message(VICTIM, nonce), REQUESTER)
+        assert (answer.error_code, where) == (FORBIDDEN, REQUESTER)
+    nonce = nonce_for(lenient, REQUESTER, VICTIM)
+    answer, where = answered(lenient, message(VICTIM, nonce), REQUESTER)
+    assert (answer.message_class, where) == (stun.Class.RESPONSE, VICTIM)
 
 
-def test_cookie_is_good_for_some_seconds() -> None:
+def test_nonce_is_good_for_some_seconds() -> None:
     responder = Responder([])
-    request = proven(responder, REQUEST, REQUESTER)
-    answers = [answered(responder, request, REQUESTER, now_s) for now_s in (0.0, 15.0, 25.0)]
-    kinds = [answer[0].kind for answer in answers if isinstance(answer, tuple)]
-    assert kinds == ["PROBE", "PROBE", "COOKIE"]
+    request = message(TARGET, nonce_for(responder, REQUESTER, TARGET))
+    answers = [answered(responder, request, REQUESTER, now_s)[0] for now_s in (0.0, 15.0, 25.0)]
+    assert [each.error_code for each in answers] == [None, None, STALE_NONCE]
 
 
-@pytest.mark.parametrize("kind", ["COOKIE", "PROBE", "DENY"])
-def test_answers_are_not_answered(kind: str) -> None:
-    responder = Responder([])
-    assert answered(responder, replace(REQUEST, kind=kind), REQUESTER) is None  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", [stun.Class.RESPONSE, stun.Class.ERROR])
+def test_answers_are_not_answered(kind: stun.Class) -> None:
+    assert Responder([]).answer(message(TARGET, kind=kind), REQUESTER, 0.0) is None
+
+
+@pytest.mark.parametrize("attributes", [{}, {"XOR-PEER-ADDRESS": TARGET}, {"NONCE": bytes(16)}])
+def test_request_too_short_for_its_answer_is_not_answered(attributes: dict[str, object]) -> None:
+    request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
+    assert Responder([]).answer(bytes(request), REQUESTER, 0.0) is None
 
 
 @given(st.binary(max_size=200))
@@ -99,30 +108,13 @@ def test_garbage_is_not_answered(data: bytes) -> None:
     assert Responder([]).answer(data, REQUESTER, 0.0) is None
 
 
-@given(st.binary(min_size=64 - 8, max_size=64 - 8))
-def test_whatever_has_the_right_beginning_is_answered_with_no_more_bytes(rest: bytes) -> None:
-    data = b"gpuview?" + rest
+@given(st.binary(max_size=40), st.integers(0, 52))
+def test_whatever_has_the_right_beginning_is_answered_with_no_more_bytes(
+    rest: bytes, n_right: int
+) -> None:
+    data = message(TARGET)[:n_right] + rest
     answer = Responder([]).answer(data, REQUESTER, 0.0)
     assert answer is None or (len(answer[0]) <= len(data) and answer[1] == REQUESTER)
-
-
-@given(
-    st.builds(
-        ProbeMessage,
-        st.sampled_from(["REQUEST", "COOKIE", "PROBE", "DENY"]),
-        st.binary(min_size=16, max_size=16),
-        st.integers(1, 65535),
-        st.just("") | st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(str),
-        st.binary(min_size=16, max_size=16),
-    )
-)
-def test_message_comes_back_as_it_was(message: ProbeMessage) -> None:
-    again = ProbeMessage.from_wire(message.to_wire())
-    assert again is not None
-    if message.host.startswith("::"):
-        # The unspecified address means "here", and ::ffff:a.b.c.d is IPv4.
-        again = replace(again, host=message.host)
-    assert again == message
 
 
 # --- the real thing -----------------------------------------------------------------------------
@@ -154,9 +146,9 @@ def is_probed(
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("0.0.0.0", 0))
         sock.setblocking(False)
-        async with open_endpoint(sock) as endpoint:
-            target = (host, port or endpoint.port)
-            return await request_probe(responder, endpoint, target, timeout_s=timeout_s)
+        async with open_stun_client(sock=sock) as client:
+            target = (host, port or client.port)
+            return await request_probe(responder, client, target, timeout_s=timeout_s)
 
     return asyncio.run(ask())
 
@@ -170,7 +162,7 @@ def test_probe_of_another_port_does_not_come_in() -> None:
     with probe() as responder, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         assert not is_probed(responder, port=other.getsockname()[1], timeout_s=5.0)
-        assert other.recv(100).startswith(b"gpuview?")
+        assert stun.parse_message(other.recv(100)).message_class is stun.Class.RESPONSE
 
 
 def test_address_of_somebody_else_is_denied_until_it_is_allowed() -> None:

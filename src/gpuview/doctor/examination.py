@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from gpuview.doctor.clients import Endpoint, open_endpoint
+from gpuview.doctor.clients import open_stun_client
 from gpuview.doctor.cuda import check_cuda
 from gpuview.doctor.encoders import check_encoders
 from gpuview.doctor.inbound_udp import InboundTest
@@ -23,6 +23,7 @@ from gpuview.doctor.udp_ports import bind_range, check_buffers
 from gpuview.errors import SettingsError
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.sockets import Address, own_ipv4
+from gpuview.media.ice.stun_client import StunClient
 from gpuview.settings import Settings
 from gpuview.signalling.public_ips import public_ips_of
 
@@ -69,15 +70,17 @@ async def _check_network(settings: Settings | None, via: tuple[str, int] | None)
         return [Check.failed("ICE servers", exc)]
     async with AsyncExitStack() as stack:
         ports, socks = bind_range(settings)
-        endpoints = {
-            sock.family == socket.AF_INET6: await stack.enter_async_context(open_endpoint(sock))
+        clients = {
+            sock.family == socket.AF_INET6: await stack.enter_async_context(
+                open_stun_client(sock=sock)
+            )
             for sock in socks
         }
         results, configured = await asyncio.gather(
             asyncio.gather(*map(query_server, servers)), _configured_ips(settings)
         )
         public, public_ips = _check_public_ip(settings, configured, results)
-        inbound = await _check_inbound(settings, public_ips, endpoints, via, results)
+        inbound = await _check_inbound(settings, public_ips, clients, via, results)
     return [public, ports, *(each.check(public_ips) for each in results), *inbound]
 
 
@@ -105,7 +108,7 @@ def _check_public_ip(
 async def _check_inbound(
     settings: Settings,
     public_ips: Sequence[str],
-    endpoints: Mapping[bool, Endpoint],
+    clients: Mapping[bool, StunClient],
     via: tuple[str, int] | None,
     results: Sequence[ServerResult],
 ) -> list[Check]:
@@ -119,14 +122,14 @@ async def _check_inbound(
         return [responder]
     checks: list[Check] = []
     for host in public_ips:
-        endpoint = endpoints.get(":" in host)
-        if endpoint is None:
+        client = clients.get(":" in host)
+        if client is None:
             found = f"no free port to receive at for {host}"
             fix = "shut down the kernel that holds it"
             checks.append(Check("inbound UDP", "skipped", found, fix))
             continue
-        target = (host, settings.public_port(endpoint.port))
-        checks += await InboundTest(endpoint, target, relay, responder, results).run()
+        target = (host, settings.public_port(client.port))
+        checks += await InboundTest(client, target, relay, responder, results).run()
     return checks
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
-from gpuview.doctor.clients import Endpoint, allocation, open_endpoint, send_through
+from gpuview.doctor.clients import allocation, arrives, open_stun_client, send_through
 from gpuview.doctor.report import Check
 from gpuview.doctor.responder import request_probe
 from gpuview.doctor.stun_turn import ANSWER_TIMEOUT_S, ServerResult
 from gpuview.errors import NetworkError
-from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address, family_of
+from gpuview.media.ice.stun_client import StunClient
 from gpuview.webrtc.addresses import is_private, parse_address
 from gpuview.webrtc.ice_url import IceServerUrl
 
@@ -74,7 +72,7 @@ def judge_attempts(
 class InboundTest:
     """Makes others send to one public address, and receives their datagrams."""
 
-    local: Endpoint
+    local: StunClient
     """The socket here that ``target`` should lead to. It must not have sent anything yet: a NAT
     may admit replies from its destinations."""
     target: Address
@@ -119,7 +117,11 @@ class InboundTest:
                 if host == self.target[0]:
                     # coturn recognises its own address and sends nothing.
                     return Attempt(by, False, error=f"{by} has the same address")
-                arrived = await self._arrives(partial(send_through, client), _ARRIVAL_TIMEOUT_S)
+                arrived = await arrives(
+                    self.local,
+                    lambda data: send_through(client, data, self.target),
+                    _ARRIVAL_TIMEOUT_S,
+                )
         except NetworkError as exc:
             return Attempt(f"the relay of {server.text}", False, error=exc.problem)
         # A relay with a private address may be behind the same router.
@@ -144,22 +146,11 @@ class InboundTest:
         return (":" in address[0]) == (":" in self.target[0])
 
     async def _by_itself(self) -> Attempt:
-        sock = socket.socket(family_of(self.target[0]), socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        async with open_endpoint(sock) as endpoint:
-            arrived = await self._arrives(endpoint.send, _LOOP_TIMEOUT_S)
+        arrived = False
+        with suppress(OSError):  # no route
+            async with open_stun_client(server=self.target) as client:
+                arrived = await arrives(self.local, client.transport.sendto, _LOOP_TIMEOUT_S)
         return Attempt("this machine", arrived, is_from_outside=False)
-
-    async def _arrives(
-        self, send: Callable[[bytes, Address], Awaitable[None] | None], timeout_s: float
-    ) -> bool:
-        token = secrets.token_bytes(16)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await retransmit(lambda: send(token, self.target), self.local.expect(token))
-        except TimeoutError:
-            return False
-        return True
 
 
 def _is_own(host: str) -> bool:

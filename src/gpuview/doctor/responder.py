@@ -1,14 +1,15 @@
 """A machine outside sends a probe to our port, when the doctor requests it: ``gpuview probe``.
 
-    requester                           responder
-      ── REQUEST token, target ───────►   from a separate socket of the requester
-      ◄──────────── COOKIE ────────────   to the request's source address
-      ── REQUEST, with the cookie ────►   proves that this address is not forged
-      ◄──────────── PROBE token ───────   to the port under test
+    requester                                responder
+      ── request for a target ────────────►   from a separate socket of the requester
+      ◄──────────── error 438 with a nonce ─   to the request's source address
+      ── request with the nonce ──────────►   proves that this address is not forged
+      ◄────────────────────────── response ─   to the target: the port under test
 
-All messages have the same length, and each gets at most one answer, so nothing is amplified. The
-responder probes only the requester's own address, which the cookie proves, and addresses that its
-operator allows. So it cannot be used to attack others. It keeps no state.
+The messages are STUN binding requests and their responses, with the target in XOR-PEER-ADDRESS.
+Each request gets at most one answer, which is not longer, so nothing is amplified. The responder
+probes only the requester's own address, which the nonce proves, and addresses that its operator
+allows. So it cannot be used to attack others. It keeps no state.
 """
 
 from __future__ import annotations
@@ -19,15 +20,11 @@ import ipaddress
 import secrets
 import select
 import socket
-import struct
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from collections.abc import Callable, Collection, Mapping
 
-from gpuview.doctor.clients import Datagram, Endpoint, connect_endpoint
+from gpuview.doctor.clients import arrives, open_stun_client
 from gpuview.errors import NetworkError
-from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import (
     ANCILLARY_NBYTES,
     Address,
@@ -36,57 +33,13 @@ from gpuview.media.ice.sockets import (
     family_of,
     source_of,
 )
+from gpuview.media.ice.stun_client import StunClient, is_response, parse_stun, response_to
 
-__all__ = ["ProbeMessage", "Responder", "request_probe", "serve_probes"]
+__all__ = ["Responder", "request_probe", "serve_probes"]
 
-_MAGIC = b"gpuview?"
-_FORM = struct.Struct("!8sB16s16s16sH5x")
-Kind = Literal["REQUEST", "COOKIE", "PROBE", "DENY"]
-_KINDS: tuple[Kind, ...] = get_args(Kind)
-_NO_COOKIE = bytes(16)
-_ANYWHERE = bytes(16)
-_COOKIE_S = 10  # a cookie is valid for this long, up to twice
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeMessage:
-    """One datagram, in either direction."""
-
-    kind: Kind
-    token: bytes
-    """Chosen by the requester, 16 bytes; repeated in every answer."""
-    port: int
-    """The port to probe."""
-    host: str = ""
-    """The address to probe; empty for the requester's own."""
-    cookie: bytes = _NO_COOKIE
-    """Made by the responder, 16 bytes: proves that the requester's address is not forged."""
-
-    def to_wire(self) -> bytes:
-        kind = _KINDS.index(self.kind)
-        return _FORM.pack(_MAGIC, kind, self.token, self.cookie, _packed_host(self.host), self.port)
-
-    @staticmethod
-    def from_wire(data: bytes) -> ProbeMessage | None:
-        """Return the message, or None if the bytes are not a message."""
-        if len(data) != _FORM.size:
-            return None
-        magic, kind, token, cookie, host, port = _FORM.unpack(data)
-        if magic != _MAGIC or kind >= len(_KINDS) or port == 0:
-            return None
-        return ProbeMessage(_KINDS[kind], token, port, _unpacked_host(host), cookie)
-
-
-def _packed_host(host: str) -> bytes:
-    if not host:
-        return _ANYWHERE
-    is_ipv6 = ":" in host
-    return ipaddress.IPv6Address(host if is_ipv6 else f"::ffff:{host}").packed
-
-
-def _unpacked_host(packed: bytes) -> str:
-    address = ipaddress.IPv6Address(packed)
-    return "" if packed == _ANYWHERE else str(address.ipv4_mapped or address)
+_NO_NONCE = bytes(16)
+_NONCE_S = 10  # a nonce is valid for this long, up to twice
+_FORBIDDEN, _STALE_NONCE = (403, ""), (438, "")  # RFC 8656, RFC 8489
 
 
 # --- outside ------------------------------------------------------------------------------------
@@ -111,19 +64,22 @@ class Responder:
             source: Its source address, which may be forged.
             now_s: The time of any monotonic clock.
         """
-        request = ProbeMessage.from_wire(data)
-        if request is None or request.kind != "REQUEST":
+        request = parse_stun(data)
+        if request is None or is_response(request):
             return None
-        cookies = [self._cookie(source, int(now_s // _COOKIE_S) - age) for age in (0, 1)]
-        if not any(hmac.compare_digest(request.cookie, cookie) for cookie in cookies):
-            return replace(request, kind="COOKIE", cookie=cookies[0]).to_wire(), source
-        host = request.host or source[0]
+        host, port = request.attributes.get("XOR-PEER-ADDRESS", ("", 0))
+        nonce = request.attributes.get("NONCE", b"")
+        if port == 0 or len(nonce) != len(_NO_NONCE):
+            return None
         if host != source[0] and host not in self._allowed:
-            return replace(request, kind="DENY").to_wire(), source
-        return replace(request, kind="PROBE").to_wire(), (host, request.port)
+            return response_to(request, {"ERROR-CODE": _FORBIDDEN}), source
+        valid = [self._nonce(source, int(now_s // _NONCE_S) - age) for age in (0, 1)]
+        if not any(hmac.compare_digest(nonce, each) for each in valid):
+            return response_to(request, {"ERROR-CODE": _STALE_NONCE, "NONCE": valid[0]}), source
+        return response_to(request, {}), (host, port)
 
-    def _cookie(self, source: Address, slot: int) -> bytes:
-        return hmac.digest(self._secret, f"{source} {slot}".encode(), "sha256")[:16]
+    def _nonce(self, source: Address, slot: int) -> bytes:
+        return hmac.digest(self._secret, f"{source} {slot}".encode(), "sha256")[: len(_NO_NONCE)]
 
 
 def serve_probes(port: int, allowed: Collection[str], report: Callable[[str], object]) -> None:
@@ -178,7 +134,7 @@ def _answer_one(
 
 
 async def request_probe(
-    responder: Address, inside: Endpoint, target: Address, *, timeout_s: float
+    responder: Address, inside: StunClient, target: Address, *, timeout_s: float
 ) -> bool:
     """Let a machine outside probe ``target``; return whether the probe arrived at ``inside``.
 
@@ -192,51 +148,17 @@ async def request_probe(
     Raises:
         NetworkError: The responder is silent, or may not probe that address.
     """
-    request = ProbeMessage("REQUEST", secrets.token_bytes(16), target[1], target[0])
+    request = {"XOR-PEER-ADDRESS": target, "NONCE": _NO_NONCE}
     try:
-        async with connect_endpoint(responder) as endpoint:
-            request = replace(request, cookie=await _cookie(endpoint, request, timeout_s))
-            # A new token, so that late answers to the first request do not count.
-            request = replace(request, token=secrets.token_bytes(16))
-            return await _is_probed(endpoint, inside, request, timeout_s)
-    except PermissionError as exc:
-        raise _denied(responder, target) from exc
-    except OSError as exc:  # TimeoutError is one
+        async with open_stun_client(server=responder) as outside:
+            async with asyncio.timeout(timeout_s):
+                answer, _ = await outside.transact(outside.transport.sendto, request)
+            if answer.error_code == _FORBIDDEN[0]:
+                raise _denied(responder, target)
+            request["NONCE"] = answer.attributes["NONCE"]
+            return await arrives(inside, outside.transport.sendto, timeout_s, request)
+    except (OSError, KeyError) as exc:  # TimeoutError is one; another STUN server sends no nonce
         raise _silent(responder) from exc
-
-
-async def _cookie(endpoint: Endpoint, request: ProbeMessage, timeout_s: float) -> bytes:
-    async with asyncio.timeout(timeout_s):
-        data, _ = await retransmit(
-            lambda: endpoint.send(request.to_wire()), endpoint.expect(request.token)
-        )
-    proof = ProbeMessage.from_wire(data)
-    return _NO_COOKIE if proof is None else proof.cookie
-
-
-async def _is_probed(
-    endpoint: Endpoint, inside: Endpoint, request: ProbeMessage, timeout_s: float
-) -> bool:
-    token = request.token
-    first = asyncio.ensure_future(_first([endpoint.expect(token), inside.expect(token)]))
-    try:
-        async with asyncio.timeout(timeout_s):
-            data, _ = await retransmit(lambda: endpoint.send(request.to_wire()), first)
-    except TimeoutError:
-        return False
-    answer = ProbeMessage.from_wire(data)
-    if answer is not None and answer.kind == "DENY":
-        raise PermissionError
-    return True
-
-
-async def _first(answers: Sequence[asyncio.Future[Datagram]]) -> Datagram:
-    try:
-        done, _ = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-        return done.pop().result()
-    finally:
-        for each in answers:
-            each.cancel()
 
 
 def _silent(responder: Address) -> NetworkError:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gpuview.doctor.clients import allocation, connect_endpoint
+from gpuview.doctor.clients import allocation, open_stun_client
 from gpuview.doctor.report import Check
 from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
@@ -79,8 +79,8 @@ async def query_server(server: IceServerUrl) -> ServerResult:
                 return ServerResult(server, relayed=client.relayed, mapped=mapped)
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             address = (await resolve(url.host, url.port))[0]
-            async with connect_endpoint(address) as endpoint:
-                answer = await endpoint.query()
+            async with open_stun_client(server=address) as client:
+                answer = await client.query()
                 return ServerResult(server, stun=answer, mapped=answer.mapped)
     except NetworkError as exc:
         return ServerResult(server, error=exc)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
-__all__ = ["NEXT_AFTER_S", "cancel", "first_of", "first_result", "pauses", "retransmit"]
+__all__ = ["NEXT_AFTER_S", "cancel", "first_of", "first_success", "pauses", "retransmit"]
 
 T = TypeVar("T")
 
@@ -30,43 +30,36 @@ async def retransmit(send: Callable[[], Awaitable[None] | None], response: async
         response.cancel()
 
 
-async def first_result(
-    tasks: Sequence[asyncio.Task[T | None]], timeout_s: float | None
-) -> T | None:
-    """Return the first result of ``tasks`` that is not None, or None after ``timeout_s``.
-
-    Ignores the tasks' exceptions.
-    """
+async def first_success(
+    tasks: Sequence[asyncio.Task[T]], timeout_s: float | None = None
+) -> asyncio.Task[T] | None:
+    """Return the first of ``tasks`` to end without an exception; None if all fail or time is up."""
     pending = set(tasks)
     while pending:
         done, pending = await asyncio.wait(
             pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         for task in done:
-            if task.exception() is None and (result := task.result()) is not None:
-                return result
+            if task.exception() is None:
+                return task
         if not done:
             break
     return None
 
 
-async def first_of(attempts: Sequence[Callable[[], Coroutine[Any, Any, T | None]]]) -> T | None:
+async def first_of(attempts: Iterable[Callable[[], Coroutine[Any, Any, T]]]) -> T:
     """Start the attempts one soon after the other; return the first result, cancel the rest.
 
     Raises:
-        Exception: No attempt has a result; the first exception in the order of ``attempts``.
+        Exception: All attempts failed; this is the exception of the first.
     """
-    tasks: list[asyncio.Task[T | None]] = []
+    tasks: list[asyncio.Task[T]] = []
     try:
         for attempt in attempts:
             tasks.append(asyncio.create_task(attempt()))
-            if (result := await first_result(tasks, NEXT_AFTER_S)) is not None:
-                return result
-        if (result := await first_result(tasks, None)) is not None:
-            return result
-        for task in tasks:
-            task.result()
-        return None
+            if (winner := await first_success(tasks, NEXT_AFTER_S)) is not None:
+                return winner.result()
+        return (await first_success(tasks) or tasks[0]).result()
     finally:
         await cancel(tasks)
 

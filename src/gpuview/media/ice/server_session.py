@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.dns import resolve
-from gpuview.media.ice.retry import NEXT_AFTER_S, cancel, first_of, first_result, pauses
+from gpuview.media.ice.retry import NEXT_AFTER_S, cancel, first_of, first_success, pauses
 from gpuview.media.ice.server_errors import server_error
 from gpuview.media.ice.shared_relay import Relay
 from gpuview.media.ice.sockets import Address
@@ -146,27 +146,26 @@ class ServerSession:
     async def _keep_mapped(self, servers: list[IceServerUrl]) -> None:
         while True:
             for server in servers:
-                if await self._try(server, self._query_stun):
+                with contextlib.suppress(NetworkError):
+                    await self._try(server, self._query_stun)
                     # Prefer this server: a symmetric NAT has another address for each server.
                     servers = [server, *(each for each in servers if each is not server)]
                     break
             self._stop_awaiting(servers)
             await asyncio.sleep(_REFRESH_S)
 
-    async def _query_stun(self, server: IceServerUrl) -> bool:
+    async def _query_stun(self, server: IceServerUrl) -> None:
         queries = [
             asyncio.create_task(self._query_stun_at(each)) for each in await self._resolve(server)
         ]
         try:
-            if await first_result(queries, None) is None:
-                queries[0].result()
+            (await first_success(queries) or queries[0]).result()
             # The other family gets little time: often this machine cannot send to it at all.
             await asyncio.wait(queries, timeout=NEXT_AFTER_S)
         finally:
             await cancel(queries)
-        return True
 
-    async def _query_stun_at(self, address: Address) -> bool:
+    async def _query_stun_at(self, address: Address) -> None:
         client = StunClient()
         with contextlib.closing(self._mux.open_client(client, address)) as transport:
             client.connection_made(transport)
@@ -176,7 +175,6 @@ class ServerSession:
         if self._mapped.get(version) != mapped:
             self._mapped[version] = mapped
             self._on_change()
-        return True
 
     async def _keep_relay(self, servers: list[IceServerUrl]) -> None:
         pauses_s = pauses()
@@ -208,11 +206,15 @@ class ServerSession:
         self._on_change()
 
     async def _first_relay(self, servers: list[IceServerUrl]) -> Relay | None:
-        winner = await first_of([partial(self._try, each, self._open_relay) for each in servers])
+        winner = None
+        with contextlib.suppress(NetworkError):
+            winner = await first_of(
+                [partial(self._try, each, self._open_relay) for each in servers]
+            )
         await self._close_relays(winner)
         return winner
 
-    async def _open_relay(self, server: IceServerUrl) -> Relay | None:
+    async def _open_relay(self, server: IceServerUrl) -> Relay:
         """Try the server's addresses: it may be reachable over one family only."""
         addresses = await self._resolve(server)
         return await first_of([partial(self._open_relay_at, server, each) for each in addresses])
@@ -239,10 +241,12 @@ class ServerSession:
             raise OSError("this machine has no socket of its address family")
         return list(found.values())
 
-    async def _try(
-        self, server: IceServerUrl, work: Callable[[IceServerUrl], Awaitable[T | None]]
-    ) -> T | None:
-        """Do ``work`` with a server. If it fails, record the problem and return None."""
+    async def _try(self, server: IceServerUrl, work: Callable[[IceServerUrl], Awaitable[T]]) -> T:
+        """Do ``work`` with a server, and keep a record of its problem.
+
+        Raises:
+            NetworkError: It failed.
+        """
         task = asyncio.ensure_future(work(server))
         try:
             await asyncio.wait({task}, timeout=_NAMED_AFTER_S)
@@ -251,8 +255,9 @@ class ServerSession:
             async with asyncio.timeout(_GIVEN_UP_AFTER_S):
                 result = await task
         except Exception as exc:
-            self._note(server.text, server_error(server.text, exc))
-            return None
+            error = server_error(server.text, exc)
+            self._note(server.text, error)
+            raise error from exc
         finally:
             task.cancel()
         self._forget_problem(server.text)

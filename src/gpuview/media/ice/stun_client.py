@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,7 +12,16 @@ from aioice import stun
 from gpuview.media.ice.retry import retransmit
 from gpuview.media.ice.sockets import Address
 
-__all__ = ["StunClient", "StunResponse", "is_response", "is_stun", "parse_stun"]
+__all__ = [
+    "StunClient",
+    "StunResponse",
+    "is_response",
+    "is_stun",
+    "parse_stun",
+    "response_to",
+]
+
+Send = Callable[[bytes], Awaitable[None] | None]
 
 _COOKIE = b"\x21\x12\xa4\x42"
 _CHANGE_ADDRESS_AND_PORT = 0x06
@@ -28,6 +38,12 @@ def parse_stun(data: bytes) -> stun.Message | None:
         return stun.parse_message(data)
     except Exception:  # struct.error, KeyError and others: the parser trusts attribute lengths
         return None
+
+
+def response_to(request: stun.Message, attributes: dict[str, Any]) -> bytes:
+    """Return the response to a request; an error response if it has an ERROR-CODE."""
+    kind = stun.Class.ERROR if "ERROR-CODE" in attributes else stun.Class.RESPONSE
+    return bytes(stun.Message(request.message_method, kind, request.transaction_id, attributes))
 
 
 def is_response(message: stun.Message) -> bool:
@@ -48,16 +64,21 @@ class StunResponse:
 
 
 class StunClient(asyncio.DatagramProtocol):
-    """Queries STUN servers for the reflexive address of its transport's socket."""
+    """Sends STUN requests from its transport's socket, and matches the responses to them."""
 
     def __init__(self) -> None:
         self.transport: asyncio.DatagramTransport
         self._responses: dict[bytes, asyncio.Future[tuple[bytes, Address]]] = {}
 
+    @property
+    def port(self) -> int:
+        """The local port."""
+        return int(self.transport.get_extra_info("sockname")[1])
+
     async def query(
         self, server: Address | None = None, *, from_other: bool = False
     ) -> StunResponse:
-        """Query one server, with retransmissions; the caller limits the time.
+        """Query a server for our reflexive address; the caller limits the time.
 
         Args:
             server: Its address; None if the transport is connected to it.
@@ -69,18 +90,38 @@ class StunClient(asyncio.DatagramProtocol):
         Source:
             RFC 8489; RFC 5780 section 7.2 (CHANGE-REQUEST).
         """
-        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-        if from_other:
-            request.attributes["CHANGE-REQUEST"] = _CHANGE_ADDRESS_AND_PORT
+        attributes = {"CHANGE-REQUEST": _CHANGE_ADDRESS_AND_PORT} if from_other else {}
+        return _parse_response(
+            *await self.transact(lambda data: self.transport.sendto(data, server), attributes)
+        )
+
+    async def transact(
+        self, send: Send, attributes: dict[str, Any] | None = None
+    ) -> tuple[stun.Message, Address]:
+        """Send a binding request until a message with its transaction id arrives here.
+
+        Args:
+            send: Sends it, from this socket or from another.
+            attributes: The request's.
+
+        Returns:
+            The message and its source.
+
+        Raises:
+            ConnectionError: The message is malformed, or nothing listens at the server.
+        """
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
         data, transaction_id = bytes(request), request.transaction_id
         response = asyncio.get_running_loop().create_future()
         self._responses[transaction_id] = response
         try:
-            return _parse_response(
-                *await retransmit(lambda: self.transport.sendto(data, server), response)
-            )
+            answer, source = await retransmit(lambda: send(data), response)
         finally:
             del self._responses[transaction_id]
+        message = parse_stun(answer)
+        if message is None:
+            raise ConnectionError("the answer is malformed")
+        return message, source
 
     def expects(self, data: bytes) -> bool:
         """Tell whether a datagram answers a request of ours."""
@@ -103,10 +144,7 @@ class StunClient(asyncio.DatagramProtocol):
                 response.set_exception(exc)
 
 
-def _parse_response(data: bytes, source: Address) -> StunResponse:
-    message = parse_stun(data)
-    if message is None:
-        raise ConnectionError("the answer is malformed")
+def _parse_response(message: stun.Message, source: Address) -> StunResponse:
     attributes = message.attributes
     mapped = attributes.get("XOR-MAPPED-ADDRESS") or attributes.get("MAPPED-ADDRESS")
     if mapped is None:
