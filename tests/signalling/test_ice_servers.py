@@ -9,12 +9,16 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
 from gpuview.protocol.messages import IceServer
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import (
     call_for_ice_servers,
+    ephemeral_credentials,
+    has_expired,
     has_same_kernel_servers,
     ice_servers_for,
     kernel_servers,
@@ -153,3 +157,26 @@ class TestKernelServers:
 
 def _no_servers() -> list[dict[str, str]]:
     return []
+
+
+# --- logins that expire -------------------------------------------------------------------------
+
+
+def test_ephemeral_credentials_are_as_coturn_makes_them() -> None:
+    # printf '1800000600:ann' | openssl dgst -sha1 -hmac t0p -binary | base64
+    expected = ("1800000600:ann", "JwsKAgCfMeiiJei68psSOtDr9Ks=")
+    assert ephemeral_credentials("t0p", "ann", now_s=1_800_000_000.9, ttl_s=600) == expected
+
+
+@given(now_s=st.integers(10**9, 2 * 10**9), ttl_s=st.integers(1, 10**6))
+def test_login_expires_when_its_time_is_over_and_not_before(now_s: int, ttl_s: int) -> None:
+    username, credential = ephemeral_credentials("secret", "a-view", now_s, ttl_s)
+    server = IceServer(urls=["turn:example.org"], username=username, credential=credential)
+    assert not has_expired(server, now_s + ttl_s - 1)
+    assert has_expired(server, now_s + ttl_s)
+
+
+@pytest.mark.parametrize("username", ["me", "", None, "12345:me", "me:1700000000"])
+def test_login_without_a_time_never_expires(username: str | None) -> None:
+    server = IceServer(urls=["turn:example.org"], username=username, credential="secret")
+    assert not has_expired(server, 4 * 10**9)

@@ -11,8 +11,6 @@ from gpuview.errors import SettingsError
 from gpuview.protocol.messages import IceServer
 from gpuview.webrtc.ice_url import (
     IceUrl,
-    ephemeral_credentials,
-    has_expired,
     parse_ice_servers,
     parse_ice_url,
     server_urls,
@@ -176,26 +174,6 @@ def test_any_text_is_parsed_or_refused(url: str) -> None:
         return
     assert parsed.host
     assert 1 <= parsed.port <= 65535
-
-
-def test_ephemeral_credentials_are_as_coturn_makes_them() -> None:
-    # printf '1800000600:ann' | openssl dgst -sha1 -hmac t0p -binary | base64
-    expected = ("1800000600:ann", "JwsKAgCfMeiiJei68psSOtDr9Ks=")
-    assert ephemeral_credentials("t0p", "ann", now_s=1_800_000_000.9, ttl_s=600) == expected
-
-
-@given(now_s=st.integers(10**9, 2 * 10**9), ttl_s=st.integers(1, 10**6))
-def test_login_expires_when_its_time_is_over_and_not_before(now_s: int, ttl_s: int) -> None:
-    username, credential = ephemeral_credentials("secret", "a-view", now_s, ttl_s)
-    server = IceServer(urls=["turn:example.org"], username=username, credential=credential)
-    assert not has_expired(server, now_s + ttl_s - 1)
-    assert has_expired(server, now_s + ttl_s)
-
-
-@pytest.mark.parametrize("username", ["me", "", None, "12345:me", "me:1700000000"])
-def test_login_without_a_time_never_expires(username: str | None) -> None:
-    server = IceServer(urls=["turn:example.org"], username=username, credential="secret")
-    assert not has_expired(server, 4 * 10**9)
 
 
 def test_each_url_has_its_servers_login_once_and_does_not_show_it() -> None:

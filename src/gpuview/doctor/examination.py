@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from gpuview.doctor.clients import open_stun_client
@@ -76,33 +76,25 @@ async def _check_network(settings: Settings | None, via: tuple[str, int] | None)
             )
             for sock in socks
         }
-        results, configured = await asyncio.gather(
-            asyncio.gather(*map(query_server, servers)), _configured_ips(settings)
-        )
-        public, public_ips = _check_public_ip(settings, configured, results)
+        queries = asyncio.gather(*map(query_server, servers))
+        public, public_ips = await _check_public_ip(settings, queries)
+        results = await queries
         inbound = await _check_inbound(settings, public_ips, clients, via, results)
     return [public, ports, *(each.check(public_ips) for each in results), *inbound]
 
 
-async def _configured_ips(settings: Settings) -> tuple[str, ...] | SettingsError:
+async def _check_public_ip(
+    settings: Settings, queries: Awaitable[Sequence[ServerResult]]
+) -> tuple[Check, tuple[str, ...]]:
     try:
         # Waits up to 2 s for each name.
-        return await asyncio.to_thread(public_ips_of, settings)
+        public_ips = await asyncio.to_thread(public_ips_of, settings)
     except SettingsError as exc:
-        return exc
-
-
-def _check_public_ip(
-    settings: Settings,
-    configured: tuple[str, ...] | SettingsError,
-    results: Sequence[ServerResult],
-) -> tuple[Check, tuple[str, ...]]:
-    if isinstance(configured, SettingsError):
-        return Check.failed("public IP", configured), ()
-    mapped = [each.mapped[0] for each in results if each.mapped is not None]
-    public_ips = first_of_each_family(mapped) if settings.learns_public_ip else configured
-    own_ip = own_ipv4()
-    return judge_public_ips(settings, public_ips, own_ip), public_ips
+        return Check.failed("public IP", exc), ()
+    if settings.learns_public_ip:
+        mapped = [each.mapped[0] for each in await queries if each.mapped is not None]
+        public_ips = first_of_each_family(mapped)
+    return judge_public_ips(settings, public_ips, own_ipv4()), public_ips
 
 
 async def _check_inbound(

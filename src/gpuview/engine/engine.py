@@ -37,8 +37,7 @@ from gpuview.protocol.messages import (
 )
 from gpuview.protocol.wire import decode_line, encode
 from gpuview.settings import Settings
-from gpuview.signalling.ice_servers import kernel_servers
-from gpuview.webrtc.ice_url import has_expired
+from gpuview.signalling.ice_servers import has_expired, kernel_servers
 
 __all__ = ["Engine"]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gpuview.errors import NetworkError
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.ice.network import Network, hosts_to_bind
+from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.internal_error import log_fault, problem_of
@@ -182,12 +183,14 @@ class Hub:
             sockets = bind_sockets(
                 configuration.port_min, configuration.port_max, hosts_to_bind(configuration)
             )
-            self._network = Network(
-                UdpMux(asyncio.get_running_loop(), sockets),
-                self._configuration,
+            mux = UdpMux(asyncio.get_running_loop(), sockets)
+            servers = ServerSession(
+                mux,
+                configuration,
                 request_servers=lambda anew: self._send("", WantIceServers(anew=anew)),
                 on_change=self._network_changed,
             )
+            self._network = Network(mux, configuration, servers)
         return self._network
 
     def _network_changed(self) -> None:

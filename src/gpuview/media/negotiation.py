@@ -150,12 +150,7 @@ class Negotiation:
             )
 
     def _rewritten(self, answer: str, network: Network) -> str:
-        rewritten = rewrite_answer(
-            answer,
-            public_ips=network.public_ips,
-            port_map=network.port_map,
-            keep_private=self._configuration.keep_private,
-        )
+        rewritten = rewrite_answer(answer, network.public_host)
         logger.debug("the answer before rewriting:\n%s", sdp.redact(answer))
         logger.debug("the answer as sent:\n%s", sdp.redact(rewritten))
         for candidate in sdp.candidates_of(rewritten):
@@ -163,13 +158,8 @@ class Negotiation:
         return rewritten
 
     def _all_candidates(self, viewer: Viewer, problems: list[Problem]) -> Candidates:
-        network = self._open_network()
-        candidates = rewrite_candidates(
-            viewer.update_candidates(),
-            public_ips=network.public_ips,
-            port_map=network.port_map,
-            keep_private=self._configuration.keep_private,
-        )
+        host = self._open_network().public_host
+        candidates = rewrite_candidates(viewer.update_candidates(), host)
         return Candidates(
             view=viewer.view, seq=viewer.seq, candidates=candidates, problems=problems
         )

@@ -7,7 +7,10 @@ They come from the list in the settings or from a user's function, followed by t
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import inspect
+import re
 import time
 from collections.abc import Awaitable
 from functools import partial
@@ -16,11 +19,19 @@ from gpuview.errors import SettingsError
 from gpuview.protocol.messages import IceServer
 from gpuview.settings import IceServersFunction, Settings, split_list
 from gpuview.signalling.time_limit import Overdue, call_within
-from gpuview.webrtc.ice_url import ephemeral_credentials, parse_ice_servers
+from gpuview.webrtc.ice_url import parse_ice_servers
 
-__all__ = ["call_for_ice_servers", "has_same_kernel_servers", "ice_servers_for", "kernel_servers"]
+__all__ = [
+    "call_for_ice_servers",
+    "ephemeral_credentials",
+    "has_expired",
+    "has_same_kernel_servers",
+    "ice_servers_for",
+    "kernel_servers",
+]
 
 _CALL_S = 10.0
+_END = re.compile(r"([0-9]{9,12})(?::|$)")
 
 
 def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
@@ -83,6 +94,36 @@ def _short_forms(settings: Settings, user: str) -> tuple[IceServer, ...]:
         login = {"username": username, "credential": credential}
         servers.append({"urls": split_list(settings.turn_url), **login})
     return parse_ice_servers(servers)
+
+
+def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
+    """Make a username and a credential that a TURN server accepts for a limited time.
+
+    The server checks them with the shared secret: coturn's ``use-auth-secret``.
+
+    Args:
+        secret: coturn's ``static-auth-secret``.
+        user: The name in the server's log.
+        now_s: The present, in seconds since 1970.
+        ttl_s: How long they are valid.
+
+    Source:
+        draft-uberti-behave-turn-rest-00.
+    """
+    username = f"{int(now_s) + ttl_s}:{user}"
+    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+    return username, base64.b64encode(digest).decode()
+
+
+def has_expired(server: IceServer, now_s: float) -> bool:
+    """Tell whether a server's login has expired.
+
+    Args:
+        server: Any server; only logins from `ephemeral_credentials` expire.
+        now_s: The present, in seconds since 1970.
+    """
+    end = _END.match(server.username or "")
+    return end is not None and int(end[1]) <= now_s
 
 
 def call_for_ice_servers(

@@ -68,20 +68,19 @@ class PeerConfigs:
                 self._pending.discard(view)
 
     def _answer_view(self, view: str) -> None:
+        settings = self._settings
         try:
-            self._send(self._peer_config(view))
+            servers = ice_servers_for(settings, view)
         except SettingsError as exc:
             logger.warning("cannot send view %s its ICE servers: %s", view, exc)
-            self._send(_refusal(view, exc))
-
-    def _peer_config(self, view: str) -> PeerConfig:
-        return PeerConfig(
-            view=view,
-            ice_servers=list(ice_servers_for(self._settings, view)),
-            ice_transport_policy=self._settings.ice_transport_policy,
-            wants_log=self._settings.log == "debug",
+            parts = {"problem": exc.problem, "expected": exc.expected, "fix": exc.fix}
+            self._send(Refusal(view=view, seq=0, **parts))
+            return
+        self._send(
+            PeerConfig(
+                view=view,
+                ice_servers=list(servers),
+                ice_transport_policy=settings.ice_transport_policy,
+                wants_log=settings.log == "debug",
+            )
         )
-
-
-def _refusal(view: str, error: SettingsError) -> Refusal:
-    return Refusal(view=view, seq=0, problem=error.problem, expected=error.expected, fix=error.fix)

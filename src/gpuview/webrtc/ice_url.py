@@ -1,17 +1,14 @@
-"""ICE servers in the W3C's form, their URLs, and logins that expire. Pure.
+"""ICE servers in the W3C's form, and their URLs. Pure.
 
 For a bad URL, a page's ``RTCPeerConnection`` throws without a reason. So the servers are parsed
 here, when the settings are made.
 
 Source:
-    W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn);
-    draft-uberti-behave-turn-rest (logins that expire).
+    W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn).
 """
 
 from __future__ import annotations
 
-import base64
-import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,8 +24,6 @@ __all__ = [
     "DEFAULT_TLS_PORT",
     "IceServerUrl",
     "IceUrl",
-    "ephemeral_credentials",
-    "has_expired",
     "parse_ice_servers",
     "parse_ice_url",
     "server_urls",
@@ -42,7 +37,6 @@ DEFAULT_TLS_PORT = 5349
 _KEYS = IceServer.__struct_fields__
 _EXAMPLE = "turn:turn.example.org:3478?transport=udp"
 
-_END = re.compile(r"([0-9]{9,12})(?::|$)")
 _URL = re.compile(
     r"(?P<scheme>[^:]*):(?P<host>\[[^\]]*\]|[^:?]*)(?::(?P<port>[^?]*))?"
     r"(?:\?(?P<query>transport=(?P<transport>udp|tcp)|.*))?"
@@ -120,33 +114,6 @@ def parse_ice_url(url: str) -> IceUrl:
         port=int(port or (DEFAULT_TLS_PORT if is_secure else DEFAULT_PORT)),
         transport=cast(Literal["udp", "tcp"], transport or ("tcp" if is_secure else "udp")),
     )
-
-
-def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
-    """Make a username and a credential that a TURN server accepts for a limited time.
-
-    The server checks them with the shared secret: coturn's ``use-auth-secret``.
-
-    Args:
-        secret: coturn's ``static-auth-secret``.
-        user: The name in the server's log.
-        now_s: The present, in seconds since 1970.
-        ttl_s: How long they are valid.
-    """
-    username = f"{int(now_s) + ttl_s}:{user}"
-    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
-    return username, base64.b64encode(digest).decode()
-
-
-def has_expired(server: IceServer, now_s: float) -> bool:
-    """Tell whether a server's login has expired.
-
-    Args:
-        server: Any server; only logins from `ephemeral_credentials` expire.
-        now_s: The present, in seconds since 1970.
-    """
-    end = _END.match(server.username or "")
-    return end is not None and int(end[1]) <= now_s
 
 
 def parse_ice_servers(value: object) -> tuple[IceServer, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 from gpuview.errors import NetworkError
@@ -20,7 +20,7 @@ from gpuview.webrtc.addresses import IPAddress, is_private, parse_address, publi
 from gpuview.webrtc.candidate import Candidate, parse_candidate
 from gpuview.webrtc.sdp import candidate_of_line, candidates_of, split_sections, without_newline
 
-__all__ = ["rewrite_answer", "rewrite_candidates"]
+__all__ = ["PublicHost", "rewrite_answer", "rewrite_candidates"]
 
 _DISCARD_PORT = 9  # SDP's placeholder for a port
 
@@ -39,73 +39,29 @@ _DEMOTED_FOUNDATION = "lan"
 _MAX_FOUNDATION = 32
 
 
-def rewrite_answer(
-    sdp: str,
-    *,
-    public_ips: Sequence[str],
-    port_map: Mapping[int, int] | None = None,
-    keep_private: bool = False,
-) -> str:
-    """Return the answer with this host's public addresses in place of its private ones.
-
-    A private host candidate gets the public address of its family and its public port. Any other
-    private candidate is dropped, and so is a candidate that repeats an earlier one. ``raddr`` and
-    ``rport`` are blanked. Each section's ``c=`` line and ``m=`` port follow its first candidate.
-    Everything else stays as it is, byte by byte. Rewriting a second time changes nothing.
+class PublicHost:
+    """How this host is reached from outside.
 
     Args:
-        sdp: An answer with all its candidates.
-        public_ips: At most one address of each family. Empty: the candidates keep their addresses.
+        public_ips: At most one address of each family. Empty: candidates keep their addresses.
         port_map: Local to public UDP port; all other ports stay.
         keep_private: Keep the private candidates too, for viewers in the same network: after the
             public ones, with a lower priority and a different foundation.
 
     Raises:
-        NetworkError: The answer has no candidate before or after rewriting.
         SettingsError: ``public_ips`` is not as described.
     """
-    host = _PublicHost(public_addresses(public_ips), port_map or {}, keep_private)
-    if not candidates_of(sdp):
-        # aioice only logs a failed bind, so an exhausted port range shows here.
-        raise NetworkError(
-            "the answer has no candidate: no UDP port could be bound",
-            expected="a free UDP port, in the configured range if there is one",
-            fix="close streams or kernels that use the range, or widen port_min to port_max",
-        )
-    rewritten = "".join(_rewrite_section(section, host) for section in split_sections(sdp))
-    if not candidates_of(rewritten):
-        raise NetworkError(
-            f"no candidate is left without the private ones, with public_ips = {list(public_ips)}",
-            expected="a public address of a family in which this host has an address",
-            fix="add the missing address: public_ip='<IPv4>,<IPv6>', or GPUVIEW_PUBLIC_IP",
-        )
-    return rewritten
 
-
-def rewrite_candidates(
-    candidates: Sequence[str],
-    *,
-    public_ips: Sequence[str],
-    port_map: Mapping[int, int] | None = None,
-    keep_private: bool = False,
-) -> list[str]:
-    """Rewrite candidates that are sent after the answer, as `rewrite_answer` does.
-
-    Args:
-        candidates: As in ``RTCIceCandidate.candidate``; malformed candidates are left out.
-    """
-    host = _PublicHost(public_addresses(public_ips), port_map or {}, keep_private)
-    parsed = [each for text in candidates if (each := parse_candidate(text)) is not None]
-    return [str(each) for each in chain(*_replacements(parsed, host))]
-
-
-@dataclass(frozen=True, slots=True)
-class _PublicHost:
-    """How this host is reached from outside."""
-
-    addresses: Mapping[int, IPAddress]
-    ports: Mapping[int, int]
-    keep_private: bool
+    def __init__(
+        self,
+        public_ips: Sequence[str],
+        port_map: Mapping[int, int] | None = None,
+        *,
+        keep_private: bool = False,
+    ) -> None:
+        self.addresses = public_addresses(public_ips)
+        self.port_map = port_map or {}
+        self._keep_private = keep_private
 
     def publish(self, candidate: Candidate) -> Candidate | None:
         """Return the candidate with the public address and port; None to drop it."""
@@ -117,13 +73,13 @@ class _PublicHost:
             return None
         port = candidate.port
         if candidate.is_udp:
-            port = self.ports.get(port, port)
+            port = self.port_map.get(port, port)
         return replace(candidate, address=str(public), port=port)
 
     def demote(self, candidate: Candidate) -> Candidate | None:
         """Return a private candidate for viewers inside, with lower priority; None to drop it."""
         ip = candidate.ip
-        if not self.keep_private or ip is None or not self._hides(ip):
+        if not self._keep_private or ip is None or not self._hides(ip):
             return None
         if candidate.foundation.startswith(_DEMOTED_FOUNDATION):
             return candidate
@@ -139,7 +95,51 @@ class _PublicHost:
         return bool(self.addresses) and is_private(ip) and not is_public
 
 
-def _rewrite_section(lines: Sequence[str], host: _PublicHost) -> str:
+def rewrite_answer(sdp: str, host: PublicHost) -> str:
+    """Return the answer with this host's public addresses in place of its private ones.
+
+    A private host candidate gets the public address of its family and its public port. Any other
+    private candidate is dropped, and so is a candidate that repeats an earlier one. ``raddr`` and
+    ``rport`` are blanked. Each section's ``c=`` line and ``m=`` port follow its first candidate.
+    Everything else stays as it is, byte by byte. Rewriting a second time changes nothing.
+
+    Args:
+        sdp: An answer with all its candidates.
+        host: How this host is reached.
+
+    Raises:
+        NetworkError: The answer has no candidate before or after rewriting.
+    """
+    if not candidates_of(sdp):
+        # aioice only logs a failed bind, so an exhausted port range shows here.
+        raise NetworkError(
+            "the answer has no candidate: no UDP port could be bound",
+            expected="a free UDP port, in the configured range if there is one",
+            fix="close streams or kernels that use the range, or widen port_min to port_max",
+        )
+    rewritten = "".join(_rewrite_section(section, host) for section in split_sections(sdp))
+    if not candidates_of(rewritten):
+        public_ips = [str(each) for each in host.addresses.values()]
+        raise NetworkError(
+            f"no candidate is left without the private ones, with {public_ips = }",
+            expected="a public address of a family in which this host has an address",
+            fix="add the missing address: public_ip='<IPv4>,<IPv6>', or GPUVIEW_PUBLIC_IP",
+        )
+    return rewritten
+
+
+def rewrite_candidates(candidates: Sequence[str], host: PublicHost) -> list[str]:
+    """Rewrite candidates that are sent after the answer, as `rewrite_answer` does.
+
+    Args:
+        candidates: As in ``RTCIceCandidate.candidate``; malformed candidates are left out.
+        host: How this host is reached.
+    """
+    parsed = [each for text in candidates if (each := parse_candidate(text)) is not None]
+    return [str(each) for each in chain(*_replacements(parsed, host))]
+
+
+def _rewrite_section(lines: Sequence[str], host: PublicHost) -> str:
     """Return the section's text; lines keep their places and their newlines."""
     newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
     candidates = [candidate_of_line(line) for line in lines]
@@ -160,28 +160,26 @@ def _rewrite_section(lines: Sequence[str], host: _PublicHost) -> str:
     return "".join(text)
 
 
-def _replacements(candidates: Sequence[Candidate], host: _PublicHost) -> list[list[Candidate]]:
+def _replacements(candidates: Sequence[Candidate], host: PublicHost) -> list[list[Candidate]]:
     """Return the replacements of each candidate; kept private candidates come last."""
     seen: set[tuple[object, int, str]] = set()
+
+    def unseen(candidate: Candidate | None) -> list[Candidate]:
+        if candidate is None:
+            return []
+        key = (candidate.ip or candidate.address, candidate.port, candidate.protocol.lower())
+        is_new = key not in seen
+        seen.add(key)
+        return [candidate] if is_new else []
+
     replacements: list[list[Candidate]] = []
     private: list[Candidate] = []
     for candidate in map(_blank_related, candidates):
-        replacements.append(_unseen(host.publish(candidate), seen))
-        private += _unseen(host.demote(candidate), seen)
+        replacements.append(unseen(host.publish(candidate)))
+        private += unseen(host.demote(candidate))
     if replacements:
         replacements[-1] += private
     return replacements
-
-
-def _unseen(candidate: Candidate | None, seen: set[tuple[object, int, str]]) -> list[Candidate]:
-    """Return the candidate unless it is None or repeats one in ``seen``; add it to ``seen``."""
-    if candidate is None:
-        return []
-    key = (candidate.ip or candidate.address, candidate.port, candidate.protocol.lower())
-    if key in seen:
-        return []
-    seen.add(key)
-    return [candidate]
 
 
 def _blank_related(candidate: Candidate) -> Candidate:

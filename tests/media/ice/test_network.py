@@ -17,12 +17,12 @@ from gpuview.media.ice import server_session
 from gpuview.media.ice import shared_relay as relay_module
 from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.network import Network, hosts_to_bind
-from gpuview.media.ice.server_session import _NAMED_AFTER_S
+from gpuview.media.ice.server_session import _NAMED_AFTER_S, ServerSession
 from gpuview.media.ice.sockets import ALL_HOSTS, Address, bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
 from gpuview.protocol.stats import NetworkStats
-from gpuview.webrtc.ice_url import ephemeral_credentials
+from gpuview.signalling.ice_servers import ephemeral_credentials
 from tests.clock import run_in_virtual_time
 from tests.names import resolve_nothing
 from tests.ports import free_port
@@ -70,9 +70,10 @@ class NetworkHarness:
         self._servers = IceServers(ice_servers=list(servers))
         sockets = bind_sockets(port, port, hosts_to_bind(configuration))
         self.mux = UdpMux(asyncio.get_running_loop(), sockets)
-        self.network = Network(
+        servers = ServerSession(
             self.mux, configuration, request_servers=self._give, on_change=self.changed.set
         )
+        self.network = Network(self.mux, configuration, servers)
 
     def _give(self, anew: bool) -> None:
         self.asked.append(anew)
@@ -303,7 +304,8 @@ def test_relay_comes_over_every_transport(
         await exchange(harness, candidate.address)
         # Over UDP it is made from the shared port: nothing else leaves this machine.
         assert harness.network.servers.relay is not None
-        assert (harness.network.servers.relay.mapped[1] == harness.mux.port) == (url == UDP)
+        own = ("127.0.0.1", harness.mux.port) if url == UDP else None
+        assert harness.network.servers.relay.mapped == own
 
     run(use, turn_at(url))
 
@@ -560,7 +562,9 @@ def test_relay_alone_that_is_refused_is_an_error_with_the_reason(turn: TurnServe
 
 def test_outside_port_is_as_far_from_the_first_as_the_one_inside() -> None:
     async def use(harness: NetworkHarness) -> None:
-        assert harness.network.port_map == {harness.mux.port: 20_111 + harness.mux.port - 1024}
+        assert harness.network.public_host.port_map == {
+            harness.mux.port: 20_111 + harness.mux.port - 1024
+        }
 
     run(use, configuration=Configure(port_min=1024, port_max=65535, public_port_min=20_111))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
+from concurrent.futures import Future
 
 from gpuview.media.ice.sockets import Address
 from gpuview.webrtc.addresses import parse_address
@@ -25,27 +25,21 @@ async def resolve(host: str, port: int) -> list[Address]:
     """
     if (address := parse_address(host)) is not None:
         return [(str(address), port)]  # spelled like the source address of its datagrams
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[Address]] = loop.create_future()
-
-    def look_up() -> None:
-        try:
-            infos = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-            answer: list[Address] | OSError = [(str(info[4][0]), port) for info in infos]
-        except (OSError, UnicodeError) as exc:
-            answer = exc if isinstance(exc, OSError) else OSError(str(exc))
-        with contextlib.suppress(RuntimeError):  # the loop has been closed
-            loop.call_soon_threadsafe(_set, found, answer)
-
+    found: Future[list[Address]] = Future()
     # Not an executor: at exit, the process would wait for a resolver that does not answer.
-    threading.Thread(target=look_up, name="gpuview-resolve", daemon=True).start()
-    return await found
+    threading.Thread(
+        target=_look_up, args=(host, port, found), name="gpuview-resolve", daemon=True
+    ).start()
+    return await asyncio.wrap_future(found)
 
 
-def _set(found: asyncio.Future[list[Address]], answer: list[Address] | OSError) -> None:
-    if found.done():
-        return
-    if isinstance(answer, OSError):
-        found.set_exception(answer)
+def _look_up(host: str, port: int, found: Future[list[Address]]) -> None:
+    found.set_running_or_notify_cancel()
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as exc:
+        found.set_exception(exc)
+    except UnicodeError as exc:
+        found.set_exception(OSError(str(exc)))
     else:
-        found.set_result(answer)
+        found.set_result([(str(info[4][0]), port) for info in infos])

@@ -7,7 +7,7 @@ the answer has the candidates that are known, and the others follow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from gpuview.errors import NetworkError
@@ -17,6 +17,7 @@ from gpuview.media.ice.udp_mux import Transport, UdpMux
 from gpuview.media.ice.upstream import CandidateType, IceProtocol, LocalCandidate
 from gpuview.protocol.messages import Configure
 from gpuview.protocol.stats import NetworkStats
+from gpuview.webrtc.rewrite import PublicHost
 
 __all__ = ["Network", "hosts_to_bind"]
 
@@ -40,23 +41,13 @@ class Network:
     Args:
         mux: The shared socket.
         configuration: How browsers reach this machine.
-        request_servers: As for `ServerSession`.
-        on_change: Called when the candidates or the problems have changed.
+        servers: Our STUN and TURN servers.
     """
 
-    def __init__(
-        self,
-        mux: UdpMux,
-        configuration: Configure,
-        *,
-        request_servers: Callable[[bool], None],
-        on_change: Callable[[], None],
-    ) -> None:
+    def __init__(self, mux: UdpMux, configuration: Configure, servers: ServerSession) -> None:
         self.mux = mux
+        self.servers = servers
         self._configuration = configuration
-        self.servers = ServerSession(
-            mux, configuration, request_servers=request_servers, on_change=on_change
-        )
         self._hosts = hosts_to_bind(configuration)
 
     @property
@@ -71,12 +62,13 @@ class Network:
         return [address[0] for address in self.servers.mapped]
 
     @property
-    def port_map(self) -> dict[int, int]:
-        """The public port by local port, where they differ."""
+    def public_host(self) -> PublicHost:
+        """How this host is reached from outside."""
         inside, outside = self._configuration.port_min, self._configuration.public_port_min
-        if inside is None or outside is None:
-            return {}
-        return {self.mux.port: self.mux.port - inside + outside}
+        port_map = {}
+        if inside is not None and outside is not None:
+            port_map = {self.mux.port: self.mux.port - inside + outside}
+        return PublicHost(self.public_ips, port_map, keep_private=self._configuration.keep_private)
 
     def candidates(self, addresses: Sequence[str]) -> list[LocalCandidate]:
         """Return all candidates; ``addresses`` are this host's addresses."""

@@ -5,6 +5,8 @@ It sees only this network namespace, and it names only this user's processes.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import socket
 from collections.abc import Collection, Iterator, Sequence
@@ -65,57 +67,31 @@ def _bound(
     family: socket.AddressFamily, port_min: int, port_max: int
 ) -> Iterator[tuple[int, socket.AddressFamily, int]]:
     """Yield port, family and inode of the sockets in the system's table."""
-    for line in _lines(_TABLES[family]):
+    for line in _read(_TABLES[family]).splitlines()[1:]:
         words = line.split()
         port = int(words[1].rpartition(":")[2], 16)
         if port_min <= port <= port_max:
             yield port, family, int(words[9])
 
 
-def _lines(table: str) -> list[str]:
-    try:
-        return Path(table).read_text().splitlines()[1:]
-    except OSError:
-        return []  # no IPv6 in this kernel
-
-
 def _owners(inodes: Collection[int]) -> dict[int, int]:
     """Return the process of each socket; if a child inherited the socket, the parent."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[int, int] = {}
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        if len(owners) == len(wanted):
-            break
-        for target in _descriptors(pid):
-            if target in wanted:
-                owners.setdefault(wanted[target], pid)
+    # Without the processes of other users, whose folders cannot be listed.
+    for link in glob.iglob("/proc/[0-9]*/fd/*") if wanted else ():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            inode = wanted.get(os.readlink(link))
+            if inode is not None:
+                pid = int(link.split("/")[2])
+                owners[inode] = min(pid, owners.get(inode, pid))
     return owners
 
 
-def _descriptors(pid: int) -> Iterator[str]:
-    folder = f"/proc/{pid}/fd"
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return  # it has ended, or belongs to another user
-    for name in names:
-        try:
-            yield os.readlink(f"{folder}/{name}")
-        except OSError:
-            continue  # closed meanwhile
-
-
 def _holder(port: int, family: socket.AddressFamily, pid: int | None) -> Holder:
-    words = [] if pid is None else _command_line(pid)
+    words = [] if pid is None else _read(f"/proc/{pid}/cmdline").split("\0")
     command = os.path.basename(words[0])[:_MAX_NAME_CHARS] if words else ""
     return Holder(port, family, pid, command, _kernel_pid(words))
-
-
-def _command_line(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        return []  # it has ended
 
 
 def _kernel_pid(words: Sequence[str]) -> int | None:
@@ -124,3 +100,10 @@ def _kernel_pid(words: Sequence[str]) -> int | None:
         return None
     arguments = words[words.index(_MEDIA_MODULE) + 1 :]
     return int(arguments[1]) if len(arguments) > 1 and arguments[1].isdigit() else None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""  # the process has ended, or this system has no IPv6

@@ -27,7 +27,12 @@ def server_error(url: str, exc: BaseException) -> NetworkError:
             code, reason = exc.response.attributes.get("ERROR-CODE", (0, "an error"))
             return _refused(url, code, reason.rstrip("\0 "))  # coturn's padding
         case TimeoutError():
-            return _silent(url)
+            return NetworkError(
+                f"{url} does not answer",
+                expected="an answer from the server",
+                fix="check that it runs, that firewalls let it through and that its port is "
+                "forwarded; behind FRP its port needs a proxy entry: gpuview config frp",
+            )
         case socket.gaierror():
             return NetworkError(
                 f"the host name in {url} does not resolve",
@@ -72,13 +77,4 @@ def _refused(url: str, code: int, reason: str) -> NetworkError:
         f"{url} refuses: {code} {reason}",
         expected="a relay",
         fix="read the TURN server's log",
-    )
-
-
-def _silent(url: str) -> NetworkError:
-    return NetworkError(
-        f"{url} does not answer",
-        expected="an answer from the server",
-        fix="check that it runs, that firewalls let it through and that its port is forwarded; "
-        "behind FRP its port needs a proxy entry: gpuview config frp",
     )

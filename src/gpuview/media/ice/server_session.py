@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -18,10 +19,11 @@ from gpuview.media.ice.dns import resolve
 from gpuview.media.ice.retry import NEXT_AFTER_S, cancel, first_of, first_success, pauses
 from gpuview.media.ice.server_errors import server_error
 from gpuview.media.ice.shared_relay import Relay
-from gpuview.media.ice.sockets import Address
+from gpuview.media.ice.sockets import Address, family_of
 from gpuview.media.ice.stun_client import StunClient
 from gpuview.media.ice.turn_client import allocate
 from gpuview.media.ice.udp_mux import Transport, UdpMux
+from gpuview.media.internal_error import problem_of
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import Configure, IceServers, Problem
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
@@ -64,9 +66,9 @@ class ServerSession:
         self._request_servers = request_servers
         self._on_change = on_change
         self._servers: asyncio.Future[list[IceServerUrl]] | None = None
-        self._mapped: dict[int, Address] = {}  # by IP version
+        self._mapped: dict[socket.AddressFamily, Address] = {}
         self._opened: set[Relay] = set()  # those not closed yet
-        self._problems: dict[str, NetworkError] = {}
+        self._problems: dict[str, Problem] = {}
         self._awaited: set[str] = set()
         self._settled = asyncio.Event()
         self._tasks = BackgroundTasks()
@@ -79,18 +81,14 @@ class ServerSession:
     def mapped(self) -> list[Address]:
         """Our socket's addresses as seen by STUN servers, or else by the TURN server."""
         mapped = dict(self._mapped)
-        if self.relay is not None and self.relay.is_datagram:
-            host, port = self.relay.mapped
-            mapped.setdefault(6 if ":" in host else 4, (host, port))
-        return [mapped[version] for version in sorted(mapped)]
+        if self.relay is not None and self.relay.mapped is not None:
+            mapped.setdefault(family_of(self.relay.mapped[0]), self.relay.mapped)
+        return [mapped[family] for family in sorted(mapped)]
 
     @property
     def problems(self) -> list[Problem]:
         """The present problems with the servers."""
-        return [
-            Problem(problem=each.problem, expected=each.expected, fix=each.fix)
-            for each in self._problems.values()
-        ]
+        return list(self._problems.values())
 
     async def settle(self, timeout_s: float) -> None:
         """Wait at most ``timeout_s`` until each server has answered or been reported as silent."""
@@ -101,8 +99,7 @@ class ServerSession:
     def take(self, message: IceServers) -> None:
         """Use these servers from now on."""
         for problem in message.problems:
-            error = NetworkError(problem.problem, expected=problem.expected, fix=problem.fix)
-            self._note(_NO_SERVERS, error)
+            self._note(_NO_SERVERS, problem)
         if not message.problems:
             self._forget_problem(_NO_SERVERS)
         if self._servers is not None and not self._servers.done():
@@ -123,7 +120,7 @@ class ServerSession:
         )
         turn = _turn_servers(servers)
         self._awaited = {each.text for each in stun + turn}
-        self._stop_awaiting([])
+        self._stop_awaiting()
         async with asyncio.TaskGroup() as group:
             if stun:
                 group.create_task(self._keep_mapped(stun))
@@ -139,7 +136,7 @@ class ServerSession:
         """Repeat the request until there are servers: a user's function may work later."""
         pauses_s = pauses()
         while not (servers := await self._fetch_servers()):
-            self._stop_awaiting([])
+            self._stop_awaiting()
             await asyncio.sleep(next(pauses_s))
         return servers
 
@@ -151,7 +148,7 @@ class ServerSession:
                     # Prefer this server: a symmetric NAT has another address for each server.
                     servers = [server, *(each for each in servers if each is not server)]
                     break
-            self._stop_awaiting(servers)
+            self._stop_awaiting(*(each.text for each in servers))
             await asyncio.sleep(_REFRESH_S)
 
     async def _query_stun(self, server: IceServerUrl) -> None:
@@ -171,16 +168,16 @@ class ServerSession:
             client.connection_made(transport)
             async with asyncio.timeout(_STUN_TIMEOUT_S):
                 mapped = (await client.query()).mapped
-        version = 6 if ":" in mapped[0] else 4
-        if self._mapped.get(version) != mapped:
-            self._mapped[version] = mapped
+        family = family_of(mapped[0])
+        if self._mapped.get(family) != mapped:
+            self._mapped[family] = mapped
             self._on_change()
 
     async def _keep_relay(self, servers: list[IceServerUrl]) -> None:
         pauses_s = pauses()
         while True:
             relay = await self._first_relay(servers)
-            self._stop_awaiting(servers)
+            self._stop_awaiting(*(each.text for each in servers))
             if relay is None:
                 await asyncio.sleep(next(pauses_s))
             else:
@@ -193,7 +190,7 @@ class ServerSession:
 
     async def _use(self, relay: Relay) -> None:
         self.relay = relay
-        self._stop_awaiting([])
+        self._stop_awaiting()
         self._on_change()
         logger.info("relay %s:%d at %s", *relay.address, relay.url)
         try:
@@ -251,12 +248,12 @@ class ServerSession:
         try:
             await asyncio.wait({task}, timeout=_NAMED_AFTER_S)
             if not task.done():
-                self._note(server.text, server_error(server.text, TimeoutError()))
+                self._note(server.text, problem_of(server_error(server.text, TimeoutError())))
             async with asyncio.timeout(_GIVEN_UP_AFTER_S):
                 result = await task
         except Exception as exc:
             error = server_error(server.text, exc)
-            self._note(server.text, error)
+            self._note(server.text, problem_of(error))
             raise error from exc
         finally:
             task.cancel()
@@ -265,23 +262,20 @@ class ServerSession:
 
     # --- problems -------------------------------------------------------------------------------
 
-    def _note(self, url: str, error: NetworkError) -> None:
+    def _note(self, url: str, new: Problem) -> None:
         before = self._problems.get(url)
-        self._problems[url] = error
-        self._stop_awaiting_urls({url})
-        if before is None or before.problem != error.problem:
-            logger.warning("%s (expected: %s; try: %s)", error.problem, error.expected, error.fix)
+        self._problems[url] = new
+        self._stop_awaiting(url)
+        if before is None or before.problem != new.problem:
+            logger.warning("%s (expected: %s; try: %s)", new.problem, new.expected, new.fix)
             self._on_change()
 
     def _forget_problem(self, url: str) -> None:
         if self._problems.pop(url, None) is not None:
             self._on_change()
 
-    def _stop_awaiting(self, servers: Sequence[IceServerUrl]) -> None:
-        self._stop_awaiting_urls({server.text for server in servers})
-
-    def _stop_awaiting_urls(self, urls: set[str]) -> None:
-        self._awaited -= urls
+    def _stop_awaiting(self, *urls: str) -> None:
+        self._awaited.difference_update(urls)
         if not self._awaited:
             self._settled.set()
 

@@ -42,26 +42,15 @@ class Relay:
         self._tasks = BackgroundTasks()
         self._last_received_s = time.monotonic()
         self.url = url
+        self.address = client.relayed
+        """The relayed address, to which browsers send."""
+        self.mapped = client.mapped if client.is_datagram else None
+        """The shared socket's address, as the server sees it; None over TCP."""
         self.lost = asyncio.Event()
         """Set when the allocation is lost or closed."""
         client.on_data = self._receive
         client.broken.add_done_callback(lambda broken: self._end())
         self._tasks.spawn(self._keep_alive(), on_error=lambda exc: self._end())
-
-    @property
-    def address(self) -> Address:
-        """The relayed address, to which browsers send."""
-        return self._client.relayed
-
-    @property
-    def mapped(self) -> Address:
-        """Our own address, as the server sees it."""
-        return self._client.mapped
-
-    @property
-    def is_datagram(self) -> bool:
-        """Whether it runs over UDP, from the shared socket."""
-        return self._client.is_datagram
 
     async def close(self) -> None:
         """Release the allocation, if the server still answers."""

@@ -62,73 +62,62 @@ def bind_sockets(
     """
     bindable = [host for host in hosts if ":" not in host or _has_ipv6()] or list(hosts)
     if port_min is None or port_max is None:
-        return _bind_any(bindable)
-    for port in range(port_min, port_max + 1):
-        with contextlib.suppress(OSError):
+        ports: Sequence[int] = [0] * _ANY_PORT_TRIES
+    else:
+        ports = range(port_min, port_max + 1)
+    error: OSError | None = None
+    for port in ports:
+        try:
             return _bind_port(bindable, port)
-    held_by = (
-        describe_holders(holders(port_min, port_max)) or "a process that cannot be seen from here"
-    )
+        except OSError as exc:
+            error = exc
+    if port_min is None or port_max is None:
+        raise NetworkError(
+            f"no UDP port could be bound: {error}",
+            expected="a port that is free over IPv4 and IPv6",
+            fix="find the processes that hold them: ss -lunp",
+        )
+    held_by = describe_holders(holders(port_min, port_max))
     raise NetworkError(
-        f"no UDP port from {port_min} to {port_max} is free; they are held by {held_by}",
+        f"no UDP port from {port_min} to {port_max} is free; "
+        f"they are held by {held_by or 'a process that cannot be seen from here'}",
         expected="one free port for each kernel that shows a stream",
         fix="shut down a kernel that is not needed, or widen GPUVIEW_PORT_MIN to GPUVIEW_PORT_MAX "
         "and forward the new ports too",
     )
 
 
-def _bind_any(hosts: Sequence[str]) -> list[socket.socket]:
-    error: OSError | None = None
-    for _ in range(_ANY_PORT_TRIES):
-        try:
-            return _bind_port(hosts, 0)
-        except OSError as exc:
-            error = exc
-    raise NetworkError(
-        f"no UDP port could be bound: {error}",
-        expected="a port that is free over IPv4 and IPv6",
-        fix="find the processes that hold them: ss -lunp",
-    )
-
-
 def _bind_port(hosts: Sequence[str], port: int) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    try:
+    with contextlib.ExitStack() as opened:
+        sockets: list[socket.socket] = []
         for host in hosts:
-            sockets.append(_bind(host, port))
-            port = sockets[0].getsockname()[1]
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
+            sock = opened.enter_context(socket.socket(family_of(host), socket.SOCK_DGRAM))
+            _set_options(sock)
+            sock.bind((host, port))
+            port = sock.getsockname()[1]
+            sockets.append(sock)
+        opened.pop_all()
+        return sockets
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family = family_of(host)
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_NBYTES)
-        sock.setblocking(False)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def _set_options(sock: socket.socket) -> None:
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_NBYTES)
+    sock.setblocking(False)
 
 
 def _has_ipv6() -> bool:
     """Tell whether a socket can be bound to the IPv6 loopback; IPv6 may be disabled."""
     try:
-        _bind("::1", 0).close()
+        (sock,) = _bind_port(["::1"], 0)
     except OSError:
         return False
+    sock.close()
     return True
 
 
