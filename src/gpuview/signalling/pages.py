@@ -126,26 +126,18 @@ class Pages:
 
     def _act(self, message: Message) -> None:
         match message:
-            case Offer():
-                self._take_offer(message)
+            case Offer() | Ack() | Bye():
+                with self._lock:
+                    self._replies.take(message)
+                    self._sync_answers()
+                    if not isinstance(message, Ack):
+                        self._send_to_media(message)
             case Candidates():
                 self._take_candidates(message)
             case GetPeerConfig():
                 self._peer_configs.answer(message)
-            case Ack():
-                with self._lock:
-                    self._replies.acknowledge(message)
-                    self._sync_answers()
-            case Bye():
-                self._take_bye(message)
             case PageLog() if self._wants_log:
                 page_logger.debug("view %s: %s", message.view, _printable(message.text))
-
-    def _take_offer(self, offer: Offer) -> None:
-        with self._lock:
-            self._replies.expect_reply(offer)
-            self._sync_answers()
-            self._send_to_media(offer)
 
     def _take_candidates(self, message: Candidates) -> None:
         if message.candidates:
@@ -157,12 +149,6 @@ class Pages:
         for problem in problems:
             text = _printable(_in_one_line(problem))
             logger.warning("the page of view %s reports: %s", message.view, text)
-
-    def _take_bye(self, bye: Bye) -> None:
-        with self._lock:
-            self._replies.take_bye(bye)
-            self._sync_answers()
-            self._send_to_media(bye)
 
     def _sync_answers(self) -> None:
         self._widget.answers = self._replies.answers

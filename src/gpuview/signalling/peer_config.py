@@ -44,21 +44,16 @@ class PeerConfigs:
 
         A page repeats its request until it has the reply; the user's function is called once.
         """
+        view = message.view
         if not callable(self._settings.ice_servers):
-            self._answer_view(message.view)
-        elif self._begin(message.view):
-            name = f"gpuview-peer-config-{message.view}"
-            threading.Thread(
-                target=self._fetch, args=(message.view,), name=name, daemon=True
-            ).start()
-
-    def _begin(self, view: str) -> bool:
-        """Return whether to fetch servers for this view now; if not, the page will repeat."""
+            self._answer_view(view)
+            return
         with self._lock:
             if view in self._pending or len(self._pending) >= _MAX_PENDING:
-                return False
+                return  # the page will repeat its request
             self._pending.add(view)
-            return True
+        name = f"gpuview-peer-config-{view}"
+        threading.Thread(target=self._fetch, args=(view,), name=name, daemon=True).start()
 
     def _fetch(self, view: str) -> None:
         try:

@@ -55,8 +55,26 @@ class PendingReplies:
             if view.reply is not None and not view.is_acknowledged
         }
 
-    def expect_reply(self, offer: Offer) -> None:
-        """Expect the reply to ``offer``, and no longer to its view's earlier offers."""
+    def take(self, message: Offer | Ack | Bye) -> None:
+        """Expect the reply to a view's newest offer, until an acknowledgement or a bye.
+
+        Raises:
+            SignalError: It is no offer, and the view is unknown.
+        """
+        if isinstance(message, Offer):
+            self._expect_reply(message)
+            return
+        view = self._views.get(message.view)
+        if view is None:
+            raise SignalError(
+                f"no offer of view {message.view} has been seen",
+                expected="a view that has made an offer to this stream",
+                fix="reload the page",
+            )
+        if isinstance(message, Bye) or view.seq == message.seq:
+            view.is_acknowledged = True  # a closed view needs no reply
+
+    def _expect_reply(self, offer: Offer) -> None:
         known = self._views.get(offer.view)
         if known is not None and known.seq >= offer.seq:
             return
@@ -83,39 +101,11 @@ class PendingReplies:
             view.reply = message
         return view.reply == message
 
-    def acknowledge(self, ack: Ack) -> None:
-        """Note that a page has its reply.
-
-        Raises:
-            SignalError: The view is unknown.
-        """
-        view = self._known(ack.view)
-        if view.seq == ack.seq:
-            view.is_acknowledged = True
-
-    def take_bye(self, bye: Bye) -> None:
-        """Note that a page has closed its view, which needs no reply.
-
-        Raises:
-            SignalError: The view is unknown.
-        """
-        self._known(bye.view).is_acknowledged = True
-
     def forget_answers_but(self, views: Collection[str]) -> None:
         """Drop the answers to all other views: their connections are closed."""
         for name, view in self._views.items():
             if name not in views and isinstance(view.reply, Answer):
                 view.reply = None
-
-    def _known(self, name: str) -> _View:
-        view = self._views.get(name)
-        if view is None:
-            raise SignalError(
-                f"no offer of view {name} has been seen",
-                expected="a view that has made an offer to this stream",
-                fix="reload the page",
-            )
-        return view
 
     def __repr__(self) -> str:
         return f"<PendingReplies views={len(self._views)} answers={len(self.answers)}>"
