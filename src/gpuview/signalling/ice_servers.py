@@ -49,7 +49,7 @@ def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
     listed = settings.ice_servers
     if callable(listed):
         listed = call_for_ice_servers(listed)
-    return listed + _short_forms(settings, user)
+    return listed + _short_forms(settings, user, time.time())
 
 
 def kernel_servers(settings: Settings) -> tuple[IceServer, ...]:
@@ -70,30 +70,23 @@ def has_same_kernel_servers(first: Settings, second: Settings) -> bool:
 def _kernel_values(settings: Settings) -> tuple[object, ...]:
     if settings.kernel_ice_servers is not None:
         return settings.kernel_ice_servers
-    return (
-        "a function" if callable(settings.ice_servers) else settings.ice_servers,
-        settings.stun_url,
-        settings.turn_url,
-        settings.turn_username,
-        settings.turn_credential,
-        settings.turn_secret,
-        settings.turn_ttl_s,
-    )
+    listed = settings.ice_servers
+    return "a function" if callable(listed) else listed, _short_forms(settings, "", now_s=0.0)
 
 
-def _short_forms(settings: Settings, user: str) -> tuple[IceServer, ...]:
+def _short_forms(settings: Settings, user: str, now_s: float) -> tuple[IceServer, ...]:
     username, credential = settings.turn_username, settings.turn_credential
     if settings.turn_secret is not None:
         username, credential = ephemeral_credentials(
-            settings.turn_secret, user, time.time(), settings.turn_ttl_s
+            settings.turn_secret, user, now_s, settings.turn_ttl_s
         )
-    servers: list[dict[str, object]] = []
+    servers = []
     if settings.stun_url is not None:
-        servers.append({"urls": split_list(settings.stun_url)})
+        servers.append(IceServer(urls=list(split_list(settings.stun_url))))
     if settings.turn_url is not None:
-        login = {"username": username, "credential": credential}
-        servers.append({"urls": split_list(settings.turn_url), **login})
-    return parse_ice_servers(servers)
+        urls = list(split_list(settings.turn_url))
+        servers.append(IceServer(urls=urls, username=username, credential=credential))
+    return tuple(servers)
 
 
 def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:

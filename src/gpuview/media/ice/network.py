@@ -6,15 +6,15 @@ the answer has the candidates that are known, and the others follow.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from ipaddress import ip_address
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import ALL_HOSTS, Address
 from gpuview.media.ice.udp_mux import Transport, UdpMux
-from gpuview.media.ice.upstream import CandidateType, IceProtocol, LocalCandidate
+from gpuview.media.ice.upstream import CandidateType, LocalCandidate
 from gpuview.protocol.messages import Configure
 from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc.rewrite import PublicHost
@@ -121,13 +121,12 @@ class Network:
     def _candidate(
         self, kind: CandidateType, address: Address, transport: Transport | None = None
     ) -> LocalCandidate:
-        def open_connection(protocol: IceProtocol) -> asyncio.DatagramTransport:
-            assert transport is not None
-            return self.mux.open_connection(protocol, transport)
-
         # The base address of srflx and relay candidates stays private.
         related = None if kind == "host" else ("::" if ":" in address[0] else "0.0.0.0", 9)
-        return LocalCandidate(kind, address, related, open_connection if transport else None)
+        if transport is None:
+            return LocalCandidate(kind, address, related)
+        open_connection = partial(self.mux.open_connection, transport=transport)
+        return LocalCandidate(kind, address, related, open_connection)
 
     def __repr__(self) -> str:
         return f"<Network {self.stats()}>"
