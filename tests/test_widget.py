@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import pickle
 import queue
+import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -762,6 +763,21 @@ def test_the_images_of_a_data_loader_play_and_the_page_says_what_is_left_out(
     assert isinstance(frame, dict)
     assert torch.equal(frame["data"], images[0])
     assert "'1' of what 'data' returns cannot be shown" in stream.status["hint"]
+
+
+def test_showing_frames_draws_no_random_numbers(make_stream: MakeStream) -> None:
+    model = nn.ReLU()
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    stream, engine, _ = make_stream({"polled": lambda: torch.zeros(8, 8), "tapped": model})
+    engine.views("v1")
+    model(torch.zeros(8, 8))
+    engine.handles[0].wait_for(2)
+    pushed, _, _ = make_stream()
+    pushed.push(torch.zeros(8, 8))
+    stream.close()
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    assert torch.equal(after[0], before[0])
+    assert after[1:] == before[1:]
 
 
 def test_an_async_function_plays(make_stream: MakeStream) -> None:

@@ -83,10 +83,13 @@ class GPUStream(anywidget.AnyWidget):
     Args:
         source: Where frames come from.
 
-            - A module or callable without arguments, an iterable of frames, or a tensor that
-              changes in place is polled ``fps`` times a second while a view is open, on a thread of
-              its own. A module runs without a graph; a callable runs as it would in a cell.
+            - A module or callable without arguments, an iterable of frames (async ones too), or a
+              tensor that changes in place is polled ``fps`` times a second while a view is open, on
+              a thread of its own. A module runs without a graph; a callable runs as it would in a
+              cell. What is no picture in a batch is left out. A source that draws random numbers
+              needs a generator of its own, or the numbers of your training depend on who watches.
             - A module that needs an input is tapped: each output is shown when your code calls it.
+              One whose inputs are all optional is called without any, and tapped if that raises.
             - A dict or list of these becomes labelled panels. Polling ends with the first iterable
               that ends.
             - None: you `push` frames.

@@ -5,11 +5,12 @@ import functools
 import gc
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 import torch
 
-from gpuview.sources.awaiting import awaiting
+from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.parse import parse_source
 
 
@@ -68,14 +69,14 @@ def test_a_source_has_one_loop_which_goes_on_between_frames():
             await asyncio.sleep(0)
         return asyncio.get_running_loop()
 
-    call = awaiting(next_frame)
+    call = Awaiting(next_frame)
     loop = call()
     assert call() is loop
     assert set(ticks) == {loop}
 
 
 def test_a_frame_can_be_awaited_where_a_loop_runs_already():
-    call = awaiting(picture)
+    call = Awaiting(picture)
 
     async def cell() -> object:
         return call()
@@ -83,12 +84,18 @@ def test_a_frame_can_be_awaited_where_a_loop_runs_already():
     assert asyncio.run(cell())[0, 0] == 2
 
 
-def test_what_an_async_source_raises_is_raised_by_the_call():
-    async def fails() -> None:
-        raise ValueError("no camera")
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt])
+def test_what_an_async_source_raises_is_raised_by_the_call_and_the_loop_goes_on(kind):
+    async def fails() -> str:
+        if errors:
+            raise errors.pop()
+        return "a frame"
 
-    with pytest.raises(ValueError, match="no camera"):
-        awaiting(fails)()
+    errors = [kind("no camera")]
+    call = Awaiting(fails)
+    with pytest.raises(kind, match="no camera"):
+        call()
+    assert call() == "a frame"
 
 
 def test_the_loop_and_its_tasks_end_with_the_source():
@@ -105,7 +112,7 @@ def test_the_loop_and_its_tasks_end_with_the_source():
         await asyncio.sleep(0)
 
     tasks: list[asyncio.Task[None]] = []
-    call = awaiting(next_frame)
+    call = Awaiting(next_frame)
     call()
     del call
     gc.collect()
@@ -113,6 +120,24 @@ def test_the_loop_and_its_tasks_end_with_the_source():
     assert ended.wait(30)
 
 
+def test_closing_ends_a_frame_that_never_comes_and_the_next_call_starts_anew():
+    waiting = threading.Event()
+
+    async def next_frame() -> str:
+        if not waiting.is_set():
+            waiting.set()
+            await asyncio.Event().wait()
+        return "a frame"
+
+    call = Awaiting(next_frame)
+    with ThreadPoolExecutor(1) as pool:
+        frame = pool.submit(call)
+        assert waiting.wait(30)
+        call.close()
+        assert isinstance(frame.exception(30), CancelledError)
+    assert call() == "a frame"
+
+
 def test_what_is_not_awaitable_is_returned_without_a_loop():
-    assert awaiting(lambda: 3)() == 3
+    assert Awaiting(lambda: 3)() == 3
     assert not [each for each in threading.enumerate() if each.name == "gpuview-event-loop"]

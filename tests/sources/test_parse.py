@@ -112,6 +112,14 @@ def test_a_module_runs_without_a_graph_and_a_callable_with_one():
     assert from_callable().requires_grad
 
 
+def test_a_module_that_needs_its_graph_is_told_how_to_keep_it():
+    linear = nn.Linear(2, 2)
+    linear.forward = lambda: linear.weight.sum().backward()
+
+    with pytest.raises(FrameError, match=r"(?s)does not require grad.*GPUStream\(lambda"):
+        only(parse_source(linear))()
+
+
 def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
     frame = torch.zeros(4, 4)
     next_frame = only(parse_source(frame))

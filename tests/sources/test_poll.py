@@ -265,6 +265,21 @@ def test_closing_does_not_wait_for_a_source_that_hangs(harness):
     assert is_hanging
 
 
+def test_closing_interrupts_a_source_that_can_be_interrupted():
+    recorder, entered, interrupted = Recorder(), threading.Event(), threading.Event()
+
+    def next_frame():
+        entered.set()
+        assert interrupted.wait(TIMEOUT_S)
+
+    source = Poller(next_frame, recorder.keep, interrupted.set, fps=1, errors=recorder.errors)
+    source.watch(True)
+    assert entered.wait(TIMEOUT_S)
+    source.close()
+
+    assert not source._thread.is_alive()
+
+
 def test_the_time_that_the_source_took_is_measured(harness):
     source = harness.start(lambda: "a frame", is_watched=False)
     assert source.source_ms is None

@@ -66,6 +66,7 @@ def opaque_to_dynamo(function: FunctionT) -> FunctionT:
     except (AttributeError, TypeError):
         return _private("_disable_dynamo")(function)  # type: ignore[no-any-return]
     function._torchdynamo_disable = True  # type: ignore[attr-defined]  # Dynamo does not inline it
+    function._torchdynamo_disable_msg = "it reads values"  # type: ignore[attr-defined]
     return function
 
 

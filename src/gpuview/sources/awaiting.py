@@ -5,50 +5,74 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-import weakref
 from collections.abc import Awaitable, Callable
 
-__all__ = ["awaiting"]
+__all__ = ["Awaiting"]
 
 
-def awaiting(next_frame: Callable[[], object]) -> Callable[[], object]:
-    """Return a function that returns what ``next_frame`` returns, awaited if it is awaitable.
+class Awaiting:
+    """Calls a source and awaits what it returns, if that is awaitable.
 
-    All awaitables of one source run on one event loop, on a thread that both end when the returned
-    function is no longer referenced. It is not the kernel's loop, which stands still while a cell
-    runs. StopAsyncIteration becomes StopIteration.
+    All awaitables of a source run on one event loop, on a thread of its own: the kernel's loop
+    stands still while a cell runs.
+
+    Args:
+        next_frame: Returns a frame or an awaitable of one, which raises StopAsyncIteration after
+            the last.
     """
-    loop: _EventLoop | None = None
 
-    def awaited() -> object:
-        nonlocal loop
-        frame = next_frame()
+    def __init__(self, next_frame: Callable[[], object]) -> None:
+        self._next_frame = next_frame
+        self._lock = threading.Lock()  # guards the loop; never held for long
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __call__(self) -> object:
+        """Return the next frame.
+
+        Raises:
+            StopIteration: There is none.
+            concurrent.futures.CancelledError: `close` was called.
+        """
+        frame = self._next_frame()
         if not inspect.isawaitable(frame):
             return frame
-        loop = loop or _EventLoop()
+        with self._lock:
+            self._loop = self._loop or _running_loop()
+            result = asyncio.run_coroutine_threadsafe(_result(frame), self._loop)
         try:
-            return loop.wait_for(frame)
+            return result.result()
         except StopAsyncIteration:
             raise StopIteration from None
 
-    return awaited
+    def close(self) -> None:
+        """Cancel what is awaited, and end the thread. Safe to call twice."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
+
+    __del__ = close
 
 
-class _EventLoop:
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(
-            target=_run, args=(self._loop,), name="gpuview-event-loop", daemon=True
-        ).start()
-        weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
-
-    def wait_for(self, awaitable: Awaitable[object]) -> object:
-        return asyncio.run_coroutine_threadsafe(_result(awaitable), self._loop).result()
+def _running_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=_run, args=(loop,), name="gpuview-event-loop", daemon=True).start()
+    return loop
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:  # at its end it cancels all tasks
-        runner.get_loop().run_forever()
+        while _was_ended_by_a_task(runner.get_loop()):
+            pass
+
+
+def _was_ended_by_a_task(loop: asyncio.AbstractEventLoop) -> bool:
+    """Run ``loop``, which ends if it is stopped, or if a task raises one of these exceptions."""
+    try:
+        loop.run_forever()
+    except (SystemExit, KeyboardInterrupt):
+        return True
+    return False
 
 
 async def _result(awaitable: Awaitable[object]) -> object:

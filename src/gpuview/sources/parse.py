@@ -12,13 +12,14 @@ import inspect
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.tensors import is_array
-from gpuview.sources.awaiting import awaiting
+from gpuview.sources.awaiting import Awaiting
 
 __all__ = ["NextFrame", "ParsedSource", "parse_source"]
 
@@ -180,13 +181,13 @@ def _as_next_frame(source: object) -> NextFrame:
     if isinstance(source, Tensor) or is_array(source):
         return lambda: source
     if isinstance(source, nn.Module):
-        return torch.no_grad()(source.__call__)
+        return Awaiting(partial(_call_without_graph, source))
     if callable(source) and not _needs_argument(source):
         if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
             return _as_next_frame(source())
-        return awaiting(source)
+        return Awaiting(source)
     if isinstance(source, AsyncIterable):
-        return awaiting(aiter(source).__anext__)
+        return Awaiting(aiter(source).__anext__)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping | list):
         return iter(source).__next__
     raise FrameError(
@@ -195,6 +196,20 @@ def _as_next_frame(source: object) -> NextFrame:
         "or a dict or list of these; async ones too",
         fix="push the frames yourself: stream = GPUStream(); stream.push(model(x))",
     )
+
+
+def _call_without_graph(module: nn.Module) -> object:
+    try:
+        with torch.no_grad():
+            return module()
+    except RuntimeError as exc:
+        if "does not require grad" not in str(exc):
+            raise
+        raise FrameError(
+            f"the source raised RuntimeError: {exc}",
+            expected="a module that needs no graph, as it runs under torch.no_grad()",
+            fix="show a function that calls it, which keeps the graph: GPUStream(lambda: model())",
+        ) from exc
 
 
 def _inputs(module: nn.Module) -> list[bool]:

@@ -28,6 +28,7 @@ class Poller:
         next_frame: Returns the next frame; raises StopIteration after the last. Called by one
             thread at a time.
         push: Takes each frame, in the same thread.
+        interrupt: Ends a wait in ``next_frame``, if it can; called from any thread.
         fps: The target frame rate; a slow source is polled less often.
         errors: Receives errors, and is cleared after a good frame, on the thread.
     """
@@ -36,12 +37,14 @@ class Poller:
         self,
         next_frame: Callable[[], object],
         push: Callable[[object], None],
+        interrupt: Callable[[], None] = lambda: None,
         *,
         fps: float,
         errors: ErrorReporter,
     ) -> None:
         self._next_frame = next_frame
         self._push = push
+        self._interrupt = interrupt
         self._period = 1 / fps
         self._errors = errors
         self._has_made_one = False
@@ -93,6 +96,7 @@ class Poller:
         with self._changed:
             self._is_closed = True
             self._changed.notify()
+        self._interrupt()
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
 

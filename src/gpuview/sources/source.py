@@ -10,6 +10,7 @@ from typing import Protocol
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explained
 from gpuview.frames.feed import Select
+from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.batch import pictures_in
 from gpuview.sources.devices import devices_of_this_thread
 from gpuview.sources.hints import SourceHints
@@ -108,7 +109,12 @@ def start_source(
             frames = {name: poll() for name, poll in polled.items()}
         return _as_frame(parsed, frames | _values(dict(newest)))
 
-    poller = Poller(next_frame, push, fps=fps, errors=errors)
+    def interrupt() -> None:
+        for each in parsed.polled.values():
+            if isinstance(each, Awaiting):
+                each.close()
+
+    poller = Poller(next_frame, push, interrupt, fps=fps, errors=errors)
     return _PollerAndTap(poller, tap(newest.update)) if parsed.tapped else poller
 
 
