@@ -18,6 +18,7 @@ from gpuview.doctor.inbound_udp import InboundTest
 from gpuview.doctor.packages import check_packages
 from gpuview.doctor.public_ip import first_of_each_family, judge_public_ips
 from gpuview.doctor.report import Check, Report
+from gpuview.doctor.shared_memory import check_shared_memory
 from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
 from gpuview.doctor.udp_ports import bind_range, check_buffers
 from gpuview.errors import SettingsError
@@ -44,7 +45,7 @@ def examine(via: tuple[str, int] | None = None) -> Report:
 async def _examine(via: tuple[str, int] | None) -> Report:
     checks, settings = _read_settings()
     network, cuda = await asyncio.gather(_check_network(settings, via), check_cuda())
-    machine = [*check_encoders(), cuda, *check_packages(), check_buffers()]
+    machine = [*check_encoders(), cuda, *check_packages(), check_shared_memory(), check_buffers()]
     return Report((*checks, *network, *machine))
 
 
