@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 SKIPPED := artifacts/skipped.txt
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test check build lint unit wheel networks-table bench-notebook bench-frames clean
+.PHONY: demo test check build lint unit vitest wheel networks-table bench-notebook bench-frames clean
 
 demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
@@ -25,7 +25,9 @@ test: forget-skipped check browser hub laboratory
 	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
-check: lint unit
+# Side by side: the type checker and most tests leave a core idle.
+check:
+	@$(MAKE) --no-print-directory --jobs=3 lint vitest unit
 
 build: $(STATIC)
 
@@ -38,8 +40,10 @@ lint: .venv/dev.stamp js/node_modules/.stamp
 	$(BIN)/python scripts/generate_private_ranges.py --check
 	npm --prefix js run --silent check
 
-unit: .venv/dev.stamp $(STATIC)
+vitest: js/node_modules/.stamp
 	npm --prefix js run --silent test
+
+unit: .venv/dev.stamp $(STATIC)
 	$(PYTEST) --dist worksteal -m "not ($(SLOW))"
 
 networks-table: .venv/dev.stamp $(STATIC) browser laboratory

@@ -20,6 +20,10 @@ from hypothesis import settings
 from tests.network import topology
 from tests.ports import free_port
 
+# Two workers share two cores, and torch's threads burn CPU time while they wait for each other. Set
+# before torch is imported, for the kernels that the tests start as well.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples every time, however busy the machine is.
 settings.register_profile("deterministic", deadline=None, derandomize=True, database=None)
 settings.load_profile("deterministic")
@@ -87,6 +91,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST_MODULES))
     _need(items, "cuda", _missing_gpu)
     _need(items, "network", topology.missing)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what has been imported from being scanned each time that a test collects garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
