@@ -12,12 +12,12 @@ from gpuview.frames.error_reporter import ErrorReporter, explained
 from gpuview.frames.feed import Select
 from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.batch import pictures_in
-from gpuview.sources.devices import devices_of_this_thread
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import NextFrame, ParsedSource
 from gpuview.sources.poll import Poller
 from gpuview.sources.probe import ProbedSource
 from gpuview.sources.tap import Tap, TappedOutput
+from gpuview.sources.thread_context import as_on_this_thread
 
 __all__ = ["Source", "start_source"]
 
@@ -102,11 +102,13 @@ def start_source(
     newest: dict[str, TappedOutput] = {}
     pick = _Picker(select, is_picture, hints, is_panel=parsed.names is not None)
     polled = {name: _checked(name, each, pick) for name, each in parsed.polled.items()}
-    on_users_devices = devices_of_this_thread()
+    as_users_thread = as_on_this_thread()
+
+    def poll_all() -> dict[str, object]:
+        return {name: poll() for name, poll in polled.items()}
 
     def next_frame() -> object:
-        with on_users_devices():
-            frames = {name: poll() for name, poll in polled.items()}
+        frames = as_users_thread(poll_all)
         return _as_frame(parsed, frames | _values(dict(newest)))
 
     def interrupt() -> None:
