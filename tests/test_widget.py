@@ -337,6 +337,28 @@ def test_media_process_that_starts_after_all_is_said_on_the_page(make_stream: Ma
     assert sequence(states) == ["live", "failed", "restarting", "live"]
 
 
+def test_hint_is_told_while_it_holds_and_not_beside_an_error(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    engine.views("v1")
+    stream.push(torch.full((4, 4), 255.0))
+    hint = "values reach 255: value_range=(0, 255)"
+    assert (stream.status["state"], stream.status["hint"]) == ("live", hint)
+    engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
+    assert stream.status["hint"] == ""
+    engine.tell("encode_failed", None)
+    assert stream.status["hint"] == hint
+    stream.push(torch.full((4, 4), 1.0))
+    assert (stream.status["state"], stream.status["hint"]) == ("live", "")
+
+
+def test_snapshot_is_read_as_the_picture_in_the_cell(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    stream.push(torch.rand(16, 20, 30))
+    stream.push(torch.rand(3, 20, 30))
+    assert stream.snapshot().size == (62, 42)  # three maps, in two columns and two rows
+    assert "read as NHW" in stream.status["hint"]
+
+
 def test_encoder_error_is_shown_until_it_is_over(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
     stream.push(torch.zeros(4, 4))

@@ -157,7 +157,12 @@ class GPUStream(anywidget.AnyWidget):
             self._handle = self._engine.open_stream(
                 self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
             )
-            self._feed = Feed(self._handle, self._look, self._errors)
+            self._feed = Feed(
+                self._handle,
+                self._look,
+                self._errors,
+                on_hint=lambda hint: self._update(picture_hint=hint),
+            )
             self._pages = Pages(settings, self, self._handle.send)
             super().__init__(
                 epoch=self._engine.epoch,

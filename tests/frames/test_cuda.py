@@ -161,6 +161,21 @@ def test_what_was_counted_is_told_while_all_streams_that_a_user_gets_are_busy(si
     assert not busy.query()
 
 
+def test_a_hint_comes_without_waiting_and_goes_with_the_next_frame(sink):
+    told: list[str] = []
+    writer = FrameWriter(sink, told.append)
+    labels = torch.arange(64 * 64, device="cuda").remainder(3).to(torch.uint8).view(64, 64)
+
+    for frame in (labels, labels * 100):
+        writer.write(frame, Look())
+        for thread in threading.enumerate():
+            if thread.name == "gpuview-hint":
+                thread.join(WAIT_S)
+    writer.close()
+
+    assert told == ["values reach only 2: value_range=(0, 2)", ""]
+
+
 def test_labelled_panels_share_a_picture(sink, writer):
     writer.write({"black": grey(0), "white": grey(1)}, Look())
 

@@ -226,6 +226,28 @@ def test_nonfinite_values_are_counted_over_frames_and_plans(harness):
     assert (stats.n_nan, stats.n_inf) == (1 + 32 * 48, 2)
 
 
+def test_extremes_are_measured_after_the_frame_and_without_waiting(harness):
+    pixels = torch.full((1, 1, 16, 16), 3, dtype=torch.uint8)
+    harness.push(1, pixels=pixels)
+    with harness.lock:
+        read = harness.writer.measure([Tiles(pixels, is_maps=False)], [True])
+    harness.gpu.callers.run(lambda: pixels.fill_(200))  # what the caller queues after the push
+
+    harness.gpu.finish()
+
+    assert read() == [(3, 3)]
+
+
+def test_only_what_is_wanted_is_measured(harness):
+    with_nan = torch.full((1, 1, 16, 16), torch.nan)
+    harness.push(1, pixels=with_nan)
+    with harness.lock:
+        read = harness.writer.measure([Tiles(with_nan, is_maps=False)], [False])
+    harness.gpu.finish()
+
+    assert read() == [None]
+
+
 def test_times_are_those_of_a_frame_that_has_arrived(harness):
     assert harness.writer.stats().copy_ms is None
     harness.push(1)

@@ -193,6 +193,40 @@ def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):
     assert all(y <= 65_535 for _, *rest in grids for y in rest)
 
 
+@pytest.mark.parametrize("sides", [(18, 30), (200, 310)])
+@pytest.mark.parametrize("dtype", [torch.uint8, *FLOATS], ids=str)
+def test_a_panel_with_a_fixed_range_is_measured_as_well(dtype, sides):
+    pixels = noise(1, 3, *sides, dtype=dtype)
+    expected = [pixels.double().min().item(), pixels.double().max().item()]
+    if dtype.is_floating_point:
+        pixels[0, 1, 2, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    record = torch.zeros(record_nbytes(*sides), dtype=torch.uint8, device=DEVICE)
+    nonfinite = torch.zeros(2, dtype=torch.int64, device=DEVICE)
+    kernel = PanelKernel(whole(*sides), *sides, record, nonfinite)
+    extremes = torch.zeros(2, dtype=torch.float64, device=DEVICE)
+
+    kernel.draw(pixels.to(DEVICE), 1, 1)
+    before = record.clone()
+    for _ in range(2):
+        kernel.measure(pixels.to(DEVICE), extremes)
+
+    assert extremes.tolist() == expected
+    kernel.draw(pixels.to(DEVICE), 1, 1)
+    assert torch.equal(record, before)
+
+
+def test_a_panel_without_a_finite_value_has_no_extremes():
+    record = torch.zeros(record_nbytes(18, 18), dtype=torch.uint8, device=DEVICE)
+    nonfinite = torch.zeros(2, dtype=torch.int64, device=DEVICE)
+    extremes = torch.zeros(2, dtype=torch.float64, device=DEVICE)
+
+    PanelKernel(whole(18, 18), 18, 18, record, nonfinite).measure(
+        torch.full((1, 3, 18, 18), torch.nan, device=DEVICE), extremes
+    )
+
+    assert extremes.tolist() == [np.inf, -np.inf]
+
+
 def test_tensors_of_other_strides_and_dtypes_are_drawn_by_the_same_kernel():
     sides = 18, 18
     record = torch.zeros(record_nbytes(*sides), dtype=torch.uint8, device=DEVICE)

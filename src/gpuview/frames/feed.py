@@ -76,12 +76,19 @@ class Feed:
         sink: Where frames go, not owned.
         look: How they are shown.
         errors: Receives the error if the background thread cannot read a frame.
+        on_hint: As for `FrameWriter`.
     """
 
-    def __init__(self, sink: FrameSink, look: Look, errors: ErrorReporter) -> None:
+    def __init__(
+        self,
+        sink: FrameSink,
+        look: Look,
+        errors: ErrorReporter,
+        on_hint: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._look = look
         self._errors = errors
-        self._writer = FrameWriter(sink)
+        self._writer = FrameWriter(sink, on_hint)
         self._reading = threading.Lock()  # held while a frame is read
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import render, tile_ranges
+from gpuview.frames.cpu.extremes import finite_extremes
+from gpuview.frames.cpu.paint import render
 from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan
+from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading, Tiles, read_frame
 from gpuview.frames.picture.look import Look
@@ -62,10 +64,11 @@ def extremes(
     Raises:
         FrameError: The frame cannot be shown.
     """
-    found = outside_transforms(lambda: _ranges(frame, look, readings))
-    if not found:
+    found = outside_transforms(lambda: _extremes(frame, look, readings))
+    known = [each for each in found if each is not None]
+    if not known:
         return None
-    return min(low for low, _ in found), max(high for _, high in found)
+    return min(low for low, _ in known), max(high for _, high in known)
 
 
 @torch.inference_mode()
@@ -79,14 +82,9 @@ def _drawn(frame: object, look: Look, readings: Mapping[str | None, Reading]) ->
 
 
 @torch.inference_mode()
-def _ranges(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> list[list[float]]:
-    """Return the finite range of each tensor that has one."""
+def _extremes(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> list[Extremes]:
     _, tiles = read_frame(frame, look.layout, readings)
-    return [
-        tile_ranges(each.pixels, "frame")[0].tolist()
-        for each in tiles
-        if bool(each.pixels.isfinite().any())
-    ]
+    return [finite_extremes(each.pixels) for each in tiles]
 
 
 def _painted(tiles: Tiles, panel: Panel) -> Pixels:

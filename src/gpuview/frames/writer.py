@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError, shorten
+from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.writer import write_picture
+from gpuview.frames.hint_reporter import HintReporter
 from gpuview.frames.picture.geometry import Plan
+from gpuview.frames.picture.hints import range_hint, reading_hint, takes_usual_range
 from gpuview.frames.picture.layout import Reading, Tiles, read_frame, readings_of
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
@@ -35,16 +38,27 @@ __all__ = ["FrameWriter"]
 _planned = lru_cache(maxsize=64)(plan)
 
 
+class _Hints(NamedTuple):
+    """What there is to say about a frame; see `gpuview.frames.picture.hints`."""
+
+    reading: str
+    range: str | Callable[[], str] | None
+    """A function waits for a device; None if the frame was not measured."""
+
+
 class FrameWriter:
     """Writes frames into a sink.
 
     Args:
         sink: Where frames go; used by one thread at a time, not owned. CUDA frames go faster into
             a `gpuview.frames.sink.DeviceSink`.
+        on_hint: Called when the hint for the cell changes, also from a thread of ours; see
+            `gpuview.frames.picture.hints`. An empty string ends it.
     """
 
-    def __init__(self, sink: FrameSink) -> None:
+    def __init__(self, sink: FrameSink, on_hint: Callable[[str], None] = lambda _: None) -> None:
         self._sink = sink
+        self._hints = HintReporter(on_hint)
         self._lock = threading.Lock()
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
@@ -70,21 +84,30 @@ class FrameWriter:
         """
         capture_ns = time.monotonic_ns()
         with _explained():
-            outside_transforms(lambda: self._write(frame, look, capture_ns))
+            hints = outside_transforms(lambda: self._write(frame, look, capture_ns))
+        self._hints.report_reading(hints.reading)
+        if isinstance(hints.range, str):
+            self._hints.report_range(hints.range, look, capture_ns)
+        elif hints.range is not None:
+            self._hints.report_range_later(hints.range, look, capture_ns)
 
-    def _write(self, frame: object, look: Look, capture_ns: int) -> None:
+    def _write(self, frame: object, look: Look, capture_ns: int) -> _Hints:
         names, tiles = read_frame(frame, look.layout, self.readings)  # may call its library
         # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
             picture = _planned(tuple(each.kind for each in tiles), names, look)
             device = _drawing_device(tiles)
+            is_due = self._hints.is_due(look, capture_ns)
             with self._lock:
                 if device is None:
                     self._write_from_cpu(picture, tiles, capture_ns)
                 else:
-                    self._cuda_writer().write(picture, _moved(tiles, device), capture_ns)
+                    tiles = _moved(tiles, device)
+                    self._cuda_writer().write(picture, tiles, capture_ns)
                 self._is_newest_on_cuda = device is not None
                 self.readings = readings_of(names, tiles)
+                found = self._range_hint(names, tiles, look) if is_due else None
+            return _Hints(reading_hint(names, tiles), found)
 
     def stats(self) -> WriteStats:
         """Return the current counters. From any thread.
@@ -113,6 +136,7 @@ class FrameWriter:
     def renew_lock(self) -> None:
         """Make a new lock in a forked child, where CUDA does not work anyway."""
         self._lock = threading.Lock()
+        self._hints.renew_lock()
         self._parents_cuda, self._cuda = self._cuda, None  # kept, as freeing its memory calls CUDA
 
     def _cuda_writer(self) -> CudaWriter:
@@ -121,6 +145,23 @@ class FrameWriter:
 
             self._cuda = CudaWriter(self._sink, self._lock)
         return self._cuda
+
+    def _range_hint(
+        self, names: tuple[str, ...] | None, tiles: Sequence[Tiles], look: Look
+    ) -> str | Callable[[], str]:
+        """Measure the frame just written; for CUDA, return a function that waits for the hint."""
+        kinds = [each.kind for each in tiles]
+        is_measured = [takes_usual_range(kind, look) for kind in kinds]
+        if not any(is_measured):
+            return ""
+        if self._cuda is not None and self._is_newest_on_cuda:
+            read = self._cuda.measure(tiles, is_measured)
+            return lambda: range_hint(names, kinds, look, read())
+        extremes = [
+            finite_extremes(each.pixels) if is_wanted else None
+            for each, is_wanted in zip(tiles, is_measured, strict=True)
+        ]
+        return range_hint(names, kinds, look, extremes)
 
     def _write_from_cpu(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
         begin = time.perf_counter()

@@ -24,6 +24,8 @@ class StreamState:
     source_error: GpuviewError | None = None
     source_hint: str = ""
     """What of the source is not shown, and why; empty if nothing."""
+    picture_hint: str = ""
+    """What the user may want to set, and why; empty if nothing."""
     is_closed: bool = False
 
     @property
@@ -41,5 +43,6 @@ class StreamState:
         if self.media == "restarting":
             return Status(state="restarting")
         if self.has_picture:
-            return Status(state="live", hint=self.source_hint)
+            hints = filter(None, (self.source_hint, self.picture_hint))
+            return Status(state="live", hint="; ".join(hints))
         return Status(state="waiting", fix=self.waiting_hint, hint=self.source_hint)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import render
+from gpuview.frames.cpu.paint import render, tile_ranges
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import part, planes, record_nbytes
@@ -83,6 +83,9 @@ class Canvas:
         self._words = self.record[:HEADER_NBYTES].view(torch.int64)
         self.seq_bytes = self.record[8 * SEQ_WORD : 8 * SEQ_WORD + 8]
         """The frame's number, which goes last."""
+        n_panels = len(plan.panels)
+        self.extremes = torch.empty((n_panels, 2), dtype=torch.float64, device=gpu.device)
+        """What `measure` found for each panel."""
         self._planes = planes(self.record, plan.height, plan.width)
         self._gpu = gpu
         self._nonfinite = nonfinite
@@ -99,22 +102,31 @@ class Canvas:
             seq: The frame's number.
             capture_ns: When it was pushed.
         """
-        if self._kernels and not _triton.is_disabled:
-            try:
-                with _triton.lock:
-                    for kernel, each in zip(self._kernels, tiles, strict=True):
-                        kernel.draw(each.pixels, seq, capture_ns)
-                return
-            except Exception as exc:  # of any type; a device's error is raised again below
-                _triton.disable(exc)
+        if self._launches(lambda: self._draw_with_kernels(tiles, seq, capture_ns)):
+            return
         self._words[SEQ_WORD].fill_(seq)
         self._words[CAPTURE_WORD].fill_(capture_ns)
         for panel, each in zip(self.plan.panels, tiles, strict=True):
             self._paint(panel, each.pixels)
 
+    def measure(self, tiles: Sequence[Tiles], is_measured: Sequence[bool]) -> None:
+        """Launch finding the smallest and the largest finite value of some panels.
+
+        Args:
+            tiles: As for `draw`, which has drawn them.
+            is_measured: Which of them to measure.
+        """
+        for i, each in enumerate(tiles):
+            if is_measured[i]:
+                self._measure(i, each.pixels)
+
     def record_use(self) -> None:
         """Do not let the allocator reuse the memory before the queued work is done."""
-        used = [self.record, *(tensor for each in self._kernels for tensor in each.tensors)]
+        used = [
+            self.record,
+            self.extremes,
+            *(tensor for each in self._kernels for tensor in each.tensors),
+        ]
         for tensor in used:
             self._gpu.record_stream(tensor, self._gpu.copy_stream)
 
@@ -130,6 +142,27 @@ class Canvas:
         return [
             PanelKernel(each, *sides, self.record, self._nonfinite) for each in self.plan.panels
         ]
+
+    def _launches(self, launch: Callable[[], None]) -> bool:
+        """Launch kernels; return False if Triton does not work."""
+        if not self._kernels or _triton.is_disabled:
+            return False
+        try:
+            with _triton.lock:
+                launch()
+        except Exception as exc:  # of any type; PyTorch raises a device's error again
+            _triton.disable(exc)
+            return False
+        return True
+
+    def _draw_with_kernels(self, tiles: Sequence[Tiles], seq: int, capture_ns: int) -> None:
+        for kernel, each in zip(self._kernels, tiles, strict=True):
+            kernel.draw(each.pixels, seq, capture_ns)
+
+    def _measure(self, i: int, pixels: Tensor) -> None:
+        found = self.extremes[i]
+        if not self._launches(lambda: self._kernels[i].measure(pixels, found)):
+            found.copy_(tile_ranges(pixels, "frame")[0])
 
     def _draw_static(self) -> None:
         self._words.fill_(0)

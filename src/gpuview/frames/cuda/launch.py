@@ -108,10 +108,7 @@ class PanelKernel:
         """
         if pixels.dtype == torch.bool:
             pixels = pixels.view(torch.uint8)
-        strides = pixels.stride()
-        launch = self._launch
-        if launch is None or launch.dtype != pixels.dtype or launch.strides != strides:
-            launch = self._launch = self._decide(pixels)
+        launch = self._launch_of(pixels)
         if self._panel.scaling.auto is not None:
             self._find_minmax(pixels, launch)
         draw_panel[launch.grid](
@@ -124,10 +121,31 @@ class PanelKernel:
             capture_ns,
             *self._picture,
             *self._places,
-            *strides,
+            *launch.strides,
             self._range_step,
             **launch.options,
         )
+
+    def measure(self, pixels: Tensor, extremes: Tensor) -> None:
+        """Launch finding the smallest and the largest finite value; only for a fixed range.
+
+        Args:
+            pixels: As for `draw`; not bool.
+            extremes: ``(2,)`` float64; (inf, -inf) if no value is finite.
+        """
+        panel = self._panel
+        if self._parts is self._ranges:
+            shape = (panel.n_tiles * self._chunks, 2)
+            self._parts = torch.empty(shape, dtype=torch.float64, device=pixels.device)
+        self._find_parts(pixels, self._launch_of(pixels), is_last=False)
+        torch.amin(self._parts[:, 0], 0, out=extremes[0])
+        torch.amax(self._parts[:, 1], 0, out=extremes[1])
+
+    def _launch_of(self, pixels: Tensor) -> _Launch:
+        launch = self._launch
+        if launch is None or launch.dtype != pixels.dtype or launch.strides != pixels.stride():
+            launch = self._launch = self._decide(pixels)
+        return launch
 
     def _decide(self, pixels: Tensor) -> _Launch:
         """Decide the launch options for all tensors of this dtype and these strides."""
@@ -158,6 +176,18 @@ class PanelKernel:
     def _find_minmax(self, pixels: Tensor, launch: _Launch) -> None:
         panel = self._panel
         is_last = self._parts is self._ranges
+        self._find_parts(pixels, launch, is_last=is_last)
+        if not is_last:
+            is_frame = panel.scaling.auto == "frame"
+            merge_minmax[(1 if is_frame else panel.n_tiles,)](
+                self._parts,
+                self._ranges,
+                self._chunks * panel.n_tiles if is_frame else self._chunks,
+                block=_MINMAX_BLOCK,
+            )
+
+    def _find_parts(self, pixels: Tensor, launch: _Launch, *, is_last: bool) -> None:
+        panel = self._panel
         find_minmax[(panel.n_tiles, self._chunks)](  # only the first axis may exceed 65535
             pixels,
             self._parts,
@@ -169,14 +199,6 @@ class PanelKernel:
             block=_MINMAX_BLOCK,
             **launch.minmax_options,
         )
-        if not is_last:
-            is_frame = panel.scaling.auto == "frame"
-            merge_minmax[(1 if is_frame else panel.n_tiles,)](
-                self._parts,
-                self._ranges,
-                self._chunks * panel.n_tiles if is_frame else self._chunks,
-                block=_MINMAX_BLOCK,
-            )
 
 
 def _new_ranges(panel: Panel, device: torch.device) -> Tensor:

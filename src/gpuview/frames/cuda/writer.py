@@ -19,12 +19,14 @@ import threading
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Event, Gpu
 from gpuview.frames.cuda.registered_ring import RegisteredPath
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.picture.geometry import Plan
+from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.protocol.ring import HEADER_NBYTES
@@ -87,6 +89,41 @@ class CudaWriter:
             self._last = state
         if self._registered is not None:
             self._registered.announce()
+
+    def measure(
+        self, tiles: Sequence[Tiles], is_measured: Sequence[bool]
+    ) -> Callable[[], list[Extremes]]:
+        """Launch measuring the frame just written; the caller holds the lock. Never synchronises.
+
+        Args:
+            tiles: As for `write`.
+            is_measured: Which of them to measure.
+
+        Returns:
+            A function that waits for the result. Other threads may call it without the lock.
+        """
+        assert self._last is not None
+        gpu, canvas = self._last.gpu, self._last.canvas
+        measured, copied = gpu.new_event(), gpu.new_event()
+        found = gpu.pinned(canvas.extremes.nbytes).view(torch.float64).view(-1, 2)
+        with gpu.active():
+            current = gpu.current_stream()
+            current.run(lambda: canvas.measure(tiles, is_measured))
+            current.record(measured)
+            gpu.copy_stream.wait(measured)
+            gpu.copy_stream.run(lambda: _copy(found, canvas.extremes))
+            gpu.copy_stream.record(copied)
+            for each in tiles:
+                gpu.record_stream(each.pixels, current)
+
+        def read() -> list[Extremes]:
+            copied.wait()
+            return [
+                (least, greatest) if is_wanted and least <= greatest else None
+                for (least, greatest), is_wanted in zip(found.tolist(), is_measured, strict=True)
+            ]
+
+        return read
 
     def stats(self) -> WriteStats:
         """Return the current counters. From any thread.
@@ -154,6 +191,10 @@ def _draw(gpu: Gpu, canvas: Canvas, tiles: Sequence[Tiles], seq: int, capture_ns
         gpu.record_stream(each.pixels, current)  # it may have been made on another stream
 
 
+def _copy(target: Tensor, source: Tensor) -> None:
+    target.copy_(source, non_blocking=True)
+
+
 class _DeviceState:
     """The buffers, counters and events of one device."""
 
@@ -178,6 +219,11 @@ class _DeviceState:
         if not self._canvases:
             self._canvases = [Canvas(self.gpu, plan, self.nonfinite) for _ in range(2)]
         self._canvases.reverse()
+        return self._canvases[-1]
+
+    @property
+    def canvas(self) -> Canvas:
+        """The canvas of the newest frame."""
         return self._canvases[-1]
 
     def times(self) -> tuple[float, float] | None:

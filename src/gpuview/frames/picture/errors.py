@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gpuview.errors import FrameError, GpuviewError
+from gpuview.errors import FrameError, GpuviewError, shorten
 
 __all__ = ["explaining", "naming_panel"]
 
@@ -40,8 +39,7 @@ class explaining:  # noqa: N801 - named like contextlib.suppress; a generator co
             return
         text = "".join(traceback.format_exception_only(exc))  # safe even if its __str__ raises
         raise FrameError(
-            f"cannot show the frame: {self._action} raised "
-            f"{textwrap.shorten(text, 200, placeholder=' ...')}",
+            f"cannot show the frame: {self._action} raised {shorten(text, 200)}",
             expected="a tensor, or a dict or list of tensors, whose own code does not raise",
             fix="convert it first: torch.as_tensor(...), and str keys",
         ) from exc
