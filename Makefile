@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATIC := src/gpuview/static/widget.js
-SLOW := browser or command or cuda or hub or kernel or network or triton or wheel
+SLOW := browser or command or cuda or hosts or hub or kernel or network or triton or wheel
 # Two processes: most tests wait for another process, and leave a core idle.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
@@ -21,7 +21,7 @@ demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
-test: forget-skipped check browser hub laboratory
+test: forget-skipped check browser hosts hub laboratory
 	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
@@ -59,11 +59,11 @@ wheel: $(STATIC) .venv/dev.stamp
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf .venv js/node_modules .hub src/gpuview/static dist artifacts
+	rm -rf .venv .venv-hosts js/node_modules .hub src/gpuview/static dist artifacts
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser forget-skipped hub laboratory
+.PHONY: browser forget-skipped hosts hub laboratory
 forget-skipped:
 	@rm -f $(SKIPPED)
 
@@ -72,6 +72,8 @@ browser:
 
 laboratory:
 	@scripts/need_network_lab.sh
+
+hosts: .venv-hosts/.stamp
 
 hub: .venv/hub.stamp
 	@scripts/need_hub.sh
@@ -93,6 +95,10 @@ hub: .venv/hub.stamp
 
 .venv/hub.stamp: .venv/dev.stamp
 	$(PIP) --group hub
+	@touch $@
+
+.venv-hosts/.stamp: .venv/demo.stamp scripts/make_hosts_env.sh
+	@scripts/make_hosts_env.sh
 	@touch $@
 
 js/node_modules/.stamp: js/package.json js/package-lock.json

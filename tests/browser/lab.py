@@ -94,6 +94,8 @@ class NotebookServer(ABC):
 class Lab(NotebookServer):
     """One ``jupyter lab`` process that reads no configuration but its own.
 
+    A subclass may be another application of the same kind.
+
     Args:
         home: An empty folder for its configuration, its state and its notebooks.
         env: Environment variables for its kernels, in addition to those of this process.
@@ -101,6 +103,10 @@ class Lab(NotebookServer):
     Raises:
         RuntimeError: It did not start; the message has the end of its log.
     """
+
+    command: Sequence[str] = (sys.executable, "-m", "jupyterlab")
+    app = "LabApp"
+    """Its name in the configuration."""
 
     def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
         super().__init__(home / "notebooks")
@@ -124,11 +130,11 @@ class Lab(NotebookServer):
             "ServerApp.answer_yes": "True",
             "ServerApp.root_dir": str(self.notebooks),
             "IdentityProvider.token": self.token,
-            "LabApp.expose_app_in_browser": "True",
-            "LabApp.user_settings_dir": str(self._home / "settings"),
-            "LabApp.workspaces_dir": str(self._home / "workspaces"),
+            f"{self.app}.expose_app_in_browser": "True",
+            f"{self.app}.user_settings_dir": str(self._home / "settings"),
+            f"{self.app}.workspaces_dir": str(self._home / "workspaces"),
         }
-        command = [sys.executable, "-m", "jupyterlab", "--allow-root"]
+        command = [*self.command, "--allow-root"]
         command += [f"--{name}={value}" for name, value in options.items()]
         private = {
             "JUPYTER_CONFIG_DIR": str(self._home / "config"),
@@ -152,7 +158,7 @@ class Lab(NotebookServer):
 
         def url() -> str:
             if self._process.poll() is not None:
-                raise RuntimeError(f"jupyter lab ended:\n{self._log.read_text()[-3000:]}")
+                raise RuntimeError(f"{self.app} ended:\n{self._log.read_text()[-3000:]}")
             # The file is written before the server answers, and not atomically.
             with contextlib.suppress(OSError, ValueError):
                 self.url = json.loads(info.read_text())["url"].rstrip("/")
@@ -160,7 +166,7 @@ class Lab(NotebookServer):
                 return self.url
             return ""
 
-        return wait_until(url, "jupyter lab is up", _START_S)
+        return wait_until(url, f"{self.app} is up", _START_S)
 
     def request(self, method: str, path: str) -> Any:
         """Send a request to the REST API; return the decoded JSON, or None without content."""
@@ -225,7 +231,7 @@ class Lab(NotebookServer):
 
     def __repr__(self) -> str:
         state = "running" if self._process.poll() is None else "ended"
-        return f"<Lab {state} {self.url}>"
+        return f"<{type(self).__name__} {state} {self.url}>"
 
 
 def expect_gone(processes: Sequence[psutil.Process]) -> None:

@@ -1,0 +1,136 @@
+"""Notebooks other than JupyterLab show a moving picture: README's table of hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+import gpuview
+from tests.browser.lab import Lab, NotebookPage, expect_gone, launch_chromium
+from tests.network.world import RAMP
+from tests.ports import free_port
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.hosts
+
+PYTHON = Path(__file__).parents[2] / ".venv-hosts/bin/python"
+PACKAGE = Path(gpuview.__file__).parents[1]
+STREAM = RAMP + "stream = GPUStream(source)\nstream"
+PATIENCE_MS = 120_000
+SHOW_FRAMES = """
+video => new Promise((resolve) => {
+  let missing = 30;
+  const count = () => --missing ? video.requestVideoFrameCallback(count) : resolve();
+  video.requestVideoFrameCallback(count);
+})
+"""
+MARIMO_APP = """
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+def _():
+{body}
+    return
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> None:
+    """Replace the check of the other tests: Chromium keeps processes as it likes."""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright, launch_chromium(playwright) as browser:
+        context = browser.new_context()
+        context.set_default_timeout(PATIENCE_MS)
+        yield context
+
+
+class Notebook7(Lab):
+    command = (str(PYTHON), "-m", "notebook")
+    app = "JupyterNotebookApp"
+
+    def notebook_url(self, path: str) -> str:
+        return f"{self.url}/notebooks/{path}?token={self.token}"
+
+
+def test_notebook_7_plays(chromium: BrowserContext, tmp_path: Path) -> None:
+    with Notebook7(tmp_path, {"PYTHONPATH": str(PACKAGE)}) as server:
+        path = server.write_notebook("stream", [STREAM])
+        notebook = NotebookPage(server, chromium, path)
+        notebook.run(0)
+        expect_moving_picture(notebook.page)
+
+
+def test_voila_plays(chromium: BrowserContext, tmp_path: Path) -> None:
+    path = tmp_path / "stream.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(STREAM)]), path)
+    with serving("voila", str(path), "--no-browser", home=tmp_path) as url:
+        page = chromium.new_page()
+        page.goto(url)
+        expect_moving_picture(page)
+
+
+def test_marimo_plays(chromium: BrowserContext, tmp_path: Path) -> None:
+    path = tmp_path / "stream.py"
+    path.write_text(MARIMO_APP.format(body="\n".join(f"    {line}" for line in STREAM.split("\n"))))
+    with serving("marimo", "run", str(path), "--headless", "--no-token", home=tmp_path) as url:
+        page = chromium.new_page()
+        page.goto(url)
+        expect_moving_picture(page)
+
+
+def expect_moving_picture(page: Page) -> None:
+    """Wait for a view that plays, and close the page. marimo has it in a shadow root."""
+    page.locator(".gpuview[data-state=playing] video.gpuview-video").evaluate(SHOW_FRAMES)
+    page.close()
+
+
+@contextlib.contextmanager
+def serving(module: str, *words: str, home: Path) -> Iterator[str]:
+    """Run a server that reads no configuration of this machine, and give its URL."""
+    port = free_port()
+    log_path = home / "server.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [PYTHON, "-m", module, *words, f"--port={port}"],
+            env={**os.environ, **private(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+    def listens() -> bool:
+        assert process.poll() is None, log_path.read_text()
+        with socket.socket() as sock:
+            return sock.connect_ex(("localhost", port)) == 0
+
+    try:
+        wait_until(listens, f"{module} listens")
+        yield f"http://localhost:{port}/"
+    finally:
+        if process.poll() is None:
+            below = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            process.wait()
+            expect_gone(below)
+
+
+def private(home: Path) -> Mapping[str, str]:
+    folders = ["HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]
+    folders += ["IPYTHONDIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"]
+    own = {name: str(home / name.lower()) for name in folders}
+    return {"PYTHONPATH": str(PACKAGE), "GPUVIEW_PUBLIC_IP": "127.0.0.1", **own}
