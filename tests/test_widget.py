@@ -779,12 +779,15 @@ def test_the_images_of_a_data_loader_play_and_the_page_says_what_is_left_out(
     engine.views("v1")
     engine.handles[0].wait_for(1)
     assert torch.equal(stream.frame(), images)
-    assert "'1' of what the source returns cannot be shown" in stream.status["hint"]
+    assert stream.status["hint"] == (
+        "left out of what the source returns: '1' (cannot show a tensor with shape = (4,)). "
+        "select=... picks what is shown"
+    )
     stream, _, _ = make_stream({"data": lambda: (images[0], labels), "mask": torch.zeros(8, 8)})
     frame = stream.frame()
     assert isinstance(frame, dict)
     assert torch.equal(frame["data"], images[0])
-    assert "'1' of what 'data' returns cannot be shown" in stream.status["hint"]
+    assert "left out of what 'data' returns: '1' (cannot show a tensor" in stream.status["hint"]
 
 
 def test_showing_frames_draws_no_random_numbers(make_stream: MakeStream) -> None:

@@ -33,7 +33,7 @@ from gpuview.protocol.wire import to_wire
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
-from gpuview.sources.batch import can_show
+from gpuview.sources.batch import why_not_shown
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
 from gpuview.sources.select import Index, as_select
@@ -177,7 +177,7 @@ class GPUStream(anywidget.AnyWidget):
                     parsed,
                     self._push_made,
                     select=self._select,
-                    is_picture=lambda part: can_show(part, self._look),
+                    why_not=lambda part: why_not_shown(part, self._look),
                     fps=fps,
                     errors=self._errors,
                     hints=SourceHints(lambda hint: self._update(source_hint=hint)),

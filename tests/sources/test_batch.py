@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from gpuview.frames.picture.look import Look
-from gpuview.sources.batch import can_show, items_of, pictures_in
+from gpuview.sources.batch import items_of, pictures_in, why_not_shown
 
 IMAGE = torch.zeros(2, 3, 8, 8)
 MASK = torch.zeros(8, 8)
@@ -27,8 +27,8 @@ Pair = namedtuple("Pair", "image label")
 
 
 def show(batch: object, look: Look = Look()) -> tuple[list[str], list[str]]:  # noqa: B008
-    pictures, others = pictures_in(batch, lambda part: can_show(part, look))
-    return list(pictures), others
+    pictures, others = pictures_in(batch, lambda part: why_not_shown(part, look))
+    return list(pictures), list(others)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,13 @@ def show(batch: object, look: Look = Look()) -> tuple[list[str], list[str]]:  # 
 )
 def test_pictures_are_told_from_the_other_parts(batch, shown):
     assert show(batch) == shown
+
+
+def test_each_other_part_has_a_reason():
+    _, others = pictures_in([IMAGE, LABELS, ["a cat"]], lambda part: why_not_shown(part, Look()))
+
+    assert others["1"] == "cannot show a tensor with shape = (2,)"
+    assert others["2"] == "no picture in it"
 
 
 def test_what_can_be_shown_depends_on_how_it_is_shown():

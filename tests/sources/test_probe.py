@@ -39,7 +39,7 @@ class ProbeHarness(Recorder):
             parse_source(source),
             self.frames.put,
             select=None,
-            is_picture=lambda part: True,
+            why_not=lambda part: "",
             fps=1000,
             errors=self.errors,
             hints=SourceHints(self.waiting.append),
@@ -99,7 +99,7 @@ def test_no_hook_sees_the_call_without_an_input(harness):
     source = harness.start(model)
     source.watch(True)
     harness.frame()
-    source.watch(False)
+    source.close()  # when the frame that is being made has been pushed
 
     # The polled frames are ordinary calls.
     assert len(seen) == harness.frames.qsize() + 1

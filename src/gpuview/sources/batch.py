@@ -9,7 +9,7 @@ from gpuview.errors import FrameError
 from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 
-__all__ = ["can_show", "items_of", "pictures_in"]
+__all__ = ["items_of", "pictures_in", "why_not_shown"]
 
 
 def items_of(value: object) -> Mapping[str, object] | None:
@@ -24,32 +24,37 @@ def items_of(value: object) -> Mapping[str, object] | None:
     return None
 
 
-def can_show(tensor: object, look: Look) -> bool:
-    """Tell whether ``tensor`` can be shown by itself."""
+def why_not_shown(tensor: object, look: Look) -> str:
+    """Return why ``tensor`` cannot be shown by itself; empty if it can."""
     try:
         look.scaling_of(read_tiles(tensor, look.layout).kind)
-    except FrameError:
-        return False
-    return True
+    except FrameError as exc:
+        return exc.problem
+    return ""
 
 
 def pictures_in(
-    batch: object, is_picture: Callable[[object], bool]
-) -> tuple[dict[str, object], list[str]]:
-    """Return the pictures in a collection by name, and the names of its other parts.
+    batch: object, why_not: Callable[[object], str]
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the pictures in a collection by name; and why its other parts are none, by name.
 
     Args:
         batch: A collection of tensors, other values and further collections, whose names are
             joined by dots. Anything else has no parts.
-        is_picture: Tells whether a tensor can be shown.
+        why_not: Returns why a tensor cannot be shown; empty if it can.
     """
     pictures: dict[str, object] = {}
-    others: list[str] = []
+    others: dict[str, str] = {}
     for name, item in (items_of(batch) or {}).items():
-        if items_of(item) is None and is_picture(item):
-            pictures[name] = item
+        if items_of(item) is None:
+            reason = why_not(item)
+            if reason:
+                others[name] = reason
+            else:
+                pictures[name] = item
             continue
-        inner, left = pictures_in(item, is_picture)
+        inner, rest = pictures_in(item, why_not)
         pictures |= {f"{name}.{key}": picture for key, picture in inner.items()}
-        others += [f"{name}.{key}" for key in left] if inner else [name]
+        prefixed = {f"{name}.{key}": reason for key, reason in rest.items()}
+        others |= prefixed if inner else {name: "no picture in it"}
     return pictures, others

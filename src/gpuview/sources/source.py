@@ -49,7 +49,7 @@ def start_source(
     push: Callable[[object], None],
     *,
     select: Select | None,
-    is_picture: Callable[[object], bool],
+    why_not: Callable[[object], str],
     fps: float,
     errors: ErrorReporter,
     hints: SourceHints,
@@ -65,7 +65,7 @@ def start_source(
         parsed: Where the frames come from; something is polled, tapped or undecided.
         push: Takes each frame, in the thread that made it.
         select: Picks the part to show of each panel's frame.
-        is_picture: Tells whether a part of a polled frame can be shown; the others are left out.
+        why_not: Returns why a part of a polled frame cannot be shown and is left out, or "".
         fps: The maximum frame rate.
         errors: Receives all errors.
         hints: Receives what has not failed, but is probably not what the user meant.
@@ -77,7 +77,7 @@ def start_source(
             start_source,
             push=push,
             select=select,
-            is_picture=is_picture,
+            why_not=why_not,
             fps=fps,
             errors=errors,
             hints=hints,
@@ -100,7 +100,7 @@ def start_source(
         return tap(lambda outputs: push(_as_frame(parsed, _values(outputs))))
 
     newest: dict[str, TappedOutput] = {}
-    pick = _Picker(select, is_picture, hints, is_panel=parsed.names is not None)
+    pick = _Picker(select, why_not, hints, is_panel=parsed.names is not None)
     polled = {name: _checked(name, each, pick) for name, each in parsed.polled.items()}
     as_users_thread = as_on_this_thread()
 
@@ -151,7 +151,7 @@ class _Picker:
     """Picks what is shown of what a polled source returns, and hints at what is left out."""
 
     select: Select | None
-    is_picture: Callable[[object], bool]
+    why_not: Callable[[object], str]
     hints: SourceHints
     is_panel: bool
     """A panel shows one picture."""
@@ -159,10 +159,11 @@ class _Picker:
     def __call__(self, name: str, frame: object) -> object:
         if self.select is not None:
             frame = self.select(frame)
-        pictures, others = pictures_in(frame, self.is_picture)
+        pictures, others = pictures_in(frame, self.why_not)
         if pictures and self.is_panel:
             first, *rest = pictures
-            frame, others = pictures[first], rest + others
+            frame = pictures[first]
+            others |= dict.fromkeys(rest, "a panel shows one picture")
         elif others and len(pictures) == 1:
             (frame,) = pictures.values()
         elif pictures:
@@ -171,12 +172,12 @@ class _Picker:
         return frame
 
 
-def _left_out(name: str, others: list[str]) -> str:
+def _left_out(name: str, others: Mapping[str, str]) -> str:
     if not others:
         return ""
     where = f"what {name!r} returns" if name else "what the source returns"
-    parts = ", ".join(map(repr, others))
-    return f"{parts} of {where} cannot be shown and is left out: select=... picks another part"
+    parts = ", ".join(f"{part!r} ({reason})" for part, reason in others.items())
+    return f"left out of {where}: {parts}. select=... picks what is shown"
 
 
 def _checked(name: str, next_frame: NextFrame, pick: Callable[[str, object], object]) -> NextFrame:
