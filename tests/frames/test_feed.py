@@ -277,12 +277,12 @@ class Counting(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "mode", [Forbidding(), ForbiddingFunctions(), FakeTensorMode(), torch.device("meta")]
+    "mode", [Forbidding, ForbiddingFunctions, FakeTensorMode, lambda: torch.device("meta")]
 )
 def test_a_frame_is_shown_whatever_mode_is_active(harness, mode):
     frame = torch.ones(256, 256, requires_grad=True) * 0.5
 
-    with mode:
+    with mode():
         harness.feed.push(frame)
         harness.feed.push([frame, frame])
         assert snapshot(frame, Look(), {}).getpixel((0, 0)) == 128
