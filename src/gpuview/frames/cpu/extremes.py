@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import tile_ranges
+from gpuview.frames.cpu.paint import BLOCK_NUMEL, tile_ranges
 
 __all__ = ["finite_extremes"]
 
-_STRIP_NUMEL = 65_536  # fits the cache
+_STRIP_NBYTES = 1 << 20  # fits the cache, and NumPy's calls cost little beside it
 _HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -44,8 +44,10 @@ def finite_extremes(pixels: Tensor) -> tuple[float, float] | None:
 
 
 def _strips(pixels: Tensor) -> Iterator[npt.NDArray[Any]]:
-    n = max(1, _STRIP_NUMEL // (pixels.shape[1] * pixels.shape[3]))
+    is_half = pixels.dtype in _HALVES
+    numel = BLOCK_NUMEL if is_half else _STRIP_NBYTES // pixels.element_size()
+    n = max(1, numel // (pixels.shape[1] * pixels.shape[3]))
     for tile in pixels:
         for strip in tile.split(n, 1):
             # NumPy is slow with float16, and has no bfloat16.
-            yield (strip.float() if strip.dtype in _HALVES else strip).numpy()
+            yield (strip.float() if is_half else strip).numpy()
