@@ -10,7 +10,6 @@ This file is also the script that the child runs, so it imports nothing of gpuvi
 
 from __future__ import annotations
 
-import json
 import os
 import runpy
 import site
@@ -19,6 +18,7 @@ from collections.abc import Collection, Sequence
 
 __all__ = ["command", "environment", "search_path"]
 
+_END = "--"  # of the folders
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -26,8 +26,8 @@ def command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs ``module`` with this process's packages."""
     # An empty entry is the current folder, which holds the user's own modules.
     used = [folder for folder in sys.path if isinstance(folder, str) and folder]
-    folders = json.dumps([os.path.abspath(folder) for folder in used])
-    return [sys.executable, "-P", __file__, folders, module, *arguments]
+    folders = [os.path.abspath(folder) for folder in used]
+    return [sys.executable or "", "-P", __file__, *folders, _END, module, *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -56,9 +56,11 @@ def search_path(
     return list(dict.fromkeys([*own[:n_standard], *homes, *own[n_standard:], *parents]))
 
 
-def _run(folders: str, module: str, *arguments: str) -> None:
+def _run(*words: str) -> None:
+    end = words.index(_END)
+    folders, module, arguments = words[:end], words[end + 1], words[end + 2 :]
     site_folders = [*site.getsitepackages(), site.getusersitepackages()]
-    sys.path[:] = search_path(sys.path, json.loads(folders), home=_HOME, site_folders=site_folders)
+    sys.path[:] = search_path(sys.path, folders, home=_HOME, site_folders=site_folders)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
