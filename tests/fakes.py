@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from gpuview.errors import MediaError
+from gpuview.errors import MediaError, StreamClosedError
 from gpuview.protocol.messages import Answer, Candidates, Message, Offer, Refusal, Stats
 from gpuview.protocol.ring import PixelFormat
 from gpuview.protocol.stats import NetworkStats
@@ -88,8 +88,8 @@ class Listener:
     def engine_closing(self) -> None:
         self.said.put(("closing", None))
 
-    def forked(self) -> None:
-        self.said.put(("forked", None))
+    def forked(self, error: StreamClosedError) -> None:
+        self.said.put(("forked", error))
 
     def hear(self, kind: str) -> object:
         """Wait for something of this kind; everything before it is passed over."""
@@ -109,6 +109,8 @@ class FakeHandle:
         self._changed = threading.Condition()
         self.sent: list[Message] = []
         self.is_closed = False
+        self.n_released = 0
+        self.limits: tuple[float, int] | None = None
 
     @property
     def offers(self) -> list[Offer]:
@@ -134,6 +136,12 @@ class FakeHandle:
     def stats(self) -> Stats:
         network = NetworkStats(port=40000)
         return Stats(request=1, frames_taken=self.frames_taken, network=network)
+
+    def release(self) -> None:
+        self.n_released += 1
+
+    def set_limits(self, *, fps: float, max_bitrate_bps: int) -> None:
+        self.limits = (fps, max_bitrate_bps)
 
     def close(self) -> None:
         self.is_closed = True

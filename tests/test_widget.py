@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from typing import Any
 
 import comm
@@ -28,6 +29,7 @@ from torch import nn
 from gpuview import (
     FrameError,
     GPUStream,
+    MediaEndedError,
     MediaError,
     Settings,
     SettingsError,
@@ -35,6 +37,8 @@ from gpuview import (
     widget,
 )
 from gpuview.engine import close_shared_engine
+from gpuview.errors import GpuviewError
+from gpuview.frames.picture.look import Look
 from gpuview.protocol.messages import Answer, Bye, Candidates, Offer, Refusal
 from gpuview.protocol.wire import to_wire
 from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
@@ -326,6 +330,48 @@ def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
     }
 
 
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_push_goes_on_when_the_media_process_has_ended_for_good(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, is_watched: bool
+) -> None:
+    ended = MediaEndedError("it died 6 times", expected="life", fix="look why")
+
+    def begin(self: FakeHandle, nbytes: int) -> memoryview:
+        raise ended
+
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    engine.tell("process_failed", ended)
+    engine.views(*["v1"] * is_watched)
+    monkeypatch.setattr(FakeHandle, "begin", begin)
+    for side in (4, 5, 6):
+        stream.push(torch.zeros(side, side))
+    assert (stream.status["state"], stream.status["fix"]) == ("failed", "look why")
+    with pytest.raises(FrameError):
+        stream.push("no tensor")
+    assert stream.snapshot().size == (6, 6)
+    stats = stream.stats()
+    assert stats.frames_pushed == 5
+    assert stats.frames_shown + sum(stats.frames_dropped.values()) == 5
+
+
+def test_push_goes_on_while_there_is_no_memory_and_the_cell_says_so_until_there_is(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(self: FakeHandle, nbytes: int) -> memoryview:
+        raise MediaError("no shared memory", expected="some", fix="free some")
+
+    stream, engine, _ = make_stream()
+    engine.views("v1")
+    with monkeypatch.context() as full:
+        full.setattr(FakeHandle, "begin", begin)
+        stream.push(torch.zeros(4, 4))
+        assert (stream.status["state"], stream.status["fix"]) == ("error", "free some")
+    stream.push(torch.zeros(4, 4))
+    assert stream.status["state"] == "live"
+    assert stream.stats().frames_dropped["failed"] == 1
+
+
 def test_media_process_that_starts_after_all_is_said_on_the_page(make_stream: MakeStream) -> None:
     stream, engine, page = make_stream()
     stream.push(torch.zeros(4, 4))
@@ -391,7 +437,7 @@ def test_bad_tensor_raises_in_the_pushing_thread_and_the_stream_lives_on(
     with pytest.raises(FrameError):
         stream.push(BAD_FRAMES[bad]())
     stream.push(torch.zeros(4, 4))
-    assert engine.handles[0].frames_pushed == 1
+    assert engine.handles[0].frames_pushed == is_watched
     assert stream.status["state"] == "live"
 
 
@@ -402,6 +448,7 @@ def test_tensor_whose_device_has_gone_raises_in_the_pushing_thread_and_the_strea
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     stream, engine, _ = make_stream()
+    engine.views("v1")
     with monkeypatch.context() as lost:
         lost.setattr("gpuview.frames.writer.write_picture", gone)
         with pytest.raises(FrameError, match=r"(?s)device-side assert.*restart the kernel"):
@@ -412,13 +459,14 @@ def test_tensor_whose_device_has_gone_raises_in_the_pushing_thread_and_the_strea
 
 def test_tensor_that_requires_grad_is_shown_and_its_graph_lives_on(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
+    engine.views("v1")
     weight = torch.ones(4, 4, requires_grad=True)
     output = weight * 2
     for frame in (weight, output):
         stream.push(frame)
     output.sum().backward()
     assert weight.grad is not None
-    assert engine.handles[0].frames_pushed == 1
+    assert engine.handles[0].frames_pushed == 2
 
 
 def test_source_is_asked_only_while_somebody_watches(make_stream: MakeStream) -> None:
@@ -510,10 +558,11 @@ def test_stream_follows_a_source_that_changes_size_and_dtype(make_stream: MakeSt
         torch.zeros(3, 300, 400),
         torch.zeros(256, 256, dtype=torch.float16),
     ]
-    stream, engine, _ = make_stream(iter(pictures), fps=100)
+    _, engine, _ = make_stream(iter(pictures), fps=100)
     engine.views("v1")
-    assert stream._source is not None
-    stream._source._thread.join(30)  # type: ignore[attr-defined]
+    for thread in threading.enumerate():
+        if thread.name == "gpuview-source":
+            thread.join(30)
     assert engine.handles[0].sizes == [(256, 256), (400, 300), (256, 256)]
 
 
@@ -544,10 +593,10 @@ def test_pushes_that_nobody_sees_are_kept_until_a_view_joins(make_stream: MakeSt
     for side in (256, 256, 300, 300):
         stream.push(torch.zeros(side, side))
     handle = engine.handles[0]
-    assert handle.sizes == [(256, 256), (300, 300)]
+    assert handle.sizes == []
     engine.views("v1")
-    handle.wait_for(3)
-    assert handle.sizes[2:] == [(300, 300)]
+    handle.wait_for(1)
+    assert handle.sizes == [(300, 300)]
 
 
 def test_stats_say_why_frames_were_dropped_and_what_was_in_the_newest(
@@ -555,8 +604,9 @@ def test_stats_say_why_frames_were_dropped_and_what_was_in_the_newest(
 ) -> None:
     stream, engine, _ = make_stream()
     stream.push(torch.zeros(4, 4))
-    stream.push(torch.zeros(4, 4))
     engine.views("v1")
+    engine.handles[0].wait_for(1)
+    stream.push(torch.zeros(4, 4))
     stream.push(torch.tensor([[float("nan"), 2.0], [float("-inf"), -3.0]]).expand(2, 2))
     with pytest.raises(FrameError):
         stream.push("a picture")
@@ -648,10 +698,9 @@ def test_module_with_an_input_is_tapped_until_the_stream_is_closed(
     make_stream: MakeStream,
 ) -> None:
     model = nn.Sequential(nn.Identity(), nn.ReLU())
-    stream, engine, _ = make_stream(model, fps=240)
+    stream, _, _ = make_stream(model, fps=240)
     image = torch.ones(2, 8, 16, 16)
     assert model(image) is not None
-    assert engine.handles[0].frames_pushed == 1
     assert isinstance(stream.frame(), torch.Tensor)
     assert stream.snapshot().mode == "RGB"  # eight maps
     stream.close()
@@ -668,7 +717,8 @@ def test_layers_are_panels_of_one_picture(make_stream: MakeStream) -> None:
         "0": [[-1, 1]],
         "1": [[0, 1]],
     }
-    assert engine.handles[0].frames_pushed == 1
+    engine.views("v1")
+    engine.handles[0].wait_for(1)
 
 
 def test_grid_shows_what_is_asked_with_what_is_tapped(make_stream: MakeStream) -> None:
@@ -880,7 +930,8 @@ def test_tap_works_in_whatever_mode_the_model_is_called(
         model(torch.ones(16, 16, device="cpu"))
     model(torch.ones(16, 16)).sum().backward()
     assert stream.status["state"] == "live"
-    assert engine.handles[0].frames_pushed == 1
+    engine.views("v1")
+    engine.handles[0].wait_for(1)
     assert stream.stats().minimum is not None
     assert stream.snapshot()
 
@@ -912,6 +963,157 @@ def test_wrong_way_to_show_frames_is_an_error_when_the_stream_is_made(
     with pytest.raises(FrameError, match=problem) as caught:
         make_stream(**options)
     assert caught.value.fix
+
+
+# --- options that change while the stream is live -------------------------------------------------
+
+
+def test_options_can_be_read_as_they_were_given(make_stream: MakeStream) -> None:
+    select = itemgetter("depth")
+    stream, _, _ = make_stream(
+        fps=24, layout="HW", value_range=[0, 4], colormap="magma", size=720, select=select
+    )
+    assert (stream.fps, stream.layout, stream.value_range) == (24, "HW", (0, 4))
+    assert (stream.colormap, stream.size, stream.select) == ("magma", 720, select)
+    assert stream.max_bitrate_bps == 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "pixel"),
+    [
+        ("value_range", (0, 10), 255),
+        ("colormap", "turbo", None),
+        ("layout", "NHW", None),
+        ("size", 64, None),
+        ("select", lambda frame: frame * 0, 0),
+    ],
+)
+def test_picture_that_stands_still_is_drawn_again_with_the_new_option(
+    make_stream: MakeStream, option: str, value: object, pixel: int | None
+) -> None:
+    stream, engine, _ = make_stream(value_range=(0, 20))
+    engine.views("v1")
+    stream.push(torch.full((3, 256, 4) if option == "layout" else (256, 4), 10.0))
+    before = np.asarray(stream.snapshot())
+    setattr(stream, option, value)
+    engine.handles[0].wait_for(2)
+    assert option == "size" or not np.array_equal(np.asarray(stream.snapshot()), before)
+    if pixel is not None:
+        assert np.asarray(stream.snapshot())[0, 0] == pixel
+    assert getattr(stream, option) == value
+    stats = stream.stats()
+    assert stats.frames_pushed == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("value_range", (1, 0), FrameError),
+        ("colormap", "virdis", FrameError),
+        ("size", 3, FrameError),
+        ("layout", "WHC", FrameError),
+        ("select", 0.5, FrameError),
+        ("fps", 0, SettingsError),
+        ("max_bitrate_bps", "8M", SettingsError),
+    ],
+)
+def test_invalid_value_raises_as_in_the_constructor_and_the_old_one_stays(
+    make_stream: MakeStream, option: str, value: object, error: type[GpuviewError]
+) -> None:
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    before, look = getattr(stream, option), stream._feed.look
+    with pytest.raises(error) as caught:
+        setattr(stream, option, value)
+    assert caught.value.fix
+    assert getattr(stream, option) == before
+    assert stream._feed.look == look
+    assert engine.handles[0].limits is None
+
+
+def test_rate_of_a_live_stream_is_changed_for_its_source_and_its_encoder(
+    make_stream: MakeStream,
+) -> None:
+    stream, engine, _ = make_stream(lambda: torch.zeros(4, 4), fps=1e-9)
+    engine.views("v1")
+    engine.handles[0].wait_for(1)
+    stream.fps = 100
+    engine.handles[0].wait_for(4)
+    assert engine.handles[0].limits == (100.0, 8_000_000)
+
+
+def test_rate_of_a_tap_is_changed(make_stream: MakeStream) -> None:
+    model = nn.ReLU()
+    stream, engine, _ = make_stream(model, fps=1e-9)
+    engine.views("v1")
+    for _ in range(3):
+        model(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 1
+    stream.fps = 240
+    model(torch.zeros(4, 4))
+    assert engine.handles[0].frames_pushed == 2
+
+
+@pytest.mark.parametrize("source", [nn.ReLU(), lambda: torch.ones(4, 4)], ids=["tap", "pull"])
+def test_select_of_a_source_holds_from_its_next_frame_on(
+    make_stream: MakeStream, source: Callable[..., torch.Tensor]
+) -> None:
+    stream, engine, _ = make_stream(source, fps=240)
+    engine.views("v1")
+    stream.select = lambda frame: frame[:2]
+    if isinstance(source, nn.Module):
+        source(torch.ones(4, 4))
+    engine.handles[0].wait_for(2 - isinstance(source, nn.Module))
+    assert stream.snapshot().size == (4, 2)
+
+
+def test_two_threads_that_set_two_options_both_prevail(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+
+    def set_ranges() -> None:
+        for high in range(1, 100):
+            stream.value_range = (0, high)
+
+    setting = threading.Thread(target=set_ranges)
+    setting.start()
+    for side in range(100, 200, 2):
+        stream.size = side
+    setting.join()
+    assert stream._feed.look == Look(value_range=(0, 99), size=198)
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("colourmap", r"stream\.colormap = "),
+        ("FPS", r"stream\.fps = "),
+        ("valuerange", r"stream\.value_range = "),
+        ("layer", r"make a new stream: GPUStream\(layer=\.\.\.\)"),
+        ("source", r"make a new stream: GPUStream\(source=\.\.\.\)"),
+    ],
+)
+def test_unknown_attribute_is_an_error_with_the_closest_name(
+    make_stream: MakeStream, name: str, fix: str
+) -> None:
+    stream, _, _ = make_stream()
+    with pytest.raises(AttributeError, match=fix):
+        setattr(stream, name, 3)
+    assert not hasattr(stream, name)
+
+
+def test_layout_is_the_tensors_and_no_css_is_sent_to_the_page(make_stream: MakeStream) -> None:
+    stream, _, page = make_stream(layout="HW")
+    assert "layout" not in page.opening["data"]["state"]
+    assert not page.updates("layout")
+    assert ipywidgets.HBox([stream]).children == (stream,)
+
+
+def test_closed_stream_takes_no_option(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream()
+    stream.close()
+    for option, value in {"size": 64, "select": 0, "fps": 5}.items():
+        with pytest.raises(StreamClosedError, match="the stream is closed"):
+            setattr(stream, option, value)
 
 
 # --- the rest ------------------------------------------------------------------------------------

@@ -57,12 +57,11 @@ def stream_stats(
     extremes: tuple[float, float] | None,
 ) -> StreamStats:
     """Merge the counters of the media process and of the feed."""
-    shown = media.frames_taken
     low, high = extremes or (None, None)
     return StreamStats(
         frames_pushed=feed.n_pushed,
-        frames_shown=shown,
-        frames_dropped=feed.n_dropped_with(shown),
+        frames_shown=feed.n_shown(media.frames_taken),
+        frames_dropped=feed.n_dropped_with(media.frames_taken),
         source_ms=source_ms,
         conversion_ms=feed.writes.conversion_ms,
         copy_ms=feed.writes.copy_ms,

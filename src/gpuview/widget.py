@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +18,12 @@ import anywidget
 import traitlets
 
 from gpuview.engine import shared_engine
-from gpuview.errors import FrameError, GpuviewError, MediaError, SettingsError
+from gpuview.errors import (
+    FrameError,
+    GpuviewError,
+    MediaError,
+    StreamClosedError,
+)
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed, Select
 from gpuview.frames.picture.layout import Layout
@@ -28,6 +32,7 @@ from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
+from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
 from gpuview.protocol.messages import Answer, Candidates, Refusal
 from gpuview.protocol.wire import to_wire
 from gpuview.settings import Settings
@@ -36,7 +41,7 @@ from gpuview.signalling.status import StreamState
 from gpuview.sources.batch import why_not_shown
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
-from gpuview.sources.select import Index, as_select
+from gpuview.sources.select import CurrentSelect, Index, as_select
 from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
 from gpuview.stream_copy import StreamCopy
@@ -50,8 +55,6 @@ __all__ = ["GPUStream", "StreamStats"]
 
 logger = logging.getLogger("gpuview")
 
-_MAX_FPS = 240
-
 
 def _front_end(name: str) -> Path:
     path = Path(__file__).parent / "static" / name
@@ -64,7 +67,7 @@ def _front_end(name: str) -> Path:
     return path
 
 
-class GPUStream(anywidget.AnyWidget):
+class GPUStream(LiveOptions, anywidget.AnyWidget):
     """A live picture of tensors, in any number of notebook outputs and browser tabs.
 
         display(GPUStream(generator))                     # polls a callable without arguments
@@ -79,6 +82,11 @@ class GPUStream(anywidget.AnyWidget):
 
     In a copy or a pickle of a model that holds a stream, a stand-in takes its place: ``push`` does
     nothing there.
+
+    All options but ``source``, ``layer`` and ``settings`` are attributes, which may be read and set
+    on a live stream, from any thread, and are checked as here. They hold from the next frame on,
+    and a picture that stands still is drawn again. ``layout`` takes the place of ipywidgets' trait
+    of that name; to style a stream, put it in an ``ipywidgets.Box``.
 
     Args:
         source: Where frames come from.
@@ -140,10 +148,11 @@ class GPUStream(anywidget.AnyWidget):
         max_bitrate_bps: int = 8_000_000,
         settings: Settings | None = None,
     ) -> None:
-        _check_numbers(fps, max_bitrate_bps)
+        self.layout, self.value_range = layout, value_range
+        self.colormap, self.size, self.select = colormap, size, select
+        self.fps, self.max_bitrate_bps = fps, max_bitrate_bps
         parsed = parse_source(source, layer)
-        self._look = Look(layout, value_range, colormap, size)
-        self._select = as_select(select)
+        self._select = CurrentSelect(as_select(select))
         settings = settings or Settings()
         if settings.log is not None:
             log_to_stderr(settings.log)
@@ -154,12 +163,10 @@ class GPUStream(anywidget.AnyWidget):
         self._engine = shared_engine(settings)
         self._lock = threading.RLock()  # guards the state and the viewers
         with self._lock:  # The engine's callbacks wait until the stream is complete.
-            self._handle = self._engine.open_stream(
-                self, fps=float(fps), max_bitrate_bps=int(max_bitrate_bps)
-            )
+            self._handle = self._engine.open_stream(self, **self._limits())
             self._feed = Feed(
                 self._handle,
-                self._look,
+                self._look(),
                 self._errors,
                 on_hint=lambda hint: self._update(picture_hint=hint),
             )
@@ -177,13 +184,26 @@ class GPUStream(anywidget.AnyWidget):
                     parsed,
                     self._push_made,
                     select=self._select,
-                    why_not=lambda part: why_not_shown(part, self._look),
-                    fps=fps,
+                    why_not=lambda part: why_not_shown(part, self._feed.look),
+                    fps=self.fps,
                     errors=self._errors,
                     hints=SourceHints(lambda hint: self._update(source_hint=hint)),
                     on_waiting=lambda hint: self._update(waiting_hint=hint),
                     on_captured=lambda: self._feed.drop("capturing"),
                 )
+            self.observe(self._follow_look, LOOK)
+            self.observe(self._follow_select, "select")
+            self.observe(self._follow_limits, LIMITS)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute that has an effect. A subclass declares its own ones in its body.
+
+        Raises:
+            AttributeError: There is no such attribute.
+        """
+        if not (name.startswith("_") or hasattr(type(self), name)):
+            raise unknown_attribute(name)
+        super().__setattr__(name, value)
 
     def __del__(self) -> None:
         """Do nothing. ipywidgets would call `close`, even if the constructor failed half-way."""
@@ -205,6 +225,8 @@ class GPUStream(anywidget.AnyWidget):
 
         Without viewers, this takes about a microsecond and keeps only a reference; the frame is
         read when a view joins. The stream keeps its newest frame alive, without its autograd graph.
+        If the media process has failed or memory is used up, the frame is dropped and counted, and
+        the views say why.
 
         Args:
             frame: A tensor, an array, or a dict or list of these; see the class. With viewers, a
@@ -242,7 +264,7 @@ class GPUStream(anywidget.AnyWidget):
             StreamClosedError: The stream is closed.
         """
         self._need_frame()
-        return snapshot(self._feed.selected(), self._look, self._feed.readings)
+        return snapshot(self._feed.selected(), self._feed.look, self._feed.readings)
 
     @property
     def viewers(self) -> tuple[str, ...]:
@@ -267,7 +289,9 @@ class GPUStream(anywidget.AnyWidget):
             self._feed.stats(),
             media_pid=self._engine.process.pid,
             source_ms=None if self._source is None else self._source.source_ms,
-            extremes=None if frame is None else extremes(frame, self._look, self._feed.readings),
+            extremes=None
+            if frame is None
+            else extremes(frame, self._feed.look, self._feed.readings),
         )
 
     def close(self) -> None:
@@ -313,7 +337,10 @@ class GPUStream(anywidget.AnyWidget):
         self._feed.close()
 
     def _show(self, frame: object) -> None:
-        self._feed.push(frame, self._select)
+        try:
+            self._feed.push(frame, self._select)
+        except MediaError as exc:  # not the frame's fault, and the user's loop goes on
+            self._errors.report(exc)
         if not self._state.has_picture:
             self._update(has_picture=True)
 
@@ -326,6 +353,31 @@ class GPUStream(anywidget.AnyWidget):
                 "there is no frame yet", expected="a push first", fix="stream.push(tensor)"
             )
         self._source.ensure_frame()
+
+    # --- changed options: on the thread that sets them ---------------------------------------
+
+    def _look(self) -> Look:
+        return Look(**{name: getattr(self, name) for name in LOOK})
+
+    def _limits(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in LIMITS}
+
+    def _follow_look(self, _change: object) -> None:
+        self._feed.check_open()
+        with self._lock:  # or another thread's change is lost
+            self._feed.show(self._look())
+
+    def _follow_select(self, _change: object) -> None:
+        self._feed.check_open()
+        self._select.pick = as_select(self.select)
+        self._feed.redraw()
+
+    def _follow_limits(self, _change: object) -> None:
+        self._feed.check_open()
+        with self._lock:
+            self._handle.set_limits(**self._limits())
+            if self._source is not None:
+                self._source.set_fps(self.fps)
 
     # --- messages from pages: on any thread ---------------------------------------------------
 
@@ -385,10 +437,12 @@ class GPUStream(anywidget.AnyWidget):
     def engine_closing(self) -> None:
         self._end()  # The status stays as it is: each page notices by itself that the kernel ended.
 
-    def forked(self) -> None:
+    def forked(self, error: StreamClosedError) -> None:
         self._lock = threading.RLock()
         self._state = replace(self._state, is_closed=True)
-        self._feed.renew_locks()
+        self._feed.abandon(error)
+        if self._source is not None:
+            self._source.abandon()
 
     # --- callbacks of the source: on its thread, or the thread that called the tapped module ---
 
@@ -414,18 +468,3 @@ class GPUStream(anywidget.AnyWidget):
             if not self._state.is_closed:
                 self._state = replace(self._state, **changes)
                 self.status = to_wire(self._state.status)
-
-
-def _check_numbers(fps: float, max_bitrate_bps: int) -> None:
-    if not (isinstance(fps, Real) and 0 < fps <= _MAX_FPS):
-        raise SettingsError(
-            f"cannot show a stream with {fps = }",
-            expected=f"0 < fps <= {_MAX_FPS}",
-            fix="leave fps out for 30",
-        )
-    if not (isinstance(max_bitrate_bps, Real) and 1e5 <= max_bitrate_bps <= 1e8):
-        raise SettingsError(
-            f"cannot encode with {max_bitrate_bps = }",
-            expected="100_000 to 100_000_000 bits per second",
-            fix="leave max_bitrate_bps out for 8_000_000",
-        )

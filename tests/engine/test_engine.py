@@ -142,6 +142,30 @@ def test_larger_frames_get_a_larger_ring_and_no_frame_is_forgotten() -> None:
     assert handle.frames_pushed == 4
 
 
+def test_released_ring_is_no_longer_mapped_and_the_next_frame_gets_another() -> None:
+    _, handle, _ = open_stream()
+    show(handle)
+    handle.stats(WAIT_S)
+    handle.release()
+    handle.release()
+    assert "/memfd:gpuview-ring" not in Path("/proc/self/maps").read_text()
+    assert handle.frames_pushed == 1
+    show(handle)
+    assert handle.frames_pushed == 2
+    assert handle.stats(WAIT_S).frames_taken == 0
+
+
+def test_other_limits_are_those_of_the_next_process_too() -> None:
+    engine, handle, listener = open_stream()
+    handle.set_limits(fps=5, max_bitrate_bps=10**5)
+    assert handle.stats(WAIT_S).viewers == []
+    os.kill(engine.process.pid, signal.SIGKILL)
+    listener.hear("started")
+    listener.hear("ready")
+    assert handle._opening.fps == 5
+    assert handle.stats(WAIT_S).viewers == []
+
+
 def test_other_network_settings_need_the_streams_closed_first() -> None:
     engine, handle, _ = open_stream()
     other = Settings(public_ip="203.0.113.9")

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gpuview.errors import FrameError, StreamClosedError
+from gpuview.errors import FrameError, MediaError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
@@ -40,6 +40,7 @@ class Sink:
         self.gate = threading.Event()
         self.gate.set()
         self.is_waiting = threading.Event()
+        self.n_released = 0
         self._changed = threading.Condition()
         self._slot = bytearray()
 
@@ -57,9 +58,18 @@ class Sink:
             )
             self._changed.notify_all()
 
+    def release(self) -> None:
+        with self._changed:
+            self.n_released += 1
+            self._changed.notify_all()
+
     def wait_for(self, count: int) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.published) >= count, TIMEOUT_S)
+
+    def wait_for_release(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.n_released > 0, TIMEOUT_S)
 
     def bytes(self) -> list[int]:
         return [each.first_byte for each in self.published]
@@ -103,36 +113,125 @@ def test_every_frame_is_read_while_somebody_watches(harness):
     assert harness.dropped() == {}
 
 
-def test_the_first_frame_is_read_and_the_next_ones_are_kept_while_nobody_watches(harness):
+def test_frames_are_kept_and_not_drawn_while_nobody_watches(harness):
     frames = [picture(value) for value in range(3)]
     for frame in frames:
         harness.feed.push(frame)
 
-    assert harness.sink.bytes() == [0]
+    assert harness.sink.bytes() == []
     assert harness.feed.frame() is frames[2]
-    assert harness.dropped() == {"unwatched": 2}
+    assert harness.dropped() == {"unwatched": 3}
 
 
 def test_the_newest_kept_frame_is_read_on_another_thread_when_somebody_joins(harness):
     for value in range(3):
         harness.feed.push(picture(value))
     harness.feed.watch(True)
-    harness.sink.wait_for(2)
+    harness.sink.wait_for(1)
 
-    assert harness.sink.bytes() == [0, 2]
-    assert harness.sink.published[1].thread is not threading.current_thread()
+    assert harness.sink.bytes() == [2]
+    assert harness.sink.published[0].thread is not threading.current_thread()
     harness.feed.close()  # waits for the thread
-    assert harness.dropped() == {"unwatched": 1}
+    assert harness.dropped() == {"unwatched": 2}
 
 
-def test_a_frame_that_somebody_saw_is_not_read_again(harness):
+def test_the_ring_is_freed_when_the_last_viewer_leaves_and_filled_for_the_next_one(harness):
     harness.feed.watch(True)
     harness.feed.push(picture(1))
     harness.feed.watch(False)
+    harness.sink.wait_for_release()
     harness.feed.watch(True)
+    harness.sink.wait_for(2)
+    harness.feed.close()
+    stats = harness.feed.stats()
+
+    assert harness.sink.bytes() == [1, 1]
+    assert (stats.n_pushed, stats.n_read, stats.n_dropped) == (1, 1, {})
+    assert (stats.n_shown(n_taken=2), stats.n_dropped_with(n_taken=2)) == (1, {})
+
+
+def test_a_frame_that_is_read_while_the_last_viewer_leaves_leaves_no_ring_behind(harness):
+    harness.feed.watch(True)
+    harness.sink.gate.clear()
+    pushing = threading.Thread(target=harness.feed.push, args=(picture(1),))
+    pushing.start()
+    assert harness.sink.is_waiting.wait(TIMEOUT_S)
+    harness.feed.watch(False)
+    n_released_too_early = harness.sink.n_released
+    harness.sink.gate.set()
+    pushing.join()
+    harness.sink.wait_for_release()
+
+    assert n_released_too_early == 0
+    assert harness.sink.bytes() == [1]
+
+
+# --- another look --------------------------------------------------------------------------------
+
+
+def grey(value: int) -> torch.Tensor:
+    return torch.full((256, 256), value, dtype=torch.uint8)
+
+
+def test_the_frame_that_is_shown_is_drawn_again_with_a_new_look(harness):
+    harness.feed.watch(True)
+    harness.feed.push(grey(255))
+    harness.feed.show(Look(value_range=(0, 510)))
+    harness.sink.wait_for(2)
     harness.feed.close()
 
-    assert harness.sink.bytes() == [1]
+    first, second = harness.sink.bytes()
+    assert second < first
+    assert harness.feed.stats().n_read == 1
+    assert harness.dropped() == {}
+
+
+def test_a_look_that_changes_while_nobody_watches_is_that_of_the_next_viewer(harness):
+    harness.feed.push(grey(255))
+    harness.feed.show(Look(size=64))
+    harness.feed.watch(True)
+    harness.sink.wait_for(1)
+
+    assert [each.width for each in harness.sink.published] == [64]
+
+
+def test_a_look_that_changes_while_a_frame_is_drawn_draws_that_frame_again(harness):
+    harness.feed.watch(True)
+    harness.sink.gate.clear()
+    pushing = threading.Thread(target=harness.feed.push, args=(grey(1),))
+    pushing.start()
+    assert harness.sink.is_waiting.wait(TIMEOUT_S)
+    harness.feed.show(Look(size=64))
+    harness.sink.gate.set()
+    pushing.join()
+    harness.sink.wait_for(2)
+
+    assert [each.width for each in harness.sink.published] == [256, 64]
+
+
+def test_a_look_that_does_not_suit_the_frame_is_told_until_another_one_does(harness):
+    harness.feed.watch(True)
+    harness.feed.push(torch.zeros(64, 64))
+    harness.feed.show(Look(layout="NCHW"))
+    assert harness.has_told.wait(TIMEOUT_S)
+    harness.feed.show(Look())
+    harness.sink.wait_for(2)
+    harness.feed.close()
+
+    assert isinstance(harness.told[0], FrameError)
+    assert harness.told[1:] == ["over"]
+    assert harness.feed.stats().n_read == 1
+
+
+def test_a_frame_of_a_known_kind_is_checked_again_under_a_new_look(harness):
+    harness.feed.push(torch.zeros(64, 64))
+    harness.feed.show(Look(layout="NCHW"))
+
+    with pytest.raises(FrameError, match="NCHW"):
+        harness.feed.push(torch.zeros(64, 64))
+
+
+# --- the rest ------------------------------------------------------------------------------------
 
 
 def test_a_stack_stays_one_after_a_frame_that_nobody_watched(harness):
@@ -172,6 +271,7 @@ def test_a_key_without_a_name_is_refused(harness, is_watched):
 
 
 def test_code_of_a_tensors_class_does_not_run(harness):
+    harness.feed.watch(True)
     harness.feed.push(torch.zeros(256, 256).as_subclass(RaisingTensor))
 
     assert harness.feed.stats().n_read == 1
@@ -183,9 +283,9 @@ def test_an_overwritten_frame_is_shown_as_it_is_when_somebody_joins(harness):
     harness.feed.push(frame)
     frame.fill_(7)
     harness.feed.watch(True)
-    harness.sink.wait_for(2)
+    harness.sink.wait_for(1)
 
-    assert harness.sink.bytes() == [1, 7]
+    assert harness.sink.bytes() == [7]
 
 
 def test_a_kept_frame_never_comes_after_a_newer_one(harness):
@@ -199,7 +299,7 @@ def test_a_kept_frame_never_comes_after_a_newer_one(harness):
     harness.sink.gate.set()
     pushing.join()
 
-    assert harness.sink.bytes() == [0, 1, 2]
+    assert harness.sink.bytes() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -216,20 +316,20 @@ def test_a_kept_frame_never_comes_after_a_newer_one(harness):
     ],
     ids=["shape", "dtype", "dimensions", "array", "dict", "list", "values", "parameter"],
 )
-def test_a_frame_of_another_kind_is_read_once_although_nobody_watches(harness, other):
-    harness.feed.push(picture(0))
-    harness.feed.push(other)
-    harness.feed.push(other)
+def test_a_frame_of_another_kind_is_checked_once_although_nobody_watches(harness, other):
+    checked: list[object] = []
+    for frame in (picture(0), other, other):
+        harness.feed.push(frame, lambda frame: checked.append(frame) or frame)
 
-    assert len(harness.sink.published) == 2
+    assert len(checked) == 2
 
 
 def test_kinds_are_remembered_when_they_alternate(harness):
-    for _ in range(3):
-        harness.feed.push(picture(0))
-        harness.feed.push(picture(0, side=300))
+    checked: list[object] = []
+    for side in (256, 300) * 3:
+        harness.feed.push(picture(0, side), lambda frame: checked.append(frame) or frame)
 
-    assert len(harness.sink.published) == 2
+    assert len(checked) == 2
 
 
 def test_a_frame_that_cannot_be_shown_is_refused_at_once_and_the_feed_lives_on(harness):
@@ -239,9 +339,29 @@ def test_a_frame_that_cannot_be_shown_is_refused_at_once_and_the_feed_lives_on(h
 
     assert harness.feed.frame()[0, 0, 0] == 1
     harness.feed.watch(True)
+    harness.sink.wait_for(1)
     harness.feed.push(picture(2))
     assert harness.sink.bytes() == [1, 2]
     assert harness.dropped() == {"failed": 1}
+
+
+def test_a_frame_that_comes_while_there_is_no_memory_is_counted_and_shown_later(harness):
+    def full(nbytes: int) -> memoryview:
+        raise MediaError("no memory", expected="some", fix="free some")
+
+    begin, harness.sink.begin = harness.sink.begin, full
+    harness.feed.watch(True)
+    with pytest.raises(MediaError, match="no memory"):
+        harness.feed.push(picture(1))
+    assert harness.dropped() == {"failed": 1}
+    assert harness.feed.frame()[0, 0, 0] == 1
+
+    harness.sink.begin = begin
+    harness.feed.redraw()
+    harness.sink.wait_for(1)
+    harness.feed.close()
+    assert harness.sink.bytes() == [1]
+    assert (harness.feed.stats().n_read, harness.dropped()) == (1, {})
 
 
 def test_a_kept_frame_that_cannot_be_shown_is_told_and_the_next_good_one_takes_it_back(harness):
@@ -251,11 +371,11 @@ def test_a_kept_frame_that_cannot_be_shown_is_told_and_the_next_good_one_takes_i
     harness.feed.watch(True)
     assert harness.has_told.wait(TIMEOUT_S)
     assert isinstance(harness.told[0], FrameError)
-    assert harness.dropped() == {"failed": 1}
+    assert harness.dropped() == {"failed": 1, "unwatched": 1}
     harness.feed.push(picture(2), select)
 
     assert harness.told[1:] == ["over"]
-    assert harness.sink.bytes() == [1, 2]
+    assert harness.sink.bytes() == [2]
 
 
 class Forbidding(TorchDispatchMode):
@@ -305,8 +425,7 @@ def test_what_is_shown_is_selected_when_it_is_read(harness):
     for value in (5, 6):
         harness.feed.push({"rgb": picture(0), "depth": picture(value)}, select)
 
-    assert len(asked) == 1
-    assert harness.sink.bytes() == [5]
+    assert len(asked) == 1  # to check the first one
     assert harness.feed.selected()[0, 0, 0] == 6
     assert list(harness.feed.frame()) == ["rgb", "depth"]
 
@@ -329,8 +448,8 @@ def test_the_thread_that_reads_a_kept_frame_outlives_a_select_that_exits(harness
     harness.feed.watch(False)
     harness.feed.push(picture(3), select)
     harness.feed.watch(True)
-    harness.sink.wait_for(2)
-    assert harness.sink.bytes() == [1, 3]
+    harness.sink.wait_for(1)
+    assert harness.sink.bytes() == [3]
 
 
 def test_what_select_raises_is_raised_by_the_push(harness):
@@ -372,11 +491,11 @@ def test_values_are_given_back_as_the_tensors_that_they_are(harness):
 
 
 def test_every_frame_is_shown_or_dropped_for_one_reason(harness):
-    harness.feed.push(picture(0))  # read, and superseded
     harness.feed.push(picture(1))  # unwatched
-    harness.feed.push(picture(2))  # read by whoever joins
+    harness.feed.push(picture(2))  # read by whoever joins, and superseded
     harness.feed.watch(True)
-    harness.sink.wait_for(2)
+    harness.sink.wait_for(1)
+    harness.feed.push(picture(2))
     harness.feed.push(picture(3))
     with pytest.raises(FrameError):
         harness.feed.push(object())
@@ -385,9 +504,9 @@ def test_every_frame_is_shown_or_dropped_for_one_reason(harness):
     stats = harness.feed.stats()
 
     assert (stats.n_pushed, stats.n_read) == (6, 3)
-    dropped = stats.n_dropped_with(n_shown=2)
+    dropped = stats.n_dropped_with(n_taken=2)
     assert dropped == {"capturing": 1, "failed": 1, "superseded": 1, "unwatched": 1}
-    assert stats.n_dropped_with(n_shown=3) == stats.n_dropped
+    assert stats.n_dropped_with(n_taken=3) == stats.n_dropped
 
 
 def test_a_closed_feed_takes_nothing_and_keeps_nothing(harness):
@@ -400,7 +519,7 @@ def test_a_closed_feed_takes_nothing_and_keeps_nothing(harness):
     harness.feed.watch(True)
     with pytest.raises(StreamClosedError, match="the stream is closed"):
         harness.feed.push(picture(0))
-    assert repr(harness.feed) == "<Feed closed pushed=3 read=1>"
+    assert repr(harness.feed) == "<Feed closed pushed=3 read=0>"
 
 
 def test_many_threads_push_and_no_frame_is_lost_count_of(harness):
@@ -421,7 +540,7 @@ def test_many_threads_push_and_no_frame_is_lost_count_of(harness):
 
     assert stats.n_pushed == 200
     assert stats.n_read + sum(stats.n_dropped.values()) == 200
-    assert stats.n_read == len(harness.sink.published)
+    assert stats.n_read + stats.n_redrawn == len(harness.sink.published)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -433,11 +552,11 @@ def test_a_forked_child_is_not_kept_by_locks_of_the_parents_threads(harness):
     assert harness.sink.is_waiting.wait(TIMEOUT_S)
 
     def push_in_child() -> None:
-        harness.feed.renew_locks()
-        harness.sink.gate.set()
-        harness.feed.push(picture(2, 32))  # larger ones need torch's threads, which a child lacks
-        assert harness.sink.bytes() == [2]
-        assert harness.feed.stats().n_read == 1
+        harness.feed.abandon(StreamClosedError("forked", expected="the parent", fix="go there"))
+        with pytest.raises(StreamClosedError, match="forked"):
+            harness.feed.push(picture(2, 32))
+        harness.feed.watch(True)
+        harness.feed.redraw()
         harness.feed.close()
 
     child = multiprocessing.get_context("fork").Process(target=push_in_child)

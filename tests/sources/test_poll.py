@@ -38,7 +38,7 @@ def harness() -> Iterator[PollHarness]:
     yield harness
     if harness.source is not None:
         harness.source.close()
-        assert not harness.source._thread.is_alive()
+        assert not polling()
 
 
 def test_frames_are_made_one_after_the_other(harness):
@@ -71,24 +71,47 @@ def test_nothing_is_made_once_nobody_watches(harness):
     harness.frame()
     stop_watching(source)
 
+    assert not polling()
     count = harness.frames.qsize()
     source.close()
     assert harness.frames.qsize() == count
 
 
-def stop_watching(source: Poller) -> None:
-    """Return once the thread has seen that nobody watches: then it waits without a timeout."""
-    idle = threading.Event()
-    wait_for = source._changed.wait_for
-
-    def announced(predicate, timeout=None):
-        if timeout is None:
-            idle.set()
-        return wait_for(predicate, timeout)
-
-    source._changed.wait_for = announced
+def test_no_thread_is_there_before_somebody_watches_or_after_the_last_frame(harness):
+    source = harness.start(iter(["only one"]).__next__, is_watched=False)
+    assert not polling()
+    source.watch(True)
+    harness.frame()
+    wait_for_end()
     source.watch(False)
-    assert idle.wait(TIMEOUT_S)
+    source.watch(True)
+
+    assert not polling()
+
+
+def test_another_rate_holds_at_once_however_long_the_wait_was_to_be(harness):
+    source = harness.start(iter(range(9)).__next__, fps=1e-12)
+    assert harness.frame() == 0
+
+    source.set_fps(1000)
+
+    assert [harness.frame() for _ in range(3)] == [1, 2, 3]
+    assert repr(source) == "<Poller watched fps=1000>"
+
+
+def stop_watching(source: Poller) -> None:
+    """Return once the thread has seen that nobody watches, and has ended."""
+    source.watch(False)
+    wait_for_end()
+
+
+def polling() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "gpuview-source"]
+
+
+def wait_for_end() -> None:
+    for thread in polling():
+        thread.join(TIMEOUT_S)
 
 
 def test_frames_are_made_in_torchs_usual_mode_and_with_a_short_switch_interval(harness):
@@ -176,7 +199,7 @@ def test_the_thread_ends_quietly_after_the_last_frame(harness):
     source = harness.start(iter(["only one"]).__next__)
 
     assert harness.frame() == "only one"
-    source._thread.join(TIMEOUT_S)
+    wait_for_end()
     assert repr(source) == "<Poller ended fps=1000>"
     assert harness.reports.empty()
 
@@ -191,15 +214,15 @@ def test_a_source_may_close_the_stream_that_polls_it(harness):
     harness.start(next_frame)
 
     assert closed.wait(TIMEOUT_S)
-    harness.source._thread.join(TIMEOUT_S)
-    assert not harness.source._thread.is_alive()
+    wait_for_end()
+    assert not polling()
 
 
 def test_a_source_that_ends_before_its_first_frame_is_reported(harness):
     source = harness.start(iter([]).__next__)
 
     assert harness.report().problem == "the source ended before its first frame"
-    source._thread.join(TIMEOUT_S)
+    wait_for_end()
     assert repr(source) == "<Poller ended fps=1000>"
 
 
@@ -208,8 +231,8 @@ def test_a_generator_that_raises_is_reported_with_its_own_error(harness):
         raise ValueError("no camera")
         yield
 
-    source = harness.start(frames().__next__)
-    source._thread.join(TIMEOUT_S)
+    harness.start(frames().__next__)
+    wait_for_end()
 
     assert harness.report().problem == "the source raised ValueError: no camera"
     assert harness.reports.empty()
@@ -258,9 +281,9 @@ def test_closing_does_not_wait_for_a_source_that_hangs(harness):
     source = harness.start(next_frame)
     assert entered.wait(TIMEOUT_S)
     source.close()
-    is_hanging = source._thread.is_alive()
+    is_hanging = bool(polling())
     release.set()
-    source._thread.join(TIMEOUT_S)
+    wait_for_end()
 
     assert is_hanging
 
@@ -277,7 +300,7 @@ def test_closing_interrupts_a_source_that_can_be_interrupted():
     assert entered.wait(TIMEOUT_S)
     source.close()
 
-    assert not source._thread.is_alive()
+    assert not polling()
 
 
 def test_the_time_that_the_source_took_is_measured(harness):

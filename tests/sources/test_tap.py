@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import multiprocessing
 import pickle
 import threading
 import weakref
@@ -178,6 +179,47 @@ def test_the_very_first_output_is_shown_although_nobody_watches(harness):
         harness.call(value)
 
     assert harness.values() == [{"first": 1, "second": 2}]
+
+
+def test_the_very_first_output_is_kept_from_a_module_that_overwrites_it(harness):
+    kept = []
+    tap = harness.tap("first", is_watched=False)
+    tap._push = lambda outputs: kept.extend(outputs.values())
+    harness.call()
+
+    assert kept[0].values().tensor.tolist() == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_that_calls_the_model_does_not_wait_for_locks_of_its_parent(harness):
+    tap = harness.tap()
+
+    def call_in_child() -> None:
+        tap.abandon()
+        assert harness.call().tolist() == [4, 4]
+        assert harness.pushed == []
+
+    child = multiprocessing.get_context("fork").Process(target=call_in_child)
+    with tap._lock:  # as another thread may hold it
+        child.start()
+    child.join(TIMEOUT_S)
+    exit_code = child.exitcode
+    child.kill()
+    child.join()
+    child.close()
+
+    assert exit_code == 0
+
+
+def test_another_rate_holds_from_the_next_output_on(harness):
+    tap = harness.tap(fps=ONCE)
+    for value in range(3):
+        harness.call(value)
+    tap.set_fps(OFTEN)
+    for value in range(3, 5):
+        harness.call(value)
+
+    assert len(harness.pushed) == 3
 
 
 def test_the_next_output_is_due_at_once_when_somebody_watches(harness):

@@ -180,13 +180,13 @@ class Engine:
     def abandon(self) -> None:
         """Close everything in a forked child: the media process belongs to the parent."""
         self._lock = threading.Lock()  # a thread of the parent may have held the old lock
-        self._end = StreamClosedError(
+        self._end = error = StreamClosedError(
             "this stream belongs to the process that this one was forked from",
             expected="a push in the process that made the stream",
             fix="send the tensor to the parent process, or make a stream here",
         )
         for handle in self._streams.values():
-            handle.abandon()
+            handle.abandon(error)
         self._process.abandon()
 
     def check_open(self) -> None:

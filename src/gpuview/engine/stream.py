@@ -15,10 +15,12 @@ from gpuview.protocol.messages import (
     AttachRing,
     Candidates,
     CloseStream,
+    DetachRing,
     EncodeFailed,
     Message,
     OpenStream,
     Refusal,
+    SetLimits,
     Stats,
     Viewers,
 )
@@ -60,8 +62,8 @@ class StreamListener(Protocol):
     def engine_closing(self) -> None:
         """The kernel is ending: make no more frames. On any thread."""
 
-    def forked(self) -> None:
-        """The stream does not work in this forked child. On its only thread."""
+    def forked(self, error: StreamClosedError) -> None:
+        """The stream does not work in this forked child, and why. On its only thread."""
 
 
 class StreamHandle:
@@ -84,12 +86,13 @@ class StreamHandle:
         self._lock = threading.Lock()  # guards the rest, and the order of messages
         self._opened_in: MediaProcess | None = None
         self._ring: RingWriter | None = None
+        self._n_pushed_before = 0  # into rings that have been released
         self._event_fd = _eventfd()
 
     @property
     def frames_pushed(self) -> int:
         """How many frames have been published, or reserved for a device."""
-        return self._ring.seq if self._ring is not None else 0
+        return self._ring.seq if self._ring is not None else self._n_pushed_before
 
     def begin(self, nbytes: int) -> memoryview:
         """Return ``nbytes`` writable bytes of a free slot, in a larger ring if necessary.
@@ -132,6 +135,24 @@ class StreamHandle:
             if self._ring is not None and self._event_fd >= 0:
                 self._ring.announce(seq)
                 os.eventfd_write(self._event_fd, 1)
+
+    def release(self) -> None:
+        """Free the ring until the next frame."""
+        with self._lock:
+            if self._ring is None or self._event_fd < 0:
+                return
+            self._n_pushed_before = self._ring.seq
+            self._ring.close()
+            self._ring = None
+            self._send(DetachRing())
+
+    def set_limits(self, *, fps: float, max_bitrate_bps: int) -> None:
+        """Encode at most so many frames and bits per second from now on."""
+        limits = SetLimits(fps=fps, max_bitrate_bps=max_bitrate_bps)
+        with self._lock:
+            self._opening = OpenStream(fps=fps, max_bitrate_bps=max_bitrate_bps)
+            if self._event_fd >= 0:
+                self._send(limits)
 
     def stats(self, timeout_s: float = 10.0) -> Stats:
         """Return the media process's counters for this stream; waits for them.
@@ -177,13 +198,13 @@ class StreamHandle:
             if self._event_fd >= 0:
                 self._open_in_process()
 
-    def abandon(self) -> None:
-        """Close everything in a forked child."""
+    def abandon(self, error: StreamClosedError) -> None:
+        """Close everything in a forked child; ``error`` says why."""
         self._lock = threading.Lock()
         if self._event_fd >= 0:
             os.close(self._event_fd)
             self._event_fd = -1
-        self.call(self.listener.forked)
+        self.call(self.listener.forked, error)
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
         self._open_in_process().send(encode(self.name, message), fds)

@@ -2,22 +2,23 @@
 
 pushed      handed to the feed
 read        converted and written to the ring
-unread      kept by reference, because there is no viewer
+unwatched   kept by reference, because there is no viewer
+stale       of the newest frame: the ring does not have it, or has it with an older look
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gpuview.errors import FrameError, StreamClosedError
+from gpuview.errors import FrameError, MediaError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.errors import explaining
 from gpuview.frames.picture.layout import Reading, Values
@@ -34,11 +35,22 @@ _MAX_KINDS = 64
 _MAX_DEPTH = 16
 _JOIN_S = 0.5
 
+_READ = "read"
+_UNWATCHED = "unwatched"
 
-class _Newest(NamedTuple):
+
+@dataclass(slots=True, eq=False)
+class _Pushed:
+    """A frame, and what has become of it."""
+
     frame: object
     select: Select | None
     number: int
+    fate: str | None = None
+    """`_READ`, or the reason why it was dropped; None while it is read for the first time."""
+
+    def selected(self) -> object:
+        return self.frame if self.select is None else self.select(self.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +59,36 @@ class FeedStats:
 
     n_pushed: int
     n_read: int
+    n_redrawn: int
+    """How often a frame was written to the ring again, with another look or for a new viewer."""
     n_dropped: dict[str, int]
     """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or a reason
     passed to `Feed.drop`. A frame that is being read now may be in neither count."""
     writes: WriteStats
 
-    def n_dropped_with(self, n_shown: int) -> dict[str, int]:
-        """Return `n_dropped`, including the frames that were superseded in the ring.
+    def n_shown(self, n_taken: int) -> int:
+        """Return how many frames were encoded, each once.
 
         Args:
-            n_shown: How many frames the media process took from the ring.
+            n_taken: How many frames the media process took from the ring.
         """
-        n_superseded = self.n_dropped.get("superseded", 0) + max(0, self.n_read - n_shown)
+        return max(0, n_taken - self.n_redrawn)
+
+    def n_dropped_with(self, n_taken: int) -> dict[str, int]:
+        """Return `n_dropped`, including the frames that were superseded in the ring."""
+        n_lost = max(0, self.n_read - self.n_shown(n_taken))
+        n_superseded = self.n_dropped.get("superseded", 0) + n_lost
         return self.n_dropped | ({"superseded": n_superseded} if n_superseded else {})
 
 
 class Feed:
     """Reads every frame while there are viewers, and keeps only the newest while there are none.
 
-    From any thread. Without viewers, a push costs about a microsecond: only the first frame of each
-    kind (type, shape, dtype and device) is read, so that an invalid frame is refused at once. When
-    a viewer joins, a background thread reads the newest frame; if the tensor was overwritten in the
-    meantime, its present values are shown.
+    From any thread. Without viewers, a push costs about a microsecond: the first frame of each kind
+    (type, shape, dtype and device) is checked, so that an invalid frame is refused at once, and
+    nothing is drawn. When a viewer joins, a background thread reads the newest frame; if the tensor
+    was overwritten in the meantime, its present values are shown. The thread does the same when the
+    look changes, and frees the ring when the last viewer leaves.
 
     A tensor is kept without its autograd graph.
 
@@ -86,26 +106,32 @@ class Feed:
         errors: ErrorReporter,
         on_hint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._look = look
+        self._sink = sink
         self._errors = errors
         self._writer = FrameWriter(sink, on_hint)
-        self._reading = threading.Lock()  # held while a frame is read
+        self._reading = threading.Lock()  # held while a frame is read; taken before the other lock
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long
-        self._newest: _Newest | None = None
-        self._is_unread = False
+        self._look = look
+        self._look_number = 0  # counts the changes of the look and of what is selected
+        self._newest: _Pushed | None = None
+        self._is_stale = False
         self._is_watched = False
-        self._is_closed = False
+        self._has_ring = False
+        self._end: StreamClosedError | None = None
         self._good_kinds: set[object] = set()
         self._n_pushed = 0
-        self._n_read = 0
-        self._n_unwatched = 0
-        self._n_dropped: Counter[str] = Counter()
-        self._catching_up: threading.Thread | None = None
+        self._n_redrawn = 0
+        self._fates = dict.fromkeys((_READ, _UNWATCHED, "superseded", "failed"), 0)
+        self._background: threading.Thread | None = None
 
     @property
     def n_pushed(self) -> int:
         return self._n_pushed
+
+    @property
+    def look(self) -> Look:
+        return self._look
 
     @property
     def has_frame(self) -> bool:
@@ -119,8 +145,8 @@ class Feed:
             select: Picks the part to show; called when the frame is read.
 
         Raises:
-            FrameError: The frame was read and cannot be shown.
-            MediaError: The sink has no memory for it.
+            FrameError: The frame was read or checked, and cannot be shown.
+            MediaError: It cannot be shown now, and the frame is not the reason. It is kept.
             StreamClosedError: The feed is closed.
         """
         with explaining("reading it"):
@@ -128,29 +154,47 @@ class Feed:
             is_good_kind = kind in self._good_kinds
         with self._lock:
             self._n_pushed += 1
-            newest = _Newest(frame, select, self._n_pushed)
+            pushed = _Pushed(frame, select, self._n_pushed)
             if is_good_kind and not self._is_watched:
-                self._n_unwatched += 1
-                self._newest = newest
-                self._is_unread = True
+                self._keep(pushed)
                 return
-        self._read(newest, kind)
+        try:
+            self._read(pushed)
+        except MediaError:
+            with self._lock:
+                self._make_newest(pushed)
+            raise
+        self._remember(kind)
 
     def watch(self, is_watched: bool) -> None:
         """Start or stop reading frames. From any thread; never waits for a frame."""
         with self._lock:
-            self._is_watched = is_watched
-            if is_watched and self._is_unread and self._catching_up is None:
-                self._catching_up = threading.Thread(
-                    target=self._catch_up, name="gpuview-feed", daemon=True
-                )
-                self._catching_up.start()
+            if self._end is None and self._is_watched != is_watched:
+                self._is_watched = is_watched
+                self._is_stale = self._newest is not None
+                self._start_background()
+
+    def show(self, look: Look) -> None:
+        """Show all frames with this look from now on, the newest one too."""
+        with self._lock:
+            if look.layout != self._look.layout:
+                self._writer.readings = {}
+            self._look = look
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Read the newest frame again, in the background, because it is to look different."""
+        with self._lock:
+            self._look_number += 1
+            self._good_kinds.clear()
+            self._is_stale = self._newest is not None
+            self._start_background()
 
     def drop(self, reason: str) -> None:
         """Count a frame that could not be pushed."""
         with self._lock:
             self._n_pushed += 1
-            self._n_dropped[reason] += 1
+            self._fates[reason] = self._fates.get(reason, 0) + 1
 
     def frame(self) -> object:
         """Return the newest frame, as it was pushed; None before the first."""
@@ -169,7 +213,7 @@ class Feed:
         if newest is None:
             return None
         _synchronize(newest.frame)
-        return newest.frame if newest.select is None else newest.select(newest.frame)
+        return newest.selected()
 
     @property
     def readings(self) -> Mapping[str | None, Reading]:
@@ -178,105 +222,163 @@ class Feed:
 
     def check_open(self) -> None:
         """Raise StreamClosedError when the feed is closed."""
-        if self._is_closed:
-            raise StreamClosedError(
-                "the stream is closed", expected="an open stream", fix="make a new GPUStream"
-            )
+        if self._end is not None:
+            raise copy(self._end)  # raised again, the same object would collect tracebacks
 
     def stats(self) -> FeedStats:
         """Return the current counters."""
         with self._lock:
-            dropped = {**self._n_dropped, "unwatched": self._n_unwatched}
-            n_pushed, n_read = self._n_pushed, self._n_read
+            n_pushed, n_redrawn = self._n_pushed, self._n_redrawn
+            dropped = dict(self._fates)
+        n_read = dropped.pop(_READ)
         n_dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
-        return FeedStats(n_pushed, n_read, n_dropped, self._writer.stats())
+        return FeedStats(n_pushed, n_read, n_redrawn, n_dropped, self._writer.stats())
 
     def close(self) -> None:
         """Accept no more frames, and forget the newest. The sink stays open."""
         with self._lock:
-            self._is_closed = True
-            self._is_watched = False
-            self._is_unread = False
+            self._refuse(
+                StreamClosedError(
+                    "the stream is closed", expected="an open stream", fix="make a new GPUStream"
+                )
+            )
             self._newest = None
-            self._good_kinds.clear()
-            catching_up = self._catching_up
-        if catching_up is not None and catching_up is not threading.current_thread():
-            catching_up.join(_JOIN_S)
+            background = self._background
+        if background is not None and background is not threading.current_thread():
+            background.join(_JOIN_S)
         self._writer.close()
 
-    def renew_locks(self) -> None:
-        """Make new locks in a forked child: a thread of the parent may have held the old ones.
+    def abandon(self, error: StreamClosedError) -> None:
+        """Accept no more frames in a forked child: each push raises ``error``.
 
-        The next push is read, and the sink then raises the error that explains forking.
+        Makes new locks, because threads of the parent may have held the old ones. The newest frame
+        is kept, as freeing its memory may call CUDA, which does not work in a forked child.
         """
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._catching_up = None
+        self._background = None
         self._errors.renew_lock()
         self._writer.renew_lock()
-        self._good_kinds.clear()
+        self._refuse(error)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "watched" if self._is_watched else "idle"
-        return f"<Feed {state} pushed={self._n_pushed} read={self._n_read}>"
+        state = "closed" if self._end is not None else "watched" if self._is_watched else "idle"
+        return f"<Feed {state} pushed={self._n_pushed} read={self._fates[_READ]}>"
 
-    def _read(self, newest: _Newest, kind: object, *, was_unwatched: bool = False) -> None:
+    def _read(self, pushed: _Pushed) -> None:
+        """Write a frame to the ring; without viewers, check and keep it. Count it."""
+        look_number = self._look_number
         try:
-            is_late = not self._is_read(newest)
+            fate = self._write(pushed)
         except BaseException:
-            self._count("failed", was_unwatched)
+            with self._lock:
+                self._count(pushed, "failed")
             raise
         self._errors.clear()
-        if is_late:  # another thread has read a newer frame in the meantime
-            self._count("superseded", was_unwatched)
-            return
         with self._lock:
-            self._n_unwatched -= was_unwatched
-            self._note_read(newest, kind)
+            if fate == _UNWATCHED:
+                self._keep(pushed)
+            else:
+                self._count(pushed, fate)
+            if fate == _READ and self._make_newest(pushed):
+                self._is_stale = self._look_number != look_number
+            self._start_background()  # a viewer has come, or the look has changed in the meantime
 
-    def _is_read(self, newest: _Newest) -> bool:
-        frame = newest.frame if newest.select is None else newest.select(newest.frame)
+    def _write(self, pushed: _Pushed) -> str:
+        frame = pushed.selected()
         with self._reading:
-            if newest.number < self._read_number:
-                return False
             self.check_open()
-            self._writer.write(frame, self._look)
-            self._read_number = newest.number
-            return True
+            if pushed.number < self._read_number:
+                return "superseded"  # another thread has read a newer frame in the meantime
+            with self._lock:
+                is_watched, look = self._is_watched, self._look
+                self._has_ring |= is_watched
+            if not is_watched:
+                self._writer.check(frame, look)
+                return _UNWATCHED
+            self._writer.write(frame, look)
+            self._read_number = pushed.number
+            return _READ
 
-    def _count(self, reason: str, was_unwatched: bool) -> None:
-        with self._lock:
-            self._n_unwatched -= was_unwatched
-            self._n_dropped[reason] += 1
-
-    def _note_read(self, newest: _Newest, kind: object) -> None:
-        self._n_read += 1
-        if self._is_closed:
+    def _count(self, pushed: _Pushed, fate: str) -> None:
+        if pushed.fate == _READ:  # it has been shown before, which is what counts
+            self._n_redrawn += fate == _READ
             return
-        if self._newest is None or self._newest.number <= newest.number:
-            self._newest = newest
-            self._is_unread = False
-        if kind is not None:
+        if pushed.fate is not None:
+            self._fates[pushed.fate] -= 1
+        self._fates[fate] += 1
+        pushed.fate = fate
+
+    def _keep(self, pushed: _Pushed) -> None:
+        """Keep a frame unread until a viewer joins."""
+        self._count(pushed, _UNWATCHED)
+        if self._make_newest(pushed):
+            self._is_stale = True
+
+    def _make_newest(self, pushed: _Pushed) -> bool:
+        """Keep a frame, unless there is a newer one or the feed is closed."""
+        newest = self._newest
+        if self._end is not None or (newest is not None and newest.number > pushed.number):
+            return False
+        self._newest = pushed
+        self._is_stale = False
+        return True
+
+    def _remember(self, kind: object) -> None:
+        with self._lock:
+            if kind is None or self._end is not None:
+                return
             if len(self._good_kinds) >= _MAX_KINDS:
                 self._good_kinds.clear()
             self._good_kinds.add(kind)
 
-    def _catch_up(self) -> None:
-        while (newest := self._take_unread()) is not None:
+    def _refuse(self, error: StreamClosedError) -> None:
+        self._end = self._end or error
+        self._is_watched = False
+        self._good_kinds.clear()
+
+    # --- in the background --------------------------------------------------------------------
+
+    def _start_background(self) -> None:
+        """Start the thread if there is work for it. The caller holds the lock."""
+        has_work = self._is_stale if self._is_watched else self._has_ring
+        if has_work and self._background is None and self._end is None:
+            thread = threading.Thread(target=self._work, name="gpuview-feed", daemon=True)
+            thread.start()
+            self._background = thread
+
+    def _work(self) -> None:
+        while (work := self._next_work()) is not None:
             try:
-                _synchronize(newest.frame)
-                self._read(newest, None, was_unwatched=True)
+                work()
             except BaseException as exc:  # SystemExit of `select`, say: the thread goes on
-                if not self._is_closed:
+                if self._end is None:
                     self._errors.report(explain(exc, "reading the newest frame"))
 
-    def _take_unread(self) -> _Newest | None:
+    def _next_work(self) -> Callable[[], None] | None:
         with self._lock:
-            if self._is_watched and self._is_unread:
-                self._is_unread = False
-                return self._newest
-            self._catching_up = None
+            newest = self._newest
+            if self._end is None and not self._is_watched and self._has_ring:
+                return self._release
+            if self._is_watched and self._is_stale and newest is not None:
+                self._is_stale = False
+                return lambda: self._read_again(newest)
+            self._background = None
             return None
+
+    def _read_again(self, newest: _Pushed) -> None:
+        _synchronize(newest.frame)
+        self._read(newest)
+
+    def _release(self) -> None:
+        """Free the ring and the memory on devices until the next viewer joins."""
+        with self._reading:
+            with self._lock:
+                if self._is_watched:
+                    return
+                self._has_ring = False
+            self._writer.release()
+            self._sink.release()
 
 
 def _kept(frame: object, depth: int = 0) -> tuple[object, object]:

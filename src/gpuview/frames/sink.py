@@ -19,6 +19,9 @@ class FrameSink(Protocol):
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         """Publish the slot that `begin` returned as the newest frame."""
 
+    def release(self) -> None:
+        """Free all slots until the next `begin`."""
+
 
 @runtime_checkable
 class DeviceSink(FrameSink, Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from gpuview.errors import FrameError, shorten
+from gpuview.errors import FrameError, MediaError, shorten
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.hint_reporter import HintReporter
@@ -64,7 +64,7 @@ class FrameWriter:
         self._is_newest_on_cuda = False
         self._stats = WriteStats()
         self.readings: dict[str | None, Reading] = {}
-        """How the tensors of the newest frame were read; see `layout.readings_of`."""
+        """How the tensors of the newest frame were read or checked; see `layout.readings_of`."""
 
     def write(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
@@ -80,7 +80,7 @@ class FrameWriter:
 
         Raises:
             FrameError: The frame cannot be shown.
-            MediaError: The sink has no memory for it.
+            MediaError: There is no memory for it.
         """
         capture_ns = time.monotonic_ns()
         with _explained():
@@ -109,6 +109,21 @@ class FrameWriter:
                 found = self._range_hint(names, tiles, look) if is_due else None
             return _Hints(reading_hint(names, tiles), found)
 
+    def check(self, frame: object, look: Look) -> None:
+        """Find out whether `write` would refuse this frame, without reading its pixels.
+
+        Raises:
+            FrameError: The frame cannot be shown.
+        """
+        with _explained():
+            outside_transforms(lambda: self._check(frame, look))
+
+    def _check(self, frame: object, look: Look) -> None:
+        names, tiles = read_frame(frame, look.layout, self.readings)
+        _planned(tuple(each.kind for each in tiles), names, look)
+        _drawing_device(tiles)
+        self.readings = readings_of(names, tiles)
+
     def stats(self) -> WriteStats:
         """Return the current counters. From any thread.
 
@@ -132,6 +147,12 @@ class FrameWriter:
             cuda, self._cuda = self._cuda, None
         if cuda is not None:
             cuda.close()
+
+    def release(self) -> None:
+        """Free the memory on devices until the next frame. The counters stay."""
+        with suppress(FrameError):  # of a device that has failed: its counters are lost
+            self._stats = self.stats()
+        self.close()
 
     def renew_lock(self) -> None:
         """Make a new lock in a forked child, where CUDA does not work anyway."""
@@ -207,12 +228,12 @@ def _check_not_capturing(device: torch.device) -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn torch's errors, such as those of a failed device, into a FrameError."""
+    """Turn torch's errors into ours: want of memory, or a failed device."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as exc:
-        raise FrameError(
-            "the device has no memory left to draw the frame",
+    except (torch.cuda.OutOfMemoryError, MemoryError) as exc:
+        raise MediaError(
+            "there is no memory left to draw the frame",
             expected="memory for a few pictures of the encoded size",
             fix="show a smaller picture: size=1280",
         ) from exc

@@ -24,6 +24,7 @@ from gpuview.protocol.messages import (
     Candidates,
     CloseStream,
     Configure,
+    DetachRing,
     EncodeFailed,
     GetStats,
     IceServers,
@@ -31,6 +32,7 @@ from gpuview.protocol.messages import (
     Offer,
     OpenStream,
     Problem,
+    SetLimits,
     Stats,
     WantIceServers,
 )
@@ -44,10 +46,12 @@ FROM_KERNEL = (
     Candidates,
     CloseStream,
     Configure,
+    DetachRing,
     GetStats,
     IceServers,
     Offer,
     OpenStream,
+    SetLimits,
 )
 """The messages that `Hub.receive` takes."""
 
@@ -105,6 +109,10 @@ class Hub:
                 self._offer(name, stream, message)
             case AttachRing() if stream is not None:
                 stream.fanout.encode_loop.attach(fds.pop())
+            case DetachRing() if stream is not None:
+                stream.fanout.encode_loop.detach()
+            case SetLimits() if stream is not None:
+                stream.fanout.encode_loop.set_limits(message.fps, message.max_bitrate_bps)
             case Candidates() if stream is not None:
                 stream.negotiation.take_candidates(message)
             case Bye() if stream is not None:

@@ -36,6 +36,7 @@ __all__ = [
     "Candidates",
     "CloseStream",
     "Configure",
+    "DetachRing",
     "EncodeFailed",
     "GetPeerConfig",
     "GetStats",
@@ -50,6 +51,7 @@ __all__ = [
     "Problem",
     "Ready",
     "Refusal",
+    "SetLimits",
     "Stats",
     "Status",
     "Viewers",
@@ -233,6 +235,17 @@ class OpenStream(Message, frozen=True, kw_only=True):
 
 class AttachRing(Message, frozen=True):
     """The stream's frames come through this ring from now on; its descriptor comes along."""
+
+
+class DetachRing(Message, frozen=True):
+    """Nobody watches: the stream's ring is freed, and its last frame forgotten."""
+
+
+class SetLimits(Message, frozen=True, kw_only=True):
+    """New limits of a stream that is open."""
+
+    fps: float
+    max_bitrate_bps: int
 
 
 class CloseStream(Message, frozen=True):

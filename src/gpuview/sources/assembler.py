@@ -43,9 +43,9 @@ class FrameAssembler(Generic[OutputT]):
         """No output is wanted before this time."""
         return AT_ONCE if self._outputs else self._due
 
-    def restarted(self) -> FrameAssembler[OutputT]:
-        """Return an assembler that is due at once and holds no output."""
-        return FrameAssembler(self._names, self._period, self._first)
+    def restarted(self, period: float | None = None) -> FrameAssembler[OutputT]:
+        """Return an assembler that is due at once and holds no output; None keeps the period."""
+        return FrameAssembler(self._names, period or self._period, self._first)
 
     def wants(self, name: str, now: float) -> bool:
         """Tell whether the output of ``name`` is needed now. Call it once for each output."""

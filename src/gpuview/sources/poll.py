@@ -18,11 +18,11 @@ _PATIENCE_S = 2.0
 
 
 class Poller:
-    """Makes frames at a steady rate, on its own thread, while there are viewers.
+    """Makes frames at a steady rate while there are viewers, on a thread that exists for as long.
 
     It starts without viewers, and makes a frame at once when the first one joins. An error is
     reported once, and the source is tried again every half second. After an iterable's last frame
-    the thread ends, and the last picture stays.
+    the last picture stays.
 
     Args:
         next_frame: Returns the next frame; raises StopIteration after the last. Called by one
@@ -50,11 +50,12 @@ class Poller:
         self._has_made_one = False
         self._source_ms: float | None = None
         self._making = threading.Lock()  # held while a frame is made
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # guards what follows
+        self._due = 0.0
         self._is_watched = False
+        self._has_ended = False
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="gpuview-source", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def source_ms(self) -> float | None:
@@ -66,6 +67,20 @@ class Poller:
         with self._changed:
             self._is_watched = is_watched
             self._changed.notify()
+            if is_watched and self._thread is None and not (self._has_ended or self._is_closed):
+                thread = threading.Thread(target=self._run, name="gpuview-source", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def set_fps(self, fps: float) -> None:
+        """Make frames at this rate from now on. From any thread."""
+        with self._changed:
+            self._period = 1 / fps
+            self._due = min(self._due, time.monotonic() + self._period)
+            self._changed.notify()
+
+    def abandon(self) -> None:
+        """Do nothing in a forked child, which has no thread."""
 
     def ensure_frame(self) -> None:
         """Make the first frame in the caller's thread, unless it exists.
@@ -96,12 +111,13 @@ class Poller:
         with self._changed:
             self._is_closed = True
             self._changed.notify()
+            thread = self._thread
         self._interrupt()
-        if self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_S)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_S)
 
     def __repr__(self) -> str:
-        if not self._thread.is_alive():
+        if self._has_ended or self._is_closed:
             state = "ended"
         elif self._errors.error is not None:
             state = "failing"
@@ -111,34 +127,42 @@ class Poller:
 
     def _run(self) -> None:
         try:
-            while self._wait_for_viewer():
+            while self._is_wanted():
                 self._make_frames()
         except StopIteration:  # an iterable has ended
+            with self._changed:
+                self._has_ended = True
+                self._thread = None
             # A generator that raised also ends; its own error says why.
             if not self._has_made_one and self._errors.error is None:
                 self._errors.report(_no_frame())
 
-    def _wait_for_viewer(self) -> bool:
+    def _is_wanted(self) -> bool:
+        """Tell whether there is a viewer; if not, this thread ends and `watch` starts another."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._is_watched)
-            return not self._is_closed
+            if self._is_watched and not self._is_closed:
+                return True
+            self._thread = None
+            return False
 
     def _make_frames(self) -> None:
         """Make frames until there are no viewers, the first frame at once."""
-        due = time.monotonic()
-        while self._is_watched_at(due):
+        self._due = time.monotonic()
+        while self._wait_until_due():
             is_good = self._try_one()
             now = time.monotonic()
-            due = next_due(now, due, self._period) if is_good else now + RETRY_S
+            with self._changed:
+                self._due = next_due(now, self._due, self._period) if is_good else now + RETRY_S
 
-    def _is_watched_at(self, due: float) -> bool:
-        """Wait until ``due``, or until there are no viewers; return whether there are any."""
-
-        def is_over() -> bool:
-            return self._is_closed or not self._is_watched
-
+    def _wait_until_due(self) -> bool:
+        """Wait until the next frame is due; return False at once when there are no viewers."""
         with self._changed:
-            return not self._changed.wait_for(is_over, timeout=due - time.monotonic())
+            while self._is_watched and not self._is_closed:
+                left = self._due - time.monotonic()
+                if left <= 0:
+                    return True
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+            return False
 
     def _try_one(self) -> bool:
         try:

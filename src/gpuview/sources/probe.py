@@ -44,6 +44,7 @@ class ProbedSource:
         self._is_probed = False
         self._lock = threading.Lock()  # guards what follows; never held for long
         self._is_watched = False
+        self._fps: float | None = None  # as set since the start
         self._is_closed = False
 
     @property
@@ -56,6 +57,14 @@ class ProbedSource:
             self._source.watch(is_watched)
         if is_watched and not self._is_probed:
             threading.Thread(target=self._probe, name="gpuview-probe", daemon=True).start()
+
+    def set_fps(self, fps: float) -> None:
+        with self._lock:
+            self._fps = fps
+            self._source.set_fps(fps)
+
+    def abandon(self) -> None:
+        self._source.abandon()
 
     def ensure_frame(self) -> None:
         self._probe()
@@ -88,6 +97,8 @@ class ProbedSource:
         source = self._start(parsed)
         with self._lock:
             self._source = source
+            if self._fps is not None:
+                source.set_fps(self._fps)
             is_closed = self._is_closed
             source.watch(self._is_watched and not is_closed)
         if is_closed:

@@ -12,9 +12,25 @@ from gpuview.frames.error_reporter import explained
 from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
 
-__all__ = ["Index", "as_select"]
+__all__ = ["CurrentSelect", "Index", "as_select"]
 
 Index = int | slice | str | tuple[Any, ...]
+
+
+class CurrentSelect:
+    """A stream's present ``select``, which may be replaced between two frames. From any thread."""
+
+    def __init__(self, pick: Select | None) -> None:
+        self.pick = pick
+
+    def __call__(self, frame: object) -> object:
+        """Return the part of ``frame`` to show.
+
+        Raises:
+            FrameError: ``select`` failed.
+        """
+        pick = self.pick
+        return frame if pick is None else pick(frame)
 
 
 def as_select(select: object) -> Select | None:

@@ -32,6 +32,12 @@ class Source(Protocol):
     def watch(self, is_watched: bool) -> None:
         """Start or stop making frames. From any thread; never waits for a frame."""
 
+    def set_fps(self, fps: float) -> None:
+        """Make at most so many frames a second from now on. From any thread."""
+
+    def abandon(self) -> None:
+        """Make no more frames in a forked child, whose other threads are gone. Takes no lock."""
+
     def ensure_frame(self) -> None:
         """Make the first frame now, unless it exists.
 
@@ -134,6 +140,13 @@ class _PollerAndTap:
     def watch(self, is_watched: bool) -> None:
         self._tap.watch(is_watched)
         self._poller.watch(is_watched)
+
+    def set_fps(self, fps: float) -> None:
+        self._tap.set_fps(fps)
+        self._poller.set_fps(fps)
+
+    def abandon(self) -> None:
+        self._tap.abandon()
 
     def ensure_frame(self) -> None:
         self._poller.ensure_frame()

@@ -114,6 +114,16 @@ class Tap:
                 self._set_due()
                 self._time_silence()
 
+    def set_fps(self, fps: float) -> None:
+        """Make at most so many frames a second from the next output on. From any thread."""
+        with self._lock:
+            self._assembler = self._assembler.restarted(1 / fps)
+            self._set_due()
+
+    def abandon(self) -> None:
+        """Ignore all outputs in a forked child, where another thread may have held the locks."""
+        self.due_s = _NEVER
+
     def ensure_frame(self) -> None:
         """Raise an error: a tap cannot make a frame by itself.
 
@@ -170,7 +180,9 @@ class Tap:
             self._on_captured()  # without calling select, whose work would be captured
             return
         tensor = _tensor_in(output if self._select is None else self._select(output))
-        taken = TappedOutput.copy_of(tensor) if self._is_copying else TappedOutput(tensor.detach())
+        # Without a viewer, the first output is kept, and the next module may overwrite it.
+        is_read_now = self._is_watched and not self._is_copying
+        taken = TappedOutput(tensor.detach()) if is_read_now else TappedOutput.copy_of(tensor)
         outputs = assembler.add(name, taken, now)
         if outputs is not None:
             self._push(outputs)

@@ -26,6 +26,7 @@ from gpuview.protocol.ring import (
     RingWriter,
     frame_nbytes,
 )
+from tests.waiting import wait_until
 
 WAIT_S = 30
 VP8 = Codec("VP8")
@@ -114,6 +115,60 @@ def test_first_frame_of_a_device_is_found_too(stream: Stream) -> None:
     write(slot)
 
     assert stream.packet().is_keyframe
+
+
+def encode_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "gpuview-encode"]
+
+
+def stop(stream: Stream) -> None:
+    stream.loop.stop(VP8)
+    for thread in encode_threads():
+        thread.join(WAIT_S)
+
+
+def test_there_is_a_thread_only_while_there_is_a_codec(stream: Stream) -> None:
+    stream.publish()
+    stream.packet()
+    assert len(encode_threads()) == 1
+    stop(stream)
+    assert not encode_threads()
+
+    stream.publish()
+    stream.loop.start(VP8)
+
+    stream.wait_for_frames(2)
+
+
+@pytest.mark.parametrize("is_encoding", [True, False])
+def test_ring_that_is_detached_is_freed_with_its_last_frame(
+    stream: Stream, is_encoding: bool
+) -> None:
+    stream.publish()
+    stream.packet()
+    if not is_encoding:
+        stop(stream)
+    stream.loop.detach()
+    wait_until(lambda: stream.loop._ring is None and stream.loop._frame is None, "no ring")
+
+    stream.ring.close()
+    stream.attach(seq=1)
+    stream.loop.start(VP8)
+    stream.publish()
+    stream.wait_for_frames(2)
+
+
+def test_other_limits_begin_with_a_keyframe(stream: Stream) -> None:
+    stream.publish()
+    assert stream.packet().is_keyframe
+    stream.loop.set_limits(5, 10**5)
+    stream.publish()
+
+    while not stream.packet().is_keyframe:
+        pass
+    (output,) = stream.loop._outputs.values()
+    assert output._encoder is not None
+    assert output._encoder.bitrate_bps <= 10**5
 
 
 def test_repeats_are_no_frames(stream: Stream) -> None:

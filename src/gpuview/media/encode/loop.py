@@ -1,9 +1,9 @@
 """The thread that encodes one stream: newest frame in, packets out.
 
-It has a thread of its own, so that ICE and RTCP never wait for a frame. The thread sleeps on the
-stream's eventfd. The kernel writes to it for each frame; this process writes to it for other work.
-A frame that a GPU writes arrives later, without a wake-up, so the thread polls for it, at first
-every millisecond.
+It has a thread of its own, so that ICE and RTCP never wait for a frame. The thread exists while
+there is a codec to encode for, and sleeps on the stream's eventfd. The kernel writes to it for each
+frame; this process writes to it for other work. A frame that a GPU writes arrives later, without a
+wake-up, so the thread polls for it, at first every millisecond.
 
 No failure ends the thread. It reports the error and tries again after a second: only the codec that
 failed, or everything if the ring or the conversion failed.
@@ -54,15 +54,17 @@ class EncodeLoop:
         self.frames_taken = 0
         """How many frames were taken from the ring; repeats are not counted."""
         self._event_fd = event_fd
-        self._fps = fps
-        self._max_bitrate_bps = max_bitrate_bps
         self._on_packet = on_packet
         self._on_error = on_error
-        self._lock = threading.Lock()  # guards the next three
+        self._lock = threading.Lock()  # guards the next seven
+        self._fps = fps
+        self._max_bitrate_bps = max_bitrate_bps
         self._outputs: dict[Codec, Output] = {}
         self._ring_fd = -1  # of a ring that is not mapped yet
+        self._is_detached = False  # since the thread looked last
         self._is_stopping = False
-        # The rest belongs to the encode thread.
+        self._thread: threading.Thread | None = None
+        # The rest belongs to the encode thread while it runs.
         self._ring: RingReader | None = None
         self._converter = SlotConverter()
         self._frame: av.VideoFrame | None = None
@@ -72,8 +74,6 @@ class EncodeLoop:
         self._look = LookClock()
         self._error: Problem | None = None  # of the ring or the conversion
         self._reported_error: Problem | None = None
-        self._thread = threading.Thread(target=self._run, name="gpuview-encode", daemon=True)
-        self._thread.start()
 
     # --- from the event loop's thread ---------------------------------------------------------
 
@@ -88,6 +88,25 @@ class EncodeLoop:
             os.close(unmapped)
         self._wake()
 
+    def detach(self) -> None:
+        """Free the ring and forget the last frame."""
+        with self._lock:
+            unmapped, self._ring_fd = self._ring_fd, -1
+            self._is_detached = True
+            if self._thread is None:
+                self._drop_ring()
+        if unmapped >= 0:
+            os.close(unmapped)
+        self._wake()
+
+    def set_limits(self, fps: float, max_bitrate_bps: int) -> None:
+        """Encode at most so many frames and bits per second from now on."""
+        with self._lock:
+            self._fps, self._max_bitrate_bps = fps, max_bitrate_bps
+            for output in self._outputs.values():
+                output.set_limits(fps, max_bitrate_bps)
+        self._wake()
+
     def start(self, codec: Codec) -> None:
         """Start encoding for ``codec``."""
         with self._lock:
@@ -95,6 +114,11 @@ class EncodeLoop:
                 self._outputs[codec] = Output(
                     codec, fps=self._fps, max_bitrate_bps=self._max_bitrate_bps
                 )
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="gpuview-encode", daemon=True
+                )
+                self._thread.start()
 
     def stop(self, codec: Codec) -> None:
         """Stop encoding for ``codec``."""
@@ -119,12 +143,11 @@ class EncodeLoop:
         """End the thread, and free its resources."""
         with self._lock:
             self._is_stopping = True
-        self._wake()
-        self._thread.join()
-        if self._ring is not None:
-            self._ring.close()
-        if self._ring_fd >= 0:
-            os.close(self._ring_fd)
+            thread = self._thread
+        if thread is not None:
+            self._wake()
+            thread.join()
+        self.detach()
         os.close(self._event_fd)
 
     def _wake(self) -> None:
@@ -142,15 +165,17 @@ class EncodeLoop:
             if poll.poll(timeout_ms):
                 os.eventfd_read(self._event_fd)
             with self._lock:
-                if self._is_stopping:
+                outputs = [] if self._is_stopping else list(self._outputs.values())
+                if not outputs:
+                    self._report([])
+                    self._thread = None
                     return
-                outputs = list(self._outputs.values())
             if time.monotonic() < retry_s:
                 next_s = retry_s
                 continue
             try:
                 self._switch_ring()
-                next_s = self._step(outputs) if outputs else None
+                next_s = self._step(outputs)
                 self._error = None
             except Exception as exc:
                 self._error = problem_of(exc)
@@ -159,15 +184,24 @@ class EncodeLoop:
 
     def _switch_ring(self) -> None:
         """Map the newest ring. If that fails, keep its descriptor for the next attempt."""
-        if self._ring_fd < 0:
-            return
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
         with self._lock:
+            if self._is_detached:
+                self._drop_ring()
+            if self._ring_fd < 0:
+                return
+            if self._ring is not None:
+                self._ring.close()
+                self._ring = None
             self._ring = RingReader.attach(self._ring_fd)
             self._ring_fd = -1
         self._frame_seq = 0
+
+    def _drop_ring(self) -> None:
+        self._is_detached = False
+        self._frame = None
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
 
     def _step(self, outputs: list[Output]) -> float | None:
         """Encode any frame that is due; return when to look again, None to wait for a wake-up."""
@@ -252,7 +286,7 @@ class EncodeLoop:
             log_fault(exc)
 
     def __repr__(self) -> str:
-        state = "running" if self._thread.is_alive() else "closed"
+        state = "running" if self._thread is not None else "idle"
         return f"<EncodeLoop {state} {[str(codec) for codec in self._outputs]}>"
 
 

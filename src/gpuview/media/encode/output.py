@@ -38,6 +38,7 @@ class Output:
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
         self._encoder: Encoder | None = None
+        self._is_encoder_outdated = False
         self._timestamp = 0
         self._lock = threading.Lock()  # guards what follows
         self._keyframes = KeyframeGate()
@@ -49,6 +50,12 @@ class Output:
     def keyframe_s(self) -> float:
         """When the next keyframe is due; infinite without a request."""
         return max(self._keyframes.due_s, self.retry_s)
+
+    def set_limits(self, fps: float, max_bitrate_bps: int) -> None:
+        """Encode with other limits from the next frame on, which is a keyframe."""
+        self._fps = fps
+        self._max_bitrate_bps = max_bitrate_bps
+        self._is_encoder_outdated = True
 
     def request_keyframe(self, spacing_s: float) -> None:
         """Request a keyframe, at least ``spacing_s`` after the last one."""
@@ -101,7 +108,8 @@ class Output:
 
     def _fitting_encoder(self, width: int, height: int) -> Encoder:
         encoder = self._encoder
-        if encoder is None or (encoder.width, encoder.height) != (width, height):
+        is_outdated, self._is_encoder_outdated = self._is_encoder_outdated, False
+        if encoder is None or is_outdated or (encoder.width, encoder.height) != (width, height):
             self._encoder = None  # free the old encoder's memory first
             bitrate_bps = target_bitrate_bps(width, height, self._fps, self._max_bitrate_bps)
             encoder = self._encoder = Encoder(

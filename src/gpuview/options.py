@@ -1,0 +1,100 @@
+"""The options of a stream that may change while it is live, as traits.
+
+A trait checks a new value as the constructor does. If the value is invalid, the old one stays in
+force. The traits are not synced: pages do not read or write them.
+
+Note [layout]. ipywidgets gives each widget a trait ``layout``, the CSS of its box. In a
+`GPUStream`, the word means the layout of a tensor, and this trait takes the place of that one. The
+page gets no CSS object, which ipywidgets' views allow. To style a stream, put it in a box, or use
+``add_class``. A template that sets the CSS of its children, such as ``AppLayout``, needs the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import traitlets
+
+from gpuview.errors import SettingsError, closest
+from gpuview.frames.picture.look import Look
+from gpuview.sources.select import as_select
+
+__all__ = ["LIMITS", "LOOK", "LiveOptions", "unknown_attribute"]
+
+LOOK = ("layout", "value_range", "colormap", "size")
+"""The fields of `Look`."""
+
+LIMITS = ("fps", "max_bitrate_bps")
+"""What the media process must know as well."""
+
+_ONCE = ("source", "layer", "settings")
+_MAX_FPS = 240
+
+
+class _Option(traitlets.TraitType[Any, Any]):
+    """A trait whose values are checked, and perhaps normalised, by a function."""
+
+    def __init__(self, check: Callable[[object], Any]) -> None:
+        super().__init__(allow_none=False)
+        self._check = check
+
+    def validate(self, _stream: object, value: object) -> object:
+        return self._check(value)
+
+
+def _look_option(name: str) -> _Option:
+    return _Option(lambda value: getattr(Look(**{name: value}), name))  # type: ignore[arg-type]
+
+
+def _checked_select(select: object) -> object:
+    as_select(select)
+    return select
+
+
+def _checked_fps(fps: Any) -> float:
+    if not (isinstance(fps, Real) and 0 < float(fps) <= _MAX_FPS):
+        raise SettingsError(
+            f"cannot show a stream with {fps = }",
+            expected=f"0 < fps <= {_MAX_FPS}",
+            fix="leave fps out for 30",
+        )
+    return float(fps)
+
+
+def _checked_bitrate(max_bitrate_bps: Any) -> int:
+    if not (isinstance(max_bitrate_bps, Real) and 1e5 <= float(max_bitrate_bps) <= 1e8):
+        raise SettingsError(
+            f"cannot encode with {max_bitrate_bps = }",
+            expected="100_000 to 100_000_000 bits per second",
+            fix="leave max_bitrate_bps out for 8_000_000",
+        )
+    return int(float(max_bitrate_bps))
+
+
+class LiveOptions(traitlets.HasTraits):
+    """The traits; see `GPUStream` for their meaning."""
+
+    layout = _look_option("layout")
+    """See Note [layout]."""
+    value_range = _look_option("value_range")
+    colormap = _look_option("colormap")
+    size = _look_option("size")
+    select = _Option(_checked_select)
+    fps = _Option(_checked_fps)
+    max_bitrate_bps = _Option(_checked_bitrate)
+
+
+def unknown_attribute(name: str) -> AttributeError:
+    """Return the error of an assignment that would have no effect."""
+    known = (*LOOK, "select", *LIMITS)
+    if name in _ONCE:
+        fix = f"make a new stream: GPUStream({name}=...)"
+    else:
+        fix = f"stream.{closest(name.lower(), known) or known[0]} = ..."
+    return AttributeError(
+        f"cannot set {name} on a GPUStream\n"
+        f"  expected: {', '.join(known)}, or a name of your own that begins with an underscore\n"
+        f"  try:      {fix}"
+    )
