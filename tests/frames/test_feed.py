@@ -402,6 +402,7 @@ class Counting(TorchDispatchMode):
 def test_a_frame_is_shown_whatever_mode_is_active(harness, mode):
     frame = torch.ones(256, 256, requires_grad=True) * 0.5
 
+    harness.feed.watch(True)
     with mode():
         harness.feed.push(frame)
         harness.feed.push([frame, frame])

@@ -116,13 +116,15 @@ class FrameWriter:
             FrameError: The frame cannot be shown.
         """
         with _explained():
-            outside_transforms(lambda: self._check(frame, look))
+            hint = outside_transforms(lambda: self._check(frame, look))
+        self._hints.report_reading(hint)
 
-    def _check(self, frame: object, look: Look) -> None:
+    def _check(self, frame: object, look: Look) -> str:
         names, tiles = read_frame(frame, look.layout, self.readings)
         _planned(tuple(each.kind for each in tiles), names, look)
         _drawing_device(tiles)
         self.readings = readings_of(names, tiles)
+        return reading_hint(names, tiles)
 
     def stats(self) -> WriteStats:
         """Return the current counters. From any thread.
