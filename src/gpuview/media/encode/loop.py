@@ -286,7 +286,8 @@ class EncodeLoop:
             log_fault(exc)
 
     def __repr__(self) -> str:
-        state = "running" if self._thread is not None else "idle"
+        is_running = self._thread is not None
+        state = "closed" if self._is_stopping else "running" if is_running else "idle"
         return f"<EncodeLoop {state} {[str(codec) for codec in self._outputs]}>"
 
 
