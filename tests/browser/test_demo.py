@@ -40,7 +40,7 @@ def demo_url(tmp_path: Path) -> Iterator[str]:
         finally:
             os.killpg(demo.pid, signal.SIGTERM)
             try:
-                demo.wait(60)
+                demo.wait(10)
             except subprocess.TimeoutExpired:
                 # A server that is told to end may wait for ever for a worker thread of AnyIO's.
                 os.killpg(demo.pid, signal.SIGKILL)
