@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,33 @@ def test_a_pushed_frame_is_seen_again_after_the_media_process_was_killed(
 
     viewer.wait_for_seq(2)
     assert viewer.next_frame().min() > 250
+
+
+def test_a_ring_that_finds_no_memory_is_told_and_tried_again(
+    kernel_with_own_media: Kernel, media_pid: MediaPid
+) -> None:
+    kernel = kernel_with_own_media
+    kernel.run("import torch\nfrom gpuview import GPUStream\nstream = GPUStream()\ndisplay(stream)")
+    kernel.run("stream.push(torch.zeros(96, 128, 3))")
+    stream = kernel.stream()
+    viewer = kernel.view(stream)
+    viewer.next_frame()
+    pid = media_pid(kernel)
+    _, most = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (address_space(pid) + 1_000_000, most))
+
+    kernel.run("stream.push(torch.ones(1080, 1920, 3))")
+
+    stream.wait_for(lambda traits: "cannot map" in traits["status"]["problem"], what="the problem")
+    resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
+    stream.wait_for(lambda traits: traits["status"]["state"] == "live", what="a live stream")
+    assert media_pid(kernel) == pid
+
+
+def address_space(pid: int) -> int:
+    """Return the bytes of address space that a process has in use."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
 
 
 def test_a_view_whose_offer_died_with_the_media_process_plays(
