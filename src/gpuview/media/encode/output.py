@@ -38,7 +38,7 @@ class Output:
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
         self._encoder: Encoder | None = None
-        self._is_encoder_outdated = False
+        self._opened_with: tuple[int, int, float, int] | None = None
         self._timestamp = 0
         self._lock = threading.Lock()  # guards what follows
         self._keyframes = KeyframeGate()
@@ -55,7 +55,6 @@ class Output:
         """Encode with other limits from the next frame on, which is a keyframe."""
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
-        self._is_encoder_outdated = True
 
     def request_keyframe(self, spacing_s: float) -> None:
         """Request a keyframe, at least ``spacing_s`` after the last one."""
@@ -108,13 +107,14 @@ class Output:
 
     def _fitting_encoder(self, width: int, height: int) -> Encoder:
         encoder = self._encoder
-        is_outdated, self._is_encoder_outdated = self._is_encoder_outdated, False
-        if encoder is None or is_outdated or (encoder.width, encoder.height) != (width, height):
+        wanted = (width, height, self._fps, self._max_bitrate_bps)
+        if encoder is None or wanted != self._opened_with:
             self._encoder = None  # free the old encoder's memory first
-            bitrate_bps = target_bitrate_bps(width, height, self._fps, self._max_bitrate_bps)
+            bitrate_bps = target_bitrate_bps(*wanted)
             encoder = self._encoder = Encoder(
-                self.codec, width, height, fps=self._fps, bitrate_bps=bitrate_bps
+                self.codec, width, height, fps=wanted[2], bitrate_bps=bitrate_bps
             )
+            self._opened_with = wanted
         return encoder
 
     def __repr__(self) -> str:
