@@ -18,12 +18,7 @@ import anywidget
 import traitlets
 
 from gpuview.engine import shared_engine
-from gpuview.errors import (
-    FrameError,
-    GpuviewError,
-    MediaError,
-    StreamClosedError,
-)
+from gpuview.errors import FrameError, GpuviewError, MediaError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed, Select
 from gpuview.frames.picture.layout import Layout

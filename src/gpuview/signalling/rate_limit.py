@@ -1,4 +1,4 @@
-"""How often something may happen. Pure."""
+"""How often something may happen, of the times that it is told."""
 
 from __future__ import annotations
 

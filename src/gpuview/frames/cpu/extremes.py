@@ -22,7 +22,8 @@ _HALVES = (torch.float16, torch.bfloat16)
 def finite_extremes(pixels: Tensor) -> tuple[float, float] | None:
     """Return the smallest and the largest finite value; None if no value is finite.
 
-    A uint8 picture of 720p takes 0.15 ms on the CPU. Waits for any other device.
+    A picture of 720p takes one core 0.2 ms in uint8, 1.5 ms in float32 and 4 ms in float16. Waits
+    for any device but the CPU.
 
     Args:
         pixels: ``(T, C, H, W)``, any strides, any real dtype.

@@ -95,7 +95,7 @@ def _holder(port: int, family: socket.AddressFamily, pid: int | None) -> Holder:
 
 
 def _kernel_pid(words: Sequence[str]) -> int | None:
-    """Read ``python -m gpuview.media FD KERNEL_PID``."""
+    """Read ``... gpuview.media FD KERNEL_PID``, as `gpuview.engine.process` starts it."""
     if _MEDIA_MODULE not in words:
         return None
     arguments = words[words.index(_MEDIA_MODULE) + 1 :]
