@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 
 import pytest
 
+from gpuview import child_python
 from gpuview.media.__main__ import Worker
 from gpuview.media.encode import loop
 from gpuview.media.hub import Hub
@@ -78,3 +80,13 @@ def test_stream_that_cannot_be_opened_leaves_no_descriptor_open(
         assert os.read(read_fd, 1) == b""
     finally:
         os.close(read_fd)
+
+
+def test_process_whose_kernel_has_died_before_it_ran_ends_though_a_child_holds_the_pipe() -> None:
+    kernel = subprocess.Popen(["true"])
+    kernel.wait()
+    held, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with held, theirs:
+        words = child_python.command("gpuview.media", str(theirs.fileno()), str(kernel.pid))
+        done = subprocess.run(words, pass_fds=[theirs.fileno()], timeout=60, check=False)
+    assert done.returncode == 0

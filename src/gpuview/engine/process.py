@@ -157,7 +157,6 @@ def _start() -> tuple[socket.socket, IO[bytes], subprocess.Popen[bytes]]:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_NBYTES)
             # A file, not a pipe: it needs no reader, and it survives a crash.
             stderr = opened.enter_context(os.fdopen(allocate(0), "r+b", buffering=0))
-            # The doctor reads our process id there: `gpuview.media.ice.port_holders`.
             popen = subprocess.Popen(
                 child_python.command("gpuview.media", str(theirs.fileno()), str(os.getpid())),
                 env=child_python.environment(),

@@ -1,4 +1,4 @@
-"""The media process: ``python -m gpuview.media FD KERNEL_PID``, started by ``gpuview.engine``.
+"""The media process: ``gpuview.media FD KERNEL_PID``, started by ``gpuview.engine``.
 
 It talks to the kernel over one pipe, and ends when the kernel closes that pipe or dies.
 """
@@ -60,21 +60,30 @@ class Worker:
                 os.close(fd)
 
 
-async def _serve(fd: int) -> None:
+async def _serve(fd: int, kernel_pid: int) -> None:
     worker = Worker(socket.socket(fileno=fd))
     tasks = BackgroundTasks()
-    tasks.spawn(_end_with_kernel(worker))
+    tasks.spawn(_end_with_kernel(worker, kernel_pid))
     await worker.run()
     await tasks.cancel()
 
 
-async def _end_with_kernel(worker: Worker) -> None:
+async def _end_with_kernel(worker: Worker, kernel_pid: int) -> None:
     # The end of the pipe is not enough: a child that the kernel forked holds it open.
-    kernel_pid = os.getppid()
+    parent_pid = os.getppid()  # the kernel, unless a wrapper starts this Python, or it has died
     while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        if os.getppid() != kernel_pid:
+        if os.getppid() != parent_pid or not _exists(kernel_pid):
             worker.end()
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def main(argv: list[str]) -> None:
@@ -84,7 +93,8 @@ def main(argv: list[str]) -> None:
     # The imported objects never go away. Each time the collector scanned them, it would delay every
     # viewer's frames by some 20 ms.
     gc.freeze()
-    asyncio.run(_serve(int(argv[0])))
+    fd, kernel_pid = map(int, argv)
+    asyncio.run(_serve(fd, kernel_pid))
 
 
 if __name__ == "__main__":
