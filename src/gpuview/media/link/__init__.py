@@ -1,1 +1,1 @@
-"""Room for the congestion controller: feedback, estimate, pacer. Nothing is built yet."""
+"""What a viewer's link can take: its feedback, and the rate that is estimated from it."""
