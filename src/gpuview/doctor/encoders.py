@@ -42,7 +42,7 @@ def encode_one_frame(codec: Codec) -> int:
     for plane, value in zip(frame.planes, (16, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     encoder = Encoder(codec, _WIDTH, _HEIGHT, fps=_FPS, bitrate_bps=_BITRATE_BPS)
-    packet = encoder.encode(frame, 0, is_keyframe=True)
+    packet = encoder.encode(frame, 0, 0, is_keyframe=True)
     if packet is None or not packet.is_keyframe:
         raise MediaError(
             f"the {codec} encoder made no keyframe of its first picture",

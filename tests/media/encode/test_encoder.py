@@ -42,7 +42,7 @@ def test_each_frame_gives_one_packet_without_delay_and_decodes(codec: Codec) -> 
     decoder = av.CodecContext.create("h264" if codec.name == "H264" else "vp8", "r")
     for number in range(8):
         frame = picture(number)
-        packet = running.encode(frame, number * STEP, is_keyframe=False)
+        packet = running.encode(frame, number * STEP, number, is_keyframe=False)
         assert packet is not None
         assert packet.timestamp == number * STEP
         (decoded,) = decoder.decode(av.Packet(joined(codec, packet)))
@@ -51,10 +51,34 @@ def test_each_frame_gives_one_packet_without_delay_and_decodes(codec: Codec) -> 
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=str)
+def test_packet_has_the_bitstream_and_says_what_it_shows(codec: Codec) -> None:
+    packet = encoder(codec).encode(picture(0), 0, 77, is_keyframe=True)
+    assert packet is not None
+    assert (packet.width, packet.height, packet.capture_ns) == (128, 96, 77)
+    assert packet.nbytes == len(packet.data) >= len(joined(codec, packet)) - 8
+    decoder = av.CodecContext.create("h264" if codec.name == "H264" else "vp8", "r")
+    assert len(decoder.decode(av.Packet(packet.data))) == 1
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=str)
+def test_quantiser_is_coarser_where_bits_are_few(codec: Codec) -> None:
+    noise = np.random.default_rng(0).integers(16, 236, (144, 128), dtype=np.uint8)
+    quantisers = []
+    for bitrate_bps in (100_000, 20_000_000):
+        running = Encoder(codec, 128, 96, fps=30, bitrate_bps=bitrate_bps)
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+            packet = running.encode(frame, number * STEP, number, is_keyframe=False)
+            if packet is not None:
+                quantisers.append(packet.quantiser)
+    assert quantisers[0] > quantisers[-1] >= 0
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=str)
 def test_keyframes_come_first_and_when_asked_for_and_not_otherwise(codec: Codec) -> None:
     running = encoder(codec)
     packets = [
-        running.encode(picture(number), number * STEP, is_keyframe=number == 40)
+        running.encode(picture(number), number * STEP, number, is_keyframe=number == 40)
         for number in range(60)
     ]
     assert [n for n, packet in enumerate(packets) if packet and packet.is_keyframe] == [0, 40]
@@ -64,14 +88,14 @@ def test_keyframes_come_first_and_when_asked_for_and_not_otherwise(codec: Codec)
 def test_keyframe_in_the_middle_is_decodable_by_itself(codec: Codec) -> None:
     running = encoder(codec)
     for number in range(10):
-        packet = running.encode(picture(number), number * STEP, is_keyframe=number == 9)
+        packet = running.encode(picture(number), number * STEP, number, is_keyframe=number == 9)
     assert packet is not None
     decoder = av.CodecContext.create("h264" if codec.name == "H264" else "vp8", "r")
     assert len(decoder.decode(av.Packet(joined(codec, packet)))) == 1
 
 
 def test_h264_says_which_matrix_its_colours_are_in() -> None:
-    packet = encoder(CODECS[0]).encode(picture(0), 0, is_keyframe=True)
+    packet = encoder(CODECS[0]).encode(picture(0), 0, 0, is_keyframe=True)
     assert packet is not None
     decoder = av.CodecContext.create("h264", "r")
     (frame,) = decoder.decode(av.Packet(joined(CODECS[0], packet)))
@@ -83,7 +107,7 @@ def test_payloads_fit_into_a_datagram() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (720 * 3 // 2, 1280), dtype=np.uint8)
     for codec in CODECS:
         frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
-        packet = encoder(codec, 1280, 720).encode(frame, 0, is_keyframe=True)
+        packet = encoder(codec, 1280, 720).encode(frame, 0, 0, is_keyframe=True)
         assert packet is not None
         assert max(map(len, packet.payloads)) <= 1300
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
+from gpuview.media.encode.tiers import Tier
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
 
@@ -20,7 +21,7 @@ MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")
 
 
 def packet(number: int, *, is_keyframe: bool = False) -> Packet:
-    return Packet([b"x"], number, is_keyframe, 1)
+    return Packet(b"x", [b"x"], number, number, is_keyframe, 64, 48, None)
 
 
 def drain(subscription: Subscription) -> list[int]:
@@ -55,6 +56,13 @@ def test_slow_viewer_loses_all_that_waits_and_asks_for_a_keyframe() -> None:
     assert len(asked) == 1
     subscription.put(packet(12, is_keyframe=True))
     assert drain(subscription) == [12]
+
+
+def test_viewer_whose_link_is_unknown_gets_the_full_picture() -> None:
+    subscription = Subscription(MAIN, lambda spacing_s: None)
+    assert subscription.tier is Tier.FULL
+    subscription.report(target_bps=1e6, free_s=5.0)
+    assert (subscription.target_bps, subscription.free_s) == (1e6, 5.0)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=200))

@@ -179,6 +179,14 @@ def test_repeats_are_no_frames(stream: Stream) -> None:
     assert stream.loop.frames_taken == 1
 
 
+def test_repeat_has_the_picture_s_capture_time_and_a_timestamp_of_its_own(stream: Stream) -> None:
+    stream.publish()
+    first, repeat = stream.packet(), stream.packet()
+
+    assert repeat.capture_ns == first.capture_ns > 0
+    assert repeat.timestamp > first.timestamp == first.capture_ns * 9 // 100_000
+
+
 def test_frames_are_counted_from_one_ring_to_the_next(stream: Stream) -> None:
     stream.publish()
     stream.wait_for_frames(1)

@@ -53,13 +53,25 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One encoded frame, split for RTP."""
+    """One encoded frame, whole and split for RTP."""
 
+    data: bytes
+    """The bitstream; Annex B for H.264."""
     payloads: list[bytes]
     timestamp: int
-    """90 kHz, grows from packet to packet."""
+    """90 kHz on the clock of ``capture_ns``; grows from packet to packet."""
+    capture_ns: int
+    """When the picture was pushed, on ``time.monotonic_ns``; repeats of a picture keep it."""
     is_keyframe: bool
-    nbytes: int
+    width: int
+    """Pixels."""
+    height: int
+    quantiser: int | None
+    """The frame's mean: 0 to 51 in H.264, 0 to 63 in VP8, coarser upwards; None if unknown."""
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data)
 
 
 def codec_of(parameters: RTCRtpCodecParameters) -> Codec:

@@ -19,6 +19,7 @@ __all__ = ["Encoder", "usable_codecs", "why_no_h264"]
 
 logger = logging.getLogger("gpuview.media")
 
+_LAMBDA_PER_QUANTISER = 118  # FFmpeg's FF_QP2LAMBDA
 _PROBE_WIDTH, _PROBE_HEIGHT = 320, 240
 
 
@@ -61,13 +62,16 @@ class Encoder:
                 fix="show a smaller picture, for example frame[..., ::2, ::2]",
             ) from exc
 
-    def encode(self, frame: av.VideoFrame, timestamp: int, *, is_keyframe: bool) -> Packet | None:
+    def encode(
+        self, frame: av.VideoFrame, timestamp: int, capture_ns: int, *, is_keyframe: bool
+    ) -> Packet | None:
         """Encode one frame.
 
         Args:
             frame: ``yuv420p``, limited-range BT.601, of the encoder's size. Its pts and picture
                 type are overwritten; its pixels are read before this returns.
             timestamp: 90 kHz, greater than the last frame's.
+            capture_ns: When the picture was pushed; it goes into the packet.
             is_keyframe: Whether to make the packet decodable by itself.
 
         Returns:
@@ -91,10 +95,27 @@ class Encoder:
             return None
         packet = encoded[0]
         payloads, rtp_timestamp = self._packetizer.pack(packet)
-        return Packet(payloads, rtp_timestamp, bool(packet.is_keyframe), packet.size)
+        return Packet(
+            data=bytes(packet),
+            payloads=payloads,
+            timestamp=rtp_timestamp,
+            capture_ns=capture_ns,
+            is_keyframe=bool(packet.is_keyframe),
+            width=self.width,
+            height=self.height,
+            quantiser=_quantiser(packet),
+        )
 
     def __repr__(self) -> str:
         return f"<Encoder {self.codec} {self.width}x{self.height} {self.bitrate_bps} bit/s>"
+
+
+def _quantiser(packet: av.Packet[av.VideoStream]) -> int | None:
+    """Return the mean quantiser that the encoder reports with a packet."""
+    if not packet.has_sidedata("quality_stats"):
+        return None
+    quality = int.from_bytes(bytes(packet.get_sidedata("quality_stats"))[:4], "little")
+    return round(quality / _LAMBDA_PER_QUANTISER)
 
 
 def usable_codecs() -> tuple[str, ...]:
@@ -123,4 +144,4 @@ def why_no_h264() -> str:
 def _probe(codec: Codec) -> None:
     encoder = Encoder(codec, _PROBE_WIDTH, _PROBE_HEIGHT, fps=30, bitrate_bps=1_000_000)
     frame = av.VideoFrame(_PROBE_WIDTH, _PROBE_HEIGHT, "yuv420p")
-    encoder.encode(frame, 0, is_keyframe=True)
+    encoder.encode(frame, 0, 0, is_keyframe=True)

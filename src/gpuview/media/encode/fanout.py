@@ -6,6 +6,7 @@ A viewer that joins, or has lost packets, makes it request a keyframe from the e
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from functools import partial
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S
+from gpuview.media.encode.tiers import Tier
 from gpuview.protocol.messages import Problem
 
 __all__ = ["Fanout", "Subscription"]
@@ -34,6 +36,10 @@ class Subscription:
         self._has_packets = asyncio.Event()
         self._needs_keyframe = True
         self.n_dropped = 0
+        self.tier = Tier.FULL
+        """The size of the pictures that this viewer gets; it may change between two packets."""
+        self.target_bps = math.inf
+        self.free_s = -math.inf
 
     def put(self, packet: Packet) -> None:
         """Queue a packet, unless the viewer could not decode it."""
@@ -61,6 +67,16 @@ class Subscription:
         if not self._packets:
             self._has_packets.clear()
         return packet
+
+    def report(self, *, target_bps: float, free_s: float) -> None:
+        """Say what this viewer's link takes.
+
+        Args:
+            target_bps: Bits of video per second.
+            free_s: When all that waits for the link will have been sent, on ``time.monotonic``;
+                no new frame is wanted before.
+        """
+        self.target_bps, self.free_s = target_bps, free_s
 
     def request_keyframe(self) -> None:
         """Request a keyframe, for a viewer that lost packets."""

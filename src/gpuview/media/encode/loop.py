@@ -69,6 +69,7 @@ class EncodeLoop:
         self._converter = SlotConverter()
         self._frame: av.VideoFrame | None = None
         self._frame_seq = 0
+        self._capture_ns = 0
         self._last_start_s = float("-inf")
         self._refresh = RefreshClock()
         self._look = LookClock()
@@ -259,16 +260,17 @@ class EncodeLoop:
         self.frames_taken += slot.seq != self._frame_seq
         self._frame = frame
         self._frame_seq = slot.seq
+        self._capture_ns = slot.capture_ns
         return True
 
-    def _encode(self, outputs: list[Output], capture_ns: int) -> None:
+    def _encode(self, outputs: list[Output], shown_ns: int) -> None:
         """Encode the last frame for each output, except those that wait for a retry."""
         assert self._frame is not None
         for output in outputs:
             if time.monotonic() < output.retry_s:
                 continue
             try:
-                packet = output.encode(self._frame, capture_ns)
+                packet = output.encode(self._frame, self._capture_ns, shown_ns)
                 if packet is not None:
                     self._on_packet(output.codec, packet)
             except Exception as exc:

@@ -61,8 +61,13 @@ class Output:
         with self._lock:
             self._keyframes.request(time.monotonic(), spacing_s)
 
-    def encode(self, frame: av.VideoFrame, capture_ns: int) -> Packet | None:
+    def encode(self, frame: av.VideoFrame, capture_ns: int, shown_ns: int) -> Packet | None:
         """Encode a frame of any size, with a new encoder if the size has changed.
+
+        Args:
+            frame: ``yuv420p``, limited-range BT.601.
+            capture_ns: When the picture was pushed.
+            shown_ns: The time that viewers are told: ``capture_ns``, or later for a repeat.
 
         Returns:
             The packet, or None if the encoder skipped the frame to keep its bitrate.
@@ -72,8 +77,10 @@ class Output:
         """
         now_s = time.monotonic()
         encoder = self._fitting_encoder(frame.width, frame.height)
-        self._timestamp = max(self._timestamp + 1, capture_ns * CLOCK_HZ // 1_000_000_000)
-        packet = encoder.encode(frame, self._timestamp, is_keyframe=now_s >= self.keyframe_s)
+        self._timestamp = max(self._timestamp + 1, shown_ns * CLOCK_HZ // 1_000_000_000)
+        packet = encoder.encode(
+            frame, self._timestamp, capture_ns, is_keyframe=now_s >= self.keyframe_s
+        )
         self.error = None
         if packet is None:
             return None
