@@ -68,7 +68,7 @@ def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, heig
         notebook.start(2)
         time.sleep(1.0)
         busy = _watch(lambda: _tree_cpu_s(kernel) - _main_thread_cpu_s(kernel))
-        notebook.wait_idle()
+        notebook.wait_for_end()
         _check_spin(notebook, busy)
         first_pictures_ms.append(_first_picture_ms(notebook, offset_ms))
         samples = _samples(notebook, offset_ms)

@@ -28,10 +28,13 @@ window.driver = (() => {
     await content.scrollToItem(index, "auto");
   }
 
+  /** Run a cell to its end; return whether the kernel ran it without an error. */
   async function run(path, index) {
     await select(path, index);
-    await window.jupyterapp.commands.execute("notebook:run-cell");
+    return await window.jupyterapp.commands.execute("notebook:run-cell");
   }
+
+  const started = new Map(); // by path: the last cell that was started
 
   return {
     kernelStatus(path) {
@@ -45,8 +48,14 @@ window.driver = (() => {
     run,
 
     start(path, index) {
-      void run(path, index);
+      const cell = { isRunning: true };
+      cell.end = run(path, index).finally(() => (cell.isRunning = false));
+      started.set(path, cell);
     },
+
+    isRunning: (path) => started.get(path).isRunning,
+
+    waitForEnd: (path) => started.get(path).end,
 
     outputs: (path, index) => cellModel(path, index).sharedModel.getOutputs(),
 

@@ -299,12 +299,15 @@ class NotebookPage:
         """Run a cell to its end and return the text that it printed.
 
         Raises:
-            RuntimeError: The cell raised; the message has its traceback.
+            RuntimeError: The cell raised, and the message has its traceback; or the kernel did not
+                run it.
         """
-        self._drive("run", cell)
+        has_run = self._drive("run", cell)
         for output in self.outputs(cell):
             if output["output_type"] == "error":
                 raise RuntimeError("\n".join(output["traceback"]))
+        if not has_run:
+            raise RuntimeError(f"the kernel did not run cell {cell}")
         return self.text(cell)
 
     def start(self, cell: int) -> None:
@@ -335,10 +338,24 @@ class NotebookPage:
         saved: dict[str, Any] = json.loads((self.server.notebooks / self.path).read_text())
         return saved
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the cell that was started last runs.
+
+        The kernel's status does not tell: messages to a subshell make it idle during the cell.
+        """
+        return bool(self._drive("isRunning"))
+
+    def wait_for_end(self) -> None:
+        """Wait until the cell that was started last has ended."""
+        self._drive("waitForEnd")
+
     def interrupt(self) -> None:
-        """Interrupt the cell that runs, and wait until it has ended."""
+        """Interrupt the cell that was started last, and wait until the kernel takes another."""
         self._drive("interrupt")
-        self.wait_idle()
+        self.wait_for_end()
+        # For a moment after the error, the kernel aborts what comes.
+        wait_until(lambda: self._drive("python", "None")["status"] == "ok", "the kernel answers")
 
     def restart_kernel(self) -> None:
         """Restart the kernel without the menu's confirmation."""

@@ -247,7 +247,7 @@ def test_the_picture_moves_on_while_a_cell_runs_python(open_notebook: OpenNotebo
     wait_for_states(notebook, "playing")
     notebook.start(2)
     wait_for_frames(notebook, 60)
-    assert notebook.status() == "busy"
+    assert notebook.is_running
     (notebook.server.notebooks / "stop").touch()
-    notebook.wait_idle()
+    notebook.wait_for_end()
     assert states(notebook) == ["playing"]

@@ -65,6 +65,20 @@ def test_viewer_whose_link_is_unknown_gets_the_full_picture() -> None:
     assert (subscription.target_bps, subscription.free_s) == (1e6, 5.0)
 
 
+def test_queue_that_overflows_before_its_reader_runs_keeps_the_reader() -> None:
+    async def read() -> int:
+        subscription = Subscription(MAIN, lambda spacing_s: None)
+        reader = asyncio.ensure_future(subscription.next())
+        await asyncio.sleep(0)  # the reader waits
+        for number in range(12):
+            subscription.put(packet(number, is_keyframe=number == 0))
+        await asyncio.sleep(0)  # it is woken, and finds nothing
+        subscription.put(packet(12, is_keyframe=True))
+        return (await reader).timestamp
+
+    assert asyncio.run(read()) == 12
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=200))
 def test_what_a_viewer_takes_is_always_decodable(steps: list[tuple[bool, bool]]) -> None:
     """Between a keyframe and the next, no packet is missing, however slowly they are taken."""

@@ -62,7 +62,9 @@ class Subscription:
 
     async def next(self) -> Packet:
         """Wait for the next packet."""
-        await self._has_packets.wait()
+        # More than one wait: the queue may overflow after a packet has woken us, before we run.
+        while not self._packets:
+            await self._has_packets.wait()
         packet = self._packets.popleft()
         if not self._packets:
             self._has_packets.clear()
