@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.encode.tiers import Tier
+from gpuview.media.encode.timestamp import PICTURES
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
 
@@ -209,6 +210,21 @@ def test_still_picture_is_sent_again_so_that_lost_packets_are_noticed() -> None:
         assert [each.is_keyframe for each in packets] == [True, False, False, False]
         stamps = [each.timestamp for each in packets]
         assert stamps == sorted(set(stamps))
+
+    run(work)
+
+
+def test_repeats_have_the_number_of_their_picture_and_the_next_picture_another_one() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(MAIN)
+        feed.show(fanout, 90)
+        shown = [await viewer.next() for _ in range(3)]
+        feed.show(fanout, 120)
+        while (packet := await viewer.next()).capture_ns == shown[0].capture_ns:
+            shown.append(packet)
+        numbers = {each.timestamp % PICTURES for each in shown}
+        assert len(numbers) == 1
+        assert packet.timestamp % PICTURES not in numbers
 
     run(work)
 

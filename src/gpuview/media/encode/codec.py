@@ -59,7 +59,8 @@ class Packet:
     """The bitstream; Annex B for H.264."""
     payloads: list[bytes]
     timestamp: int
-    """90 kHz on the clock of ``capture_ns``; grows from packet to packet."""
+    """90 kHz on the clock of ``capture_ns``; grows from packet to packet. See Note [picture number]
+    in ``gpuview.media.encode.timestamp``."""
     capture_ns: int
     """When the picture was pushed, on ``time.monotonic_ns``; repeats of a picture keep it."""
     is_keyframe: bool

@@ -270,7 +270,7 @@ class EncodeLoop:
             if time.monotonic() < output.retry_s:
                 continue
             try:
-                packet = output.encode(self._frame, self._capture_ns, shown_ns)
+                packet = output.encode(self._frame, self._capture_ns, shown_ns, self.frames_taken)
                 if packet is not None:
                     self._on_packet(output.codec, packet)
             except Exception as exc:

@@ -7,9 +7,10 @@ import time
 
 import av
 
-from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet, target_bitrate_bps
+from gpuview.media.encode.codec import Codec, Packet, target_bitrate_bps
 from gpuview.media.encode.encoder import Encoder, why_no_h264
 from gpuview.media.encode.schedule import KeyframeGate
+from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.stats import EncoderStats
 
@@ -61,13 +62,16 @@ class Output:
         with self._lock:
             self._keyframes.request(time.monotonic(), spacing_s)
 
-    def encode(self, frame: av.VideoFrame, capture_ns: int, shown_ns: int) -> Packet | None:
+    def encode(
+        self, frame: av.VideoFrame, capture_ns: int, shown_ns: int, picture: int
+    ) -> Packet | None:
         """Encode a frame of any size, with a new encoder if the size has changed.
 
         Args:
             frame: ``yuv420p``, limited-range BT.601.
             capture_ns: When the picture was pushed.
             shown_ns: The time that viewers are told: ``capture_ns``, or later for a repeat.
+            picture: Counts the stream's pictures; a repeat has the same number.
 
         Returns:
             The packet, or None if the encoder skipped the frame to keep its bitrate.
@@ -77,7 +81,7 @@ class Output:
         """
         now_s = time.monotonic()
         encoder = self._fitting_encoder(frame.width, frame.height)
-        self._timestamp = max(self._timestamp + 1, shown_ns * CLOCK_HZ // 1_000_000_000)
+        self._timestamp = timestamp_of(shown_ns, picture, after=self._timestamp)
         packet = encoder.encode(
             frame, self._timestamp, capture_ns, is_keyframe=now_s >= self.keyframe_s
         )
