@@ -27,13 +27,14 @@ HEADER = f"// Generated from {SOURCE} by scripts/generate_messages.py. Do not ed
 BOTH_WAYS = (messages.Candidates,)
 FROM_PAGE = (messages.Offer, messages.GetPeerConfig, messages.Ack, messages.Bye, messages.PageLog)
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
+WITH_MEDIA = (messages.Ping, messages.Pong)
 PARTS = (messages.IceServer, messages.Problem)
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 
 
 def typescript() -> str:
     """Return the whole text of messages.ts."""
-    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL)
+    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA)
     parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
     parts.append(_union("PageMessage", "What a page sends.", (*FROM_PAGE, *BOTH_WAYS)))
     parts.append(_union("KernelMessage", "What a page receives.", (*FROM_KERNEL, *BOTH_WAYS)))
@@ -60,7 +61,8 @@ def _interface(kind: type[Struct]) -> Iterator[str]:
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
     """Split ``X | None`` into X and True: what is None is left out of the JSON object."""
-    if typing.get_origin(hint) is not types.UnionType:
+    # Of an annotated type, X | None is a typing.Union.
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
         return hint, False
     (only,) = (part for part in typing.get_args(hint) if part is not type(None))
     return only, True

@@ -3,6 +3,7 @@
 import { shortEndpoint } from "./addresses";
 import type { Candidate } from "./candidate";
 import type { Facts } from "./diagnose";
+import type { Percentiles } from "./latency";
 import type { ConnectionProblem } from "./problems";
 import type { Figures } from "./stats";
 import type { CandidatePair, PairedCandidate } from "./stats_report";
@@ -67,10 +68,16 @@ function routeLine(pair: CandidatePair): Line {
 }
 
 function pictureLine(figures: Figures, size: string): Line {
-  const { codec, decoder, fps, bytes_per_s, dropped, freezes } = figures;
+  const { codec, decoder, fps, bytes_per_s, dropped, freezes, latency } = figures;
   const rate = `${fps.toFixed(0)} fps, ${(bytes_per_s / 1000).toFixed(0)} kB/s`;
   const losses = `${dropped} frames dropped and ${freezes} freezes in the last second`;
-  return line(join(" · ", codec, decoder, size), `${rate}, ${losses}`);
+  return line(join(" · ", codec, decoder, size), `${rate}, ${latencyText(latency)}, ${losses}`);
+}
+
+/** Returns how old the picture is when it reaches the screen, in words. */
+export function latencyText(latency: Percentiles | null): string {
+  if (latency === null) return "latency unknown";
+  return `latency ${latency.p50_ms.toFixed(0)} ms (p95 ${latency.p95_ms.toFixed(0)} ms)`;
 }
 
 function problemLine({ problem, expected, fix }: ConnectionProblem): Line {

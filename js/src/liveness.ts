@@ -1,5 +1,7 @@
 // Whether a connection is alive: pings the media process over the data channel.
 
+import type { Ping, Pong } from "./messages";
+import type { Percentiles } from "./latency";
 import { after, every } from "./timers";
 
 /** Often enough that a link may be down for 5 s, wherever between two pings it fails. */
@@ -16,22 +18,28 @@ const PROBE_PING_MS = 400;
 /** A probed connection is dead if nothing comes back for so long. */
 const PROBE_MS = 2000;
 
+export interface LivenessOptions {
+  /** How old the picture is; told with each ping. */
+  readonly latency: () => Percentiles | null;
+  readonly onPong: (pong: Pong) => void;
+  readonly onDead: () => void;
+  readonly stop: AbortSignal;
+}
+
 export class Liveness {
   readonly #channel: RTCDataChannel;
-  readonly #onDead: () => void;
-  readonly #stop: AbortSignal;
+  readonly #options: LivenessOptions;
   #heard_ms = performance.now();
   /** On the wall clock: monotonic clocks stop while a machine sleeps. */
   #checked_at = Date.now();
   #is_probing = false;
 
   /** Watches an open channel, from now until `stop` is aborted. */
-  constructor(channel: RTCDataChannel, onDead: () => void, stop: AbortSignal) {
+  constructor(channel: RTCDataChannel, options: LivenessOptions) {
     this.#channel = channel;
-    this.#onDead = onDead;
-    this.#stop = stop;
-    const hear = () => (this.#heard_ms = performance.now());
-    channel.addEventListener("message", hear, { signal: stop });
+    this.#options = options;
+    const { stop } = options;
+    channel.addEventListener("message", (event) => this.#hear(event), { signal: stop });
     this.#ping();
     every(PING_MS, () => this.#check(), stop);
   }
@@ -43,24 +51,37 @@ export class Liveness {
     const asked_ms = performance.now();
     const probe = new AbortController();
     this.#ping();
-    every(PROBE_PING_MS, () => this.#ping(), AbortSignal.any([probe.signal, this.#stop]));
+    const { onDead, stop } = this.#options;
+    every(PROBE_PING_MS, () => this.#ping(), AbortSignal.any([probe.signal, stop]));
     const judge = () => {
       probe.abort();
       this.#is_probing = false;
-      if (this.#heard_ms <= asked_ms) this.#onDead();
+      if (this.#heard_ms <= asked_ms) onDead();
     };
-    after(PROBE_MS, judge, this.#stop);
+    after(PROBE_MS, judge, stop);
   }
 
   #check(): void {
     const since_ms = Date.now() - this.#checked_at;
     this.#checked_at = Date.now();
     if (since_ms > PING_MS + SLEEP_MS) this.probe();
-    else if (performance.now() - this.#heard_ms >= SILENCE_MS) this.#onDead();
+    else if (performance.now() - this.#heard_ms >= SILENCE_MS) this.#options.onDead();
     else this.#ping();
   }
 
+  #hear({ data }: MessageEvent<string>): void {
+    this.#heard_ms = performance.now();
+    this.#options.onPong(JSON.parse(data));
+  }
+
   #ping(): void {
-    if (this.#channel.readyState === "open") this.#channel.send("ping");
+    if (this.#channel.readyState !== "open") return;
+    const latency = this.#options.latency();
+    const ping: Ping = {
+      type: "Ping",
+      sent_ms: performance.now(),
+      ...(latency && { latency_p50_ms: latency.p50_ms, latency_p95_ms: latency.p95_ms }),
+    };
+    this.#channel.send(JSON.stringify(ping));
   }
 }

@@ -115,6 +115,28 @@ export interface Status {
   readonly hint: string;
 }
 
+/** A page is alive. Sent every second, and answered by `Pong`. */
+export interface Ping {
+  readonly type: "Ping";
+  /** On the page's clock; comes back with the answer. */
+  readonly sent_ms: number;
+  /** From the capture of a frame until it was on the screen; None while that is unknown. */
+  readonly latency_p50_ms?: number;
+  readonly latency_p95_ms?: number;
+}
+
+/** The media process is alive. */
+export interface Pong {
+  readonly type: "Pong";
+  /** Of the ping that this answers. */
+  readonly sent_ms: number;
+  /** When it was sent, on the clock of the RTP timestamps, which count 90 a millisecond. */
+  readonly clock_ms: number;
+  /** The stream's picture in pixels, also for a view that is sent a smaller one; 0: none yet. */
+  readonly width: number;
+  readonly height: number;
+}
+
 /** What a page sends. */
 export type PageMessage = Offer | GetPeerConfig | Ack | Bye | PageLog | Candidates;
 

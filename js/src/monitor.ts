@@ -1,5 +1,6 @@
 // Watches the picture of one connection: its figures while it plays, and whether it comes at all.
 
+import type { Percentiles } from "./latency";
 import { diff, snapshot, type Figures, type Snapshot } from "./stats";
 import type { StatsReport } from "./stats_report";
 import { every } from "./timers";
@@ -10,6 +11,8 @@ const MAX_SECONDS_WITHOUT_FRAME = 10;
 
 export interface MonitorOptions {
   readonly stats: () => Promise<StatsReport>;
+  /** How old the picture is. */
+  readonly latency: () => Percentiles | null;
   readonly isPlaying: () => boolean;
   /** Whether the connection should bring its first frame by now. */
   readonly isFrameDue: () => boolean;
@@ -32,11 +35,11 @@ export class Monitor {
 
   /** Reports the figures of the time since the last call, if somebody can see them. */
   async measure(): Promise<void> {
-    const { stats, isPlaying, onFigures, stop } = this.#options;
+    const { stats, latency, isPlaying, onFigures, stop } = this.#options;
     if (document.hidden || !isPlaying()) return;
     const now = snapshot(await stats());
     if (now === null || stop.aborted) return;
-    onFigures(now, this.#before === null ? null : diff(this.#before, now));
+    onFigures(now, this.#before === null ? null : diff(this.#before, now, latency()));
     this.#before = now;
   }
 

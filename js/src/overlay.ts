@@ -2,9 +2,11 @@
 
 import { endpoint } from "./addresses";
 import type { Caption } from "./caption";
+import { latencyText } from "./details";
 import type { DetailsPanel } from "./details_panel";
 import { button, element } from "./dom";
 import type { Problem } from "./messages";
+import type { PictureSize } from "./picture_size";
 import type { Figures } from "./stats";
 import type { CandidatePair } from "./stats_report";
 
@@ -14,6 +16,9 @@ export interface Buttons {
   /** "Play" was pressed. */
   readonly onPlay: () => void;
 }
+
+/** What a slow link makes of the picture. */
+const SCALES: Readonly<Record<number, string>> = { 2: " at half size", 4: " at quarter size" };
 
 export class Overlay {
   /** Where the player puts its videos. */
@@ -50,7 +55,7 @@ export class Overlay {
     root.append(this.stage, line, this.#hint, details.element);
   }
 
-  /** As in "640×360"; empty before the first frame. */
+  /** As in "640×360", or "640×360 at half size"; empty before the first frame. */
   get size(): string {
     return this.#size;
   }
@@ -66,8 +71,10 @@ export class Overlay {
   }
 
   /** Shows the size of the frames until `showFigures` is called. */
-  showSize(width: number, height: number): void {
-    this.#size = `${width}×${height}`;
+  showSize({ width, height, scale }: PictureSize): void {
+    const size = `${width}×${height}${SCALES[scale] ?? ""}`;
+    if (size === this.#size) return; // Or the figures would vanish until they are new.
+    this.#size = size;
     this.#root.dataset["size"] = `${width}x${height}`;
     this.stage.classList.add("gpuview-has-picture");
     this.#figures.textContent = this.#size;
@@ -144,7 +151,7 @@ function paragraphs({ problem, expected, fix }: Problem): HTMLElement[] {
   ];
 }
 
-function tooltip({ rtt_ms, dropped, freezes }: Figures): string {
+function tooltip({ latency, rtt_ms, dropped, freezes }: Figures): string {
   const rtt = rtt_ms === null ? "round trip unknown" : `round trip ${rtt_ms.toFixed(0)} ms`;
-  return `${rtt}, ${dropped} frames dropped, ${freezes} freezes in the last second`;
+  return `${latencyText(latency)}, ${rtt}, ${dropped} frames dropped, ${freezes} freezes in the last second`;
 }

@@ -6,8 +6,9 @@ import { diagnose, type Facts } from "./diagnose";
 import { Gathering } from "./gathering";
 import { isTurn } from "./ice_servers";
 import { Liveness } from "./liveness";
+import type { Percentiles } from "./latency";
 import { logStates, NO_LOG, redact, startLog, type Log } from "./log";
-import type { Candidates, PeerConfig, Problem } from "./messages";
+import type { Candidates, PeerConfig, Pong, Problem } from "./messages";
 import {
   BROKEN_OFF,
   browserFailed,
@@ -36,6 +37,9 @@ export interface PeerOptions {
   readonly onChange: () => void;
   /** Gets the track before the offer goes out, so that the player is ready for its frames. */
   readonly onTrack: (track: MediaStreamTrack) => void;
+  /** How old the picture is; told to the media process. */
+  readonly latency: () => Percentiles | null;
+  readonly onPong: (pong: Pong) => void;
   /** Closes the connection; nothing is emitted after it. */
   readonly stop: AbortSignal;
 }
@@ -146,7 +150,7 @@ export class Peer {
   }
 
   #open(): RTCPeerConnection {
-    const { signalling, stop } = this.#options;
+    const { signalling, latency, onPong, stop } = this.#options;
     const { ice_servers, ice_transport_policy, wants_log } = this.#config;
     const connection = new RTCPeerConnection({
       iceServers: [...ice_servers],
@@ -162,7 +166,8 @@ export class Peer {
     const follow = () => this.#follow(connection);
     connection.addEventListener("connectionstatechange", follow, { signal: stop });
     const channel = connection.createDataChannel("gpuview", { ordered: false, maxRetransmits: 0 });
-    const watch = () => (this.#liveness = new Liveness(channel, () => this.#lose(), stop));
+    const liveness = { latency, onPong, onDead: () => this.#lose(), stop };
+    const watch = () => (this.#liveness = new Liveness(channel, liveness));
     channel.addEventListener("open", watch, { once: true, signal: stop });
     every(PAIRS_MS, () => this.#is_connected || void this.stats(), stop);
     return connection;

@@ -4,14 +4,22 @@
 // Browsers differ in what they show of a video whose autoplay is blocked: Firefox shows its first
 // frame, which then stands still.
 
+import type { ShownFrame } from "./latency";
+import { pictureSize, type PictureSize, type Size } from "./picture_size";
+
 /** Frames whose longest side is shorter are enlarged, pixel by pixel, so that they can be seen. */
 const MIN_SIDE = 320;
 
 export interface PlayerOptions {
-  /** Gets the size of the first frame, and then each new size. */
-  readonly onSize: (width: number, height: number) => void;
+  /** Gets the size of the first picture, and then each new size. */
+  readonly onSize: (size: PictureSize) => void;
   /** The browser plays nothing unless `play` is called in a person's click. */
   readonly onBlocked: () => void;
+}
+
+export interface TrackOptions {
+  readonly onPlaying: () => void;
+  readonly onFrame: (frame: ShownFrame) => void;
 }
 
 export class Player {
@@ -20,6 +28,8 @@ export class Player {
   #shown: HTMLVideoElement | HTMLCanvasElement | null = null;
   /** The present connection's. */
   #video: HTMLVideoElement | null = null;
+  /** The size of the stream's picture, as the media process said last. */
+  #said: Size | null = null;
 
   constructor(stage: HTMLElement, options: PlayerOptions) {
     this.#stage = stage;
@@ -28,9 +38,9 @@ export class Player {
 
   /**
    * Takes the track of a new connection and shows it from its first frame on, unless `stop` is
-   * aborted before. Calls `onPlaying` whenever it starts to move.
+   * aborted before. Calls `onPlaying` whenever it starts to move, and `onFrame` for each frame.
    */
-  attach(track: MediaStreamTrack, onPlaying: () => void, stop: AbortSignal): void {
+  attach(track: MediaStreamTrack, { onPlaying, onFrame }: TrackOptions, stop: AbortSignal): void {
     const video = newVideo(track);
     this.#video = video;
     stop.addEventListener("abort", () => video !== this.#shown && release(video), { once: true });
@@ -44,12 +54,19 @@ export class Player {
       this.#show(video);
       report();
     });
+    onEachFrame(video, onFrame, stop);
     this.#stage.append(video);
   }
 
   /** Plays what was attached last. */
   play(): void {
     if (this.#video !== null) this.#start(this.#video);
+  }
+
+  /** Takes the size of the stream's picture: the video may be a smaller copy of it. */
+  setPictureSize(said: Size): void {
+    this.#said = said;
+    if (this.#shown instanceof HTMLVideoElement) this.#measure(this.#shown);
   }
 
   /** Keeps the last picture. Call it before closing the connection, which turns a video black. */
@@ -80,9 +97,11 @@ export class Player {
   }
 
   #measure(video: HTMLVideoElement): void {
-    const longest = Math.max(video.videoWidth, video.videoHeight);
-    video.classList.toggle("gpuview-tiny", longest < MIN_SIDE);
-    this.#options.onSize(video.videoWidth, video.videoHeight);
+    const size = pictureSize({ width: video.videoWidth, height: video.videoHeight }, this.#said);
+    this.#stage.classList.toggle("gpuview-tiny", Math.max(size.width, size.height) < MIN_SIDE);
+    this.#stage.style.setProperty("--gpuview-width", String(size.width));
+    this.#stage.style.setProperty("--gpuview-height", String(size.height));
+    this.#options.onSize(size);
   }
 }
 
@@ -116,6 +135,21 @@ function release(video: HTMLVideoElement): void {
 function whenFirstFrame(video: HTMLVideoElement, callback: () => void): void {
   if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(callback);
   else listenOnce(video, "loadeddata", callback);
+}
+
+function onEachFrame(
+  video: HTMLVideoElement,
+  callback: (frame: ShownFrame) => void,
+  stop: AbortSignal,
+): void {
+  if (!("requestVideoFrameCallback" in video)) return;
+  const next = () =>
+    void video.requestVideoFrameCallback((_now, frame) => {
+      if (stop.aborted) return;
+      callback(frame);
+      next();
+    });
+  next();
 }
 
 // A function of its own, because TypeScript considers the branch above impossible.

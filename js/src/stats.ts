@@ -1,5 +1,6 @@
 // What the browser's WebRTC statistics say about the picture. Pure.
 
+import type { Percentiles } from "./latency";
 import { at, candidatePairs, find, type CandidatePair, type StatsReport } from "./stats_report";
 
 /** Counters since the connection began. */
@@ -26,6 +27,8 @@ export interface Figures {
   readonly decoder: string;
   readonly transport: "direct" | "relay";
   readonly rtt_ms: number | null;
+  /** Of the last ten seconds. */
+  readonly latency: Percentiles | null;
 }
 
 /** Reads one report; returns null while it has no video. */
@@ -45,7 +48,7 @@ export function snapshot(report: StatsReport): Snapshot | null {
 }
 
 /** Returns what happened between two snapshots of one connection. */
-export function diff(before: Snapshot, now: Snapshot): Figures {
+export function diff(before: Snapshot, now: Snapshot, latency: Percentiles | null): Figures {
   const elapsed_s = (now.at_ms - before.at_ms) / 1000;
   const perSecond = (count: number) => (elapsed_s > 0 ? count / elapsed_s : 0);
   return {
@@ -57,6 +60,7 @@ export function diff(before: Snapshot, now: Snapshot): Figures {
     decoder: now.decoder,
     transport: isRelayed(now.pair) ? "relay" : "direct",
     rtt_ms: now.pair?.rtt_ms ?? null,
+    latency,
   };
 }
 

@@ -3,6 +3,8 @@
 import { caption } from "./caption";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
+import { Latency } from "./latency";
+import type { Pong } from "./messages";
 import { listen, type Model } from "./model";
 import { Monitor } from "./monitor";
 import { Overlay } from "./overlay";
@@ -48,7 +50,7 @@ export class View {
       onPlay: () => this.#dispatch({ type: "play" }),
     });
     this.#player = new Player(this.#overlay.stage, {
-      onSize: (...size) => this.#overlay.showSize(...size),
+      onSize: (size) => this.#overlay.showSize(size),
       onBlocked: () => this.#dispatch({ type: "blocked" }),
     });
     root.dataset["view"] = this.#signalling.view;
@@ -126,6 +128,7 @@ export class View {
   }
 
   #open(stop: AbortSignal): void {
+    const latency = new Latency();
     const monitor = new Monitor({
       stats: () => peer.stats(),
       isPlaying: () => this.#state.name === "playing",
@@ -133,6 +136,7 @@ export class View {
         this.#state.name === "waiting" &&
         this.#model.get("status").state === "live" &&
         this.#isVisible(),
+      latency: () => latency.recent,
       onFigures: (now, figures) => this.#showFigures(now, figures),
       onNoPicture: () => this.#dispatch({ type: "lost", problem: NO_PICTURE }),
       stop,
@@ -141,12 +145,18 @@ export class View {
       this.#dispatch({ type: "frame" });
       void monitor.measure();
     };
+    const onFrame = latency.see.bind(latency);
     const peer = new Peer({
       signalling: this.#signalling,
       needs_peer_config: this.#model.get("needs_peer_config"),
       emit: (event) => this.#dispatch(event),
       onChange: () => this.#paint(),
-      onTrack: (track) => this.#player.attach(track, onPlaying, stop),
+      onTrack: (track) => this.#player.attach(track, { onPlaying, onFrame }, stop),
+      latency: () => latency.recent,
+      onPong: (pong) => {
+        latency.hear(pong, performance.now());
+        this.#takeSize(pong);
+      },
       stop,
     });
     this.#latest = this.#peer = peer;
@@ -160,6 +170,10 @@ export class View {
   #showFigures({ pair }: Snapshot, figures: Figures | null): void {
     this.#figures = figures;
     this.#overlay.showFigures(figures, pair);
+  }
+
+  #takeSize({ width, height }: Pong): void {
+    if (width > 0) this.#player.setPictureSize({ width, height });
   }
 
   #disconnect(): void {

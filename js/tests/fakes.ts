@@ -6,11 +6,13 @@ import type {
   Answer,
   Candidates,
   PageMessage,
+  Pong,
   Problem,
   Refusal,
   Status,
   PeerConfig,
 } from "../src/messages";
+import type { ShownFrame } from "../src/latency";
 import type { Model, ModelEvent, Traits } from "../src/model";
 
 type Callback = (content: unknown) => void;
@@ -132,8 +134,12 @@ export class FakeChannel extends EventTarget {
     this.sent.push(text);
   }
 
-  pong(): void {
-    this.dispatchEvent(new MessageEvent("message", { data: "pong" }));
+  /** The media process, whose clock is the page's, answers a ping at once. */
+  pong(changes: Partial<Pong> = {}): void {
+    const now_ms = performance.now();
+    const clocks = { sent_ms: now_ms, clock_ms: now_ms };
+    const pong: Pong = { type: "Pong", ...clocks, width: 0, height: 0, ...changes };
+    this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(pong) }));
   }
 }
 
@@ -226,16 +232,19 @@ export function stubBrowser(): void {
   Object.defineProperty(prototype, "videoWidth", { value: 640, configurable: true });
   Object.defineProperty(prototype, "videoHeight", { value: 360, configurable: true });
   Object.defineProperty(prototype, "requestVideoFrameCallback", {
-    value(this: HTMLVideoElement, callback: () => void) {
-      this.addEventListener("fake-frame", callback, { once: true });
+    value(this: HTMLVideoElement, callback: (now_ms: number, frame: ShownFrame) => void) {
+      const show = (event: Event) => callback(0, (event as CustomEvent<ShownFrame>).detail);
+      this.addEventListener("fake-frame", show, { once: true });
     },
     configurable: true,
   });
 }
 
 /** The browser decodes a frame for the newest video. */
-export function showFrame(root: HTMLElement): void {
-  [...root.querySelectorAll("video")].at(-1)?.dispatchEvent(new Event("fake-frame"));
+export function showFrame(root: HTMLElement, changes: Partial<ShownFrame> = {}): void {
+  const detail: ShownFrame = { expectedDisplayTime: performance.now(), ...changes };
+  const video = [...root.querySelectorAll("video")].at(-1);
+  video?.dispatchEvent(new CustomEvent("fake-frame", { detail }));
 }
 
 /** Returns the last item of a list that must not be empty. */

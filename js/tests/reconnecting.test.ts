@@ -28,7 +28,7 @@ describe("a connection that dies", () => {
     await play(model, root);
     await pass(1000);
     peer().channel?.pong();
-    expect(peer().channel?.sent).toEqual(["ping", "ping"]);
+    expect(peer().channel?.sent).toHaveLength(2);
     await pass(7999);
     expect(state(root)).toBe("playing");
     await pass(1);

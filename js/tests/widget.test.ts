@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
 
-import type { Refusal } from "../src/messages";
+import type { Ping, Refusal } from "../src/messages";
 import widget from "../src/widget";
 import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "./fakes";
 import {
@@ -118,6 +118,30 @@ describe("the picture", () => {
     expect([...root.querySelectorAll(".gpuview-video")].map(({ tagName }) => tagName)).toEqual([
       "VIDEO",
     ]);
+  });
+
+  test("has its latency beside it, which the media process is told", async () => {
+    const { model, root } = await show();
+    decode(0, 1);
+    await play(model, root);
+    peer().channel?.pong();
+    showFrame(root, { rtpTimestamp: Math.floor((performance.now() - 25) * 90) });
+    decode(1000, 31);
+    await pass(1000);
+    const ping = JSON.parse(last(peer().channel?.sent ?? [])) as Ping;
+    expect(ping.latency_p95_ms).toBeCloseTo(25, 0);
+    const figures = root.querySelector<HTMLElement>(".gpuview-figures");
+    expect(figures?.title).toMatch("latency 25 ms (p95 25 ms)");
+  });
+
+  test("keeps its size on the page when a slow link is sent a smaller copy", async () => {
+    const { model, root } = await show();
+    await play(model, root);
+    peer().channel?.pong({ width: 1280, height: 720 });
+    const stage = root.querySelector<HTMLElement>(".gpuview-stage");
+    expect(stage?.style.getPropertyValue("--gpuview-width")).toBe("1280");
+    expect(root.dataset["size"]).toBe("1280x720");
+    expect(root.textContent).toMatch("1280×720 at half size");
   });
 
   test("has its frame rate and codec beside it, measured once a second", async () => {

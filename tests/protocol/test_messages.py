@@ -52,8 +52,10 @@ def field_values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     """Return what a field of this name and annotation can hold."""
     if name == "view":
         return VIEW_IDS
+    if name.endswith("_ms") and hint is float:
+        return st.floats(0, 3_600_000)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return st.one_of(*(field_values(name, each) for each in arguments))
     if origin is Literal:
         return st.sampled_from(arguments)

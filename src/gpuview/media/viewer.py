@@ -10,7 +10,6 @@ from functools import partial
 
 from aiortc import (
     RTCConfiguration,
-    RTCDataChannel,
     RTCIceCandidate,
     RTCPeerConnection,
     RTCRtpCodecParameters,
@@ -25,6 +24,7 @@ from gpuview.media.encode.encoder import usable_codecs
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
+from gpuview.media.page_channel import PageChannel
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
 from gpuview.protocol.stats import ViewerStats
 from gpuview.webrtc import sdp
@@ -88,13 +88,13 @@ class Viewer:
         self._on_closed = on_closed
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
-        self._last_message_s: float | None = None
+        self._channel = PageChannel(lambda: fanout.encode_loop.picture_size)
         self._subscription: Subscription | None = None
         self._n_sent = 0
         # Not None: aiortc would use a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._connection_changed)
-        self._connection.on("datachannel", self._listen)
+        self._connection.on("datachannel", self._channel.listen)
         for name in _STATES:
             self._connection.on(f"{name.lower()}statechange", partial(self._log_state, name))
 
@@ -161,7 +161,7 @@ class Viewer:
         """
         if is_overdue(now_s, created_s=self._created_s, connected_s=self._connected_s):
             raise self._timeout()
-        if is_silent(now_s, connected_s=self._connected_s, last_message_s=self._last_message_s):
+        if is_silent(now_s, connected_s=self._connected_s, last_message_s=self._channel.heard_s):
             raise SignalError(
                 f"view {self.view} has sent nothing for {SILENCE_TIMEOUT_S:.0f} s",
                 expected="a ping every second",
@@ -186,6 +186,8 @@ class Viewer:
             remote=pair.remote if pair else "",
             frames_sent=self._n_sent,
             frames_dropped=self._subscription.n_dropped if self._subscription else 0,
+            latency_p50_ms=self._channel.latency.p50_ms,
+            latency_p95_ms=self._channel.latency.p95_ms,
         )
 
     @property
@@ -243,13 +245,6 @@ class Viewer:
             )
         elif state in ("failed", "closed"):
             self._on_closed(self)
-
-    def _listen(self, channel: RTCDataChannel) -> None:
-        @channel.on("message")
-        def pong(message: object) -> None:
-            self._last_message_s = time.monotonic()
-            if message == "ping" and channel.readyState == "open":
-                channel.send("pong")
 
     def __repr__(self) -> str:
         return f"<Viewer {self.view} {self._connection.connectionState} {self._codec}>"

@@ -13,6 +13,8 @@ A page and the kernel talk over the widget's comm:
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
 
+A page and the media process talk over the connection's data channel: Ping, answered by Pong.
+
 The kernel and the media process talk over a socket pair, where each message carries the name of
 its stream: see `gpuview.protocol.wire`.
 """
@@ -48,6 +50,8 @@ __all__ = [
     "OpenStream",
     "PageLog",
     "PeerConfig",
+    "Ping",
+    "Pong",
     "Problem",
     "Ready",
     "Refusal",
@@ -72,6 +76,8 @@ _Sdp = Annotated[str, Meta(max_length=MAX_SDP_CHARS)]
 # These come from pages, are kept or logged, and have no natural length.
 _Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
 _Few = Meta(max_length=MAX_CANDIDATES)
+_Latency = Annotated[float, Meta(ge=0, le=3_600_000)]
+_PageClock = Annotated[float, Meta(ge=0, le=1e15)]
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -203,6 +209,31 @@ class Status(Message, frozen=True, kw_only=True):
     expected: str = ""
     fix: str = ""
     hint: str = ""
+
+
+# --- page <-> media process -------------------------------------------------------------------
+
+
+class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A page is alive. Sent every second, and answered by `Pong`."""
+
+    sent_ms: _PageClock
+    """On the page's clock; comes back with the answer."""
+    latency_p50_ms: _Latency | None = None
+    """From the capture of a frame until it was on the screen; None while that is unknown."""
+    latency_p95_ms: _Latency | None = None
+
+
+class Pong(Message, frozen=True, kw_only=True):
+    """The media process is alive."""
+
+    sent_ms: _PageClock
+    """Of the ping that this answers."""
+    clock_ms: float
+    """When it was sent, on the clock of the RTP timestamps, which count 90 a millisecond."""
+    width: int
+    """The stream's picture in pixels, also for a view that is sent a smaller one; 0: none yet."""
+    height: int
 
 
 # --- kernel -> media process ------------------------------------------------------------------

@@ -7,7 +7,9 @@ from msgspec import Struct
 __all__ = ["EncoderStats", "NetworkStats", "ViewerStats"]
 
 
-class ViewerStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ViewerStats(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One viewer's counters."""
 
     view: str
@@ -21,6 +23,10 @@ class ViewerStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The page's end."""
     frames_sent: int
     frames_dropped: int
+    latency_p50_ms: float | None = None
+    """From the capture of a frame until it was on the page's screen, over the last ten seconds, as
+    the page measured it; None if it does not know."""
+    latency_p95_ms: float | None = None
 
 
 class EncoderStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

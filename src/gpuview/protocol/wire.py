@@ -10,7 +10,7 @@ from msgspec import Struct, convert, to_builtins
 from gpuview.errors import SignalError
 from gpuview.protocol.messages import Message
 
-__all__ = ["decode_line", "encode", "from_wire", "to_wire"]
+__all__ = ["decode_line", "decode_text", "encode", "encode_text", "from_wire", "to_wire"]
 
 
 def to_wire(message: Struct) -> dict[str, Any]:
@@ -62,6 +62,32 @@ def decode_line(line: bytes, *kinds: type[Message]) -> tuple[str, Message]:
             fix="this should never happen, please report it",
         ) from exc
     return str(stream), from_wire(message, *kinds)
+
+
+def encode_text(message: Message) -> str:
+    """Return the text that carries ``message`` over a data channel."""
+    return json.dumps(to_wire(message))
+
+
+def decode_text(text: object, *kinds: type[Message]) -> Message:
+    """Read what `encode_text` wrote, or the page's half of it.
+
+    Raises:
+        SignalError: As `from_wire`, or ``text`` is not JSON.
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse) if isinstance(text, str) else text
+    except (ValueError, RecursionError) as exc:
+        raise SignalError(
+            f"cannot read a message of {len(str(text))} characters: {_short(exc)}",
+            expected="a JSON object",
+            fix="reload the page; if that does not help, page and package are of two versions",
+        ) from None
+    return from_wire(data, *kinds)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _short(value: object) -> str:

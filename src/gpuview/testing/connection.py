@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -11,16 +13,18 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
+from gpuview.errors import SignalError
 from gpuview.media.rtp_sender import drop_video
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import PeerConfig
+from gpuview.protocol.messages import PeerConfig, Ping, Pong
+from gpuview.protocol.wire import decode_text, encode_text
 from gpuview.testing.peer import make_peer
 from gpuview.webrtc.sdp import candidates_of
 
 __all__ = ["PING_S", "Connection"]
 
 PING_S = 1.0
-"""How often a page says "ping" on the data channel."""
+"""How often a page pings on the data channel."""
 
 # Counted in pings: a process without CPU for some seconds has sent none, and is not abandoned.
 _MAX_UNANSWERED = 7
@@ -111,12 +115,13 @@ class Connection:
                 self._lose()
                 return
             self._unanswered += 1
-            channel.send("ping")
+            channel.send(encode_text(Ping(sent_ms=time.monotonic() * 1000)))
             await asyncio.sleep(PING_S)
 
     def _hear(self, message: Any) -> None:
         self._unanswered = 0
-        if message == "pong":
+        with contextlib.suppress(SignalError):
+            decode_text(message, Pong)
             self._on_pong()
 
     async def _watch(self, track: MediaStreamTrack) -> None:

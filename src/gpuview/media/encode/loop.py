@@ -127,6 +127,12 @@ class EncodeLoop:
             self._outputs.pop(codec, None)
         self._wake()
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the newest frame in pixels; zeros before the first."""
+        frame = self._frame  # read once: the encode thread may drop it meanwhile
+        return (frame.width, frame.height) if frame is not None else (0, 0)
+
     def request_keyframe(self, codec: Codec, spacing_s: float) -> None:
         """Make a keyframe from the newest frame, new or not, as soon as `KeyframeGate` allows."""
         with self._lock:

@@ -1,0 +1,56 @@
+"""What one page and the media process say on their data channel."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from aiortc import RTCDataChannel
+
+from gpuview.errors import SignalError
+from gpuview.protocol.messages import Ping, Pong
+from gpuview.protocol.wire import decode_text, encode_text
+
+__all__ = ["PageChannel"]
+
+
+@dataclass(frozen=True, slots=True)
+class PageLatency:
+    """What a page measured of its own picture, in milliseconds from capture to screen."""
+
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+class PageChannel:
+    """Hears a page's pings and answers them. Lives on the event loop.
+
+    Args:
+        picture_size: Returns the width and height of the stream's picture, zeros before the first.
+    """
+
+    def __init__(self, picture_size: Callable[[], tuple[int, int]]) -> None:
+        self.heard_s: float | None = None
+        """When the page last sent anything; None if it has not."""
+        self.latency = PageLatency()
+        self._picture_size = picture_size
+
+    def listen(self, channel: RTCDataChannel) -> None:
+        """Answer on ``channel`` from now on."""
+        channel.on("message", lambda message: self._hear(channel, message))
+
+    def _hear(self, channel: RTCDataChannel, message: object) -> None:
+        self.heard_s = time.monotonic()
+        with contextlib.suppress(SignalError):  # a page of another version is alive, too
+            ping = cast(Ping, decode_text(message, Ping))
+            self.latency = PageLatency(ping.latency_p50_ms, ping.latency_p95_ms)
+            if channel.readyState == "open":
+                channel.send(encode_text(self._pong(ping)))
+
+    def _pong(self, ping: Ping) -> Pong:
+        width, height = self._picture_size()
+        clock_ms = time.monotonic_ns() / 1e6
+        return Pong(sent_ms=ping.sent_ms, clock_ms=clock_ms, width=width, height=height)

@@ -1,0 +1,77 @@
+"""What a page and the media process say on their data channel."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pyee.asyncio import AsyncIOEventEmitter
+
+from gpuview.media.page_channel import PageChannel
+from gpuview.protocol.messages import Ping, Pong
+from gpuview.protocol.wire import decode_text, encode_text
+
+
+class Channel(AsyncIOEventEmitter):
+    """aiortc's data channel, as far as it is used."""
+
+    readyState = "open"  # noqa: N815 - aiortc's name
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+
+def listening() -> tuple[PageChannel, Any]:
+    pages, channel = PageChannel(lambda: (640, 360)), Channel()
+    pages.listen(channel)  # type: ignore[arg-type]
+    return pages, channel
+
+
+def test_ping_is_answered_with_the_clock_and_the_size_of_the_picture() -> None:
+    page, channel = listening()
+    assert page.heard_s is None
+    channel.emit("message", encode_text(Ping(sent_ms=1.5)))
+    (text,) = channel.sent
+    pong = decode_text(text, Pong)
+    assert isinstance(pong, Pong)
+    assert (pong.sent_ms, pong.width, pong.height) == (1.5, 640, 360)
+    assert abs(pong.clock_ms / 1000 - page.heard_s) < 1.0
+
+
+def test_page_tells_its_latency() -> None:
+    page, channel = listening()
+    channel.emit("message", encode_text(Ping(sent_ms=0, latency_p50_ms=21.0, latency_p95_ms=40.0)))
+    assert (page.latency.p50_ms, page.latency.p95_ms) == (21.0, 40.0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\x00" * 100,
+        "ping",
+        "[" * 100_000,
+        "{}",
+        '{"type": "Ping", "sent_ms": NaN}',
+        '{"type": "Ping", "sent_ms": 1e999}',
+        json.dumps({"type": "Ping", "sent_ms": 0, "latency_p50_ms": -1}),
+        json.dumps({"type": "Ping", "sent_ms": 0, "latency_p50_ms": 1e30}),
+        json.dumps({"type": "Pong", "sent_ms": 0, "clock_ms": 0, "width": 0, "height": 0}),
+    ],
+)
+def test_nonsense_is_not_answered_and_proves_that_the_page_lives(message: object) -> None:
+    page, channel = listening()
+    channel.emit("message", message)
+    assert channel.sent == []
+    assert page.heard_s is not None
+
+
+def test_closed_channel_is_not_written_to() -> None:
+    _, channel = listening()
+    channel.readyState = "closing"
+    channel.emit("message", encode_text(Ping(sent_ms=0)))
+    assert channel.sent == []
