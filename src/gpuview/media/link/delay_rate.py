@@ -1,0 +1,98 @@
+"""The rate that the growth of delay allows: up while nothing grows, down when something does.
+
+Source: draft-ietf-rmcat-gcc-02, section 5.5.
+"""
+
+from __future__ import annotations
+
+from gpuview.media.link.trendline import Usage
+
+__all__ = ["INCREASE_PER_S", "DelayRate"]
+
+DECREASE = 0.85
+INCREASE_PER_S = 1.08
+MOST_OF_ACKNOWLEDGED = 1.5
+RESPONSE_S = 0.1
+"""What the draft adds to the round trip: how long a change takes to show."""
+ADDED_BITS = 1200 * 8
+"""Near to what the link takes, one packet more each response time."""
+NEAR = 0.15
+"""So near to what was acknowledged at over-use, an increase is additive. The draft's three standard
+deviations are about as much; over-use comes again just there."""
+CAPACITY_WEIGHT = 0.2
+REAL_QUEUE_S = 0.015
+"""Over-use counts from such a queue on. A radio's jitter alone shows trends, but no queue."""
+STANDING_QUEUE_S = 0.05
+"""Such a queue keeps a link busy without end, whatever little is sent: then what arrives is what
+the link takes. A queue that filled within a few packets shows no trend; so while one stands, the
+rate is at most what arrives, and sinks as fast as it would rise."""
+
+
+class DelayRate:
+    """Additive or multiplicative increase, multiplicative decrease."""
+
+    def __init__(self, now_s: float, rate_bps: float) -> None:
+        self.rate_bps = rate_bps
+        self._capacity_bps: float | None = None
+        self._updated_s = now_s
+        self.lowered_s = now_s
+        """When it was last decreased."""
+
+    def set(self, rate_bps: float) -> None:
+        """Take a rate that was measured: what was known of the link before is forgotten."""
+        self.rate_bps = rate_bps
+        self._capacity_bps = None
+
+    def update(
+        self,
+        now_s: float,
+        usage: Usage,
+        *,
+        queue_s: float,
+        acknowledged_bps: float | None,
+        is_application_limited: bool,
+        round_trip_s: float,
+    ) -> None:
+        """Take what one feedback message showed."""
+        elapsed_s = min(max(now_s - self._updated_s, 0.0), 1.0)
+        self._updated_s = now_s
+        if usage is Usage.OVER and queue_s > REAL_QUEUE_S:
+            if not is_application_limited or queue_s > STANDING_QUEUE_S:
+                self._decrease(now_s, acknowledged_bps, round_trip_s)
+        elif usage is Usage.NORMAL and queue_s > STANDING_QUEUE_S:
+            arriving_bps = self.rate_bps if acknowledged_bps is None else acknowledged_bps
+            self.rate_bps = min(self.rate_bps / INCREASE_PER_S**elapsed_s, arriving_bps)
+        elif usage is Usage.NORMAL and not is_application_limited:
+            self._increase(elapsed_s, acknowledged_bps, round_trip_s)
+
+    def _decrease(self, now_s: float, acknowledged_bps: float | None, round_trip_s: float) -> None:
+        if acknowledged_bps is None:
+            acknowledged_bps = self.rate_bps
+        is_settling = now_s - self.lowered_s < min(max(round_trip_s, 0.01), 0.2)
+        if is_settling and acknowledged_bps > self.rate_bps / 2:
+            return
+        self._learn_capacity(acknowledged_bps)
+        self.rate_bps = min(self.rate_bps, DECREASE * acknowledged_bps)
+        self.lowered_s = now_s
+
+    def _learn_capacity(self, acknowledged_bps: float) -> None:
+        capacity_bps = self._capacity_bps
+        if capacity_bps is None or not _is_near(acknowledged_bps, capacity_bps):
+            self._capacity_bps = acknowledged_bps
+        else:
+            self._capacity_bps = capacity_bps + CAPACITY_WEIGHT * (acknowledged_bps - capacity_bps)
+
+    def _increase(
+        self, elapsed_s: float, acknowledged_bps: float | None, round_trip_s: float
+    ) -> None:
+        if self._capacity_bps is not None and _is_near(self.rate_bps, self._capacity_bps):
+            grown_bps = self.rate_bps + ADDED_BITS / (round_trip_s + RESPONSE_S) * elapsed_s
+        else:
+            grown_bps = self.rate_bps * INCREASE_PER_S**elapsed_s
+        if acknowledged_bps is not None:
+            grown_bps = min(grown_bps, MOST_OF_ACKNOWLEDGED * acknowledged_bps)
+        self.rate_bps = max(self.rate_bps, grown_bps)
+
+
+def _is_near(rate_bps: float, capacity_bps: float) -> bool:
+    return abs(rate_bps - capacity_bps) < NEAR * capacity_bps
