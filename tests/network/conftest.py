@@ -13,7 +13,7 @@ from tests.network.world import World
 from tests.processes import command_line, descendants
 from tests.waiting import wait_until
 
-_OWN = ("ipykernel", "gpuview.media", "tests.network.frp")
+_OWN = ("ipykernel", "gpuview.media", "tests.network.frp", "tests.network.link")
 
 
 @pytest.fixture(autouse=True)

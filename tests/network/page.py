@@ -32,6 +32,7 @@ __all__ = [
     "ChromiumView",
     "Pair",
     "Playwright",
+    "Tab",
     "View",
     "page_html",
     "selected_pair",
@@ -99,10 +100,18 @@ class Chromium:
         """Open a page of its own with a view of ``stream``."""
         return ChromiumView(self._playwright, self._playwright.call(self._new_context()), stream)
 
+    def open(self) -> Tab:
+        """Open a page of its own without a view."""
+        return Tab(self._playwright, self._playwright.call(self._new_context()))
+
     async def _new_context(self) -> BrowserContext:
         context = await self._browser.new_context(viewport={"width": 800, "height": 640})
         await context.route("http://localhost/**", _serve)
         return context
+
+    @property
+    def version(self) -> str:
+        return self._browser.version
 
     @property
     def is_alive(self) -> bool:
@@ -285,42 +294,22 @@ class View:
         return str(self.evaluate("lab.connections.at(-1).remoteDescription?.sdp"))
 
 
-class ChromiumView(View):
-    """A view in a tab of Chromium."""
+class Tab:
+    """The laboratory's page, in a tab of Chromium."""
 
-    def __init__(
-        self, playwright: Playwright, context: BrowserContext, stream: StreamProxy
-    ) -> None:
+    def __init__(self, playwright: Playwright, context: BrowserContext) -> None:
         self._playwright = playwright
         self._context = context
-        self._bridge = Bridge(stream)
-        self._hearing = asyncio.Lock()
         self._page: Page = playwright.call(self._open())
-        self._unlisten = stream.listen(lambda: playwright.spawn(self._hear()))
-        # Changes between the first look at the traits and now.
-        playwright.call(self._hear())
-        self.evaluate("lab.open()")
 
     async def _open(self) -> Page:
         page = await self._context.new_page()
-        await page.expose_function("toKernel", self._bridge.say)
         await page.goto("http://localhost/")
-        await page.evaluate("traits => lab.start(traits)", self._bridge.traits)
         return page
 
-    async def _hear(self) -> None:
-        async with self._hearing:
-            # A page that was closed or killed hears nothing more.
-            with contextlib.suppress(PlaywrightError):
-                if (news := self._bridge.take_news()) is not None:
-                    await self._page.evaluate("news => lab.hear(news)", news)
-
     def evaluate(self, script: str, argument: object = None) -> Any:
+        """Evaluate JavaScript in the page: an expression, or a function of the argument."""
         return self._playwright.call(self._page.evaluate(script, argument))
-
-    def open_details(self) -> None:
-        """Open the panel below the picture."""
-        self.evaluate("document.querySelector('.gpuview [aria-expanded]').click()")
 
     def screenshot(self, path: Path) -> None:
         """Save what a person sees."""
@@ -332,7 +321,6 @@ class ChromiumView(View):
 
     def close(self) -> None:
         """Close the page as a person does, with all its events. Closing again does nothing."""
-        self._unlisten()
         with contextlib.suppress(PlaywrightError):  # the browser may have been killed
             self._playwright.call(self._context.close())
 
@@ -341,3 +329,39 @@ class ChromiumView(View):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class ChromiumView(Tab, View):
+    """A view in a tab of Chromium."""
+
+    def __init__(
+        self, playwright: Playwright, context: BrowserContext, stream: StreamProxy
+    ) -> None:
+        super().__init__(playwright, context)
+        self._bridge = Bridge(stream)
+        self._hearing = asyncio.Lock()
+        playwright.call(self._start())
+        self._unlisten = stream.listen(lambda: playwright.spawn(self._hear()))
+        # Changes between the first look at the traits and now.
+        playwright.call(self._hear())
+        self.evaluate("lab.open()")
+
+    async def _start(self) -> None:
+        await self._page.expose_function("toKernel", self._bridge.say)
+        await self._page.evaluate("traits => lab.start(traits)", self._bridge.traits)
+
+    async def _hear(self) -> None:
+        async with self._hearing:
+            # A page that was closed or killed hears nothing more.
+            with contextlib.suppress(PlaywrightError):
+                if (news := self._bridge.take_news()) is not None:
+                    await self._page.evaluate("news => lab.hear(news)", news)
+
+    def open_details(self) -> None:
+        """Open the panel below the picture."""
+        self.evaluate("document.querySelector('.gpuview [aria-expanded]').click()")
+
+    def close(self) -> None:
+        """Close the page, and hear nothing more."""
+        self._unlisten()
+        super().close()

@@ -35,7 +35,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ __all__ = ["DEAD", "Internet", "Lan", "Nat", "Node", "Router", "enter", "missing
 
 Nat = Literal["cone", "symmetric"]
 """cone: a machine behind it keeps its port. symmetric: each destination sees another port."""
+
+Cable = Callable[["Node", str, "Node", str], None]
+"""Connects two machines: makes a device of the given name on each."""
 
 DEAD = "198.18.0.77"
 """An address where packets are dropped silently, like a server behind a firewall."""
@@ -320,16 +323,17 @@ class Internet:
             self.close()
             raise
 
-    def host(self, name: str, *wan: str) -> Node:
+    def host(self, name: str, *wan: str, cable: Cable | None = None) -> Node:
         """Add a machine with public addresses.
 
         Args:
             name: At most 15 characters, unique in this internet.
             wan: Its addresses with the length of the prefix, such as ``198.51.100.20/28``; the
                 first address of that network is the internet's.
+            cable: What connects it to the internet; None is a perfect cable.
         """
         node = self._add(Node(f"{self._tag}-{name}", has_ipv6=self._has_ipv6))
-        self._join(node, name, wan)
+        self._join(node, name, wan, cable or _veth)
         return node
 
     def lan(
@@ -348,8 +352,8 @@ class Internet:
         machine = self._add(Node(f"{self._tag}-{name}", has_ipv6=self._has_ipv6))
         router = self._add(Router(f"{self._tag}-{name}r", inside, nat, has_ipv6=self._has_ipv6))
         _let_route(router)
-        self._join(router, name, wan)
-        _link(machine, "eth0", host, router, "lan")
+        self._join(router, name, wan, _veth)
+        _link(machine, "eth0", host, router, "lan", _veth)
         return Lan(machine, router)
 
     def only_via(self, *addresses: str) -> None:
@@ -435,8 +439,8 @@ class Internet:
     def _add(self, node: Any) -> Any:
         return self._stack.enter_context(node)
 
-    def _join(self, node: Node, name: str, wan: Sequence[str]) -> None:
-        _link(node, "wan", wan, self._middle, name)
+    def _join(self, node: Node, name: str, wan: Sequence[str], cable: Cable) -> None:
+        _link(node, "wan", wan, self._middle, name, cable)
 
     def _on_both(self, rule: str) -> None:
         self._middle.run(f"iptables {rule}")
@@ -453,11 +457,17 @@ class Internet:
         return f"<Internet {self._tag}>"
 
 
-def _link(near: Node, near_name: str, addresses: Sequence[str], far: Node, far_name: str) -> None:
-    """Connect two nodes; the far end has the first address of each network and is the gateway."""
+def _veth(near: Node, near_name: str, far: Node, far_name: str) -> None:
     # Made in its namespace, so that names need not be unique on the whole machine.
     far_end = f"type veth peer name {far_name} netns {far.name}"
     _must(["ip", "link", "add", near_name, "netns", near.name, *far_end.split()])
+
+
+def _link(
+    near: Node, near_name: str, addresses: Sequence[str], far: Node, far_name: str, cable: Cable
+) -> None:
+    """Connect two nodes; the far end has the first address of each network and is the gateway."""
+    cable(near, near_name, far, far_name)
     near.run(f"ip link set dev {near_name} up")
     far.run(f"ip link set dev {far_name} up")
     for each in addresses:

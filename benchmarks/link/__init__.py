@@ -1,0 +1,1 @@
+"""gpuview against stock aiortc on poor links: the network laboratory and a real Chromium."""
