@@ -975,7 +975,7 @@ def test_options_can_be_read_as_they_were_given(make_stream: MakeStream) -> None
     )
     assert (stream.fps, stream.layout, stream.value_range) == (24, "HW", (0, 4))
     assert (stream.colormap, stream.size, stream.select) == ("magma", 720, select)
-    assert stream.max_bitrate_bps == 8_000_000
+    assert stream.max_bitrate_bps == 20_000_000
 
 
 @pytest.mark.parametrize(
@@ -1039,7 +1039,7 @@ def test_rate_of_a_live_stream_is_changed_for_its_source_and_its_encoder(
     engine.handles[0].wait_for(1)
     stream.fps = 100
     engine.handles[0].wait_for(4)
-    assert engine.handles[0].limits == (100.0, 8_000_000)
+    assert engine.handles[0].limits == (100.0, 20_000_000)
 
 
 def test_rate_of_a_tap_is_changed(make_stream: MakeStream) -> None:

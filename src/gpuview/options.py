@@ -68,7 +68,7 @@ def _checked_bitrate(max_bitrate_bps: Any) -> int:
         raise SettingsError(
             f"cannot encode with {max_bitrate_bps = }",
             expected="100_000 to 100_000_000 bits per second",
-            fix="leave max_bitrate_bps out for 8_000_000",
+            fix="leave max_bitrate_bps out for 20_000_000",
         )
     return int(float(max_bitrate_bps))
 

@@ -58,6 +58,7 @@ _FORMS: dict[str, tuple[str, object]] = {
     "turn_ttl_s": (f"a whole number of seconds from 1 to {_YEAR_S}", 86400),
     "ice_transport_policy": _POLICY_FORM,
     "kernel_ice_transport_policy": _POLICY_FORM,
+    "max_bitrate_bps": ("a whole number from 100_000 to 100_000_000", 5_000_000),
     "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
 }
 
@@ -130,6 +131,10 @@ class Settings(BaseSettings):
 
     kernel_ice_transport_policy: _Policy = "all"
     """``relay``: the kernel's side uses TURN relays only."""
+
+    max_bitrate_bps: Annotated[int, Field(ge=100_000, le=100_000_000)] | None = None
+    """The maximum bitrate of any stream's video, for each viewer, whatever the stream's own
+    ``max_bitrate_bps``. None: the stream's own."""
 
     log: Literal["error", "warning", "info", "debug"] | None = None
     """The lowest level of gpuview's log that goes to stderr. None: the program decides."""

@@ -110,7 +110,8 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             shown instead of the model's.
         select: An index or a function that picks the part to show of each frame; with panels, of
             each panel's frame.
-        max_bitrate_bps: The maximum bitrate of the video, for each viewer.
+        max_bitrate_bps: The maximum bitrate of the video, for each viewer. A picture takes what it
+            needs to look sharp, and no more.
         settings: Network settings. None reads them from the environment.
 
     Raises:
@@ -140,7 +141,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         size: Size = None,
         layer: str | list[str] | None = None,
         select: Index | Select | None = None,
-        max_bitrate_bps: int = 8_000_000,
+        max_bitrate_bps: int = 20_000_000,
         settings: Settings | None = None,
     ) -> None:
         self.layout, self.value_range = layout, value_range

@@ -30,12 +30,33 @@ from gpuview.protocol.messages import (
     Offer,
     OpenStream,
     Refusal,
+    SetLimits,
     Stats,
 )
 from tests.clock import run_in_virtual_time
 from tests.waiting import wait_until_async
 
 CANDIDATE = "candidate:1 1 udp 2130706431 198.51.100.7 4000 typ srflx raddr 0.0.0.0 rport 0"
+
+
+@pytest.mark.parametrize(
+    ("own_bps", "admin_bps", "used_bps"),
+    [(10**7, None, 10**7), (10**7, 10**6, 10**6), (10**6, 10**7, 10**6)],
+)
+def test_administrator_s_bitrate_limits_every_stream(
+    own_bps: int, admin_bps: int | None, used_bps: int
+) -> None:
+    async def main() -> None:
+        hub = Hub(lambda name, message: None)
+        hub.receive("", Configure(max_bitrate_bps=admin_bps), [])
+        hub.receive("s", OpenStream(fps=30, max_bitrate_bps=own_bps), [os.eventfd(0)])
+        encode_loop = hub._streams["s"].fanout.encode_loop
+        assert encode_loop._max_bitrate_bps == used_bps
+        hub.receive("s", SetLimits(fps=30, max_bitrate_bps=own_bps + 1), [])
+        assert encode_loop._max_bitrate_bps == min(own_bps + 1, admin_bps or own_bps + 1)
+        await hub.close()
+
+    asyncio.run(main())
 
 
 class HubHarness:

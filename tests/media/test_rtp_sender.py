@@ -91,7 +91,7 @@ def test_installing_twice_changes_nothing() -> None:
 def test_packets_pass_a_path_of_1280_bytes(codec: Codec) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (360 * 3 // 2, 640), np.uint8)
     frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
-    running = Encoder(codec, 640, 360, fps=30, bitrate_bps=8_000_000)
+    running = Encoder(codec, 640, 360, fps=30, max_bitrate_bps=8_000_000)
     packet = running.encode(frame, 0, 0, is_keyframe=True)
     assert packet is not None
     assert len(packet.payloads) > 10

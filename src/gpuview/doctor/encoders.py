@@ -41,7 +41,7 @@ def encode_one_frame(codec: Codec) -> int:
     frame = av.VideoFrame(_WIDTH, _HEIGHT, "yuv420p")
     for plane, value in zip(frame.planes, (16, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
-    encoder = Encoder(codec, _WIDTH, _HEIGHT, fps=_FPS, bitrate_bps=_BITRATE_BPS)
+    encoder = Encoder(codec, _WIDTH, _HEIGHT, fps=_FPS, max_bitrate_bps=_BITRATE_BPS)
     packet = encoder.encode(frame, 0, 0, is_keyframe=True)
     if packet is None or not packet.is_keyframe:
         raise MediaError(

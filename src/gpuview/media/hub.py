@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Hub:
             case DetachRing() if stream is not None:
                 stream.fanout.encode_loop.detach()
             case SetLimits() if stream is not None:
-                stream.fanout.encode_loop.set_limits(message.fps, message.max_bitrate_bps)
+                stream.fanout.encode_loop.set_limits(message.fps, self._max_bitrate_bps(message))
             case Candidates() if stream is not None:
                 stream.negotiation.take_candidates(message)
             case Bye() if stream is not None:
@@ -143,7 +144,7 @@ class Hub:
         fanout = Fanout(
             fds[0],
             fps=message.fps,
-            max_bitrate_bps=message.max_bitrate_bps,
+            max_bitrate_bps=self._max_bitrate_bps(message),
             on_error=send_error,
         )
         fds.clear()  # the fanout owns the eventfd now
@@ -162,6 +163,9 @@ class Hub:
             # offer is refused.
             with contextlib.suppress(NetworkError):
                 self._open_network()
+
+    def _max_bitrate_bps(self, limits: OpenStream | SetLimits) -> int:
+        return min(limits.max_bitrate_bps, self._configuration.max_bitrate_bps or sys.maxsize)
 
     def _offer(self, name: str, stream: _Stream | None, offer: Offer) -> None:
         try:

@@ -255,6 +255,8 @@ class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
     """``relay``: this side uses TURN relays only."""
     has_ice_servers: bool = False
     """Whether there are STUN or TURN servers for this side, see `WantIceServers`."""
+    max_bitrate_bps: int | None = None
+    """No stream's bitrate is higher, whatever its own limit."""
 
 
 class OpenStream(Message, frozen=True, kw_only=True):

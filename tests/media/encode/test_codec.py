@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 from aiortc import RTCRtpCodecParameters
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gpuview.media.encode.codec import Codec, codec_of, target_bitrate_bps, threads
+from gpuview.media.encode.codec import Codec, codec_of, threads
 
 
 @pytest.mark.parametrize(
@@ -25,17 +23,6 @@ def test_negotiated_codec_is_named(
     fmtp = {"profile-level-id": profile_level_id} if profile_level_id else {}
     parameters = RTCRtpCodecParameters(mimeType=mime_type, clockRate=90_000, parameters=fmtp)
     assert codec_of(parameters) == codec
-
-
-def test_bitrate_at_720p30_is_4_megabits() -> None:
-    assert target_bitrate_bps(1280, 720, 30, 8_000_000) == pytest.approx(4.1e6, rel=0.05)
-
-
-@given(st.integers(16, 8192), st.integers(16, 8192), st.floats(1, 240), st.integers(10**5, 10**8))
-def test_bitrate_never_exceeds_the_most_that_is_allowed(
-    width: int, height: int, fps: float, most: int
-) -> None:
-    assert 0 < target_bitrate_bps(width, height, fps, most) <= most
 
 
 def test_one_core_encodes_on_one_thread() -> None:

@@ -27,7 +27,7 @@ def picture(number: int, width: int = 128, height: int = 96) -> av.VideoFrame:
 
 
 def encoder(codec: Codec, width: int = 128, height: int = 96) -> Encoder:
-    return Encoder(codec, width, height, fps=30, bitrate_bps=2_000_000)
+    return Encoder(codec, width, height, fps=30, max_bitrate_bps=2_000_000)
 
 
 def joined(codec: Codec, packet: Packet) -> bytes:
@@ -65,7 +65,7 @@ def test_quantiser_is_coarser_where_bits_are_few(codec: Codec) -> None:
     noise = np.random.default_rng(0).integers(16, 236, (144, 128), dtype=np.uint8)
     quantisers = []
     for bitrate_bps in (100_000, 20_000_000):
-        running = Encoder(codec, 128, 96, fps=30, bitrate_bps=bitrate_bps)
+        running = Encoder(codec, 128, 96, fps=30, max_bitrate_bps=bitrate_bps)
         for number in range(4):
             frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
             packet = running.encode(frame, number * STEP, number, is_keyframe=False)

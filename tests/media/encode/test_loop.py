@@ -169,7 +169,7 @@ def test_other_limits_begin_with_a_keyframe(stream: Stream) -> None:
         pass
     (output,) = stream.loop._outputs.values()
     assert output._encoder is not None
-    assert output._encoder.bitrate_bps <= 10**5
+    assert output._encoder.ceiling_bps <= 10**5
 
 
 def test_repeats_are_no_frames(stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""The types and settings that all encoders share: codec, packet, clock, bitrate.
+"""The types and settings that all encoders share: codec, packet, clock.
 
 Note [one colour matrix]: every codec is fed limited-range BT.601. VP8 cannot signal its
 matrix, and Chromium assumes BT.601 for it. H.264 signals its matrix in the VUI, and Chromium
@@ -8,7 +8,6 @@ all viewers. The ring's I420 pictures use the same matrix.
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,7 +23,6 @@ __all__ = [
     "Packet",
     "codec_of",
     "new_context",
-    "target_bitrate_bps",
     "threads",
 ]
 
@@ -33,8 +31,6 @@ CLOCK_HZ = 90_000
 
 TIME_BASE = Fraction(1, CLOCK_HZ)
 
-_BITS_PER_PIXEL = 0.15  # 4 Mbit/s at 720p30, where x264 ultrafast reaches 44 dB on natural content
-_MIN_BITRATE_BPS = 600_000
 _NO_PERIODIC_KEYFRAME = 1_000_000
 
 
@@ -83,12 +79,6 @@ def codec_of(parameters: RTCRtpCodecParameters) -> Codec:
     profile_level_id = str(parameters.parameters.get("profile-level-id", "42e01f"))
     is_main = profile_level_id.lower().startswith("4d")
     return Codec("H264", "Main" if is_main else "Constrained Baseline")
-
-
-def target_bitrate_bps(width: int, height: int, fps: float, max_bitrate_bps: int) -> int:
-    """Return the bitrate for a picture of this size, at most ``max_bitrate_bps``."""
-    wanted = math.ceil(width * height * fps * _BITS_PER_PIXEL)
-    return min(max(wanted, _MIN_BITRATE_BPS), max_bitrate_bps)
 
 
 def new_context(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+import math
+from functools import cache, partial
+from typing import Literal
 
 import av
 from av.codec.codec import UnknownCodecError
-from av.video.frame import PictureType
 
 from gpuview.errors import MediaError
-from gpuview.media.encode.codec import TIME_BASE, Codec, Packet
-from gpuview.media.encode.h264 import open_h264
+from gpuview.media.encode.codec import CLOCK_HZ, TIME_BASE, Codec, Packet
+from gpuview.media.encode.fixed_rate import FixedRate
+from gpuview.media.encode.h264 import X264, open_nvenc
+from gpuview.media.encode.rate import MAX_FRAME_S, FrameTime, ceiling_bps, checked_target
 from gpuview.media.encode.vp8 import open_vp8
 from gpuview.media.rtp_sender import packetizer
 
-__all__ = ["Encoder", "usable_codecs", "why_no_h264"]
+__all__ = ["Encoder", "Library", "usable_codecs", "why_no_h264"]
+
+Library = Literal["x264", "nvenc", "vp8"]
 
 logger = logging.getLogger("gpuview.media")
 
@@ -30,25 +35,35 @@ class Encoder:
         codec: The codec that the viewers negotiated.
         width: Pixels, even.
         height: Pixels, even.
-        fps: The expected frame rate, for rate control.
-        bitrate_bps: The target bitrate.
+        fps: The expected frame rate.
+        max_bitrate_bps: No target is higher.
+        target_bps: The first target.
+        library: What encodes: ``"x264"``, ``"nvenc"`` or ``"vp8"``. None: the codec's usual one.
 
     Raises:
         MediaError: The encoder cannot be opened at this size.
     """
 
     def __init__(
-        self, codec: Codec, width: int, height: int, *, fps: float, bitrate_bps: int
+        self,
+        codec: Codec,
+        width: int,
+        height: int,
+        *,
+        fps: float,
+        max_bitrate_bps: int,
+        target_bps: float = math.inf,
+        library: Library | None = None,
     ) -> None:
         self.codec = codec
         self.width = width
         self.height = height
-        self.bitrate_bps = bitrate_bps
-        is_h264 = codec.name == "H264"
+        self.library: Library = library or ("x264" if codec.name == "H264" else "vp8")
+        self.ceiling_bps = ceiling_bps(width, height, fps, max_bitrate_bps)
         self._packetizer = packetizer(codec.name)
-        open_context = open_h264 if is_h264 else open_vp8
+        self._frame_time = FrameTime(min(1 / fps, MAX_FRAME_S))
         try:
-            self._context = open_context(codec, width, height, fps, bitrate_bps)
+            self._session = self._open(fps, checked_target(target_bps, self.ceiling_bps))
         except UnknownCodecError as exc:
             raise MediaError(
                 f"this PyAV cannot encode {codec}: it was built without {exc}",
@@ -62,8 +77,21 @@ class Encoder:
                 fix="show a smaller picture, for example frame[..., ::2, ::2]",
             ) from exc
 
+    def _open(self, fps: float, target_bps: int) -> X264 | FixedRate:
+        codec, width, height = self.codec, self.width, self.height
+        if self.library == "x264":
+            return X264(codec, width, height, self.ceiling_bps)
+        open_context = open_nvenc if self.library == "nvenc" else open_vp8
+        return FixedRate(partial(open_context, codec, width, height, fps), target_bps)
+
     def encode(
-        self, frame: av.VideoFrame, timestamp: int, capture_ns: int, *, is_keyframe: bool
+        self,
+        frame: av.VideoFrame,
+        timestamp: int,
+        capture_ns: int,
+        *,
+        is_keyframe: bool,
+        target_bps: float = math.inf,
     ) -> Packet | None:
         """Encode one frame.
 
@@ -73,6 +101,7 @@ class Encoder:
             timestamp: 90 kHz, greater than the last frame's.
             capture_ns: When the picture was pushed; it goes into the packet.
             is_keyframe: Whether to make the packet decodable by itself.
+            target_bps: The bitrate from now on. libvpx follows it in steps, with a keyframe.
 
         Returns:
             The packet, or None if the encoder skipped the frame to keep its bitrate.
@@ -82,10 +111,14 @@ class Encoder:
         """
         frame.pts = timestamp
         frame.time_base = TIME_BASE
-        frame.pict_type = PictureType.I if is_keyframe else PictureType.NONE
         try:
-            encoded = self._context.encode(frame)
-        except av.FFmpegError as exc:
+            encoded = self._session.encode(
+                frame,
+                target_bps=checked_target(target_bps, self.ceiling_bps),
+                frame_s=self._frame_time.next(timestamp / CLOCK_HZ),
+                is_keyframe=is_keyframe,
+            )
+        except (av.FFmpegError, ValueError) as exc:
             raise MediaError(
                 f"the {self.codec} encoder failed at {self.width} x {self.height}: {exc}",
                 expected="a packet for each frame",
@@ -107,7 +140,7 @@ class Encoder:
         )
 
     def __repr__(self) -> str:
-        return f"<Encoder {self.codec} {self.width}x{self.height} {self.bitrate_bps} bit/s>"
+        return f"<Encoder {self.codec} {self.library} {self.width}x{self.height}>"
 
 
 def _quantiser(packet: av.Packet[av.VideoStream]) -> int | None:
@@ -142,6 +175,6 @@ def why_no_h264() -> str:
 
 
 def _probe(codec: Codec) -> None:
-    encoder = Encoder(codec, _PROBE_WIDTH, _PROBE_HEIGHT, fps=30, bitrate_bps=1_000_000)
+    encoder = Encoder(codec, _PROBE_WIDTH, _PROBE_HEIGHT, fps=30, max_bitrate_bps=1_000_000)
     frame = av.VideoFrame(_PROBE_WIDTH, _PROBE_HEIGHT, "yuv420p")
     encoder.encode(frame, 0, 0, is_keyframe=True)

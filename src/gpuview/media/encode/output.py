@@ -7,7 +7,7 @@ import time
 
 import av
 
-from gpuview.media.encode.codec import Codec, Packet, target_bitrate_bps
+from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder, why_no_h264
 from gpuview.media.encode.schedule import KeyframeGate
 from gpuview.media.encode.timestamp import timestamp_of
@@ -121,9 +121,8 @@ class Output:
         wanted = (width, height, self._fps, self._max_bitrate_bps)
         if encoder is None or wanted != self._opened_with:
             self._encoder = None  # free the old encoder's memory first
-            bitrate_bps = target_bitrate_bps(*wanted)
             encoder = self._encoder = Encoder(
-                self.codec, width, height, fps=wanted[2], bitrate_bps=bitrate_bps
+                self.codec, width, height, fps=wanted[2], max_bitrate_bps=wanted[3]
             )
             self._opened_with = wanted
         return encoder
