@@ -16,7 +16,6 @@ __all__ = ["Link", "Sender", "run", "steps"]
 TICK_S = 0.005
 """The pacer's bursts."""
 PACKET_NBYTES = 1200
-FRAMES_PER_S = 30
 PACING = 2.5
 PACER_LIMIT_S = 0.12
 
@@ -42,6 +41,8 @@ class Link:
     queue_s: float = 0.2
     loss: float = 0.0
     jitter_s: float = 0.0
+    stalls_until: Callable[[float], float] = lambda at_s: at_s
+    """When the queue goes on that stands at that time."""
     seed: int = 1
     _free_s: float = 0.0
     _arrived_s: float = 0.0
@@ -58,7 +59,7 @@ class Link:
         rate_bps = self.rate_bps(now_s)
         if not rate_bps or self.wait_s(now_s) > self.queue_s:
             return None
-        self._free_s = max(self._free_s, now_s) + nbytes * 8 / rate_bps
+        self._free_s = self.stalls_until(max(self._free_s, now_s)) + nbytes * 8 / rate_bps
         if self._random.random() < self.loss:
             return None
         jitter_s = self._random.uniform(0, 2 * self.jitter_s)
@@ -89,6 +90,8 @@ class Sender:
     ceiling_bps: float = 20e6
     wanted_bps: Callable[[float], float] = lambda _: math.inf
     feedback_s: float = 0.066
+    feedback_loss: float = 0.0
+    frames_per_s: float = 30
     starts_s: float = 0.0
     seed: int = 1
     packets: list[_Packet] = field(default_factory=list)
@@ -109,7 +112,7 @@ class Sender:
         self._next_question_s = self.starts_s
         self._n_reported = 0
         self._n_heard_of = 0
-        self._on_the_way: deque[tuple[float, list[PacketReport]]] = deque()
+        self._on_the_way: deque[tuple[float, int, list[PacketReport]]] = deque()
 
     def tick(self, now_s: float) -> None:
         """Do what is due."""
@@ -120,7 +123,7 @@ class Sender:
             self._next_question_s += 0.05
             self._ask(now_s)
         if now_s >= self._next_frame_s:
-            self._next_frame_s += 1 / FRAMES_PER_S
+            self._next_frame_s += 1 / self.frames_per_s
             self._encode(now_s)
         self._pace(now_s)
         self.targets.append((now_s, self.controller.target_bps))
@@ -137,11 +140,11 @@ class Sender:
                 packets = self.packets[self._n_reported : heard[-1] + 1]
                 self._n_reported = heard[-1] + 1
                 reports = [packet.report() for packet in packets]
-                self._on_the_way.append((now_s + self.link.delay_s, reports))
+                if self._random.random() >= self.feedback_loss:
+                    self._on_the_way.append((now_s + self.link.delay_s, self._n_reported, reports))
         while self._on_the_way and self._on_the_way[0][0] <= now_s:
-            _, reports = self._on_the_way.popleft()
+            _, self._n_heard_of, reports = self._on_the_way.popleft()
             self.controller.take_reports(now_s, reports, round_trip_s=2 * self.link.delay_s)
-            self._n_heard_of += len(reports)
 
     def _ask(self, now_s: float) -> None:
         if self._n_heard_of < len(self.packets):
@@ -158,7 +161,7 @@ class Sender:
         if self._pacer_nbytes * 8 > target_bps * PACING * PACER_LIMIT_S:
             return
         wanted_bps = min(target_bps, self.wanted_bps(now_s))
-        nbytes = round(wanted_bps / FRAMES_PER_S / 8 * self._random.uniform(0.8, 1.2))
+        nbytes = round(wanted_bps / self.frames_per_s / 8 * self._random.uniform(0.8, 1.2))
         self._pacer_nbytes += nbytes
         while nbytes > 0:
             self._pacer.append(min(nbytes, PACKET_NBYTES))

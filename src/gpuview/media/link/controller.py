@@ -232,6 +232,6 @@ def _sane_round_trip(round_trip_s: float | None) -> float:
 def _is_sane(report: PacketReport, now_s: float) -> bool:
     return (
         report.sent_s <= now_s
-        and 0 <= report.nbytes <= LARGEST_PACKET
+        and 0 < report.nbytes <= LARGEST_PACKET
         and (report.arrived_s is None or abs(report.arrived_s) < LATEST_S)
     )

@@ -59,12 +59,11 @@ class Try(NamedTuple):
 class _Train:
     probe: Probe
     asked_s: float
-    n_reported: int = 0
+    is_short: bool
     nbytes_reported: int = 0
     arrived: list[tuple[float, float, int]] = field(default_factory=list)
 
     def add(self, report: PacketReport) -> None:
-        self.n_reported += 1
         self.nbytes_reported += report.nbytes
         if report.arrived_s is not None:
             self.arrived.append((report.sent_s, report.arrived_s, report.nbytes))
@@ -100,6 +99,8 @@ class Probes:
         self._first_bps: float | None = FIRST_FACTOR * start_bps
         self._ended_s = now_s
         self._is_hasty = True
+        self._may_repeat = True
+        self._is_answered = True
 
     def hasten(self) -> None:
         """Let the next probe be due at once."""
@@ -113,6 +114,9 @@ class Probes:
             if now_s - self._train.asked_s < PATIENCE_S:
                 return None
             self._end(now_s)
+            # Its feedback may have been lost. If none comes the second time either, there is none.
+            self._is_hasty = self._is_answered
+            self._is_answered = False
         is_near_ceiling = estimate_bps > NEAR_CEILING * ceiling_bps
         if is_near_ceiling and not is_application_limited:
             self._is_hasty = False
@@ -120,37 +124,41 @@ class Probes:
         period_s = IDLE_PERIOD_S if is_application_limited else LIMITED_PERIOD_S
         if not self._is_hasty and now_s - self._ended_s < period_s:
             return None
-        length_s = IDLE_LENGTH_S if is_application_limited else LENGTH_S
-        return self._begin(now_s, estimate_bps, ceiling_bps, length_s)
+        return self._begin(now_s, estimate_bps, ceiling_bps, is_short=is_application_limited)
 
     def _begin(
-        self, now_s: float, estimate_bps: float, ceiling_bps: float, length_s: float
+        self, now_s: float, estimate_bps: float, ceiling_bps: float, *, is_short: bool
     ) -> Probe:
         rate_bps = FACTOR * estimate_bps if self._first_bps is None else self._first_bps
         rate_bps = min(rate_bps, BEYOND_CEILING * ceiling_bps)
+        length_s = IDLE_LENGTH_S if is_short else LENGTH_S
         nbytes = max(round(rate_bps * length_s / 8), LEAST_NBYTES)
         self._n_probes += 1
         self._is_hasty = False
-        self._train = _Train(Probe(self._n_probes, rate_bps, nbytes), now_s)
+        self._train = _Train(Probe(self._n_probes, rate_bps, nbytes), now_s, is_short)
         return self._train.probe
 
     def take_reports(
         self, now_s: float, reports: Iterable[PacketReport], *, estimate_bps: float
     ) -> Try | None:
         """Take one feedback message; return what a probe showed that it completes."""
-        for report in reports:
-            train = self._train
-            if train is None or report.probe != train.probe.number:
-                continue
-            train.add(report)
-        if self._train is None or not self._train.is_reported():
-            return None
         train = self._train
+        if train is None:
+            return None
+        for report in reports:
+            if report.probe == train.probe.number:
+                train.add(report)
+        if not train.is_reported():
+            return None
         self._end(now_s)
+        self._is_answered = True
         outcome = train.outcome()
-        self._is_hasty = outcome is not None and (
-            outcome.rate_bps > max(SUCCESS * train.probe.bitrate_bps, NEWS * estimate_bps)
-        )
+        found_bps = 0.0 if outcome is None else outcome.rate_bps
+        is_success = found_bps > SUCCESS * train.probe.bitrate_bps
+        # A radio's jitter may be why a short one fails: the first to fail is repeated.
+        may_repeat = self._may_repeat and train.is_short
+        self._is_hasty = found_bps > NEWS * estimate_bps if is_success else may_repeat
+        self._may_repeat = is_success
         return outcome
 
     def _end(self, now_s: float) -> None:
