@@ -48,7 +48,7 @@ RECEIVER_REPORT_S = 0.2
 """Receiver reports that come faster are not read: browsers send one or two a second."""
 LARGEST_PACKET = 65_535
 LATEST_S = 1e9
-"""Thirty years on the peer's clock: times beyond are absurd."""
+"""Times beyond thirty years are absurd, on any clock."""
 
 
 class CongestionController:
@@ -231,7 +231,7 @@ def _sane_round_trip(round_trip_s: float | None) -> float:
 
 def _is_sane(report: PacketReport, now_s: float) -> bool:
     return (
-        report.sent_s <= now_s
+        -LATEST_S < report.sent_s <= now_s
         and 0 < report.nbytes <= LARGEST_PACKET
         and (report.arrived_s is None or abs(report.arrived_s) < LATEST_S)
     )

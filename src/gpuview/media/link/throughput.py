@@ -28,14 +28,12 @@ class Throughput:
         self._began_s = 0.0
 
     def add(self, at_s: float, nbytes: int) -> None:
-        """Take one packet. One that overtook others counts as if it had come after them."""
+        """Take one packet."""
         last_s = self._packets[-1][0] if self._packets else -math.inf
         if abs(at_s - last_s) > self._longest_gap_s or not self._packets:
             self._packets.clear()
             self._nbytes = 0
             self._began_s = at_s
-        else:
-            at_s = max(at_s, last_s)
         self._packets.append((at_s, nbytes))
         self._nbytes += nbytes
         while self._packets[0][0] < at_s - self._window_s or len(self._packets) > MOST_PACKETS:
