@@ -30,6 +30,7 @@ _HEADS = (
     "Mbit/s",
     "sharp after, s",
     "moving after, ms",
+    "cores busy",
 )
 
 
@@ -76,6 +77,7 @@ def _cells(step: Step) -> list[str]:
         f"{step.received_bps / 1e6:.2f}",
         _number(step.sharp_after_s, 1),
         _number(step.moving_after_ms),
+        _number(step.cpu_s["machine"] / (step.ended_s - step.began_s), 1),
     ]
 
 
