@@ -29,8 +29,10 @@ class ViewerStats(
     latency_p95_ms: float | None = None
 
 
-class EncoderStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The counters of one codec that viewers use."""
+class EncoderStats(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """The counters of one codec and size that viewers use."""
 
     codec: str
     width: int
@@ -39,6 +41,15 @@ class EncoderStats(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     frames: int
     keyframes: int
     nbytes: int
+    tier: str = "full"
+    """``full``, ``half`` or ``quarter``: the part of the picture's sides that is sent to viewers
+    with a poor link."""
+    target_bps: int = 0
+    """The bitrate that it may use."""
+    quantiser: int | None = None
+    """Of the last frame: 0 to 51 for H.264, 0 to 63 for VP8, coarser upwards."""
+    encoder: str = ""
+    """``x264``, ``nvenc`` or ``vp8``; empty while none is open."""
     why_no_h264: str = ""
     """Why these viewers get VP8; empty if they get H.264."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
@@ -63,7 +65,7 @@ def test_viewer_whose_link_is_unknown_gets_the_full_picture() -> None:
     subscription = Subscription(MAIN, lambda spacing_s: None)
     assert subscription.tier is Tier.FULL
     subscription.report(target_bps=1e6, free_s=5.0)
-    assert (subscription.target_bps, subscription.free_s) == (1e6, 5.0)
+    assert subscription.member.target_bps == 1e6
 
 
 def test_queue_that_overflows_before_its_reader_runs_keeps_the_reader() -> None:
@@ -78,6 +80,30 @@ def test_queue_that_overflows_before_its_reader_runs_keeps_the_reader() -> None:
         return (await reader).timestamp
 
     assert asyncio.run(read()) == 12
+
+
+def test_viewer_changes_its_tier_at_a_keyframe_and_gets_the_old_one_until_then() -> None:
+    subscription = Subscription(MAIN, lambda spacing_s: None)
+    subscription.offer(Tier.FULL, packet(0, is_keyframe=True))
+    subscription.member.tier = Tier.HALF
+    subscription.offer(Tier.FULL, packet(1))
+    subscription.offer(Tier.HALF, packet(1))
+    assert drain(subscription) == [0, 1]
+    subscription.offer(Tier.HALF, packet(2, is_keyframe=True))
+    subscription.offer(Tier.FULL, packet(2))
+    assert subscription.tier is Tier.HALF
+    assert drain(subscription) == [2]
+
+
+def test_frame_that_a_viewer_has_had_is_not_sent_again_in_another_tier() -> None:
+    asked: list[float] = []
+    subscription = Subscription(MAIN, asked.append)
+    subscription.offer(Tier.FULL, packet(0, is_keyframe=True))
+    assert drain(subscription) == [0]
+    subscription.member.tier = Tier.HALF
+    subscription.offer(Tier.HALF, packet(0, is_keyframe=True))
+    assert subscription.tier is Tier.FULL
+    assert len(asked) == 1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=200))
@@ -110,10 +136,16 @@ class Feed:
 
     def show(self, fanout: Fanout, level: int, width: int = 64, height: int = 48) -> None:
         nbytes = frame_nbytes(PixelFormat.I420, width, height)
+        self.show_pixels(fanout, np.full(nbytes, level, np.uint8), width, height)
+
+    def show_pixels(
+        self, fanout: Fanout, pixels: NDArray[np.uint8], width: int, height: int
+    ) -> None:
+        nbytes = pixels.size
         if not self._rings or self._rings[-1].slot_nbytes < nbytes:
             self._rings.append(RingWriter.create(nbytes))
             fanout.encode_loop.attach(os.dup(self._rings[-1].fd))
-        self._rings[-1].begin(nbytes)[:] = np.full(nbytes, level, np.uint8)
+        self._rings[-1].begin(nbytes)[:] = pixels
         self._rings[-1].publish(PixelFormat.I420, width, height)
         fanout.encode_loop._wake()
 
@@ -270,6 +302,77 @@ def test_codec_that_fails_leaves_the_viewers_of_another_one_playing() -> None:
 
     run(work, hear)
     assert ["VP8" in str(error) for error in told] == [True, False]
+
+
+def test_viewers_in_two_tiers_get_two_sizes_and_a_move_costs_the_others_no_keyframe() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        good, poor = fanout.subscribe(MAIN), fanout.subscribe(MAIN)
+        feed.show(fanout, 90)
+        for viewer in (good, poor):
+            assert (await viewer.next()).width == 64
+        poor.member.tier = Tier.HALF
+        fanout._enter(poor)
+        level = 90
+        while (packet := await poor.next()).width == 64:
+            level += 1
+            feed.show(fanout, level)
+        assert (packet.width, packet.height, packet.is_keyframe) == (32, 24, True)
+        assert not (await good.next()).is_keyframe
+        tiers = {each.tier: each for each in fanout.encode_loop.stats()}
+        assert tiers["full"].keyframes == 1
+        assert (tiers["half"].width, tiers["half"].height) == (32, 24)
+        fanout.unsubscribe(poor)
+        assert [each.tier for each in fanout.encode_loop.stats()] == ["full"]
+
+    run(work)
+
+
+def test_link_that_is_full_holds_frames_before_the_encoder_and_gets_the_newest_one() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(MAIN)
+        feed.show(fanout, 20)
+        await viewer.next()
+        viewer.report(target_bps=1e6, free_s=time.monotonic() + 0.2)
+        for level in range(30, 35):
+            feed.show(fanout, level)
+        await viewer.next()
+        assert time.monotonic() >= viewer.member.free_s
+        assert fanout.encode_loop.frames_taken == 2
+
+    run(work)
+
+
+def test_one_late_viewer_does_not_hold_the_others() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        late, free = fanout.subscribe(MAIN), fanout.subscribe(MAIN)
+        feed.show(fanout, 20)
+        for viewer in (late, free):
+            await viewer.next()
+        hold_s = time.monotonic() + 60
+        late.report(target_bps=1e6, free_s=hold_s)
+        free.report(target_bps=1e6, free_s=0.0)
+        feed.show(fanout, 30)
+        await free.next()
+        assert time.monotonic() < hold_s
+
+    run(work)
+
+
+def test_mush_becomes_a_smaller_picture_and_never_stands_still() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(MAIN)
+        fanout.encode_loop.set_limits(200, 10**5)
+        noise = np.random.default_rng(0)
+        while True:
+            feed.show_pixels(
+                fanout, noise.integers(16, 236, 192 * 144 * 3 // 2, np.uint8), 192, 144
+            )
+            if (packet := await viewer.next()).width < 192:
+                break
+        assert (packet.width, packet.height) == (96, 72)
+        assert viewer.tier is Tier.HALF
+
+    run(work)
 
 
 def test_nobody_watching_costs_no_encoding() -> None:

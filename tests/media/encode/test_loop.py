@@ -46,7 +46,7 @@ class Stream:
             self.event_fd,
             fps=200,
             max_bitrate_bps=10**6,
-            on_packet=lambda codec, packet: self.packets.put(packet),
+            on_packet=lambda codec, tier, packet: self.packets.put(packet),
             on_error=self.errors.put,
         )
         self.attach()

@@ -13,6 +13,7 @@ from gpuview.media.encode.schedule import (
     LOSS_SPACING_S,
     KeyframeGate,
     LookClock,
+    LossRequests,
     RefreshClock,
     earliest_start,
 )
@@ -64,6 +65,19 @@ def test_keyframes_for_losses_are_never_closer_than_their_spacing(requests: list
     assert made[0] == min(requests)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert all(gap >= LOSS_SPACING_S - 1e-9 for gap in gaps)
+
+
+def test_viewer_that_asks_again_and_again_is_served_every_two_seconds() -> None:
+    requests = LossRequests()
+    spacings = [requests.spacing_s(number / 10) for number in range(100)]
+    assert spacings[0] == LOSS_SPACING_S
+    assert spacings[20:] == [2.0] * 80
+    assert requests.spacing_s(60.0) == LOSS_SPACING_S
+
+
+def test_burst_of_requests_is_one() -> None:
+    requests = LossRequests()
+    assert {requests.spacing_s(5 + number / 1000) for number in range(100)} == {LOSS_SPACING_S}
 
 
 def test_still_picture_is_repeated_quickly_at_first_and_then_once_a_second() -> None:

@@ -6,9 +6,10 @@ import av
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from gpuview.media.encode.tiers import Tier, scaled_side
 from gpuview.protocol.ring import PixelFormat, Slot
 
-__all__ = ["SlotConverter"]
+__all__ = ["SlotConverter", "TierScaler"]
 
 
 class SlotConverter:
@@ -42,6 +43,32 @@ class SlotConverter:
             interpolation=Interpolation.AREA,
             threads=1,
         )
+
+
+class TierScaler:
+    """Makes the smaller pictures of the tiers, each once for a frame. One thread at a time."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._scaled: dict[Tier, av.VideoFrame] = {}
+
+    def scaled(self, frame: av.VideoFrame, tier: Tier) -> av.VideoFrame:
+        """Return ``frame`` in the tier's size; the frame itself if that is the full one."""
+        if tier is Tier.FULL:
+            return frame
+        if tier not in self._scaled:
+            self._scaled[tier] = self._reformatter.reformat(
+                frame,
+                width=scaled_side(frame.width, tier),
+                height=scaled_side(frame.height, tier),
+                interpolation=Interpolation.AREA,
+                threads=1,
+            )
+        return self._scaled[tier]
+
+    def forget(self) -> None:
+        """Note that the next frame shows another picture."""
+        self._scaled.clear()
 
 
 def _copied(slot: Slot) -> av.VideoFrame:

@@ -6,20 +6,22 @@ A viewer that joins, or has lost packets, makes it request a keyframe from the e
 from __future__ import annotations
 
 import asyncio
-import math
+import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
-from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S
-from gpuview.media.encode.tiers import Tier
+from gpuview.media.encode.schedule import JOIN_SPACING_S, LossRequests
+from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
 from gpuview.protocol.messages import Problem
 
 __all__ = ["Fanout", "Subscription"]
 
 _QUEUE_PACKETS = 8  # a quarter of a second at 30 fps; a slower viewer starts again at a keyframe
+_REVIEW_EVERY_S = 0.1
 
 
 class Subscription:
@@ -27,19 +29,35 @@ class Subscription:
 
     It begins with a keyframe. If the viewer takes packets too slowly, the queue is dropped and
     begins again with a keyframe. Other viewers are not affected.
+
+    Args:
+        codec: The codec that the viewer negotiated.
+        request: Requests a keyframe in this subscription's tier, so many seconds after the last.
     """
 
     def __init__(self, codec: Codec, request: Callable[[float], None]) -> None:
         self.codec = codec
+        self.member = Member()
+        self.tier = Tier.FULL
+        """The size of the pictures that this viewer gets; it may change between two packets."""
+        self.n_dropped = 0
         self._request = request
+        self._losses = LossRequests()
         self._packets: deque[Packet] = deque()
         self._has_packets = asyncio.Event()
         self._needs_keyframe = True
-        self.n_dropped = 0
-        self.tier = Tier.FULL
-        """The size of the pictures that this viewer gets; it may change between two packets."""
-        self.target_bps = math.inf
-        self.free_s = -math.inf
+        self._timestamp = -1  # of the last packet that was taken
+
+    def offer(self, tier: Tier, packet: Packet) -> None:
+        """Take a packet if it is for this viewer, who changes tiers at a keyframe."""
+        is_arriving = tier is self.member.tier and tier is not self.tier and packet.is_keyframe
+        if is_arriving and packet.timestamp <= self._timestamp:
+            self._request(JOIN_SPACING_S)  # it has had this frame
+        elif is_arriving:
+            self.tier = tier
+            self.put(packet)
+        elif tier is self.tier:
+            self.put(packet)
 
     def put(self, packet: Packet) -> None:
         """Queue a packet, unless the viewer could not decode it."""
@@ -55,7 +73,7 @@ class Subscription:
             self._packets.clear()
             self._has_packets.clear()
             self._needs_keyframe = True
-            self._request(JOIN_SPACING_S)
+            self.request_keyframe()
             return
         self._packets.append(packet)
         self._has_packets.set()
@@ -66,6 +84,7 @@ class Subscription:
         while not self._packets:
             await self._has_packets.wait()
         packet = self._packets.popleft()
+        self._timestamp = packet.timestamp
         if not self._packets:
             self._has_packets.clear()
         return packet
@@ -76,13 +95,15 @@ class Subscription:
         Args:
             target_bps: Bits of video per second.
             free_s: When all that waits for the link will have been sent, on ``time.monotonic``;
-                no new frame is wanted before.
+                no new frame is wanted before, for half a second at most.
         """
-        self.target_bps, self.free_s = target_bps, free_s
+        self.member.report(target_bps, free_s, time.monotonic())
 
     def request_keyframe(self) -> None:
         """Request a keyframe, for a viewer that lost packets."""
-        self._request(LOSS_SPACING_S)
+        now_s = time.monotonic()
+        self.member.note_trouble(now_s)
+        self._request(self._losses.spacing_s(now_s))
 
 
 class Fanout:
@@ -104,7 +125,7 @@ class Fanout:
         on_error: Callable[[Problem | None], None],
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._subscriptions: dict[Codec, set[Subscription]] = {}
+        self._groups: dict[Codec, _Group] = {}
         self.encode_loop = EncodeLoop(
             event_fd,
             fps=fps,
@@ -115,32 +136,92 @@ class Fanout:
 
     def subscribe(self, codec: Codec) -> Subscription:
         """Add a viewer. The first viewer of a codec starts its encoder."""
-        subscription = Subscription(codec, partial(self.encode_loop.request_keyframe, codec))
-        self._subscriptions.setdefault(codec, set()).add(subscription)
-        self.encode_loop.start(codec)
-        self.encode_loop.request_keyframe(codec, JOIN_SPACING_S)
+        subscription = Subscription(
+            codec,
+            lambda spacing_s: self.encode_loop.request_keyframe(
+                codec, spacing_s, subscription.member.tier
+            ),
+        )
+        group = self._groups.setdefault(codec, _Group(codec))
+        group.subscriptions = (*group.subscriptions, subscription)
+        self._enter(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Remove a viewer. The last viewer of a codec stops its encoder."""
-        codec = subscription.codec
-        subscriptions = self._subscriptions.get(codec, set())
-        subscriptions.discard(subscription)
-        if not subscriptions:
-            self._subscriptions.pop(codec, None)
-            self.encode_loop.stop(codec)
+        group = self._groups.get(subscription.codec)
+        if group is None:
+            return
+        group.subscriptions = tuple(
+            each for each in group.subscriptions if each is not subscription
+        )
+        self._stop_unused(group)
+        if not group.subscriptions:
+            del self._groups[subscription.codec]
 
     def close(self) -> None:
         """Stop encoding. Close the viewers first."""
         self.encode_loop.close()
 
-    def _deliver(self, codec: Codec, packet: Packet) -> None:
-        for subscription in self._subscriptions.get(codec, ()):
-            subscription.put(packet)
+    def _enter(self, subscription: Subscription) -> None:
+        """Encode the tier that a viewer is to be in, beginning with a keyframe."""
+        codec, tier = subscription.codec, subscription.member.tier
+        group = self._groups[codec]
+        group.meters.setdefault(tier, Meter(codec.name))
+        self.encode_loop.start(codec, tier, partial(group.demand, tier))
+        self.encode_loop.request_keyframe(codec, JOIN_SPACING_S, tier)
+
+    def _deliver(self, codec: Codec, tier: Tier, packet: Packet) -> None:
+        group = self._groups.get(codec)
+        if group is None:
+            return
+        now_s = time.monotonic()
+        if (meter := group.meters.get(tier)) is not None:
+            meter.add(now_s, packet.nbytes, packet.quantiser, is_keyframe=packet.is_keyframe)
+        for subscription in group.subscriptions:
+            subscription.offer(tier, packet)
+        if now_s >= group.review_s:
+            group.review_s = now_s + _REVIEW_EVERY_S
+            self._review(group, now_s)
+
+    def _review(self, group: _Group, now_s: float) -> None:
+        """Move viewers to other tiers."""
+        members = [each.member for each in group.subscriptions]
+        for member, tier in moves(now_s, members, group.meters):
+            member.tier = tier
+            self._enter(next(each for each in group.subscriptions if each.member is member))
+        self._stop_unused(group)
+
+    def _stop_unused(self, group: _Group) -> None:
+        for tier in group.unused_tiers():
+            del group.meters[tier]
+            self.encode_loop.stop(group.codec, tier)
 
     def __repr__(self) -> str:
-        counts = {str(codec): len(each) for codec, each in self._subscriptions.items()}
+        counts = {str(codec): len(each.subscriptions) for codec, each in self._groups.items()}
         return f"<Fanout viewers={counts}>"
+
+
+@dataclass(slots=True)
+class _Group:
+    """The viewers of one codec."""
+
+    codec: Codec
+    subscriptions: tuple[Subscription, ...] = ()  # replaced, as the encode thread reads it
+    meters: dict[Tier, Meter] = field(default_factory=dict)
+    """Of the tiers that are encoded."""
+    review_s: float = 0.0
+
+    def demand(self, tier: Tier) -> Demand:
+        """Return what the viewers in a tier want, those who come or go too. Any thread."""
+        return demand(
+            each.member for each in self.subscriptions if tier in (each.tier, each.member.tier)
+        )
+
+    def unused_tiers(self) -> list[Tier]:
+        """Return the tiers that nobody is in or moves to."""
+        used = {tier for each in self.subscriptions for tier in (each.tier, each.member.tier)}
+        return [tier for tier in self.meters if tier not in used]
 
 
 def _call_soon(

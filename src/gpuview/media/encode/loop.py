@@ -20,9 +20,10 @@ from collections.abc import Callable
 import av
 
 from gpuview.media.encode.codec import Codec, Packet
-from gpuview.media.encode.convert import SlotConverter
+from gpuview.media.encode.convert import SlotConverter, TierScaler
 from gpuview.media.encode.output import RETRY_S, Output
 from gpuview.media.encode.schedule import LookClock, RefreshClock, earliest_start
+from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.ring import RingReader, Slot
@@ -48,7 +49,7 @@ class EncodeLoop:
         *,
         fps: float,
         max_bitrate_bps: int,
-        on_packet: Callable[[Codec, Packet], None],
+        on_packet: Callable[[Codec, Tier, Packet], None],
         on_error: Callable[[Problem | None], None],
     ) -> None:
         self.frames_taken = 0
@@ -59,7 +60,7 @@ class EncodeLoop:
         self._lock = threading.Lock()  # guards the next seven
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
-        self._outputs: dict[Codec, Output] = {}
+        self._outputs: dict[tuple[Codec, Tier], Output] = {}
         self._ring_fd = -1  # of a ring that is not mapped yet
         self._is_detached = False  # since the thread looked last
         self._is_stopping = False
@@ -67,6 +68,7 @@ class EncodeLoop:
         # The rest belongs to the encode thread while it runs.
         self._ring: RingReader | None = None
         self._converter = SlotConverter()
+        self._scaler = TierScaler()
         self._frame: av.VideoFrame | None = None
         self._frame_seq = 0
         self._capture_ns = 0
@@ -108,12 +110,20 @@ class EncodeLoop:
                 output.set_limits(fps, max_bitrate_bps)
         self._wake()
 
-    def start(self, codec: Codec) -> None:
-        """Start encoding for ``codec``."""
+    def start(
+        self, codec: Codec, tier: Tier = Tier.FULL, wants: Callable[[], Demand] = Demand
+    ) -> None:
+        """Start encoding for ``codec`` in ``tier``, unless that is encoded already.
+
+        Args:
+            codec: The codec that the viewers negotiated.
+            tier: The size.
+            wants: Tells what they want; called on the encode thread.
+        """
         with self._lock:
-            if codec not in self._outputs:
-                self._outputs[codec] = Output(
-                    codec, fps=self._fps, max_bitrate_bps=self._max_bitrate_bps
+            if (codec, tier) not in self._outputs:
+                self._outputs[codec, tier] = Output(
+                    codec, tier, wants, fps=self._fps, max_bitrate_bps=self._max_bitrate_bps
                 )
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -121,10 +131,10 @@ class EncodeLoop:
                 )
                 self._thread.start()
 
-    def stop(self, codec: Codec) -> None:
-        """Stop encoding for ``codec``."""
+    def stop(self, codec: Codec, tier: Tier = Tier.FULL) -> None:
+        """Stop encoding for ``codec`` in ``tier``."""
         with self._lock:
-            self._outputs.pop(codec, None)
+            self._outputs.pop((codec, tier), None)
         self._wake()
 
     @property
@@ -133,16 +143,16 @@ class EncodeLoop:
         frame = self._frame  # read once: the encode thread may drop it meanwhile
         return (frame.width, frame.height) if frame is not None else (0, 0)
 
-    def request_keyframe(self, codec: Codec, spacing_s: float) -> None:
+    def request_keyframe(self, codec: Codec, spacing_s: float, tier: Tier = Tier.FULL) -> None:
         """Make a keyframe from the newest frame, new or not, as soon as `KeyframeGate` allows."""
         with self._lock:
-            output = self._outputs.get(codec)
+            output = self._outputs.get((codec, tier))
         if output is not None:
             output.request_keyframe(spacing_s)
         self._wake()
 
     def stats(self) -> list[EncoderStats]:
-        """Return the counters of each codec in use."""
+        """Return the counters of each codec and tier in use."""
         with self._lock:
             return [output.stats() for output in self._outputs.values()]
 
@@ -225,21 +235,27 @@ class EncodeLoop:
 
     def _step_forward(self, outputs: list[Output], slot: Slot, now_s: float) -> float:
         """Encode the new frame in ``slot``, unless it is too soon after the last frame."""
-        start_s = earliest_start(self._last_start_s, self._fps)
+        free_s = min(output.free_s for output in outputs)
+        start_s = max(earliest_start(self._last_start_s, self._fps), free_s)
         if now_s < start_s and not _waiting(outputs, now_s):
             return min([start_s, *(output.keyframe_s for output in outputs)])
         if not self._take(slot):
             return now_s  # overwritten during the read: a newer frame is there
         self._last_start_s = now_s
         self._look.arrived()
-        self._encode(outputs, slot.capture_ns)
+        for output in outputs:
+            output.is_behind = True
+        self._encode(_free(outputs, now_s), slot.capture_ns)
         self._refresh.changed(now_s)
         return self._next_due(outputs, now_s)
 
     def _step_in_place(self, outputs: list[Output], now_s: float) -> float:
-        """Encode the last frame again, if a repeat or a keyframe is due."""
-        if now_s >= self._refresh.due_s:
-            self._encode(outputs, time.monotonic_ns())
+        """Encode the last frame for whoever was not free, or again if anything is due."""
+        behind = [output for output in _free(outputs, now_s) if output.is_behind]
+        if behind:
+            self._encode(behind, self._capture_ns)
+        elif now_s >= self._refresh.due_s:
+            self._encode(_free(outputs, now_s), time.monotonic_ns())
             self._refresh.repeated(now_s)
         else:
             self._encode(_waiting(outputs, now_s), time.monotonic_ns())
@@ -247,7 +263,9 @@ class EncodeLoop:
 
     def _next_due(self, outputs: list[Output], now_s: float) -> float:
         """Return when the thread must run again without a wake-up."""
-        due_s = min([self._refresh.due_s, *(output.keyframe_s for output in outputs)])
+        behind_s = (output.free_s for output in outputs if output.is_behind)
+        keyframes_s = (output.keyframe_s for output in outputs)
+        due_s = min([self._refresh.due_s, *keyframes_s, *behind_s])
         look_s = self._next_look(now_s)
         if look_s is None:
             return due_s
@@ -267,18 +285,25 @@ class EncodeLoop:
         self._frame = frame
         self._frame_seq = slot.seq
         self._capture_ns = slot.capture_ns
+        self._scaler.forget()
         return True
 
     def _encode(self, outputs: list[Output], shown_ns: int) -> None:
-        """Encode the last frame for each output, except those that wait for a retry."""
+        """Encode the last frame for each output, except those that wait for a retry.
+
+        Those with a keyframe due come first: a viewer that changes its tier with it then gets the
+        frame once.
+        """
         assert self._frame is not None
-        for output in outputs:
+        now_s = time.monotonic()
+        for output in sorted(outputs, key=lambda output: now_s < output.keyframe_s):
             if time.monotonic() < output.retry_s:
                 continue
             try:
-                packet = output.encode(self._frame, self._capture_ns, shown_ns, self.frames_taken)
+                frame = self._scaler.scaled(self._frame, output.tier)
+                packet = output.encode(frame, self._capture_ns, shown_ns, self.frames_taken)
                 if packet is not None:
-                    self._on_packet(output.codec, packet)
+                    self._on_packet(output.codec, output.tier, packet)
             except Exception as exc:
                 output.give_up(problem_of(exc))
 
@@ -296,9 +321,14 @@ class EncodeLoop:
     def __repr__(self) -> str:
         is_running = self._thread is not None
         state = "closed" if self._is_stopping else "running" if is_running else "idle"
-        return f"<EncodeLoop {state} {[str(codec) for codec in self._outputs]}>"
+        return f"<EncodeLoop {state} {[f'{codec} {tier}' for codec, tier in self._outputs]}>"
 
 
 def _waiting(outputs: list[Output], now_s: float) -> list[Output]:
     """Return the outputs with a keyframe due."""
     return [output for output in outputs if now_s >= output.keyframe_s]
+
+
+def _free(outputs: list[Output], now_s: float) -> list[Output]:
+    """Return the outputs whose viewers want a frame now."""
+    return [output for output in outputs if now_s >= min(output.free_s, output.keyframe_s)]

@@ -1,15 +1,18 @@
-"""One codec of a stream: its encoder, keyframes, counters, and last error."""
+"""One codec and tier of a stream: its encoder, keyframes, counters, and last error."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import av
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder, why_no_h264
+from gpuview.media.encode.rate import checked_target
 from gpuview.media.encode.schedule import KeyframeGate
+from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.stats import EncoderStats
@@ -21,21 +24,37 @@ RETRY_S = 1.0
 
 
 class Output:
-    """Encodes a stream's frames for the viewers of one codec.
+    """Encodes a stream's frames for the viewers of one codec in one tier.
 
     `encode` and `give_up` belong to the encode thread; the rest may be called from any thread.
 
     Args:
         codec: The codec that the viewers negotiated.
+        tier: How much smaller the frames are that it is given.
+        wants: Tells what the viewers want; called on the encode thread.
         fps: The expected frame rate.
         max_bitrate_bps: The most bits sent to one viewer in a second.
     """
 
-    def __init__(self, codec: Codec, *, fps: float, max_bitrate_bps: int) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        tier: Tier = Tier.FULL,
+        wants: Callable[[], Demand] = Demand,
+        *,
+        fps: float,
+        max_bitrate_bps: int,
+    ) -> None:
         self.codec = codec
+        self.tier = tier
+        self.is_behind = False
+        """Whether it has not encoded the newest frame."""
         self.error: Problem | None = None
         self.retry_s = float("-inf")
         """No frame is encoded before this time."""
+        self._wants = wants
+        self._target_bps = 0.0
+        self._quantiser: int | None = None
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
         self._encoder: Encoder | None = None
@@ -51,6 +70,11 @@ class Output:
     def keyframe_s(self) -> float:
         """When the next keyframe is due; infinite without a request."""
         return max(self._keyframes.due_s, self.retry_s)
+
+    @property
+    def free_s(self) -> float:
+        """When the next frame is wanted, other than a keyframe."""
+        return max(self._wants().free_s, self.retry_s)
 
     def set_limits(self, fps: float, max_bitrate_bps: int) -> None:
         """Encode with other limits from the next frame on, which is a keyframe."""
@@ -80,12 +104,18 @@ class Output:
             MediaError: The encoder cannot be opened, or has failed.
         """
         now_s = time.monotonic()
-        encoder = self._fitting_encoder(frame.width, frame.height)
+        target_bps = self._wants().target_bps
+        encoder = self._fitting_encoder(frame.width, frame.height, target_bps)
         self._timestamp = timestamp_of(shown_ns, picture, after=self._timestamp)
         packet = encoder.encode(
-            frame, self._timestamp, capture_ns, is_keyframe=now_s >= self.keyframe_s
+            frame,
+            self._timestamp,
+            capture_ns,
+            is_keyframe=now_s >= self.keyframe_s,
+            target_bps=target_bps,
         )
         self.error = None
+        self.is_behind = False
         if packet is None:
             return None
         with self._lock:
@@ -94,6 +124,7 @@ class Output:
             self._n_frames += 1
             self._n_keyframes += packet.is_keyframe
             self._nbytes += packet.nbytes
+            self._target_bps, self._quantiser = target_bps, packet.quantiser
         return packet
 
     def give_up(self, error: Problem) -> None:
@@ -113,22 +144,31 @@ class Output:
                 frames=self._n_frames,
                 keyframes=self._n_keyframes,
                 nbytes=self._nbytes,
+                tier=str(self.tier),
+                target_bps=checked_target(self._target_bps, encoder.ceiling_bps) if encoder else 0,
+                quantiser=self._quantiser,
+                encoder=encoder.library if encoder else "",
                 why_no_h264=_why_no_h264(self.codec),
             )
 
-    def _fitting_encoder(self, width: int, height: int) -> Encoder:
+    def _fitting_encoder(self, width: int, height: int, target_bps: float) -> Encoder:
         encoder = self._encoder
         wanted = (width, height, self._fps, self._max_bitrate_bps)
         if encoder is None or wanted != self._opened_with:
             self._encoder = None  # free the old encoder's memory first
             encoder = self._encoder = Encoder(
-                self.codec, width, height, fps=wanted[2], max_bitrate_bps=wanted[3]
+                self.codec,
+                width,
+                height,
+                fps=wanted[2],
+                max_bitrate_bps=wanted[3],
+                target_bps=target_bps,
             )
             self._opened_with = wanted
         return encoder
 
     def __repr__(self) -> str:
-        return f"<Output {self.codec} {self._encoder or self.error or 'idle'}>"
+        return f"<Output {self.codec} {self.tier} {self._encoder or self.error or 'idle'}>"
 
 
 def _why_no_h264(codec: Codec) -> str:

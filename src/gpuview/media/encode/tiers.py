@@ -1,10 +1,21 @@
-"""Which viewers share an encode: pure decisions, in seconds on one monotonic clock."""
+"""Which viewers share an encode: pure decisions, in seconds on one monotonic clock.
+
+A stream's picture is encoded at most three times for each codec: whole, at half and at a quarter of
+its sides, each only while somebody is in that tier. A tier's rate is the lowest target of those in
+it. So who has a poor link moves down where that rate blurs the picture of the others, or
+where the picture is mush even for himself: a smaller one is sharper then, and more frames pass.
+He moves up again when the small picture is fine, and his link would not hold up those above.
+"""
 
 from __future__ import annotations
 
 import enum
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-__all__ = ["Tier"]
+__all__ = ["Demand", "Member", "Meter", "Tier", "demand", "moves", "scaled_side"]
 
 
 class Tier(enum.IntEnum):
@@ -16,3 +27,185 @@ class Tier(enum.IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+_MIN_SIDE = 16
+_COARSE = {"H264": 42, "VP8": 54}
+_FINE = {"H264": 30, "VP8": 24}
+_MEAN_OF = 5  # frames
+_DOWN_AFTER_S = 1.0
+_UP_AFTER_S = 3.0
+_MAX_UP_AFTER_S = 60.0
+_PROVEN_S = 15.0
+_FAR_BELOW = 0.5
+_CLOSE_TO = 0.75
+_TROUBLE_S = 5.0
+_TROUBLES = 3
+_TROUBLE_GAP_S = 0.3  # browsers repeat a request
+_MAX_HOLD_S = 0.5
+
+
+def scaled_side(side: int, tier: Tier) -> int:
+    """Return a side of the tier's picture: even, and at least 16 pixels."""
+    return max(side // tier // 2 * 2, _MIN_SIDE)
+
+
+@dataclass(slots=True)
+class Meter:
+    """How coarse the pictures of one tier have been lately.
+
+    Args:
+        codec_name: ``"H264"`` or ``"VP8"``, whose quantisers have different ranges.
+    """
+
+    codec_name: str
+    quantiser: float | None = None
+    """The mean of some frames; None before the first, or if the encoder does not say."""
+    bitrate_bps: float = 0.0
+    """The mean of about a second."""
+    _last_s: float = -math.inf
+
+    def add(self, now_s: float, nbytes: int, quantiser: int | None, *, is_keyframe: bool) -> None:
+        """Note a frame. The quantiser of a keyframe, coarser than those to come, does not count."""
+        self.bitrate_bps = self.bitrate_bps * math.exp(self._last_s - now_s) + nbytes * 8
+        self._last_s = now_s
+        if quantiser is None or is_keyframe:
+            return
+        if self.quantiser is None:
+            self.quantiser = quantiser
+        self.quantiser += (quantiser - self.quantiser) / _MEAN_OF
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the picture is mush."""
+        return self.quantiser is not None and self.quantiser > _COARSE[self.codec_name]
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether more bits would hardly show."""
+        return self.quantiser is not None and self.quantiser <= _FINE[self.codec_name]
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One viewer, as far as tiers go."""
+
+    tier: Tier = Tier.FULL
+    """The one that it is in, or moves to."""
+    target_bps: float = math.inf
+    free_s: float = -math.inf
+    _down_since_s: float | None = None
+    _up_since_s: float | None = None
+    _up_after_s: float = _UP_AFTER_S
+    _moved_up_s: float = -math.inf
+    _troubles_s: deque[float] = field(default_factory=lambda: deque(maxlen=_TROUBLES))
+
+    def report(self, target_bps: float, free_s: float, now_s: float) -> None:
+        """Note what its link takes; a NaN, or a time far away, holds nothing up."""
+        self.target_bps = max(target_bps, 0.0) if target_bps == target_bps else 0.0
+        self.free_s = min(free_s, now_s + _MAX_HOLD_S) if free_s == free_s else -math.inf
+
+    def note_trouble(self, now_s: float) -> None:
+        """Note that it was too slow for its packets, or has lost some for good."""
+        if not self._troubles_s or now_s - self._troubles_s[-1] >= _TROUBLE_GAP_S:
+            self._troubles_s.append(now_s)
+
+    def is_troubled(self, now_s: float) -> bool:
+        """Tell whether it has had three troubles in five seconds."""
+        times = self._troubles_s
+        return len(times) == _TROUBLES and now_s - times[0] <= _TROUBLE_S
+
+    def next_tier(self, now_s: float, *, wants_down: bool, wants_up: bool) -> Tier:
+        """Return its tier from now on; moves when it has wanted to for long enough."""
+        self._down_since_s = _since(self._down_since_s, now_s) if wants_down else None
+        self._up_since_s = _since(self._up_since_s, now_s) if wants_up else None
+        if self._down_since_s is not None and now_s - self._down_since_s >= _DOWN_AFTER_S:
+            has_failed = now_s - self._moved_up_s < _PROVEN_S
+            longer_s = min(self._up_after_s * 2, _MAX_UP_AFTER_S)
+            self._up_after_s = longer_s if has_failed else _UP_AFTER_S
+            self._forget()
+            return Tier(self.tier * 2)
+        if self._up_since_s is not None and now_s - self._up_since_s >= self._up_after_s:
+            self._moved_up_s = now_s
+            self._forget()
+            return Tier(self.tier // 2)
+        return self.tier
+
+    def _forget(self) -> None:
+        self._down_since_s = self._up_since_s = None
+        self._troubles_s.clear()
+
+
+def _since(since_s: float | None, now_s: float) -> float:
+    return now_s if since_s is None else since_s
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one tier's encoder shall do."""
+
+    target_bps: float = math.inf
+    free_s: float = -math.inf
+    """No frame is wanted before."""
+
+
+def demand(members: Iterable[Member]) -> Demand:
+    """Return what the members of one tier want: a rate for all, frames for whoever is free."""
+    members = list(members)
+    if not members:
+        return Demand()
+    return Demand(min(each.target_bps for each in members), min(each.free_s for each in members))
+
+
+def moves(
+    now_s: float, members: Sequence[Member], meters: Mapping[Tier, Meter]
+) -> list[tuple[Member, Tier]]:
+    """Decide who moves to which tier. Ask several times a second.
+
+    Args:
+        now_s: The time.
+        members: The viewers of one codec.
+        meters: Of each tier that is encoded.
+    """
+    by_tier = {tier: [each for each in members if each.tier is tier] for tier in Tier}
+    moved = []
+    for member in members:
+        tier = member.next_tier(
+            now_s,
+            wants_down=_wants_down(now_s, member, by_tier[member.tier], meters),
+            wants_up=_wants_up(now_s, member, by_tier, meters),
+        )
+        if tier is not member.tier:
+            moved.append((member, tier))
+    return moved
+
+
+def _wants_down(
+    now_s: float, member: Member, beside: Sequence[Member], meters: Mapping[Tier, Meter]
+) -> bool:
+    meter = meters.get(member.tier)
+    if member.tier is Tier.QUARTER or meter is None:
+        return False
+    lowest_bps, highest_bps = (pick(each.target_bps for each in beside) for pick in (min, max))
+    is_at_the_bottom = member.target_bps * _FAR_BELOW <= lowest_bps
+    is_limited = meter.quantiser is not None and not meter.is_fine
+    is_blurring = is_limited and member.target_bps < highest_bps * _FAR_BELOW
+    is_disturbing = len(beside) > 1 and member.is_troubled(now_s)
+    return (meter.is_coarse and is_at_the_bottom) or is_blurring or is_disturbing
+
+
+def _wants_up(
+    now_s: float,
+    member: Member,
+    by_tier: Mapping[Tier, Sequence[Member]],
+    meters: Mapping[Tier, Meter],
+) -> bool:
+    meter = meters.get(member.tier)
+    if member.tier is Tier.FULL or meter is None or member.is_troubled(now_s):
+        return False
+    tier_above = Tier(member.tier // 2)
+    needed_bps = min((each.target_bps for each in by_tier[tier_above]), default=0.0) * _CLOSE_TO
+    above = meters.get(tier_above)
+    if above is not None and above.is_fine:  # it may need much less than its members' links take
+        needed_bps = min(needed_bps, above.bitrate_bps / _CLOSE_TO)
+    return meter.is_fine and member.target_bps >= needed_bps
