@@ -51,7 +51,6 @@ export class Overlay {
     const line = element("div", "gpuview-line");
     line.append(this.#dot, this.#label, this.#figures, details.button);
     if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
-    root.classList.add("gpuview");
     root.append(this.stage, line, this.#hint, details.element);
   }
 

@@ -66,10 +66,20 @@ export function browserFailed(error: unknown): Problem {
 /** `new RTCPeerConnection` threw: the browser has no WebRTC, or rejects the servers. */
 export function constructorFailed(error: unknown): Problem {
   if (!(error instanceof DOMException)) return browserFailed(error);
+  // Chromium allows 500 at a time, and counts those that it has not collected yet.
+  if (error.name === "UnknownError") return tooManyConnections(error);
   return {
     problem: `this browser rejected the STUN and TURN servers: ${textOf(error)}`,
     expected: "stun:, turn: and turns: URLs, the last two with a username and a credential",
     fix: "correct GPUVIEW_ICE_SERVERS, GPUVIEW_STUN_URL or GPUVIEW_TURN_URL",
+  };
+}
+
+function tooManyConnections(error: DOMException): Problem {
+  return {
+    problem: `this browser opens no more connections: ${textOf(error)}`,
+    expected: "less than 500 views in all tabs",
+    fix: "reload the page, and display a stream once instead of in a loop",
   };
 }
 

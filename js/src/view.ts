@@ -1,8 +1,9 @@
-// One output of the widget: feeds events to the pure state machine and carries out its effects.
+// One view of the stream: feeds events to the pure state machine and carries out its effects.
 
 import { caption } from "./caption";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
+import { element } from "./dom";
 import { Latency } from "./latency";
 import type { Pong } from "./messages";
 import { listen, type Model } from "./model";
@@ -19,9 +20,10 @@ import { after, every } from "./timers";
 const DETAILS_MS = 1000;
 
 export class View {
+  /** What an output shows of it. It may be moved from one output to another. */
+  readonly root = element("div", "gpuview");
   readonly #model: Model;
-  readonly #root: HTMLElement;
-  readonly #stop: AbortSignal;
+  readonly #closing = new AbortController();
   readonly #signalling: Signalling;
   readonly #details = new DetailsPanel(() => void this.#fillDetails());
   readonly #overlay: Overlay;
@@ -36,16 +38,14 @@ export class View {
   #figures: Figures | null = null;
 
   /**
-   * Shows the stream in `root`, from now until `stop` is aborted.
+   * Shows the stream from now until it is closed.
    *
    * @param kernel Is aborted when the kernel is gone; by us, if we are the first to notice.
    */
-  constructor(model: Model, root: HTMLElement, kernel: AbortController, stop: AbortSignal) {
+  constructor(model: Model, kernel: AbortController) {
     this.#model = model;
-    this.#root = root;
-    this.#stop = stop;
     this.#signalling = new Signalling(model, () => kernel.abort());
-    this.#overlay = new Overlay(root, this.#details, {
+    this.#overlay = new Overlay(this.root, this.#details, {
       onRetry: () => this.#dispatch({ type: "retry" }),
       onPlay: () => this.#dispatch({ type: "play" }),
     });
@@ -53,15 +53,27 @@ export class View {
       onSize: (size) => this.#overlay.showSize(size),
       onBlocked: () => this.#dispatch({ type: "blocked" }),
     });
-    root.dataset["view"] = this.#signalling.view;
+    this.root.dataset["view"] = this.#signalling.view;
     const first = begin(model.get("status"), kernel.signal.aborted);
     this.#state = first.state;
     this.#listen(kernel.signal);
     this.#take(first);
   }
 
+  get is_playing(): boolean {
+    return this.#state.name === "playing";
+  }
+
+  /** Ends the connection, and takes the picture away. */
+  close(): void {
+    this.#closing.abort();
+    this.#player.close();
+    this.#disconnect();
+    this.#signalling.bye();
+  }
+
   #listen(kernel_gone: AbortSignal): void {
-    const [model, stop] = [this.#model, this.#stop];
+    const [model, stop] = [this.#model, this.#closing.signal];
     const followStatus = () => this.#dispatch({ type: "status", status: model.get("status") });
     listen(model, "change:status", followStatus, stop);
     listen(model, "change:epoch", () => this.#dispatch({ type: "epoch" }), stop);
@@ -76,7 +88,6 @@ export class View {
     every(DETAILS_MS, () => void this.#fillDetails(), stop);
     const leave = () => this.#dispatch({ type: "kernel-gone" });
     kernel_gone.addEventListener("abort", leave, { once: true, signal: stop });
-    stop.addEventListener("abort", () => this.#close(), { once: true });
   }
 
   /** Connecting may work again: ends a wait for the next connection soon. */
@@ -112,10 +123,10 @@ export class View {
 
   #paint(): void {
     const status = this.#model.get("status");
-    this.#root.dataset["state"] = this.#state.name;
-    this.#root.dataset["status"] = status.state;
+    this.root.dataset["state"] = this.#state.name;
+    this.root.dataset["status"] = status.state;
     this.#overlay.showCaption(caption(this.#state, status, this.#peer?.problem ?? null));
-    if (this.#state.name === "playing") return;
+    if (this.is_playing) return;
     this.#figures = null;
     this.#overlay.showFigures(null, null);
   }
@@ -131,7 +142,7 @@ export class View {
     const latency = new Latency();
     const monitor = new Monitor({
       stats: () => peer.stats(),
-      isPlaying: () => this.#state.name === "playing",
+      isPlaying: () => this.is_playing,
       isFrameDue: () =>
         this.#state.name === "waiting" &&
         this.#model.get("status").state === "live" &&
@@ -164,7 +175,7 @@ export class View {
 
   /** Whether a browser has a reason to decode: it may save that for a tab that is in front. */
   #isVisible(): boolean {
-    return !document.hidden && this.#root.checkVisibility();
+    return !document.hidden && this.root.checkVisibility();
   }
 
   #showFigures({ pair }: Snapshot, figures: Figures | null): void {
@@ -191,12 +202,6 @@ export class View {
     const { facts, states } = peer;
     const [view, figures, size] = [this.#signalling.view, this.#figures, this.#overlay.size];
     this.#details.show(detailRows({ view, states, facts, figures, size }));
-  }
-
-  #close(): void {
-    this.#player.close();
-    this.#disconnect();
-    this.#signalling.bye();
   }
 }
 

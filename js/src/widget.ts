@@ -1,6 +1,7 @@
 // The widget as anywidget loads it: `initialize` for each model, then `render` for each output.
 
 import { listen, type Model } from "./model";
+import { LatestRemoved } from "./latest_removed";
 import { View } from "./view";
 
 type CleanUp = () => void;
@@ -14,16 +15,23 @@ interface Widget {
 export default function widget(): Widget {
   // A view that is opened after the kernel is gone must know it, too.
   const kernel = new AbortController();
+  const removed = new LatestRemoved();
+  // The one that `render` gets loses its listeners with the output, and a view may outlive that.
+  let lasting: Model | null = null;
   return {
     initialize({ model }) {
+      lasting = model;
       const stop = new AbortController();
       listen(model, "comm_live_update", () => kernel.abort(), stop.signal);
-      return () => stop.abort();
+      return () => {
+        stop.abort();
+        removed.close();
+      };
     },
     render({ model, el }) {
-      const stop = new AbortController();
-      new View(model, el, kernel, stop.signal);
-      return () => stop.abort();
+      const view = removed.take() ?? new View(lasting ?? model, kernel);
+      el.append(view.root);
+      return () => removed.keep(view);
     },
   };
 }

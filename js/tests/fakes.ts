@@ -76,6 +76,23 @@ export class FakeModel implements Model {
     }
   }
 
+  /** What `render` gets: its listeners end with the output. */
+  scoped(): Model & { end(): void } {
+    const own: (readonly [ModelEvent, Callback])[] = [];
+    return {
+      get: this.get.bind(this),
+      set: this.set.bind(this),
+      save_changes: this.save_changes.bind(this),
+      send: this.send.bind(this),
+      on: (event, callback) => {
+        own.push([event, callback]);
+        this.on(event, callback);
+      },
+      off: this.off.bind(this),
+      end: () => own.forEach(([event, callback]) => this.off(event, callback)),
+    };
+  }
+
   fire(event: ModelEvent, content?: unknown): void {
     for (const [name, callback] of [...this.#callbacks]) if (name === event) callback(content);
   }

@@ -13,7 +13,7 @@ export const PROBLEM = {
   fix: "close a notebook",
 };
 
-/** Closes the views of the present test. */
+/** Removes the outputs and the models of the present test. */
 const opened: (() => void)[] = [];
 
 /** Gives each test of a file a page of its own, with the browser's WebRTC faked. */
@@ -34,18 +34,23 @@ export function usePage(): void {
 }
 
 /** A model with one view on it, its first offer sent. */
-export async function show(traits: Partial<Traits> = {}) {
-  const model = new FakeModel(traits);
+export async function show(traits: Partial<Traits> = {}, model = new FakeModel(traits)) {
   const { initialize, render } = widget();
   const end = initialize({ model });
   const open = () => {
-    const root = document.createElement("div");
-    document.body.append(root);
-    const dispose = render({ model, el: root });
+    const el = document.createElement("div");
+    document.body.append(el);
+    const scoped = model.scoped();
+    const clean_up = render({ model: scoped, el });
+    const dispose = () => {
+      clean_up();
+      scoped.end();
+    };
     opened.push(dispose);
-    return { root, dispose };
+    return { root: el.firstElementChild as HTMLElement, dispose };
   };
   const view = open();
+  opened.push(end);
   await settle();
   return { model, ...view, open, end };
 }
@@ -68,6 +73,9 @@ export async function answer(model: FakeModel, sdp = "answer") {
   model.reply({ type: "Answer", view, seq, sdp } satisfies Answer);
   await settle();
 }
+
+/** A removed output's view waits so long for another one. */
+export const KEPT_MS = 2000;
 
 export async function refuse(model: FakeModel) {
   const { view, seq } = last(model.sentOf("Offer"));

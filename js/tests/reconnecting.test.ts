@@ -257,10 +257,11 @@ describe("a view that has played", () => {
   });
 
   test("leaves no timer behind when it is closed while it waits", async () => {
-    const { model, root, dispose } = await show();
+    const { model, root, dispose, end } = await show();
     await play(model, root);
     await loseAll();
     dispose();
+    end();
     expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -8,6 +8,7 @@ import {
   answer,
   decode,
   hidePage,
+  KEPT_MS,
   pass,
   passAlive,
   peer,
@@ -450,11 +451,55 @@ describe("a kernel that is gone", () => {
   test("is noticed by the first message to it, and not asked again", async () => {
     const model = new FakeModel({ needs_peer_config: true });
     model.isDisposed = true;
-    const root = document.createElement("div");
-    const dispose = widget().render({ model, el: root });
+    const { root, dispose } = await show({}, model);
     expect(state(root)).toBe("gone");
     dispose();
+    await pass(KEPT_MS);
     expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("an output that is removed", () => {
+  test("leaves its picture to the next output of the stream", async () => {
+    const { model, root, open, dispose } = await show();
+    await play(model, root);
+    dispose();
+    expect(root.isConnected).toBe(false);
+    await passAlive(KEPT_MS - 1000);
+    const next = open();
+    expect(next.root).toBe(root);
+    expect(state(next.root)).toBe("playing");
+    await passAlive(3 * KEPT_MS);
+    expect(state(next.root)).toBe("playing");
+    expect(FakePeerConnection.made).toHaveLength(1);
+  });
+
+  test("leaves it also before it has connected", async () => {
+    const { model, root, open, dispose } = await show();
+    dispose();
+    await pass(200);
+    await play(model, open().root);
+    expect(state(root)).toBe("playing");
+    expect(FakePeerConnection.made).toHaveLength(1);
+  });
+
+  test("closes its connection if no other output follows", async () => {
+    const { model, root, dispose, open } = await show();
+    await play(model, root);
+    dispose();
+    await passAlive(KEPT_MS);
+    expect(peer().isClosed).toBe(true);
+    expect(model.sentOf("Bye")).toHaveLength(1);
+    expect(open().root).not.toBe(root);
+  });
+
+  test("keeps what plays when outputs overlap", async () => {
+    const { model, root, dispose, open } = await show();
+    await play(model, root);
+    const other = open();
+    dispose();
+    other.dispose();
+    expect(open().root).toBe(root);
   });
 });
 
@@ -481,10 +526,11 @@ describe("the end of a view", () => {
   });
 
   test("at the moment of its answer leaves no timer behind", async () => {
-    const { model, dispose } = await show();
+    const { model, dispose, end } = await show();
     const { view, seq } = last(model.sentOf("Offer"));
     model.reply({ type: "Answer", view, seq, sdp: "answer" });
     dispose();
+    end();
     await settle();
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -496,14 +542,16 @@ describe("the end of a view", () => {
     await settle();
     await play(model, other.root);
     dispose();
+    await passAlive(KEPT_MS);
     expect(state(other.root)).toBe("playing");
     expect(model.sentOf("Bye")).toEqual([{ type: "Bye", view: root.dataset["view"] }]);
   });
 
   test("at the moment it gets the ICE servers leaves no connection and no video behind", async () => {
-    const { model, root, dispose } = await show({ needs_peer_config: true });
+    const { model, root, dispose, end } = await show({ needs_peer_config: true });
     model.configure(root.dataset["view"] ?? "", {});
     dispose();
+    end();
     await settle();
     expect(FakePeerConnection.made).toEqual([]);
     expect(root.querySelector("video")).toBeNull();
@@ -512,16 +560,19 @@ describe("the end of a view", () => {
 
   test("while the offer is being made sends no offer", async () => {
     const model = new FakeModel();
-    const dispose = widget().render({ model, el: document.createElement("div") });
-    dispose();
+    const { initialize, render } = widget();
+    const end = initialize({ model });
+    render({ model, el: document.createElement("div") })();
+    end();
     await pass(1000);
     expect(model.sentOf("Offer")).toEqual([]);
     expect(vi.getTimerCount()).toBe(0);
   });
 
   test("is not announced to a kernel that does not know the view", async () => {
-    const { model, dispose } = await show({ needs_peer_config: true });
+    const { model, dispose, end } = await show({ needs_peer_config: true });
     dispose();
+    end();
     expect(model.sentOf("Bye")).toEqual([]);
   });
 

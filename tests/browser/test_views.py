@@ -45,6 +45,27 @@ HTMLMediaElement.prototype.play = function () {
 };
 """
 
+COUNT_CONNECTIONS = """
+window.connections = 0;
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...args) {
+    super(...args);
+    window.connections += 1;
+  }
+};
+"""
+
+# A habit from matplotlib.
+CLEAR_AND_DISPLAY = """
+import time
+from IPython.display import clear_output, display
+
+for _ in range(60):
+    clear_output(wait=True)
+    display(stream)
+    time.sleep(0.2)
+"""
+
 # What a browser may do that saves work for what nobody sees.
 SILENT_WHILE_HIDDEN = """
 const request = HTMLVideoElement.prototype.requestVideoFrameCallback;
@@ -238,6 +259,21 @@ def test_a_source_that_raises_is_shown_on_the_page_and_recovers(
     notebook.run(3)
     wait_for_frames(notebook, 10)
     wait_until_silent(notebook, "the lamp is out")
+
+
+def test_a_loop_that_clears_and_displays_shows_a_picture_all_along(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULL, CLEAR_AND_DISPLAY, init_script=COUNT_CONNECTIONS)
+    notebook.run(0)
+    notebook.start(1)
+    wait_for_states(notebook, "playing")
+    wait_for_frames(notebook, 20)
+    notebook.wait_for_end()
+    wait_for_states(notebook, "playing")
+    wait_for_frames(notebook, 10)
+    # Chromium makes 500 at most. Displays may overlap at the start, before one is connected.
+    assert notebook.page.evaluate("connections") < 10
 
 
 def test_the_picture_moves_on_while_a_cell_runs_python(open_notebook: OpenNotebook) -> None:

@@ -172,8 +172,8 @@ class FirefoxView(View):
         self._marionette.ask("WebDriver:ElementClick", id=element)
 
     def close(self) -> None:
-        """Close the view, as clearing the output does."""
-        self.evaluate("lab.closeView(0)")
+        """Close the view and its model, as closing the notebook does."""
+        self.evaluate("lab.close()")
         self._closing.set()
         self._thread.join()
         for message in self.evaluate("lab.takeOutbox()"):

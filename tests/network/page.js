@@ -9,6 +9,7 @@ window.lab = (() => {
   const views = [];
   let model = null;
   let render = null;
+  let end = null;
 
   class Recorded extends RTCPeerConnection {
     constructor(...args) {
@@ -62,7 +63,7 @@ window.lab = (() => {
   async function start(traits) {
     model = makeModel(traits);
     const widget = (await import("/widget.js")).default();
-    widget.initialize({ model });
+    end = widget.initialize({ model });
     render = (el) => widget.render({ model, el });
   }
 
@@ -78,12 +79,22 @@ window.lab = (() => {
     return views.push(view) - 1;
   }
 
+  /** Remove every view and the model, as clearing the outputs and closing the notebook does. */
+  function close() {
+    for (const view of views) view.close();
+    end();
+  }
+
   function follow(view) {
-    const state = view.el.dataset.state;
+    const state = rootOf(view)?.dataset.state;
     if (state !== view.states.at(-1)?.[1]) view.states.push([sinceOpened(view), state]);
     for (const video of view.el.querySelectorAll("video")) {
       if (!view.videos.has(video)) watch(view, video);
     }
+  }
+
+  function rootOf(view) {
+    return view.el.querySelector(".gpuview");
   }
 
   // One loop a video: a second one would count its frames twice.
@@ -104,8 +115,8 @@ window.lab = (() => {
   function look(index) {
     const view = views[index];
     return {
-      state: view.el.dataset.state ?? "",
-      data: { ...view.el.dataset },
+      state: rootOf(view)?.dataset.state ?? "",
+      data: { ...rootOf(view)?.dataset },
       text: view.el.innerText,
       states: view.states,
       now: sinceOpened(view),
@@ -136,7 +147,7 @@ window.lab = (() => {
     stats,
     connections,
     hear: (news) => model.hear(news),
-    closeView: (index) => views[index].close(),
+    close,
     takeOutbox: () => outbox.splice(0),
   };
 })();

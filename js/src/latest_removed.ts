@@ -1,0 +1,37 @@
+// Keeps the view of a removed output for a moment. A loop that clears its output and displays the
+// stream again would otherwise never connect, and use up the browser's connections.
+
+import { after } from "./timers";
+import type { View } from "./view";
+
+/** A person's loop displays about five times a second, and may wait for a batch in between. */
+const KEPT_MS = 2000;
+
+export class LatestRemoved {
+  #view: View | null = null;
+  #wait = new AbortController();
+
+  /** Takes a removed output's view, and closes the one that it had. */
+  keep(view: View): void {
+    view.root.remove();
+    const other = this.take();
+    // Outputs may overlap: what plays is worth more than what is younger.
+    const [kept, closed] = other?.is_playing === true ? [other, view] : [view, other];
+    closed?.close();
+    this.#view = kept;
+    this.#wait = new AbortController();
+    after(KEPT_MS, () => this.close(), this.#wait.signal);
+  }
+
+  /** Gives away the view that it has, to be put into another output. */
+  take(): View | null {
+    const view = this.#view;
+    this.#view = null;
+    this.#wait.abort();
+    return view;
+  }
+
+  close(): void {
+    this.take()?.close();
+  }
+}
