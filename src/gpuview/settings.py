@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpuview.errors import SettingsError, closest
-from gpuview.protocol.messages import IceServer
+from gpuview.protocol.messages import EncoderSetting, IceServer
 from gpuview.protocol.wire import to_wire
 from gpuview.webrtc.addresses import is_host_name, public_addresses
 from gpuview.webrtc.ice_url import parse_ice_servers, parse_ice_url
@@ -58,6 +58,7 @@ _FORMS: dict[str, tuple[str, object]] = {
     "turn_ttl_s": (f"a whole number of seconds from 1 to {_YEAR_S}", 86400),
     "ice_transport_policy": _POLICY_FORM,
     "kernel_ice_transport_policy": _POLICY_FORM,
+    "encoder": ("'auto', 'x264', 'nvenc' or 'vp8'", "x264"),
     "max_bitrate_bps": ("a whole number from 100_000 to 100_000_000", 5_000_000),
     "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
 }
@@ -131,6 +132,11 @@ class Settings(BaseSettings):
 
     kernel_ice_transport_policy: _Policy = "all"
     """``relay``: the kernel's side uses TURN relays only."""
+
+    encoder: EncoderSetting = "auto"
+    """What encodes the video. ``auto``: NVENC on an NVIDIA GPU that has it, otherwise x264;
+    ``x264``: always on the CPU; ``nvenc``: as ``auto``; ``vp8``: VP8 for all viewers. An encoder
+    that fails is replaced by the next one. ``stats()`` says which one it is, and why."""
 
     max_bitrate_bps: Annotated[int, Field(ge=100_000, le=100_000_000)] | None = None
     """The maximum bitrate of any stream's video, for each viewer, whatever the stream's own

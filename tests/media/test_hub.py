@@ -430,5 +430,5 @@ def test_offer_is_answered_with_vp8_where_this_pyav_encodes_no_h264(
         assert "VP8/90000" in answer.sdp
         assert "H264" not in answer.sdp
 
-    monkeypatch.setattr(viewer, "usable_codecs", lambda: ("VP8",))
+    monkeypatch.setattr(viewer, "usable_codecs", lambda setting: ("VP8",))
     run("", use)

@@ -58,4 +58,4 @@ def _check_nvenc() -> Check:
         new_context("h264_nvenc", _WIDTH, _HEIGHT, _FPS, _BITRATE_BPS).open()
     except (av.FFmpegError, ValueError):
         return Check("encoder NVENC", "skipped", "not on this machine; gpuview encodes on the CPU")
-    return Check("encoder NVENC", "ok", "works, but gpuview encodes on the CPU")
+    return Check("encoder NVENC", "ok", "works; gpuview uses it unless GPUVIEW_ENCODER is x264")

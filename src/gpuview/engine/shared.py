@@ -80,6 +80,7 @@ def _configuration(settings: Settings) -> Configure:
         keep_private=settings.keep_private,
         ice_transport_policy=settings.kernel_ice_transport_policy,
         has_ice_servers=settings.has_kernel_ice_servers,
+        encoder=settings.encoder,
         max_bitrate_bps=settings.max_bitrate_bps,
     )
 

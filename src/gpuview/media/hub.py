@@ -145,6 +145,7 @@ class Hub:
             fds[0],
             fps=message.fps,
             max_bitrate_bps=self._max_bitrate_bps(message),
+            encoder=self._configuration.encoder,
             on_error=send_error,
         )
         fds.clear()  # the fanout owns the eventfd now

@@ -19,8 +19,8 @@ from aiortc import (
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media import rtp_sender
+from gpuview.media.encode.choice import usable_codecs
 from gpuview.media.encode.codec import Packet, codec_of
-from gpuview.media.encode.encoder import usable_codecs
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
@@ -108,7 +108,7 @@ class Viewer:
             MediaError: This PyAV encodes neither H.264 nor VP8.
             SignalError: The offer cannot be answered.
         """
-        codecs = usable_codecs()
+        codecs = usable_codecs(self._fanout.encoder)
         sender = self._connection.addTrack(VideoStreamTrack())
         rtp_sender.feed_sender(
             sender, next_frame=self._next_frame, on_keyframe_request=self._keyframe_requested

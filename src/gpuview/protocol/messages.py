@@ -239,6 +239,10 @@ class Pong(Message, frozen=True, kw_only=True):
 # --- kernel -> media process ------------------------------------------------------------------
 
 
+EncoderSetting = Literal["auto", "x264", "nvenc", "vp8"]
+"""What encodes. ``auto``: NVENC where it works, else x264; and libvpx for who takes no H.264."""
+
+
 class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
     """The process-wide settings; the first message, about no stream."""
 
@@ -255,6 +259,7 @@ class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
     """``relay``: this side uses TURN relays only."""
     has_ice_servers: bool = False
     """Whether there are STUN or TURN servers for this side, see `WantIceServers`."""
+    encoder: EncoderSetting = "auto"
     max_bitrate_bps: int | None = None
     """No stream's bitrate is higher, whatever its own limit."""
 

@@ -50,6 +50,8 @@ class EncoderStats(
     """Of the last frame: 0 to 51 for H.264, 0 to 63 for VP8, coarser upwards."""
     encoder: str = ""
     """``x264``, ``nvenc`` or ``vp8``; empty while none is open."""
+    encoder_reason: str = ""
+    """Why no better encoder is used; empty if the best one is."""
     why_no_h264: str = ""
     """Why these viewers get VP8; empty if they get H.264."""
 

@@ -10,8 +10,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.codec.codec import UnknownCodecError
 
 from gpuview.errors import MediaError
+from gpuview.media.encode.choice import usable_codecs, why_no_h264
 from gpuview.media.encode.codec import Codec, Packet
-from gpuview.media.encode.encoder import Encoder, usable_codecs, why_no_h264
+from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.output import Output
 
 CODECS = [Codec("H264", "Main"), Codec("H264", "Constrained Baseline"), Codec("VP8")]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from functools import cache, partial
+from functools import partial
 from typing import Literal
 
 import av
@@ -18,14 +17,11 @@ from gpuview.media.encode.rate import MAX_FRAME_S, FrameTime, ceiling_bps, check
 from gpuview.media.encode.vp8 import open_vp8
 from gpuview.media.rtp_sender import packetizer
 
-__all__ = ["Encoder", "Library", "usable_codecs", "why_no_h264"]
+__all__ = ["Encoder", "Library"]
 
 Library = Literal["x264", "nvenc", "vp8"]
 
-logger = logging.getLogger("gpuview.media")
-
 _LAMBDA_PER_QUANTISER = 118  # FFmpeg's FF_QP2LAMBDA
-_PROBE_WIDTH, _PROBE_HEIGHT = 320, 240
 
 
 class Encoder:
@@ -149,32 +145,3 @@ def _quantiser(packet: av.Packet[av.VideoStream]) -> int | None:
         return None
     quality = int.from_bytes(bytes(packet.get_sidedata("quality_stats"))[:4], "little")
     return round(quality / _LAMBDA_PER_QUANTISER)
-
-
-def usable_codecs() -> tuple[str, ...]:
-    """Return the names of the codecs that this PyAV encodes, the better one first.
-
-    Raises:
-        MediaError: It encodes neither.
-    """
-    if why_no_h264():
-        _probe(Codec("VP8"))
-        return ("VP8",)
-    return ("H264", "VP8")
-
-
-@cache
-def why_no_h264() -> str:
-    """Return why this PyAV does not encode H.264; empty if it does. Takes milliseconds, once."""
-    try:
-        _probe(Codec("H264", "Main"))
-    except MediaError as exc:
-        logger.warning("viewers get VP8: %s", exc.problem)
-        return exc.problem
-    return ""
-
-
-def _probe(codec: Codec) -> None:
-    encoder = Encoder(codec, _PROBE_WIDTH, _PROBE_HEIGHT, fps=30, max_bitrate_bps=1_000_000)
-    frame = av.VideoFrame(_PROBE_WIDTH, _PROBE_HEIGHT, "yuv420p")
-    encoder.encode(frame, 0, 0, is_keyframe=True)

@@ -16,7 +16,7 @@ from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LossRequests
 from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
-from gpuview.protocol.messages import Problem
+from gpuview.protocol.messages import EncoderSetting, Problem
 
 __all__ = ["Fanout", "Subscription"]
 
@@ -113,6 +113,7 @@ class Fanout:
         event_fd: The stream's eventfd; owned once this returns.
         fps: The most frames sent per second.
         max_bitrate_bps: The most bits sent to one viewer per second.
+        encoder: The setting.
         on_error: Called on the event loop with an error, and with None after recovery.
     """
 
@@ -122,14 +123,17 @@ class Fanout:
         *,
         fps: float,
         max_bitrate_bps: int,
+        encoder: EncoderSetting = "auto",
         on_error: Callable[[Problem | None], None],
     ) -> None:
+        self.encoder: EncoderSetting = encoder
         loop = asyncio.get_running_loop()
         self._groups: dict[Codec, _Group] = {}
         self.encode_loop = EncodeLoop(
             event_fd,
             fps=fps,
             max_bitrate_bps=max_bitrate_bps,
+            encoder=encoder,
             on_packet=lambda *args: _call_soon(loop, self._deliver, *args),
             on_error=lambda *args: _call_soon(loop, on_error, *args),
         )

@@ -25,7 +25,7 @@ from gpuview.media.encode.output import RETRY_S, Output
 from gpuview.media.encode.schedule import LookClock, RefreshClock, earliest_start
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.internal_error import log_fault, problem_of
-from gpuview.protocol.messages import Problem
+from gpuview.protocol.messages import EncoderSetting, Problem
 from gpuview.protocol.ring import RingReader, Slot
 from gpuview.protocol.stats import EncoderStats
 
@@ -39,6 +39,7 @@ class EncodeLoop:
         event_fd: The stream's eventfd; owned once this returns.
         fps: The most frames encoded per second.
         max_bitrate_bps: The most bits sent to one viewer per second.
+        encoder: The setting.
         on_packet: Called on the encode thread with each packet.
         on_error: Called on the encode thread with an error, and with None after recovery.
     """
@@ -49,12 +50,14 @@ class EncodeLoop:
         *,
         fps: float,
         max_bitrate_bps: int,
+        encoder: EncoderSetting = "auto",
         on_packet: Callable[[Codec, Tier, Packet], None],
         on_error: Callable[[Problem | None], None],
     ) -> None:
         self.frames_taken = 0
         """How many frames were taken from the ring; repeats are not counted."""
         self._event_fd = event_fd
+        self._encoder_setting: EncoderSetting = encoder
         self._on_packet = on_packet
         self._on_error = on_error
         self._lock = threading.Lock()  # guards the next seven
@@ -123,7 +126,12 @@ class EncodeLoop:
         with self._lock:
             if (codec, tier) not in self._outputs:
                 self._outputs[codec, tier] = Output(
-                    codec, tier, wants, fps=self._fps, max_bitrate_bps=self._max_bitrate_bps
+                    codec,
+                    tier,
+                    wants,
+                    setting=self._encoder_setting,
+                    fps=self._fps,
+                    max_bitrate_bps=self._max_bitrate_bps,
                 )
             if self._thread is None:
                 self._thread = threading.Thread(

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 import av
 
+from gpuview.errors import MediaError
+from gpuview.media.encode.choice import Line, line_for, why_vp8
 from gpuview.media.encode.codec import Codec, Packet
-from gpuview.media.encode.encoder import Encoder, why_no_h264
+from gpuview.media.encode.encoder import Encoder, Library
 from gpuview.media.encode.rate import checked_target
 from gpuview.media.encode.schedule import KeyframeGate
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.encode.timestamp import timestamp_of
-from gpuview.protocol.messages import Problem
+from gpuview.protocol.messages import EncoderSetting, Problem
 from gpuview.protocol.stats import EncoderStats
 
 __all__ = ["RETRY_S", "Output"]
@@ -32,6 +34,7 @@ class Output:
         codec: The codec that the viewers negotiated.
         tier: How much smaller the frames are that it is given.
         wants: Tells what the viewers want; called on the encode thread.
+        setting: Which encoders may serve.
         fps: The expected frame rate.
         max_bitrate_bps: The most bits sent to one viewer in a second.
     """
@@ -42,6 +45,7 @@ class Output:
         tier: Tier = Tier.FULL,
         wants: Callable[[], Demand] = Demand,
         *,
+        setting: EncoderSetting = "auto",
         fps: float,
         max_bitrate_bps: int,
     ) -> None:
@@ -57,8 +61,10 @@ class Output:
         self._quantiser: int | None = None
         self._fps = fps
         self._max_bitrate_bps = max_bitrate_bps
+        self._setting: EncoderSetting = setting
+        self._line: Line | None = None  # found out by the encode thread
         self._encoder: Encoder | None = None
-        self._opened_with: tuple[int, int, float, int] | None = None
+        self._opened_with: tuple[int, int, float, int, Library] | None = None
         self._timestamp = 0
         self._lock = threading.Lock()  # guards what follows
         self._keyframes = KeyframeGate()
@@ -105,15 +111,22 @@ class Output:
         """
         now_s = time.monotonic()
         target_bps = self._wants().target_bps
-        encoder = self._fitting_encoder(frame.width, frame.height, target_bps)
         self._timestamp = timestamp_of(shown_ns, picture, after=self._timestamp)
-        packet = encoder.encode(
-            frame,
-            self._timestamp,
-            capture_ns,
-            is_keyframe=now_s >= self.keyframe_s,
-            target_bps=target_bps,
-        )
+        self._line = line = self._line or line_for(self.codec, self._setting)
+        while True:
+            try:
+                encoder = self._fitting_encoder(frame.width, frame.height, line.first, target_bps)
+                packet = encoder.encode(
+                    frame,
+                    self._timestamp,
+                    capture_ns,
+                    is_keyframe=now_s >= self.keyframe_s,
+                    target_bps=target_bps,
+                )
+                break
+            except MediaError as exc:
+                if not line.pass_on(exc.problem):
+                    raise
         self.error = None
         self.is_behind = False
         if packet is None:
@@ -148,12 +161,15 @@ class Output:
                 target_bps=checked_target(self._target_bps, encoder.ceiling_bps) if encoder else 0,
                 quantiser=self._quantiser,
                 encoder=encoder.library if encoder else "",
-                why_no_h264=_why_no_h264(self.codec),
+                encoder_reason=self._line.reason if self._line else "",
+                why_no_h264="" if self.codec.name == "H264" else why_vp8(self._setting),
             )
 
-    def _fitting_encoder(self, width: int, height: int, target_bps: float) -> Encoder:
+    def _fitting_encoder(
+        self, width: int, height: int, library: Library, target_bps: float
+    ) -> Encoder:
         encoder = self._encoder
-        wanted = (width, height, self._fps, self._max_bitrate_bps)
+        wanted = (width, height, self._fps, self._max_bitrate_bps, library)
         if encoder is None or wanted != self._opened_with:
             self._encoder = None  # free the old encoder's memory first
             encoder = self._encoder = Encoder(
@@ -163,13 +179,10 @@ class Output:
                 fps=wanted[2],
                 max_bitrate_bps=wanted[3],
                 target_bps=target_bps,
+                library=library,
             )
             self._opened_with = wanted
         return encoder
 
     def __repr__(self) -> str:
         return f"<Output {self.codec} {self.tier} {self._encoder or self.error or 'idle'}>"
-
-
-def _why_no_h264(codec: Codec) -> str:
-    return "" if codec.name == "H264" else why_no_h264() or "the browser does not offer it"
