@@ -60,7 +60,7 @@ export class Latency {
 }
 
 /** Returns `now` - `then`, both counted modulo 2^32; less than 0 if `then` is later. */
-function ticksSince(then: number, now: number): number {
+export function ticksSince(then: number, now: number): number {
   const since = (((now - then) % TICKS) + TICKS) % TICKS;
   return since < TICKS / 2 ? since : since - TICKS;
 }

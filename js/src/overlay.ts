@@ -33,6 +33,9 @@ export class Overlay {
   readonly #figures = element("span", "gpuview-figures");
   readonly #hint = element("div", "gpuview-hint");
   #size = "";
+  #copy = "";
+  #is_exact = false;
+  #shown_figures: Figures | null = null;
   #shown_message = "";
 
   /** Builds the elements inside `root`. */
@@ -56,7 +59,7 @@ export class Overlay {
 
   /** As in "640×360", or "640×360 at half size"; empty before the first frame. */
   get size(): string {
-    return this.#size;
+    return this.#size + this.#copy;
   }
 
   showCaption({ label, tone, message, hint, is_dimmed, can_retry, can_play }: Caption): void {
@@ -71,25 +74,31 @@ export class Overlay {
 
   /** Shows the size of the frames until `showFigures` is called. */
   showSize({ width, height, scale }: PictureSize): void {
-    const size = `${width}×${height}${SCALES[scale] ?? ""}`;
-    if (size === this.#size) return; // Or the figures would vanish until they are new.
-    this.#size = size;
+    const [size, copy] = [`${width}×${height}`, SCALES[scale] ?? ""];
+    if (size + copy === this.size) return; // Or the figures would vanish until they are new.
+    [this.#size, this.#copy] = [size, copy];
     this.#root.dataset["size"] = `${width}x${height}`;
     this.stage.classList.add("gpuview-has-picture");
-    this.#figures.textContent = this.#size;
+    this.#shown_figures = null;
+    this.#writeFigures();
+  }
+
+  /** Says whether every pixel is as it was pushed. */
+  showExact(is_exact: boolean): void {
+    this.#is_exact = is_exact;
+    this.#root.toggleAttribute("data-exact", is_exact);
+    this.#writeFigures();
   }
 
   /** Shows the figures of the last second, and puts figures and route into the DOM for scripts. */
   showFigures(figures: Figures | null, pair: CandidatePair | null): void {
     const { dataset } = this.#root;
-    const parts = [this.#size];
     if (figures === null) {
       delete dataset["fps"];
     } else {
-      const { fps, codec, transport } = figures;
+      const { fps, codec } = figures;
       dataset["fps"] = fps.toFixed(1);
       dataset["codec"] = codec;
-      parts.push(`${fps.toFixed(0)} fps`, codec, transport);
     }
     if (pair === null) {
       delete dataset["pair"];
@@ -98,8 +107,18 @@ export class Overlay {
       dataset["pair"] = `${pair.local.type}-${pair.remote.type}`;
       dataset["remote"] = endpoint(pair.remote.address || "hidden", pair.remote.port);
     }
-    this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
+    this.#shown_figures = figures;
     this.#figures.title = figures === null ? "" : tooltip(figures);
+    this.#writeFigures();
+  }
+
+  #writeFigures(): void {
+    const figures = this.#shown_figures;
+    const parts = this.#is_exact ? [this.#size, "exact"] : [this.size];
+    if (figures !== null) {
+      parts.push(`${figures.fps.toFixed(0)} fps`, figures.codec, figures.transport);
+    }
+    this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
   }
 
   #showMessage(message: Problem | null, can_retry: boolean): void {

@@ -20,6 +20,7 @@ import {
   type ConnectionProblem,
 } from "./problems";
 import type { Signalling } from "./signalling";
+import { STILL_CHANNEL } from "./still";
 import { TIMEOUT_MS, type ConnectionEvent } from "./state";
 import { candidatePairs, type CandidatePair, type StatsReport } from "./stats_report";
 import { after, every } from "./timers";
@@ -40,6 +41,8 @@ export interface PeerOptions {
   /** How old the picture is; told to the media process. */
   readonly latency: () => Percentiles | null;
   readonly onPong: (pong: Pong) => void;
+  /** Gets what comes over the data channel for stills. */
+  readonly onStill: (message: ArrayBuffer | string) => void;
   /** Closes the connection; nothing is emitted after it. */
   readonly stop: AbortSignal;
 }
@@ -169,8 +172,18 @@ export class Peer {
     const liveness = { latency, onPong, onDead: () => this.#lose(), stop };
     const watch = () => (this.#liveness = new Liveness(channel, liveness));
     channel.addEventListener("open", watch, { once: true, signal: stop });
+    this.#receiveStills(connection);
     every(PAIRS_MS, () => this.#is_connected || void this.stats(), stop);
     return connection;
+  }
+
+  /** Asks for stills, unless the browser does not say which frame it shows. */
+  #receiveStills(connection: RTCPeerConnection): void {
+    if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) return;
+    const { onStill, stop } = this.#options;
+    const channel = connection.createDataChannel(STILL_CHANNEL);
+    channel.binaryType = "arraybuffer";
+    channel.addEventListener("message", ({ data }) => onStill(data), { signal: stop });
   }
 
   #follow(connection: RTCPeerConnection): void {

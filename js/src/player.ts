@@ -28,6 +28,8 @@ export class Player {
   #shown: HTMLVideoElement | HTMLCanvasElement | null = null;
   /** The present connection's. */
   #video: HTMLVideoElement | null = null;
+  /** What lies over the video. */
+  #cover: HTMLCanvasElement | null = null;
   /** The size of the stream's picture, as the media process said last. */
   #said: Size | null = null;
 
@@ -69,17 +71,29 @@ export class Player {
     if (this.#shown instanceof HTMLVideoElement) this.#measure(this.#shown);
   }
 
+  /** Lays a picture over the video, which goes on below it; null takes it away. */
+  cover(picture: HTMLCanvasElement | null): void {
+    if (picture === this.#cover || !(this.#shown instanceof HTMLVideoElement)) return;
+    this.#cover?.remove();
+    this.#cover = picture;
+    if (picture === null) return;
+    picture.className = this.#shown.className;
+    this.#shown.after(picture);
+  }
+
   /** Keeps the last picture. Call it before closing the connection, which turns a video black. */
   freeze(): void {
     if (!(this.#shown instanceof HTMLVideoElement)) return;
-    const still = drawStill(this.#shown);
-    this.#stage.append(still);
+    const still = this.#cover ?? drawStill(this.#shown);
+    this.#cover = null;
+    this.#shown.after(still);
     this.close();
     this.#shown = still;
   }
 
   /** Removes the picture. */
   close(): void {
+    this.cover(null);
     this.#shown?.remove();
     this.#shown = null;
   }

@@ -4,7 +4,7 @@ import { caption } from "./caption";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
 import { element } from "./dom";
-import { Latency } from "./latency";
+import { Latency, type ShownFrame } from "./latency";
 import type { Pong } from "./messages";
 import { listen, type Model } from "./model";
 import { Monitor } from "./monitor";
@@ -15,6 +15,7 @@ import { NO_PICTURE } from "./problems";
 import { Signalling } from "./signalling";
 import { begin, next, type Effect, type Step, type ViewEvent, type ViewState } from "./state";
 import type { Figures, Snapshot } from "./stats";
+import { Stills } from "./stills";
 import { after, every } from "./timers";
 
 const DETAILS_MS = 1000;
@@ -156,7 +157,11 @@ export class View {
       this.#dispatch({ type: "frame" });
       void monitor.measure();
     };
-    const onFrame = latency.see.bind(latency);
+    const stills = new Stills({ onCover: (picture) => this.#cover(picture), stop });
+    const onFrame = (frame: ShownFrame) => {
+      latency.see(frame);
+      stills.see(frame);
+    };
     const peer = new Peer({
       signalling: this.#signalling,
       needs_peer_config: this.#model.get("needs_peer_config"),
@@ -168,6 +173,7 @@ export class View {
         latency.hear(pong, performance.now());
         this.#takeSize(pong);
       },
+      onStill: (message) => stills.take(message),
       stop,
     });
     this.#latest = this.#peer = peer;
@@ -183,12 +189,18 @@ export class View {
     this.#overlay.showFigures(figures, pair);
   }
 
+  #cover(picture: HTMLCanvasElement | null): void {
+    this.#player.cover(picture);
+    this.#overlay.showExact(picture !== null);
+  }
+
   #takeSize({ width, height }: Pong): void {
     if (width > 0) this.#player.setPictureSize({ width, height });
   }
 
   #disconnect(): void {
     this.#player.freeze();
+    this.#overlay.showExact(false);
     this.#connection.abort();
     this.#connection = new AbortController();
     this.#peer = null;

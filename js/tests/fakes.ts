@@ -134,6 +134,7 @@ export class FakeModel implements Model {
 export class FakeChannel extends EventTarget {
   readyState = "connecting";
   readonly sent: string[] = [];
+  binaryType = "blob";
 
   constructor(
     readonly label: string,
@@ -149,6 +150,11 @@ export class FakeChannel extends EventTarget {
 
   send(text: string): void {
     this.sent.push(text);
+  }
+
+  /** The other side sends something. */
+  hear(data: ArrayBuffer | string): void {
+    this.dispatchEvent(new MessageEvent("message", { data }));
   }
 
   /** The media process, whose clock is the page's, answers a ping at once. */
@@ -171,7 +177,9 @@ export class FakePeerConnection extends EventTarget {
   readonly added: string[] = [];
   localDescription: { sdp: string } | null = null;
   remoteDescription: RTCSessionDescriptionInit | null = null;
+  /** For pings. */
   channel: FakeChannel | null = null;
+  stills: FakeChannel | null = null;
   report = new Map<string, object>();
   isClosed = false;
 
@@ -184,9 +192,11 @@ export class FakePeerConnection extends EventTarget {
     return { receiver: { track: {} } };
   }
 
-  createDataChannel(label: string, options: RTCDataChannelInit): FakeChannel {
-    this.channel = new FakeChannel(label, options);
-    return this.channel;
+  createDataChannel(label: string, options: RTCDataChannelInit = {}): FakeChannel {
+    const channel = new FakeChannel(label, options);
+    if (label === "gpuview") this.channel = channel;
+    else this.stills = channel;
+    return channel;
   }
 
   async setLocalDescription(): Promise<void> {

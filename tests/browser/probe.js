@@ -23,6 +23,14 @@ window.probe = (() => {
     return points.map(([x, y]) => [...image.data.slice(4 * (y * image.width + x)).slice(0, 3)]);
   }
 
+  /** Return the SHA-256 of a canvas's pixels, three bytes each, in hexadecimal digits. */
+  async function digest(canvas) {
+    const { data } = drawn(canvas, canvas.width, canvas.height);
+    const rgb = data.filter((_, index) => index % 4 !== 3);
+    const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", rgb));
+    return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
   // --- frames shown ----------------------------------------------------------------------------
 
   const counts = new WeakMap(); // by view: the number of frames, and the video that is being counted
@@ -119,5 +127,5 @@ window.probe = (() => {
     look();
   }
 
-  return { pixels, framesShown, marker, watch, samples };
+  return { pixels, digest, framesShown, marker, watch, samples };
 })();

@@ -31,7 +31,7 @@ _POINTERS = {
     "nonfinite": "*i64",
     "capture_ns": "i64",
 }
-_PLACES = ("width", "luma_at", "cb_at", "cr_at", "panel_width")
+_PLACES = ("width", "luma_at", "cb_at", "cr_at", "red_at", "plane_step", "panel_width")
 _ALIGNED = (*_POINTERS, "pixels", *_PLACES, "channel_step", "row_step")
 _PLANAR, _INTERLEAVED, _ANY = {"column_step": 1}, {"channel_step": 1}, {}
 

@@ -109,6 +109,14 @@ def assert_i420_within_one_level(
         assert (np.abs(plane - reference) <= 1 + play).all()
 
 
+def assert_rgb_is_rounded(shown: npt.NDArray[np.generic], least: Array, greatest: Array) -> None:
+    """Compare ``(H, W, 3)`` bytes with what `reference_bounds` gives, rounded to whole levels."""
+    assert shown.shape == least.shape
+    half = 0.501  # computed in float32
+    assert (shown >= least - half).all()
+    assert (shown <= greatest + half).all()
+
+
 def reference_bounds(
     pixels: npt.NDArray[np.generic], panel: Panel, palette: npt.NDArray[np.uint8]
 ) -> tuple[Array, Array]:

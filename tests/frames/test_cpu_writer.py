@@ -149,7 +149,7 @@ def test_a_single_nonfinite_value_is_found_anywhere(nonfinite, at, channels):
         (3, "planes", PixelFormat.RGB24P),
         (3, "cropped", PixelFormat.RGB24P),
         (3, "interleaved", PixelFormat.RGB24),
-        (1, "planes", PixelFormat.I420),
+        (1, "planes", PixelFormat.GREY8),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

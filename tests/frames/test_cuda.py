@@ -26,7 +26,11 @@ from gpuview.protocol.ring import (
     PixelFormat,
     Slot,
 )
-from tests.frames.reference import assert_i420_within_one_level, reference_bounds
+from tests.frames.reference import (
+    assert_i420_within_one_level,
+    assert_rgb_is_rounded,
+    reference_bounds,
+)
 from tests.frames.ring import RingSink
 
 pytestmark = pytest.mark.cuda
@@ -79,11 +83,11 @@ def check(slot: Slot, frame: torch.Tensor, look: Look) -> None:
     picture = plan((tiles.kind,), None, look)
     (panel,) = picture.panels
     assert (slot.pixel_format, slot.width, slot.height) == (
-        PixelFormat.I420,
+        PixelFormat.I420_RGB24P,
         picture.width,
         picture.height,
     )
-    data = np.array(slot.data)
+    data, rgb = np.split(np.array(slot.data), [slot.width * slot.height * 3 // 2])
     n_pixels, half = slot.width * slot.height, (slot.height // 2, slot.width // 2)
     shown = (
         data[:n_pixels].reshape(slot.height, slot.width),
@@ -96,7 +100,10 @@ def check(slot: Slot, frame: torch.Tensor, look: Look) -> None:
     )
     colours = palette(panel.colormap if panel.channels == 1 else "gray", torch.device("cpu"))
     values = tiles.pixels.double().numpy()
-    assert_i420_within_one_level(inside, *reference_bounds(values, panel, colours.numpy()))
+    least, greatest = reference_bounds(values, panel, colours.numpy())
+    assert_i420_within_one_level(inside, least, greatest)
+    rgb = np.moveaxis(rgb.reshape(3, slot.height, slot.width), 0, -1)
+    assert_rgb_is_rounded(rgb[: panel.height, : panel.width], least, greatest)
 
 
 def noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
@@ -302,7 +309,7 @@ def test_frames_from_the_cpu_and_from_the_gpu_take_turns(sink, writer):
         writer.write(grey(level), Look())
 
     slot = sink.newest()
-    assert (slot.seq, slot.pixel_format, luma(slot)) == (4, PixelFormat.I420, {235})
+    assert (slot.seq, slot.pixel_format, luma(slot)) == (4, PixelFormat.I420_RGB24P, {235})
 
 
 def test_a_larger_frame_takes_another_ring_and_the_old_one_is_given_back(sink, writer):

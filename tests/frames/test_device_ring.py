@@ -19,9 +19,11 @@ from gpuview.engine.stream import StreamHandle
 from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
 from gpuview.frames.cuda.canvas import Canvas
+from gpuview.frames.cuda.slot_layout import rgb_planes
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
+from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.messages import OpenStream
 from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
@@ -114,10 +116,16 @@ def test_a_frame_arrives_when_the_device_has_written_it_and_not_before(harness):
     harness.gpu.finish()
 
     slot = harness.media.take()
-    assert (slot.seq, slot.pixel_format, slot.width, slot.height) == (1, PixelFormat.I420, 16, 16)
+    assert (slot.seq, slot.pixel_format, slot.width, slot.height) == (
+        1,
+        PixelFormat.I420_RGB24P,
+        16,
+        16,
+    )
     assert slot.capture_ns == 100
     assert set(slot.data[:256].tolist()) == {luma_of(100)}
-    assert set(slot.data[256:].tolist()) == {128}
+    assert set(slot.data[256:384].tolist()) == {128}
+    assert set(slot.data[384:].tolist()) == {100}
     assert not harness.media.reader.is_expecting()
 
 
@@ -309,11 +317,15 @@ def test_what_never_changes_is_drawn_once_for_each_plan(harness):
     harness.push(255, labelled, torch.full((1, 1, 16, 8), 255, dtype=torch.uint8))
     harness.gpu.finish()
 
-    luma = np.array(harness.media.take().data[: 16 * 48]).reshape(16, 48)
+    data = np.array(harness.media.take().data)
+    luma, rgb = data[: 16 * 48].reshape(16, 48), data[16 * 48 * 3 // 2 :].reshape(3, 16, 48)
     assert (luma[:, :8] == 235).all()
     assert (luma[:, 8:16] == 16 + round(219 * 32 / 255)).all()
     assert luma[:, 16:40].max() > 100  # letters
     assert (luma[:, 40:] == luma[0, 8]).all()
+    assert (rgb[..., :8] == 255).all()
+    assert (rgb[..., 8:16] == 32).all()
+    assert (rgb[..., 16:40] == label_image("name", 16, 24).movedim(-1, 0).numpy()).all()
 
 
 class BrokenKernel:
@@ -337,6 +349,7 @@ def test_where_the_kernel_does_not_compile_pytorch_draws_and_that_is_said_once(m
 
     for canvas in canvases:
         assert set(canvas.record[HEADER_NBYTES:][:256].tolist()) == {235}
+        assert set(rgb_planes(canvas.record, 16, 16).flatten().tolist()) == {255}
     assert [record.message.count("no C compiler found") for record in caplog.records] == [1]
 
 

@@ -19,14 +19,18 @@ from hypothesis import strategies as st
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Gpu
-from gpuview.frames.cuda.slot_layout import planes, record_nbytes
+from gpuview.frames.cuda.slot_layout import planes, record_nbytes, rgb_planes
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
 from tests.frames.dtypes import FLOATS
 from tests.frames.fake_gpu import FakeGpu
-from tests.frames.reference import assert_i420_within_one_level, reference_bounds
+from tests.frames.reference import (
+    assert_i420_within_one_level,
+    assert_rgb_is_rounded,
+    reference_bounds,
+)
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("here is no Triton", allow_module_level=True)
@@ -83,7 +87,11 @@ def check(pixels: torch.Tensor, panel: Panel) -> None:
     name = panel.colormap if panel.channels == 1 else "gray"
     values = pixels.double().cpu().numpy()
     colours = palette(name, torch.device("cpu")).numpy()
-    assert_i420_within_one_level(tuple(inside), *reference_bounds(values, panel, colours))
+    least, greatest = reference_bounds(values, panel, colours)
+    assert_i420_within_one_level(tuple(inside), least, greatest)
+    rgb = rgb_planes(record, panel.y + panel.height + 2, panel.x + panel.width + 2)
+    rgb = rgb[:, panel.y :, panel.x :][:, : panel.height, : panel.width]
+    assert_rgb_is_rounded(rgb.movedim(0, -1).numpy(), least, greatest)
     assert nonfinite == [np.isnan(values).sum(), np.isinf(values).sum()]
 
 
@@ -125,7 +133,9 @@ def test_the_record_is_told_its_number_and_time_and_nothing_else_is_touched():
     words = record[:HEADER_NBYTES].view(torch.int64).tolist()
     assert (words[SEQ_WORD], words[CAPTURE_WORD]) == (3, 1 << 40)
     luma, cb, cr = planes(record, 18, 18)
-    for outside in (luma[16:], luma[:, 16:], cb[8:], cb[:, 8:], cr[8:], cr[:, 8:]):
+    rgb = rgb_planes(record, 18, 18)
+    i420 = (luma[16:], luma[:, 16:], cb[8:], cb[:, 8:], cr[8:], cr[:, 8:])
+    for outside in (*i420, rgb[:, 16:], rgb[:, :, 16:]):
         assert set(outside.flatten().tolist()) == {7}
 
 

@@ -57,7 +57,7 @@ def test_planes_are_read_in_the_widest_pieces(kernels, dtype):
 
 
 @pytest.mark.parametrize("dtype", PIXEL_NBYTES)
-def test_a_thread_writes_its_luma_and_chroma_in_one_piece_each(kernels, dtype):
+def test_a_thread_writes_its_part_of_each_plane_in_one_piece(kernels, dtype):
     accesses = kernels[f"planar {dtype}"]["accesses"]
-    assert accesses["st.global.v2.b32"] == 2  # a row of luma each
+    assert accesses["st.global.v2.b32"] == 2 * 4  # two rows of luma, red, green, blue
     assert accesses["st.global.b32"] == 2  # Cb and Cr

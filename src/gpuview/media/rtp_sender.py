@@ -8,6 +8,8 @@ The internals of aiortc that are used, and why:
 - ``PACKET_MAX``: aiortc's payload of 1300 bytes exceeds an MTU of 1280, which IPv6 guarantees and
   many VPNs have. Where the ICMP reply is dropped, all video is lost.
 - ``RTP_HISTORY_SIZE``: 128 packets are 0.15 s at 8 Mbit/s; a loss burst froze the picture for 3 s.
+- ``uint32_add``: adds a random number to each timestamp. Pages compare timestamps with those of
+  stills, and with our clock.
 - The encoders' ``pack``: splits an encoded frame for RTP.
 - The sender's ``_next_encoded_frame`` and ``_handle_rtcp_packet``: to send frames that were encoded
   and split once for all viewers, and to pass keyframe requests on to the shared encoder.
@@ -105,6 +107,7 @@ def install() -> None:
     for module in (aiortc.codecs.h264, aiortc.codecs.vpx):
         vars(module)["PACKET_MAX"] = MAX_PAYLOAD_NBYTES
     vars(aiortc.rtcrtpsender)["RTP_HISTORY_SIZE"] = _HISTORY_PACKETS
+    vars(aiortc.rtcrtpsender)["uint32_add"] = lambda origin, timestamp: timestamp & 0xFFFFFFFF
 
 
 def _h264_main() -> list[RTCRtpCodecParameters]:

@@ -21,8 +21,8 @@ class BackgroundTasks:
         self,
         work: Coroutine[Any, Any, None],
         on_error: Callable[[BaseException], None] | None = None,
-    ) -> None:
-        """Run ``work`` in the background.
+    ) -> asyncio.Task[None]:
+        """Run ``work`` in the background; the task may be cancelled.
 
         Args:
             work: Any exception from it is logged as a fault of gpuview.
@@ -40,6 +40,7 @@ class BackgroundTasks:
                 on_error(exc)
 
         task.add_done_callback(finished)
+        return task
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until all have ended."""

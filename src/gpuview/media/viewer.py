@@ -10,6 +10,7 @@ from functools import partial
 
 from aiortc import (
     RTCConfiguration,
+    RTCDataChannel,
     RTCIceCandidate,
     RTCPeerConnection,
     RTCRtpCodecParameters,
@@ -25,8 +26,10 @@ from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
 from gpuview.media.page_channel import PageChannel
+from gpuview.media.still_sender import StillSender
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
 from gpuview.protocol.stats import ViewerStats
+from gpuview.protocol.still import STILL_CHANNEL
 from gpuview.webrtc import sdp
 from gpuview.webrtc.candidate import is_reachable, parse_candidate
 
@@ -90,11 +93,12 @@ class Viewer:
         self._connected_s: float | None = None
         self._channel = PageChannel(lambda: fanout.encode_loop.picture_size)
         self._subscription: Subscription | None = None
+        self._stills = StillSender(fanout.stills, self._rate_bps)
         self._n_sent = 0
         # Not None: aiortc would use a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._connection_changed)
-        self._connection.on("datachannel", self._channel.listen)
+        self._connection.on("datachannel", self._listen)
         for name in _STATES:
             self._connection.on(f"{name.lower()}statechange", partial(self._log_state, name))
 
@@ -173,6 +177,7 @@ class Viewer:
         if self._subscription is not None:
             self._fanout.unsubscribe(self._subscription)
         self._connection.remove_all_listeners()
+        await self._stills.close()
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await self._connection.close()
 
@@ -230,6 +235,7 @@ class Viewer:
             self._subscription = self._fanout.subscribe(codec_of(parameters))
         packet: Packet = await self._subscription.next()
         self._n_sent += 1
+        self._stills.follow(packet)
         return rtp_sender.encoded_frame(packet.payloads, packet.timestamp)
 
     def _keyframe_requested(self) -> None:
@@ -245,6 +251,19 @@ class Viewer:
             )
         elif state in ("failed", "closed"):
             self._on_closed(self)
+
+    def _rate_bps(self) -> float:
+        """What the link takes, as far as is known."""
+        limit_bps = self._fanout.encode_loop.max_bitrate_bps
+        if self._subscription is None:
+            return limit_bps
+        return min(limit_bps, self._subscription.member.target_bps)
+
+    def _listen(self, channel: RTCDataChannel) -> None:
+        if channel.label == STILL_CHANNEL:
+            self._stills.open(channel)
+        else:
+            self._channel.listen(channel)
 
     def __repr__(self) -> str:
         return f"<Viewer {self.view} {self._connection.connectionState} {self._codec}>"

@@ -90,10 +90,20 @@ class PixelFormat(enum.IntEnum):
     I420 = 2
     """``(H, W)`` luma, then two ``(H/2, W/2)`` chroma planes; uint8, BT.601 limited range."""
     RGB24P = 3
-    """The same in planes: ``(3, H, W)``."""
+    """RGB in planes: ``(3, H, W)``."""
+    GREY8 = 4
+    """``(H, W)`` uint8, gamma-encoded, full range: red, green and blue are the same."""
+    I420_RGB24P = 5
+    """The same picture twice, for the encoder and without loss: `I420`, then `RGB24P`."""
 
 
-_BITS_PER_PIXEL = {PixelFormat.RGB24: 24, PixelFormat.I420: 12, PixelFormat.RGB24P: 24}
+_BITS_PER_PIXEL = {
+    PixelFormat.RGB24: 24,
+    PixelFormat.I420: 12,
+    PixelFormat.RGB24P: 24,
+    PixelFormat.GREY8: 8,
+    PixelFormat.I420_RGB24P: 36,
+}
 
 
 def frame_nbytes(pixel_format: PixelFormat, width: int, height: int) -> int:

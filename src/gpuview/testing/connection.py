@@ -17,6 +17,7 @@ from gpuview.errors import SignalError
 from gpuview.media.rtp_sender import drop_video
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import PeerConfig, Ping, Pong
+from gpuview.protocol.still import STILL_CHANNEL, StillAssembler
 from gpuview.protocol.wire import decode_text, encode_text
 from gpuview.testing.peer import make_peer
 from gpuview.webrtc.sdp import candidates_of
@@ -39,6 +40,7 @@ class Connection:
         is_decoding: Whether frames are decoded. Without it they are counted and dropped.
         on_frame: Called with each decoded frame; with None for each that is dropped.
         on_pong: Called for each pong.
+        on_still: Called with each still picture, as a PNG.
         on_loss: Called when the connection is lost.
     """
 
@@ -50,6 +52,7 @@ class Connection:
         is_decoding: bool,
         on_frame: Callable[[VideoFrame | None], None],
         on_pong: Callable[[], None],
+        on_still: Callable[[bytes], None],
         on_loss: Callable[[], None],
     ) -> None:
         self.is_lost = False
@@ -65,6 +68,9 @@ class Connection:
         channel.on("message", self._hear)
         if is_decoding:
             self._peer.on("track", lambda track: self._tasks.spawn(self._watch(track)))
+            self._on_still = on_still
+            self._still = StillAssembler()
+            self._peer.createDataChannel(STILL_CHANNEL).on("message", self._take_still)
         else:
             (receiver,) = self._peer.getReceivers()
             drop_video(receiver, lambda: on_frame(None))
@@ -123,6 +129,11 @@ class Connection:
         with contextlib.suppress(SignalError):
             decode_text(message, Pong)
             self._on_pong()
+
+    def _take_still(self, message: bytes | str) -> None:
+        still = self._still.take(message) if isinstance(message, bytes) else None
+        if still is not None:
+            self._on_still(still[1])
 
     async def _watch(self, track: MediaStreamTrack) -> None:
         while True:

@@ -17,13 +17,13 @@ from aiortc import (
     RTCRtpCodecCapability,
     RTCRtpReceiver,
 )
-from av import VideoFrame
+from av import CodecContext, Packet, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.protocol.messages import PeerConfig
 
-__all__ = ["Image", "first_codec", "make_peer", "to_rgb"]
+__all__ = ["Image", "first_codec", "image_of", "make_peer", "to_rgb"]
 
 Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
@@ -56,6 +56,13 @@ def make_peer(
     transceiver = peer.addTransceiver("video", direction="recvonly")
     transceiver.setCodecPreferences(_capabilities(codecs))
     return peer, peer.createDataChannel("gpuview", ordered=False, maxRetransmits=0)
+
+
+def image_of(png: bytes) -> Image:
+    """Decode a PNG, ``(H, W, 3)`` uint8."""
+    decoder = CodecContext.create("png", "r")
+    frames = decoder.decode(Packet(png)) or decoder.decode(None)
+    return cast(Image, frames[0].to_ndarray(format="rgb24"))
 
 
 def first_codec(sdp: str) -> str | None:

@@ -16,7 +16,7 @@ from av import VideoFrame
 from gpuview.errors import SignalError
 from gpuview.protocol.messages import PeerConfig, Refusal
 from gpuview.testing.connection import Connection
-from gpuview.testing.peer import Image, first_codec, to_rgb
+from gpuview.testing.peer import Image, first_codec, image_of, to_rgb
 from gpuview.testing.signalling import Signalling
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing
@@ -81,6 +81,7 @@ class HeadlessViewer:
         self._error: BaseException | None = None
         self._losses = 0  # in a row, without a frame
         self._pongs = 0
+        self._stills: list[bytes] = []
         self._newest: VideoFrame | None = None
         self._taps: list[list[VideoFrame]] = []
         self._offered_at = 0.0
@@ -189,6 +190,18 @@ class HeadlessViewer:
         before = self._pongs
         self._wait(lambda: self._pongs > before, timeout_s, "a pong")
 
+    def next_still(self, *, timeout_s: float = 30.0) -> Image:
+        """Return the next still picture, ``(H, W, 3)`` uint8 RGB without loss.
+
+        A still that has come is returned once; 0.3 s after its last frame, a stream sends one.
+
+        Raises:
+            SignalError: The offer was refused.
+            WaitTimeoutError: None came in time.
+        """
+        self._wait(lambda: self._stills, timeout_s, "a still picture")
+        return image_of(self._stills.pop(0))
+
     # --- the end -------------------------------------------------------------------------------
 
     def vanish(self) -> None:
@@ -264,6 +277,7 @@ class HeadlessViewer:
             is_decoding=self._is_decoding,
             on_frame=self._show,
             on_pong=self._hear_pong,
+            on_still=self._take_still,
             on_loss=self._signalling.wake,
         )
         try:
@@ -310,6 +324,10 @@ class HeadlessViewer:
     def _hear_pong(self) -> None:
         with self._changing.change():
             self._pongs += 1
+
+    def _take_still(self, png: bytes) -> None:
+        with self._changing.change():
+            self._stills.append(png)
 
     def _show(self, frame: VideoFrame | None) -> None:
         with self._changing.change():

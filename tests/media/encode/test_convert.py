@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 64, 46
 @pytest.fixture
 def ring() -> Iterator[Ring]:
     with (
-        RingWriter.create(frame_nbytes(PixelFormat.RGB24, WIDTH, HEIGHT)) as writer,
+        RingWriter.create(frame_nbytes(PixelFormat.I420_RGB24P, WIDTH, HEIGHT)) as writer,
         RingReader.attach(os.dup(writer.fd)) as reader,
     ):
         yield writer, reader
@@ -44,6 +44,20 @@ def test_rgb_becomes_bt601_within_one_level(ring: Ring, pixel_format: PixelForma
     shown = planes_of(frame.to_ndarray(), HEIGHT, WIDTH)
     for plane, exact in zip(shown, reference_i420(rgb.astype(np.float64)), strict=True):
         assert np.abs(plane - exact).max() <= 1
+
+
+def test_grey_becomes_bt601_within_half_a_level(ring: Ring) -> None:
+    writer, reader = ring
+    grey = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+    publish(writer, PixelFormat.GREY8, grey)
+    slot = reader.take()
+    assert slot is not None
+    frame = SlotConverter().convert(slot)
+    assert frame is not None
+    rgb = np.repeat(grey[..., None], 3, axis=-1).astype(np.float64)
+    shown = planes_of(frame.to_ndarray(), HEIGHT, WIDTH)
+    for plane, exact in zip(shown, reference_i420(rgb), strict=True):
+        assert np.abs(plane - exact).max() <= 0.5 + 1e-6
 
 
 def test_i420_is_taken_as_it_is(ring: Ring) -> None:

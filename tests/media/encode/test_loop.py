@@ -14,6 +14,7 @@ import pytest
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.loop import EncodeLoop
+from gpuview.media.encode.still import Still
 from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.messages import Problem
 from gpuview.protocol.ring import (
@@ -42,12 +43,14 @@ class Stream:
         self.event_fd = os.eventfd(0)
         self.packets: queue.Queue[Packet] = queue.Queue()
         self.errors: queue.Queue[Problem | None] = queue.Queue()
+        self.stills: queue.Queue[Still | None] = queue.Queue()
         self.loop = EncodeLoop(
             self.event_fd,
             fps=200,
             max_bitrate_bps=10**6,
             on_packet=lambda codec, tier, packet: self.packets.put(packet),
             on_error=self.errors.put,
+            on_still=self.stills.put,
         )
         self.attach()
         self.loop.start(VP8)

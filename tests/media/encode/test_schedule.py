@@ -15,6 +15,7 @@ from gpuview.media.encode.schedule import (
     LookClock,
     LossRequests,
     RefreshClock,
+    StillClock,
     earliest_start,
 )
 
@@ -142,3 +143,22 @@ def test_frame_close_behind_one_that_was_late_is_looked_for_often() -> None:
     assert clock.next_s(11.0, is_expecting=True) == pytest.approx(11.005)
     clock.arrived()
     assert clock.next_s(11.01, is_expecting=True) == pytest.approx(11.011)
+
+
+def test_picture_that_has_stood_still_for_a_third_of_a_second_is_due_once() -> None:
+    clock = StillClock()
+    assert clock.due_s > 1e9
+    clock.changed(5.0)
+    assert 5.25 < clock.due_s <= 5.3
+    clock.done()
+    assert clock.due_s > 1e9
+
+
+@given(st.lists(st.floats(0.001, 0.29), max_size=100))
+def test_stream_of_more_than_three_pictures_a_second_has_no_still(gaps_s: list[float]) -> None:
+    clock = StillClock()
+    now_s = 0.0
+    for gap_s in gaps_s:
+        clock.changed(now_s)
+        now_s += gap_s
+        assert clock.due_s > now_s

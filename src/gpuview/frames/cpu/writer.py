@@ -3,7 +3,7 @@
 The pixel format depends on the picture:
 
     one tensor, pixel for pixel   3 channels   RGB, interleaved or planar like the tensor
-                                  1 channel    I420 with constant chroma, half the bytes
+                                  1 channel    grey
     anything else                              planar RGB; see `gpuview.frames.cpu.paint`
 
 Note [converted twice]: a painted picture becomes 8-bit RGB planes here, and the media process
@@ -39,7 +39,6 @@ from gpuview.frames.cpu.paint import (
     render,
     tile_ranges,
 )
-from gpuview.frames.cpu.yuv import GREY_CHROMA, LUMA_OFFSET, LUMA_RANGE
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan, Scaling
 from gpuview.frames.picture.label import label_image
@@ -147,7 +146,7 @@ def _begin(sink: FrameSink, plan: Plan, planes: Tensor) -> _Slot:
     height, width = plan.height, plan.width
     pixels = planes.movedim(0, -1)  # (h, w, C)
     if channels == 1:
-        pixel_format = PixelFormat.I420
+        pixel_format = PixelFormat.GREY8
     elif pixels.is_contiguous():
         pixel_format = PixelFormat.RGB24
     else:
@@ -157,23 +156,19 @@ def _begin(sink: FrameSink, plan: Plan, planes: Tensor) -> _Slot:
         picture = slot.reshape(height, width, 3).transpose(2, 0, 1)
         out = slot.reshape(height, width * 3)[:h, : w * 3]
         return _Slot(pixel_format, picture, [(pixels.flatten(1), out)])
-    n = channels * height * width
-    slot[n:] = GREY_CHROMA
-    picture = slot[:n].reshape(channels, height, width)
+    picture = slot.reshape(channels, height, width)
     return _Slot(pixel_format, picture, list(zip(planes, picture[:, :h, :w], strict=True)))
 
 
 def _copy(slot: _Slot, scaling: Scaling) -> bool:
     """Write a slot's pixels; return False if there may be a NaN or Inf."""
-    is_grey = slot.pixel_format is PixelFormat.I420
-    levels, offset = (LUMA_RANGE, LUMA_OFFSET) if is_grey else (_RGB_RANGE, 0)
     is_bytes = slot.copies[0][0].dtype == torch.uint8
     is_finite = True
     for source, out in slot.copies:
-        if is_bytes and not is_grey and (scaling.low, scaling.high) == (0, 255):
+        if is_bytes and (scaling.low, scaling.high) == (0, 255):
             _copy_bytes(source.numpy(), out)
         else:
-            is_finite &= _scale(source, scaling, levels, offset, out)
+            is_finite &= _scale(source, scaling, out)
     return is_finite
 
 
@@ -186,20 +181,18 @@ def _copy_bytes(source: Bytes, out: Bytes) -> None:
         out[:] = source
 
 
-def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Bytes) -> bool:
-    """Write ``source`` as levels from ``offset`` to ``offset + levels``, rounded half up.
+def _scale(source: Tensor, scaling: Scaling, out: Bytes) -> bool:
+    """Write ``source`` as levels from 0 to 255, rounded half up.
 
     Returns False if a value is NaN or Inf, in the tensor or after scaling.
 
     Args:
         source: ``(H, W)``, any strides and dtype.
         scaling: The values of the first and the last level; other values are clamped.
-        levels: The number of levels after the first.
-        offset: The first level.
         out: ``(H, W)``.
     """
     number = np.float64 if needs_float64(source.dtype) else np.float32
-    low, gain = number(scaling.low), number(levels / (scaling.high - scaling.low))
+    low, gain = number(scaling.low), number(_RGB_RANGE / (scaling.high - scaling.low))
     scratch = np.empty((_rows_of(source), source.shape[1]), np.float32)
     is_finite = True
     with np.errstate(all="ignore"):  # a result that is not finite is noticed below
@@ -212,9 +205,9 @@ def _scale(source: Tensor, scaling: Scaling, levels: int, offset: int, out: Byte
                 np.multiply(values, gain, out=strip, casting="same_kind")
             least, greatest = float(strip.min()), float(strip.max())
             is_finite &= math.isfinite(greatest - least)
-            if not (least >= 0 and greatest <= levels):  # also true for NaN
-                np.clip(strip, 0, levels, out=strip)
-            strip += offset + 0.5  # the cast to uint8 truncates, so this rounds half up
+            if not (least >= 0 and greatest <= _RGB_RANGE):  # also true for NaN
+                np.clip(strip, 0, _RGB_RANGE, out=strip)
+            strip += 0.5  # the cast to uint8 truncates, so this rounds half up
             np.copyto(out[rows], strip, casting="unsafe")
     return is_finite
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["GREY_CHROMA", "LUMA_OFFSET", "LUMA_RANGE", "write_i420"]
+__all__ = ["write_i420"]
 
-LUMA_OFFSET, LUMA_RANGE = 16, 219
+_LUMA_OFFSET, _LUMA_RANGE = 16, 219
 """Black is 16 and white is 235."""
 
-GREY_CHROMA = 128
+_GREY_CHROMA = 128
 """Both chroma values of a pixel without colour."""
 
 _CHROMA_RANGE = 224
@@ -41,9 +41,9 @@ def write_i420(rgb: Tensor, y: Tensor, cb: Tensor, cr: Tensor) -> None:
         ITU-R BT.601-7 section 2.5. See Note [one colour matrix].
     """
     quads = _sum_2x2(rgb)  # (3, H/2, W/2)
-    _mix(rgb, _LUMA, LUMA_RANGE, LUMA_OFFSET, out=y)
-    _mix(quads, _CB, _CHROMA_RANGE / 4, GREY_CHROMA, out=cb)
-    _mix(quads, _CR, _CHROMA_RANGE / 4, GREY_CHROMA, out=cr)
+    _mix(rgb, _LUMA, _LUMA_RANGE, _LUMA_OFFSET, out=y)
+    _mix(quads, _CB, _CHROMA_RANGE / 4, _GREY_CHROMA, out=cb)
+    _mix(quads, _CR, _CHROMA_RANGE / 4, _GREY_CHROMA, out=cr)
 
 
 def _sum_2x2(planes: Tensor) -> Tensor:

@@ -16,7 +16,13 @@ from torch import Tensor
 from gpuview.frames.cpu.paint import render, tile_ranges
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
-from gpuview.frames.cuda.slot_layout import part, planes, record_nbytes
+from gpuview.frames.cuda.slot_layout import (
+    i420_nbytes,
+    part,
+    planes,
+    record_nbytes,
+    rgb_planes,
+)
 from gpuview.frames.picture.geometry import BACKGROUND, Label, Panel, Plan
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
@@ -86,7 +92,10 @@ class Canvas:
         n_panels = len(plan.panels)
         self.extremes = torch.empty((n_panels, 2), dtype=torch.float64, device=gpu.device)
         """What `measure` found for each panel."""
+        self.i420 = self.record[HEADER_NBYTES:][: i420_nbytes(plan.height, plan.width)]
+        """The picture as it is encoded."""
         self._planes = planes(self.record, plan.height, plan.width)
+        self._rgb = rgb_planes(self.record, plan.height, plan.width)
         self._gpu = gpu
         self._nonfinite = nonfinite
         self._kernels = self._new_kernels() if gpu.has_triton else []
@@ -167,7 +176,7 @@ class Canvas:
     def _draw_static(self) -> None:
         self._words.fill_(0)
         for word, value in (
-            (FORMAT_WORD, PixelFormat.I420),
+            (FORMAT_WORD, PixelFormat.I420_RGB24P),
             (WIDTH_WORD, self.plan.width),
             (HEIGHT_WORD, self.plan.height),
         ):
@@ -180,17 +189,24 @@ class Canvas:
         write_i420(back, pixel[:4].view(2, 2), pixel[4:5].view(1, 1), pixel[5:].view(1, 1))
         for plane, at in zip(self._planes, (0, 4, 5), strict=True):
             plane.copy_(pixel[at].expand_as(plane))
+        for plane, level in zip(self._rgb, BACKGROUND, strict=True):
+            plane.fill_(level)
         for label in self.plan.labels:
             self._write(label)
 
     def _write(self, label: Label) -> None:
         image = self._gpu.upload(label_image(label.text, label.height, label.width))
-        rgb = image.movedim(-1, 0).to(torch.float32).div_(255)  # (3, height, width)
-        write_i420(rgb, *part(self._planes, label))
+        levels = image.movedim(-1, 0)  # (3, height, width)
+        self._rgb_part(label).copy_(levels)
+        write_i420(levels.to(torch.float32).div_(255), *part(self._planes, label))
 
     def _paint(self, panel: Panel, pixels: Tensor) -> None:
         painted = render(pixels, panel)
         write_i420(painted.rgb, *part(self._planes, panel))
+        self._rgb_part(panel).copy_((painted.rgb * 255).add_(0.5))  # the cast truncates
         for count, found in zip(self._nonfinite, (painted.n_nan, painted.n_inf), strict=True):
             if found is not None:
                 count.add_(found)
+
+    def _rgb_part(self, where: Panel | Label) -> Tensor:
+        return self._rgb[:, where.y : where.y + where.height, where.x : where.x + where.width]

@@ -1,4 +1,4 @@
-"""The Triton kernel: a tensor of any strides and dtype -> its part of an I420 picture, in one pass.
+"""The Triton kernel: a tensor of any strides and dtype -> its part of a picture, in one pass.
 
 A program draws two rows of a panel, up to ``block`` pixels of each, and the row of chroma that they
 share. It does the same as `gpuview.frames.cpu.paint`, in the same order.
@@ -8,7 +8,7 @@ share. It does the same as `gpuview.frames.cpu.paint`, in the same order.
     3. `_inspect`   colours and counts NaN and Inf; only runs in blocks that have any
     4. `_coloured`  the value's colour, or the background
     5. `_luma`      and chroma: limited-range BT.601; see Note [one colour matrix] in
-                    ``gpuview.media.encode.codec``
+                    ``gpuview.media.encode.codec``. `_store_rgb`: the same without loss
 
 Note [rare non-finite values]: a NaN or Inf makes a sum NaN or Inf. So each block checks one sum per
 pixel, and inspects every value only if one of these sums is not finite.
@@ -175,6 +175,14 @@ def _luma(red, green, blue):
 
 
 @triton.jit
+def _store_rgb(at, plane_step, red, green, blue, is_shown):
+    """Write one row of three planes, rounded half up."""
+    tl.store(at, (red * 255.0 + 0.5).to(tl.uint8), mask=is_shown)
+    tl.store(at + plane_step, (green * 255.0 + 0.5).to(tl.uint8), mask=is_shown)
+    tl.store(at + 2 * plane_step, (blue * 255.0 + 0.5).to(tl.uint8), mask=is_shown)
+
+
+@triton.jit
 def _pair_sum(row, block: tl.constexpr):
     """Return the sums of pairs of neighbours, each pair held by one thread."""
     even, odd = tl.split(tl.reshape(row, [block // 2, 2]))
@@ -210,6 +218,8 @@ def draw_panel(
     luma_at,
     cb_at,
     cr_at,
+    red_at,
+    plane_step,
     panel_width,
     n_tiles,
     columns,
@@ -328,6 +338,9 @@ def draw_panel(
     at = record + luma_at + y * width + x
     tl.store(at, _luma(r1, g1, b1), mask=is_shown)
     tl.store(at + width, _luma(r2, g2, b2), mask=is_shown)
+    at = record + red_at + y * width + x
+    _store_rgb(at, plane_step, r1, g1, b1, is_shown)
+    _store_rgb(at + width, plane_step, r2, g2, b2, is_shown)
 
     red = _pair_sum(r1 + r2, block)
     green = _pair_sum(g1 + g2, block)

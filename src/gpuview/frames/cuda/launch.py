@@ -17,7 +17,7 @@ from gpuview.frames.cpu.paint import needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
 from gpuview.frames.cuda.pixel_value import Scale
-from gpuview.frames.cuda.slot_layout import part, planes
+from gpuview.frames.cuda.slot_layout import part, planes, rgb_planes
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.geometry import Panel
 
@@ -70,7 +70,9 @@ class PanelKernel:
         self.tensors = (self._ranges, self._parts)
         """The tensors that work in flight may still read."""
         drawn = part(planes(record, height, width), panel)
-        self._picture = (width, *(plane.storage_offset() for plane in drawn))
+        red = rgb_planes(record, height, width)[0, panel.y :, panel.x :]
+        offsets = (plane.storage_offset() for plane in (*drawn, red))
+        self._picture = (width, *offsets, height * width)
         self._places = (
             panel.width,
             panel.n_tiles,

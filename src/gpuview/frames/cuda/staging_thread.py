@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Event, Gpu
-from gpuview.protocol.ring import HEADER_NBYTES, PixelFormat
+from gpuview.protocol.ring import PixelFormat
 
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink
@@ -62,7 +62,7 @@ class StagedPath:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        picture = canvas.record[HEADER_NBYTES:]
+        picture = canvas.i420  # without RGB: what is copied twice should be small
         staging = self._free(gpu, picture.numel())
         staging.height, staging.width = canvas.plan.height, canvas.plan.width
         staging.capture_ns = capture_ns

@@ -7,9 +7,9 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.media.encode.tiers import Tier, scaled_side
-from gpuview.protocol.ring import PixelFormat, Slot
+from gpuview.protocol.ring import PixelFormat, Slot, frame_nbytes
 
-__all__ = ["SlotConverter", "TierScaler"]
+__all__ = ["SlotConverter", "TierScaler", "copied_without_loss"]
 
 
 class SlotConverter:
@@ -28,8 +28,11 @@ class SlotConverter:
         Returns:
             ``yuv420p``, limited-range BT.601, each chroma sample the mean of its 2x2 block.
         """
-        frame = _copied(slot)
-        if slot.pixel_format is not PixelFormat.I420:
+        pixel_format, data = slot.pixel_format, slot.data
+        if pixel_format is PixelFormat.I420_RGB24P:
+            pixel_format = PixelFormat.I420  # the rest is for `copied_without_loss`
+        frame = _copied(data, pixel_format, slot.width, slot.height)
+        if pixel_format is not PixelFormat.I420:
             frame = self._rgb_to_i420(frame)
         return frame if slot.is_whole() else None
 
@@ -71,15 +74,26 @@ class TierScaler:
         self._scaled.clear()
 
 
-def _copied(slot: Slot) -> av.VideoFrame:
-    """Return a new frame with a copy of the slot's bytes."""
-    name, order, row_nbytes = _layout(slot.pixel_format, slot.width)
-    frame = av.VideoFrame(slot.width, slot.height, name)
+def copied_without_loss(slot: Slot) -> av.VideoFrame | None:
+    """Return a grey or RGB copy of the slot's picture; None if the slot has only I420."""
+    pixel_format, data = slot.pixel_format, slot.data
+    if pixel_format is PixelFormat.I420:
+        return None
+    if pixel_format is PixelFormat.I420_RGB24P:
+        data = data[frame_nbytes(PixelFormat.I420, slot.width, slot.height) :]
+        pixel_format = PixelFormat.RGB24P
+    return _copied(data, pixel_format, slot.width, slot.height)
+
+
+def _copied(data: memoryview, pixel_format: PixelFormat, width: int, height: int) -> av.VideoFrame:
+    """Return a new frame with a copy of ``data``, which may be longer."""
+    name, order, row_nbytes = _layout(pixel_format, width)
+    frame = av.VideoFrame(width, height, name)
     start = 0
     for index, row in zip(order, row_nbytes, strict=True):
         plane = frame.planes[index]
         end = start + row * plane.height
-        _fill(plane, slot.data[start:end], row)
+        _fill(plane, data[start:end], row)
         start = end
     return frame
 
@@ -91,6 +105,8 @@ def _layout(pixel_format: PixelFormat, width: int) -> tuple[str, list[int], list
     """
     if pixel_format is PixelFormat.I420:
         return "yuv420p", [0, 1, 2], [width, width // 2, width // 2]
+    if pixel_format is PixelFormat.GREY8:
+        return "gray", [0], [width]
     if pixel_format is PixelFormat.RGB24P:
         return "gbrp", [2, 0, 1], [width] * 3
     return "rgb24", [0], [3 * width]

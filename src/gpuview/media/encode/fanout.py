@@ -15,6 +15,7 @@ from functools import partial
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LossRequests
+from gpuview.media.encode.still import StillBoard
 from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
 from gpuview.protocol.messages import EncoderSetting, Problem
 
@@ -136,7 +137,9 @@ class Fanout:
             encoder=encoder,
             on_packet=lambda *args: _call_soon(loop, self._deliver, *args),
             on_error=lambda *args: _call_soon(loop, on_error, *args),
+            on_still=lambda still: _call_soon(loop, self.stills.post, still),
         )
+        self.stills = StillBoard(self.encode_loop.want_stills)
 
     def subscribe(self, codec: Codec) -> Subscription:
         """Add a viewer. The first viewer of a codec starts its encoder."""

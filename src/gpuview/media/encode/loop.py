@@ -23,6 +23,7 @@ from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.convert import SlotConverter, TierScaler
 from gpuview.media.encode.output import RETRY_S, Output
 from gpuview.media.encode.schedule import LookClock, RefreshClock, earliest_start
+from gpuview.media.encode.still import Still, StillMaker
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.protocol.messages import EncoderSetting, Problem
@@ -42,6 +43,7 @@ class EncodeLoop:
         encoder: The setting.
         on_packet: Called on the encode thread with each packet.
         on_error: Called on the encode thread with an error, and with None after recovery.
+        on_still: As for `StillMaker`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class EncodeLoop:
         encoder: EncoderSetting = "auto",
         on_packet: Callable[[Codec, Tier, Packet], None],
         on_error: Callable[[Problem | None], None],
+        on_still: Callable[[Still | None], None],
     ) -> None:
         self.frames_taken = 0
         """How many frames were taken from the ring; repeats are not counted."""
@@ -78,6 +81,7 @@ class EncodeLoop:
         self._last_start_s = float("-inf")
         self._refresh = RefreshClock()
         self._look = LookClock()
+        self._stills = StillMaker(on_still)
         self._error: Problem | None = None  # of the ring or the conversion
         self._reported_error: Problem | None = None
 
@@ -104,6 +108,11 @@ class EncodeLoop:
         if unmapped >= 0:
             os.close(unmapped)
         self._wake()
+
+    @property
+    def max_bitrate_bps(self) -> int:
+        """The most bits sent to one viewer per second."""
+        return self._max_bitrate_bps
 
     def set_limits(self, fps: float, max_bitrate_bps: int) -> None:
         """Encode at most so many frames and bits per second from now on."""
@@ -159,6 +168,12 @@ class EncodeLoop:
             output.request_keyframe(spacing_s)
         self._wake()
 
+    def want_stills(self, is_wanted: bool) -> None:
+        """Make stills from now on, of the present picture too, or make none."""
+        self._stills.is_wanted = is_wanted
+        if is_wanted:
+            self._wake()
+
     def stats(self) -> list[EncoderStats]:
         """Return the counters of each codec and tier in use."""
         with self._lock:
@@ -172,6 +187,7 @@ class EncodeLoop:
         if thread is not None:
             self._wake()
             thread.join()
+        self._stills.close()
         self.detach()
         os.close(self._event_fd)
 
@@ -224,6 +240,7 @@ class EncodeLoop:
     def _drop_ring(self) -> None:
         self._is_detached = False
         self._frame = None
+        self._stills.forget()
         if self._ring is not None:
             self._ring.close()
             self._ring = None
@@ -239,6 +256,8 @@ class EncodeLoop:
             return retry_s
         if slot is not None and (slot.seq != self._frame_seq or self._frame is None):
             return self._step_forward(outputs, slot, now_s)
+        if now_s >= self._stills.due_s:
+            self._stills.make(slot)
         return self._step_in_place(outputs, now_s)
 
     def _step_forward(self, outputs: list[Output], slot: Slot, now_s: float) -> float:
@@ -255,6 +274,7 @@ class EncodeLoop:
             output.is_behind = True
         self._encode(_free(outputs, now_s), slot.capture_ns)
         self._refresh.changed(now_s)
+        self._stills.changed(now_s)
         return self._next_due(outputs, now_s)
 
     def _step_in_place(self, outputs: list[Output], now_s: float) -> float:
@@ -273,7 +293,7 @@ class EncodeLoop:
         """Return when the thread must run again without a wake-up."""
         behind_s = (output.free_s for output in outputs if output.is_behind)
         keyframes_s = (output.keyframe_s for output in outputs)
-        due_s = min([self._refresh.due_s, *keyframes_s, *behind_s])
+        due_s = min([self._refresh.due_s, self._stills.due_s, *keyframes_s, *behind_s])
         look_s = self._next_look(now_s)
         if look_s is None:
             return due_s

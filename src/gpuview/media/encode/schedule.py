@@ -16,6 +16,7 @@ __all__ = [
     "LookClock",
     "LossRequests",
     "RefreshClock",
+    "StillClock",
     "earliest_start",
 ]
 
@@ -31,6 +32,7 @@ _OFTEN = 3
 
 _LOOK_S, _LOOK_LATE_S = 0.001, 0.005
 _REFRESH_AFTER_S = (0.1, 0.25, 0.5, 1.0)
+_STILL_AFTER_S = 0.3
 
 
 @dataclass(slots=True)
@@ -90,6 +92,24 @@ class RefreshClock:
         """Note that the old picture was encoded again."""
         self._repeats = min(self._repeats + 1, len(_REFRESH_AFTER_S) - 1)
         self.due_s = now_s + _REFRESH_AFTER_S[self._repeats]
+
+
+@dataclass(slots=True)
+class StillClock:
+    """Says when a picture has stood still for long enough to be sent without loss: once, 0.3 s.
+
+    So at more than three pictures a second there is none.
+    """
+
+    due_s: float = float("inf")
+
+    def changed(self, now_s: float) -> None:
+        """Note that a new picture was encoded."""
+        self.due_s = now_s + _STILL_AFTER_S
+
+    def done(self) -> None:
+        """Note that this picture needs no more."""
+        self.due_s = float("inf")
 
 
 @dataclass(slots=True)
