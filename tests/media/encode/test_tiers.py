@@ -85,12 +85,12 @@ def test_viewers_with_much_the_same_link_stay_together() -> None:
     assert not stream.history
 
 
-def test_better_link_brings_the_large_picture_back_after_three_seconds() -> None:
+def test_better_link_brings_the_large_picture_back_after_two_seconds() -> None:
     stream = Stream(3e5)
     stream.run(1.2, {Tier.FULL: MUSH, Tier.HALF: MEDIUM})
     stream.run(10, {Tier.HALF: MEDIUM})
     assert stream.tiers == [Tier.HALF]
-    stream.run(2.8, {Tier.HALF: SHARP})
+    stream.run(1.8, {Tier.HALF: SHARP})
     assert stream.tiers == [Tier.HALF]
     stream.run(0.4, {Tier.HALF: SHARP, Tier.FULL: SHARP})
     assert stream.tiers == [Tier.FULL]
@@ -114,6 +114,20 @@ def test_move_up_that_fails_is_tried_more_and_more_seldom() -> None:
     assert gaps[0] < gaps[1] < gaps[2] < gaps[3]
     assert 4 <= len(times_up) <= 9
     assert gaps[-1] > 50
+
+
+def test_link_that_falls_and_returns_does_not_make_the_move_up_slower() -> None:
+    stream = Stream(2e7)
+    times_up_s = []
+    for _ in range(4):
+        stream.members[0].report(1e6, -math.inf, stream.now_s)
+        stream.run(1.2, {Tier.FULL: MUSH, Tier.HALF: MEDIUM})
+        stream.run(2.0, {Tier.HALF: MEDIUM})
+        stream.members[0].report(2e7, -math.inf, stream.now_s)
+        returned_s = stream.now_s
+        stream.run(8.0, {Tier.HALF: SHARP, Tier.FULL: SHARP})
+        times_up_s.append(stream.history[-1][0] - returned_s)
+    assert times_up_s == pytest.approx([times_up_s[0]] * 4, abs=0.2)
 
 
 def test_overloaded_viewer_leaves_those_who_are_well() -> None:

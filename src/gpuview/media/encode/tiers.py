@@ -34,7 +34,7 @@ _COARSE = {"H264": 42, "VP8": 54}
 _FINE = {"H264": 30, "VP8": 24}
 _MEAN_OF = 5  # frames
 _DOWN_AFTER_S = 1.0
-_UP_AFTER_S = 3.0
+_UP_AFTER_S = 2.0
 _MAX_UP_AFTER_S = 60.0
 _PROVEN_S = 15.0
 _FAR_BELOW = 0.5
@@ -98,6 +98,7 @@ class Member:
     _up_since_s: float | None = None
     _up_after_s: float = _UP_AFTER_S
     _moved_up_s: float = -math.inf
+    _moved_up_bps: float = 0.0
     _troubles_s: deque[float] = field(default_factory=lambda: deque(maxlen=_TROUBLES))
 
     def report(self, target_bps: float, free_s: float, now_s: float) -> None:
@@ -120,13 +121,15 @@ class Member:
         self._down_since_s = _since(self._down_since_s, now_s) if wants_down else None
         self._up_since_s = _since(self._up_since_s, now_s) if wants_up else None
         if self._down_since_s is not None and now_s - self._down_since_s >= _DOWN_AFTER_S:
-            has_failed = now_s - self._moved_up_s < _PROVEN_S
+            # A link that has become poor again says nothing about the move.
+            is_same_link = self.target_bps > self._moved_up_bps * _FAR_BELOW
+            has_failed = is_same_link and now_s - self._moved_up_s < _PROVEN_S
             longer_s = min(self._up_after_s * 2, _MAX_UP_AFTER_S)
             self._up_after_s = longer_s if has_failed else _UP_AFTER_S
             self._forget()
             return Tier(self.tier * 2)
         if self._up_since_s is not None and now_s - self._up_since_s >= self._up_after_s:
-            self._moved_up_s = now_s
+            self._moved_up_s, self._moved_up_bps = now_s, self.target_bps
             self._forget()
             return Tier(self.tier // 2)
         return self.tier
