@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 SKIPPED := artifacts/skipped.txt
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test check build lint unit vitest wheel networks-table bench-notebook bench-frames bench-link clean
+.PHONY: demo test check build lint unit vitest wheel networks-table bench-notebook bench-frames bench-link bench-sender clean
 
 demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
@@ -54,6 +54,9 @@ bench-notebook: .venv/dev.stamp $(STATIC) browser
 
 bench-frames: .venv/dev.stamp $(STATIC)
 	$(BIN)/python -m benchmarks.frames
+
+bench-sender: .venv/dev.stamp $(STATIC)
+	$(BIN)/python -m benchmarks.sender
 
 bench-link: .venv/dev.stamp $(STATIC) browser laboratory
 	$(BIN)/python -m benchmarks.link

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gpuview.errors import SignalError
 from gpuview.media import hub, negotiation, viewer
+from gpuview.media.encode.fanout import Subscription
 from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
 from gpuview.media.negotiation import is_new_offer
@@ -432,3 +433,28 @@ def test_offer_is_answered_with_vp8_where_this_pyav_encodes_no_h264(
 
     monkeypatch.setattr(viewer, "usable_codecs", lambda setting: ("VP8",))
     run("", use)
+
+
+def test_viewer_whose_video_cannot_be_sent_is_closed_so_that_its_page_comes_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise its page says "playing" for ever, with a picture that stands still."""
+
+    async def fail(self: Subscription) -> None:
+        raise RuntimeError("made up")
+
+    async def use(harness: HubHarness) -> None:
+        page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        page.addTransceiver("video", direction="recvonly")
+        page.createDataChannel("gpuview")
+        await page.setLocalDescription(await page.createOffer())
+        harness.say(Offer(view="v", seq=1, sdp=page.localDescription.sdp))
+        answer: Any = await harness.reply()
+        await page.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+        await wait_until_async(lambda: page.connectionState == "closed", "the page sees the end")
+        assert not harness.viewers
+        await page.close()
+
+    monkeypatch.setattr(Subscription, "next", fail)
+    run("", use)
+    assert "made up" in caplog.text

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from itertools import count
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import aiortc.codecs
@@ -15,38 +19,27 @@ from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpCodecParameters,
-    RTCRtpHeaderExtensionParameters,
-    RTCRtpSender,
     VideoStreamTrack,
 )
-from aiortc.rtcrtpparameters import RTCRtcpParameters, RTCRtpParameters, RTCRtpSendParameters
-from aiortc.rtp import (
-    RTCP_PSFB_APP,
-    RTCP_PSFB_FIR,
-    RTCP_PSFB_PLI,
-    RTCP_RTPFB_NACK,
-    HeaderExtensions,
-    HeaderExtensionsMap,
-    RtcpPsfbPacket,
-    RtcpRtpfbPacket,
-    RtpPacket,
-    is_rtcp,
-    unpack_header_extensions,
-)
+from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket, RtpPacket
 
 from gpuview.errors import MediaError
 from gpuview.media import rtp_sender
-from gpuview.media.encode.codec import Codec
+from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.ice import upstream
-from tests.waiting import wait_until_async
-
-MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
-PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=96)
-RTX = RTCRtpCodecParameters(
-    mimeType="video/rtx", clockRate=90_000, payloadType=97, parameters={"apt": 96}
+from gpuview.media.link.controller import START_BPS
+from gpuview.media.link.link import Link
+from gpuview.media.rtp.packets import (
+    ABS_SEND_TIME_URI,
+    MID_URI,
+    PLAYOUT_DELAY_URI,
+    TRANSPORT_CC_URI,
+    StreamFormat,
 )
+from gpuview.media.rtp.sender import VideoSender
+from gpuview.testing.feedback import ArrivalReport, extension_id
+from tests.waiting import wait_until_async
 
 
 @pytest.fixture(autouse=True)
@@ -129,197 +122,274 @@ def test_answer_prefers_h264_main_then_baseline_then_vp8_of_those_that_are_usabl
     assert [name for name in names if not name.startswith("rtx")][-1] == last
 
 
-class Wire:
-    """Stands in for the DTLS transport, and records the packets."""
-
-    state = "connected"
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def _register_rtp_sender(self, sender: RTCRtpSender, parameters: object) -> None: ...
-
-    def _unregister_rtp_sender(self, sender: RTCRtpSender) -> None: ...
-
-    async def _send_rtp(self, data: bytes) -> None:
-        if not is_rtcp(data):
-            self.sent.append(data)
+@pytest.fixture(scope="module")
+def packets() -> list[Packet]:
+    """Sixty encoded frames of noise, of several RTP packets each."""
+    running = Encoder(Codec("VP8"), 160, 120, fps=30, max_bitrate_bps=1_000_000)
+    random = np.random.default_rng(3)
+    encoded = []
+    for n in range(60):
+        noise = random.integers(0, 256, (120 * 3 // 2, 160), np.uint8)
+        frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+        packet = running.encode(frame, 3000 * n, n * 33_000_000, is_keyframe=n == 0)
+        assert packet is not None
+        encoded.append(packet)
+    return encoded
 
 
-async def sending(wire: Wire, n_frames: int) -> RTCRtpSender:
-    """Return a sender that has sent frames with one payload each."""
-    sender = RTCRtpSender(VideoStreamTrack(), wire)  # type: ignore[arg-type]
-    numbers = count()
+class Ours:
+    """Our end of a connection, in which a `VideoSender` has taken over."""
 
-    async def next_frame(codec: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
-        assert codec == VP8
-        n = next(numbers)
-        if n == n_frames:
-            await asyncio.Event().wait()
-        return rtp_sender.encoded_frame([b"frame %d" % n], n * 3000)
+    def __init__(self, page: RTCPeerConnection) -> None:
+        self.page = page
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.frames: asyncio.Queue[Packet] = asyncio.Queue()
+        self.failures: list[Exception] = []
+        self.is_asked_for_keyframe = asyncio.Event()
+        self.is_sending = asyncio.Event()
+        self.lose_every: int | None = None
+        """So many video packets, and one is lost on its first way; never the very first."""
+        self._n_video = 0
+        sender = self.connection.addTrack(VideoStreamTrack())
+        rtp_sender.take_over(sender, self._start, self.failures.append)
 
-    rtp_sender.feed_sender(sender, next_frame=next_frame, on_keyframe_request=lambda: None)
-    extension = RTCRtpHeaderExtensionParameters(id=5, uri=PLAYOUT_DELAY)
-    await sender.send(
-        RTCRtpSendParameters(
-            codecs=[VP8, RTX],
-            headerExtensions=[extension],
-            muxId="0",
-            rtcp=RTCRtcpParameters(cname="us"),
+    def _start(
+        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: rtp_sender.Srtp
+    ) -> VideoSender:
+        self.codec, self.negotiated, self.srtp = codec, negotiated, srtp
+        self.sender = VideoSender(
+            negotiated,
+            srtp,
+            Link(asyncio.get_running_loop().time(), ceiling_bps=20_000_000),
+            send=self._send,
+            next_frame=self.frames.get,
+            on_room=lambda target_bps, free_s: None,
+            on_keyframe_request=self.is_asked_for_keyframe.set,
+            on_failure=self.failures.append,
         )
-    )
-    await wait_until_async(lambda: len(wire.sent) == n_frames, "all frames are sent")
-    return sender
+        self.is_sending.set()
+        return self.sender
+
+    def _send(self, datagrams: list[bytes]) -> None:
+        # The connection has aioice's own sockets here, which send one at a time.
+        pair = upstream._ice(self.connection)._nominated[1]
+        for data in datagrams:
+            is_video = data[8:12] == self.negotiated.ssrc.to_bytes(4)
+            self._n_video += is_video
+            if not (is_video and self.lose_every and self._n_video % self.lose_every == 0):
+                pair.protocol.transport.sendto(data, pair.remote_addr)
+
+    async def say(self, rtcp: bytes) -> None:
+        """Let the page send RTCP."""
+        await self.page.getReceivers()[0].transport._send_rtp(rtcp)
 
 
-def test_frames_from_outside_are_sent_with_the_playout_delay() -> None:
-    async def send() -> list[bytes]:
-        wire = Wire()
-        await (await sending(wire, 3)).stop()
-        return wire.sent
-
-    sent = asyncio.run(send())
-    packets = [RtpPacket.parse(data) for data in sent]
-    assert [packet.payload for packet in packets] == [b"frame 0", b"frame 1", b"frame 2"]
-    assert [packet.timestamp for packet in packets] == [0, 3000, 6000]
-    extensions = [
-        dict(unpack_header_extensions(int.from_bytes(data[12:14]), data[16:20])) for data in sent
-    ]
-    assert extensions == [{5: b"\0\0\0"}] * 3
-
-
-def test_packet_of_two_seconds_ago_is_sent_again() -> None:
-    async def lose() -> tuple[RtpPacket, RtpPacket]:
-        wire = Wire()
-        sender = await sending(wire, 2000)
-        first = RtpPacket.parse(wire.sent[0])
-        await sender._handle_rtcp_packet(
-            RtcpRtpfbPacket(
-                fmt=RTCP_RTPFB_NACK,
-                ssrc=1,
-                media_ssrc=sender._ssrc,
-                lost=[first.sequence_number],
-            )
-        )
-        await wait_until_async(lambda: len(wire.sent) == 2001, "it is sent again")
-        await sender.stop()
-        return first, RtpPacket.parse(wire.sent[-1])
-
-    first, again = asyncio.run(lose())
-    assert again.payload_type == RTX.payloadType
-    assert again.payload == first.sequence_number.to_bytes(2) + b"frame 0"
+@asynccontextmanager
+async def connected(offer: Callable[[str], str] = str) -> AsyncIterator[Ours]:
+    """Connect a page of aiortc's and our end, and close both."""
+    page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    page.addTransceiver("video", direction="recvonly")
+    ours = Ours(page)
+    await page.setLocalDescription(await page.createOffer())
+    description = page.localDescription
+    description.sdp = offer(description.sdp)
+    await ours.connection.setRemoteDescription(description)
+    await ours.connection.setLocalDescription(await ours.connection.createAnswer())
+    await page.setRemoteDescription(ours.connection.localDescription)
+    try:
+        async with asyncio.timeout(60):
+            await ours.is_sending.wait()
+            yield ours
+    finally:
+        await asyncio.gather(page.close(), ours.connection.close())
 
 
-def test_pages_keyframe_request_arrives() -> None:
-    async def request() -> None:
-        page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
-        page.addTransceiver("video", direction="recvonly")
-        sender = ours.addTrack(VideoStreamTrack())
-        is_sending, is_requested = asyncio.Event(), asyncio.Event()
+def run(use: Callable[[Ours], Awaitable[None]], offer: Callable[[str], str] = str) -> Ours:
+    async def main() -> Ours:
+        async with connected(offer) as ours:
+            await use(ours)
+        return ours
 
-        async def next_frame(codec: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
-            is_sending.set()
-            await asyncio.sleep(0.05)
-            return rtp_sender.encoded_frame([b"payload"], 90)
+    return asyncio.run(main())
 
-        rtp_sender.feed_sender(sender, next_frame=next_frame, on_keyframe_request=is_requested.set)
-        await page.setLocalDescription(await page.createOffer())
-        await ours.setRemoteDescription(page.localDescription)
-        await ours.setLocalDescription(await ours.createAnswer())
-        await page.setRemoteDescription(ours.localDescription)
-        try:
-            async with asyncio.timeout(60):
-                await is_sending.wait()
-                await page.getReceivers()[0]._send_rtcp_pli(sender._ssrc)
-                await is_requested.wait()
-        finally:
-            await asyncio.gather(page.close(), ours.close())
 
-    asyncio.run(request())
+def without(*words: str) -> Callable[[str], str]:
+    """Take the lines that contain one of the words out of an offer."""
+
+    def strip(sdp: str) -> str:
+        lines = sdp.splitlines(keepends=True)
+        return "".join(line for line in lines if not any(word in line for word in words))
+
+    return strip
+
+
+def test_numbers_that_the_page_knows_the_video_by_are_told() -> None:
+    async def use(ours: Ours) -> None:
+        answer = ours.connection.localDescription.sdp
+        told = ours.negotiated
+        assert ours.codec.mimeType == "video/VP8"
+        assert f"a=rtpmap:{told.payload_type} VP8/90000" in answer
+        assert f"a=fmtp:{told.rtx_payload_type} apt={told.payload_type}" in answer
+        assert f"a=ssrc-group:FID {told.ssrc} {told.rtx_ssrc}" in answer
+        assert f"a=mid:{told.mid}" in answer
+        assert f"a=ssrc:{told.ssrc} cname:{told.cname}" in answer
+        assert set(told.extension_ids) == {
+            ABS_SEND_TIME_URI,
+            MID_URI,
+            PLAYOUT_DELAY_URI,
+            TRANSPORT_CC_URI,
+        }
+        for uri, number in told.extension_ids.items():
+            assert f"a=extmap:{number} {uri}" in answer
+
+    run(use)
+
+
+@pytest.mark.parametrize("word", [TRANSPORT_CC_URI, "transport-cc"])
+def test_transport_feedback_is_negotiated_only_if_the_page_offers_all_of_it(word: str) -> None:
+    async def use(ours: Ours) -> None:
+        assert not ours.negotiated.has_transport_feedback
+
+    async def use_all(ours: Ours) -> None:
+        assert ours.negotiated.has_transport_feedback
+        payload_type = ours.negotiated.payload_type
+        answer = ours.connection.localDescription.sdp
+        assert f"a=rtcp-fb:{payload_type} transport-cc" in answer
+
+    run(use, without(word))
+    run(use_all)
+
+
+def test_page_that_cannot_ask_again_is_sent_no_retransmissions() -> None:
+    async def use(ours: Ours) -> None:
+        assert ours.negotiated.rtx_payload_type is None
+
+    run(use, without("rtx/", " apt="))
+
+
+def test_page_decodes_all_frames_although_every_fifth_packet_is_lost(
+    packets: list[Packet],
+) -> None:
+    async def use(ours: Ours) -> None:
+        ours.lose_every = 5
+        (receiver,) = ours.page.getReceivers()
+        # A loss at the end of a frame is noticed with the next one, and aiortc takes a frame as
+        # complete when the next one begins.
+        in_flight = 3
+        times = []
+        for n, packet in enumerate(packets):
+            ours.frames.put_nowait(packet)
+            if n >= in_flight:
+                times.append((await receiver.track.recv()).pts)
+        assert {later - earlier for earlier, later in pairwise(times)} == {3000}
+        assert not ours.is_asked_for_keyframe.is_set()
+
+    assert run(use).failures == []
+
+
+def test_all_that_the_page_says_by_rtcp_is_heard() -> None:
+    """Transport-wide feedback too, which aiortc reads as NACKs."""
+
+    async def use(ours: Ours) -> None:
+        ours.frames.put_nowait(Packet(b"x", [b"x"], 0, 0, True, 2, 2, None))
+        await wait_until_async(lambda: ours.sender.link.next_number == 1, "a packet is sent")
+        fci = struct.pack("!HHIHB", 0, 1, 100 << 8, 1 << 13 | 1, 0) + b"\0"
+        await ours.say(struct.pack("!BBHII", 0x8F, 205, 5, 5, 0) + fci)
+        await wait_until_async(lambda: ours.sender.link.round_trip_s, "the feedback is heard")
+        ssrc = ours.negotiated.ssrc
+        await ours.say(bytes(RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=5, media_ssrc=ssrc)))
+        await ours.is_asked_for_keyframe.wait()
+
+    run(use)
+
+
+def test_fast_link_is_found_by_the_feedback_of_a_page() -> None:
+    async def use(ours: Ours) -> None:
+        (receiver,) = ours.page.getReceivers()
+        number = extension_id(ours.connection.localDescription.sdp)
+        assert number is not None
+        arrivals = ArrivalReport(number)
+        rtp_sender.watch_packets(receiver, lambda data: arrivals.add(data, time.monotonic()))
+        rtp_sender.drop_video(receiver, lambda: None)
+        for n in range(1000):
+            ours.frames.put_nowait(Packet(b"", [bytes(1000)] * 4, n, 0, True, 2, 2, None))
+            await asyncio.sleep(0.03)
+            if (message := arrivals.take()) is not None:
+                await rtp_sender.send_rtcp(receiver, message)
+            if ours.sender.link.target_bps > 4 * START_BPS:
+                break
+        assert ours.sender.link.target_bps > 4 * START_BPS
+        assert ours.sender.link.stats(time.monotonic()).loss == 0
+
+    run(use)
+
+
+def test_connection_that_ends_is_no_longer_open_and_stops_the_sender() -> None:
+    async def use(ours: Ours) -> None:
+        assert ours.srtp.is_open
+        await ours.page.close()
+        await wait_until_async(lambda: not ours.srtp.is_open, "the end is noticed")
+        await wait_until_async(lambda: "over" in repr(ours.sender), "it is stopped")
+
+    run(use)
+
+
+def test_closing_stops_the_sender() -> None:
+    async def use(ours: Ours) -> None: ...
+
+    ours = run(use)
+    assert "over" in repr(ours.sender)
+    assert ours.failures == []
+
+
+def test_connection_that_never_came_up_closes() -> None:
+    async def close() -> None:
+        page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        ours = Ours(page)
+        await asyncio.gather(page.close(), ours.connection.close())
+
+    asyncio.run(close())
 
 
 def test_dropped_video_is_counted_frame_by_frame() -> None:
-    async def drop() -> None:
-        page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
-        receiver = page.addTransceiver("video", direction="recvonly").receiver
-        sender = ours.addTrack(VideoStreamTrack())
+    async def use(ours: Ours) -> None:
         arrivals: asyncio.Queue[None] = asyncio.Queue()
-        n_sent = 0
+        rtp_sender.drop_video(ours.page.getReceivers()[0], lambda: arrivals.put_nowait(None))
+        for n in range(3):
+            ours.frames.put_nowait(Packet(b"", [b"first", b"last"], n, 0, True, 2, 2, None))
+        for _ in range(3):
+            await arrivals.get()
+        assert arrivals.empty()
 
-        async def next_frame(codec: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
-            nonlocal n_sent
-            await asyncio.sleep(0.05)
-            n_sent += 1
-            return rtp_sender.encoded_frame([b"first", b"last"], 90 * n_sent)
-
-        rtp_sender.drop_video(receiver, lambda: arrivals.put_nowait(None))
-        rtp_sender.feed_sender(sender, next_frame=next_frame, on_keyframe_request=lambda: None)
-        await page.setLocalDescription(await page.createOffer())
-        await ours.setRemoteDescription(page.localDescription)
-        await ours.setLocalDescription(await ours.createAnswer())
-        await page.setRemoteDescription(ours.localDescription)
-        try:
-            async with asyncio.timeout(60):
-                for _ in range(3):
-                    await arrivals.get()
-            assert n_sent >= 3 + arrivals.qsize()
-        finally:
-            await asyncio.gather(page.close(), ours.close())
-
-    asyncio.run(drop())
+    run(use)
 
 
-def sender() -> RTCRtpSender:
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    return connection.addTrack(VideoStreamTrack())
+def test_packets_are_encrypted_for_the_page() -> None:
+    async def use(ours: Ours) -> None:
+        packet = RtpPacket(96, 1, 77, 5, ours.negotiated.ssrc, b"payload").serialize()
+        encrypted = ours.srtp.protect(packet)
+        assert len(encrypted) > len(packet)
+        session = ours.page.getReceivers()[0].transport._rx_srtp
+        assert session.unprotect(encrypted) == packet
+
+    run(use)
 
 
-@pytest.mark.parametrize(
-    ("fmt", "expected"), [(RTCP_PSFB_PLI, 1), (RTCP_PSFB_FIR, 1), (RTCP_PSFB_APP, 0)]
-)
-def test_keyframe_requests_reach_the_encoder_and_bitrate_estimates_do_not(
-    fmt: int, expected: int
-) -> None:
-    asked: list[None] = []
+def test_failure_to_start_is_told() -> None:
+    async def fail() -> list[Exception]:
+        failures: list[Exception] = []
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        sender = connection.addTrack(VideoStreamTrack())
+        rtp_sender.take_over(sender, lambda *args: 1 / 0, failures.append)  # type: ignore[arg-type, return-value]
+        ours = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        ours.addTransceiver("video", direction="recvonly")
+        await ours.setLocalDescription(await ours.createOffer())
+        await connection.setRemoteDescription(ours.localDescription)
+        await connection.setLocalDescription(await connection.createAnswer())
+        await ours.setRemoteDescription(connection.localDescription)
+        await wait_until_async(lambda: failures, "it is told")
+        await asyncio.gather(ours.close(), connection.close())
+        return failures
 
-    async def hear() -> None:
-        fed = sender()
-        rtp_sender.feed_sender(
-            fed,
-            next_frame=lambda codec: asyncio.sleep(0),  # type: ignore[arg-type, return-value]
-            on_keyframe_request=lambda: asked.append(None),
-        )
-        await fed._handle_rtcp_packet(RtcpPsfbPacket(fmt=fmt, ssrc=1, media_ssrc=2))
-
-    asyncio.run(hear())
-    assert len(asked) == expected
-
-
-def extensions(*uris: str) -> HeaderExtensionsMap:
-    made = rtp_sender._SenderExtensions()
-    made.configure(
-        RTCRtpParameters(
-            headerExtensions=[
-                RTCRtpHeaderExtensionParameters(id=number, uri=uri)
-                for number, uri in enumerate(uris, start=4)
-            ]
-        )
-    )
-    return made
-
-
-def test_packets_ask_for_no_playout_delay() -> None:
-    written = extensions(MID, PLAYOUT_DELAY)
-    profile, data = written.set(HeaderExtensions(mid="0"))
-    assert dict(unpack_header_extensions(profile, data)) == {4: b"0", 5: b"\0\0\0"}
-
-
-def test_playout_delay_is_left_out_where_it_was_not_negotiated() -> None:
-    profile, data = extensions(MID).set(HeaderExtensions(mid="0"))
-    assert dict(unpack_header_extensions(profile, data)) == {4: b"0"}
-
-
-def test_playout_delay_stands_alone_as_well() -> None:
-    profile, data = extensions(PLAYOUT_DELAY).set(HeaderExtensions())
-    assert len(data) % 4 == 0
-    assert dict(unpack_header_extensions(profile, data)) == {4: b"\0\0\0"}
+    (failure,) = asyncio.run(fail())
+    assert isinstance(failure, ZeroDivisionError)

@@ -113,7 +113,10 @@ class Hub:
             case DetachRing() if stream is not None:
                 stream.fanout.encode_loop.detach()
             case SetLimits() if stream is not None:
-                stream.fanout.encode_loop.set_limits(message.fps, self._max_bitrate_bps(message))
+                max_bitrate_bps = self._max_bitrate_bps(message)
+                stream.fanout.encode_loop.set_limits(message.fps, max_bitrate_bps)
+                for each in stream.viewers:
+                    each.set_ceiling(max_bitrate_bps)
             case Candidates() if stream is not None:
                 stream.negotiation.take_candidates(message)
             case Bye() if stream is not None:

@@ -1,18 +1,20 @@
-"""The only access to aiortc's RTP sender: codecs, header extensions, packetising, frames, RTCP.
+"""The only access to aiortc's RTP sender: codecs, header extensions, packetising, SRTP, RTCP.
 
 The internals of aiortc that are used, and why:
 
-- ``CODECS["video"]``: to offer H.264 Main, whose CABAC is worth 20 % of the bitrate.
-- ``HEADER_EXTENSIONS["video"]`` and the sender's extension map: the playout-delay extension takes
-  Chromium's jitter buffer from 18 ms to 1 ms.
+- ``CODECS["video"]``: to offer H.264 Main, whose CABAC is worth 20 % of the bitrate, and
+  transport-wide feedback.
+- ``HEADER_EXTENSIONS["video"]``: the playout-delay extension takes Chromium's jitter buffer from
+  18 ms to 1 ms; the other one carries the numbers for transport-wide feedback.
 - ``PACKET_MAX``: aiortc's payload of 1300 bytes exceeds an MTU of 1280, which IPv6 guarantees and
   many VPNs have. Where the ICMP reply is dropped, all video is lost.
-- ``RTP_HISTORY_SIZE``: 128 packets are 0.15 s at 8 Mbit/s; a loss burst froze the picture for 3 s.
-- ``uint32_add``: adds a random number to each timestamp. Pages compare timestamps with those of
-  stills, and with our clock.
 - The encoders' ``pack``: splits an encoded frame for RTP.
-- The sender's ``_next_encoded_frame`` and ``_handle_rtcp_packet``: to send frames that were encoded
-  and split once for all viewers, and to pass keyframe requests on to the shared encoder.
+- The sender's ``send`` and ``stop``, replaced: aiortc encodes for each viewer, sends a frame at
+  once, and says nothing when its sending fails. ``_ssrc`` and ``_rtx_ssrc`` stay its own.
+- The DTLS transport's ``_tx_srtp``, to encrypt, and ``_handle_rtcp_data``, replaced: aiortc reads
+  transport-wide feedback as NACKs.
+- For the headless viewer: the receiver's ``_handle_rtp_packet``, and the DTLS transport's
+  ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do.
 
 aiortc is pinned to one minor version, `install` refuses any other, and
 ``tests/media/test_rtp_sender.py`` tests the behaviour of each name.
@@ -20,15 +22,15 @@ aiortc is pinned to one minor version, `install` refuses any other, and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import aiortc.codecs
 import aiortc.codecs.h264
 import aiortc.codecs.vpx
-import aiortc.rtcrtpsender
 from aiortc import (
+    RTCDtlsTransport,
     RTCRtpCodecCapability,
     RTCRtpCodecParameters,
     RTCRtpHeaderExtensionParameters,
@@ -36,45 +38,36 @@ from aiortc import (
     RTCRtpSender,
     RTCRtpTransceiver,
 )
-from aiortc.rtcrtpparameters import RTCRtpParameters
-from aiortc.rtcrtpsender import RTCEncodedFrame
-from aiortc.rtp import (
-    RTCP_PSFB_FIR,
-    RTCP_PSFB_PLI,
-    AnyRtcpPacket,
-    HeaderExtensions,
-    HeaderExtensionsMap,
-    RtcpPsfbPacket,
-    RtpPacket,
-)
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpSendParameters
+from aiortc.rtp import RtpPacket
 
 from gpuview.errors import MediaError
+from gpuview.media.rtp.packets import PLAYOUT_DELAY_URI, TRANSPORT_CC_URI, StreamFormat
 
 __all__ = [
     "MAX_PAYLOAD_NBYTES",
-    "EncodedFrame",
     "Packetizer",
+    "RunningSender",
+    "Srtp",
     "check_version",
     "drop_video",
-    "encoded_frame",
-    "feed_sender",
     "install",
     "packetizer",
     "prefer_codecs",
+    "send_rtcp",
+    "take_over",
+    "use_transport_feedback",
+    "watch_packets",
 ]
-
-EncodedFrame = RTCEncodedFrame
 
 MAX_PAYLOAD_NBYTES = 1160
 """1280, minus the headers of IPv6, UDP, a TURN channel, RTP with its extensions and
-retransmission, minus SRTP's tag, minus 20 to spare."""
+retransmission, minus SRTP's tag, minus 18 to spare."""
 
 _AIORTC = "1.16"
-_HISTORY_PACKETS = 2048
 _H264_MAIN = "4d001f"
-_PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-_PLAYOUT_DELAY_ID = 12  # for an offer of ours; an answer uses the browser's id
-_ONE_BYTE_PROFILE = 0xBEDE
+_PLAYOUT_DELAY_ID, _TRANSPORT_CC_ID = 12, 13  # for an offer; an answer uses the browser's
+_TRANSPORT_CC = RTCRtcpFeedback(type="transport-cc")
 
 
 def check_version(package: str, minor: str) -> None:
@@ -99,15 +92,28 @@ def install() -> None:
         MediaError: aiortc has another version.
     """
     check_version("aiortc", _AIORTC)
+    use_transport_feedback()
+    if _use_extension(PLAYOUT_DELAY_URI, _PLAYOUT_DELAY_ID):
+        aiortc.codecs.CODECS["video"] += _h264_main()
+        for module in (aiortc.codecs.h264, aiortc.codecs.vpx):
+            vars(module)["PACKET_MAX"] = MAX_PAYLOAD_NBYTES
+
+
+def use_transport_feedback() -> None:
+    """Let this process's aiortc negotiate transport-wide feedback, at either end."""
+    if _use_extension(TRANSPORT_CC_URI, _TRANSPORT_CC_ID):
+        for codec in aiortc.codecs.CODECS["video"]:
+            if codec.rtcpFeedback:  # RTX has none
+                codec.rtcpFeedback.append(_TRANSPORT_CC)
+
+
+def _use_extension(uri: str, number: int) -> bool:
+    """Negotiate a header extension; return False if it is negotiated already."""
     extensions = aiortc.codecs.HEADER_EXTENSIONS["video"]
-    if any(extension.uri == _PLAYOUT_DELAY_URI for extension in extensions):
-        return
-    extensions.append(RTCRtpHeaderExtensionParameters(id=_PLAYOUT_DELAY_ID, uri=_PLAYOUT_DELAY_URI))
-    aiortc.codecs.CODECS["video"] += _h264_main()
-    for module in (aiortc.codecs.h264, aiortc.codecs.vpx):
-        vars(module)["PACKET_MAX"] = MAX_PAYLOAD_NBYTES
-    vars(aiortc.rtcrtpsender)["RTP_HISTORY_SIZE"] = _HISTORY_PACKETS
-    vars(aiortc.rtcrtpsender)["uint32_add"] = lambda origin, timestamp: timestamp & 0xFFFFFFFF
+    if any(extension.uri == uri for extension in extensions):
+        return False
+    extensions.append(RTCRtpHeaderExtensionParameters(id=number, uri=uri))
+    return True
 
 
 def _h264_main() -> list[RTCRtpCodecParameters]:
@@ -164,40 +170,94 @@ def packetizer(codec_name: str) -> Packetizer:
     return aiortc.codecs.vpx.Vp8Encoder()
 
 
-def encoded_frame(payloads: list[bytes], timestamp: int) -> EncodedFrame:
-    """Return a frame for the sender, from its RTP payloads and its 90 kHz timestamp."""
-    # Video has no audio level, but the annotation requires one.
-    return RTCEncodedFrame(payloads, timestamp, cast(int, None))
+class RunningSender(Protocol):
+    """Sends one viewer's video."""
+
+    def take_rtcp(self, data: bytes, /) -> None:
+        """Act on a decrypted RTCP packet of the page."""
+
+    async def stop(self) -> None:
+        """End."""
 
 
-def feed_sender(
+class Srtp:
+    """One connection's encryption."""
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        self._transport = transport
+        self.protect: Callable[[bytes], bytes] = transport._tx_srtp.protect
+        """Encrypts an RTP packet."""
+        self.protect_rtcp: Callable[[bytes], bytes] = transport._tx_srtp.protect_rtcp
+        """Encrypts an RTCP packet."""
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport.state == "connected"
+
+
+def take_over(
     sender: RTCRtpSender,
-    *,
-    next_frame: Callable[[RTCRtpCodecParameters], Awaitable[EncodedFrame]],
-    on_keyframe_request: Callable[[], None],
+    start: Callable[[RTCRtpCodecParameters, StreamFormat, Srtp], RunningSender],
+    on_failure: Callable[[Exception], None],
 ) -> None:
-    """Make ``sender`` send frames that were encoded elsewhere.
+    """Send a viewer's video in place of aiortc.
 
     Call it after ``addTrack`` and before ``setLocalDescription``.
 
     Args:
         sender: One viewer's sender.
-        next_frame: Awaited for each frame. Its argument is the negotiated codec.
-        on_keyframe_request: Called for each PLI and FIR from the browser.
+        start: Called once when the connection is up, with what was negotiated. From then on it
+            gets all RTCP of the page, until it is stopped with the connection.
+        on_failure: Called with an exception of ``start``, of which aiortc would say nothing.
     """
-    handle_rtcp = sender._handle_rtcp_packet
+    running: list[RunningSender] = []
 
-    async def handle_rtcp_packet(packet: AnyRtcpPacket) -> None:
-        if isinstance(packet, RtcpPsfbPacket):
-            # aiortc would apply REMB to its own encoder; ours serves many viewers.
-            if packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
-                on_keyframe_request()
+    async def send(parameters: RTCRtpSendParameters) -> None:
+        if running:
             return
-        await handle_rtcp(packet)
+        transport = sender.transport
+        codec = parameters.codecs[0]
+        try:
+            running.append(start(codec, _negotiated(sender, parameters), Srtp(transport)))
+        except Exception as exc:
+            on_failure(exc)
+            return
 
-    vars(sender)["_next_encoded_frame"] = next_frame
-    vars(sender)["_handle_rtcp_packet"] = handle_rtcp_packet
-    vars(sender)["_RTCRtpSender__rtp_header_extensions_map"] = _SenderExtensions()
+        async def take_rtcp(data: bytes) -> None:
+            running[0].take_rtcp(data)
+
+        vars(transport)["_handle_rtcp_data"] = take_rtcp
+
+    async def stop() -> None:
+        if running:
+            await running[0].stop()
+
+    vars(sender)["send"] = send
+    vars(sender)["stop"] = stop
+
+
+def _negotiated(sender: RTCRtpSender, parameters: RTCRtpSendParameters) -> StreamFormat:
+    codec = parameters.codecs[0]
+    assert codec.payloadType is not None
+    ids = {extension.uri: extension.id for extension in parameters.headerExtensions}
+    if _TRANSPORT_CC not in codec.rtcpFeedback:
+        ids.pop(TRANSPORT_CC_URI, None)  # nobody would report on the numbers
+    return StreamFormat(
+        ssrc=sender._ssrc,
+        payload_type=codec.payloadType,
+        rtx_ssrc=sender._rtx_ssrc,
+        rtx_payload_type=_rtx_payload_type(parameters.codecs, codec.payloadType),
+        mid=parameters.muxId,
+        cname=parameters.rtcp.cname or "",
+        extension_ids=ids,
+    )
+
+
+def _rtx_payload_type(codecs: Sequence[RTCRtpCodecParameters], payload_type: int) -> int | None:
+    for codec in codecs:
+        if codec.mimeType == "video/rtx" and codec.parameters.get("apt") == payload_type:
+            return codec.payloadType
+    return None
 
 
 def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[], None]) -> None:
@@ -210,22 +270,22 @@ def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[], None]) -> None:
     vars(receiver)["_handle_rtp_packet"] = drop
 
 
-class _SenderExtensions(HeaderExtensionsMap):
-    """Writes mid, abs-send-time and playout-delay 0/0; aiortc's own class has no playout-delay."""
+def watch_packets(receiver: RTCRtpReceiver, on_packet: Callable[[bytes], None]) -> None:
+    """Call ``on_packet`` with each decrypted RTP packet, before anything else is done with it."""
+    transport = receiver.transport
+    take = transport._handle_rtp_data
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._ids: dict[str, int] = {}
+    async def watch(data: bytes, arrival_time_ms: int) -> None:
+        on_packet(data)
+        await take(data, arrival_time_ms=arrival_time_ms)
 
-    def configure(self, parameters: RTCRtpParameters) -> None:
-        super().configure(parameters)
-        self._ids = {ext.uri: ext.id for ext in parameters.headerExtensions}
+    vars(transport)["_handle_rtp_data"] = watch
 
-    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
-        profile, data = super().set(values)
-        playout_delay_id = self._ids.get(_PLAYOUT_DELAY_URI)
-        if playout_delay_id is None or (data and profile != _ONE_BYTE_PROFILE):
-            return profile, data
-        # One element: id, length - 1 = 2, then min and max delay in 10 ms, 12 bits each, all 0.
-        element = bytes((playout_delay_id << 4 | 2, 0, 0, 0))
-        return _ONE_BYTE_PROFILE, element + data
+
+async def send_rtcp(receiver: RTCRtpReceiver, data: bytes) -> None:
+    """Encrypt and send RTCP to the sender of what ``receiver`` receives.
+
+    Raises:
+        ConnectionError: The connection is closed.
+    """
+    await receiver.transport._send_rtp(data)

@@ -25,7 +25,11 @@ from gpuview.media.encode.codec import Packet, codec_of
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
+from gpuview.media.internal_error import log_fault
+from gpuview.media.link.link import NOTHING_SENT, Link
 from gpuview.media.page_channel import PageChannel
+from gpuview.media.rtp.packets import StreamFormat
+from gpuview.media.rtp.sender import VideoSender
 from gpuview.media.still_sender import StillSender
 from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Offer
 from gpuview.protocol.stats import ViewerStats
@@ -93,8 +97,9 @@ class Viewer:
         self._connected_s: float | None = None
         self._channel = PageChannel(lambda: fanout.encode_loop.picture_size)
         self._subscription: Subscription | None = None
+        self._sender: VideoSender | None = None
+        self._quantiser: int | None = None  # of the last frame sent
         self._stills = StillSender(fanout.stills, self._rate_bps)
-        self._n_sent = 0
         # Not None: aiortc would use a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._connection_changed)
@@ -114,9 +119,7 @@ class Viewer:
         """
         codecs = usable_codecs(self._fanout.encoder)
         sender = self._connection.addTrack(VideoStreamTrack())
-        rtp_sender.feed_sender(
-            sender, next_frame=self._next_frame, on_keyframe_request=self._keyframe_requested
-        )
+        rtp_sender.take_over(sender, self._start_sending, self._sending_failed)
         (transceiver,) = self._connection.getTransceivers()
         transceiver.direction = "sendonly"
         rtp_sender.prefer_codecs(transceiver, codecs)
@@ -156,6 +159,11 @@ class Viewer:
         upstream.update_candidates(self._connection, self._network.server_candidates())
         return upstream.local_candidates(self._connection)
 
+    def set_ceiling(self, max_bitrate_bps: int) -> None:
+        """Never send more than this from now on."""
+        if self._sender is not None:
+            self._sender.link.set_ceiling(max_bitrate_bps)
+
     def check(self, now_s: float) -> None:
         """Raise an error if this viewer has to be closed.
 
@@ -183,14 +191,22 @@ class Viewer:
 
     def stats(self) -> ViewerStats:
         pair = upstream.selected_pair(self._connection)
+        sender, subscription = self._sender, self._subscription
+        link = sender.link.stats(time.monotonic()) if sender else NOTHING_SENT
         return ViewerStats(
             view=self.view,
             state=self._connection.connectionState,
             codec=self._codec,
             local=pair.local if pair else "",
             remote=pair.remote if pair else "",
-            frames_sent=self._n_sent,
-            frames_dropped=self._subscription.n_dropped if self._subscription else 0,
+            frames_sent=sender.n_frames if sender else 0,
+            frames_dropped=subscription.n_dropped if subscription else 0,
+            estimate_bps=link.estimate_bps,
+            sent_bps=link.sent_bps,
+            loss=link.loss,
+            round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
+            tier=str(subscription.tier) if subscription else "",
+            quantiser=self._quantiser,
             latency_p50_ms=self._channel.latency.p50_ms,
             latency_p95_ms=self._channel.latency.p95_ms,
         )
@@ -230,17 +246,38 @@ class Viewer:
         state = getattr(self._connection, f"{name}State")
         logger.debug("view %s: %sState is %s", self.view, name, state)
 
-    async def _next_frame(self, parameters: RTCRtpCodecParameters) -> rtp_sender.EncodedFrame:
-        if self._subscription is None:
-            self._subscription = self._fanout.subscribe(codec_of(parameters))
-        packet: Packet = await self._subscription.next()
-        self._n_sent += 1
-        self._stills.follow(packet)
-        return rtp_sender.encoded_frame(packet.payloads, packet.timestamp)
+    def _start_sending(
+        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: rtp_sender.Srtp
+    ) -> VideoSender:
+        subscription = self._subscription = self._fanout.subscribe(codec_of(codec))
 
-    def _keyframe_requested(self) -> None:
-        if self._subscription is not None:
-            self._subscription.request_keyframe()
+        async def next_packet() -> Packet:
+            packet = await subscription.next()
+            self._quantiser = packet.quantiser
+            self._stills.follow(packet)
+            return packet
+
+        self._sender = VideoSender(
+            negotiated,
+            srtp,
+            Link(time.monotonic(), ceiling_bps=self._fanout.encode_loop.max_bitrate_bps),
+            send=partial(upstream.send_datagrams, self._connection),
+            next_frame=next_packet,
+            on_room=lambda target_bps, free_s: subscription.report(
+                target_bps=target_bps, free_s=free_s
+            ),
+            on_keyframe_request=subscription.request_keyframe,
+            on_failure=self._sending_failed,
+        )
+        return self._sender
+
+    def _sending_failed(self, exc: Exception) -> None:
+        # The page sees the connection end, and makes a new one. Nothing would tell it otherwise.
+        if isinstance(exc, ConnectionError):
+            logger.info("view %s gets no more video: %s", self.view, exc)
+        else:
+            log_fault(exc)
+        self._on_closed(self)
 
     def _connection_changed(self) -> None:
         state = self._connection.connectionState

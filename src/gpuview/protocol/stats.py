@@ -23,6 +23,18 @@ class ViewerStats(
     """The page's end."""
     frames_sent: int
     frames_dropped: int
+    estimate_bps: float = 0.0
+    """What its link takes, everything included; 0 before anything was sent."""
+    sent_bps: float = 0.0
+    """What was sent in the last second, everything included."""
+    loss: float = 0.0
+    """The part of the packets that was lost lately, 0 to 1."""
+    round_trip_ms: float | None = None
+    """None until its page has said something of what was sent."""
+    tier: str = ""
+    """The size of its pictures: ``"full"``, ``"half"`` or ``"quarter"``."""
+    quantiser: int | None = None
+    """Of the last frame sent: 0 to 51 in H.264, 0 to 63 in VP8, coarser upwards. None: unknown."""
     latency_p50_ms: float | None = None
     """From the capture of a frame until it was on the page's screen, over the last ten seconds, as
     the page measured it; None if it does not know."""

@@ -14,11 +14,12 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
-from gpuview.media.rtp_sender import drop_video
+from gpuview.media.rtp_sender import drop_video, send_rtcp, watch_packets
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.messages import PeerConfig, Ping, Pong
 from gpuview.protocol.still import STILL_CHANNEL, StillAssembler
 from gpuview.protocol.wire import decode_text, encode_text
+from gpuview.testing.feedback import FEEDBACK_S, ArrivalReport, extension_id
 from gpuview.testing.peer import make_peer
 from gpuview.webrtc.sdp import candidates_of
 
@@ -84,6 +85,8 @@ class Connection:
         """Begin to connect to the kernel's side."""
         await self._peer.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
         self._candidates = {str(each) for each in candidates_of(answer_sdp)}
+        if (extension := extension_id(answer_sdp)) is not None:
+            self._tasks.spawn(self._report(ArrivalReport(extension)))
 
     def local_candidates(self) -> list[str]:
         """Return this side's candidates."""
@@ -123,6 +126,18 @@ class Connection:
             self._unanswered += 1
             channel.send(encode_text(Ping(sent_ms=time.monotonic() * 1000)))
             await asyncio.sleep(PING_S)
+
+    async def _report(self, arrivals: ArrivalReport) -> None:
+        """Tell the sender which packets have come, as browsers do."""
+        (receiver,) = self._peer.getReceivers()
+        watch_packets(receiver, lambda packet: arrivals.add(packet, time.monotonic()))
+        while True:
+            await asyncio.sleep(FEEDBACK_S)
+            if (message := arrivals.take()) is not None:
+                try:
+                    await send_rtcp(receiver, message)
+                except ConnectionError:
+                    return
 
     def _hear(self, message: Any) -> None:
         self._unanswered = 0

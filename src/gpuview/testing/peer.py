@@ -21,6 +21,7 @@ from av import CodecContext, Packet, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.media.ice.upstream import gather_loopback_when_alone
+from gpuview.media.rtp_sender import use_transport_feedback
 from gpuview.protocol.messages import PeerConfig
 
 __all__ = ["Image", "first_codec", "image_of", "make_peer", "to_rgb"]
@@ -45,6 +46,7 @@ def make_peer(
         for each in peer_config.ice_servers
     ]
     gather_loopback_when_alone()
+    use_transport_feedback()
     # None in place of an empty list would mean a server on the internet.
     peer = RTCPeerConnection(
         RTCConfiguration(

@@ -6,6 +6,7 @@ The internals of aioice that are used, and why:
 - The connection's ``get_component_candidates``, ``_protocols``, ``_local_candidates`` and
   ``_check_list``: to give it candidates on the shared sockets and the shared relay, and to add new
   candidates while it runs.
+- ``_nominated``: to send many datagrams at once, without a coroutine for each.
 - ``StunProtocol.transactions`` and ``.receiver``: to find the connection of a datagram in the mux.
 
 aioice is pinned to one minor version, `install` refuses any other, and
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import aioice.ice
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -25,6 +26,7 @@ from aiortc import RTCPeerConnection
 
 from gpuview.media import rtp_sender
 from gpuview.media.ice.sockets import Address
+from gpuview.media.ice.udp_mux import MuxedConnection
 
 __all__ = [
     "CandidateType",
@@ -36,6 +38,7 @@ __all__ = [
     "install",
     "local_candidates",
     "selected_pair",
+    "send_datagrams",
     "ufrag",
     "update_candidates",
 ]
@@ -204,6 +207,18 @@ def selected_pair(connection: RTCPeerConnection) -> Pair | None:
     if pair is None:
         return None
     return Pair(_pair_end(pair.local_candidate), _pair_end(pair.remote_candidate))
+
+
+def send_datagrams(connection: RTCPeerConnection, datagrams: Sequence[bytes]) -> None:
+    """Send datagrams to the peer, in order. Never waits; any of them may be lost.
+
+    Raises:
+        ConnectionError: ICE has no route.
+    """
+    pair = _ice(connection)._nominated.get(1)
+    if pair is None:
+        raise ConnectionError("ICE has no route to the page")
+    cast(MuxedConnection, pair.protocol.transport).send_many(datagrams, pair.remote_addr)
 
 
 def _ice(connection: RTCPeerConnection) -> aioice.Connection:

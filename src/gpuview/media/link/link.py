@@ -1,0 +1,173 @@
+"""One viewer's link: what was sent over it, what the page says of that, and what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuview.media.link.budget import Budget
+from gpuview.media.link.controller import CongestionController
+from gpuview.media.link.feedback import SentPackets, parse_feedback
+from gpuview.media.link.reports import Probe
+
+__all__ = ["NOTHING_SENT", "Link", "LinkStats"]
+
+_MAX_FEEDBACK_PER_S = 50.0  # browsers send 4 to 20
+_VIDEO = 0.92  # of a full packet; the rest is headers
+_ROUND_TRIP_WEIGHT = 0.3
+_MAX_ROUND_TRIP_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStats:
+    """What is known of a link."""
+
+    estimate_bps: float
+    """What it takes."""
+    sent_bps: float
+    """What was sent in the last second."""
+    loss: float
+    """The part of the packets that was lost lately, 0 to 1."""
+    round_trip_s: float | None
+    """None before the page has said anything."""
+
+
+NOTHING_SENT = LinkStats(0.0, 0.0, 0.0, None)
+"""Of a link that is not used yet."""
+
+
+class Link:
+    """Decides how much is sent to one viewer. Pure; all times are of one monotonic clock.
+
+    Transport-wide feedback is used where it comes, else REMB and receiver reports.
+
+    Args:
+        now_s: The time.
+        ceiling_bps: The most that is ever sent.
+    """
+
+    def __init__(self, now_s: float, *, ceiling_bps: float) -> None:
+        self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps)
+        self._sent = SentPackets()
+        self._sent_rate = _Rate(now_s)
+        self._repeated_rate = _Rate(now_s)
+        self._budget = Budget(now_s, _MAX_FEEDBACK_PER_S)
+        self._has_feedback = False
+        self._unheard_s: float | None = None
+        self.round_trip_s: float | None = None
+        """Smoothed; None before the page has said anything."""
+
+    @property
+    def target_bps(self) -> float:
+        """What may be sent, everything included."""
+        return self._controller.target_bps
+
+    def video_bps(self, now_s: float) -> float:
+        """Return what may be sent of video, without the headers and besides retransmissions."""
+        left_bps = self.target_bps * _VIDEO - self._repeated_rate.bps(now_s)
+        return max(left_bps, self.target_bps / 2)
+
+    def set_ceiling(self, ceiling_bps: float) -> None:
+        """Never send more than this from now on."""
+        self._controller.ceiling_bps = ceiling_bps
+
+    @property
+    def next_number(self) -> int:
+        """The transport-wide number of the packet that is sent next."""
+        return self._sent.next_number
+
+    def note_sent(self, now_s: float, nbytes: int, probe: int | None) -> None:
+        """Note that a packet was sent; its number was `next_number`."""
+        self._sent.add(now_s, nbytes, probe)
+        self._sent_rate.add(now_s, nbytes)
+        if self._unheard_s is None:
+            self._unheard_s = now_s
+
+    def note_retransmitted(self, now_s: float, nbytes: int) -> None:
+        """Note that so much of what was sent was retransmission."""
+        self._repeated_rate.add(now_s, nbytes)
+
+    def take_transport_feedback(self, now_s: float, fci: bytes) -> None:
+        """Learn from one message; from so many a second at most, and only from what is new."""
+        if not self._budget.spend(now_s, 1):
+            return
+        feedback = parse_feedback(fci)
+        reports = self._sent.match(feedback) if feedback is not None else []
+        if not reports:
+            return
+        self._has_feedback = True
+        self._unheard_s = None
+        arrived = [each.sent_s for each in reports if each.arrived_s is not None]
+        if self.round_trip_s is None and arrived:
+            self.round_trip_s = now_s - arrived[-1]
+        self._controller.take_reports(now_s, reports, round_trip_s=self.round_trip_s)
+
+    def take_remb(self, now_s: float, bitrate_bps: float) -> None:
+        """Learn from the page's own estimate."""
+        if not self._has_feedback:
+            self._controller.take_remb(now_s, bitrate_bps)
+
+    def take_receiver_report(
+        self, now_s: float, *, fraction_lost: float, round_trip_s: float | None
+    ) -> None:
+        """Learn from a receiver report.
+
+        Args:
+            now_s: The time.
+            fraction_lost: Since the last report, 0 to 1.
+            round_trip_s: Of our last sender report; None if the page did not get it.
+        """
+        if round_trip_s is not None and 0 <= round_trip_s < _MAX_ROUND_TRIP_S:
+            last = self.round_trip_s if self.round_trip_s is not None else round_trip_s
+            self.round_trip_s = last + _ROUND_TRIP_WEIGHT * (round_trip_s - last)
+        if not self._has_feedback:
+            self._controller.take_receiver_report(
+                now_s, fraction_lost=fraction_lost, round_trip_s=self.round_trip_s
+            )
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether feedback is due for a packet; then call `wait` every 50 ms."""
+        return self._has_feedback and self._unheard_s is not None
+
+    def wait(self, now_s: float) -> None:
+        """Learn from silence."""
+        if self._has_feedback and self._unheard_s is not None:
+            self._controller.take_silence(now_s, sent_s=self._unheard_s)
+
+    def next_probe(self, now_s: float) -> Probe | None:
+        """Return the probe that is due, to be sent at once."""
+        return self._controller.next_probe(now_s) if self._has_feedback else None
+
+    def stats(self, now_s: float) -> LinkStats:
+        return LinkStats(
+            self.target_bps,
+            self._sent_rate.bps(now_s),
+            self._controller.state.loss,
+            self.round_trip_s,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Link {self.target_bps:.0f} bit/s>"
+
+
+class _Rate:
+    """A bitrate over the last second or two."""
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._nbytes = 0
+        self._last_bps = 0.0
+
+    def add(self, now_s: float, nbytes: int) -> None:
+        self._turn(now_s)
+        self._nbytes += nbytes
+
+    def bps(self, now_s: float) -> float:
+        self._turn(now_s)
+        return self._last_bps
+
+    def _turn(self, now_s: float) -> None:
+        passed_s = now_s - self._since_s
+        if passed_s >= 1.0:
+            self._last_bps = self._nbytes * 8 / passed_s
+            self._since_s, self._nbytes = now_s, 0

@@ -1,0 +1,1 @@
+"""RTP and RTCP as bytes, and the sender of one viewer's video."""

@@ -1,0 +1,61 @@
+"""What a real browser says of its link reaches the sender."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuview.media.link.controller import START_BPS
+from gpuview.media.rtp.packets import TRANSPORT_CC_URI
+from gpuview.protocol.stats import ViewerStats
+from gpuview.testing.kernel import Kernel
+from tests.network.world import PORT_MAX, PORT_MIN, World, forwarded
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.network
+
+_LINK = "(lambda v: (v.estimate_bps, v.sent_bps, v.loss, v.round_trip_ms, v.tier, v.quantiser))"
+
+
+def link(kernel: Kernel) -> ViewerStats | None:
+    """Return the figures of the only viewer's link; None before there is one."""
+    found = kernel.evaluate(f"[{_LINK}(each) for each in stream.stats().viewers]")
+    if not found:
+        return None
+    ((estimate_bps, sent_bps, loss, round_trip_ms, tier, quantiser),) = found
+    return ViewerStats(
+        view="",
+        state="",
+        codec="",
+        local="",
+        remote="",
+        frames_sent=0,
+        frames_dropped=0,
+        estimate_bps=estimate_bps,
+        sent_bps=sent_bps,
+        loss=loss,
+        round_trip_ms=round_trip_ms,
+        tier=tier,
+        quantiser=quantiser,
+    )
+
+
+def test_chromium_reports_on_each_packet_and_a_fast_link_is_found(world: World) -> None:
+    world.office.router.forward("udp", PORT_MIN, PORT_MAX)
+    with (
+        world.kernel(world.office.host, forwarded()) as kernel,
+        world.browser(world.home.host).show(kernel.stream()) as view,
+    ):
+        assert view.wait_for_state("playing", "failed") == "playing", view.text
+
+        def grown() -> ViewerStats | None:
+            found = link(kernel)
+            has_grown = found and found.estimate_bps > 4 * START_BPS and found.sent_bps > 0
+            return found if has_grown else None
+
+        found = wait_until(grown, "the estimate has grown", describe=lambda: link(kernel))
+        assert found is not None
+        assert found.loss < 0.1
+        assert found.round_trip_ms is not None
+        assert (found.tier, found.quantiser is not None) == ("full", True)
+        view.wait_for_frames(30)
+        assert TRANSPORT_CC_URI in view.answer()
