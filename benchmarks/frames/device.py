@@ -26,6 +26,7 @@ from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.writer import FrameWriter
+from gpuview.protocol.ring import PixelFormat, frame_nbytes
 from tests.frames.ring import RingSink
 
 __all__ = ["copies", "kernels", "pushes"]
@@ -64,7 +65,7 @@ def kernels(rounds: int) -> Iterator[Row]:
         for name, dtype in _DTYPES.items():
             for layout in ("CHW", "HWC"):
                 tensors = _inputs(height, width, dtype, layout)
-                moved = tensors[0].nbytes + height * width * 3 // 2
+                moved = tensors[0].nbytes + _picture_nbytes(height, width)
                 floor_us = moved / bandwidth * 1e6
                 with _pushing(itertools.cycle(tensors)) as push:
                     spent_us = median(_device_us(push) for _ in range(10 * rounds))
@@ -83,7 +84,7 @@ def kernels(rounds: int) -> Iterator[Row]:
 def copies(rounds: int) -> Iterator[Row]:
     """Time the copy from the device into the ring, against one into pinned memory of torch's."""
     for size, (height, width) in SIZES.items():
-        nbytes = height * width * 3 // 2
+        nbytes = _picture_nbytes(height, width)
         tensor = picture(height, width, _CUDA, dtype=torch.uint8, layout="HWC")
         slot_rate = nbytes / _slot_ms(tensor, 10 * rounds) / 1e6
         pinned_rate = nbytes / _pinned_ms(nbytes, 10 * rounds) / 1e6
@@ -220,6 +221,10 @@ def _twin_us(tensors: list[Tensor], rounds: int) -> float:
 
     paint()  # what is loaded and made only once is there already
     return median(_device_us(paint) for _ in range(10 * rounds))
+
+
+def _picture_nbytes(height: int, width: int) -> int:
+    return frame_nbytes(PixelFormat.I420_RGB24P, width, height)
 
 
 def _planes(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
