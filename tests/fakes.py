@@ -9,7 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpuview.errors import MediaError, StreamClosedError
-from gpuview.protocol.messages import Answer, Candidates, Message, Offer, Refusal, Stats
+from gpuview.protocol.messages import (
+    Answer,
+    Candidates,
+    Message,
+    Offer,
+    RecordingEnded,
+    RecordingProgress,
+    Refusal,
+    Stats,
+)
 from gpuview.protocol.ring import PixelFormat
 from gpuview.protocol.stats import NetworkStats
 
@@ -85,6 +94,9 @@ class Listener:
     def encode_failed(self, error: MediaError | None) -> None:
         self.said.put(("encode_failed", error))
 
+    def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
+        self.said.put(("recorded", message))
+
     def engine_closing(self) -> None:
         self.said.put(("closing", None))
 
@@ -130,7 +142,11 @@ class FakeHandle:
         with self._changed:
             assert self._changed.wait_for(lambda: self.frames_pushed >= count, _WAIT_S)
 
-    def send(self, message: Message) -> None:
+    def check_open(self) -> None:
+        if self.is_closed:
+            raise StreamClosedError("closed", expected="open", fix="another")
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         self.sent.append(message)
 
     def stats(self) -> Stats:

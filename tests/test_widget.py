@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import comm
@@ -31,17 +32,31 @@ from gpuview import (
     GPUStream,
     MediaEndedError,
     MediaError,
+    RecordingError,
     Settings,
     SettingsError,
     StreamClosedError,
+    recording,
     widget,
 )
 from gpuview.engine import close_shared_engine
 from gpuview.errors import GpuviewError
 from gpuview.frames.picture.look import Look
-from gpuview.protocol.messages import Answer, Bye, Candidates, Offer, Refusal
+from gpuview.protocol.messages import (
+    Answer,
+    Bye,
+    Candidates,
+    Offer,
+    Problem,
+    RecordingEnded,
+    Refusal,
+    StartRecording,
+    StopRecording,
+)
+from gpuview.protocol.stats import RecordingCounters
 from gpuview.protocol.wire import to_wire
 from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
+from tests.waiting import wait_until
 
 SDP = "v=0 and so on, with a fingerprint"
 MakeStream = Callable[..., tuple[GPUStream, FakeEngine, FakeComm]]
@@ -323,6 +338,7 @@ def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
     assert stream.status == {
         "type": "Status",
         "state": "failed",
+        "part": "",
         "problem": "it died",
         "expected": "life",
         "fix": "restart",
@@ -412,6 +428,79 @@ def test_encoder_error_is_shown_until_it_is_over(make_stream: MakeStream) -> Non
     assert (stream.status["state"], stream.status["fix"]) == ("error", "shrink it")
     engine.tell("encode_failed", None)
     assert stream.status["state"] == "live"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let recordings wait for no media process, where there is none."""
+    monkeypatch.setattr(recording, "_WAIT_S", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_stream_that_is_recorded_shows_its_frames_although_no_one_watches(
+    make_stream: MakeStream, tmp_path: Path
+) -> None:
+    stream, engine, _ = make_stream(lambda: torch.zeros(4, 4), fps=240)
+    handle = engine.handles[0]
+    with stream.record(tmp_path / "run.mp4") as run:
+        handle.wait_for(3)
+    ended = RecordingEnded(recording=1, counters=RecordingCounters(files=[1], frames=3))
+    engine.views("v1")
+    engine.tell("recorded", ended)
+    assert not run.is_open
+    handle.wait_for(handle.frames_pushed + 3)  # for the viewer
+    engine.views()
+    stream.push(torch.ones(4, 4))
+    wait_until(lambda: handle.n_released > 0, "nothing is read any more")
+    start, stop = (each for each in handle.sent if isinstance(each, StartRecording | StopRecording))
+    assert start == StartRecording(recording=1, name="run.mp4", number=1, overwrite=False)
+    assert isinstance(stop, StopRecording)
+    assert stop.seq >= 3
+
+
+@pytest.mark.usefixtures("impatient")
+def test_recording_that_fails_is_said_until_the_next_one_and_the_stream_plays_on(
+    make_stream: MakeStream, tmp_path: Path
+) -> None:
+    stream, engine, _ = make_stream()
+    engine.views("v1")
+    stream.push(torch.zeros(4, 4))
+    run = stream.record(tmp_path / "run.mp4")
+    problem = Problem(problem="the disk is full", expected="room", fix="make some")
+    engine.tell("recorded", RecordingEnded(recording=1, problem=problem))
+    stream.push(torch.zeros(4, 4))
+    status = stream.status
+    assert (status["state"], status["part"], status["fix"]) == ("error", "recording", "make some")
+    assert isinstance(run.error, RecordingError)
+    assert engine.handles[0].frames_pushed == 2
+    stream.record(tmp_path / "again.mp4")
+    assert stream.status["state"] == "live"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_recordings_end_with_their_stream_or_its_media_process(
+    make_stream: MakeStream, tmp_path: Path
+) -> None:
+    stream, engine, _ = make_stream()
+    stream.record(tmp_path / "a.mp4")
+    stream.close()
+    assert [type(each) for each in engine.handles[0].sent] == [StartRecording, StopRecording]
+    with pytest.raises(StreamClosedError):
+        stream.record(tmp_path / "b.mp4")
+    assert not (tmp_path / "b.mp4").exists()
+
+    stream, engine, _ = make_stream()
+    run = stream.record(tmp_path / "c.mp4")
+    engine.tell("process_failed", MediaError("no process", expected="one", fix="wait"))
+    assert run.is_open
+    engine.tell("process_started", 2)
+    assert [each.number for each in engine.handles[0].sent if isinstance(each, StartRecording)] == [
+        1,
+        2,
+    ]
+    ended = MediaEndedError("it died 6 times", expected="life", fix="look why")
+    engine.tell("process_failed", ended)
+    assert run.error is ended
 
 
 BAD_FRAMES: dict[str, Callable[[], object]] = {

@@ -52,14 +52,16 @@ export function caption(state: ViewState, status: Status, problem: Problem | nul
         can_retry: true,
       };
     default:
-      return captionOfStatus(status) ?? captionOfConnection(state, status, problem);
+      return captionOfStatus(state, status) ?? captionOfConnection(state, status, problem);
   }
 }
 
-function captionOfStatus(status: Status): Caption | null {
+function captionOfStatus(state: ViewState, status: Status): Caption | null {
   switch (status.state) {
     case "error":
-      return { ...QUIET, label: "source failed", tone: "bad", message: status };
+      // It lasts, so it must not hide why there is no picture.
+      if (status.part === "recording" && state.name !== "playing") return null;
+      return { ...QUIET, label: `${status.part} failed`, tone: "bad", message: status };
     case "restarting":
       return { ...QUIET, label: "restarting", tone: "busy" };
     default:

@@ -99,16 +99,18 @@ export interface PeerConfig {
 /**
  * What the stream is doing; the `status` trait.
  *
- * waiting: there is no frame yet. live: there are frames. error: the source failed; the stream
- * goes on when it recovers. restarting: the media process is being started again. failed: it
- * cannot be started, just now or for good. closed: `stream.close()` was called. `problem`,
- * `expected` and `fix` are set for error and failed; `fix` also for waiting, if the user's
- * code has to do something; `hint` for live and waiting, if the picture may not be what was
- * meant, or does not come.
+ * waiting: there is no frame yet. live: there are frames. error: a part failed; the stream goes on
+ * when it recovers, and meanwhile if it was a recording. restarting: the media process is being
+ * started again. failed: it cannot be started, just now or for good. closed: `stream.close()`
+ * was called. `problem`, `expected` and `fix` are set for error and failed; `fix` also for
+ * waiting, if the user's code has to do something; `hint` for live and waiting, if the picture
+ * may not be what was meant, or does not come.
  */
 export interface Status {
   readonly type: "Status";
   readonly state: "waiting" | "live" | "error" | "restarting" | "failed" | "closed";
+  /** For error: the part that failed. */
+  readonly part: "" | "source" | "encoder" | "recording";
   readonly problem: string;
   readonly expected: string;
   readonly fix: string;

@@ -6,7 +6,14 @@ import type { ViewState } from "../src/state";
 import { LIVE } from "./fakes";
 
 const PLAYING: ViewState = { name: "playing" };
-const ERROR = { ...LIVE, state: "error", problem: "p", expected: "e", fix: "f" } as const;
+const ERROR = {
+  ...LIVE,
+  state: "error",
+  part: "source",
+  problem: "p",
+  expected: "e",
+  fix: "f",
+} as const;
 
 const PROBLEM = { problem: "no reply", expected: "one", fix: "ask again" };
 
@@ -18,6 +25,17 @@ test("a failing source is shown over a picture that is not dimmed", () => {
     message: { problem: "p", fix: "f" },
     is_dimmed: false,
   });
+});
+
+test("the label names the part that failed", () => {
+  expect(caption(PLAYING, { ...ERROR, part: "encoder" }).label).toBe("encoder failed");
+  expect(caption(PLAYING, { ...ERROR, part: "recording" }).label).toBe("recording failed");
+});
+
+test("a recording that has failed does not hide why there is no picture", () => {
+  const status: Status = { ...ERROR, part: "recording" };
+  const state: ViewState = { name: "reconnecting", problem: PROBLEM, losses: 1, has_played: true };
+  expect(caption(state, status)).toMatchObject({ label: "reconnecting", message: PROBLEM });
 });
 
 test("the message goes when the source recovers", () => {

@@ -20,6 +20,7 @@ type Callback = (content: unknown) => void;
 export const LIVE: Status = {
   type: "Status",
   state: "live",
+  part: "",
   problem: "",
   expected: "",
   fix: "",

@@ -21,12 +21,14 @@ from gpuview.errors import (
     MediaEndedError,
     MediaError,
     NetworkError,
+    RecordingError,
     SettingsError,
     SignalError,
     StreamClosedError,
 )
 
 if TYPE_CHECKING:
+    from gpuview.recording import Recording
     from gpuview.settings import Settings
     from gpuview.stats import StreamStats
     from gpuview.widget import GPUStream
@@ -41,6 +43,8 @@ __all__ = [
     "MediaEndedError",
     "MediaError",
     "NetworkError",
+    "Recording",
+    "RecordingError",
     "Settings",
     "SettingsError",
     "SignalError",
@@ -51,6 +55,7 @@ __all__ = [
 
 _LAZY = {
     "GPUStream": "gpuview.widget",
+    "Recording": "gpuview.recording",
     "Settings": "gpuview.settings",
     "StreamStats": "gpuview.stats",
 }

@@ -8,6 +8,7 @@ The tree:
     ├── SignalError            this offer or message cannot be answered
     ├── NetworkError           no route: range used up, no usable address
     │   └── ConnectTimeout
+    ├── RecordingError         this file cannot be recorded to, or no longer
     ├── StreamClosedError      the stream is closed: make another, or stop pushing
     └── MediaError             the media process or its encoder failed: try again later
         └── MediaEndedError    the media process has ended for good: make a new GPUStream
@@ -27,6 +28,7 @@ __all__ = [
     "MediaEndedError",
     "MediaError",
     "NetworkError",
+    "RecordingError",
     "SettingsError",
     "SignalError",
     "StreamClosedError",
@@ -91,6 +93,10 @@ class NetworkError(GpuviewError):
 
 class ConnectTimeout(NetworkError):  # noqa: N818 - named like TimeoutError
     """The page and the media process did not find a route to each other in time."""
+
+
+class RecordingError(GpuviewError):
+    """A stream cannot be recorded to this file, or no longer: the disk is full, for example."""
 
 
 class StreamClosedError(GpuviewError):

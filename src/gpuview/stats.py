@@ -23,9 +23,9 @@ class StreamStats:
     frames_shown: int
     """Frames encoded since the media process started. A frame that is repeated counts once."""
     frames_dropped: dict[str, int]
-    """All other frames, by reason: ``unwatched`` (no viewer), ``superseded`` (a newer frame came
-    before this one was encoded, or the media process restarted after it), ``failed`` (it could not
-    be shown), ``capturing`` (a CUDA graph was being captured)."""
+    """All other frames, by reason: ``unwatched`` (no viewer and no recording), ``superseded`` (a
+    newer frame came before this one was encoded, or the media process restarted after it),
+    ``failed`` (it could not be shown), ``capturing`` (a CUDA graph was being captured)."""
     source_ms: float | None
     """Wall time of the source's last call; None if nothing is polled."""
     conversion_ms: float | None

@@ -8,6 +8,7 @@ custom messages.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,13 @@ import anywidget
 import traitlets
 
 from gpuview.engine import shared_engine
-from gpuview.errors import FrameError, GpuviewError, MediaError, StreamClosedError
+from gpuview.errors import (
+    FrameError,
+    GpuviewError,
+    MediaEndedError,
+    MediaError,
+    StreamClosedError,
+)
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed, Select
 from gpuview.frames.picture.layout import Layout
@@ -28,8 +35,15 @@ from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
-from gpuview.protocol.messages import Answer, Candidates, Refusal
+from gpuview.protocol.messages import (
+    Answer,
+    Candidates,
+    RecordingEnded,
+    RecordingProgress,
+    Refusal,
+)
 from gpuview.protocol.wire import to_wire
+from gpuview.recording import Recording, Recordings
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
@@ -167,6 +181,12 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
                 on_hint=lambda hint: self._update(picture_hint=hint),
             )
             self._pages = Pages(settings, self, self._handle.send)
+            self._recordings = Recordings(
+                self._handle.send,
+                lambda: self._handle.frames_pushed,
+                on_change=self._follow_watchers,
+                on_failed=lambda error: self._update(recording_error=error),
+            )
             super().__init__(
                 epoch=self._engine.epoch,
                 needs_peer_config=self._pages.need_peer_config,
@@ -262,6 +282,43 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         self._need_frame()
         return snapshot(self._feed.selected(), self._feed.look, self._feed.readings)
 
+    def record(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Recording:
+        """Record what is shown to an MP4 file, also while no one watches.
+
+            with stream.record("run.mp4"):
+                train()
+
+        The file holds the very packets that viewers get, at full size, so nothing is encoded twice.
+        Each frame has its true time: a loop that pushes once a second plays at that pace. Frames
+        are dropped as for viewers: beyond ``fps``, the newest wins. The kernel may be killed: the
+        file then ends with the last frame. If the media process is, the last second is lost, and
+        the recording goes on in a new file.
+
+        A picture of another size begins a new file, ``run-2.mp4`` and so on; names that are taken
+        are skipped. Without a frame there is no file. A disk that is too slow costs packets, and a
+        full one ends the recording, with an error in the views; the stream plays on. Each hour at
+        30 frames a second takes 8 MB of memory for the file's index.
+
+        Waits until the media process records: at most 10 s, and some milliseconds once it runs.
+
+        Args:
+            path: The file, whose name ends in ``.mp4``, in a folder that exists. ``~`` is the home
+                folder, and a relative path starts at the kernel's working directory.
+            overwrite: Whether files that exist are replaced. An existing ``path`` is otherwise
+                refused.
+
+        Returns:
+            The recording, which goes on until its `Recording.stop`, or until the stream is closed.
+            A stream may have several.
+
+        Raises:
+            MediaEndedError: The media process has ended for good.
+            RecordingError: The file exists, is being recorded to, or cannot be written.
+            StreamClosedError: The stream is closed.
+        """
+        self._handle.check_open()
+        return self._recordings.start(path, overwrite=overwrite)
+
     @property
     def viewers(self) -> tuple[str, ...]:
         """The ids of the views that are connected or connecting."""
@@ -291,9 +348,13 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         )
 
     def close(self) -> None:
-        """End the stream. Its views say so and keep their last picture. Safe to call twice."""
+        """End the stream and its recordings. Its views say so and keep their last picture.
+
+        Waits for the recordings' files, see `Recording.stop`. Safe to call twice.
+        """
         if self._state.is_closed:
             return
+        self._recordings.close()
         self._end()
         self._handle.close()
         self._viewers = ()
@@ -408,12 +469,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         with self._lock:
             self._viewers = tuple(views)
             self._pages.forget_answers_but(views)
-            self._feed.watch(bool(views))
-            if self._source is not None:
-                self._source.watch(bool(views))
+            self._follow_watchers()
+
+    def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
+        self._recordings.receive(message)
 
     def process_started(self, epoch: int) -> None:
         self.viewers_changed(())
+        self._recordings.resume()
         with self._lock:
             self.epoch = epoch
             self._update(media="restarting", media_error=None)
@@ -425,18 +488,22 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
 
     def process_failed(self, error: MediaError) -> None:
         self.viewers_changed(())
+        if isinstance(error, MediaEndedError):
+            self._recordings.end(error)
         self._update(media="failed", media_error=error)
 
     def encode_failed(self, error: MediaError | None) -> None:
         self._update(media_error=error)
 
     def engine_closing(self) -> None:
+        self._recordings.end(None)  # The media process still closes their files.
         self._end()  # The status stays as it is: each page notices by itself that the kernel ended.
 
     def forked(self, error: StreamClosedError) -> None:
         self._lock = threading.RLock()
         self._state = replace(self._state, is_closed=True)
         self._feed.abandon(error)
+        self._recordings.abandon()
         if self._source is not None:
             self._source.abandon()
 
@@ -457,6 +524,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
 
     def _source_recovered(self) -> None:
         self._update(source_error=self._errors.error, has_picture=True)
+
+    def _follow_watchers(self) -> None:
+        """Read frames while there is a viewer or a recording."""
+        with self._lock:
+            is_watched = bool(self._viewers) or self._recordings.is_active
+            self._feed.watch(is_watched)
+            if self._source is not None:
+                self._source.watch(is_watched)
 
     def _update(self, **changes: Any) -> None:
         """Change the state and publish it to the pages."""

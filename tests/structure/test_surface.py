@@ -36,6 +36,8 @@ def test_the_public_names_are_these() -> None:
         "MediaEndedError",
         "MediaError",
         "NetworkError",
+        "Recording",
+        "RecordingError",
         "Settings",
         "SettingsError",
         "SignalError",

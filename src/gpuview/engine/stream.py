@@ -19,6 +19,8 @@ from gpuview.protocol.messages import (
     EncodeFailed,
     Message,
     OpenStream,
+    RecordingEnded,
+    RecordingProgress,
     Refusal,
     SetLimits,
     Stats,
@@ -58,6 +60,9 @@ class StreamListener(Protocol):
 
     def encode_failed(self, error: MediaError | None) -> None:
         """The stream's frames cannot be encoded; None after recovery."""
+
+    def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
+        """A recording goes on, or has ended."""
 
     def engine_closing(self) -> None:
         """The kernel is ending: make no more frames. On any thread."""
@@ -102,7 +107,7 @@ class StreamHandle:
             StreamClosedError: The stream is closed.
         """
         with self._lock:
-            self._check_open()
+            self.check_open()
             ring = self._ring
             if ring is None or nbytes > ring.slot_nbytes or not ring.has_room():
                 ring = self._replace_ring(nbytes, HOST_SLOTS)
@@ -123,7 +128,7 @@ class StreamHandle:
             StreamClosedError: The stream is closed.
         """
         with self._lock:
-            self._check_open()
+            self.check_open()
             ring = self._ring
             if ring is None or nbytes > ring.slot_nbytes or ring.n_slots < DEVICE_SLOTS:
                 ring = self._replace_ring(nbytes, DEVICE_SLOTS)
@@ -145,6 +150,19 @@ class StreamHandle:
             self._ring.close()
             self._ring = None
             self._send(DetachRing())
+
+    def check_open(self) -> None:
+        """Raise unless frames may be sent.
+
+        Raises:
+            MediaEndedError: The media process has ended for good.
+            StreamClosedError: The stream is closed.
+        """
+        self._engine.check_open()
+        if self._event_fd < 0:
+            raise StreamClosedError(
+                "the stream is closed", expected="an open stream", fix="make a new GPUStream"
+            )
 
     def set_limits(self, *, fps: float, max_bitrate_bps: int) -> None:
         """Encode at most so many frames and bits per second from now on."""
@@ -175,8 +193,12 @@ class StreamHandle:
                 self._ring.close()
         self._engine.forget_stream(self.name)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send a message about this stream; replies go to the listener. Never blocks.
+
+        Args:
+            message: The message.
+            fds: Descriptors that go with it; they may be closed once this returns.
 
         Raises:
             SignalError: It is too long to send.
@@ -190,7 +212,7 @@ class StreamHandle:
             )
         with self._lock:
             if self._event_fd >= 0:
-                self._open_in_process().send(line)
+                self._open_in_process().send(line, fds)
 
     def open_in_process(self) -> None:
         """Open this stream in the current media process, with its ring."""
@@ -232,6 +254,8 @@ class StreamHandle:
             case EncodeFailed():
                 error = MediaError(message.problem, expected=message.expected, fix=message.fix)
                 self.call(self.listener.encode_failed, error if message.problem else None)
+            case RecordingProgress() | RecordingEnded():
+                self.call(self.listener.recorded, message)
 
     def call(self, listener: Any, *args: object) -> None:
         """Call a listener; its exceptions must not end the engine's thread."""
@@ -239,13 +263,6 @@ class StreamHandle:
             listener(*args)
         except Exception:
             logger.exception("a listener of stream %s failed", self.name)
-
-    def _check_open(self) -> None:
-        self._engine.check_open()
-        if self._event_fd < 0:
-            raise StreamClosedError(
-                "the stream is closed", expected="an open stream", fix="make a new GPUStream"
-            )
 
     def _replace_ring(self, nbytes: int, n_slots: int) -> RingWriter:
         """Switch to another ring, at least this large and as large as the old ring.

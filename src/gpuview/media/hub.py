@@ -17,6 +17,7 @@ from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.media.negotiation import Negotiation, no_stream, refusal
+from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.messages import (
@@ -34,7 +35,9 @@ from gpuview.protocol.messages import (
     OpenStream,
     Problem,
     SetLimits,
+    StartRecording,
     Stats,
+    StopRecording,
     WantIceServers,
 )
 from gpuview.protocol.stats import NetworkStats
@@ -53,6 +56,8 @@ FROM_KERNEL = (
     Offer,
     OpenStream,
     SetLimits,
+    StartRecording,
+    StopRecording,
 )
 """The messages that `Hub.receive` takes."""
 
@@ -65,8 +70,10 @@ class _Stream:
     fanout: Fanout
     viewers: ViewerSet
     negotiation: Negotiation
+    recorders: RecorderSet
 
     async def close(self) -> None:
+        await self.recorders.close()
         await self.viewers.close()
         self.fanout.close()
 
@@ -117,6 +124,10 @@ class Hub:
                 stream.fanout.encode_loop.set_limits(message.fps, max_bitrate_bps)
                 for each in stream.viewers:
                     each.set_ceiling(max_bitrate_bps)
+            case StartRecording() if stream is not None:
+                stream.recorders.start(message, fds)
+            case StopRecording() if stream is not None:
+                stream.recorders.stop(message)
             case Candidates() if stream is not None:
                 stream.negotiation.take_candidates(message)
             case Bye() if stream is not None:
@@ -161,7 +172,8 @@ class Hub:
             send=send,
             tasks=self._tasks,
         )
-        self._streams[name] = _Stream(fanout, viewers, negotiation)
+        recorders = RecorderSet(fanout, send, self._tasks)
+        self._streams[name] = _Stream(fanout, viewers, negotiation, recorders)
         if self._configuration.has_ice_servers:
             # Query the servers before the first viewer comes. If no port is free now, that viewer's
             # offer is refused.

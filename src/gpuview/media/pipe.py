@@ -16,7 +16,7 @@ __all__ = ["Pipe", "PipeLogHandler"]
 logger = logging.getLogger("gpuview.media")
 
 _MAX_MESSAGE_NBYTES = 256 * 1024  # longer than any message of the kernel
-_MAX_MESSAGE_FDS = 1
+_MAX_MESSAGE_FDS = 2  # a recording's file and its folder
 
 OnLine = Callable[[bytes, list[int]], None]
 

@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
+from gpuview.protocol.stats import EncoderStats, NetworkStats, RecordingCounters, ViewerStats
 
 __all__ = [
     "MAX_CANDIDATES",
@@ -54,10 +54,14 @@ __all__ = [
     "Pong",
     "Problem",
     "Ready",
+    "RecordingEnded",
+    "RecordingProgress",
     "Refusal",
     "SetLimits",
+    "StartRecording",
     "Stats",
     "Status",
+    "StopRecording",
     "Viewers",
     "WantIceServers",
 ]
@@ -196,15 +200,17 @@ class PeerConfig(Message, frozen=True, kw_only=True):
 class Status(Message, frozen=True, kw_only=True):
     """What the stream is doing; the ``status`` trait.
 
-    waiting: there is no frame yet. live: there are frames. error: the source failed; the stream
-    goes on when it recovers. restarting: the media process is being started again. failed: it
-    cannot be started, just now or for good. closed: ``stream.close()`` was called. ``problem``,
-    ``expected`` and ``fix`` are set for error and failed; ``fix`` also for waiting, if the user's
-    code has to do something; ``hint`` for live and waiting, if the picture may not be what was
-    meant, or does not come.
+    waiting: there is no frame yet. live: there are frames. error: a part failed; the stream goes on
+    when it recovers, and meanwhile if it was a recording. restarting: the media process is being
+    started again. failed: it cannot be started, just now or for good. closed: ``stream.close()``
+    was called. ``problem``, ``expected`` and ``fix`` are set for error and failed; ``fix`` also for
+    waiting, if the user's code has to do something; ``hint`` for live and waiting, if the picture
+    may not be what was meant, or does not come.
     """
 
     state: Literal["waiting", "live", "error", "restarting", "failed", "closed"]
+    part: Literal["", "source", "encoder", "recording"] = ""
+    """For error: the part that failed."""
     problem: str = ""
     expected: str = ""
     fix: str = ""
@@ -286,6 +292,30 @@ class SetLimits(Message, frozen=True, kw_only=True):
     max_bitrate_bps: int
 
 
+class StartRecording(Message, frozen=True, kw_only=True):
+    """The stream's packets are written to files from now on.
+
+    The descriptors of the first file and of its folder come along.
+    """
+
+    recording: int
+    """Unique within the stream."""
+    name: str
+    """The name in the folder of the file with number 1, see `gpuview.protocol.recording`."""
+    number: int
+    """Of the first file."""
+    overwrite: bool
+    """Whether later files may replace files that exist."""
+
+
+class StopRecording(Message, frozen=True, kw_only=True):
+    """The recording ends with this frame, or a little later; answered by `RecordingEnded`."""
+
+    recording: int
+    seq: int
+    """The frame's number in the ring."""
+
+
 class CloseStream(Message, frozen=True):
     """The GPUStream was closed; its viewers are sent away."""
 
@@ -344,6 +374,22 @@ class EncodeFailed(Message, frozen=True, kw_only=True):
     problem: str
     expected: str
     fix: str
+
+
+class RecordingProgress(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """What a recording has written. Sent when it begins, then about once a second."""
+
+    recording: int
+    counters: RecordingCounters = RecordingCounters()
+
+
+class RecordingEnded(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A recording's files are closed."""
+
+    recording: int
+    counters: RecordingCounters = RecordingCounters()
+    problem: Problem | None = None
+    """Why, if it was not stopped."""
 
 
 class Log(Message, frozen=True, kw_only=True):

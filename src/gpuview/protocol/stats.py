@@ -1,10 +1,10 @@
-"""What the media process counts, from there to the user. Each class is a part of `Stats`."""
+"""What the media process counts, from there to the user. Each class is a part of a message."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["EncoderStats", "NetworkStats", "ViewerStats"]
+__all__ = ["EncoderStats", "NetworkStats", "RecordingCounters", "ViewerStats"]
 
 
 class ViewerStats(
@@ -85,3 +85,18 @@ class NetworkStats(
     """What is wrong with the STUN and TURN servers."""
     dropped_datagrams: dict[str, int] = {}
     """Datagrams that came to the port and were not for us, by reason."""
+
+
+class RecordingCounters(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What a recording has written since `StartRecording`."""
+
+    files: list[int] = []
+    """The numbers of its files, see `gpuview.protocol.recording`."""
+    frames: int = 0
+    """The pictures in them; one that stands still counts once."""
+    packets_dropped: int = 0
+    """The packets that the disk was too slow for."""
+    nbytes: int = 0
+    """The size of the files."""

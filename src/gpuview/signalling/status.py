@@ -22,6 +22,8 @@ class StreamState:
     media_error: MediaError | None = None
     """Why no media process runs, or why it cannot encode."""
     source_error: GpuviewError | None = None
+    recording_error: GpuviewError | None = None
+    """Why a recording has ended; until another one begins."""
     source_hint: str = ""
     """What of the source is not shown, and why; empty if nothing."""
     picture_hint: str = ""
@@ -32,10 +34,12 @@ class StreamState:
     def status(self) -> Status:
         if self.is_closed:
             return Status(state="closed")
-        error = self.media_error or self.source_error
+        part, error = self._error
         if error is not None:
+            has_media = self.media != "failed"
             return Status(
-                state="failed" if self.media == "failed" else "error",
+                state="error" if has_media else "failed",
+                part=part if has_media else "",
                 problem=error.problem,
                 expected=error.expected,
                 fix=error.fix,
@@ -46,3 +50,14 @@ class StreamState:
             hints = filter(None, (self.source_hint, self.picture_hint))
             return Status(state="live", hint="; ".join(hints))
         return Status(state="waiting", fix=self.waiting_hint, hint=self.source_hint)
+
+    @property
+    def _error(self) -> tuple[Literal["", "source", "encoder", "recording"], GpuviewError | None]:
+        """The error that matters most, and the part that it is of."""
+        if self.media_error is not None:
+            return "encoder", self.media_error
+        if self.source_error is not None:
+            return "source", self.source_error
+        if self.recording_error is not None:
+            return "recording", self.recording_error
+        return "", None

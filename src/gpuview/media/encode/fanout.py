@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
@@ -35,6 +36,9 @@ class Subscription:
         codec: The codec that the viewer negotiated.
         request: Requests a keyframe in this subscription's tier, so many seconds after the last.
     """
+
+    is_viewer = True
+    """Whether it has a link, which the encoder follows; a recording takes what viewers get."""
 
     def __init__(self, codec: Codec, request: Callable[[float], None]) -> None:
         self.codec = codec
@@ -107,6 +111,9 @@ class Subscription:
         self._request(self._losses.spacing_s(now_s))
 
 
+AnySubscription = TypeVar("AnySubscription", bound=Subscription)
+
+
 class Fanout:
     """One stream: its encode thread, and its viewers by codec.
 
@@ -143,7 +150,13 @@ class Fanout:
 
     def subscribe(self, codec: Codec) -> Subscription:
         """Add a viewer. The first viewer of a codec starts its encoder."""
-        subscription = Subscription(
+        return self.add(codec, Subscription)
+
+    def add(
+        self, codec: Codec, make: Callable[[Codec, Callable[[float], None]], AnySubscription]
+    ) -> AnySubscription:
+        """Add a subscription that ``make`` returns, as `subscribe` does for a viewer."""
+        subscription = make(
             codec,
             lambda spacing_s: self.encode_loop.request_keyframe(
                 codec, spacing_s, subscription.member.tier
@@ -193,7 +206,7 @@ class Fanout:
 
     def _review(self, group: _Group, now_s: float) -> None:
         """Move viewers to other tiers."""
-        members = [each.member for each in group.subscriptions]
+        members = [each.member for each in group.subscriptions if each.is_viewer]
         for member, tier in moves(now_s, members, group.meters):
             member.tier = tier
             self._enter(next(each for each in group.subscriptions if each.member is member))
@@ -222,7 +235,9 @@ class _Group:
     def demand(self, tier: Tier) -> Demand:
         """Return what the viewers in a tier want, those who come or go too. Any thread."""
         return demand(
-            each.member for each in self.subscriptions if tier in (each.tier, each.member.tier)
+            each.member
+            for each in self.subscriptions
+            if each.is_viewer and tier in (each.tier, each.member.tier)
         )
 
     def unused_tiers(self) -> list[Tier]:

@@ -59,6 +59,8 @@ class EncodeLoop:
     ) -> None:
         self.frames_taken = 0
         """How many frames were taken from the ring; repeats are not counted."""
+        self.encoded_seq = 0
+        """The number of the newest frame that every output has encoded."""
         self._event_fd = event_fd
         self._encoder_setting: EncoderSetting = encoder
         self._on_packet = on_packet
@@ -291,6 +293,8 @@ class EncodeLoop:
 
     def _next_due(self, outputs: list[Output], now_s: float) -> float:
         """Return when the thread must run again without a wake-up."""
+        if not any(output.is_behind for output in outputs):
+            self.encoded_seq = max(self.encoded_seq, self._frame_seq)
         behind_s = (output.free_s for output in outputs if output.is_behind)
         keyframes_s = (output.keyframe_s for output in outputs)
         due_s = min([self._refresh.due_s, self._stills.due_s, *keyframes_s, *behind_s])
