@@ -99,3 +99,11 @@ def test_what_is_sent_is_measured_and_retransmissions_take_from_the_video() -> N
     link.note_retransmitted(3.5, 10**7)
     assert link.video_bps(4.5) == link.target_bps / 2
     assert link.stats(9.0).sent_bps == 0
+
+
+def test_what_is_under_way_is_what_the_page_has_not_reported_on() -> None:
+    link = Link(0.0, ceiling_bps=20e6)
+    sending(link, 10)
+    assert link.under_way_nbytes is None
+    link.take_transport_feedback(0.2, feedback(0, 7))
+    assert link.under_way_nbytes == 3 * 1200

@@ -140,3 +140,31 @@ def test_nothing_is_lost_reordered_or_sent_too_fast(
         assert math.isfinite(pacer.free_s(now_s))
     taken += [each for _, items in drain(pacer, now_s) for each in items]
     assert taken == list(range(n))
+
+
+def test_repair_takes_as_long_as_the_link_needs_for_it() -> None:
+    pacer: Pacer[int] = Pacer(1 * MBIT)
+    for n in range(10):
+        pacer.put_retransmission(0.0, n, 1250)
+    assert pacer.repair_s == pytest.approx(0.1)
+    pacer.take(0.0)
+    assert pacer.repair_s < 0.1
+    pacer.clear()
+    assert pacer.repair_s == 0.0
+    assert pacer.next_s is None
+
+
+def test_packets_that_the_page_reports_lost_do_not_hold_the_next_frame() -> None:
+    pacer: Pacer[int] = Pacer(20 * MBIT)
+    for n in range(100):
+        pacer.put_video(0.0, n, 1250)
+    taken = drain(pacer, 0.0)
+    now_s = taken[-1][0]
+    pacer.set_target(now_s, 1 * MBIT)
+    assert pacer.free_s(now_s) > now_s + 0.5
+    pacer.note_under_way(5_000)
+    assert pacer.free_s(now_s) == pytest.approx(now_s + 0.04 - MAX_QUEUE_S)
+    for n in range(10):
+        pacer.put_video(now_s, n, 1250)
+    pacer.note_under_way(5_000)
+    assert pacer.free_s(now_s) == pytest.approx(now_s + 0.14 - MAX_QUEUE_S)

@@ -36,3 +36,10 @@ def test_newest_packets_come_backwards_across_the_wrap() -> None:
     assert [each.number for each in kept.newest()] == [1, 0, 65535, 65534]
     assert len(list(history(*range(100)).newest())) == 32
     assert list(History().newest()) == []
+
+
+def test_nothing_that_is_forgotten_is_repeated() -> None:
+    kept = history(1, 2)
+    kept.clear()
+    assert kept.take_lost(1, 0.0, None) is None
+    assert list(kept.newest()) == []

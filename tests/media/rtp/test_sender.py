@@ -47,6 +47,7 @@ FORMAT = StreamFormat(
 class Frame:
     payloads: list[bytes]
     timestamp: int
+    is_keyframe: bool = False
 
 
 class Page:
@@ -189,6 +190,24 @@ def test_storm_of_nacks_is_answered_with_what_was_sent_once() -> None:
         assert len(page.packets(RTX_SSRC)) == 3
 
     run(use)
+
+
+def test_loss_that_takes_longer_to_repair_than_a_keyframe_leads_to_a_keyframe() -> None:
+    async def use(sender: VideoSender, page: Page) -> None:
+        page.show(1, payloads=30, nbytes=1100)  # a quarter of a second
+        lost = [packet.sequence_number for packet in await page.wait_for_packets(30)]
+        sender.take_rtcp(nack(*lost))
+        page.frames.put_nowait(Frame([b"not decodable"], 3000))
+        page.frames.put_nowait(Frame([b"key"], 6000, is_keyframe=True))
+        page.frames.put_nowait(Frame([b"next"], 9000))
+        *_, key, next_ = await page.wait_for_packets(32)
+        assert (key.payload, next_.payload) == (b"key", b"next")
+        sender.take_rtcp(nack(*lost, key.sequence_number))
+        (again,) = await page.wait_for_packets(1, RTX_SSRC)
+        assert again.payload.endswith(b"key")
+        assert page.n_keyframe_requests == 1
+
+    run(use, target_bps=1_000_000)
 
 
 def test_page_without_retransmission_gets_none_and_no_padding() -> None:

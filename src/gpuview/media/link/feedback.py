@@ -90,6 +90,8 @@ class SentPackets:
         # By number, which is not wrapped: when, how many bytes, of which probe.
         self._sent: dict[int, tuple[float, int, int | None]] = {}
         self._next_number = 0
+        self.under_way_nbytes = 0
+        """Of the packets that the page has not reported on."""
         self._reference: int | None = None  # the last message's, not wrapped
 
     @property
@@ -107,7 +109,9 @@ class SentPackets:
         """
         self._sent[self._next_number] = (sent_s, nbytes, probe)
         self._next_number += 1
-        self._sent.pop(self._next_number - 1 - MAX_SENT_PACKETS, None)
+        self.under_way_nbytes += nbytes
+        if (old := self._sent.pop(self._next_number - 1 - MAX_SENT_PACKETS, None)) is not None:
+            self.under_way_nbytes -= old[1]
 
     def match(self, feedback: Feedback) -> list[PacketReport]:
         """Return what became of the packets, and forget them: each is reported once."""
@@ -116,6 +120,7 @@ class SentPackets:
             sent = self._sent.pop(number, None)
             if sent is not None:
                 sent_s, nbytes, probe = sent
+                self.under_way_nbytes -= nbytes
                 reports.append(PacketReport(sent_s, arrived_s, nbytes, probe))
         return reports
 

@@ -71,6 +71,11 @@ class Link:
         self._controller.ceiling_bps = ceiling_bps
 
     @property
+    def under_way_nbytes(self) -> int | None:
+        """What the page has not reported on yet; None if it reports nothing."""
+        return self._sent.under_way_nbytes if self._has_feedback else None
+
+    @property
     def next_number(self) -> int:
         """The transport-wide number of the packet that is sent next."""
         return self._sent.next_number

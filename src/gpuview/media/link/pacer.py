@@ -58,6 +58,7 @@ class Pacer(Generic[T]):
         self._probe: Probe | None = None
         self._probe_nbytes = 0
         self._probe_packets = 0
+        self._repair_nbytes = 0  # of the retransmissions
         self._behind_nbytes = 0.0  # not carried by the link, or not sent yet, at `_behind_s`
         self._behind_s = float("-inf")
 
@@ -84,6 +85,23 @@ class Pacer(Generic[T]):
             self._settle(now_s)
             self._behind_nbytes += nbytes
             self._retransmissions.append((item, nbytes))
+            self._repair_nbytes += nbytes
+
+    @property
+    def repair_s(self) -> float:
+        """How long the link needs for the retransmissions that wait."""
+        return self._repair_nbytes * 8 / self._target_bps
+
+    def clear(self) -> None:
+        """Drop all that waits, except a probe."""
+        self._video.clear()
+        self._retransmissions.clear()
+        self._repair_nbytes = 0
+
+    def note_under_way(self, nbytes: int) -> None:
+        """Note how much the page has not reported on yet: the link cannot be behind by more."""
+        waiting = sum(each for _, each in (*self._video, *self._retransmissions))
+        self._behind_nbytes = min(self._behind_nbytes, nbytes + waiting)
 
     def take(self, now_s: float) -> Departures[T]:
         """Take what may leave now."""
@@ -96,6 +114,7 @@ class Pacer(Generic[T]):
             self._busy_until_s = max(self._busy_until_s, now_s - _BURST_S)
         room_nbytes = (horizon_s - self._busy_until_s) * rate_bps / 8
         retransmissions, sent_nbytes = _take_from(self._retransmissions, room_nbytes)
+        self._repair_nbytes -= sent_nbytes
         video, video_nbytes = _take_from(self._video, room_nbytes - sent_nbytes)
         sent_nbytes += video_nbytes
         padding_nbytes = 0

@@ -57,6 +57,11 @@ class History:
         packet.repeated_s = now_s
         return packet
 
+    def clear(self) -> None:
+        """Forget all packets: none is worth repeating."""
+        self._packets = [None] * _MAX_PACKETS
+        self._newest = None
+
     def newest(self) -> Iterator[SentPacket]:
         """Yield the newest packets, backwards: a page has them already, and drops them unread."""
         if self._newest is None:

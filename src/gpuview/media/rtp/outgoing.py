@@ -31,6 +31,10 @@ class Frame(Protocol):
     def timestamp(self) -> int:
         """90 kHz, of any length."""
 
+    @property
+    def is_keyframe(self) -> bool:
+        """Whether it can be decoded without those before it."""
+
 
 class Srtp(Protocol):
     """One connection's encryption."""
@@ -88,6 +92,10 @@ class Outgoing:
         if not self.can_repeat:
             return None
         return self._history.take_lost(number, now_s, self._link.round_trip_s)
+
+    def forget(self) -> None:
+        """Repeat nothing that has been sent up to now."""
+        self._history.clear()
 
     def write(self, departures: Departures[SentPacket], now_s: float) -> list[bytes]:
         """Return the datagrams of what leaves now."""

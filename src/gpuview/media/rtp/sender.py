@@ -25,6 +25,7 @@ from gpuview.media.rtp.packets import StreamFormat
 __all__ = ["VideoSender"]
 
 _OVERHEAD_NBYTES = 76  # IPv4, UDP, RTP with extensions, SRTP's tag
+_LONGEST_REPAIR_S = 0.15  # a keyframe takes no longer
 _WAIT_S = 0.05  # how often feedback that is due is looked for
 _MAX_RTCP_PER_S = 200  # a browser sends some 30
 _MAX_NACKED_PER_S = 4000  # twice as many as packets are sent
@@ -77,6 +78,7 @@ class VideoSender:
         self._pace_timer: asyncio.TimerHandle | None = None
         self._wait_timer: asyncio.TimerHandle | None = None
         self._is_over = False
+        self._needs_keyframe = False
         self._tasks = [
             self._loop.create_task(self._guard(self._send_frames)),
             self._loop.create_task(self._guard(self._send_reports)),
@@ -97,6 +99,8 @@ class VideoSender:
         try:
             for message in rtcp.parse_rtcp(data, self._format.ssrc):
                 self._take(now_s, message)
+            if self._pacer.repair_s > _LONGEST_REPAIR_S:
+                self._start_anew()
             self._link_changed(now_s)
         except Exception as exc:
             self._fail(exc)
@@ -129,9 +133,18 @@ class VideoSender:
         if packet is not None:
             self._pacer.put_retransmission(now_s, packet, len(packet.payload) + _OVERHEAD_NBYTES)
 
+    def _start_anew(self) -> None:
+        """Drop everything up to the next keyframe, which is ready sooner than the repair."""
+        self._pacer.clear()
+        self._outgoing.forget()
+        self._needs_keyframe = True
+        self._on_keyframe_request()
+
     def _link_changed(self, now_s: float) -> None:
         """Tell the pacer and the encoder what the link takes now, and send what may leave."""
         self._pacer.set_target(now_s, self.link.target_bps)
+        if (under_way_nbytes := self.link.under_way_nbytes) is not None:
+            self._pacer.note_under_way(under_way_nbytes)
         self._start_probe(now_s)
         self._let_leave()
         self._tell_room(now_s)
@@ -150,6 +163,9 @@ class VideoSender:
     async def _send_frames(self) -> None:
         while True:
             frame = await self._next_frame()
+            if self._needs_keyframe and not frame.is_keyframe:
+                continue
+            self._needs_keyframe = False
             now_s = time.monotonic()
             self._queue(frame, now_s)
             self._start_probe(now_s)
