@@ -32,7 +32,9 @@ MAX_FRAME_S = 0.1
 MIN_BITRATE_BPS = 50_000
 """No encoder is told a lower bitrate."""
 
-_MAX_BITS_PER_PIXEL = 5  # random noise looks like JPEG of quality 80 then; all else needs less
+_MAX_BITS_PER_PIXEL = (
+    5.5  # random noise is sharper than JPEG of quality 80 then; all else needs less
+)
 _BAND = 1.25
 _REOPEN_S = 2.0
 
