@@ -193,7 +193,8 @@ def _judge_quality(step: Step, qualities: Sequence[_Quality]) -> None:
         step.quantiser = statistics.fmean(each.quantiser for each in late)
         step.height = late[-1].height
     if len(inside) > 1:
-        nbytes = inside[-1].nbytes - inside[0].nbytes
+        # A new connection counts from zero again.
+        nbytes = sum(max(0, after.nbytes - before.nbytes) for before, after in pairwise(inside))
         step.received_bps = nbytes * 8 / (inside[-1].at_s - inside[0].at_s)
 
 

@@ -210,6 +210,20 @@ def test_loss_that_takes_longer_to_repair_than_a_keyframe_leads_to_a_keyframe() 
     run(use, target_bps=1_000_000)
 
 
+def test_second_such_loss_soon_after_is_repaired() -> None:
+    async def use(sender: VideoSender, page: Page) -> None:
+        page.show(1, payloads=30, nbytes=1100)
+        lost = [packet.sequence_number for packet in await page.wait_for_packets(30)]
+        sender.take_rtcp(nack(*lost))
+        page.frames.put_nowait(Frame([bytes(1100)] * 30, 3000, is_keyframe=True))
+        lost = [packet.sequence_number for packet in (await page.wait_for_packets(60))[30:]]
+        sender.take_rtcp(nack(*lost))
+        await page.wait_for_packets(30, RTX_SSRC)
+        assert page.n_keyframe_requests == 1
+
+    run(use, target_bps=1_000_000)
+
+
 def test_page_without_retransmission_gets_none_and_no_padding() -> None:
     negotiated = StreamFormat(
         ssrc=SSRC,

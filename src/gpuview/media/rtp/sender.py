@@ -26,6 +26,7 @@ __all__ = ["VideoSender"]
 
 _OVERHEAD_NBYTES = 76  # IPv4, UDP, RTP with extensions, SRTP's tag
 _LONGEST_REPAIR_S = 0.15  # a keyframe takes no longer
+_ANEW_SPACING_S = 4.0  # a viewer who asks for three keyframes in six seconds waits for the next
 _WAIT_S = 0.05  # how often feedback that is due is looked for
 _MAX_RTCP_PER_S = 200  # a browser sends some 30
 _MAX_NACKED_PER_S = 4000  # twice as many as packets are sent
@@ -79,6 +80,7 @@ class VideoSender:
         self._wait_timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._needs_keyframe = False
+        self._anew_s = float("-inf")
         self._tasks = [
             self._loop.create_task(self._guard(self._send_frames)),
             self._loop.create_task(self._guard(self._send_reports)),
@@ -100,7 +102,7 @@ class VideoSender:
             for message in rtcp.parse_rtcp(data, self._format.ssrc):
                 self._take(now_s, message)
             if self._pacer.repair_s > _LONGEST_REPAIR_S:
-                self._start_anew()
+                self._start_anew(now_s)
             self._link_changed(now_s)
         except Exception as exc:
             self._fail(exc)
@@ -133,8 +135,11 @@ class VideoSender:
         if packet is not None:
             self._pacer.put_retransmission(now_s, packet, len(packet.payload) + _OVERHEAD_NBYTES)
 
-    def _start_anew(self) -> None:
+    def _start_anew(self, now_s: float) -> None:
         """Drop everything up to the next keyframe, which is ready sooner than the repair."""
+        if now_s - self._anew_s < _ANEW_SPACING_S:
+            return
+        self._anew_s = now_s
         self._pacer.clear()
         self._outgoing.forget()
         self._needs_keyframe = True
