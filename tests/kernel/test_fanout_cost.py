@@ -28,7 +28,7 @@ def picture(t):
                          for k in (1.0, 1.3, 1.7)], -1)
     return ((waves + 3) * 40 + torch.randn(H, W, 1)).clamp(0, 255).byte()
 frames = itertools.cycle([picture(k / 4) for k in range(24)])
-stream = GPUStream(lambda: next(frames))
+stream = GPUStream(lambda: next(frames), max_bitrate_bps=4_000_000)
 display(stream)
 """
 
@@ -43,7 +43,7 @@ class Reading:
 
     cpu_s: float
     frames: int
-    nbytes: int
+    """Frames encoded."""
     sent: dict[str, int]
     """Frames sent to each view."""
 
@@ -53,19 +53,17 @@ class Cost:
     """What one encoded frame costs, and how much of it is paid for."""
 
     cpu_ms: float
-    kilobits: float
     sent: float
     """The share of the frames that was sent, for the unluckiest viewer."""
 
 
 def read(kernel: Kernel, media_pid: int) -> Reading:
-    encoders, sent = kernel.evaluate(
-        "(lambda stats: ([(each.codec, each.frames, each.nbytes) for each in stats.encoders],"
+    frames, codecs, sent = kernel.evaluate(
+        "(lambda stats: (stats.frames_shown, sorted({each.codec for each in stats.encoders}),"
         " {each.view: each.frames_sent for each in stats.viewers}))(stream.stats())"
     )
-    ((codec, frames, nbytes),) = encoders
-    assert codec == "H264 Constrained Baseline"
-    return Reading(cpu_s(media_pid), frames, nbytes, sent)
+    assert codecs == ["H264 Constrained Baseline"]
+    return Reading(cpu_s(media_pid), frames, sent)
 
 
 def cpu_s(pid: int) -> float:
@@ -79,12 +77,11 @@ def measure(kernel: Kernel, media_pid: int, viewers: int) -> Cost:
     kernel.wait_until(f"len(stream.viewers) == {viewers}")
     kernel.wait_until(_PLAYING.format(viewers), timeout_s=60.0)
     before = read(kernel, media_pid)
-    kernel.wait_until(f"stream.stats().encoders[0].frames >= {before.frames + _FRAMES}")
+    kernel.wait_until(f"stream.stats().frames_shown >= {before.frames + _FRAMES}")
     after = read(kernel, media_pid)
     frames = after.frames - before.frames
     return Cost(
         cpu_ms=(after.cpu_s - before.cpu_s) * 1000 / frames,
-        kilobits=(after.nbytes - before.nbytes) * 8 / 1000 / frames,
         sent=min(after.sent[view] - before.sent[view] for view in before.sent) / frames,
     )
 

@@ -138,7 +138,7 @@ def test_full_disk_ends_the_recording_with_an_error_in_the_cell_and_the_view_pla
     stream = kernel.stream()
     viewer = kernel.view(stream)
     viewer.frames(3)
-    resource.prlimit(media_pid(kernel), resource.RLIMIT_FSIZE, (300_000, 300_000))
+    resource.prlimit(media_pid(kernel), resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 
     record(kernel, tmp_path / "run.mp4")
 

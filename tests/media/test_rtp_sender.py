@@ -364,6 +364,24 @@ def test_dropped_video_is_counted_frame_by_frame() -> None:
     run(use)
 
 
+def test_frame_that_comes_again_is_not_counted_again() -> None:
+    async def use(ours: Ours) -> None:
+        n_frames = 0
+
+        def count() -> None:
+            nonlocal n_frames
+            n_frames += 1
+
+        receiver = ours.page.getReceivers()[0]
+        rtp_sender.drop_video(receiver, count)
+        for timestamp in (2**32 - 1, 5, 2**32 - 1, 5, 9):
+            packet = RtpPacket(96, 1, 77, timestamp, ours.negotiated.ssrc, b"payload")
+            await receiver._handle_rtp_packet(packet, arrival_time_ms=0)
+        assert n_frames == 3
+
+    run(use)
+
+
 def test_packets_are_encrypted_for_the_page() -> None:
     async def use(ours: Ours) -> None:
         packet = RtpPacket(96, 1, 77, 5, ours.negotiated.ssrc, b"payload").serialize()

@@ -262,9 +262,15 @@ def _rtx_payload_type(codecs: Sequence[RTCRtpCodecParameters], payload_type: int
 
 def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[], None]) -> None:
     """Drop each packet once it is decrypted, without decoding; call ``on_frame`` for each frame."""
+    newest: int | None = None
 
     async def drop(packet: RtpPacket, arrival_time_ms: int) -> None:
-        if packet.marker:  # the last packet of a frame
+        nonlocal newest
+        if not packet.marker:  # not the last packet of a frame
+            return
+        # Probes for the link's rate send packets of earlier frames again.
+        if newest is None or 0 < (packet.timestamp - newest) % 2**32 < 2**31:
+            newest = packet.timestamp
             on_frame()
 
     vars(receiver)["_handle_rtp_packet"] = drop
