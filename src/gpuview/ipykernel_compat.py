@@ -1,10 +1,65 @@
-"""The only file with ipykernel's private names, and what happens without them."""
+"""The only file with ipykernel's private names, and what happens without them.
+
+Also what it tells us about notebook cells, by public names.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["read_messages_while_cells_run"]
+__all__ = [
+    "CellRun",
+    "cell_run",
+    "hear_displays",
+    "kernel_shell",
+    "read_messages_while_cells_run",
+]
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """One run of a notebook cell; what it displayed is in the page until the cell runs again."""
+
+    cell_id: str
+    msg_id: str
+
+
+def kernel_shell() -> Any | None:
+    """Return IPython's shell if this process is a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def cell_run(shell: Any) -> CellRun | None:
+    """Return the run that this thread's output belongs to.
+
+    None if it belongs to no cell, or the front end does not say which one. JupyterLab does.
+    """
+    parent = shell.get_parent()
+    cell_id = parent.get("metadata", {}).get("cellId")
+    msg_id = parent.get("header", {}).get("msg_id")
+    return CellRun(cell_id, msg_id) if cell_id and msg_id else None
+
+
+def hear_displays(publisher: Any, hear: Callable[[dict[str, Any]], None]) -> bool:
+    """Call ``hear`` with each message of this thread that displays something, before it is sent.
+
+    Returns:
+        False if this publisher sends nothing but keeps it, such as that of ``%%capture``.
+    """
+
+    def hook(message: dict[str, Any]) -> dict[str, Any]:
+        hear(message)
+        return message
+
+    if not hasattr(publisher, "register_hook"):
+        return False
+    publisher.register_hook(hook)
+    return True
 
 
 def read_messages_while_cells_run(comm: Any) -> None:

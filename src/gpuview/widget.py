@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anywidget
 import traitlets
 
+from gpuview.abandoned import follow
 from gpuview.engine import shared_engine
 from gpuview.errors import (
     FrameError,
@@ -65,7 +66,7 @@ __all__ = ["GPUStream", "StreamStats"]
 logger = logging.getLogger("gpuview")
 
 
-def _front_end(name: str) -> Path:
+def _front_end(name: str) -> str:
     path = Path(__file__).parent / "static" / name
     if not path.exists():
         raise ImportError(
@@ -73,7 +74,8 @@ def _front_end(name: str) -> Path:
             "  expected: an installed wheel, or a source tree after its build\n"
             "  try:      make build"
         )
-    return path
+    # For a path, anywidget would watch the file, and keep each stream alive for that.
+    return path.read_text(encoding="utf-8")
 
 
 class GPUStream(LiveOptions, anywidget.AnyWidget):
@@ -193,6 +195,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
                 status=to_wire(self._state.status),
             )
             read_messages_while_cells_run(self.comm)
+            self._followed = follow(self, self._handle.close)
             self.observe(self._read_offers, "offers")
             self.on_msg(self._read_custom)
             if source is not None:
@@ -384,6 +387,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             f"<GPUStream {state} viewers={len(self._viewers)} frames_pushed={self._feed.n_pushed}>"
         )
 
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        self._followed.described()
+        return super()._repr_mimebundle_(**options)
+
     def _end(self) -> None:
         """Stop the source and refuse further frames."""
         with self._lock:
@@ -469,6 +476,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         with self._lock:
             self._viewers = tuple(views)
             self._pages.forget_answers_but(views)
+            self._followed.watched(bool(views))
             self._follow_watchers()
 
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
@@ -528,6 +536,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def _follow_watchers(self) -> None:
         """Read frames while there is a viewer or a recording."""
         with self._lock:
+            self._followed.keep_alive(self if self._recordings.is_active else None)
             is_watched = bool(self._viewers) or self._recordings.is_active
             self._feed.watch(is_watched)
             if self._source is not None:

@@ -117,7 +117,7 @@ class Engine:
         """Make a stream.
 
         Args:
-            listener: Notified of its events, on the engine's thread.
+            listener: Notified of its events, on the engine's thread; not kept alive.
             fps: The most frames sent per second.
             max_bitrate_bps: The most bits sent to one viewer per second.
 
@@ -145,7 +145,7 @@ class Engine:
             self._closing.set()
             handles = list(self._streams.values())
         for handle in handles:
-            handle.call(handle.listener.engine_closing)
+            handle.tell(lambda listener: listener.engine_closing())
         self._process.close_pipe()
         for handle in handles:
             handle.close()
@@ -254,7 +254,7 @@ class Engine:
                 ).start()
             case Ready():
                 for handle in self._handles():
-                    handle.call(handle.listener.process_ready)
+                    handle.tell(lambda listener: listener.process_ready())
             case _ if name in self._streams:
                 self._streams[name].receive(message)
 
@@ -292,7 +292,7 @@ class Engine:
             return False
         for handle in self._handles():
             handle.open_in_process()
-            handle.call(handle.listener.process_started, self.epoch)
+            handle.tell(lambda listener: listener.process_started(self.epoch))
         return True
 
     def _start_process(self) -> MediaProcess | None:
@@ -314,7 +314,7 @@ class Engine:
         if not is_known:
             logger.warning("%s", error)
             for handle in self._handles():
-                handle.call(handle.listener.process_failed, error)
+                handle.tell(lambda listener: listener.process_failed(error))
 
     def _give_up(self, error: MediaEndedError) -> None:
         self._end = error

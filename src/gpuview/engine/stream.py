@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+from weakref import ref
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.errors import MediaError, SignalError, StreamClosedError, system_refusal
@@ -75,7 +76,7 @@ class StreamHandle:
     """One stream: takes its frames, and the messages for its viewers.
 
     A `gpuview.frames.cuda.writer.DeviceSink`: `begin` and `publish`, and `reserve` and
-    `announce`, belong to one thread at a time.
+    `announce`, belong to one thread at a time. The listener is not kept alive.
 
     Raises:
         MediaError: No descriptor is left, or this Python has no eventfd.
@@ -85,7 +86,7 @@ class StreamHandle:
         self, engine: Engine, name: str, listener: StreamListener, opening: OpenStream
     ) -> None:
         self.name = name
-        self.listener = listener
+        self._listener = ref(listener)
         self._engine = engine
         self._opening = opening
         self._lock = threading.Lock()  # guards the rest, and the order of messages
@@ -226,7 +227,7 @@ class StreamHandle:
         if self._event_fd >= 0:
             os.close(self._event_fd)
             self._event_fd = -1
-        self.call(self.listener.forked, error)
+        self.tell(lambda listener: listener.forked(error))
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
         self._open_in_process().send(encode(self.name, message), fds)
@@ -246,21 +247,26 @@ class StreamHandle:
         """Notify the listener of a message from the media process."""
         match message:
             case Answer() | Refusal():
-                self.call(self.listener.answered, message)
+                self.tell(lambda listener: listener.answered(message))
             case Candidates():
-                self.call(self.listener.gathered, message)
+                self.tell(lambda listener: listener.gathered(message))
             case Viewers():
-                self.call(self.listener.viewers_changed, message.views)
+                self.tell(lambda listener: listener.viewers_changed(message.views))
             case EncodeFailed():
                 error = MediaError(message.problem, expected=message.expected, fix=message.fix)
-                self.call(self.listener.encode_failed, error if message.problem else None)
+                self.tell(
+                    lambda listener: listener.encode_failed(error if message.problem else None)
+                )
             case RecordingProgress() | RecordingEnded():
-                self.call(self.listener.recorded, message)
+                self.tell(lambda listener: listener.recorded(message))
 
-    def call(self, listener: Any, *args: object) -> None:
-        """Call a listener; its exceptions must not end the engine's thread."""
+    def tell(self, say: Callable[[StreamListener], None]) -> None:
+        """Notify the listener; its exceptions must not end the engine's thread."""
+        listener = self._listener()
+        if listener is None:
+            return
         try:
-            listener(*args)
+            say(listener)
         except Exception:
             logger.exception("a listener of stream %s failed", self.name)
 
@@ -282,6 +288,12 @@ class StreamHandle:
     def __repr__(self) -> str:
         state = "open" if self._event_fd >= 0 else "closed"
         return f"<StreamHandle {self.name} {state} frames_pushed={self.frames_pushed}>"
+
+
+def _error_in(message: EncodeFailed) -> MediaError | None:
+    if not message.problem:
+        return None
+    return MediaError(message.problem, expected=message.expected, fix=message.fix)
 
 
 def _eventfd() -> int:

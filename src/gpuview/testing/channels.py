@@ -58,10 +58,11 @@ class Channels:
         msg_type: str,
         content: dict[str, Any],
         *,
+        metadata: dict[str, Any] | None = None,
         subshell_id: str | None = None,
     ) -> str:
         """Send a message and return its id; never blocks."""
-        message = self._session.msg(msg_type, content)
+        message = self._session.msg(msg_type, content, metadata=metadata)
         if subshell_id is not None:
             message["header"]["subshell_id"] = subshell_id
         self._outgoing.put((channel, message))

@@ -93,19 +93,26 @@ class Kernel:
 
     # --- cells ---------------------------------------------------------------------------------
 
-    def run(self, code: str, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+    def run(
+        self, code: str, *, cell_id: str | None = None, timeout_s: float = 60.0
+    ) -> list[dict[str, Any]]:
         """Run a cell to its end and return its outputs, as a notebook file has them.
+
+        Args:
+            code: The cell's source.
+            cell_id: The id by which the kernel knows a cell that runs again; None gives it none.
+            timeout_s: How long to wait for the end.
 
         Raises:
             CellError: The cell raised.
             KernelDiedError: The kernel died.
             WaitTimeoutError: The cell still runs.
         """
-        return self.start(code).wait(timeout_s=timeout_s)
+        return self.start(code, cell_id=cell_id).wait(timeout_s=timeout_s)
 
-    def start(self, code: str) -> Cell:
+    def start(self, code: str, *, cell_id: str | None = None) -> Cell:
         """Start a cell and return at once."""
-        return Cell(code, self._execute(code), self._wait_for)
+        return Cell(code, self._execute(code, cell_id), self._wait_for)
 
     def evaluate(self, expression: str, *, timeout_s: float = 60.0) -> Any:
         """Return the value of an expression, through JSON: a tuple becomes a list.
@@ -303,15 +310,23 @@ class Kernel:
 
     # --- messages ------------------------------------------------------------------------------
 
-    def _execute(self, code: str, **content: Any) -> Request:
+    def _execute(self, code: str, cell_id: str | None = None, **content: Any) -> Request:
         defaults = {"silent": False, "store_history": not content.get("silent")}
         fixed = {"code": code, "allow_stdin": False, "stop_on_error": False}
-        return self._ask("shell", "execute_request", {**defaults, **fixed, **content})
+        metadata = None if cell_id is None else {"cellId": cell_id}
+        return self._ask("shell", "execute_request", {**defaults, **fixed, **content}, metadata)
 
-    def _ask(self, channel: str, msg_type: str, content: dict[str, Any]) -> Request:
+    def _ask(
+        self,
+        channel: str,
+        msg_type: str,
+        content: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+    ) -> Request:
         request = Request()
         with self._changing.change():
-            self._requests[self._channels.send(channel, msg_type, content)] = request
+            msg_id = self._channels.send(channel, msg_type, content, metadata=metadata)
+            self._requests[msg_id] = request
         return request
 
     def _send_comm(self, process: KernelProcess, comm_id: str, data: dict[str, Any]) -> None:

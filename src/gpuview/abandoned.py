@@ -1,0 +1,192 @@
+"""Streams that no variable and no output refers to are closed when the next cell starts or ends.
+
+ipywidgets keeps every widget alive, because a page may show it. But the output of a cell is gone
+when the cell runs again. A stream whose outputs are all gone, and that nobody watches, is taken out
+of ipywidgets' registry, and out of IPython's history of results, while Python collects garbage. If
+anything else refers to it, it is alive afterwards, and is put back. Wherever an output cannot be
+followed, the stream stays: in an ``Output`` widget, under a display id, in captured output, and
+in front ends that do not name their cells.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from weakref import ref
+
+from gpuview.displays import Displays
+from gpuview.ipykernel_compat import CellRun, cell_run, hear_displays, kernel_shell
+from gpuview.ipython_compat import without_results
+from gpuview.ipywidgets_compat import is_captured, read_messages_weakly, unregistered
+
+__all__ = ["AbandonedStreams", "FollowedStream", "follow"]
+
+logger = logging.getLogger("gpuview")
+
+_MIMETYPE = "application/vnd.jupyter.widget-view+json"
+
+
+def follow(stream: Any, close: Callable[[], None]) -> FollowedStream:
+    """Call ``close`` when nothing refers to ``stream`` any more, if that can be known.
+
+    Args:
+        stream: A widget with an open comm, which this closes too.
+        close: Frees what is left of the stream, between two cells; must not refer to it.
+    """
+    read_messages_weakly(stream)
+    followed = FollowedStream(stream, close)
+    shell = kernel_shell()
+    if shell is not None:
+        _abandoned_streams(shell).add(followed)
+    return followed
+
+
+@cache
+def _abandoned_streams(shell: Any) -> AbandonedStreams:
+    return AbandonedStreams(shell)
+
+
+class FollowedStream:
+    """What is known of a stream, which this keeps alive only if told to."""
+
+    def __init__(self, stream: Any, close: Callable[[], None]) -> None:
+        self.stream = ref(stream)
+        self.model_id: str = stream.model_id
+        self.displays = Displays()
+        self.hears_displays: Callable[[], bool] = lambda: False
+        """Whether displays on this thread will be heard of."""
+        self._comm = stream.comm
+        self._kept_alive: Any = None
+        self._close = close
+        self._n_references = -1
+
+    def described(self) -> None:
+        """The stream is being described for a page, on this thread. From any thread."""
+        self.displays.described()
+        if not self.hears_displays():
+            self.displays.placed(None)
+
+    def watched(self, is_watched: bool) -> None:
+        """Views have come or gone. From any thread."""
+        self.displays.watched(is_watched, time.monotonic())
+
+    def keep_alive(self, stream: Any | None) -> None:
+        """Refer to the stream from now on, or to nothing. From any thread."""
+        self._kept_alive = stream
+
+    @property
+    def may_be_abandoned(self) -> bool:
+        """Whether nobody can see it, or it is gone already."""
+        return self.displays.are_over or self.stream() is None
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may have been abandoned since `remember`."""
+        return self.may_be_abandoned and self._count() != self._n_references
+
+    def remember(self) -> None:
+        """Remember how many references there are to the stream, which was found alive."""
+        self._n_references = self._count()
+
+    def close(self) -> None:
+        """Free what is left of the stream, here and in the pages."""
+        self._close()
+        self._comm.close()
+
+    def _count(self) -> int:
+        stream = self.stream()
+        return 0 if stream is None else sys.getrefcount(stream)
+
+
+class AbandonedStreams:
+    """Closes the abandoned streams of a kernel, at the start and at the end of each cell.
+
+    Args:
+        shell: The kernel's IPython shell.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._followed: dict[str, FollowedStream] = {}  # by the id of the model
+        self._heard = threading.local()
+        self._collecting = threading.Lock()
+        shell.events.register("pre_run_cell", self._cell_starts)
+        shell.events.register("post_run_cell", self._cell_ended)
+
+    def add(self, followed: FollowedStream) -> None:
+        """Follow one more stream."""
+        followed.hears_displays = self._hears_this_thread
+        self._followed[followed.model_id] = followed
+
+    def _cell_starts(self, _info: object) -> None:
+        # Before its variables are replaced, and after the views of earlier outputs have gone.
+        self._close_abandoned()
+        run = cell_run(self._shell)
+        if run is not None:
+            for followed in list(self._followed.values()):
+                followed.displays.cell_started(run, time.monotonic())
+
+    def _cell_ended(self, result: Any) -> None:
+        self._place_value(getattr(result, "result", None))
+        self._close_abandoned()
+
+    def _place_value(self, value: object) -> None:
+        """Note the display of a cell's value, which ipykernel before 7.4 sends unheard."""
+        for followed in list(self._followed.values()):
+            if value is not None and followed.stream() is value:
+                followed.displays.placed(self._where())
+
+    def _hears_this_thread(self) -> bool:
+        publisher = self._shell.display_pub
+        if getattr(self._heard, "publisher", None) is not publisher:
+            if not hear_displays(publisher, self._hear):
+                return False
+            self._heard.publisher = publisher
+        return True
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        view = content.get("data", {}).get(_MIMETYPE)
+        followed = view and self._followed.get(view["model_id"])
+        if not followed:
+            return
+        # An output with an id may be replaced by another cell.
+        is_plain = message["msg_type"] == "display_data" and not content["transient"]
+        parent = message["parent_header"]
+        followed.displays.placed(self._where(parent["msg_id"]) if is_plain and parent else None)
+
+    def _where(self, msg_id: str | None = None) -> CellRun | None:
+        """Return the run whose output has what is displayed now; None if that is not known."""
+        run = cell_run(self._shell)
+        is_of_run = run is not None and msg_id in (None, run.msg_id)
+        return run if run is not None and is_of_run and not is_captured(run.msg_id) else None
+
+    def _close_abandoned(self) -> None:
+        followed = list(self._followed.values())
+        if not any(each.is_suspect for each in followed):
+            return
+        if not self._collecting.acquire(blocking=False):
+            return  # a cell within a cell, or in another thread
+        try:
+            self._collect([each for each in followed if each.may_be_abandoned])
+        except Exception:
+            logger.exception("streams that nothing refers to could not be closed")
+        finally:
+            self._collecting.release()
+
+    def _collect(self, followed: list[FollowedStream]) -> None:
+        streams = {each.model_id: each.stream for each in followed}
+        with unregistered(streams), without_results(self._shell, streams.values()):
+            gc.collect()
+        for each in followed:
+            if each.stream() is None:
+                del self._followed[each.model_id]
+                each.close()
+            else:
+                each.remember()
