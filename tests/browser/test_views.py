@@ -14,6 +14,7 @@ from tests.browser.views import (
     wait_for_viewers,
     wait_until_silent,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -88,6 +89,33 @@ while not os.path.exists("stop"):
     pass
 os.remove("stop")
 """
+
+
+def test_the_stream_of_a_cell_that_runs_again_is_closed_unless_it_is_kept(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULL, "display(GPUStream(source))", "stream", "later = 1")
+    for cell in (0, 2, 2):
+        notebook.run(cell)
+    for _ in range(4):
+        notebook.run(1)
+        wait_for_states(notebook, "playing", "playing")
+
+    def n_open() -> int:
+        notebook.run(3)
+        n: int = notebook.python(
+            "sum(isinstance(each, GPUStream) for each in __import__('gc').get_objects())"
+        )
+        return n
+
+    wait_until(lambda: n_open() == 2, "only the streams that are shown are left", describe=n_open)
+    notebook.save()
+    notebook.reload()
+    wait_for_states(notebook, "playing", "playing")
+    for cell in (1, 2):
+        notebook.run(cell)
+    wait_for_states(notebook, "playing", "playing")
+    wait_until(lambda: n_open() == 2, "only the streams that are shown are left", describe=n_open)
 
 
 def test_two_outputs_and_a_second_tab_share_one_encoder(open_notebook: OpenNotebook) -> None:
