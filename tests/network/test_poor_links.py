@@ -1,0 +1,100 @@
+"""On a poor link the picture keeps moving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gpuview.testing.kernel import Kernel
+from tests.network.link import Link, Way
+from tests.network.page import Chromium, Playwright, View
+from tests.network.topology import Internet
+
+pytestmark = pytest.mark.network
+
+# Two textures that drift across each other: no motion vector fits both, so it takes many bits.
+_TEXTURE = """
+import torch
+from gpuview import GPUStream
+
+coarse = torch.randint(128, (2, 90, 160), dtype=torch.uint8)
+one, other = coarse.repeat_interleave(8, 1).repeat_interleave(8, 2)
+turn = 0
+
+def source():
+    global turn
+    turn += 3
+    return one.roll(turn, dims=1) + other.roll(-turn, dims=1)
+
+stream = GPUStream(source, fps=30)
+display(stream)
+"""
+_FAST = Way(rate_bps=20e6, delay_s=0.025)
+_FRAMES = 90
+_SLOWER = 4  # a picture that does not follow its link is slower by more than ten times
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A browser that shows a kernel's picture across a link."""
+
+    link: Link
+    view: View
+
+    def time_ms(self) -> float:
+        """Return how long some frames take from now on."""
+        began_ms = self.view.look()["now"]
+        self.view.wait_for_frames(_FRAMES)
+        return float(self.view.look()["last"]) - began_ms
+
+
+@pytest.fixture(scope="module")
+def module_remote(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[_Remote]:
+    folder: Path = tmp_path_factory.mktemp("link")
+    with Internet() as internet, Link() as link:
+        viewer = internet.host("p", "198.51.100.20/28", cable=link.connect)
+        sender = internet.host("k", "203.0.113.20/28")
+        link.change(down=_FAST, up=_FAST)
+        with (
+            Kernel(prefix=sender.prefix, env={"GPUVIEW_PUBLIC_IP": ""}) as kernel,
+            Chromium(playwright, viewer, folder) as chromium,
+        ):
+            kernel.run(_TEXTURE)
+            with chromium.show(kernel.stream()) as view:
+                yield _Remote(link, view)
+
+
+@pytest.fixture
+def remote(module_remote: _Remote) -> _Remote:
+    """The view, playing on a fast link."""
+    module_remote.link.change(down=_FAST)
+    module_remote.view.wait_for_state("playing")
+    module_remote.view.wait_for_frames(_FRAMES)
+    return module_remote
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(Way(rate_bps=2e6, delay_s=0.025), id="2 Mbit/s"),
+        pytest.param(Way(rate_bps=1e6, delay_s=0.025), id="1 Mbit/s"),
+        pytest.param(Way(rate_bps=20e6, delay_s=0.025, loss=0.1), id="10 % loss"),
+    ],
+)
+def test_the_picture_moves_on_when_the_link_gets_poor(remote: _Remote, way: Way) -> None:
+    fast_ms = remote.time_ms()
+    remote.link.change(down=way)
+    assert remote.time_ms() < _SLOWER * fast_ms
+    assert remote.view.connections() == 1
+
+
+def test_the_picture_moves_on_after_an_outage_of_300_ms(remote: _Remote) -> None:
+    fast_ms = remote.time_ms()
+    remote.link.cut(0.3)
+    assert remote.time_ms() < _SLOWER * fast_ms
+    assert remote.view.connections() == 1
