@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from gpuview.media.link.link import Link
+from gpuview.media.link.link import Link, repairable_bps
 
 
 def feedback(base: int, count: int, reference: int = 100) -> bytes:
@@ -107,3 +107,8 @@ def test_what_is_under_way_is_what_the_page_has_not_reported_on() -> None:
     assert link.under_way_nbytes is None
     link.take_transport_feedback(0.2, feedback(0, 7))
     assert link.under_way_nbytes == 3 * 1200
+
+
+@pytest.mark.parametrize(("loss", "most_bps"), [(0.0, 20e6), (0.02, 5e6), (0.1, 2e6), (1.0, 2e6)])
+def test_the_more_is_lost_the_fewer_packets_has_a_frame(loss: float, most_bps: float) -> None:
+    assert most_bps * 0.8 < min(repairable_bps(loss), 20e6) <= most_bps

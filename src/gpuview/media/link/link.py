@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gpuview.media.link.budget import Budget
@@ -9,11 +10,15 @@ from gpuview.media.link.controller import CongestionController
 from gpuview.media.link.feedback import SentPackets, parse_feedback
 from gpuview.media.link.reports import Probe
 
-__all__ = ["NOTHING_SENT", "Link", "LinkStats"]
+__all__ = ["NOTHING_SENT", "Link", "LinkStats", "repairable_bps"]
 
 _MAX_FEEDBACK_PER_S = 50.0  # browsers send 4 to 20
 _VIDEO = 0.92  # of a full packet; the rest is headers
 _ROUND_TRIP_WEIGHT = 0.3
+_MIN_LOSS = 0.005
+_LOST_PER_FRAME = 0.3  # packets, in the mean
+_FRAME_PACKET_BPS = 1160 * 8 * 30  # of one full packet in each frame, at 30 fps
+_MIN_LOSSY_BPS = 2_000_000
 _MAX_ROUND_TRIP_S = 10.0
 
 
@@ -62,9 +67,13 @@ class Link:
         return self._controller.target_bps
 
     def video_bps(self, now_s: float) -> float:
-        """Return what may be sent of video, without the headers and besides retransmissions."""
+        """Return what may be sent of video, without the headers and besides retransmissions.
+
+        On a link that loses packets it is less than there is room for, see `repairable_bps`.
+        """
         left_bps = self.target_bps * _VIDEO - self._repeated_rate.bps(now_s)
-        return max(left_bps, self.target_bps / 2)
+        left_bps = max(left_bps, self.target_bps / 2)
+        return min(left_bps, repairable_bps(self._controller.state.loss))
 
     def set_ceiling(self, ceiling_bps: float) -> None:
         """Never send more than this from now on."""
@@ -153,6 +162,16 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {self.target_bps:.0f} bit/s>"
+
+
+def repairable_bps(loss: float) -> float:
+    """Return the bitrate at which most frames arrive whole at once.
+
+    A frame that has lost a packet waits for a round trip, and so do all that follow.
+    """
+    if loss < _MIN_LOSS:
+        return math.inf
+    return max(_LOST_PER_FRAME / loss * _FRAME_PACKET_BPS, _MIN_LOSSY_BPS)
 
 
 class _Rate:
