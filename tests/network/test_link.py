@@ -59,3 +59,10 @@ def test_chromium_reports_on_each_packet_and_a_fast_link_is_found(world: World) 
         assert (found.tier, found.quantiser is not None) == ("full", True)
         view.wait_for_frames(30)
         assert TRANSPORT_CC_URI in view.answer()
+
+        # On one machine, so the true latency is known to be more than nothing and less than this.
+        latency_ms = wait_until(
+            lambda: kernel.evaluate("stream.stats().viewers[0].latency_p50_ms"), "a latency"
+        )
+        assert 0 < latency_ms < 10_000
+        assert "latency" in view.evaluate("document.querySelector('.gpuview-figures').title")

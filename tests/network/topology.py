@@ -461,10 +461,6 @@ def _veth(near: Node, near_name: str, far: Node, far_name: str) -> None:
     # Made in its namespace, so that names need not be unique on the whole machine.
     far_end = f"type veth peer name {far_name} netns {far.name}"
     _must(["ip", "link", "add", near_name, "netns", near.name, *far_end.split()])
-    # A cable carries one packet at a time. Virtual ones carry a whole burst as one large packet,
-    # which the firewalls on its way would drop or let through as one.
-    near.run(f"ip link set dev {near_name} gso_max_segs 1")
-    far.run(f"ip link set dev {far_name} gso_max_segs 1")
 
 
 def _link(

@@ -6,8 +6,6 @@ import socket
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice import sockets
@@ -104,14 +102,3 @@ def test_loopback_sockets_are_not_bound_to_other_addresses() -> None:
         sock.close()
     assert [host for host, _ in names] == ["127.0.0.1", "::1"][: len(names)]
     assert len({port for _, port in names}) == 1
-
-
-@given(st.lists(st.sampled_from([b"a" * 1200, b"b" * 1199, b"c" * 40]), max_size=200))
-def test_runs_are_what_one_call_can_send(datagrams: list[bytes]) -> None:
-    runs = list(sockets.equal_runs(datagrams))
-    assert [each for run in runs for each in run] == datagrams
-    for run in runs:
-        assert len(run) <= 64
-        assert sum(map(len, run)) <= 65_000
-        assert all(len(each) == len(run[0]) for each in run[:-1])
-        assert len(run[-1]) <= len(run[0])

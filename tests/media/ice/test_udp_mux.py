@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 import socket
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from aioice import stun
@@ -190,60 +187,6 @@ def test_browser_is_answered_from_the_address_that_it_asked(harness: MuxHarness)
     assert not harness.transport()._sources
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
-def test_many_datagrams_arrive_whole_and_in_order(harness: MuxHarness, host: str) -> None:
-    _, connection = harness.open("aaaa")
-    datagrams = [bytes([n]) * (1200 if n < 90 else 1000 - n) for n in range(100)]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(30)
-        sender.bind(("127.0.0.1", 0))
-        sender.connect((host, harness.mux.port))  # and hears nothing from another address
-        harness.deliver(sender, request("aaaa"))
-        connection.send_many(datagrams, sender.getsockname())
-        assert [sender.recv(2000) for _ in datagrams] == datagrams
-    assert not harness.mux.dropped
-
-
-class PlainSocket:
-    """A socket in front of an interface without checksums: sends of several datagrams fail.
-
-    Args:
-        can_segment: Whether the kernel knows of such sends.
-    """
-
-    family = socket.AF_INET
-
-    def __init__(self, can_segment: bool) -> None:
-        self.can_segment = can_segment
-        self.sent: list[bytes] = []
-        self.n_tries = 0
-
-    def getsockopt(self, level: int, option: int) -> int:
-        if not self.can_segment:
-            raise OSError(errno.ENOPROTOOPT, "made up")
-        return 0
-
-    def sendto(self, data: bytes, address: Address) -> None:
-        self.sent.append(data)
-
-    def sendmsg(self, *args: Any) -> None:
-        self.n_tries += 1
-        raise OSError(errno.EIO, "made up")
-
-
-@pytest.mark.parametrize(("can_segment", "n_tries"), [(True, 1), (False, 0)])
-def test_datagrams_are_sent_singly_where_several_cannot_be_sent(
-    can_segment: bool, n_tries: int
-) -> None:
-    sock: Any = PlainSocket(can_segment)
-    transport = SocketTransport(sock, Counter())
-    datagrams = [bytes([n]) * 1200 for n in range(100)]
-    for _ in range(2):
-        transport.send_many(datagrams, ("192.0.2.1", 9))
-    assert sock.sent == datagrams * 2
-    assert sock.n_tries == n_tries
-
-
 def test_address_that_two_connections_claim_goes_to_the_last(harness: MuxHarness) -> None:
     (first, first_connection), (second, _) = harness.open("aaaa"), harness.open("bbbb")
     sender = harness.sender()
@@ -402,9 +345,6 @@ class Relay:
 
     def send(self, data: bytes, address: Address) -> None:
         self.sent.append((data, address))
-
-    def send_many(self, datagrams: Sequence[bytes], address: Address) -> None:
-        self.sent += [(data, address) for data in datagrams]
 
     def learn(self, address: Address, local_host: str) -> None: ...
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
 
 from gpuview.media.ice.sockets import Address
 from gpuview.media.ice.turn_client import TurnClient, TurnRefused
@@ -72,10 +71,6 @@ class Relay:
             if self._client.is_channel_due(address):
                 self._tasks.spawn(self._refresh_channel(address))
             self._client.send_nowait(data, address)
-
-    def send_many(self, datagrams: Sequence[bytes], address: Address) -> None:
-        for data in datagrams:
-            self.send(data, address)
 
     def learn(self, address: Address, local_host: str) -> None:
         """Do nothing: a relay always sends from its own address."""

@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gpuview.errors import NetworkError
 from gpuview.media.ice.port_holders import describe_holders, holders
@@ -22,13 +22,10 @@ __all__ = [
     "Address",
     "Ancillary",
     "bind_sockets",
-    "can_segment",
     "destination_host",
-    "equal_runs",
     "family_of",
     "own_ipv4",
     "preferred_source",
-    "segments_of",
     "source_of",
 ]
 
@@ -43,9 +40,6 @@ ANCILLARY_NBYTES = socket.CMSG_SPACE(20)
 _BUFFER_NBYTES = 4 * 1024 * 1024  # a keyframe for ten viewers leaves in one burst
 _ANY_PORT_TRIES = 16  # a free IPv4 port may be taken over IPv6
 _IP_PKTINFO = 8  # linux/in.h; Python has no name for it
-_UDP_SEGMENT = 103  # linux/udp.h; in the kernel since 4.18
-_MAX_SEGMENTS = 64
-_MAX_SEGMENTED_NBYTES = 60_000
 _INTERNET = ("192.0.2.1", 9)  # any address out there; nothing is sent to it
 
 
@@ -149,38 +143,6 @@ def source_of(local: str) -> Ancillary:
         # struct in_pktinfo: the interface (any), the source, and a field used only for receiving.
         return [(socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4x", 0, packed))]
     return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16si", packed, 0))]
-
-
-def can_segment(sock: socket.socket) -> bool:
-    """Tell whether the kernel splits one large send into datagrams; an old one sends it whole."""
-    try:
-        sock.getsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT)
-    except OSError:
-        return False
-    return True
-
-
-def equal_runs(datagrams: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yield the datagrams in runs that one call can send.
-
-    All datagrams of a run have the same size; the last one may be smaller.
-    """
-    start = 0
-    while start < len(datagrams):
-        size = len(datagrams[start])
-        limit = start + max(1, min(_MAX_SEGMENTS, _MAX_SEGMENTED_NBYTES // max(size, 1)))
-        end = start + 1
-        while end < min(limit, len(datagrams)) and len(datagrams[end]) == size:
-            end += 1
-        if end < min(limit, len(datagrams)) and len(datagrams[end]) < size:
-            end += 1
-        yield datagrams[start:end]
-        start = end
-
-
-def segments_of(nbytes: int) -> Ancillary:
-    """Return the ancillary data with which ``sendmsg`` sends datagrams of ``nbytes`` each."""
-    return [(socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", nbytes))]
 
 
 def own_ipv4() -> str | None:

@@ -32,12 +32,9 @@ from gpuview.media.ice.sockets import (
     ANCILLARY_NBYTES,
     Address,
     Ancillary,
-    can_segment,
     destination_host,
-    equal_runs,
     family_of,
     preferred_source,
-    segments_of,
     source_of,
 )
 from gpuview.media.ice.stun_client import is_stun, parse_stun
@@ -54,9 +51,6 @@ class Transport(Protocol):
 
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram, which may be lost as on any network."""
-
-    def send_many(self, datagrams: Sequence[bytes], address: Address) -> None:
-        """Send datagrams in order."""
 
     def learn(self, address: Address, local_host: str) -> None:
         """Note that the viewer at ``address`` sends to our address ``local_host``."""
@@ -104,8 +98,6 @@ class SocketTransport:
         self._dropped = dropped
         self._local_hosts: dict[Address, str] = {}
         self._sources: dict[Address, Ancillary] = {}  # if the routing table prefers another
-        self._can_segment = can_segment(sock)
-        self._unsegmented: set[Address] = set()  # the way to them takes no segments
 
     def send(self, data: bytes, address: Address) -> None:
         source = self._sources.get(address)
@@ -116,27 +108,6 @@ class SocketTransport:
                 self.sock.sendmsg([data], source, 0, address)
         except OSError as exc:
             self._dropped[f"send: {type(exc).__name__}"] += 1
-
-    def send_many(self, datagrams: Sequence[bytes], address: Address) -> None:
-        # A call for each datagram costs four times as much as a call for a run of them.
-        for run in equal_runs(datagrams):
-            if len(run) == 1 or not self._send_run(run, address):
-                for data in run:
-                    self.send(data, address)
-
-    def _send_run(self, run: Sequence[bytes], address: Address) -> bool:
-        """Send datagrams of one size in one call; return False where that cannot be done."""
-        if not self._can_segment or address in self._unsegmented:
-            return False
-        ancillary = [*self._sources.get(address, ()), *segments_of(len(run[0]))]
-        try:
-            self.sock.sendmsg(run, ancillary, 0, address)
-        except BlockingIOError as exc:
-            self._dropped[f"send: {type(exc).__name__}"] += len(run)
-        except OSError:  # an interface without checksums, or a path for smaller datagrams
-            self._unsegmented.add(address)
-            return False
-        return True
 
     def learn(self, address: Address, local_host: str) -> None:
         if self._local_hosts.get(address) == local_host:
@@ -150,7 +121,6 @@ class SocketTransport:
     def forget(self, address: Address) -> None:
         self._local_hosts.pop(address, None)
         self._sources.pop(address, None)
-        self._unsegmented.discard(address)
 
 
 class UdpMux:
@@ -360,11 +330,6 @@ class Muxed(asyncio.DatagramTransport, Generic[P]):
     def sendto(self, data: Any, addr: Any = None) -> None:
         if not self._is_closing:
             self.transport.send(data, self.server or addr)
-
-    def send_many(self, datagrams: Sequence[bytes], address: Address) -> None:
-        """Send datagrams to one address, in order."""
-        if not self._is_closing:
-            self.transport.send_many(datagrams, self.server or address)
 
     def is_closing(self) -> bool:
         return self._is_closing

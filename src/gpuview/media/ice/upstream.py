@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import aioice.ice
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -26,7 +26,6 @@ from aiortc import RTCPeerConnection
 
 from gpuview.media import rtp_sender
 from gpuview.media.ice.sockets import Address
-from gpuview.media.ice.udp_mux import MuxedConnection
 
 __all__ = [
     "CandidateType",
@@ -218,7 +217,8 @@ def send_datagrams(connection: RTCPeerConnection, datagrams: Sequence[bytes]) ->
     pair = _ice(connection)._nominated.get(1)
     if pair is None:
         raise ConnectionError("ICE has no route to the page")
-    cast(MuxedConnection, pair.protocol.transport).send_many(datagrams, pair.remote_addr)
+    for data in datagrams:
+        pair.protocol.transport.sendto(data, pair.remote_addr)
 
 
 def _ice(connection: RTCPeerConnection) -> aioice.Connection:
