@@ -1,6 +1,7 @@
 // Keeps the view of a removed output for a moment. A loop that clears its output and displays the
 // stream again would otherwise never connect, and use up the browser's connections.
 
+import { element } from "./dom";
 import { after } from "./timers";
 import type { View } from "./view";
 
@@ -13,8 +14,8 @@ export class LatestRemoved {
 
   /** Takes a removed output's view, and closes the one that it had. */
   keep(view: View): void {
-    view.root.remove();
-    const other = this.take();
+    view.moveTo(element("div", "")); // Its output may be emptied.
+    const other = this.#take();
     // Outputs may overlap: what plays is worth more than what is younger.
     const [kept, closed] = other?.is_playing === true ? [other, view] : [view, other];
     closed?.close();
@@ -23,15 +24,21 @@ export class LatestRemoved {
     after(KEPT_MS, () => this.close(), this.#wait.signal);
   }
 
-  /** Gives away the view that it has, to be put into another output. */
-  take(): View | null {
-    const view = this.#view;
-    this.#view = null;
-    this.#wait.abort();
+  /** Moves the view that it has, if any, into another output. */
+  moveTo(root: HTMLElement): View | null {
+    const view = this.#take();
+    view?.moveTo(root);
     return view;
   }
 
   close(): void {
-    this.take()?.close();
+    this.#take()?.close();
+  }
+
+  #take(): View | null {
+    const view = this.#view;
+    this.#view = null;
+    this.#wait.abort();
+    return view;
   }
 }

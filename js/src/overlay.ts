@@ -23,7 +23,7 @@ const SCALES: Readonly<Record<number, string>> = { 2: " at half size", 4: " at q
 export class Overlay {
   /** Where the player puts its videos. */
   readonly stage = element("div", "gpuview-stage");
-  readonly #root: HTMLElement;
+  #root: HTMLElement;
   readonly #details: DetailsPanel;
   readonly #message = element("div", "gpuview-message");
   readonly #retry: HTMLButtonElement;
@@ -54,7 +54,21 @@ export class Overlay {
     const line = element("div", "gpuview-line");
     line.append(this.#dot, this.#label, this.#figures, details.button);
     if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
+    root.classList.add("gpuview");
     root.append(this.stage, line, this.#hint, details.element);
+  }
+
+  get root(): HTMLElement {
+    return this.#root;
+  }
+
+  /** Puts everything into another element, which says the same for scripts. */
+  moveTo(root: HTMLElement): void {
+    root.classList.add("gpuview");
+    root.toggleAttribute("data-exact", this.#root.hasAttribute("data-exact"));
+    Object.assign(root.dataset, this.#root.dataset);
+    root.append(...this.#root.childNodes);
+    this.#root = root;
   }
 
   /** As in "640×360", or "640×360 at half size"; empty before the first frame. */

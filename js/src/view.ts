@@ -3,7 +3,6 @@
 import { caption } from "./caption";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
-import { element } from "./dom";
 import { Latency, type ShownFrame } from "./latency";
 import type { Pong } from "./messages";
 import { listen, type Model } from "./model";
@@ -21,8 +20,6 @@ import { after, every } from "./timers";
 const DETAILS_MS = 1000;
 
 export class View {
-  /** What an output shows of it. It may be moved from one output to another. */
-  readonly root = element("div", "gpuview");
   readonly #model: Model;
   readonly #closing = new AbortController();
   readonly #signalling: Signalling;
@@ -39,14 +36,14 @@ export class View {
   #figures: Figures | null = null;
 
   /**
-   * Shows the stream from now until it is closed.
+   * Shows the stream in `root` from now until it is closed.
    *
    * @param kernel Is aborted when the kernel is gone; by us, if we are the first to notice.
    */
-  constructor(model: Model, kernel: AbortController) {
+  constructor(model: Model, root: HTMLElement, kernel: AbortController) {
     this.#model = model;
     this.#signalling = new Signalling(model, () => kernel.abort());
-    this.#overlay = new Overlay(this.root, this.#details, {
+    this.#overlay = new Overlay(root, this.#details, {
       onRetry: () => this.#dispatch({ type: "retry" }),
       onPlay: () => this.#dispatch({ type: "play" }),
     });
@@ -54,7 +51,7 @@ export class View {
       onSize: (size) => this.#overlay.showSize(size),
       onBlocked: () => this.#dispatch({ type: "blocked" }),
     });
-    this.root.dataset["view"] = this.#signalling.view;
+    root.dataset["view"] = this.#signalling.view;
     const first = begin(model.get("status"), kernel.signal.aborted);
     this.#state = first.state;
     this.#listen(kernel.signal);
@@ -63,6 +60,11 @@ export class View {
 
   get is_playing(): boolean {
     return this.#state.name === "playing";
+  }
+
+  /** Goes on in another output of the stream. */
+  moveTo(root: HTMLElement): void {
+    this.#overlay.moveTo(root);
   }
 
   /** Ends the connection, and takes the picture away. */
@@ -124,8 +126,8 @@ export class View {
 
   #paint(): void {
     const status = this.#model.get("status");
-    this.root.dataset["state"] = this.#state.name;
-    this.root.dataset["status"] = status.state;
+    this.#overlay.root.dataset["state"] = this.#state.name;
+    this.#overlay.root.dataset["status"] = status.state;
     this.#overlay.showCaption(caption(this.#state, status, this.#peer?.problem ?? null));
     if (this.is_playing) return;
     this.#figures = null;
@@ -181,7 +183,7 @@ export class View {
 
   /** Whether a browser has a reason to decode: it may save that for a tab that is in front. */
   #isVisible(): boolean {
-    return !document.hidden && this.root.checkVisibility();
+    return !document.hidden && this.#overlay.root.checkVisibility();
   }
 
   #showFigures({ pair }: Snapshot, figures: Figures | null): void {

@@ -29,8 +29,7 @@ export default function widget(): Widget {
       };
     },
     render({ model, el }) {
-      const view = removed.take() ?? new View(lasting ?? model, kernel);
-      el.append(view.root);
+      const view = removed.moveTo(el) ?? new View(lasting ?? model, el, kernel);
       return () => removed.keep(view);
     },
   };

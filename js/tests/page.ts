@@ -47,7 +47,7 @@ export async function show(traits: Partial<Traits> = {}, model = new FakeModel(t
       scoped.end();
     };
     opened.push(dispose);
-    return { root: el.firstElementChild as HTMLElement, dispose };
+    return { root: el, dispose };
   };
   const view = open();
   opened.push(end);

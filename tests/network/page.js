@@ -86,15 +86,11 @@ window.lab = (() => {
   }
 
   function follow(view) {
-    const state = rootOf(view)?.dataset.state;
+    const state = view.el.dataset.state;
     if (state !== view.states.at(-1)?.[1]) view.states.push([sinceOpened(view), state]);
     for (const video of view.el.querySelectorAll("video")) {
       if (!view.videos.has(video)) watch(view, video);
     }
-  }
-
-  function rootOf(view) {
-    return view.el.querySelector(".gpuview");
   }
 
   // One loop a video: a second one would count its frames twice.
@@ -115,8 +111,8 @@ window.lab = (() => {
   function look(index) {
     const view = views[index];
     return {
-      state: rootOf(view)?.dataset.state ?? "",
-      data: { ...rootOf(view)?.dataset },
+      state: view.el.dataset.state ?? "",
+      data: { ...view.el.dataset },
       text: view.el.innerText,
       states: view.states,
       now: sinceOpened(view),
