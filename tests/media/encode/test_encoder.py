@@ -95,6 +95,25 @@ def test_keyframe_in_the_middle_is_decodable_by_itself(codec: Codec) -> None:
     assert len(decoder.decode(av.Packet(joined(codec, packet)))) == 1
 
 
+def test_flat_vp8_comes_out_as_it_went_in_once_the_picture_stands_still() -> None:
+    encode = encoder(Codec("VP8"))
+    decoder = av.CodecContext.create("vp8", "r")
+    # Grey, then BT.601's red, green and blue.
+    for second, flat in enumerate([(126, 128, 128), (81, 90, 240), (145, 54, 34), (41, 240, 110)]):
+        frame = av.VideoFrame(128, 96, "yuv420p")
+        for plane, level in zip(frame.planes, flat, strict=True):
+            plane.update(bytes([level]) * plane.buffer_size)
+        for repeat in range(5):
+            packet = encode.encode(
+                frame, (5 * second + repeat + 1) * 18_000, 0, is_keyframe=second + repeat == 0
+            )
+            assert packet is not None
+            (shown,) = decoder.decode(av.Packet(packet.data))
+        for plane, level in zip(shown.planes, flat, strict=True):
+            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            assert (rows[:, : plane.width] == level).all()
+
+
 def test_h264_says_which_matrix_its_colours_are_in() -> None:
     packet = encoder(CODECS[0]).encode(picture(0), 0, 0, is_keyframe=True)
     assert packet is not None

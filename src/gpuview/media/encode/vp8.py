@@ -9,7 +9,7 @@ from gpuview.media.encode.codec import Codec, new_context
 __all__ = ["open_vp8"]
 
 _BUFFER_S = 0.15
-_MIN_QUANTISER = 6  # of 63: as sharp as H.264's floor; at 8, flat green has some blue
+_MIN_QUANTISER = 4  # of 63; from 6 on, flat green has some blue
 _MAX_KEYFRAME = 300  # per cent of a frame's bits: 0.1 s at 30 fps
 
 
