@@ -1,7 +1,7 @@
 """Sends one viewer's video, in place of aiortc's RTP sender. Lives on the event loop.
 
 The payloads are shared by all viewers. For each viewer a packet costs its header, its encryption
-and its share of a system call. What leaves when is the pacer's choice, how much the link's.
+and a system call. What leaves when is the pacer's choice, how much the link's.
 
 Nothing here ends unseen: an exception ends the viewer, and its page makes a new connection.
 """
