@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
 from gpuview.media.link.controller import START_BPS
 from gpuview.media.rtp.packets import TRANSPORT_CC_URI
-from gpuview.protocol.stats import ViewerStats
 from gpuview.testing.kernel import Kernel
 from tests.network.world import PORT_MAX, PORT_MIN, World, forwarded
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 
-_LINK = "(lambda v: (v.estimate_bps, v.sent_bps, v.loss, v.round_trip_ms, v.tier, v.quantiser))"
+
+class Figures(NamedTuple):
+    """What `stats` says of one viewer's link."""
+
+    estimate_bps: float
+    sent_bps: float
+    loss: float
+    round_trip_ms: float | None
+    tier: str
+    quantiser: int | None
 
 
-def link(kernel: Kernel) -> ViewerStats | None:
+def link(kernel: Kernel) -> Figures | None:
     """Return the figures of the only viewer's link; None before there is one."""
-    found = kernel.evaluate(f"[{_LINK}(each) for each in stream.stats().viewers]")
-    if not found:
-        return None
-    ((estimate_bps, sent_bps, loss, round_trip_ms, tier, quantiser),) = found
-    return ViewerStats(
-        view="",
-        state="",
-        codec="",
-        local="",
-        remote="",
-        frames_sent=0,
-        frames_dropped=0,
-        estimate_bps=estimate_bps,
-        sent_bps=sent_bps,
-        loss=loss,
-        round_trip_ms=round_trip_ms,
-        tier=tier,
-        quantiser=quantiser,
-    )
+    values = ", ".join(f"each.{name}" for name in Figures._fields)
+    found = kernel.evaluate(f"[({values}) for each in stream.stats().viewers]")
+    return Figures(*found[0]) if found else None
 
 
 def test_chromium_reports_on_each_packet_and_a_fast_link_is_found(world: World) -> None:
@@ -47,7 +41,7 @@ def test_chromium_reports_on_each_packet_and_a_fast_link_is_found(world: World) 
     ):
         assert view.wait_for_state("playing", "failed") == "playing", view.text
 
-        def grown() -> ViewerStats | None:
+        def grown() -> Figures | None:
             found = link(kernel)
             has_grown = found and found.estimate_bps > 4 * START_BPS and found.sent_bps > 0
             return found if has_grown else None
