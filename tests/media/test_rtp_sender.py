@@ -248,10 +248,10 @@ def test_numbers_that_the_page_knows_the_video_by_are_told() -> None:
 @pytest.mark.parametrize("word", [TRANSPORT_CC_URI, "transport-cc"])
 def test_transport_feedback_is_negotiated_only_if_the_page_offers_all_of_it(word: str) -> None:
     async def use(ours: Ours) -> None:
-        assert not ours.negotiated.has_transport_feedback
+        assert TRANSPORT_CC_URI not in ours.negotiated.extension_ids
 
     async def use_all(ours: Ours) -> None:
-        assert ours.negotiated.has_transport_feedback
+        assert TRANSPORT_CC_URI in ours.negotiated.extension_ids
         payload_type = ours.negotiated.payload_type
         answer = ours.connection.localDescription.sdp
         assert f"a=rtcp-fb:{payload_type} transport-cc" in answer

@@ -68,8 +68,6 @@ def test_extensions_that_were_not_negotiated_are_left_out(uris: set[str], mid: s
 def test_extension_whose_id_needs_a_longer_header_is_left_out(uri: str, number: int) -> None:
     kept = {each: ids for each, ids in ALL.items() if each != uri}
     assert set(extensions(video(ALL | {uri: number}))) == set(kept.values())
-    form = negotiated(ALL | {uri: number})
-    assert form.has_transport_feedback == (uri != TRANSPORT_CC_URI)
 
 
 def test_mid_that_needs_a_longer_header_is_left_out() -> None:

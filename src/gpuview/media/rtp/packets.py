@@ -44,11 +44,6 @@ class StreamFormat:
     extension_ids: Mapping[str, int]
     """By URI."""
 
-    @property
-    def has_transport_feedback(self) -> bool:
-        """Whether the page reports on each packet."""
-        return _fits(self.extension_ids.get(TRANSPORT_CC_URI))
-
 
 def _fits(extension_id: int | None) -> bool:
     """Tell whether an extension can have a one-byte header; a browser's all can."""
