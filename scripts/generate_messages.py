@@ -28,13 +28,14 @@ BOTH_WAYS = (messages.Candidates,)
 FROM_PAGE = (messages.Offer, messages.GetPeerConfig, messages.Ack, messages.Bye, messages.PageLog)
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 WITH_MEDIA = (messages.Ping, messages.Pong)
+CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)
 PARTS = (messages.IceServer, messages.Problem)
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 
 
 def typescript() -> str:
     """Return the whole text of messages.ts."""
-    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA)
+    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED)
     parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
     parts.append(_union("PageMessage", "What a page sends.", (*FROM_PAGE, *BOTH_WAYS)))
     parts.append(_union("KernelMessage", "What a page receives.", (*FROM_KERNEL, *BOTH_WAYS)))

@@ -139,6 +139,30 @@ export interface Pong {
   readonly height: number;
 }
 
+/** Send this view the stream's packets over the carrier, beginning with a keyframe. */
+export interface Watch {
+  readonly type: "Watch";
+  readonly view: string;
+  /** What the page decodes. */
+  readonly codec: "H264" | "VP8" | "JPEG";
+}
+
+/** A packet has arrived, or was shown. Packets that wait for this are bounded. */
+export interface Received {
+  readonly type: "Received";
+  /** Of the newest packet that has arrived, as in its header. */
+  readonly seq: number;
+  /** When it arrived, on the page's clock. */
+  readonly at_ms: number;
+  /** Of the newest packet whose frame was on the screen; -1: none yet. */
+  readonly shown: number;
+}
+
+/** The page cannot decode what follows, and begins again at a keyframe. */
+export interface RequestKeyframe {
+  readonly type: "RequestKeyframe";
+}
+
 /** What a page sends. */
 export type PageMessage = Offer | GetPeerConfig | Ack | Bye | PageLog | Candidates;
 

@@ -13,7 +13,9 @@ A page and the kernel talk over the widget's comm:
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
 
-A page and the media process talk over the connection's data channel: Ping, answered by Pong.
+A page and the media process talk over the connection's data channel: Ping, answered by Pong. Over
+another carrier (see `gpuview.protocol.carrier`), pages also send Watch, Received, RequestKeyframe
+and everything that they say to the kernel; replies come back the same way.
 
 The kernel and the media process talk over a socket pair, where each message carries the name of
 its stream: see `gpuview.protocol.wire`.
@@ -54,9 +56,11 @@ __all__ = [
     "Pong",
     "Problem",
     "Ready",
+    "Received",
     "RecordingEnded",
     "RecordingProgress",
     "Refusal",
+    "RequestKeyframe",
     "SetLimits",
     "StartRecording",
     "Stats",
@@ -64,6 +68,7 @@ __all__ = [
     "StopRecording",
     "Viewers",
     "WantIceServers",
+    "Watch",
 ]
 
 MAX_SDP_CHARS = 64 * 1024
@@ -240,6 +245,29 @@ class Pong(Message, frozen=True, kw_only=True):
     width: int
     """The stream's picture in pixels, also for a view that is sent a smaller one; 0: none yet."""
     height: int
+
+
+class Watch(Message, frozen=True, kw_only=True):
+    """Send this view the stream's packets over the carrier, beginning with a keyframe."""
+
+    view: _ViewId
+    codec: Literal["H264", "VP8", "JPEG"]
+    """What the page decodes."""
+
+
+class Received(Message, frozen=True, kw_only=True):
+    """A packet has arrived, or was shown. Packets that wait for this are bounded."""
+
+    seq: int
+    """Of the newest packet that has arrived, as in its header."""
+    at_ms: _PageClock
+    """When it arrived, on the page's clock."""
+    shown: int = -1
+    """Of the newest packet whose frame was on the screen; -1: none yet."""
+
+
+class RequestKeyframe(Message, frozen=True):
+    """The page cannot decode what follows, and begins again at a keyframe."""
 
 
 # --- kernel -> media process ------------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""What a page and the media process say over a carrier other than WebRTC.
+
+A carrier takes whole messages both ways, in order: a WebSocket of the jupyter-server extension, or
+the widget's comm. Text messages are JSON, see `gpuview.protocol.messages`. Binary messages go to
+the page only, and are packets or pieces of a still. ``js/src/carriers/packet.ts`` is the page's
+half.
+
+A packet is one encoded frame behind a header of big-endian numbers:
+
+    kind        8 bits: 1
+    flags       8 bits: 1 for a keyframe
+    codec       8 bits: 0 for H.264 (Annex B), 1 for VP8, 2 for JPEG
+    reserved    8 bits: 0
+    seq         32 bits: counts the packets of this view; a gap means that packets were dropped
+    timestamp   32 bits: RTP's, 90 kHz
+    width       16 bits
+    height      16 bits
+
+A piece of a still is one byte, 2, and then as in `gpuview.protocol.still`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+__all__ = ["CARRIER_CODECS", "HEADER_NBYTES", "PACKET", "STILL_PIECE", "PacketHeader"]
+
+PACKET, STILL_PIECE = 1, 2
+
+CARRIER_CODECS = ("H264", "VP8", "JPEG")
+"""By the number in the header."""
+
+_HEADER = struct.Struct(">BBBxIIHH")
+HEADER_NBYTES = _HEADER.size
+
+_KEYFRAME = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PacketHeader:
+    """What precedes a packet's bitstream."""
+
+    codec: str
+    """One of ``CARRIER_CODECS``."""
+    is_keyframe: bool
+    seq: int
+    """Its low 32 bits are sent."""
+    timestamp: int
+    """90 kHz; its low 32 bits are sent."""
+    width: int
+    height: int
+
+    def pack(self) -> bytes:
+        """Return the header as it is sent."""
+        return _HEADER.pack(
+            PACKET,
+            _KEYFRAME if self.is_keyframe else 0,
+            CARRIER_CODECS.index(self.codec),
+            self.seq & 0xFFFFFFFF,
+            self.timestamp & 0xFFFFFFFF,
+            self.width,
+            self.height,
+        )
+
+    @classmethod
+    def parse(cls, message: bytes) -> PacketHeader:
+        """Read the header of a packet.
+
+        Raises:
+            ValueError: ``message`` is no packet.
+        """
+        if len(message) <= HEADER_NBYTES or message[0] != PACKET:
+            raise ValueError(f"a message of {len(message)} bytes is no packet")
+        _, flags, codec, seq, timestamp, width, height = _HEADER.unpack_from(message)
+        if codec >= len(CARRIER_CODECS):
+            raise ValueError(f"{codec = } is unknown")
+        is_keyframe = bool(flags & _KEYFRAME)
+        return cls(CARRIER_CODECS[codec], is_keyframe, seq, timestamp, width, height)
