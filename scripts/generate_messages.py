@@ -29,22 +29,36 @@ FROM_PAGE = (messages.Offer, messages.GetPeerConfig, messages.Ack, messages.Bye,
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 WITH_MEDIA = (messages.Ping, messages.Pong)
 CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)
+TUNNEL_FROM_PAGE = (messages.CarrierOpen, messages.CarrierText, messages.CarrierClose)
+TUNNEL_FROM_KERNEL = (messages.CarrierData, messages.CarrierClosed)
 PARTS = (messages.IceServer, messages.Problem)
+MAX_COLUMNS = 100  # as prettier has it
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 
 
 def typescript() -> str:
     """Return the whole text of messages.ts."""
-    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED)
+    tunnel = (*TUNNEL_FROM_PAGE, *TUNNEL_FROM_KERNEL)
+    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED, *tunnel)
     parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
-    parts.append(_union("PageMessage", "What a page sends.", (*FROM_PAGE, *BOTH_WAYS)))
-    parts.append(_union("KernelMessage", "What a page receives.", (*FROM_KERNEL, *BOTH_WAYS)))
+    from_page = (*FROM_PAGE, *BOTH_WAYS, *TUNNEL_FROM_PAGE)
+    from_kernel = (*FROM_KERNEL, *BOTH_WAYS, *TUNNEL_FROM_KERNEL)
+    parts.append(_union("PageMessage", "What a page sends to the kernel.", from_page))
+    parts.append(_union("KernelMessage", "What the kernel sends to a page.", from_kernel))
     return "\n".join(parts)
 
 
 def _union(name: str, doc: str, kinds: tuple[type, ...]) -> str:
-    members = " | ".join(kind.__name__ for kind in kinds)
-    return f"/** {doc} */\nexport type {name} = {members};\n"
+    members = [kind.__name__ for kind in kinds]
+    # As prettier breaks it: in one line, in two, or with a line for each member.
+    layouts = (" " + " | ".join(members), "\n  " + " | ".join(members))
+    for layout in layouts:
+        text = f"export type {name} ={layout};"
+        if max(map(len, text.splitlines())) <= MAX_COLUMNS:
+            break
+    else:
+        text = "\n  | ".join((f"export type {name} =", *members)) + ";"
+    return f"/** {doc} */\n{text}\n"
 
 
 def _interface(kind: type[Struct]) -> Iterator[str]:

@@ -114,6 +114,8 @@ class Listener:
 class FakeHandle:
     """A stream's handle that answers nothing by itself."""
 
+    name = "s1"
+
     def __init__(self) -> None:
         self.frames_pushed = 0
         self.frames_taken = 0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from gpuview.ipykernel_compat import read_messages_while_cells_run
+import pytest
+
+from gpuview.ipykernel_compat import KernelPlace, kernel_place, read_messages_while_cells_run
 
 
 class Comm:
@@ -31,3 +36,27 @@ def test_a_comm_of_another_version_is_left_alone() -> None:
     comm = object()  # takes no attribute
     read_messages_while_cells_run(comm)
     assert subshell_of(comm, "page") == "page"
+
+
+class TestPlace:
+    def at(self, monkeypatch: pytest.MonkeyPatch, path: str) -> KernelPlace | None:
+        connect = SimpleNamespace(get_connection_file=lambda: path)
+        monkeypatch.setitem(sys.modules, "ipykernel.connect", connect)
+        return kernel_place()
+
+    def test_it_is_read_from_the_connection_files_name(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = self.at(monkeypatch, "/run/jupyter/kernel-0f-1_a.json")
+        assert place == KernelPlace(Path("/run/jupyter"), "0f-1_a")
+
+    @pytest.mark.parametrize("name", ["other.json", "kernel-.json", "kernel-a.b.json", "kernel-a"])
+    def test_a_file_of_another_name_is_no_servers(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        assert self.at(monkeypatch, f"/run/jupyter/{name}") is None
+
+    def test_outside_a_kernel_there_is_none(self) -> None:
+        import ipykernel.connect  # noqa: F401 - as when somebody imports it
+
+        assert kernel_place() is None

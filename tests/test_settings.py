@@ -77,6 +77,24 @@ class TestSources:
         assert caught.value.fix == "write public_ip="
 
 
+class TestCarriers:
+    def test_all_are_allowed(self) -> None:
+        assert Settings().carriers == ("webrtc", "socket", "comm")
+
+    @pytest.mark.parametrize("value", ["comm, webrtc", ("comm", "webrtc"), ["webrtc", "comm"] * 2])
+    def test_their_order_and_number_do_not_matter(self, value: Any) -> None:
+        assert Settings(carriers=value).carriers == ("webrtc", "comm")
+
+    @pytest.mark.parametrize("value", ["udp", (), ("comm", 1), 7])
+    def test_others_are_refused(self, value: Any) -> None:
+        with pytest.raises(SettingsError, match="cannot use carriers = "):
+            Settings(carriers=value)
+
+    def test_the_environment_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GPUVIEW_CARRIERS", "socket")
+        assert Settings().carriers == ("socket",)
+
+
 class TestPublicIp:
     def test_one_address_of_each_family_can_be_given(self) -> None:
         settings = Settings(public_ip="203.0.113.9, 2001:db8::9")

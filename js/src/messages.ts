@@ -163,8 +163,51 @@ export interface RequestKeyframe {
   readonly type: "RequestKeyframe";
 }
 
-/** What a page sends. */
-export type PageMessage = Offer | GetPeerConfig | Ack | Bye | PageLog | Candidates;
+/** Open a tunnel to the media process for this view, in place of the one that it may have. */
+export interface CarrierOpen {
+  readonly type: "CarrierOpen";
+  readonly view: string;
+}
 
-/** What a page receives. */
-export type KernelMessage = Answer | Refusal | PeerConfig | Status | Candidates;
+/** A text message through the view's tunnel. */
+export interface CarrierText {
+  readonly type: "CarrierText";
+  readonly view: string;
+  /** JSON, as over any carrier. */
+  readonly text: string;
+}
+
+/** Close the view's tunnel. */
+export interface CarrierClose {
+  readonly type: "CarrierClose";
+  readonly view: string;
+}
+
+/** A message through the view's tunnel: `text`, or if that is empty the one binary buffer. */
+export interface CarrierData {
+  readonly type: "CarrierData";
+  readonly view: string;
+  readonly text: string;
+}
+
+/** The view's tunnel has ended, or could not be opened. */
+export interface CarrierClosed {
+  readonly type: "CarrierClosed";
+  readonly view: string;
+}
+
+/** What a page sends to the kernel. */
+export type PageMessage =
+  | Offer
+  | GetPeerConfig
+  | Ack
+  | Bye
+  | PageLog
+  | Candidates
+  | CarrierOpen
+  | CarrierText
+  | CarrierClose;
+
+/** What the kernel sends to a page. */
+export type KernelMessage =
+  Answer | Refusal | PeerConfig | Status | Candidates | CarrierData | CarrierClosed;

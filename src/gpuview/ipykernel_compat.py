@@ -5,15 +5,19 @@ Also what it tells us about notebook cells, by public names.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 __all__ = [
     "CellRun",
+    "KernelPlace",
     "cell_run",
     "hear_displays",
+    "kernel_place",
     "kernel_shell",
     "read_messages_while_cells_run",
 ]
@@ -32,6 +36,33 @@ def kernel_shell() -> Any | None:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell if getattr(shell, "kernel", None) is not None else None
+
+
+@dataclass(frozen=True)
+class KernelPlace:
+    """Where a Jupyter server finds what belongs to this kernel."""
+
+    runtime_dir: Path
+    kernel_id: str
+
+
+_CONNECTION_FILE = re.compile(r"kernel-([A-Za-z0-9_-]{1,64})\.json\Z")
+
+
+def kernel_place() -> KernelPlace | None:
+    """Return this kernel's place; None if this is no kernel, or one that no server started.
+
+    Both are read from the connection file's name, which the server chooses.
+    """
+    connect = sys.modules.get("ipykernel.connect")
+    if connect is None:
+        return None
+    try:
+        path = Path(connect.get_connection_file())
+    except (RuntimeError, OSError):  # no kernel, or its file is gone
+        return None
+    name = _CONNECTION_FILE.match(path.name)
+    return KernelPlace(path.parent, name[1]) if name else None
 
 
 def cell_run(shell: Any) -> CellRun | None:

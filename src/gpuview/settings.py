@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpuview.errors import SettingsError, closest
-from gpuview.protocol.messages import EncoderSetting, IceServer
+from gpuview.protocol.messages import CARRIERS, Carrier, EncoderSetting, IceServer
 from gpuview.protocol.wire import to_wire
 from gpuview.webrtc.addresses import is_host_name, public_addresses
 from gpuview.webrtc.ice_url import parse_ice_servers, parse_ice_url
@@ -60,6 +60,7 @@ _FORMS: dict[str, tuple[str, object]] = {
     "kernel_ice_transport_policy": _POLICY_FORM,
     "encoder": ("'auto', 'x264', 'nvenc' or 'vp8'", "x264"),
     "max_bitrate_bps": ("a whole number from 100_000 to 100_000_000", 5_000_000),
+    "carriers": ("some of 'webrtc', 'socket' and 'comm'", "webrtc,socket"),
     "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
 }
 
@@ -142,6 +143,11 @@ class Settings(BaseSettings):
     """The maximum bitrate of any stream's video, for each viewer, whatever the stream's own
     ``max_bitrate_bps``. None: the stream's own."""
 
+    carriers: Annotated[tuple[Carrier, ...], NoDecode, Field(min_length=1)] = CARRIERS
+    """How views may get their video, in any order; a text has commas between them. ``webrtc``: over
+    UDP or a TURN server; ``socket``: a WebSocket of the jupyter-server extension; ``comm``: through
+    the kernel. The best one that shows a picture is used."""
+
     log: Literal["error", "warning", "info", "debug"] | None = None
     """The lowest level of gpuview's log that goes to stderr. None: the program decides."""
 
@@ -188,6 +194,17 @@ class Settings(BaseSettings):
     @classmethod
     def _read_kernel_ice_servers(cls, value: object) -> _Servers | None:
         return None if value is None else _read_servers("kernel_ice_servers", value)
+
+    @field_validator("carriers", mode="before")
+    @classmethod
+    def _read_carriers(cls, value: object) -> object:
+        given = split_list(value) if isinstance(value, str) else value
+        if not isinstance(given, list | tuple):
+            return given
+        # In one order, so that streams whose settings mean the same can share a media process.
+        if any(each not in CARRIERS for each in given):
+            return given
+        return tuple(each for each in CARRIERS if each in given)
 
     @field_validator("log", mode="before")
     @classmethod

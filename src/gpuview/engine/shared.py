@@ -10,6 +10,8 @@ import threading
 from gpuview.engine.engine import Engine
 from gpuview.engine.process import MediaProcess
 from gpuview.errors import MediaError, SettingsError
+from gpuview.ipykernel_compat import kernel_place
+from gpuview.protocol.local_socket import socket_files
 from gpuview.protocol.messages import Configure
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import has_same_kernel_servers
@@ -23,6 +25,8 @@ _SETTING_OF = {
     "learns_public_ip": "public_ip",
     "ice_transport_policy": "kernel_ice_transport_policy",
     "has_ice_servers": "kernel_ice_servers",
+    "has_webrtc": "carriers",
+    "socket_path": "carriers",
 }
 
 _engine: Engine | None = None
@@ -71,6 +75,8 @@ def shared_engine(settings: Settings) -> Engine:
 
 
 def _configuration(settings: Settings) -> Configure:
+    place = kernel_place() if "socket" in settings.carriers else None
+    files = socket_files(place.runtime_dir, place.kernel_id) if place else None
     return Configure(
         public_ips=list(public_ips_of(settings)),
         learns_public_ip=settings.learns_public_ip,
@@ -82,6 +88,8 @@ def _configuration(settings: Settings) -> Configure:
         has_ice_servers=settings.has_kernel_ice_servers,
         encoder=settings.encoder,
         max_bitrate_bps=settings.max_bitrate_bps,
+        has_webrtc="webrtc" in settings.carriers,
+        socket_path=str(files.socket) if files else "",
     )
 
 
@@ -92,6 +100,8 @@ def _difference(engine: Engine, wanted: Configure, settings: Settings) -> str:
         current, new = getattr(running, field), getattr(wanted, field)
         if current != new:
             name = _SETTING_OF.get(field, field)
+            if name == "carriers":
+                return "other carriers"
             return f"{name} = {current}, not with {name} = {new}"
     if not has_same_kernel_servers(engine.settings, settings):
         return "other STUN and TURN servers, or another login for them"

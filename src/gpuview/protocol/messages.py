@@ -17,6 +17,10 @@ A page and the media process talk over the connection's data channel: Ping, answ
 another carrier (see `gpuview.protocol.carrier`), pages also send Watch, Received, RequestKeyframe
 and everything that they say to the kernel; replies come back the same way.
 
+A carrier through the comm is a tunnel: the page opens and closes it by CarrierOpen and
+CarrierClose, its messages travel in CarrierText and CarrierData, and CarrierClosed tells that it
+has ended.
+
 The kernel and the media process talk over a socket pair, where each message carries the name of
 its stream: see `gpuview.protocol.wire`.
 """
@@ -30,7 +34,9 @@ from msgspec import Meta, Struct
 from gpuview.protocol.stats import EncoderStats, NetworkStats, RecordingCounters, ViewerStats
 
 __all__ = [
+    "CARRIERS",
     "MAX_CANDIDATES",
+    "MAX_CARRIED_CHARS",
     "MAX_SDP_CHARS",
     "MAX_TEXT_CHARS",
     "Ack",
@@ -38,6 +44,12 @@ __all__ = [
     "AttachRing",
     "Bye",
     "Candidates",
+    "Carrier",
+    "CarrierClose",
+    "CarrierClosed",
+    "CarrierData",
+    "CarrierOpen",
+    "CarrierText",
     "CloseStream",
     "Configure",
     "DetachRing",
@@ -49,6 +61,7 @@ __all__ = [
     "Log",
     "Message",
     "Offer",
+    "OpenCarrier",
     "OpenStream",
     "PageLog",
     "PeerConfig",
@@ -79,6 +92,15 @@ MAX_CANDIDATES = 64
 
 MAX_TEXT_CHARS = 4096
 """The longest line of a page's log, candidate or problem that is read."""
+
+MAX_CARRIED_CHARS = 2 * MAX_SDP_CHARS
+"""The longest message that is carried from a page: an offer, as JSON."""
+
+Carrier = Literal["webrtc", "socket", "comm"]
+"""How a view gets its video: WebRTC, the jupyter-server extension's WebSocket, or the comm."""
+
+CARRIERS: tuple[Carrier, ...] = ("webrtc", "socket", "comm")
+"""The best one first."""
 
 _ViewId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 _Sdp = Annotated[str, Meta(max_length=MAX_SDP_CHARS)]
@@ -270,6 +292,42 @@ class RequestKeyframe(Message, frozen=True):
     """The page cannot decode what follows, and begins again at a keyframe."""
 
 
+# --- page <-> kernel, for a carrier through the comm ----------------------------------------------
+
+
+class CarrierOpen(Message, frozen=True, kw_only=True):
+    """Open a tunnel to the media process for this view, in place of the one that it may have."""
+
+    view: _ViewId
+
+
+class CarrierText(Message, frozen=True, kw_only=True):
+    """A text message through the view's tunnel."""
+
+    view: _ViewId
+    text: Annotated[str, Meta(max_length=MAX_CARRIED_CHARS)]
+    """JSON, as over any carrier."""
+
+
+class CarrierClose(Message, frozen=True, kw_only=True):
+    """Close the view's tunnel."""
+
+    view: _ViewId
+
+
+class CarrierData(Message, frozen=True, kw_only=True):
+    """A message through the view's tunnel: ``text``, or if that is empty the one binary buffer."""
+
+    view: str
+    text: str = ""
+
+
+class CarrierClosed(Message, frozen=True, kw_only=True):
+    """The view's tunnel has ended, or could not be opened."""
+
+    view: str
+
+
 # --- kernel -> media process ------------------------------------------------------------------
 
 
@@ -296,6 +354,10 @@ class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
     encoder: EncoderSetting = "auto"
     max_bitrate_bps: int | None = None
     """No stream's bitrate is higher, whatever its own limit."""
+    has_webrtc: bool = True
+    """Whether views may use WebRTC."""
+    socket_path: str = ""
+    """Of the socket for the jupyter-server extension; empty: there is none."""
 
 
 class OpenStream(Message, frozen=True, kw_only=True):
@@ -342,6 +404,12 @@ class StopRecording(Message, frozen=True, kw_only=True):
     recording: int
     seq: int
     """The frame's number in the ring."""
+
+
+class OpenCarrier(Message, frozen=True, kw_only=True):
+    """A view is reached through the comm. The media process's end of a socket pair comes along."""
+
+    view: _ViewId
 
 
 class CloseStream(Message, frozen=True):

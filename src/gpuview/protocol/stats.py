@@ -13,6 +13,8 @@ class ViewerStats(
     """One viewer's counters."""
 
     view: str
+    carrier: str = "webrtc"
+    """``"webrtc"``, ``"socket"`` or ``"comm"``."""
     state: str
     """W3C ``connectionState``: new, connecting, connected, failed, closed."""
     codec: str
