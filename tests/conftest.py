@@ -168,7 +168,7 @@ def _settled(holdings: Callable[[], Counter[str]]) -> Counter[str]:
 
 
 def _close_engine() -> None:
-    engine = sys.modules.get("gpuview.engine")
+    engine = sys.modules.get("gpuview.engine.shared")
     if engine is not None:
         engine.close_shared_engine()
 

@@ -39,7 +39,7 @@ from gpuview import (
     recording,
     widget,
 )
-from gpuview.engine import close_shared_engine
+from gpuview.engine.shared import close_shared_engine
 from gpuview.errors import GpuviewError
 from gpuview.frames.picture.look import Look
 from gpuview.protocol.messages import (

@@ -66,7 +66,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "GPUStream" and _is_in_kernel():
         # The notebook will probably show a stream soon.
-        import_module("gpuview.engine").prestart()
+        import_module("gpuview.engine.spare").prestart()
     return getattr(import_module(_LAZY[name]), name)
 
 

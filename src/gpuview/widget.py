@@ -19,7 +19,7 @@ import anywidget
 import traitlets
 
 from gpuview.abandoned import follow
-from gpuview.engine import shared_engine
+from gpuview.engine.shared import shared_engine
 from gpuview.errors import (
     FrameError,
     GpuviewError,

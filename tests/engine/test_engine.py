@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
-from gpuview.engine import Engine, StreamHandle, process, shared
+from gpuview.engine import process, shared, spare
+from gpuview.engine.engine import Engine
 from gpuview.engine.process import MediaProcess
 from gpuview.engine.restart import may_restart
 from gpuview.engine.shared import shared_engine
+from gpuview.engine.stream import StreamHandle
 from gpuview.errors import (
     MediaEndedError,
     MediaError,
@@ -234,20 +236,20 @@ def test_closed_stream_takes_no_frames() -> None:
 
 
 def test_process_that_was_started_before_is_the_first_streams_and_no_other() -> None:
-    shared.prestart()
-    shared.prestart()
-    spare = shared._spare
+    spare.prestart()
+    spare.prestart()
+    early = spare._spare
     engine, handle, _ = open_stream()
-    assert engine.process is spare
+    assert engine.process is early
     handle.stats(WAIT_S)
-    shared.prestart()
-    assert shared._spare is None
+    spare.prestart()
+    assert spare._spare is None
 
 
 def test_process_that_was_started_in_vain_ends_with_the_kernel() -> None:
-    shared.prestart()
-    assert shared._spare is not None
-    pid = shared._spare.pid
+    spare.prestart()
+    assert spare._spare is not None
+    pid = spare._spare.pid
     shared.close_shared_engine()
     assert not Path(f"/proc/{pid}").exists()
 
@@ -267,7 +269,7 @@ def test_process_survives_the_interrupt_that_stops_a_cell() -> None:
 
 CHILD = """
 import os, sys
-from gpuview.engine import shared_engine
+from gpuview.engine.shared import shared_engine
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener
@@ -365,7 +367,7 @@ def test_push_does_not_wait_for_a_process_that_hangs_with_a_full_pipe(
 
 def test_stream_without_a_descriptor_says_so_and_the_next_one_plays() -> None:
     with all_descriptors_used_up():
-        shared.prestart()  # which importing GPUStream in a notebook does: it never fails
+        spare.prestart()  # which importing GPUStream in a notebook does: it never fails
         with pytest.raises(MediaError, match=r"Too many open files\n.*\n.*raise ulimit -n"):
             open_stream()
     engine, _, _ = open_stream()
@@ -404,8 +406,8 @@ try:
 except FileNotFoundError:
     print("no temporary folder")
 from gpuview import GPUStream
-from gpuview.engine import shared
-shared.prestart()
+from gpuview.engine import spare
+spare.prestart()
 stream = GPUStream()
 stream.push(__import__("torch").zeros(64, 64))
 print(stream.stats().frames_pushed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpuview.engine import Engine
+from gpuview.engine.engine import Engine
 from gpuview.protocol.messages import (
     Candidates,
     Configure,

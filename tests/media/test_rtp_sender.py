@@ -324,6 +324,15 @@ def test_fast_link_is_found_by_the_feedback_of_a_page() -> None:
     run(use)
 
 
+def test_connection_within_one_machine_is_known_as_such() -> None:
+    async def use(ours: Ours) -> None:
+        pair = upstream.selected_pair(ours.connection)
+        assert pair is not None
+        assert pair.is_local
+
+    run(use)
+
+
 def test_connection_that_ends_is_no_longer_open_and_stops_the_sender() -> None:
     async def use(ours: Ours) -> None:
         assert ours.srtp.is_open

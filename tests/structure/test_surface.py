@@ -62,7 +62,17 @@ def test_importing_gpuview_loads_nothing_heavy() -> None:
 
 def test_media_process_knows_neither_torch_nor_widgets() -> None:
     foreign = {"torch", "anywidget", "ipywidgets", "IPython", "pydantic"}
-    assert not modules_after("import gpuview.media.__main__") & foreign
+    assert not modules_after("import gpuview.media.worker") & foreign
+
+
+def test_a_media_process_is_started_before_anything_heavy_is_imported() -> None:
+    heavy = {"torch", "av", "aiortc", "numpy", "msgspec", "pydantic", "anywidget"}
+    assert not modules_after("import gpuview.engine.spare") & heavy
+
+
+def test_media_process_does_without_the_library_for_names() -> None:
+    start = "import gpuview.media.__main__ as media; media.leave_out_mdns()"
+    assert "dns" not in modules_after(f"{start}; import gpuview.media.worker")
 
 
 def test_pytest_plugin_costs_other_peoples_tests_nothing() -> None:

@@ -7,16 +7,3 @@ processes. The user's objects stay valid.
 Threads: everything here may be called from any thread. Only `StreamHandle.stats` waits for the
 media process. The engine reads that process's messages on a thread of its own.
 """
-
-from gpuview.engine.engine import Engine
-from gpuview.engine.shared import close_shared_engine, prestart, shared_engine
-from gpuview.engine.stream import StreamHandle, StreamListener
-
-__all__ = [
-    "Engine",
-    "StreamHandle",
-    "StreamListener",
-    "close_shared_engine",
-    "prestart",
-    "shared_engine",
-]

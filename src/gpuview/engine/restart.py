@@ -28,5 +28,5 @@ def died_too_often(stderr_tail: str) -> MediaEndedError:
         f"the media process died {_MAX_DEATHS + 1} times within {_DEATHS_WITHIN_S:.0f} s, "
         f"the last time with {stderr_tail}",
         expected="a media process that keeps running",
-        fix='check that its imports work: python -c "import gpuview.media.__main__"',
+        fix='check that its imports work: python -c "import gpuview.media.worker"',
     )

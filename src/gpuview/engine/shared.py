@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import threading
 
 from gpuview.engine.engine import Engine
-from gpuview.engine.process import MediaProcess
-from gpuview.errors import MediaError, SettingsError
+from gpuview.engine.spare import drop_spare, take_spare
+from gpuview.errors import SettingsError
 from gpuview.ipykernel_compat import kernel_place
 from gpuview.protocol.local_socket import socket_files
 from gpuview.protocol.messages import Configure
@@ -17,7 +16,7 @@ from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import has_same_kernel_servers
 from gpuview.signalling.public_ips import public_ips_of
 
-__all__ = ["close_shared_engine", "prestart", "shared_engine"]
+__all__ = ["close_shared_engine", "shared_engine"]
 
 # Fields of `Configure`, and the settings that users know them by.
 _SETTING_OF = {
@@ -30,20 +29,7 @@ _SETTING_OF = {
 }
 
 _engine: Engine | None = None
-_spare: MediaProcess | None = None
 _engine_lock = threading.Lock()
-
-
-def prestart() -> None:
-    """Start a media process early, so that the first stream does not wait for it.
-
-    Its imports run in parallel with the user's, and take as long. If it cannot be started, the
-    first stream raises the error.
-    """
-    global _spare
-    with _engine_lock, contextlib.suppress(MediaError):
-        if _engine is None and _spare is None:
-            _spare = MediaProcess()
 
 
 def shared_engine(settings: Settings) -> Engine:
@@ -54,7 +40,7 @@ def shared_engine(settings: Settings) -> Engine:
         SettingsError: Open streams use it with other settings, or a host name in ``public_ip``
             does not resolve.
     """
-    global _engine, _spare
+    global _engine
     configuration = _configuration(settings)
     with _engine_lock:
         if _engine is not None and not _engine.is_closed:
@@ -70,7 +56,7 @@ def shared_engine(settings: Settings) -> Engine:
                 )
         if _engine is not None:
             _engine.close()
-        _engine, _spare = Engine(configuration, settings, _spare), None
+        _engine = Engine(configuration, settings, take_spare())
         return _engine
 
 
@@ -110,23 +96,20 @@ def _difference(engine: Engine, wanted: Configure, settings: Settings) -> str:
 
 def close_shared_engine() -> None:
     """End the media process; the next stream starts another."""
-    global _engine, _spare
+    global _engine
     with _engine_lock:
         if _engine is not None:
             _engine.close()
-        if _spare is not None:
-            _spare.reap()
-        _engine = _spare = None
+        _engine = None
+    drop_spare()
 
 
 def _abandon_in_child() -> None:
-    global _engine, _spare, _engine_lock
+    global _engine, _engine_lock
     _engine_lock = threading.Lock()
     if _engine is not None:
         _engine.abandon()
-    if _spare is not None:
-        _spare.abandon()
-    _engine = _spare = None
+    _engine = None
 
 
 atexit.register(close_shared_engine)

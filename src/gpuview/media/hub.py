@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiortc import RTCCertificate
+
 from gpuview.errors import NetworkError
+from gpuview.media.encode.choice import find_encoders
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import ServerSession
@@ -106,6 +109,7 @@ class Hub:
         match message:
             case Configure():
                 self._configuration = message
+                self._tasks.spawn(asyncio.to_thread(_prepare, message))
             case IceServers():
                 if self._network is not None:
                     self._network.servers.take(message)
@@ -238,3 +242,9 @@ class Hub:
     def __repr__(self) -> str:
         counts = {name: len(stream.viewers) for name, stream in self._streams.items()}
         return f"<Hub viewers={counts} network={self._network}>"
+
+
+def _prepare(configuration: Configure) -> None:
+    """Do what the first viewer would wait for: load the cryptography, and probe the encoders."""
+    RTCCertificate.generateCertificate()
+    find_encoders(configuration.encoder)

@@ -26,6 +26,7 @@ from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
 from gpuview.media.internal_error import log_fault
+from gpuview.media.link.controller import START_BPS
 from gpuview.media.link.link import NOTHING_SENT, Link
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.rtp.packets import StreamFormat
@@ -260,7 +261,7 @@ class Viewer:
         self._sender = VideoSender(
             negotiated,
             srtp,
-            Link(time.monotonic(), ceiling_bps=self._fanout.encode_loop.max_bitrate_bps),
+            self._new_link(),
             send=partial(upstream.send_datagrams, self._connection),
             next_frame=next_packet,
             on_room=lambda target_bps, free_s: subscription.report(
@@ -270,6 +271,13 @@ class Viewer:
             on_failure=self._sending_failed,
         )
         return self._sender
+
+    def _new_link(self) -> Link:
+        ceiling_bps = self._fanout.encode_loop.max_bitrate_bps
+        pair = upstream.selected_pair(self._connection)
+        # No network has to be found out about: the first picture is sharp, and comes at once.
+        start_bps = ceiling_bps if pair is not None and pair.is_local else START_BPS
+        return Link(time.monotonic(), ceiling_bps=ceiling_bps, start_bps=start_bps)
 
     def _sending_failed(self, exc: Exception) -> None:
         # The page sees the connection end, and makes a new one. Nothing would tell it otherwise.

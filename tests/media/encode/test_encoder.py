@@ -10,6 +10,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.codec.codec import UnknownCodecError
 
 from gpuview.errors import MediaError
+from gpuview.media.encode import choice
 from gpuview.media.encode.choice import usable_codecs, why_no_h264
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
@@ -156,7 +157,7 @@ def test_pyav_that_does_not_encode_h264_encodes_vp8_and_says_why(
         return create("libx264_that_nobody_has", mode) if is_built_without else Broken()
 
     monkeypatch.setattr(av.CodecContext, "create", create_vp8_only)
-    why_no_h264.cache_clear()
+    choice._why_no_h264.cache_clear()
     try:
         assert usable_codecs() == ("VP8",)
         reason = "built without libx264" if is_built_without else "no such preset"
@@ -164,7 +165,7 @@ def test_pyav_that_does_not_encode_h264_encodes_vp8_and_says_why(
         output = Output(Codec("VP8"), fps=30, max_bitrate_bps=10**6)
         assert reason in output.stats().why_no_h264
     finally:
-        why_no_h264.cache_clear()
+        choice._why_no_h264.cache_clear()
 
 
 def test_pyav_that_encodes_nothing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,12 +173,12 @@ def test_pyav_that_encodes_nothing_says_what_to_install(monkeypatch: pytest.Monk
         raise UnknownCodecError(library)
 
     monkeypatch.setattr(av.CodecContext, "create", create_nothing)
-    why_no_h264.cache_clear()
+    choice._why_no_h264.cache_clear()
     try:
         with pytest.raises(MediaError, match="cannot encode VP8: it was built without libvpx"):
             usable_codecs()
     finally:
-        why_no_h264.cache_clear()
+        choice._why_no_h264.cache_clear()
 
 
 def test_viewer_whose_browser_does_not_offer_h264_is_told_so() -> None:

@@ -31,6 +31,10 @@ def test_estimate_of_the_page_counts_only_where_there_is_no_feedback() -> None:
     assert link.target_bps == before_bps
 
 
+def test_a_link_that_is_no_network_begins_where_it_may_end() -> None:
+    assert Link(0.0, ceiling_bps=7e6, start_bps=7e6).target_bps == 7e6
+
+
 def test_nothing_is_above_the_ceiling() -> None:
     link = Link(0.0, ceiling_bps=1e6)
     assert link.target_bps == 1e6

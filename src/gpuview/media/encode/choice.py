@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,11 +14,20 @@ from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.encoder import Encoder, Library
 from gpuview.protocol.messages import EncoderSetting
 
-__all__ = ["Line", "line_for", "usable_codecs", "why_no_h264", "why_no_nvenc", "why_vp8"]
+__all__ = [
+    "Line",
+    "find_encoders",
+    "line_for",
+    "usable_codecs",
+    "why_no_h264",
+    "why_no_nvenc",
+    "why_vp8",
+]
 
 logger = logging.getLogger("gpuview.media")
 
 _PROBE_WIDTH, _PROBE_HEIGHT = 320, 240
+_probing = threading.Lock()
 _NAMES = {"x264": "x264", "nvenc": "NVENC", "vp8": "libvpx"}
 
 
@@ -42,6 +52,12 @@ class Line:
         self.libraries = tuple(rest)
         logger.warning("%s; %s encodes now", self.reason, _NAMES[self.first])
         return True
+
+
+def find_encoders(setting: EncoderSetting) -> None:
+    """Find out which encoders work, so that the first viewer does not wait for it. Any thread."""
+    if not why_no_h264() and setting in ("auto", "nvenc"):
+        why_no_nvenc()
 
 
 def line_for(codec: Codec, setting: EncoderSetting) -> Line:
@@ -70,9 +86,20 @@ def usable_codecs(setting: EncoderSetting = "auto") -> tuple[str, ...]:
     return ("H264", "VP8")
 
 
-@cache
 def why_no_h264() -> str:
     """Return why this PyAV does not encode H.264; empty if it does. Takes milliseconds, once."""
+    with _probing:
+        return _why_no_h264()
+
+
+def why_no_nvenc() -> str:
+    """Return why NVENC does not encode a frame here; empty if it does."""
+    with _probing:
+        return _why_no_nvenc()
+
+
+@cache
+def _why_no_h264() -> str:
     try:
         _probe(Codec("H264", "Main"))
     except MediaError as exc:
@@ -82,8 +109,7 @@ def why_no_h264() -> str:
 
 
 @cache
-def why_no_nvenc() -> str:
-    """Return why NVENC does not encode a frame here; empty if it does."""
+def _why_no_nvenc() -> str:
     try:
         _probe(Codec("H264", "Main"), "nvenc")
     except MediaError as exc:

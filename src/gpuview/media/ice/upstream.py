@@ -197,6 +197,8 @@ class Pair:
 
     local: str
     remote: str
+    is_local: bool = False
+    """Whether both ends are on this machine."""
 
 
 def selected_pair(connection: RTCPeerConnection) -> Pair | None:
@@ -205,7 +207,9 @@ def selected_pair(connection: RTCPeerConnection) -> Pair | None:
     pair = _ice(connection)._nominated.get(1) if is_answered else None
     if pair is None:
         return None
-    return Pair(_pair_end(pair.local_candidate), _pair_end(pair.remote_candidate))
+    local, remote = pair.local_candidate, pair.remote_candidate
+    is_local = local.type == "host" and local.host == remote.host
+    return Pair(_pair_end(local), _pair_end(remote), is_local)
 
 
 def send_datagrams(connection: RTCPeerConnection, datagrams: Sequence[bytes]) -> None:

@@ -13,7 +13,7 @@ from gpuview.media.link.queue_delay import QueueDelay
 from gpuview.media.link.reports import LinkState, PacketReport, Probe
 from gpuview.media.link.throughput import Throughput
 
-__all__ = ["CongestionController"]
+__all__ = ["START_BPS", "CongestionController"]
 
 FLOOR_BPS = 100_000.0
 """Below this no picture moves."""

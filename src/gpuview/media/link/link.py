@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from gpuview.media.link.budget import Budget
-from gpuview.media.link.controller import CongestionController
+from gpuview.media.link.controller import START_BPS, CongestionController
 from gpuview.media.link.feedback import SentPackets, parse_feedback
 from gpuview.media.link.reports import Probe
 
@@ -48,10 +48,11 @@ class Link:
     Args:
         now_s: The time.
         ceiling_bps: The most that is ever sent.
+        start_bps: What is sent until the page has said something.
     """
 
-    def __init__(self, now_s: float, *, ceiling_bps: float) -> None:
-        self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps)
+    def __init__(self, now_s: float, *, ceiling_bps: float, start_bps: float = START_BPS) -> None:
+        self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps, start_bps=start_bps)
         self._sent = SentPackets()
         self._sent_rate = _Rate(now_s)
         self._repeated_rate = _Rate(now_s)

@@ -10,9 +10,9 @@ import subprocess
 import pytest
 
 from gpuview import child_python
-from gpuview.media.__main__ import Worker
 from gpuview.media.encode import loop
 from gpuview.media.hub import Hub
+from gpuview.media.worker import Worker
 from gpuview.protocol.messages import Bye, GetStats, Log, Message, OpenStream, Ready, Stats
 from gpuview.protocol.wire import decode_line, encode
 
