@@ -114,6 +114,6 @@ js/node_modules/.stamp: js/package.json js/package-lock.json
 	npm --prefix js ci --silent
 	@touch $@
 
-$(STATIC): js/node_modules/.stamp js/build.mjs $(wildcard js/src/*)
+$(STATIC): js/node_modules/.stamp js/build.mjs $(wildcard js/src/* js/src/*/*)
 	npm --prefix js run --silent build
 	@touch $@

@@ -1,8 +1,14 @@
-// Bundles the front end into the two files that the Python package serves.
+// Bundles the front end into the files that the Python package serves: a script and a style for the
+// widget, and for the page that shows one stream.
 import { build } from "esbuild";
 
 await build({
-  entryPoints: ["src/widget.ts", "src/widget.css"],
+  entryPoints: [
+    { in: "src/widget.ts", out: "widget" },
+    { in: "src/widget.css", out: "widget" },
+    { in: "src/standalone.ts", out: "view" },
+    { in: "src/standalone.css", out: "view" },
+  ],
   outdir: "../src/gpuview/static",
   absWorkingDir: import.meta.dirname,
   bundle: true,

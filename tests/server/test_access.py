@@ -38,4 +38,5 @@ def test_user_who_may_not_use_kernels_sees_no_stream(
 ) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
         server.connect(place)
+    assert server.get(f"/gpuview/view/{place}").status == 403
     assert server.get("/gpuview/health").status == 200

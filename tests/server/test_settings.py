@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpuview.server import GPUViewServer
+from gpuview.server.refusal import CloseCode
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "av", "aiortc", "aioice", "numpy", "anywidget", "ipywidgets", "pydantic"}
@@ -20,6 +21,12 @@ def test_every_option_is_documented_as_it_is(name: str) -> None:
     trait = GPUViewServer.class_own_traits()[name]
     row = f"| `c.GPUViewServer.{name}` | {trait.help} | `{trait.default_value}` |"
     assert row in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_page_knows_the_codes_that_it_tells_apart() -> None:
+    source = (ROOT / "js" / "src" / "standalone" / "link.ts").read_text()
+    for code in (CloseCode.NOT_ALLOWED, CloseCode.NO_MEDIA_PROCESS, CloseCode.GONE):
+        assert f"{code.name.lower()}: {int(code)}" in source
 
 
 def test_extension_is_enabled_by_the_file_that_is_installed() -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Float, Int
+from traitlets import Float, Int, List, Unicode
 
 from gpuview.server.health import HealthHandler
 from gpuview.server.media_connection import MediaConnection
 from gpuview.server.refusal import CloseCode, Refused
 from gpuview.server.socket_handler import SocketHandler
+from gpuview.server.view_page import ViewHandler
 
 __all__ = ["GPUViewServer"]
 
+_STATIC = Path(__file__).parents[1] / "static"
 _GOING_AWAY = 1001
 # A stream's name is a file's and a URL's, so it has no other characters.
 _PLACE = r"(?P<kernel_id>[A-Za-z0-9_-]{1,64})/(?P<stream>[A-Za-z0-9_-]{1,64})"
@@ -36,6 +39,9 @@ class GPUViewServer(ExtensionApp):
         "is closed.",
     ).tag(config=True)
 
+    # At the extension's static_url_prefix: the view page's script and style.
+    static_paths = List(Unicode(), [str(_STATIC)])
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sockets: set[SocketHandler] = set()
@@ -44,6 +50,7 @@ class GPUViewServer(ExtensionApp):
         """Add the routes; jupyter-server puts its base URL before each."""
         routes = [
             (f"gpuview/socket/{_PLACE}", SocketHandler),
+            (f"gpuview/view/{_PLACE}", ViewHandler),
             ("gpuview/health", HealthHandler),
         ]
         self.handlers.extend((path, handler, {"app": self}) for path, handler in routes)
