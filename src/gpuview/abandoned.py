@@ -58,6 +58,8 @@ class FollowedStream:
     def __init__(self, stream: Any, close: Callable[[], None]) -> None:
         self.stream = ref(stream)
         self.model_id: str = stream.model_id
+        self.display_id = f"gpuview-{self.model_id}"
+        """The id of those outputs that nothing but the stream itself replaces."""
         self.displays = Displays()
         self.hears_displays: Callable[[], bool] = lambda: False
         """Whether displays on this thread will be heard of."""
@@ -154,10 +156,13 @@ class AbandonedStreams:
         content = message["content"]
         view = content.get("data", {}).get(_MIMETYPE)
         followed = view and self._followed.get(view["model_id"])
-        if not followed:
+        transient = content.setdefault("transient", {})
+        if not followed or transient.get("display_id") == followed.display_id:
             return
-        # An output with an id may be replaced by another cell.
-        is_plain = message["msg_type"] == "display_data" and not content["transient"]
+        # An output with an id of the user's may be replaced by another cell.
+        is_plain = message["msg_type"] == "display_data" and not transient
+        if is_plain:
+            transient["display_id"] = followed.display_id
         parent = message["parent_header"]
         followed.displays.placed(self._where(parent["msg_id"]) if is_plain and parent else None)
 

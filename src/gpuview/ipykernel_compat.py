@@ -5,6 +5,7 @@ Also what it tells us about notebook cells, by public names.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -17,9 +18,13 @@ __all__ = [
     "KernelPlace",
     "cell_run",
     "hear_displays",
+    "is_run_by_a_program",
     "kernel_place",
     "kernel_shell",
+    "name_result",
+    "open_comm_for_no_cell",
     "read_messages_while_cells_run",
+    "replace_outputs",
 ]
 
 
@@ -103,3 +108,65 @@ def read_messages_while_cells_run(comm: Any) -> None:
     """
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = None
+
+
+def is_run_by_a_program(shell: Any) -> bool:
+    """Tell whether nbclient runs the cell, as for nbconvert and papermill: nobody watches.
+
+    It says that nobody can be asked for input, which front ends do not say. Voila runs notebooks
+    with nbclient too, and then shows them.
+    """
+    answers_input = shell.get_parent().get("content", {}).get("allow_stdin", True)
+    return not answers_input and not os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+
+
+def open_comm_for_no_cell(shell: Any, target_name: str, data: Any, metadata: Any) -> Any:
+    """Open a comm whose messages belong to no cell.
+
+    Front ends take them as any other. nbclient, which reads the messages of its cells only, does
+    not store the widget's state in the notebook.
+    """
+    from ipykernel.comm.comm import BaseComm  # the class of ipykernel's comms
+
+    class CommForNoCell(BaseComm):
+        kernel = shell.kernel
+
+        def publish_msg(
+            self,
+            msg_type: str,
+            data: Any = None,
+            metadata: Any = None,
+            buffers: Any = None,
+            **keys: Any,
+        ) -> None:
+            self.kernel.session.send(
+                self.kernel.iopub_socket,
+                msg_type,
+                {"data": data or {}, "comm_id": self.comm_id, **keys},
+                metadata=metadata,
+                parent={},
+                ident=self.topic,
+                buffers=buffers,
+            )
+
+    return CommForNoCell(  # type: ignore[no-untyped-call]
+        target_name=target_name, data=data, metadata=metadata
+    )
+
+
+def name_result(shell: Any, display_id: str) -> None:
+    """Give the cell's value, which is being described, an id by which `replace_outputs` finds it.
+
+    Only nbclient reads the id of a value. If there is none to name, this does nothing.
+    """
+    message = getattr(shell.displayhook, "msg", None)
+    if message:
+        message["content"]["transient"] = {"display_id": display_id}
+
+
+def replace_outputs(shell: Any, display_id: str, data: Any, metadata: Any) -> None:
+    """Replace all outputs with this id; in captured output there is nothing to replace."""
+    publisher = shell.display_pub
+    if hasattr(publisher, "register_hook"):
+        transient = {"display_id": display_id}
+        publisher.publish(data, metadata, transient=transient, update=True)

@@ -8,9 +8,12 @@ from typing import Any
 from weakref import WeakMethod, ref
 
 from ipywidgets import Output, Widget
+from ipywidgets._version import __protocol_version__
 from ipywidgets.widgets import widget as _module
 
-__all__ = ["is_captured", "read_messages_weakly", "unregistered"]
+__all__ = ["PROTOCOL_VERSION", "is_captured", "read_messages_weakly", "unregistered"]
+
+PROTOCOL_VERSION = __protocol_version__
 
 
 def _registry() -> dict[str, Any]:

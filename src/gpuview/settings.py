@@ -61,6 +61,7 @@ _FORMS: dict[str, tuple[str, object]] = {
     "encoder": ("'auto', 'x264', 'nvenc' or 'vp8'", "x264"),
     "max_bitrate_bps": ("a whole number from 100_000 to 100_000_000", 5_000_000),
     "carriers": ("some of 'webrtc', 'socket' and 'comm'", "webrtc,socket"),
+    "saved_picture_bytes": ("a whole number of bytes from 0 to 10_000_000", 0),
     "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
 }
 
@@ -147,6 +148,10 @@ class Settings(BaseSettings):
     """How views may get their video, in any order; a text has commas between them. ``webrtc``: over
     UDP or a TURN server; ``socket``: a WebSocket of the jupyter-server extension; ``comm``: through
     the kernel. The best one that shows a picture is used."""
+
+    saved_picture_bytes: Annotated[int, Field(ge=0, le=10_000_000)] = 200_000
+    """The greatest size of the PNG file that a stream's output keeps for a saved notebook, which
+    holds it as base64, a third longer. The picture is shrunk until it fits. 0: no picture."""
 
     log: Literal["error", "warning", "info", "debug"] | None = None
     """The lowest level of gpuview's log that goes to stderr. None: the program decides."""

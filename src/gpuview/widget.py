@@ -45,6 +45,7 @@ from gpuview.protocol.messages import (
 )
 from gpuview.protocol.wire import to_wire
 from gpuview.recording import Recording, Recordings
+from gpuview.saved_output import SavedOutput, comm_not_stored
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
@@ -140,6 +141,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     _esm = _front_end("widget.js")
     _css = _front_end("widget.css")
 
+    comm: Any
     offers = traitlets.Dict().tag(sync=True, echo_update=False, to_json=lambda _value, _widget: {})
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
@@ -183,6 +185,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
                 self._look(),
                 self._errors,
                 on_hint=lambda hint: self._update(picture_hint=hint),
+            )
+            labels = parsed.names or (() if layer is None else (str(layer),))
+            self._saved = SavedOutput(
+                self._feed, self._need_frame, labels, settings.saved_picture_bytes
             )
             self._pages = Pages(settings, self, self._handle.send)
             self._recordings = Recordings(
@@ -357,11 +363,13 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def close(self) -> None:
         """End the stream and its recordings. Its views say so and keep their last picture.
 
+        Where the stream was passed to ``display``, the last frame takes the place of the view.
         Waits for the recordings' files, see `Recording.stop`. Safe to call twice.
         """
         if self._state.is_closed:
             return
         self._recordings.close()
+        self._saved.close()
         self._end()
         self._handle.close()
         self._viewers = ()
@@ -393,7 +401,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         self._followed.described()
-        return super()._repr_mimebundle_(**options)
+        data, _ = super()._repr_mimebundle_(**options) or ({}, {})
+        return self._saved.described(data, self._followed.display_id)
+
+    def open(self) -> None:
+        """Open the comm; see Note [run by a program] in `saved_output`."""
+        if self.comm is None:
+            self.comm = comm_not_stored(self.get_state())
+        super().open()
 
     def _end(self) -> None:
         """Stop the source and refuse further frames."""

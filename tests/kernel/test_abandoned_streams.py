@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -196,7 +197,10 @@ def holdings(pids: list[int]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for pid in pids:
         counts[f"threads of {pid}"] = len(list(Path(f"/proc/{pid}/task").iterdir()))
-        links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        links = []
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed in the meantime
+                links.append(str(each.readlink()))
         counts[f"descriptors of {pid}"] = len(links)
         counts[f"memories of {pid}"] = sum("memfd:gpuview" in each for each in links)
     return counts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,12 @@ from gpuview.frames.picture.layout import Reading, Tiles, read_frame
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
+from gpuview.protocol.ring import MIN_SIDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["extremes", "snapshot"]
+__all__ = ["extremes", "preview", "snapshot"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,6 +49,35 @@ def snapshot(frame: object, look: Look, readings: Mapping[str | None, Reading]) 
     from PIL import Image
 
     return Image.fromarray(outside_transforms(lambda: _drawn(frame, look, readings)))
+
+
+def preview(
+    frame: object,
+    look: Look,
+    readings: Mapping[str | None, Reading],
+    *,
+    longest_side: int,
+) -> tuple[Image, int]:
+    """Draw ``frame`` as in the video, but no larger than ``longest_side``, in pixels.
+
+    Waits for the frame's device.
+
+    Args:
+        frame: As for `snapshot`.
+        look: How it is shown, with its size.
+        readings: As for `snapshot`.
+        longest_side: In pixels; at least `MIN_SIDE`.
+
+    Returns:
+        The picture, of mode ``"RGB"``, and the width of the video in pixels.
+
+    Raises:
+        FrameError: The frame cannot be shown.
+    """
+    from PIL import Image
+
+    pixels, width = outside_transforms(lambda: _previewed(frame, look, readings, longest_side))
+    return Image.fromarray(pixels), width
 
 
 def extremes(
@@ -75,10 +106,24 @@ def extremes(
 def _drawn(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Pixels:
     names, tiles = read_frame(frame, look.layout, readings)
     picture = plan([each.kind for each in tiles], names, look, is_native=True)
-    parts = [_painted(each, panel) for each, panel in zip(tiles, picture.panels, strict=True)]
     if names is None:
-        return _grey_if_it_is(parts[0], picture.panels[0])
-    return _composed(picture, parts)
+        return _grey_if_it_is(_painted(tiles[0], picture.panels[0]), picture.panels[0])
+    return _composed(picture, tiles)
+
+
+@torch.inference_mode()
+def _previewed(
+    frame: object, look: Look, readings: Mapping[str | None, Reading], longest_side: int
+) -> tuple[Pixels, int]:
+    names, tiles = read_frame(frame, look.layout, readings)
+    kinds = [each.kind for each in tiles]
+    picture = plan(kinds, names, look)
+    width, height = picture.width, picture.height
+    scale = longest_side / max(width, height)
+    if scale < 1:
+        size = (max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale)))
+        picture = plan(kinds, names, replace(look, size=size))
+    return _composed(picture, tiles), width
 
 
 @torch.inference_mode()
@@ -108,9 +153,10 @@ def _grey_if_it_is(pixels: Pixels, panel: Panel) -> Pixels:
     return pixels
 
 
-def _composed(picture: Plan, parts: list[Pixels]) -> Pixels:
+def _composed(picture: Plan, tiles: Sequence[Tiles]) -> Pixels:
     canvas = np.full((picture.height, picture.width, 3), BACKGROUND, np.uint8)
-    for panel, part in zip(picture.panels, parts, strict=True):
+    for panel, each in zip(picture.panels, tiles, strict=True):
+        part = _painted(each, panel)
         height, width, _ = part.shape
         canvas[panel.y : panel.y + height, panel.x : panel.x + width] = part
     for label in picture.labels:

@@ -1,0 +1,177 @@
+"""What a saved notebook shows where a stream was: a still picture, beside the live view.
+
+A notebook's output holds its data in several forms. A page with a running kernel shows the view;
+whatever shows the file alone has the picture. It is the newest frame of the time of the display.
+When the stream is closed, the last frame takes the place of the view.
+
+Note [run by a program]. nbconvert and papermill run notebooks with nbclient, which stores the state
+of every widget. nbconvert then believes that the view can be shown, and leaves the picture out. So
+the state is kept from nbclient, and as nobody watches, the picture is renewed at the end of each
+cell. If a front end is taken for nbclient, its view is drawn anew at the end of a cell, no more.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from weakref import WeakSet
+
+from gpuview.frames.feed import Feed
+from gpuview.frames.saved_picture import SavedPicture, draw_saved_picture
+from gpuview.ipykernel_compat import (
+    is_run_by_a_program,
+    kernel_shell,
+    name_result,
+    open_comm_for_no_cell,
+    replace_outputs,
+)
+from gpuview.ipywidgets_compat import PROTOCOL_VERSION
+
+__all__ = ["SavedOutput", "comm_not_stored"]
+
+logger = logging.getLogger("gpuview")
+
+Bundle = dict[str, Any]
+
+_PNG = "image/png"
+_PATIENCE_S = 1.0
+_MOST_LETTERS = 200
+
+
+class SavedOutput:
+    """The still picture of one stream.
+
+    Args:
+        feed: Has the newest frame.
+        ensure_frame: Asks the stream's source for its first frame, or raises a `GpuviewError`.
+        labels: What the source shows, by name; empty if it has no name.
+        max_bytes: The size of the PNG file; 0 for no picture.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        ensure_frame: Callable[[], None],
+        labels: tuple[str, ...],
+        max_bytes: int,
+    ) -> None:
+        self._feed = feed
+        self._ensure_frame = ensure_frame
+        self._labels = labels
+        self._max_bytes = max_bytes
+        self._shell = kernel_shell()
+        self._maker: threading.Thread | None = None
+        self._n_drawn = -1
+        self._bundle: Bundle = {}
+        self._display_id = ""
+
+    def described(self, bundle: Bundle, display_id: str) -> tuple[Bundle, Bundle]:
+        """Add the picture to what describes the stream to a page, which is sent next.
+
+        Takes the time of one `GPUStream.snapshot`, at most a second, also if the source hangs.
+
+        Args:
+            bundle: The view, by MIME type.
+            display_id: The stream's own; its outputs have it where that is possible.
+
+        Returns:
+            The data and the metadata of the output.
+        """
+        if self._shell is not None and is_run_by_a_program(self._shell):
+            name_result(self._shell, display_id)
+            _renewed(self._shell).add(self)
+        self._bundle, self._display_id = bundle, display_id
+        return self._with_picture(bundle, "Picture of")
+
+    def renew(self) -> None:
+        """Put the newest frame into the outputs that have been displayed."""
+        if self._n_drawn != self._feed.n_pushed:
+            self._replace(*self._with_picture(self._bundle, "Picture of"))
+
+    def close(self) -> None:
+        """Put the last frame in the place of the view. Call it before the feed is closed."""
+        if self._display_id:
+            self._replace(*self._with_picture({}, "Last picture,"))
+
+    def _replace(self, data: Bundle, metadata: Bundle) -> None:
+        if self._shell is not None and _PNG in data:
+            replace_outputs(self._shell, self._display_id, data, metadata)
+
+    def _with_picture(self, bundle: Bundle, words: str) -> tuple[Bundle, Bundle]:
+        time = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        picture = self._picture(f"{words} {time}") if self._max_bytes else None
+        if picture is None:
+            return {**bundle, "text/plain": self._text("")}, {}
+        data = {"text/plain": self._text(time), _PNG: base64.b64encode(picture.png).decode()}
+        return {**bundle, **data}, {_PNG: {"width": picture.width}}
+
+    def _text(self, time: str) -> str:
+        frame = self._feed.frame()
+        labels = list(frame) if isinstance(frame, Mapping) else self._labels
+        text = f"GPUStream of {', '.join(map(str, labels))}" if labels else "GPUStream"
+        if len(text) > _MOST_LETTERS:
+            text = text[: _MOST_LETTERS - 1] + "…"
+        return f"{text}, picture of {time}" if time else f"{text}, live in a running notebook"
+
+    def _picture(self, line: str) -> SavedPicture | None:
+        """Draw the newest frame, unless that takes too long.
+
+        On a thread, like all that polls a source or reads a frame: it may hang.
+        """
+        if self._maker is not None and self._maker.is_alive():
+            return None  # Something hangs, and would again.
+        made: list[tuple[SavedPicture | None, int]] = []
+        self._maker = threading.Thread(
+            target=self._draw, args=(line, made), name="gpuview-saved-picture", daemon=True
+        )
+        self._maker.start()
+        self._maker.join(_PATIENCE_S)
+        if not made:
+            return None
+        picture, self._n_drawn = made[0]
+        return picture
+
+    def _draw(self, line: str, made: list[tuple[SavedPicture | None, int]]) -> None:
+        try:
+            self._ensure_frame()
+            feed, n_pushed = self._feed, self._feed.n_pushed
+            picture = draw_saved_picture(
+                feed.selected(),
+                feed.look,
+                feed.readings,
+                line=line,
+                max_bytes=self._max_bytes,
+            )
+            made.append((picture, n_pushed))
+        except BaseException as exc:  # the user's code, too; the view says so if it lasts
+            logger.debug("no picture is saved with the notebook: %r", exc)
+
+
+def comm_not_stored(state: dict[str, Any]) -> Any | None:
+    """Open the comm of a widget whose state is not to be saved; None if that is not asked for.
+
+    See Note [run by a program].
+    """
+    shell = kernel_shell()
+    if shell is None or not is_run_by_a_program(shell):
+        return None
+    data = {"state": state, "buffer_paths": []}
+    return open_comm_for_no_cell(shell, "jupyter.widget", data, {"version": PROTOCOL_VERSION})
+
+
+@cache
+def _renewed(shell: Any) -> WeakSet[SavedOutput]:
+    """Return the outputs that are renewed at the end of each cell."""
+    outputs: WeakSet[SavedOutput] = WeakSet()
+
+    def cell_ended(_result: object) -> None:
+        for output in list(outputs):
+            output.renew()
+
+    shell.events.register("post_run_cell", cell_ended)
+    return outputs

@@ -1,0 +1,93 @@
+"""The still picture beside a stream's live view."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from gpuview.frames.error_reporter import ErrorReporter
+from gpuview.frames.feed import Feed
+from gpuview.frames.picture.look import Look
+from gpuview.ipykernel_compat import is_run_by_a_program
+from gpuview.saved_output import SavedOutput
+from tests.fakes import FakeHandle
+
+VIEW = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "repr"}
+RED = torch.tensor([1.0, 0, 0]).expand(48, 64, 3)
+
+
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    feed = Feed(FakeHandle(), Look(), ErrorReporter(lambda _: None, lambda: None))
+    yield feed
+    feed.close()
+
+
+def described(
+    feed: Feed,
+    ensure_frame: Callable[[], None] = lambda: None,
+    labels: tuple[str, ...] = (),
+    max_bytes: int = 200_000,
+) -> dict[str, Any]:
+    return SavedOutput(feed, ensure_frame, labels, max_bytes).described(VIEW, "id")[0]
+
+
+def test_the_view_stays_beside_the_picture(feed: Feed) -> None:
+    feed.push(RED)
+    assert set(described(feed)) == {*VIEW, "image/png"}
+
+
+def test_without_a_frame_or_a_byte_there_is_no_picture(feed: Feed) -> None:
+    assert set(described(feed)) == set(VIEW)
+    feed.push(RED)
+    assert set(described(feed, max_bytes=0)) == set(VIEW)
+
+
+def test_the_text_has_the_names_of_the_panels_or_of_the_layer(feed: Feed) -> None:
+    assert described(feed)["text/plain"] == "GPUStream, live in a running notebook"
+    assert described(feed, labels=("layer3.0",))["text/plain"].startswith("GPUStream of layer3.0, ")
+    feed.push({"in": RED, "out": RED})
+    assert described(feed, labels=("a",))["text/plain"].startswith(
+        "GPUStream of in, out, picture of 2"
+    )
+
+
+def test_the_text_is_bounded(feed: Feed) -> None:
+    assert len(described(feed, labels=("long",) * 1000)["text/plain"]) < 250
+
+
+def test_one_source_that_hangs_is_asked_once(feed: Feed) -> None:
+    calls: list[threading.Thread] = []
+    may_end = threading.Event()
+
+    def hang() -> None:
+        calls.append(threading.current_thread())
+        may_end.wait()
+
+    output = SavedOutput(feed, hang, (), 200_000)
+    for _ in range(3):
+        assert set(output.described(VIEW, "id")[0]) == set(VIEW)
+    assert len(calls) == 1
+    may_end.set()
+    calls[0].join()
+
+
+@pytest.mark.parametrize(
+    ("content", "software", "expected"),
+    [
+        ({"allow_stdin": False}, "", True),
+        ({"allow_stdin": True}, "", False),
+        ({}, "", False),
+        ({"allow_stdin": False}, "voila/0.5.13", False),
+    ],
+)
+def test_only_a_program_that_takes_no_input_and_is_not_voila_is_nbclient(
+    monkeypatch: pytest.MonkeyPatch, content: dict[str, object], software: str, expected: bool
+) -> None:
+    monkeypatch.setenv("SERVER_SOFTWARE", software)
+    assert is_run_by_a_program(SimpleNamespace(get_parent=lambda: {"content": content})) is expected
