@@ -1,5 +1,6 @@
 // Puts a view's state and the stream's status into words. Pure.
 
+import type { Carrier } from "./carriers/race";
 import type { Problem, Status } from "./messages";
 import type { ViewState } from "./state";
 
@@ -23,14 +24,29 @@ export interface Caption {
 
 const QUIET = { message: null, hint: "", is_dimmed: false, can_retry: false, can_play: false };
 
+/** What brings the picture, if that is not the usual way. */
+const WAYS: Readonly<Record<Carrier, string>> = {
+  webrtc: "",
+  socket: " over WebSocket",
+  comm: " through the kernel",
+};
+
 const KERNEL_GONE: Problem = {
   problem: "The kernel is gone. Run the cell again.",
   expected: "",
   fix: "",
 };
 
-/** `problem` is what stands in the way of the present connection, as far as is known. */
-export function caption(state: ViewState, status: Status, problem: Problem | null): Caption {
+/**
+ * @param problem What stands in the way of the present connection, as far as is known.
+ * @param carrier What brings the picture; null if there is none.
+ */
+export function caption(
+  state: ViewState,
+  status: Status,
+  problem: Problem | null,
+  carrier: Carrier | null,
+): Caption {
   switch (state.name) {
     case "closed":
       return { ...QUIET, label: "stream closed", tone: "idle", is_dimmed: true };
@@ -52,7 +68,7 @@ export function caption(state: ViewState, status: Status, problem: Problem | nul
         can_retry: true,
       };
     default:
-      return captionOfStatus(state, status) ?? captionOfConnection(state, status, problem);
+      return captionOfStatus(state, status) ?? captionOfConnection(state, status, problem, carrier);
   }
 }
 
@@ -73,6 +89,7 @@ function captionOfConnection(
   state: Exclude<ViewState, { name: "closed" | "gone" | "failed" }>,
   { fix, hint }: Status,
   problem: Problem | null,
+  carrier: Carrier | null,
 ): Caption {
   switch (state.name) {
     case "waiting": {
@@ -83,7 +100,7 @@ function captionOfConnection(
     case "blocked":
       return { ...QUIET, label: "press play", tone: "busy", can_play: true };
     case "playing":
-      return { ...QUIET, label: "playing", tone: "good", hint };
+      return { ...QUIET, label: `playing${WAYS[carrier ?? "webrtc"]}`, tone: "good", hint };
     case "connecting":
       return { ...QUIET, label: "connecting", tone: "busy", message: problem };
     case "reconnecting":

@@ -2,9 +2,10 @@
 
 import { shortEndpoint } from "./addresses";
 import type { Candidate } from "./candidate";
+import type { Carrier, Fallback } from "./carriers/race";
 import type { Facts } from "./diagnose";
 import type { Percentiles } from "./latency";
-import type { ConnectionProblem } from "./problems";
+import type { Problem } from "./messages";
 import type { Figures } from "./stats";
 import type { CandidatePair, PairedCandidate } from "./stats_report";
 
@@ -27,34 +28,65 @@ export interface ConnectionStates {
   readonly gathering: string;
 }
 
-export interface Details {
-  readonly view: string;
+/** The present connection by WebRTC, or the last one. */
+export interface Connection {
   readonly states: ConnectionStates;
   readonly facts: Facts;
+}
+
+export interface Details {
+  readonly view: string;
+  /** Null if WebRTC has not been tried. */
+  readonly connection: Connection | null;
+  /** What brings the picture; null if there is none. */
+  readonly carrier: Carrier | null;
+  /** Why it is not WebRTC. */
+  readonly webrtc_problem: Problem | null;
   /** Of the last second; null while nothing plays. */
   readonly figures: Figures | null;
   /** As in "640×360"; empty before the first frame. */
   readonly size: string;
 }
 
+const ROUTES: Readonly<Record<Fallback, string>> = {
+  socket: "WebSocket of the Jupyter server",
+  comm: "through the kernel's comm",
+};
+
 /** Returns the panel's rows, without the empty ones. */
-export function detailRows({ view, states, facts, figures, size }: Details): readonly Row[] {
+export function detailRows(details: Details): readonly Row[] {
+  const { view, connection, webrtc_problem, figures, size } = details;
   const rows = {
-    route: facts.pairs.filter((pair) => pair.is_selected).map(routeLine),
+    route: routeLines(details),
     picture: figures === null ? [] : [pictureLine(figures, size)],
+    WebRTC: webrtc_problem === null ? [] : [problemLine(webrtc_problem)],
+    ...(connection !== null && connectionRows(connection)),
+    state: [...(connection === null ? [] : [stateLine(connection)]), line(`view ${view}`, "")],
+  };
+  return Object.entries(rows)
+    .map(([term, lines]) => ({ term, lines }))
+    .filter(({ lines }) => lines.length > 0);
+}
+
+function routeLines({ connection, carrier, figures }: Details): readonly Line[] {
+  if (carrier === "socket" || carrier === "comm") {
+    return [line(ROUTES[carrier], roundTrip(figures?.rtt_ms ?? null))];
+  }
+  return (connection?.facts.pairs ?? []).filter((pair) => pair.is_selected).map(routeLine);
+}
+
+function connectionRows({ facts }: Connection): Readonly<Record<string, readonly Line[]>> {
+  return {
     problems: facts.problems.map(problemLine),
     tried: facts.pairs.filter((pair) => !pair.is_selected).map(pairLine),
     "this browser": facts.local.map(candidateLine),
     "the kernel": facts.remote.map(candidateLine),
     servers: facts.servers.map(({ url, note }) => line(url, note)),
-    state: [
-      line(statesText(states), facts.policy === "relay" ? "relays only" : ""),
-      line(`view ${view}`, ""),
-    ],
   };
-  return Object.entries(rows)
-    .map(([term, lines]) => ({ term, lines }))
-    .filter(({ lines }) => lines.length > 0);
+}
+
+function stateLine({ states, facts }: Connection): Line {
+  return line(statesText(states), facts.policy === "relay" ? "relays only" : "");
 }
 
 function line(text: string, note: string): Line {
@@ -62,9 +94,12 @@ function line(text: string, note: string): Line {
 }
 
 function routeLine(pair: CandidatePair): Line {
-  const rtt = pair.rtt_ms === null ? "" : `round trip ${pair.rtt_ms.toFixed(0)} ms`;
   const protocol = pair.remote.protocol.toUpperCase();
-  return line(pairText(pair), join(", ", protocol, relayNote(pair), rtt));
+  return line(pairText(pair), join(", ", protocol, relayNote(pair), roundTrip(pair.rtt_ms)));
+}
+
+function roundTrip(rtt_ms: number | null): string {
+  return rtt_ms === null ? "" : `round trip ${rtt_ms.toFixed(0)} ms`;
 }
 
 function pictureLine(figures: Figures, size: string): Line {
@@ -80,7 +115,7 @@ export function latencyText(latency: Percentiles | null): string {
   return `latency ${latency.p50_ms.toFixed(0)} ms (p95 ${latency.p95_ms.toFixed(0)} ms)`;
 }
 
-function problemLine({ problem, expected, fix }: ConnectionProblem): Line {
+function problemLine({ problem, expected, fix }: Problem): Line {
   return line(problem, `expected: ${expected}; try: ${fix}`);
 }
 

@@ -1,4 +1,4 @@
-// Whether a connection is alive: pings the media process over the data channel.
+// Whether a connection is alive: pings the media process over it.
 
 import type { Ping, Pong } from "./messages";
 import type { Percentiles } from "./latency";
@@ -19,6 +19,8 @@ const PROBE_PING_MS = 400;
 const PROBE_MS = 2000;
 
 export interface LivenessOptions {
+  /** Sends a ping, if the connection is open. */
+  readonly send: (ping: Ping) => void;
   /** How old the picture is; told with each ping. */
   readonly latency: () => Percentiles | null;
   readonly onPong: (pong: Pong) => void;
@@ -27,21 +29,23 @@ export interface LivenessOptions {
 }
 
 export class Liveness {
-  readonly #channel: RTCDataChannel;
   readonly #options: LivenessOptions;
   #heard_ms = performance.now();
   /** On the wall clock: monotonic clocks stop while a machine sleeps. */
   #checked_at = Date.now();
   #is_probing = false;
 
-  /** Watches an open channel, from now until `stop` is aborted. */
-  constructor(channel: RTCDataChannel, options: LivenessOptions) {
-    this.#channel = channel;
+  /** Watches an open connection, from now until `stop` is aborted. */
+  constructor(options: LivenessOptions) {
     this.#options = options;
-    const { stop } = options;
-    channel.addEventListener("message", (event) => this.#hear(event), { signal: stop });
     this.#ping();
-    every(PING_MS, () => this.#check(), stop);
+    every(PING_MS, () => this.#check(), options.stop);
+  }
+
+  /** Takes the answer to a ping. */
+  hear(pong: Pong): void {
+    this.#heard_ms = performance.now();
+    this.#options.onPong(pong);
   }
 
   /** Finds out soon whether the connection is still alive. */
@@ -69,19 +73,12 @@ export class Liveness {
     else this.#ping();
   }
 
-  #hear({ data }: MessageEvent<string>): void {
-    this.#heard_ms = performance.now();
-    this.#options.onPong(JSON.parse(data));
-  }
-
   #ping(): void {
-    if (this.#channel.readyState !== "open") return;
     const latency = this.#options.latency();
-    const ping: Ping = {
+    this.#options.send({
       type: "Ping",
       sent_ms: performance.now(),
       ...(latency && { latency_p50_ms: latency.p50_ms, latency_p95_ms: latency.p95_ms }),
-    };
-    this.#channel.send(JSON.stringify(ping));
+    });
   }
 }

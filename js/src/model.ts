@@ -1,5 +1,6 @@
 // The widget's model as anywidget provides it, and the one way to listen to it.
 
+import type { Carrier } from "./carriers/race";
 import type { Answer, Offer, PageMessage, Refusal, Status } from "./messages";
 
 /** The state that kernel and page share. */
@@ -13,25 +14,32 @@ export interface Traits {
   epoch: number;
   /** Whether a view must ask for ICE servers before its first offer. */
   needs_peer_config: boolean;
+  /** Kernel and stream, as the Jupyter server's extension finds them; empty where it cannot. */
+  place: string;
+  /** How the video may come. */
+  carriers: readonly Carrier[];
 }
 
 /** The events that we use. ipywidgets fires `comm_live_update` when the kernel is gone. */
 export type ModelEvent = `change:${keyof Traits}` | "msg:custom" | "comm_live_update";
+
+/** `buffers` belong to a custom message. */
+export type ModelCallback = (content: unknown, buffers: readonly BufferSource[]) => void;
 
 export interface Model {
   get<Name extends keyof Traits>(name: Name): Traits[Name];
   set<Name extends keyof Traits>(name: Name, value: Traits[Name]): void;
   save_changes(): void;
   send(message: PageMessage): void;
-  on(event: ModelEvent, callback: (content: unknown) => void): void;
-  off(event: ModelEvent, callback: (content: unknown) => void): void;
+  on(event: ModelEvent, callback: ModelCallback): void;
+  off(event: ModelEvent, callback: ModelCallback): void;
 }
 
 /** Calls `callback` on every `event` until `stop` is aborted. */
 export function listen(
   model: Model,
   event: ModelEvent,
-  callback: (content: unknown) => void,
+  callback: ModelCallback,
   stop: AbortSignal,
 ): void {
   model.on(event, callback);

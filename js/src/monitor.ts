@@ -1,8 +1,7 @@
 // Watches the picture of one connection: its figures while it plays, and whether it comes at all.
 
 import type { Percentiles } from "./latency";
-import { diff, snapshot, type Figures, type Snapshot } from "./stats";
-import type { StatsReport } from "./stats_report";
+import { diff, type Figures, type Snapshot } from "./stats";
 import { every } from "./timers";
 
 const PERIOD_MS = 1000;
@@ -10,7 +9,8 @@ const PERIOD_MS = 1000;
 const MAX_SECONDS_WITHOUT_FRAME = 10;
 
 export interface MonitorOptions {
-  readonly stats: () => Promise<StatsReport>;
+  /** The connection's counters; null if there are none yet. */
+  readonly read: () => Promise<Snapshot | null>;
   /** How old the picture is. */
   readonly latency: () => Percentiles | null;
   readonly isPlaying: () => boolean;
@@ -35,9 +35,9 @@ export class Monitor {
 
   /** Reports the figures of the time since the last call, if somebody can see them. */
   async measure(): Promise<void> {
-    const { stats, latency, isPlaying, onFigures, stop } = this.#options;
+    const { read, latency, isPlaying, onFigures, stop } = this.#options;
     if (document.hidden || !isPlaying()) return;
-    const now = snapshot(await stats());
+    const now = await read();
     if (now === null || stop.aborted) return;
     onFigures(now, this.#before === null ? null : diff(this.#before, now, latency()));
     this.#before = now;
@@ -45,8 +45,8 @@ export class Monitor {
 
   /** Gives up a connection that brings nothing to decode. A frame may be decoded but not shown. */
   async #expectFrame(): Promise<void> {
-    const { stats, isFrameDue, onNoPicture, stop } = this.#options;
-    const decoded = isFrameDue() ? (snapshot(await stats())?.decoded ?? 0) : 0;
+    const { read, isFrameDue, onNoPicture, stop } = this.#options;
+    const decoded = isFrameDue() ? ((await read())?.decoded ?? 0) : 0;
     if (stop.aborted) return;
     const is_missing = isFrameDue() && decoded === 0;
     this.#seconds_without_frame = is_missing ? this.#seconds_without_frame + 1 : 0;

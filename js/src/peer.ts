@@ -8,7 +8,7 @@ import { isTurn } from "./ice_servers";
 import { Liveness } from "./liveness";
 import type { Percentiles } from "./latency";
 import { logStates, NO_LOG, redact, startLog, type Log } from "./log";
-import type { Candidates, PeerConfig, Pong, Problem } from "./messages";
+import type { Candidates, PeerConfig, Ping, Pong, Problem } from "./messages";
 import {
   BROKEN_OFF,
   browserFailed,
@@ -153,7 +153,7 @@ export class Peer {
   }
 
   #open(): RTCPeerConnection {
-    const { signalling, latency, onPong, stop } = this.#options;
+    const { signalling, stop } = this.#options;
     const { ice_servers, ice_transport_policy, wants_log } = this.#config;
     const connection = new RTCPeerConnection({
       iceServers: [...ice_servers],
@@ -169,12 +169,22 @@ export class Peer {
     const follow = () => this.#follow(connection);
     connection.addEventListener("connectionstatechange", follow, { signal: stop });
     const channel = connection.createDataChannel("gpuview", { ordered: false, maxRetransmits: 0 });
-    const liveness = { latency, onPong, onDead: () => this.#lose(), stop };
-    const watch = () => (this.#liveness = new Liveness(channel, liveness));
+    const watch = () => this.#watch(channel);
     channel.addEventListener("open", watch, { once: true, signal: stop });
     this.#receiveStills(connection);
     every(PAIRS_MS, () => this.#is_connected || void this.stats(), stop);
     return connection;
+  }
+
+  /** Finds out whether the media process still answers. */
+  #watch(channel: RTCDataChannel): void {
+    const { latency, onPong, stop } = this.#options;
+    const send = (ping: Ping) =>
+      channel.readyState === "open" && channel.send(JSON.stringify(ping));
+    const liveness = new Liveness({ send, latency, onPong, onDead: () => this.#lose(), stop });
+    const hear = ({ data }: MessageEvent<string>) => liveness.hear(JSON.parse(data));
+    channel.addEventListener("message", hear, { signal: stop });
+    this.#liveness = liveness;
   }
 
   /** Asks for stills, unless the browser does not say which frame it shows. */

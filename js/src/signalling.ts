@@ -1,10 +1,12 @@
-// One view's conversation with the kernel, over the model.
+// One view's conversation with the kernel, over the model, and with the media process itself, where
+// the Jupyter server has a way to it: whichever reply comes first counts.
 //
 // An offer goes out twice at once: as a trait, which arrives even if the page has not yet been told
 // how to reach a busy kernel, and as a custom message, which ipywidgets neither delays nor merges.
 // The message is then repeated, because either may be lost; the kernel removes duplicates. After a
 // while it is repeated less often: a cell may run for hours, and every message waits for it.
 
+import type { Channel, OpenChannel } from "./carriers/channel";
 import type {
   Answer,
   Candidates,
@@ -32,12 +34,34 @@ export class Signalling {
   readonly view = newViewId();
   readonly #model: Model;
   readonly #onKernelGone: () => void;
+  /** What hears messages from the kernel's side. */
+  readonly #readers = new Set<(message: KernelMessage) => void>();
+  /** What has not been replied to. */
+  readonly #requests = new Set<PageMessage>();
+  #channel: Channel | null = null;
   #seq = 0;
 
   /** `onKernelGone` is called when there is no way left to reach the kernel. */
   constructor(model: Model, onKernelGone: () => void) {
     this.#model = model;
     this.#onKernelGone = onKernelGone;
+  }
+
+  /** Says everything over this channel as well, as long as it is open and `stop` is not aborted. */
+  use(open: OpenChannel, stop: AbortSignal): void {
+    const channel: Channel = open(
+      {
+        onOpen: () => {
+          this.#channel = channel;
+          this.#requests.forEach((request) => channel.send(request));
+        },
+        onText: (text) => this.#hear(text),
+        onBinary: () => undefined,
+        onClosed: () => this.#leave(channel),
+      },
+      stop,
+    );
+    stop.addEventListener("abort", () => this.#leave(channel), { once: true });
   }
 
   /** Asks how this view is to connect. Never settles once `stop` is aborted. */
@@ -67,7 +91,8 @@ export class Signalling {
       };
       // An offer that the kernel itself rejects is refused at once, by message.
       const read = (message: KernelMessage) => {
-        if (message.type === "Refusal" && message.seq === offer.seq) finish(message);
+        const is_reply = message.type === "Answer" || message.type === "Refusal";
+        if (is_reply && message.seq === offer.seq) finish(message);
       };
       listen(this.#model, "change:answers", look, signal);
       this.#receive(read, signal);
@@ -121,6 +146,9 @@ export class Signalling {
         resolve(reply);
       };
       receive(take, signal);
+      this.#requests.add(message);
+      signal.addEventListener("abort", () => this.#requests.delete(message), { once: true });
+      this.#channel?.send(message);
       this.#repeat(message, signal);
     });
   }
@@ -132,6 +160,18 @@ export class Signalling {
       if (message.type !== "Status" && message.view === this.view) onMessage(message);
     };
     listen(this.#model, "msg:custom", read, stop);
+    this.#readers.add(read);
+    stop.addEventListener("abort", () => this.#readers.delete(read), { once: true });
+  }
+
+  /** Takes what comes over the channel. */
+  #hear(text: string): void {
+    const message: KernelMessage = JSON.parse(text); // From our own media process.
+    for (const read of [...this.#readers]) read(message);
+  }
+
+  #leave(channel: Channel): void {
+    if (this.#channel === channel) this.#channel = null;
   }
 
   #acknowledge({ view, seq }: Offer): void {
@@ -144,13 +184,18 @@ export class Signalling {
     let count = 0;
     const repeat = () => {
       count += 1;
-      if (count <= EAGER_REPEATS || count % SLOWDOWN === 0) this.#send(message);
+      if (count <= EAGER_REPEATS || count % SLOWDOWN === 0) this.#sendByModel(message);
     };
-    this.#send(message);
+    this.#sendByModel(message);
     every(REPEAT_MS, repeat, stop);
   }
 
   #send(message: PageMessage): void {
+    this.#channel?.send(message);
+    this.#sendByModel(message);
+  }
+
+  #sendByModel(message: PageMessage): void {
     try {
       this.#model.send(message);
     } catch {

@@ -13,7 +13,8 @@ export interface Snapshot {
   readonly codec: string;
   /** The browser's name for its decoder; empty if it does not say. */
   readonly decoder: string;
-  /** The route of the picture. */
+  readonly rtt_ms: number | null;
+  /** The route of the picture; null for another carrier. */
   readonly pair: CandidatePair | null;
 }
 
@@ -25,7 +26,8 @@ export interface Figures {
   readonly bytes_per_s: number;
   readonly codec: string;
   readonly decoder: string;
-  readonly transport: "direct" | "relay";
+  /** How WebRTC's packets get here; empty for another carrier. */
+  readonly transport: "direct" | "relay" | "";
   readonly rtt_ms: number | null;
   /** Of the last ten seconds. */
   readonly latency: Percentiles | null;
@@ -35,6 +37,7 @@ export interface Figures {
 export function snapshot(report: StatsReport): Snapshot | null {
   const video = find(report, (entry) => entry.type === "inbound-rtp" && entry.kind === "video");
   if (video === undefined) return null;
+  const pair = candidatePairs(report).find(({ is_selected }) => is_selected) ?? null;
   return {
     at_ms: video.timestamp,
     decoded: video.framesDecoded ?? 0,
@@ -43,7 +46,8 @@ export function snapshot(report: StatsReport): Snapshot | null {
     nbytes: video.bytesReceived ?? 0,
     codec: (at(report, video.codecId)?.mimeType ?? "").replace("video/", ""),
     decoder: video.decoderImplementation ?? "",
-    pair: candidatePairs(report).find(({ is_selected }) => is_selected) ?? null,
+    rtt_ms: pair?.rtt_ms ?? null,
+    pair,
   };
 }
 
@@ -58,14 +62,18 @@ export function diff(before: Snapshot, now: Snapshot, latency: Percentiles | nul
     bytes_per_s: perSecond(now.nbytes - before.nbytes),
     codec: now.codec,
     decoder: now.decoder,
-    transport: isRelayed(now.pair) ? "relay" : "direct",
-    rtt_ms: now.pair?.rtt_ms ?? null,
+    transport: transportOf(now.pair),
+    rtt_ms: now.rtt_ms,
     latency,
   };
 }
 
-function isRelayed(pair: CandidatePair | null): boolean {
-  if (pair === null) return false;
+function transportOf(pair: CandidatePair | null): Figures["transport"] {
+  if (pair === null) return "";
+  return isRelayed(pair) ? "relay" : "direct";
+}
+
+function isRelayed(pair: CandidatePair): boolean {
   // With a proxy such as FRP before the kernel, a relayed candidate shows as peer-reflexive.
   const { type, relay_protocol } = pair.local;
   return type === "relay" || relay_protocol !== "" || pair.remote.type === "relay";

@@ -1,23 +1,33 @@
-// One view of the stream: feeds events to the pure state machine and carries out its effects.
+// One view of the stream: feeds events to the pure state machine and carries out its effects, while
+// other carriers stand in for WebRTC.
 
 import { caption } from "./caption";
+import { commOpener } from "./carriers/comm_channel";
+import { Fallbacks, type Door } from "./carriers/fallbacks";
+import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
 import { Latency, type ShownFrame } from "./latency";
-import type { Pong } from "./messages";
+import type { Pong, Problem } from "./messages";
 import { listen, type Model } from "./model";
 import { Monitor } from "./monitor";
 import { Overlay } from "./overlay";
 import { Peer } from "./peer";
 import { Player } from "./player";
 import { NO_PICTURE } from "./problems";
+import { favouriteState, isOver, shownState } from "./shown_state";
 import { Signalling } from "./signalling";
 import { begin, next, type Effect, type Step, type ViewEvent, type ViewState } from "./state";
-import type { Figures, Snapshot } from "./stats";
+import { snapshot, type Figures } from "./stats";
+import type { CandidatePair } from "./stats_report";
 import { Stills } from "./stills";
 import { after, every } from "./timers";
+import { TrackVideo } from "./track_video";
 
 const DETAILS_MS = 1000;
+/** While another carrier shows the picture, WebRTC that has given up is tried again: first so soon. */
+const QUIET_RETRY_MS = 30_000;
+const MAX_QUIET_RETRY_MS = 300_000;
 
 export class View {
   readonly #model: Model;
@@ -26,11 +36,21 @@ export class View {
   readonly #details = new DetailsPanel(() => void this.#fillDetails());
   readonly #overlay: Overlay;
   readonly #player: Player;
+  /** Of the Jupyter server; null if it cannot be used. */
+  readonly #socket: Door | null;
+  readonly #fallbacks: Fallbacks;
+  readonly #is_webrtc_allowed: boolean;
+  /** WebRTC's. */
   #state: ViewState;
   /** Ends the present connection, or the wait before it. */
   #connection = new AbortController();
   /** The present connection; null if there is none, or while waiting for the next. */
   #peer: Peer | null = null;
+  /** Of the present connection. */
+  #video: TrackVideo | null = null;
+  /** Ends when WebRTC plays: then there is nothing left to ask over the socket. */
+  #asking = new AbortController();
+  #quiet_retries = 0;
   /** The present connection or the last one, whose details can still be read. */
   #latest: Peer | null = null;
   #figures: Figures | null = null;
@@ -38,20 +58,36 @@ export class View {
   /**
    * Shows the stream in `root` from now until it is closed.
    *
+   * @param socket How to reach the media process by the Jupyter server; null if that is impossible.
    * @param kernel Is aborted when the kernel is gone; by us, if we are the first to notice.
    */
-  constructor(model: Model, root: HTMLElement, kernel: AbortController) {
+  constructor(model: Model, root: HTMLElement, socket: Door | null, kernel: AbortController) {
     this.#model = model;
+    this.#socket = socket;
+    const carriers = model.get("carriers");
+    this.#is_webrtc_allowed = carriers.includes("webrtc");
     this.#signalling = new Signalling(model, () => kernel.abort());
     this.#overlay = new Overlay(root, this.#details, {
-      onRetry: () => this.#dispatch({ type: "retry" }),
+      onRetry: () => this.#hurry("retry"),
       onPlay: () => this.#dispatch({ type: "play" }),
     });
     this.#player = new Player(this.#overlay.stage, {
       onSize: (size) => this.#overlay.showSize(size),
-      onBlocked: () => this.#dispatch({ type: "blocked" }),
+      onCover: (is_covered) => this.#overlay.showExact(is_covered),
     });
-    root.dataset["view"] = this.#signalling.view;
+    const { view } = this.#signalling;
+    const comm = { open: commOpener(model, view), opens_at_ms: 0 };
+    this.#fallbacks = new Fallbacks({
+      view,
+      doors: { socket, comm: carriers.includes("comm") ? comm : null },
+      player: this.#player,
+      isFrameDue: () => this.#isFrameDue(),
+      onChange: () => this.#paint(),
+      onFigures: (figures) => this.#showFigures(figures, null),
+      onPong: (pong) => this.#takeSize(pong),
+      stop: this.#closing.signal,
+    });
+    root.dataset["view"] = view;
     const first = begin(model.get("status"), kernel.signal.aborted);
     this.#state = first.state;
     this.#listen(kernel.signal);
@@ -59,7 +95,18 @@ export class View {
   }
 
   get is_playing(): boolean {
-    return this.#state.name === "playing";
+    return this.#shown_state.name === "playing";
+  }
+
+  get #shown_state(): ViewState {
+    const { shown, is_connected, is_hopeful, problem } = this.#fallbacks;
+    const fallbacks = { is_showing: shown !== null, is_connected, is_hopeful, problem };
+    return shownState(this.#state, this.#model.get("status"), fallbacks, this.#is_webrtc_allowed);
+  }
+
+  /** What brings the picture that is seen; null if it stands still, or there is none. */
+  get #carrier(): Carrier | null {
+    return this.#state.name === "playing" ? "webrtc" : this.#fallbacks.shown;
   }
 
   /** Goes on in another output of the stream. */
@@ -70,8 +117,8 @@ export class View {
   /** Ends the connection, and takes the picture away. */
   close(): void {
     this.#closing.abort();
-    this.#player.close();
     this.#disconnect();
+    this.#player.close();
     this.#signalling.bye();
   }
 
@@ -85,8 +132,12 @@ export class View {
     // Without any network, there is nothing to find out before "online".
     const check = () => navigator.onLine && this.#hurry("network-change");
     connection?.addEventListener("change", check, { signal: stop });
-    window.addEventListener("pagehide", () => this.#signalling.bye(), { signal: stop });
-    const look = () => document.hidden || this.#hurry("retry");
+    const leavePage = () => {
+      this.#fallbacks.close();
+      this.#signalling.bye();
+    };
+    window.addEventListener("pagehide", leavePage, { signal: stop });
+    const look = () => (document.hidden ? this.#followRace() : this.#hurry("retry"));
     document.addEventListener("visibilitychange", look, { signal: stop });
     every(DETAILS_MS, () => void this.#fillDetails(), stop);
     const leave = () => this.#dispatch({ type: "kernel-gone" });
@@ -95,8 +146,12 @@ export class View {
 
   /** Connecting may work again: ends a wait for the next connection soon. */
   #hurry(type: "retry" | "online" | "network-change"): void {
-    const is_waiting = this.#peer === null && this.#state.name !== "failed";
-    this.#dispatch({ type: is_waiting ? "online" : type });
+    const has_failed = this.#state.name === "failed";
+    const is_waiting = this.#peer === null && !has_failed;
+    // What has failed behind a picture has nobody who would press "Try again".
+    const is_quiet = has_failed && this.#fallbacks.shown !== null;
+    this.#dispatch({ type: is_waiting ? "online" : is_quiet ? "retry" : type });
+    this.#fallbacks.hurry();
   }
 
   #dispatch(event: ViewEvent): void {
@@ -106,6 +161,7 @@ export class View {
   #take({ state, effect }: Step): void {
     this.#state = state;
     this.#act(effect);
+    this.#followRace();
     this.#paint(); // Afterwards: the problems of the last connection are not those of the next.
   }
 
@@ -116,26 +172,53 @@ export class View {
       case "connect":
         return this.#connect(effect.delay_ms);
       case "disconnect":
-        return this.#disconnect();
+        this.#disconnect();
+        return this.#retryQuietly();
       case "play":
-        return this.#player.play();
+        return this.#video?.play();
       case "probe":
         return this.#peer?.probe();
     }
   }
 
-  #paint(): void {
+  #followRace(): void {
     const status = this.#model.get("status");
-    this.#overlay.root.dataset["state"] = this.#state.name;
-    this.#overlay.root.dataset["status"] = status.state;
-    this.#overlay.showCaption(caption(this.#state, status, this.#peer?.problem ?? null));
-    if (this.is_playing) return;
+    const [is_allowed, is_due] = [this.#is_webrtc_allowed, this.#isFrameDue()];
+    const state = favouriteState(this.#state, is_allowed, is_due);
+    const is_over = isOver(this.#state, status);
+    // Where nobody looks, nothing begins.
+    this.#fallbacks.follow(state !== "showing" && (is_over || document.hidden) ? "idle" : state);
+    if (is_over) this.#fallbacks.close();
+  }
+
+  /** Tries again behind the picture of another carrier, less and less often. */
+  #retryQuietly(): void {
+    if (this.#state.name !== "failed") return;
+    const retry = () => {
+      if (this.#fallbacks.shown === null || document.hidden) return this.#retryQuietly();
+      this.#quiet_retries += 1;
+      this.#dispatch({ type: "retry" });
+    };
+    const pause_ms = QUIET_RETRY_MS * 2 ** this.#quiet_retries;
+    after(Math.min(pause_ms, MAX_QUIET_RETRY_MS), retry, this.#connection.signal);
+  }
+
+  #paint(): void {
+    const [state, status, carrier] = [this.#shown_state, this.#model.get("status"), this.#carrier];
+    const { dataset } = this.#overlay.root;
+    dataset["state"] = state.name;
+    dataset["status"] = status.state;
+    if (carrier === null) delete dataset["carrier"];
+    else dataset["carrier"] = carrier;
+    this.#overlay.showCaption(caption(state, status, this.#peer?.problem ?? null, carrier));
+    if (state.name === "playing") return;
     this.#figures = null;
     this.#overlay.showFigures(null, null);
   }
 
   #connect(delay_ms: number): void {
     this.#disconnect();
+    if (!this.#is_webrtc_allowed) return;
     const stop = this.#connection.signal;
     if (delay_ms === 0) this.#open(stop);
     else after(delay_ms, () => document.hidden || this.#open(stop), stop); // Nobody looks: no hurry.
@@ -144,32 +227,37 @@ export class View {
   #open(stop: AbortSignal): void {
     const latency = new Latency();
     const monitor = new Monitor({
-      stats: () => peer.stats(),
-      isPlaying: () => this.is_playing,
-      isFrameDue: () =>
-        this.#state.name === "waiting" &&
-        this.#model.get("status").state === "live" &&
-        this.#isVisible(),
+      read: async () => snapshot(await peer.stats()),
+      isPlaying: () => this.#state.name === "playing",
+      isFrameDue: () => this.#state.name === "waiting" && this.#isFrameDue(),
       latency: () => latency.recent,
-      onFigures: (now, figures) => this.#showFigures(now, figures),
+      onFigures: ({ pair }, figures) => this.#showFigures(figures, pair),
       onNoPicture: () => this.#dispatch({ type: "lost", problem: NO_PICTURE }),
       stop,
     });
     const onPlaying = () => {
+      this.#asking.abort();
+      this.#quiet_retries = 0;
       this.#dispatch({ type: "frame" });
       void monitor.measure();
     };
-    const stills = new Stills({ onCover: (picture) => this.#cover(picture), stop });
+    const onCover = (picture: HTMLCanvasElement | null) => {
+      if (this.#video !== null) this.#player.cover(this.#video.element, picture);
+    };
+    const stills = new Stills({ onCover, stop });
     const onFrame = (frame: ShownFrame) => {
       latency.see(frame);
       stills.see(frame);
     };
+    const onBlocked = () => this.#dispatch({ type: "blocked" });
+    const video = { player: this.#player, onPlaying, onFrame, onBlocked, stop };
+    this.#ask(stop);
     const peer = new Peer({
       signalling: this.#signalling,
       needs_peer_config: this.#model.get("needs_peer_config"),
       emit: (event) => this.#dispatch(event),
       onChange: () => this.#paint(),
-      onTrack: (track) => this.#player.attach(track, { onPlaying, onFrame }, stop),
+      onTrack: (track) => (this.#video = new TrackVideo(track, video)),
       latency: () => latency.recent,
       onPong: (pong) => {
         latency.hear(pong, performance.now());
@@ -181,19 +269,26 @@ export class View {
     this.#latest = this.#peer = peer;
   }
 
+  /** Asks the media process itself as well, past a kernel that may be busy. */
+  #ask(stop: AbortSignal): void {
+    if (this.#socket === null || this.#socket.opens_at_ms > performance.now()) return;
+    this.#asking = new AbortController();
+    this.#signalling.use(this.#socket.open, AbortSignal.any([stop, this.#asking.signal]));
+  }
+
+  /** Whether a connection should bring frames by now. */
+  #isFrameDue(): boolean {
+    return this.#model.get("status").state === "live" && this.#isVisible();
+  }
+
   /** Whether a browser has a reason to decode: it may save that for a tab that is in front. */
   #isVisible(): boolean {
     return !document.hidden && this.#overlay.root.checkVisibility();
   }
 
-  #showFigures({ pair }: Snapshot, figures: Figures | null): void {
+  #showFigures(figures: Figures | null, pair: CandidatePair | null): void {
     this.#figures = figures;
     this.#overlay.showFigures(figures, pair);
-  }
-
-  #cover(picture: HTMLCanvasElement | null): void {
-    this.#player.cover(picture);
-    this.#overlay.showExact(picture !== null);
   }
 
   #takeSize({ width, height }: Pong): void {
@@ -201,21 +296,34 @@ export class View {
   }
 
   #disconnect(): void {
-    this.#player.freeze();
-    this.#overlay.showExact(false);
+    if (this.#video !== null) this.#player.freeze(this.#video.element);
     this.#connection.abort();
     this.#connection = new AbortController();
-    this.#peer = null;
+    [this.#peer, this.#video] = [null, null];
   }
 
   /** Shows how things stand, if somebody has opened the details. */
   async #fillDetails(): Promise<void> {
     const peer = this.#latest;
-    if (document.hidden || !this.#details.is_open || peer === null) return;
-    await peer.stats();
-    const { facts, states } = peer;
-    const [view, figures, size] = [this.#signalling.view, this.#figures, this.#overlay.size];
-    this.#details.show(detailRows({ view, states, facts, figures, size }));
+    if (document.hidden || !this.#details.is_open) return;
+    await peer?.stats();
+    const carrier = this.#carrier;
+    if (peer === null && carrier === null) return;
+    this.#details.show(
+      detailRows({
+        view: this.#signalling.view,
+        connection: peer,
+        carrier,
+        webrtc_problem: this.#fallbacks.shown === null ? null : this.#webrtc_problem,
+        figures: this.#figures,
+        size: this.#overlay.size,
+      }),
+    );
+  }
+
+  /** Why there is no picture by WebRTC, if that is known. */
+  get #webrtc_problem(): Problem | null {
+    return "problem" in this.#state ? this.#state.problem : null;
   }
 }
 

@@ -1,5 +1,7 @@
 // The widget as anywidget loads it: `initialize` for each model, then `render` for each output.
 
+import { socketUrl } from "./carriers/place";
+import { SocketDoor } from "./carriers/socket_channel";
 import { listen, type Model } from "./model";
 import { LatestRemoved } from "./latest_removed";
 import { View } from "./view";
@@ -18,9 +20,12 @@ export default function widget(): Widget {
   const removed = new LatestRemoved();
   // The one that `render` gets loses its listeners with the output, and a view may outlive that.
   let lasting: Model | null = null;
+  // Shared, so that a server without the extension is not asked by each view.
+  let socket: SocketDoor | null = null;
   return {
     initialize({ model }) {
       lasting = model;
+      socket = socketDoor(model);
       const stop = new AbortController();
       listen(model, "comm_live_update", () => kernel.abort(), stop.signal);
       return () => {
@@ -29,8 +34,15 @@ export default function widget(): Widget {
       };
     },
     render({ model, el }) {
-      const view = removed.moveTo(el) ?? new View(lasting ?? model, el, kernel);
+      const view = removed.moveTo(el) ?? new View(lasting ?? model, el, socket, kernel);
       return () => removed.keep(view);
     },
   };
+}
+
+function socketDoor(model: Model): SocketDoor | null {
+  const url = model.get("carriers").includes("socket")
+    ? socketUrl(model.get("place"), document)
+    : null;
+  return url === null ? null : new SocketDoor(url);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { caption as captionWith } from "../src/caption";
+import type { Carrier } from "../src/carriers/race";
 import type { Status } from "../src/messages";
 import type { ViewState } from "../src/state";
 import { LIVE } from "./fakes";
@@ -17,7 +18,7 @@ const ERROR = {
 
 const PROBLEM = { problem: "no reply", expected: "one", fix: "ask again" };
 
-const caption = (state: ViewState, status: Status) => captionWith(state, status, null);
+const caption = (state: ViewState, status: Status) => captionWith(state, status, null, "webrtc");
 
 test("a failing source is shown over a picture that is not dimmed", () => {
   expect(caption(PLAYING, ERROR)).toMatchObject({
@@ -102,11 +103,18 @@ test("an error of the source does not hide a failed connection", () => {
   expect(caption({ name: "failed", problem: PROBLEM }, ERROR).message).toEqual(PROBLEM);
 });
 
+test("a playing picture names its carrier, unless it is the usual one", () => {
+  const label = (carrier: Carrier) => captionWith(PLAYING, LIVE, null, carrier).label;
+  expect(label("webrtc")).toBe("playing");
+  expect(label("socket")).toBe("playing over WebSocket");
+  expect(label("comm")).toBe("playing through the kernel");
+});
+
 describe("a problem while connecting", () => {
   const reconnecting = { name: "reconnecting", losses: 2, has_played: true } as const;
 
   test("is shown, and nobody is asked to try again", () => {
-    expect(captionWith({ name: "connecting" }, LIVE, PROBLEM)).toMatchObject({
+    expect(captionWith({ name: "connecting" }, LIVE, PROBLEM, null)).toMatchObject({
       label: "connecting",
       message: PROBLEM,
       can_retry: false,
@@ -116,11 +124,11 @@ describe("a problem while connecting", () => {
   test("replaces the reason why the last connection failed", () => {
     const old = { ...PROBLEM, problem: "old" };
     const state = { ...reconnecting, problem: old };
-    expect(captionWith(state, LIVE, null).message).toEqual(old);
-    expect(captionWith(state, LIVE, PROBLEM).message).toEqual(PROBLEM);
+    expect(captionWith(state, LIVE, null, null).message).toEqual(old);
+    expect(captionWith(state, LIVE, PROBLEM, null).message).toEqual(PROBLEM);
   });
 
   test("is not shown over a picture", () => {
-    expect(captionWith(PLAYING, LIVE, PROBLEM).message).toBeNull();
+    expect(captionWith(PLAYING, LIVE, PROBLEM, null).message).toBeNull();
   });
 });

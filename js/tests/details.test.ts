@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { detailRows, type Details } from "../src/details";
+import { detailRows, type Connection, type Details } from "../src/details";
 import type { CandidatePair, PairedCandidate } from "../src/stats_report";
 
 const end = (
@@ -30,17 +30,24 @@ const pair = (changes: Partial<CandidatePair>): CandidatePair => ({
   ...changes,
 });
 
-const NOTHING: Details = {
-  view: "0123",
+const CONNECTION: Connection = {
   states: { connection: "new", ice: "new", gathering: "new" },
   facts: { policy: "all", servers: [], local: [], remote: [], problems: [], pairs: [] },
+};
+
+const NOTHING: Details = {
+  view: "0123",
+  connection: CONNECTION,
+  carrier: null,
+  webrtc_problem: null,
   figures: null,
   size: "",
 };
 
 /** Returns the panel as text, by row. */
-function read(changes: Partial<Details>, facts: Partial<Details["facts"]> = {}) {
-  const rows = detailRows({ ...NOTHING, ...changes, facts: { ...NOTHING.facts, ...facts } });
+function read(changes: Partial<Details>, facts: Partial<Connection["facts"]> = {}) {
+  const connection = { ...CONNECTION, facts: { ...CONNECTION.facts, ...facts } };
+  const rows = detailRows({ ...NOTHING, connection, ...changes });
   const lines = rows.map(
     ({ term, lines }) => [term, lines.map(({ text, note }) => `${text} | ${note}`)] as const,
   );
@@ -53,6 +60,22 @@ test("an unknown fact has no row", () => {
     "connection new · ICE new · gathering new | relays only",
     "view 0123 | ",
   ]);
+});
+
+test("another carrier is the route, beside what keeps WebRTC from it", () => {
+  const webrtc_problem = { problem: "no UDP", expected: "some", fix: "open a port" };
+  const rows = read(
+    { carrier: "socket", webrtc_problem },
+    { pairs: [pair({ is_selected: true })] },
+  );
+  expect(rows).toMatchObject({
+    route: ["WebSocket of the Jupyter server | "],
+    WebRTC: ["no UDP | expected: some; try: open a port"],
+  });
+  expect(read({ carrier: "comm", connection: null })).toEqual({
+    route: ["through the kernel's comm | "],
+    state: ["view 0123 | "],
+  });
 });
 
 test("the pair in use is the route", () => {

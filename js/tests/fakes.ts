@@ -13,9 +13,7 @@ import type {
   PeerConfig,
 } from "../src/messages";
 import type { ShownFrame } from "../src/latency";
-import type { Model, ModelEvent, Traits } from "../src/model";
-
-type Callback = (content: unknown) => void;
+import type { Model, ModelCallback, ModelEvent, Traits } from "../src/model";
 
 export const LIVE: Status = {
   type: "Status",
@@ -36,8 +34,10 @@ export class FakeModel implements Model {
     status: LIVE,
     epoch: 0,
     needs_peer_config: false,
+    place: "",
+    carriers: ["webrtc"],
   };
-  readonly #callbacks = new Set<readonly [ModelEvent, Callback]>();
+  readonly #callbacks = new Set<readonly [ModelEvent, ModelCallback]>();
   /** The value of `offers` at each `save_changes`. */
   readonly saved: Traits["offers"][] = [];
   isDisposed = false;
@@ -67,11 +67,11 @@ export class FakeModel implements Model {
     this.sent.push(message);
   }
 
-  on(event: ModelEvent, callback: Callback): void {
+  on(event: ModelEvent, callback: ModelCallback): void {
     this.#callbacks.add([event, callback]);
   }
 
-  off(event: ModelEvent, callback: Callback): void {
+  off(event: ModelEvent, callback: ModelCallback): void {
     for (const entry of this.#callbacks) {
       if (entry[0] === event && entry[1] === callback) this.#callbacks.delete(entry);
     }
@@ -79,7 +79,7 @@ export class FakeModel implements Model {
 
   /** What `render` gets: its listeners end with the output. */
   scoped(): Model & { end(): void } {
-    const own: (readonly [ModelEvent, Callback])[] = [];
+    const own: (readonly [ModelEvent, ModelCallback])[] = [];
     return {
       get: this.get.bind(this),
       set: this.set.bind(this),
@@ -94,8 +94,10 @@ export class FakeModel implements Model {
     };
   }
 
-  fire(event: ModelEvent, content?: unknown): void {
-    for (const [name, callback] of [...this.#callbacks]) if (name === event) callback(content);
+  fire(event: ModelEvent, content?: unknown, buffers: readonly BufferSource[] = []): void {
+    for (const [name, callback] of [...this.#callbacks]) {
+      if (name === event) callback(content, buffers);
+    }
   }
 
   /** The kernel changes a trait. */

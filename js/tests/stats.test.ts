@@ -62,6 +62,7 @@ describe("snapshot", () => {
       nbytes: 120_000,
       codec: "H264",
       decoder: "",
+      rtt_ms: 2,
       pair: {
         local: { type: "prflx", address: "", port: 0, protocol: "", relay_protocol: "", url: "" },
         remote: {

@@ -152,7 +152,7 @@ describe("the picture", () => {
     decode(1000, 31);
     await pass(1000);
     expect(root.dataset).toMatchObject({ fps: "30.0", codec: "H264" });
-    expect(root.textContent).toMatch("640×360 · 30 fps · H264 · direct");
+    expect(root.textContent).toMatch("640×360 · 30 fps · H264");
   });
 
   test("has no frame rate beside it while it is frozen", async () => {

@@ -15,6 +15,8 @@ from gpuview.protocol.messages import (
     Ack,
     Answer,
     Candidates,
+    CarrierClosed,
+    CarrierOpen,
     Message,
     Offer,
     PageLog,
@@ -105,6 +107,13 @@ def test_refusal_of_an_older_or_forged_offer_leaves_the_answer_alone(
     assert stream.widget.answers == {"v1": to_wire(answer(2))}
     assert stream.widget.sent == [to_wire(refusal(1)), to_wire(refusal(2))]
     assert len(caplog.records) == 2
+
+
+def test_page_is_told_that_no_carrier_leads_through_the_kernel() -> None:
+    stream = Stream()
+    stream.say(CarrierOpen(view="v1"))
+    assert stream.widget.sent == [to_wire(CarrierClosed(view="v1"))]
+    assert stream.passed_on == []
 
 
 def test_pages_problems_are_logged_once_each_and_not_passed_on(

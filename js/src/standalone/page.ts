@@ -1,5 +1,6 @@
 // The page that shows one stream and nothing else; `gpuview.server.view_page` serves it.
 
+import { SocketDoor } from "../carriers/socket_channel";
 import { RemoteModel } from "./remote_model";
 import { listen } from "../model";
 import { View } from "../view";
@@ -16,7 +17,7 @@ export function show(page: Document, stop: AbortSignal): void {
   listen(model, "comm_live_update", () => kernel.abort(), stop);
   const root = page.createElement("main");
   page.body.append(root);
-  const view = new View(model, root, kernel);
+  const view = new View(model, root, new SocketDoor(url.href), kernel);
   stop.addEventListener("abort", () => view.close(), { once: true });
 }
 

@@ -43,6 +43,9 @@ export class RemoteModel implements Model {
       status: WAITING,
       epoch: 1,
       needs_peer_config: true,
+      place: "",
+      // There is no comm, and the media process refuses what may not be used.
+      carriers: ["webrtc", "socket"],
     };
     this.#link = new Link({
       url,
@@ -77,7 +80,7 @@ export class RemoteModel implements Model {
   }
 
   #emit(event: ModelEvent, content: unknown = null): void {
-    for (const callback of [...(this.#callbacks.get(event) ?? [])]) callback(content);
+    for (const callback of [...(this.#callbacks.get(event) ?? [])]) callback(content, []);
   }
 
   #change<Name extends keyof Traits>(name: Name, value: Traits[Name]): void {

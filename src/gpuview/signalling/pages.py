@@ -20,6 +20,10 @@ from gpuview.protocol.messages import (
     Answer,
     Bye,
     Candidates,
+    CarrierClose,
+    CarrierClosed,
+    CarrierOpen,
+    CarrierText,
     GetPeerConfig,
     Message,
     Offer,
@@ -38,7 +42,8 @@ __all__ = ["Pages"]
 logger = logging.getLogger("gpuview")
 page_logger = logging.getLogger("gpuview.page")
 
-_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, Offer, PageLog)
+_TUNNEL = (CarrierOpen, CarrierText, CarrierClose)
+_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, Offer, PageLog, *_TUNNEL)
 _WITHOUT_REPLY = (Candidates.__name__, PageLog.__name__)
 # A reply keeps the next cell waiting, for milliseconds.
 _FAULTS, _FAULTS_PER_S = 20, 2.0
@@ -136,6 +141,8 @@ class Pages:
                 self._take_candidates(message)
             case GetPeerConfig():
                 self._peer_configs.answer(message)
+            case CarrierOpen():
+                self.send(CarrierClosed(view=message.view))  # No tunnel leads to the media process.
             case PageLog() if self._wants_log:
                 page_logger.debug("view %s: %s", message.view, _printable(message.text))
 

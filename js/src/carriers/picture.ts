@@ -1,0 +1,102 @@
+// The picture of one connection over a carrier: in the player from its first frame on, with its
+// stills, its figures and its age.
+
+import { Latency, type ShownFrame } from "../latency";
+import type { Pong, Problem } from "../messages";
+import { Monitor } from "../monitor";
+import type { Size } from "../picture_size";
+import type { Player } from "../player";
+import { NO_PICTURE } from "../problems";
+import type { Figures } from "../stats";
+import { Stills } from "../stills";
+import type { OpenChannel } from "./channel";
+import { PacketConnection } from "./packet_connection";
+
+export interface PictureOptions {
+  readonly view: string;
+  readonly open: OpenChannel;
+  readonly player: Player;
+  /** Whether the stream has frames, and somebody looks. */
+  readonly isFrameDue: () => boolean;
+  /** Whether this picture is the one that is seen. */
+  readonly isPlaying: () => boolean;
+  /** The media process answers. */
+  readonly onConnected: () => void;
+  /** The first frame was on the screen: the canvas can be shown. */
+  readonly onPlaying: (canvas: HTMLCanvasElement) => void;
+  readonly onFigures: (figures: Figures | null) => void;
+  readonly onPong: (pong: Pong) => void;
+  readonly onClosed: (problem: Problem | null) => void;
+  readonly stop: AbortSignal;
+}
+
+export class Picture {
+  readonly #options: PictureOptions;
+  readonly #latency = new Latency();
+  readonly #connection: PacketConnection;
+  readonly #monitor: Monitor;
+  readonly #stills: Stills;
+  #size: Size | null = null;
+  #has_played = false;
+
+  /** Connects at once. */
+  constructor(options: PictureOptions) {
+    this.#options = options;
+    const { view, open, player, onConnected, onClosed, stop } = options;
+    const latency = () => this.#latency.recent;
+    this.#stills = new Stills({
+      onCover: (picture) => player.cover(this.#connection.canvas, picture),
+      stop,
+    });
+    this.#connection = new PacketConnection({
+      view,
+      open,
+      latency,
+      onConnected,
+      onShown: (frame, size) => this.#see(frame, size),
+      onPong: (pong) => this.#hear(pong),
+      onStill: (message) => this.#stills.take(message),
+      onClosed,
+      stop,
+    });
+    this.#monitor = new Monitor({
+      read: async () => this.#connection.snapshot,
+      latency,
+      isPlaying: options.isPlaying,
+      isFrameDue: () => !this.#has_played && options.isFrameDue(),
+      onFigures: (_now, figures) => options.onFigures(figures),
+      onNoPicture: () => onClosed(NO_PICTURE),
+      stop,
+    });
+    player.add(this.#connection.canvas, stop);
+  }
+
+  /** Keeps the last frame. Call it before the end. */
+  freeze(): void {
+    this.#options.player.freeze(this.#connection.canvas);
+  }
+
+  /** Finds out soon whether the connection is still alive. */
+  probe(): void {
+    this.#connection.probe();
+  }
+
+  #see(frame: ShownFrame, size: Size): void {
+    const { player, onPlaying } = this.#options;
+    this.#latency.see(frame);
+    if (!this.#has_played) {
+      this.#has_played = true;
+      onPlaying(this.#connection.canvas);
+      void this.#monitor.measure();
+    } else if (size.width !== this.#size?.width || size.height !== this.#size.height) {
+      player.measure(this.#connection.canvas);
+    }
+    this.#size = size;
+    this.#stills.see(frame);
+  }
+
+  #hear(pong: Pong): void {
+    this.#latency.hear(pong, performance.now());
+    this.#options.onPong(pong);
+  }
+}

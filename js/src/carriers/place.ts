@@ -1,0 +1,47 @@
+// Where the Jupyter server behind this page is, as its front ends say. Pure but for the document.
+
+interface JupyterConfig {
+  readonly baseUrl?: unknown;
+  readonly wsUrl?: unknown;
+  readonly token?: unknown;
+}
+
+/**
+ * Returns the URL of a stream's WebSocket; null if this page belongs to no Jupyter server.
+ *
+ * @param place The trait: kernel and stream.
+ */
+export function socketUrl(place: string, page: Document): string | null {
+  if (place === "") return null;
+  const config = readConfig(page);
+  // JupyterLab, Notebook and Voila have a configuration in the page; nbclassic an attribute.
+  const base = textOf(config.baseUrl) || (page.body.dataset["baseUrl"] ?? "");
+  if (base === "") return null;
+  const here = new URL(page.baseURI);
+  try {
+    const url = new URL(`${withSlash(textOf(config.wsUrl) || base)}gpuview/socket/${place}`, here);
+    url.protocol = url.protocol.replace(/^http/, "ws");
+    // As JupyterLab does: a server on the page's own host knows the page by its cookie.
+    const token = textOf(config.token);
+    if (url.host !== here.host && token !== "") url.searchParams.set("token", token);
+    return /^wss?:$/.test(url.protocol) ? url.href : null;
+  } catch {
+    return null; // No URL.
+  }
+}
+
+function readConfig(page: Document): JupyterConfig {
+  try {
+    return JSON.parse(page.getElementById("jupyter-config-data")?.textContent ?? "") ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function withSlash(url: string): string {
+  return url.endsWith("/") ? url : `${url}/`;
+}

@@ -1,0 +1,64 @@
+// A channel over a WebSocket of the jupyter-server extension.
+
+import type { Channel, ChannelListener, OpenChannel, SentMessage } from "./channel";
+
+/** The door to one stream's WebSocket. A server without the extension is seldom asked. */
+export class SocketDoor {
+  readonly #url: string;
+  #failures = 0;
+  #closed_until_ms = 0;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  /** From when on it is worth trying, on the page's clock. */
+  get opens_at_ms(): number {
+    return this.#closed_until_ms;
+  }
+
+  readonly open: OpenChannel = (listener, stop) => {
+    let has_opened = false;
+    const onOpen = () => {
+      has_opened = true;
+      this.#failures = 0;
+      this.#closed_until_ms = 0;
+      listener.onOpen();
+    };
+    const onClosed = () => {
+      if (!has_opened) this.#refuse();
+      listener.onClosed();
+    };
+    return openSocket(this.#url, { ...listener, onOpen, onClosed }, stop);
+  };
+
+  #refuse(): void {
+    this.#closed_until_ms = performance.now() + refusal_ms(this.#failures);
+    this.#failures += 1;
+  }
+}
+
+/** How long to leave a server alone that has refused so many times before. */
+export function refusal_ms(refusals: number): number {
+  // The first wait is for a media process that has only just started.
+  return [1000, 5000, 60_000][refusals] ?? 300_000;
+}
+
+function openSocket(url: string, listener: ChannelListener, stop: AbortSignal): Channel {
+  const socket = new WebSocket(url);
+  socket.binaryType = "arraybuffer";
+  const on = { signal: stop };
+  socket.addEventListener("open", listener.onOpen, on);
+  socket.addEventListener("close", listener.onClosed, on);
+  const read = ({ data }: MessageEvent<ArrayBuffer | string>) => {
+    if (typeof data === "string") listener.onText(data);
+    else listener.onBinary(new Uint8Array(data));
+  };
+  socket.addEventListener("message", read, on);
+  stop.addEventListener("abort", () => socket.close(), { once: true });
+  return {
+    send: (message: SentMessage) => {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+    },
+  };
+}

@@ -1,0 +1,55 @@
+// @vitest-environment happy-dom
+import { expect, test } from "vitest";
+
+import { socketUrl } from "../../src/carriers/place";
+
+const PLACE = "0f1e2d-kernel/stream-1";
+
+/** A page at https://hub.example/user/alice/lab, with what its front end put into it. */
+function page(config: object | string | null, base_url?: string): Document {
+  const made = document.implementation.createHTMLDocument();
+  const base = made.createElement("base");
+  base.href = "https://hub.example/user/alice/lab";
+  made.head.append(base);
+  Object.defineProperty(made, "baseURI", { value: base.href });
+  if (base_url !== undefined) made.body.dataset["baseUrl"] = base_url;
+  if (config === null) return made;
+  const script = made.createElement("script");
+  script.id = "jupyter-config-data";
+  script.type = "application/json";
+  script.textContent = typeof config === "string" ? config : JSON.stringify(config);
+  made.head.append(script);
+  return made;
+}
+
+test.each([
+  [{ baseUrl: "/user/alice/" }, "wss://hub.example/user/alice/gpuview/socket/"],
+  [{ baseUrl: "/user/alice" }, "wss://hub.example/user/alice/gpuview/socket/"],
+  [{ baseUrl: "http://127.0.0.1:8888/" }, "ws://127.0.0.1:8888/gpuview/socket/"],
+  [{ baseUrl: "/", wsUrl: "wss://sockets.example/a/" }, "wss://sockets.example/a/gpuview/socket/"],
+  [{ baseUrl: "/", wsUrl: "" }, "wss://hub.example/gpuview/socket/"],
+])("%o leads to %s", (config, expected) => {
+  expect(socketUrl(PLACE, page(config))).toBe(expected + PLACE);
+});
+
+test("nbclassic says it in an attribute", () => {
+  expect(socketUrl(PLACE, page(null, "/nb/"))).toBe(`wss://hub.example/nb/gpuview/socket/${PLACE}`);
+});
+
+test.each([
+  ["a page without a Jupyter server", PLACE, page(null)],
+  ["a configuration that is none", PLACE, page("nonsense")],
+  ["a configuration that is null", PLACE, page("null")],
+  ["a base that is no URL", PLACE, page({ baseUrl: "http://[/" })],
+  ["a base of another kind", PLACE, page({ baseUrl: "ftp://files.example/" })],
+  ["a kernel that cannot be found", "", page({ baseUrl: "/" })],
+])("%s has none", (_case, place, made) => {
+  expect(socketUrl(place, made)).toBeNull();
+});
+
+test("the token is sent only where the page's cookie is not", () => {
+  const config = { baseUrl: "/", token: "sesame" };
+  expect(socketUrl(PLACE, page(config))).not.toMatch("sesame");
+  const elsewhere = { ...config, baseUrl: "http://127.0.0.1:8888/" };
+  expect(socketUrl(PLACE, page(elsewhere))).toMatch(/\?token=sesame$/);
+});
