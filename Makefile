@@ -66,6 +66,7 @@ bench-link: .venv/dev.stamp $(STATIC) browser laboratory
 
 wheel: $(STATIC) .venv/dev.stamp
 	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m build --wheel --outdir dist packages/gpuview-server
 
 clean:
 	rm -rf .venv .venv-hosts js/node_modules .hub src/gpuview/static dist artifacts

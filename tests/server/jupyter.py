@@ -45,9 +45,10 @@ class JupyterServer:
     """One ``jupyter server`` process that reads no configuration but its own.
 
     Args:
-        home: An empty folder for its configuration and its state.
+        home: A folder for its configuration and its state.
         options: More of its configuration.
         command: How it is started.
+        env: Environment variables in addition to this process's.
 
     Raises:
         RuntimeError: It did not start; the message has the end of its log.
@@ -90,7 +91,7 @@ class JupyterServer:
             section, _, option = name.partition(".")
             own.setdefault(section, {})[option] = value
         config = home / "config"
-        config.mkdir()
+        config.mkdir(parents=True)
         (config / "jupyter_server_config.json").write_text(json.dumps(own))
         private = {
             "JUPYTER_CONFIG_DIR": str(config),

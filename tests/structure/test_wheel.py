@@ -41,8 +41,16 @@ def test_wheel_holds_the_built_front_end_and_no_sources_of_it(wheel: Path) -> No
     names = zipfile.ZipFile(wheel).namelist()
     assert "gpuview/static/widget.js" in names
     assert "gpuview/static/widget.css" in names
+    assert "gpuview/static/view.js" in names
+    assert "gpuview/static/view.css" in names
     assert "gpuview/py.typed" in names
     assert not [name for name in names if name.endswith((".ts", ".map")) or "node_modules" in name]
+
+
+def test_wheel_enables_the_jupyter_server_extension(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    enabling = "data/etc/jupyter/jupyter_server_config.d/gpuview.json"
+    assert [name for name in names if name.endswith(enabling)]
 
 
 def test_user_who_installs_the_wheel_sees_a_stream_without_node(
