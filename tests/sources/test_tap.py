@@ -398,8 +398,8 @@ def test_a_tapped_module_that_was_not_called_has_no_frame(harness):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Every tap misses its calls at once."""
-    monkeypatch.setattr(tap_module, "_SILENCE_S", 0)
+    """Every tap misses its calls soon."""
+    monkeypatch.setattr(tap_module, "_SILENCE_S", 0.01)
 
 
 def hint_of(harness) -> str:
@@ -448,13 +448,27 @@ def test_a_model_that_was_compiled_in_place_is_named_as_the_cause(harness, impat
     assert "torch.compile(model)" in hint_of(harness)
 
 
+def test_a_model_that_is_compiled_after_it_was_shown_does_not_just_stand_still(harness, impatient):
+    tap = harness.tap()
+    harness.call()
+    assert len(harness.pushed) == 1
+    harness.model.compile(backend="eager")
+    waiting_for = tap._silence  # which may have looked before
+    waiting_for.join(TIMEOUT_S)
+    tap._silence.join(TIMEOUT_S)
+
+    assert "compiled code calls no hooks" in hint_of(harness)
+
+
 def test_a_tap_that_is_called_or_not_watched_gives_no_hint(harness, impatient):
     called, idle = harness.tap("first", is_watched=False), harness.tap("second", is_watched=False)
     harness.call()
     called.watch(True)
+    called._silence.join(TIMEOUT_S)
+    idle.watch(True)
     idle.close()
 
-    assert called._silence is None
+    assert harness.hints == []
     assert idle._silence is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from weakref import ref
@@ -68,7 +68,8 @@ class Tap:
         select: Picks the part of an output to show.
         fps: The maximum frame rate.
         errors: Receives all errors, including outputs without a tensor.
-        hints: Receives the modules that nobody has called some seconds after a viewer came.
+        hints: Receives, every few seconds while there is a viewer, why no output is seen: modules
+            that nobody has called yet, and those that were compiled meanwhile.
         on_captured: Called for each output that is not shown because a CUDA graph is captured.
     """
 
@@ -95,7 +96,8 @@ class Tap:
         self._taking = threading.Lock()  # held while an output is taken
         self._lock = threading.Lock()  # guards what follows; never held for long
         self._assembler: FrameAssembler[TappedOutput] = FrameAssembler(modules, 1 / fps)
-        self._uncalled = dict(modules)
+        self._modules = {name: ref(module) for name, module in modules.items()}
+        self._uncalled = set(modules)
         self._silence: threading.Timer | None = None
         self._is_watched = False
         self._has_pushed = False
@@ -171,7 +173,8 @@ class Tap:
         return f"<Tap {state} modules={len(self._handles)}>"
 
     def _take(self, name: str, output: object, now: float) -> None:
-        if self._uncalled.pop(name, None) is not None:
+        if name in self._uncalled:
+            self._uncalled.discard(name)
             self._hints.set("calls", "")
         assembler = self._assembler
         if not assembler.wants(name, now):
@@ -200,17 +203,21 @@ class Tap:
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-        if self._is_watched and self._uncalled:
+        if self._is_watched:
             self._silence = threading.Timer(_SILENCE_S, _hint_at_silence, [ref(self)])
             self._silence.daemon = True
             self._silence.name = "gpuview-silence"
             self._silence.start()
 
     def hint_at_silence(self) -> None:
-        """Say which modules have not been called, if there are any."""
-        uncalled = dict(self._uncalled)
-        if uncalled:
-            self._hints.set("calls", _why_uncalled(uncalled))
+        """Say which modules cannot be seen, if there are any, and look again later."""
+        modules = {name: module for name, where in self._modules.items() if (module := where())}
+        compiled = [name for name, module in modules.items() if is_compiled_in_place(module)]
+        uncalled = [name for name in modules if name in self._uncalled]
+        if compiled or uncalled:
+            self._hints.set("calls", _why_unseen(compiled, uncalled))
+        with self._lock:
+            self._time_silence()
 
 
 class _Hook:
@@ -242,18 +249,21 @@ def _hint_at_silence(tap: ref[Tap]) -> None:
         there.hint_at_silence()
 
 
-def _why_uncalled(modules: Mapping[str, nn.Module]) -> str:
-    who = ", ".join(map(repr, modules)) if all(modules) else "the model"
-    if any(map(is_compiled_in_place, modules.values())):
+def _why_unseen(compiled: Sequence[str], uncalled: Sequence[str]) -> str:
+    if compiled:
         return (
-            f"{who}: compiled code calls no hooks, so its output cannot be seen after .compile(): "
-            "show compiled = torch.compile(model), and call that"
+            f"{_listed(compiled)}: compiled code calls no hooks, so its output cannot be seen "
+            "after .compile(): show compiled = torch.compile(model), and call that"
         )
     return (
-        f"no call of {who} has been seen: model.forward(x), other methods such as decode(x), "
-        "compiled code, and weights that are only read call no hooks. Call the module itself, or "
-        "push what you want to see: stream = GPUStream(); stream.push(x)"
+        f"no call of {_listed(uncalled)} has been seen: model.forward(x), other methods such as "
+        "decode(x), compiled code, and weights that are only read call no hooks. Call the module "
+        "itself, or push what you want to see: stream = GPUStream(); stream.push(x)"
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names)) if all(names) else "the model"
 
 
 def _is_capturing() -> bool:
