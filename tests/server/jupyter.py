@@ -156,6 +156,12 @@ class JupyterServer:
             with exc:
                 return Reply(exc.code, exc.headers, exc.read())
 
+    def cookies(self) -> str:
+        """Return what a browser sends along once its user has logged in."""
+        reply = self.get(f"/api/status?token={self.token}", headers={})
+        each = reply.headers.get_all("Set-Cookie") or []
+        return "; ".join(cookie.split(";")[0] for cookie in each)
+
     def connect(self, place: str, **options: Any) -> websocket.WebSocket:
         """Open the WebSocket of a stream, ``kernel id/stream``, as a program with the token does.
 

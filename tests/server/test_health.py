@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 
 import pytest
@@ -15,18 +14,16 @@ pytestmark = pytest.mark.kernel
 
 
 class Answering:
-    """A media process's answer to the next question, given on a thread of its own."""
+    """A media process's answer to the next connection, given on a thread of its own."""
 
     def __init__(self, media: FakeMedia, **answer: object) -> None:
         self._media = media
         self._answer = answer
         self._thread = threading.Thread(target=self._run)
         self.pages: Pages | None = None
-        self.question: object = None
 
     def _run(self) -> None:
         self.pages = self._media.accept()
-        self.question = json.loads(self.pages.take()[1])
         self.pages.send_json(**self._answer)
 
     def __enter__(self) -> Answering:
@@ -40,14 +37,25 @@ class Answering:
 def test_health_has_each_kernels_streams_and_viewers(
     server: JupyterServer, media: FakeMedia, kernel_id: str
 ) -> None:
-    with Answering(media, type="Health", streams=2, viewers=3) as answering:
+    streams = [
+        {"name": "s1", "state": "live", "frames_taken": 7, "viewers": [{}, {}], "encoders": []},
+        {"name": "s4", "state": "waiting", "frames_taken": 0, "viewers": [], "encoders": []},
+    ]
+    with Answering(media, type="Health", pid=1, streams=streams) as answering:
         reply = server.get("/gpuview/health")
     assert reply.json() == {
         "version": gpuview.__version__,
-        "kernels": {kernel_id: {"media_process": "answers", "streams": 2, "viewers": 3}},
+        "kernels": {
+            kernel_id: {
+                "media_process": "answers",
+                "streams": [
+                    {"name": "s1", "state": "live", "viewers": 2},
+                    {"name": "s4", "state": "waiting", "viewers": 0},
+                ],
+            }
+        },
     }
     assert reply.headers["Cache-Control"] == "no-store"
-    assert answering.question == {"type": "GetHealth"}
     assert answering.pages is not None
     assert answering.pages.hello.stream == ""
     assert answering.pages.is_closed()
@@ -59,7 +67,7 @@ def test_health_tells_a_kernel_without_a_media_process_from_one_that_hangs(
     assert state(server, kernel_id) == {"media_process": "none"}
     with FakeMedia(server.runtime_dir, kernel_id) as media:
         assert state(server, kernel_id) == {"media_process": "does not answer"}
-        assert media.accept().is_closed() is False  # the question itself
+        assert media.accept().is_closed()
         with Answering(media, type="Refusal"):
             assert state(server, kernel_id) == {"media_process": "does not answer"}
         media.files.socket.chmod(0o666)
@@ -75,6 +83,14 @@ def test_health_is_for_users_only(server: JupyterServer, headers: dict[str, str]
 
 def test_health_is_only_read(server: JupyterServer) -> None:
     assert server.get("/gpuview/health", method="POST").status == 405
+
+
+def test_another_sites_form_that_has_the_users_cookie_is_refused(server: JupyterServer) -> None:
+    cookies = {"Cookie": server.cookies()}
+    assert server.get("/gpuview/health", headers=cookies).status == 200
+    assert server.get("/gpuview/health", method="POST", headers=cookies).status == 403
+    elsewhere = {**cookies, "Origin": "http://elsewhere.example.org"}
+    assert server.get("/gpuview/health", headers=elsewhere).status == 404
 
 
 def state(server: JupyterServer, kernel_id: str) -> dict[str, str]:

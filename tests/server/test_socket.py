@@ -172,9 +172,7 @@ def test_nobody_without_the_token_is_let_in(
 def test_page_of_another_origin_is_not_let_in_by_the_users_cookie(
     server: JupyterServer, media: FakeMedia, place: str
 ) -> None:
-    reply = server.get(f"/api/status?token={server.token}", headers={})
-    cookies = [each.split(";")[0] for each in reply.headers.get_all("Set-Cookie") or ()]
-    options = {"header": {}, "cookie": "; ".join(cookies), "suppress_origin": False}
+    options = {"header": {}, "cookie": server.cookies(), "suppress_origin": False}
     origin = server.url.removesuffix("/user/alice")
     with contextlib.closing(server.connect(place, **options, origin=origin)):
         media.accept()

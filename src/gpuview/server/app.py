@@ -28,7 +28,9 @@ class GPUViewServer(ExtensionApp):
     name = "gpuview"
 
     max_sockets = Int(
-        100, min=0, help="The most WebSockets that pages may have open at a time; 0 forbids them."
+        256,
+        min=0,
+        help="The most WebSockets that pages may have open at a time; a view has up to three.",
     ).tag(config=True)
 
     ping_interval_s = Float(

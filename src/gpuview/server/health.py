@@ -10,7 +10,6 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from gpuview import __version__
-from gpuview.protocol.local_socket import TEXT
 from gpuview.server.access import check_access
 from gpuview.server.refusal import CloseCode, Refused
 
@@ -52,14 +51,26 @@ async def _state(app: GPUViewServer, kernel_id: str) -> dict[str, Any]:
 
 
 async def _ask(app: GPUViewServer, kernel_id: str) -> dict[str, Any]:
+    # To a connection that names no stream, the media process says how it is.
     media = await app.connect(kernel_id, stream="")
     try:
-        await media.send(TEXT, json.dumps({"type": "GetHealth"}).encode())
         async for _, content in media.messages():
-            answer = json.loads(content)
-            if isinstance(answer, dict) and answer.get("type") == "Health":
-                counts = {name: answer.get(name) for name in ("streams", "viewers")}
-                return {"media_process": "answers", **counts}
+            return {"media_process": "answers", "streams": _streams(json.loads(content))}
         raise ValueError("no answer")
     finally:
         media.close()
+
+
+def _streams(health: dict[str, Any]) -> list[dict[str, Any]]:
+    """Read the ``Health`` message of `gpuview.protocol.messages`, which this package has not.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    try:
+        return [
+            {"name": each["name"], "state": each["state"], "viewers": len(each["viewers"])}
+            for each in health["streams"]
+        ]
+    except (KeyError, TypeError) as exc:
+        raise ValueError("no health") from exc
