@@ -5,7 +5,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 
 import { show } from "../src/standalone/page";
 import { LIVE, last } from "./fakes";
-import { pass, usePage } from "./page";
+import { hidePage, pass, usePage } from "./page";
 
 class FakeSocket extends EventTarget {
   static readonly OPEN = 1;
@@ -165,6 +165,21 @@ test("a socket that has died without a word is replaced, the connection stays", 
   newest().say(LIVE);
   expect(root.dataset["view"]).toBe(before);
   expect(newest().types()).not.toContain("Offer");
+});
+
+test("a page that nobody sees has no socket, and keeps its connection", async () => {
+  const { socket, root } = open();
+  socket.open();
+  socket.say(LIVE);
+  hidePage(true);
+  expect(socket.readyState).toBe(3);
+  await pass(120_000);
+  const all = (message: object) => FakeSocket.opened.forEach((each) => each.say(message));
+  all({ ...LIVE, state: "waiting" }); // The view's own asks of another kind.
+  expect(root.dataset["status"]).toBe("live");
+  hidePage(false);
+  all({ ...LIVE, state: "waiting" });
+  expect(root.dataset["status"]).toBe("waiting");
 });
 
 test("a page that is left closes its socket", () => {

@@ -41,6 +41,15 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
 """
 
 SECRET = "known-to-the-hub-and-to-coturn"
+# Whether a WebSocket opens.
+OPENS = """
+url => new Promise((resolve) => {
+  const socket = new WebSocket(url);
+  socket.onopen = () => { resolve(true); socket.close(); };
+  socket.onclose = () => resolve(false);
+})
+"""
+STATUS = "async url => (await fetch(url)).status"
 TURN_CHECKS = "[each.mark for each in GPUStream.doctor().checks if each.name.startswith('TURN')]"
 TWO_PORTS = 'c.Spawner.environment["GPUVIEW_PORT_MAX"] = "10112"\n'
 
@@ -89,6 +98,25 @@ def test_the_picture_comes_through_turn_if_nothing_else_passes(
     saved = json.dumps(notebook.save())
     assert SECRET not in saved
     assert "turn.example.org" not in saved
+
+
+def test_streams_are_reached_through_the_proxy_by_their_own_user_only(
+    start_hub: StartHub, chromium: Browser
+) -> None:
+    hub = start_hub("")
+    alice, bob = (log_in(hub, chromium, name) for name in ("alice", "bob"))
+    alice.run(0)
+    place = f"{alice.kernel_id}/s1"
+    base = "/user/alice/gpuview"
+    health = alice.page.evaluate("async url => (await fetch(url)).json()", f"{base}/health")
+    assert alice.kernel_id in health["kernels"]
+
+    for notebook, status, opens in ((alice, 200, True), (bob, 403, False)):
+        assert notebook.page.evaluate(STATUS, f"{base}/view/{place}") == status
+        assert notebook.page.evaluate(OPENS, f"{base}/socket/{place}") == opens
+    # Bob's own server has no such kernel, though both may have the same runtime directory.
+    assert bob.page.evaluate(STATUS, f"/user/bob/gpuview/view/{place}") == 404
+    assert not bob.page.evaluate(OPENS, f"/user/bob/gpuview/socket/{place}")
 
 
 def coturn_config(hub_config: str) -> str:

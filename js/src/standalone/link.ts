@@ -1,4 +1,5 @@
-// A WebSocket to one stream's media process that is opened again whenever it ends.
+// A WebSocket to one stream's media process that is opened again whenever it ends, and closed while
+// nobody looks: browsers then hold timers back, and the media process would take us for dead.
 
 import type { Ping } from "../messages";
 import { backoff_ms } from "../state";
@@ -31,9 +32,10 @@ export class Link {
     this.#options = options;
     const { stop } = options;
     stop.addEventListener("abort", () => this.#attempt.abort(), { once: true });
-    window.addEventListener("online", () => this.#socket === null && this.#open(), {
-      signal: stop,
-    });
+    const resume = () => this.#socket === null && this.#open();
+    window.addEventListener("online", resume, { signal: stop });
+    const look = () => (document.hidden ? this.#end() : resume());
+    document.addEventListener("visibilitychange", look, { signal: stop });
     this.#open();
   }
 
@@ -43,9 +45,8 @@ export class Link {
   }
 
   #open(): void {
-    this.#attempt.abort();
-    if (this.#options.stop.aborted) return;
-    this.#attempt = new AbortController();
+    this.#end();
+    if (this.#options.stop.aborted || document.hidden) return;
     const { signal } = this.#attempt;
     const socket = new WebSocket(this.#options.url);
     this.#socket = socket;
@@ -76,11 +77,15 @@ export class Link {
   }
 
   #fail(code: number, reason: string): void {
-    this.#attempt.abort();
-    this.#attempt = new AbortController();
-    this.#socket = null;
+    this.#end();
     this.#failures += 1;
     this.#options.onClosed(code, reason);
     after(1000 + backoff_ms(this.#failures), () => this.#open(), this.#attempt.signal);
+  }
+
+  #end(): void {
+    this.#attempt.abort();
+    this.#attempt = new AbortController();
+    this.#socket = null;
   }
 }
