@@ -79,7 +79,9 @@ export interface Answer {
 /** Why the offer of the same view and seq is not answered; the page shows it as it is. */
 export interface Refusal {
   readonly type: "Refusal";
+  /** Empty if nothing has named a view yet. */
   readonly view: string;
+  /** 0 if it is about something else than an offer. */
   readonly seq: number;
   readonly problem: string;
   readonly expected: string;
@@ -139,7 +141,7 @@ export interface Pong {
   readonly height: number;
 }
 
-/** Send this view the stream's packets over the carrier, beginning with a keyframe. */
+/** Send this view the stream's packets, beginning with a keyframe. Once on each connection. */
 export interface Watch {
   readonly type: "Watch";
   readonly view: string;

@@ -10,7 +10,12 @@ import pytest
 
 from gpuview.media.encode.codec import Packet
 from gpuview.media.encode.still import Still, StillBoard
-from gpuview.media.still_sender import MAX_BUFFERED_NBYTES, StillSender, is_worth_sending
+from gpuview.media.still_sender import (
+    MAX_BUFFERED_NBYTES,
+    StillDataChannel,
+    StillSender,
+    is_worth_sending,
+)
 from gpuview.protocol.still import MAX_STILL_NBYTES, PIECE_NBYTES, StillAssembler
 from tests.clock import run_in_virtual_time
 
@@ -66,7 +71,7 @@ def run(work: Callable[[StillSender, StillBoard], Coroutine[Any, Any, None]]) ->
 def test_viewer_gets_the_still_of_the_picture_that_it_sees() -> None:
     async def work(sender: StillSender, board: StillBoard) -> None:
         channel: Any = Channel()
-        sender.open(channel)
+        sender.open(StillDataChannel(channel))
         sender.follow(packet(0.5, 4000))
         board.post(Still(S // 2, PNG))
         await asyncio.sleep(10)
@@ -80,7 +85,7 @@ def test_viewer_gets_the_still_of_the_picture_that_it_sees() -> None:
 def test_viewer_that_has_not_been_sent_the_picture_yet_gets_its_still_afterwards() -> None:
     async def work(sender: StillSender, board: StillBoard) -> None:
         channel: Any = Channel()
-        sender.open(channel)
+        sender.open(StillDataChannel(channel))
         board.post(Still(S // 2, PNG))
         await asyncio.sleep(10)
         assert channel.sent == []
@@ -96,7 +101,7 @@ def test_channel_that_opens_late_gets_the_still_that_is_there() -> None:
         sender.follow(packet(0.5, 4000))
         board.post(Still(S // 2, PNG))
         channel: Any = Channel()
-        sender.open(channel)
+        sender.open(StillDataChannel(channel))
         await asyncio.sleep(10)
         assert len(channel.pieces) == 10
 
@@ -106,7 +111,7 @@ def test_channel_that_opens_late_gets_the_still_that_is_there() -> None:
 def test_pieces_leave_room_on_the_link() -> None:
     async def work(sender: StillSender, board: StillBoard) -> None:
         channel: Any = Channel()
-        sender.open(channel)
+        sender.open(StillDataChannel(channel))
         sender.follow(packet(0.5, 4000))
         board.post(Still(S // 2, PNG))
         await asyncio.sleep(0.1)
@@ -118,7 +123,7 @@ def test_pieces_leave_room_on_the_link() -> None:
 def test_next_picture_breaks_it_off_and_its_repeats_do_not() -> None:
     async def work(sender: StillSender, board: StillBoard) -> None:
         channel: Any = Channel()
-        sender.open(channel)
+        sender.open(StillDataChannel(channel))
         sender.follow(packet(0.5, 4000))
         board.post(Still(S // 2, PNG))
         await asyncio.sleep(0.05)
@@ -139,7 +144,7 @@ def test_next_picture_breaks_it_off_and_its_repeats_do_not() -> None:
 def test_page_that_never_reads_costs_little_and_one_that_reads_late_gets_it_whole() -> None:
     async def work(sender: StillSender, board: StillBoard) -> None:
         channel: Any = Channel(is_read=False)
-        sender.open(channel)
+        sender.open(StillDataChannel(channel))
         sender.follow(packet(0.5, 4000))
         board.post(Still(S // 2, PNG))
         await asyncio.sleep(100)

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiortc import RTCCertificate
 
-from gpuview.errors import NetworkError
+from gpuview.errors import NetworkError, SignalError
+from gpuview.media.carriers.connection import Connection
+from gpuview.media.carriers.socket_server import OnMessage, SocketServer
 from gpuview.media.encode.choice import find_encoders
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
-from gpuview.media.internal_error import log_fault, problem_of
+from gpuview.media.internal_error import problem_of
 from gpuview.media.negotiation import Negotiation, no_stream, refusal
+from gpuview.media.page_sessions import PageSession, PageSessions
 from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer_set import ViewerSet
@@ -32,15 +39,21 @@ from gpuview.protocol.messages import (
     DetachRing,
     EncodeFailed,
     GetStats,
+    Health,
     IceServers,
     Message,
     Offer,
+    OpenCarrier,
     OpenStream,
+    PeerConfig,
     Problem,
+    Refusal,
     SetLimits,
     StartRecording,
     Stats,
+    Status,
     StopRecording,
+    StreamHealth,
     WantIceServers,
 )
 from gpuview.protocol.stats import NetworkStats
@@ -57,12 +70,18 @@ FROM_KERNEL = (
     GetStats,
     IceServers,
     Offer,
+    OpenCarrier,
     OpenStream,
+    PeerConfig,
+    Refusal,
     SetLimits,
     StartRecording,
+    Status,
     StopRecording,
 )
 """The messages that `Hub.receive` takes."""
+
+logger = logging.getLogger("gpuview.media")
 
 _REAP_EVERY_S = 1.0
 _NO_PROBLEM = Problem(problem="", expected="", fix="")
@@ -70,13 +89,17 @@ _NO_PROBLEM = Problem(problem="", expected="", fix="")
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
+    send: Callable[[Message], None]
+    """Sends the kernel a message about it."""
     fanout: Fanout
     viewers: ViewerSet
     negotiation: Negotiation
     recorders: RecorderSet
+    pages: PageSessions
 
     async def close(self) -> None:
         await self.recorders.close()
+        self.pages.close()
         await self.viewers.close()
         self.fanout.close()
 
@@ -93,6 +116,7 @@ class Hub:
         self._configuration = Configure()
         self._streams: dict[str, _Stream] = {}
         self._network: Network | None = None
+        self._socket: SocketServer | None = None
         self._tasks = BackgroundTasks()
         self._tasks.spawn(self._reap())
 
@@ -110,6 +134,8 @@ class Hub:
             case Configure():
                 self._configuration = message
                 self._tasks.spawn(asyncio.to_thread(_prepare, message))
+                if message.socket_path:
+                    self._open_socket(Path(message.socket_path))
             case IceServers():
                 if self._network is not None:
                     self._network.servers.take(message)
@@ -119,6 +145,12 @@ class Hub:
                 self._send(name, self._stats(stream, message.request))
             case Offer():
                 self._offer(name, stream, message)
+            case OpenCarrier() if stream is not None:
+                self._tasks.spawn(self._open_carrier(stream, socket.socket(fileno=fds.pop())))
+            case Status() if stream is not None:
+                stream.pages.set_status(message)
+            case PeerConfig() | Refusal() if stream is not None:
+                stream.pages.take_peer_config(message)
             case AttachRing() if stream is not None:
                 stream.fanout.encode_loop.attach(fds.pop())
             case DetachRing() if stream is not None:
@@ -146,6 +178,8 @@ class Hub:
         while self._streams:
             _, stream = self._streams.popitem()
             await stream.close()
+        if self._socket is not None:
+            self._socket.close()
         await self._tasks.cancel()
         if self._network is not None:
             await self._network.servers.close()
@@ -173,12 +207,12 @@ class Hub:
             fanout,
             viewers,
             open_network=self._open_network,
-            send=send,
             tasks=self._tasks,
         )
         recorders = RecorderSet(fanout, send, self._tasks)
-        self._streams[name] = _Stream(fanout, viewers, negotiation, recorders)
-        if self._configuration.has_ice_servers:
+        pages = PageSessions(fanout, viewers, negotiation, send)
+        self._streams[name] = _Stream(send, fanout, viewers, negotiation, recorders, pages)
+        if self._configuration.has_ice_servers and self._configuration.has_webrtc:
             # Query the servers before the first viewer comes. If no port is free now, that viewer's
             # offer is refused.
             with contextlib.suppress(NetworkError):
@@ -191,7 +225,7 @@ class Hub:
         try:
             if stream is None:
                 raise no_stream(name)
-            stream.negotiation.take(offer)
+            stream.negotiation.take(offer, stream.send)
         except Exception as exc:
             self._send(name, refusal(offer, problem_of(exc), name))
 
@@ -227,17 +261,75 @@ class Hub:
 
     def _network_changed(self) -> None:
         for stream in self._streams.values():
-            for viewer in stream.viewers:
-                try:
-                    stream.negotiation.send_candidates(viewer)
-                except Exception as exc:  # the other viewers still get theirs
-                    log_fault(exc)
+            stream.negotiation.send_all_candidates()
+
+    # --- carriers besides WebRTC ----------------------------------------------------------------
+
+    def _open_socket(self, path: Path) -> None:
+        try:
+            self._socket = SocketServer(path, self._admit)
+        except OSError as exc:
+            logger.warning("no view can use the jupyter-server extension: %s", exc)
+
+    def _admit(self, connection: Connection, name: str) -> tuple[OnMessage, Callable[[], None]]:
+        """Hear a page of a stream, or tell the extension how all streams are.
+
+        Raises:
+            SignalError: There is no such stream, or too many pages.
+        """
+        if not name:
+            connection.send(self._health())
+            connection.close_soon()
+            return lambda kind, content: None, lambda: None
+        stream = self._streams.get(name)
+        if stream is None:
+            raise no_stream(name)
+        session = stream.pages.open(connection, "socket")
+        session.begin()
+        return session.take, session.ended
+
+    async def _open_carrier(self, stream: _Stream, sock: socket.socket) -> None:
+        """Hear a page that the kernel passes on."""
+        sessions: list[PageSession] = []
+        connection = Connection(
+            lambda _, kind, content: sessions[0].take(kind, content),
+            lambda _: sessions[0].ended(),
+        )
+        try:
+            sessions.append(stream.pages.open(connection, "comm"))
+        except SignalError as exc:
+            logger.warning("a view cannot be reached through the kernel: %s", exc)
+            sock.close()
+            return
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
+        except BaseException:
+            sock.close()
+            sessions[0].ended()
+            raise
+        sessions[0].begin()
+
+    def _health(self) -> Health:
+        return Health(
+            pid=os.getpid(),
+            streams=[
+                StreamHealth(
+                    name=name,
+                    state=stream.pages.status.state if stream.pages.status else "waiting",
+                    frames_taken=stream.fanout.encode_loop.frames_taken,
+                    viewers=[viewer.stats() for viewer in stream.viewers],
+                    encoders=stream.fanout.encode_loop.stats(),
+                )
+                for name, stream in self._streams.items()
+            ],
+        )
 
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(_REAP_EVERY_S)
             for stream in list(self._streams.values()):
                 stream.viewers.remove_dead(time.monotonic())
+                stream.pages.remove_silent(time.monotonic())
 
     def __repr__(self) -> str:
         counts = {name: len(stream.viewers) for name, stream in self._streams.items()}

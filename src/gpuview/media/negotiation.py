@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gpuview.errors import SignalError
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.ice.network import Network
-from gpuview.media.internal_error import problem_of
+from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer import Viewer
 from gpuview.media.viewer_set import ViewerSet
@@ -35,12 +35,25 @@ _SETTLE_RELAY_S = 2.0  # where only a relay may be used
 _REMEMBERED_VIEWS = 256
 
 
+Send = Callable[[Message], None]
+
+
 @dataclass(slots=True)
 class _Negotiated:
     """The newest offer of one view, and the reply once there is one."""
 
     offer: Offer
     reply: Answer | Refusal | None = None
+    askers: list[Send] = field(default_factory=list)
+    """The ways on which the offer came, which get the reply and later candidates."""
+
+    def add_asker(self, asker: Send) -> None:
+        if asker not in self.askers:
+            self.askers.append(asker)
+
+    def send(self, message: Message) -> None:
+        for asker in tuple(self.askers):
+            asker(message)
 
 
 class Negotiation:
@@ -51,7 +64,6 @@ class Negotiation:
         fanout: The source of the stream's packets.
         viewers: The stream's viewers.
         open_network: Returns the network; the first call binds its socket.
-        send: Sends a message about the stream to the kernel.
         tasks: Run the work that waits.
     """
 
@@ -62,52 +74,77 @@ class Negotiation:
         viewers: ViewerSet,
         *,
         open_network: Callable[[], Network],
-        send: Callable[[Message], None],
         tasks: BackgroundTasks,
     ) -> None:
         self._configuration = configuration
         self._fanout = fanout
         self._viewers = viewers
         self._open_network = open_network
-        self._send = send
         self._tasks = tasks
         # Closed views are kept too: a late repeat of their offer must not look like a new view.
         self._views: OrderedDict[str, _Negotiated] = OrderedDict()
 
-    def take(self, offer: Offer) -> None:
+    def take(self, offer: Offer, asker: Send) -> None:
         """Answer or refuse a new offer; a repeated one gets the same reply again.
 
         Adds the viewer without waiting, because the page's candidates or its bye may follow the
         offer at once.
 
+        Args:
+            offer: The offer; a page may send it on several ways at once.
+            asker: Sends a message on the way that this one came.
+
         Raises:
             GpuviewError: The offer is refused at once.
         """
+        if not self._configuration.has_webrtc:
+            raise SignalError(
+                "the setting carriers leaves WebRTC out",
+                expected="a view that uses another carrier",
+                fix="reload the page, or set GPUVIEW_CARRIERS",
+            )
         known = self._views.get(offer.view)
         if is_new_offer(offer, known.offer if known else None):
             viewer = self._admit(offer)
-            self._views[offer.view] = new = _Negotiated(offer)
+            self._views[offer.view] = new = _Negotiated(offer, askers=[asker])
             self._views.move_to_end(offer.view)
             while len(self._views) > _REMEMBERED_VIEWS:
                 self._views.popitem(last=False)
             self._tasks.spawn(self._reply(viewer, new))
-        elif known is not None and known.reply is not None:
-            self._send(known.reply)
+        elif known is not None:
+            known.add_asker(asker)
+            if known.reply is not None:
+                asker(known.reply)
+
+    def forget(self, asker: Send) -> None:
+        """Send nothing more on this way, which has ended."""
+        for known in self._views.values():
+            if asker in known.askers:
+                known.askers.remove(asker)
 
     def take_candidates(self, message: Candidates) -> None:
         """Use a page's candidates, unless they belong to an older offer."""
         viewer = self._viewers.get(message.view)
-        if viewer is not None and viewer.seq == message.seq:
+        if isinstance(viewer, Viewer) and viewer.seq == message.seq:
             self._tasks.spawn(viewer.add_page_candidates(message.candidates))
 
-    def send_candidates(self, viewer: Viewer) -> None:
-        """Send a page our candidates and problems if they have changed since the last time."""
-        if viewer.last_sent is None:
+    def send_all_candidates(self) -> None:
+        """Send every page our candidates and problems if they have changed."""
+        for viewer in self._viewers:
+            try:
+                if isinstance(viewer, Viewer):
+                    self._send_candidates(viewer)
+            except Exception as exc:  # the other viewers still get theirs
+                log_fault(exc)
+
+    def _send_candidates(self, viewer: Viewer) -> None:
+        known = self._views.get(viewer.view)
+        if viewer.last_sent is None or known is None:
             return
         message = self._all_candidates(viewer, self._open_network().servers.problems)
         if message != viewer.last_sent:
             viewer.last_sent = message
-            self._send(message)
+            known.send(message)
 
     def _admit(self, offer: Offer) -> Viewer:
         sdp.check_offer(offer.sdp)
@@ -126,8 +163,8 @@ class Negotiation:
         except Exception as exc:
             negotiated.reply = refusal(negotiated.offer, problem_of(exc), self._viewers.stream)
             self._viewers.remove(viewer, "the offer was refused")
-        self._send(negotiated.reply)
-        self.send_candidates(viewer)
+        negotiated.send(negotiated.reply)
+        self._send_candidates(viewer)
 
     async def _answer(self, viewer: Viewer) -> Answer:
         network = self._open_network()

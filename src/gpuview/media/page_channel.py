@@ -1,4 +1,4 @@
-"""What one page and the media process say on their data channel."""
+"""A page's pings, over a data channel or another carrier."""
 
 from __future__ import annotations
 
@@ -42,13 +42,21 @@ class PageChannel:
         """Answer on ``channel`` from now on."""
         channel.on("message", lambda message: self._hear(channel, message))
 
-    def _hear(self, channel: RTCDataChannel, message: object) -> None:
+    def heard(self) -> None:
+        """Note that the page has sent something."""
         self.heard_s = time.monotonic()
+
+    def answer(self, ping: Ping) -> Pong:
+        """Note what a ping says, and return the answer."""
+        self.latency = PageLatency(ping.latency_p50_ms, ping.latency_p95_ms)
+        return self._pong(ping)
+
+    def _hear(self, channel: RTCDataChannel, message: object) -> None:
+        self.heard()
         with contextlib.suppress(SignalError):  # a page of another version is alive, too
-            ping = cast(Ping, decode_text(message, Ping))
-            self.latency = PageLatency(ping.latency_p50_ms, ping.latency_p95_ms)
+            pong = self.answer(cast(Ping, decode_text(message, Ping)))
             if channel.readyState == "open":
-                channel.send(encode_text(self._pong(ping)))
+                channel.send(encode_text(pong))
 
     def _pong(self, ping: Ping) -> Pong:
         width, height = self._picture_size()

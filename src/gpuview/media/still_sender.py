@@ -1,4 +1,4 @@
-"""Sends one viewer the picture that stands still, without loss, over a data channel.
+"""Sends one viewer the picture that stands still, without loss, over a data channel or a carrier.
 
 It starts when the viewer has been sent a frame of the picture, and stops as soon as a frame of
 another one follows. Pieces are paced below the link's rate, so that a new frame finds the link
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from aiortc import RTCDataChannel
 
@@ -17,7 +18,13 @@ from gpuview.media.encode.still import Still, StillBoard
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.still import MAX_STILL_NBYTES, PIECE_NBYTES, moved_message, still_pieces
 
-__all__ = ["MAX_BUFFERED_NBYTES", "StillSender", "is_worth_sending"]
+__all__ = [
+    "MAX_BUFFERED_NBYTES",
+    "StillChannel",
+    "StillDataChannel",
+    "StillSender",
+    "is_worth_sending",
+]
 
 MAX_BUFFERED_NBYTES = 64 * 1024
 """The most that waits for one viewer's link; a page that never reads costs no more."""
@@ -43,6 +50,45 @@ def is_worth_sending(nbytes: int, rate_bps: float, *, stood_s: float, gap_s: flo
     return stood_s + takes_s < gap_s or stood_s > gap_s
 
 
+class StillChannel(Protocol):
+    """Where a viewer's stills go."""
+
+    @property
+    def buffered_nbytes(self) -> int:
+        """What has not left yet."""
+
+    def send(self, piece: bytes) -> None:
+        """Send a piece; nothing happens if the channel is closed."""
+
+    def say_moved(self, timestamp: int) -> None:
+        """Say that from this timestamp on the video shows another picture."""
+
+    def on_room(self, callback: Callable[[], None]) -> None:
+        """Call back whenever there is room for another piece again."""
+
+
+class StillDataChannel:
+    """A `StillChannel` over WebRTC."""
+
+    def __init__(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.bufferedAmountLowThreshold = MAX_BUFFERED_NBYTES - PIECE_NBYTES
+
+    @property
+    def buffered_nbytes(self) -> int:
+        return int(self._channel.bufferedAmount)
+
+    def send(self, piece: bytes | str) -> None:
+        if self._channel.readyState == "open":
+            self._channel.send(piece)
+
+    def say_moved(self, timestamp: int) -> None:
+        self.send(moved_message(timestamp))
+
+    def on_room(self, callback: Callable[[], None]) -> None:
+        self._channel.on("bufferedamountlow", callback)
+
+
 class StillSender:
     """One viewer's stills. Lives on the event loop.
 
@@ -56,7 +102,7 @@ class StillSender:
         """How many stills were sent whole."""
         self._board = board
         self._rate_bps = rate_bps
-        self._channel: RTCDataChannel | None = None
+        self._channel: StillChannel | None = None
         self._has_room = asyncio.Event()
         self._tasks = BackgroundTasks()
         self._sending: asyncio.Task[None] | None = None
@@ -66,13 +112,12 @@ class StillSender:
         self._gap_s = 0.0
         self._is_begun = False  # its still, on the channel
 
-    def open(self, channel: RTCDataChannel) -> None:
-        """Send stills over this channel, which the page has opened. Only the first one counts."""
+    def open(self, channel: StillChannel) -> None:
+        """Send stills over this channel. Only the first one counts."""
         if self._channel is not None:
             return
         self._channel = channel
-        channel.bufferedAmountLowThreshold = MAX_BUFFERED_NBYTES - PIECE_NBYTES
-        channel.on("bufferedamountlow", self._has_room.set)
+        channel.on_room(self._has_room.set)
         self._board.listen(self._look)
         self._look()
 
@@ -94,9 +139,9 @@ class StillSender:
         if self._sending is not None:
             self._sending.cancel()
             self._sending = None
-        if self._is_begun:
+        if self._is_begun and self._channel is not None:
             self._is_begun = False
-            self._send(moved_message(self._timestamp))
+            self._channel.say_moved(self._timestamp)
 
     def _look(self) -> None:
         """Begin with the still of the present picture, if it is there and worth it."""
@@ -107,28 +152,22 @@ class StillSender:
         if still.capture_ns == self._capture_ns and is_worth_sending(
             len(still.png), self._rate_bps(), stood_s=stood_s, gap_s=self._gap_s
         ):
-            self._sending = self._tasks.spawn(self._send_all(still, self._timestamp))
+            self._sending = self._tasks.spawn(self._send_all(self._channel, still, self._timestamp))
 
-    async def _send_all(self, still: Still, timestamp: int) -> None:
+    async def _send_all(self, channel: StillChannel, still: Still, timestamp: int) -> None:
         for piece in still_pieces(timestamp, still.png):
-            await self._wait_for_room()
+            await self._wait_for_room(channel)
             self._is_begun = True
-            self._send(piece)
+            channel.send(piece)
             rate_bps = max(self._rate_bps(), _MIN_RATE_BPS)
             await asyncio.sleep(len(piece) * 8 / (_SHARE * rate_bps))
         self.n_sent += 1
         self._sending = None
 
-    async def _wait_for_room(self) -> None:
-        while self._channel is not None and (
-            self._channel.bufferedAmount > MAX_BUFFERED_NBYTES - PIECE_NBYTES
-        ):
+    async def _wait_for_room(self, channel: StillChannel) -> None:
+        while channel.buffered_nbytes > MAX_BUFFERED_NBYTES - PIECE_NBYTES:
             self._has_room.clear()
             await self._has_room.wait()
-
-    def _send(self, message: bytes | str) -> None:
-        if self._channel is not None and self._channel.readyState == "open":
-            self._channel.send(message)
 
     def __repr__(self) -> str:
         state = "off" if self._channel is None else "sending" if self._sending else "idle"

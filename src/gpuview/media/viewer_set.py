@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media.internal_error import log_fault
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.media.viewer import Viewer
-from gpuview.protocol.messages import Viewers
+from gpuview.protocol.messages import Carrier, Viewers
+from gpuview.protocol.stats import ViewerStats
 
-__all__ = ["ViewerSet"]
+__all__ = ["AnyViewer", "ViewerSet"]
 
 logger = logging.getLogger("gpuview.media")
 
 
+class AnyViewer(Protocol):
+    """What sends one stream to one view, over any carrier."""
+
+    @property
+    def view(self) -> str: ...
+
+    @property
+    def carrier(self) -> Carrier: ...
+
+    def set_ceiling(self, max_bitrate_bps: int) -> None:
+        """Never send more than this from now on."""
+
+    def check(self, now_s: float) -> None:
+        """Raise an error if it has to be closed.
+
+        Raises:
+            ConnectTimeout: It did not connect in time.
+            SignalError: Its page has gone silent.
+        """
+
+    async def close(self) -> None:
+        """End it. Safe to call twice."""
+
+    def stats(self) -> ViewerStats:
+        """Return its counters."""
+
+
 class ViewerSet:
-    """The viewers of one stream, by view id. Notifies the kernel of every change.
+    """The viewers of one stream, by view id and carrier. Notifies the kernel of every change.
+
+    A page that changes its carrier has two viewers for a while.
 
     Args:
         stream: The stream's name.
@@ -33,32 +62,33 @@ class ViewerSet:
         self.is_closed = False
         self._send = send
         self._tasks = tasks
-        self._viewers: dict[str, Viewer] = {}
+        self._viewers: dict[tuple[str, Carrier], AnyViewer] = {}
 
-    def get(self, view: str) -> Viewer | None:
-        return self._viewers.get(view)
+    def get(self, view: str, carrier: Carrier = "webrtc") -> AnyViewer | None:
+        return self._viewers.get((view, carrier))
 
-    def __contains__(self, viewer: Viewer) -> bool:
-        return self._viewers.get(viewer.view) is viewer
+    def __contains__(self, viewer: AnyViewer) -> bool:
+        return self._viewers.get((viewer.view, viewer.carrier)) is viewer
 
-    def __iter__(self) -> Iterator[Viewer]:
+    def __iter__(self) -> Iterator[AnyViewer]:
         return iter(list(self._viewers.values()))
 
     def __len__(self) -> int:
         return len(self._viewers)
 
-    def add(self, viewer: Viewer) -> None:
-        """Add a viewer; it replaces its view's earlier one."""
-        previous = self._viewers.get(viewer.view)
-        self._viewers[viewer.view] = viewer
+    def add(self, viewer: AnyViewer) -> None:
+        """Add a viewer; it replaces its view's earlier one over the same carrier."""
+        key = (viewer.view, viewer.carrier)
+        previous = self._viewers.get(key)
+        self._viewers[key] = viewer
         if previous is not None:
             self._tasks.spawn(self._close(previous))
         self._send_views()
 
-    def remove(self, viewer: Viewer, reason: str) -> None:
+    def remove(self, viewer: AnyViewer, reason: str) -> None:
         """Remove a viewer at once, and close its connection in the background."""
         if viewer in self:
-            del self._viewers[viewer.view]
+            del self._viewers[viewer.view, viewer.carrier]
             logger.debug("view %s of stream %s closed: %s", viewer.view, self.stream, reason)
             self._send_views()
         self._tasks.spawn(self._close(viewer))
@@ -86,19 +116,16 @@ class ViewerSet:
         for viewer in viewers.values():
             await self._close(viewer)
 
-    async def _close(self, viewer: Viewer) -> None:
+    async def _close(self, viewer: AnyViewer) -> None:
         try:
             await viewer.close()
         except TimeoutError:
             logger.warning("view %s of stream %s did not close in time", viewer.view, self.stream)
         except Exception as exc:  # the other viewers and the stream still close
             log_fault(exc)
-        # aiortc's objects form cycles and hold 2.6 MB of packets for retransmission. This takes
-        # some 5 ms, because the imported objects are frozen.
-        gc.collect()
 
     def _send_views(self) -> None:
-        self._send(Viewers(views=list(self._viewers)))
+        self._send(Viewers(views=list(dict.fromkeys(view for view, _ in self._viewers))))
 
     def __repr__(self) -> str:
         return f"<ViewerSet {self.stream} {list(self._viewers)}>"

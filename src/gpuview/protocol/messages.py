@@ -21,6 +21,8 @@ A carrier through the comm is a tunnel: the page opens and closes it by CarrierO
 CarrierClose, its messages travel in CarrierText and CarrierData, and CarrierClosed tells that it
 has ended.
 
+The extension may ask about the media process as a whole, and is answered by Health.
+
 The kernel and the media process talk over a socket pair, where each message carries the name of
 its stream: see `gpuview.protocol.wire`.
 """
@@ -56,6 +58,7 @@ __all__ = [
     "EncodeFailed",
     "GetPeerConfig",
     "GetStats",
+    "Health",
     "IceServer",
     "IceServers",
     "Log",
@@ -79,6 +82,7 @@ __all__ = [
     "Stats",
     "Status",
     "StopRecording",
+    "StreamHealth",
     "Viewers",
     "WantIceServers",
     "Watch",
@@ -196,8 +200,10 @@ class Answer(Message, frozen=True, kw_only=True):
 class Refusal(Message, frozen=True, kw_only=True):
     """Why the offer of the same view and seq is not answered; the page shows it as it is."""
 
-    view: _ViewId
+    view: str
+    """Empty if nothing has named a view yet."""
     seq: int
+    """0 if it is about something else than an offer."""
     problem: str
     expected: str
     fix: str
@@ -270,7 +276,7 @@ class Pong(Message, frozen=True, kw_only=True):
 
 
 class Watch(Message, frozen=True, kw_only=True):
-    """Send this view the stream's packets over the carrier, beginning with a keyframe."""
+    """Send this view the stream's packets, beginning with a keyframe. Once on each connection."""
 
     view: _ViewId
     codec: Literal["H264", "VP8", "JPEG"]
@@ -290,6 +296,27 @@ class Received(Message, frozen=True, kw_only=True):
 
 class RequestKeyframe(Message, frozen=True):
     """The page cannot decode what follows, and begins again at a keyframe."""
+
+
+# --- media process -> jupyter-server extension ----------------------------------------------------
+
+
+class StreamHealth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stream's counters; part of `Health`."""
+
+    name: str
+    state: str
+    """As in `Status`."""
+    frames_taken: int
+    viewers: list[ViewerStats]
+    encoders: list[EncoderStats]
+
+
+class Health(Message, frozen=True, kw_only=True):
+    """Answers a `gpuview.protocol.local_socket.Hello` that names no stream; then the end."""
+
+    pid: int
+    streams: list[StreamHealth]
 
 
 # --- page <-> kernel, for a carrier through the comm ----------------------------------------------

@@ -1,1 +1,6 @@
-"""Room for carriers besides WebRTC: packets over a WebSocket or a comm. Nothing is built yet."""
+"""Carriers besides WebRTC: pages that are reached through a stream socket.
+
+The socket is one end of the jupyter-server extension's connection, or of a socket pair with the
+kernel. What crosses it is described in `gpuview.protocol.carrier` and
+`gpuview.protocol.local_socket`.
+"""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gpuview.media.link.budget import Budget
 from gpuview.media.link.controller import START_BPS, CongestionController
 from gpuview.media.link.feedback import SentPackets, parse_feedback
+from gpuview.media.link.rate import Rate
 from gpuview.media.link.reports import Probe
 
 __all__ = ["NOTHING_SENT", "Link", "LinkStats", "repairable_bps"]
@@ -54,8 +55,8 @@ class Link:
     def __init__(self, now_s: float, *, ceiling_bps: float, start_bps: float = START_BPS) -> None:
         self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps, start_bps=start_bps)
         self._sent = SentPackets()
-        self._sent_rate = _Rate(now_s)
-        self._repeated_rate = _Rate(now_s)
+        self._sent_rate = Rate(now_s)
+        self._repeated_rate = Rate(now_s)
         self._budget = Budget(now_s, _MAX_FEEDBACK_PER_S)
         self._has_feedback = False
         self._unheard_s: float | None = None
@@ -173,26 +174,3 @@ def repairable_bps(loss: float) -> float:
     if loss < _MIN_LOSS:
         return math.inf
     return max(_LOST_PER_FRAME / loss * _FRAME_PACKET_BPS, _MIN_LOSSY_BPS)
-
-
-class _Rate:
-    """A bitrate over the last second or two."""
-
-    def __init__(self, now_s: float) -> None:
-        self._since_s = now_s
-        self._nbytes = 0
-        self._last_bps = 0.0
-
-    def add(self, now_s: float, nbytes: int) -> None:
-        self._turn(now_s)
-        self._nbytes += nbytes
-
-    def bps(self, now_s: float) -> float:
-        self._turn(now_s)
-        return self._last_bps
-
-    def _turn(self, now_s: float) -> None:
-        passed_s = now_s - self._since_s
-        if passed_s >= 1.0:
-            self._last_bps = self._nbytes * 8 / passed_s
-            self._since_s, self._nbytes = now_s, 0

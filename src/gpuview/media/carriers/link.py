@@ -1,0 +1,157 @@
+"""What one page takes over a carrier: pure, in seconds on one monotonic clock.
+
+A carrier loses nothing, keeps the order, and has queues that nobody sees: in a browser, a proxy, a
+kernel. So the page acknowledges each packet. What is not acknowledged is bounded in bytes and in
+time, and the times of the acknowledged packets go to the congestion controller, as WebRTC's do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from gpuview.media.link.controller import LARGEST_PACKET, CongestionController
+from gpuview.media.link.link import LinkStats
+from gpuview.media.link.rate import Rate
+from gpuview.media.link.reports import PacketReport
+from gpuview.protocol.messages import Received
+
+__all__ = ["MAX_UNHEARD_NBYTES", "CarrierLink"]
+
+MAX_UNHEARD_NBYTES = 4 * 1024 * 1024
+"""The most that is sent to a page that acknowledges nothing, beside a last packet."""
+
+_QUEUE_S = 0.05  # may wait for the link; more would be late
+_LONGEST_UNHEARD_S = 0.25  # beyond the round trip
+_DEAF_S = 1.0  # so long without an acknowledgement, and a page does not answer at present
+_JITTER_S = 0.15
+_JITTER_PACKETS = 9
+_ROUND_TRIPS = 100
+_FIRST_ROUND_TRIP_S = 0.1
+_DOUBLE_IN_S = 1.0
+_LONGEST_STEP_S = 0.1
+_QUIET_QUEUE_S = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    seq: int
+    sent_s: float
+    nbytes: int
+
+
+class CarrierLink:
+    """Decides what is sent to one page, and when.
+
+    Args:
+        now_s: The time.
+        ceiling_bps: The most that is ever sent.
+        may_be_deaf: Whether the page's words may come much later than its packets arrive: through
+            an ipykernel that reads messages when a cell has ended.
+    """
+
+    def __init__(self, now_s: float, *, ceiling_bps: float, may_be_deaf: bool) -> None:
+        self.round_trip_s: float | None = None
+        """Of the newest acknowledged packet; None before there is one."""
+        self._may_be_deaf = may_be_deaf
+        self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps)
+        self._seq = -1
+        self._unheard: deque[_Sent] = deque()
+        self._unheard_nbytes = 0
+        self._heard_s = now_s
+        self._sent_s = now_s
+        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._delays: deque[tuple[float, float]] = deque(maxlen=_JITTER_PACKETS)
+        self._is_starting = True
+        self._rate = Rate(now_s)
+
+    @property
+    def target_bps(self) -> float:
+        """What may be sent."""
+        return self._controller.target_bps
+
+    @property
+    def unheard_nbytes(self) -> int:
+        """What was sent and is not acknowledged."""
+        return self._unheard_nbytes
+
+    def set_ceiling(self, ceiling_bps: float) -> None:
+        """Never send more than this from now on."""
+        self._controller.ceiling_bps = ceiling_bps
+
+    def note_sent(self, now_s: float, nbytes: int) -> int:
+        """Note that a packet is sent, and return its number."""
+        self._seq += 1
+        if not self._unheard:
+            self._heard_s = max(self._heard_s, now_s)  # nothing was to be heard until now
+        self._unheard.append(_Sent(self._seq, now_s, nbytes))
+        self._unheard_nbytes += nbytes
+        self._sent_s = now_s
+        self._rate.add(now_s, nbytes)
+        return self._seq
+
+    def take_received(self, now_s: float, message: Received) -> None:
+        """Learn that a packet has arrived, and with it all before. Others are not believed."""
+        if message.seq > self._seq or not self._unheard or message.seq < self._unheard[0].seq:
+            return
+        nbytes = 0
+        while self._unheard and self._unheard[0].seq <= message.seq:
+            newest = self._unheard.popleft()
+            nbytes += newest.nbytes
+        self._unheard_nbytes -= nbytes
+        self.round_trip_s = now_s - newest.sent_s
+        self._round_trips.append(self.round_trip_s)
+        arrived_s = self._without_jitter(newest.sent_s, message.at_ms / 1000)
+        self._learn(now_s, newest.sent_s, arrived_s, nbytes)
+        self._heard_s = now_s
+
+    def free_s(self, now_s: float) -> float:
+        """Return when the next packet is wanted; infinite until something is acknowledged."""
+        if not self._unheard:
+            return now_s
+        shortest_s = min(self._round_trips, default=_FIRST_ROUND_TRIP_S)
+        waited_s = now_s - self._unheard[0].sent_s
+        is_full = self._unheard_nbytes >= MAX_UNHEARD_NBYTES
+        if is_full or waited_s > shortest_s + _LONGEST_UNHEARD_S:
+            return math.inf
+        drained_s = self._unheard_nbytes * 8 / self.target_bps - shortest_s - _QUEUE_S
+        return now_s + max(drained_s, 0.0)
+
+    def wants_keyframe(self, now_s: float) -> bool:
+        """Tell whether to send a keyframe to a page that has not answered for a second."""
+        return (
+            self._may_be_deaf
+            and self._unheard_nbytes < MAX_UNHEARD_NBYTES
+            and now_s - max(self._heard_s, self._sent_s) >= _DEAF_S
+        )
+
+    def stats(self, now_s: float) -> LinkStats:
+        return LinkStats(self.target_bps, self._rate.bps(now_s), 0.0, self.round_trip_s)
+
+    def _without_jitter(self, sent_s: float, arrived_s: float) -> float:
+        """Return when a packet had arrived if nothing but queues had delayed it.
+
+        A page is late by milliseconds whenever it is at work, which the controller would take for a
+        queue that grows. A queue delays all packets, and work some: the least delay counts.
+        """
+        while self._delays and not 0 <= sent_s - self._delays[0][0] <= _JITTER_S:
+            self._delays.popleft()
+        self._delays.append((sent_s, arrived_s - sent_s))
+        return sent_s + min(delay_s for _, delay_s in self._delays)
+
+    def _learn(self, now_s: float, sent_s: float, arrived_s: float, nbytes: int) -> None:
+        full, rest = divmod(nbytes, LARGEST_PACKET)
+        sizes = [LARGEST_PACKET] * full + [rest] * bool(rest)
+        reports = [PacketReport(sent_s, arrived_s, size) for size in sizes]
+        self._controller.take_reports(now_s, reports, round_trip_s=self.round_trip_s)
+        state = self._controller.state
+        if state.is_overused or state.queue_s > _QUIET_QUEUE_S:
+            self._is_starting = False
+        elif self._is_starting and not state.is_application_limited:
+            # There are no probes here: each packet has to be worth its time.
+            step_s = min(now_s - self._heard_s, _LONGEST_STEP_S)
+            self._controller.raise_to(self.target_bps * 2 ** (step_s / _DOUBLE_IN_S))
+
+    def __repr__(self) -> str:
+        return f"<CarrierLink {self.target_bps:.0f} bit/s, {self._unheard_nbytes} bytes unheard>"

@@ -1,0 +1,198 @@
+"""One view that is sent a stream over a carrier other than WebRTC. Lives on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from gpuview.media.carriers.connection import Connection
+from gpuview.media.carriers.link import CarrierLink
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.fanout import Fanout
+from gpuview.media.page_channel import PageChannel
+from gpuview.media.still_sender import StillSender
+from gpuview.media.tasks import BackgroundTasks
+from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
+from gpuview.protocol.messages import Carrier, Received
+from gpuview.protocol.stats import ViewerStats
+
+__all__ = ["CarrierViewer"]
+
+_LOOK_S = 0.05
+_KEYFRAME_REQUEST_S = 0.1
+
+
+class CarrierViewer:
+    """Sends one stream to one view, from its construction to `close`.
+
+    Args:
+        view: The view's id.
+        carrier: How it is reached.
+        codec: What its page decodes.
+        connection: The way to it; closed together with this.
+        channel: What its page says of itself.
+        fanout: The source of its packets.
+        on_failure: Called once, with what ended the sending.
+    """
+
+    def __init__(
+        self,
+        view: str,
+        carrier: Carrier,
+        codec: Codec,
+        *,
+        connection: Connection,
+        channel: PageChannel,
+        fanout: Fanout,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.view = view
+        self.carrier: Carrier = carrier
+        self.n_frames = 0
+        self._connection = connection
+        self._channel = channel
+        self._fanout = fanout
+        self._link = CarrierLink(
+            time.monotonic(),
+            ceiling_bps=fanout.encode_loop.max_bitrate_bps,
+            may_be_deaf=carrier == "comm",
+        )
+        self._subscription = fanout.subscribe(codec)
+        self._quantiser: int | None = None
+        self._requested_s = float("-inf")
+        self._has_changed = asyncio.Event()
+        self._stills = StillSender(fanout.stills, self._rate_bps)
+        self._still_channel = _StillChannel(connection)
+        connection.on_room = self._have_room
+        self._stills.open(self._still_channel)
+        self._tasks = BackgroundTasks()
+        self._tasks.spawn(self._send_packets(), on_failure)
+
+    def take_received(self, message: Received) -> None:
+        """Learn what has arrived."""
+        now_s = time.monotonic()
+        self._link.take_received(now_s, message)
+        self._tell_room(now_s)
+        self._has_changed.set()
+
+    def request_keyframe(self) -> None:
+        """Act on the page's request for a keyframe; ten times a second at most."""
+        now_s = time.monotonic()
+        if now_s - self._requested_s >= _KEYFRAME_REQUEST_S:
+            self._requested_s = now_s
+            self._subscription.request_keyframe()
+
+    def set_ceiling(self, max_bitrate_bps: int) -> None:
+        """Never send more than this from now on."""
+        self._link.set_ceiling(max_bitrate_bps)
+
+    def check(self, now_s: float) -> None:
+        """Do nothing: the connection is watched for silence, whether or not it is sent a stream."""
+
+    async def close(self) -> None:
+        """End the connection and unsubscribe from the encoder. Safe to call twice."""
+        self._fanout.unsubscribe(self._subscription)
+        self._connection.close()
+        await self._stills.close()
+        await self._tasks.cancel()
+
+    def stats(self) -> ViewerStats:
+        link = self._link.stats(time.monotonic())
+        return ViewerStats(
+            view=self.view,
+            carrier=self.carrier,
+            state="connected" if self._connection.is_open else "closed",
+            codec=str(self._subscription.codec),
+            local="",
+            remote="",
+            frames_sent=self.n_frames,
+            frames_dropped=self._subscription.n_dropped,
+            estimate_bps=link.estimate_bps,
+            sent_bps=link.sent_bps,
+            round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
+            tier=str(self._subscription.tier),
+            quantiser=self._quantiser,
+            latency_p50_ms=self._channel.latency.p50_ms,
+            latency_p95_ms=self._channel.latency.p95_ms,
+        )
+
+    async def _send_packets(self) -> None:
+        needs_keyframe = False
+        while True:
+            # Meanwhile frames wait where they can be left out: before the encoder, or in the
+            # subscription, which begins again with a keyframe.
+            needs_keyframe |= await self._wait_for_room()
+            packet = await self._subscription.next()
+            if needs_keyframe and not packet.is_keyframe:
+                self._subscription.n_dropped += 1
+                self.request_keyframe()
+                continue
+            needs_keyframe = False
+            self._send(packet)
+
+    async def _wait_for_room(self) -> bool:
+        """Wait until a packet is wanted; return whether it has to be a keyframe."""
+        while True:
+            now_s = time.monotonic()
+            if self._connection.has_room:
+                if self._link.free_s(now_s) <= now_s:
+                    return False
+                if self._link.wants_keyframe(now_s):
+                    return True
+            self._has_changed.clear()
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await self._has_changed.wait()
+            except TimeoutError:
+                self._tell_room(time.monotonic())
+
+    def _send(self, packet: Packet) -> None:
+        now_s = time.monotonic()
+        header = PacketHeader(
+            codec=self._subscription.codec.name,
+            is_keyframe=packet.is_keyframe,
+            seq=self._link.note_sent(now_s, packet.nbytes),
+            timestamp=packet.timestamp,
+            width=packet.width,
+            height=packet.height,
+        )
+        self._connection.send_binary(header.pack() + packet.data)
+        self.n_frames += 1
+        self._quantiser = packet.quantiser
+        self._stills.follow(packet)
+        self._tell_room(now_s)
+
+    def _tell_room(self, now_s: float) -> None:
+        self._subscription.report(target_bps=self._link.target_bps, free_s=self._link.free_s(now_s))
+
+    def _have_room(self) -> None:
+        self._has_changed.set()
+        self._still_channel.have_room()
+
+    def _rate_bps(self) -> float:
+        return min(self._fanout.encode_loop.max_bitrate_bps, self._link.target_bps)
+
+    def __repr__(self) -> str:
+        return f"<CarrierViewer {self.view} {self.carrier} {self._subscription.codec}>"
+
+
+class _StillChannel:
+    """A `StillChannel` over the connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.have_room: Callable[[], None] = lambda: None
+
+    @property
+    def buffered_nbytes(self) -> int:
+        return self._connection.unsent_nbytes
+
+    def send(self, piece: bytes) -> None:
+        self._connection.send_binary(bytes((STILL_PIECE,)) + piece)
+
+    def say_moved(self, timestamp: int) -> None:
+        """Say nothing: the packets' timestamps say it."""
+
+    def on_room(self, callback: Callable[[], None]) -> None:
+        self.have_room = callback

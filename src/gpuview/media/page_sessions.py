@@ -1,0 +1,278 @@
+"""The pages of one stream that are reached over a carrier other than WebRTC, and what they say.
+
+A page has a connection of its own for each view. Over it, it may connect by WebRTC, as it does by
+the widget's comm, or be sent the stream itself. Lives on the event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from gpuview.errors import SignalError
+from gpuview.media.carriers.connection import Connection
+from gpuview.media.carriers.viewer import CarrierViewer
+from gpuview.media.encode.choice import usable_codecs
+from gpuview.media.encode.codec import Codec
+from gpuview.media.encode.fanout import Fanout
+from gpuview.media.internal_error import problem_of
+from gpuview.media.link.budget import Budget
+from gpuview.media.negotiation import Negotiation, refusal
+from gpuview.media.page_channel import PageChannel
+from gpuview.media.viewer_set import ViewerSet
+from gpuview.protocol.local_socket import TEXT
+from gpuview.protocol.messages import (
+    Ack,
+    Bye,
+    Candidates,
+    Carrier,
+    GetPeerConfig,
+    Message,
+    Offer,
+    PageLog,
+    PeerConfig,
+    Ping,
+    Received,
+    Refusal,
+    RequestKeyframe,
+    Status,
+    Watch,
+)
+from gpuview.protocol.wire import decode_text
+
+__all__ = ["MAX_SESSIONS", "PageSession", "PageSessions"]
+
+logger = logging.getLogger("gpuview.media")
+
+MAX_SESSIONS = 256
+"""Of one stream."""
+
+_FROM_PAGE = (
+    Ack,
+    Bye,
+    Candidates,
+    GetPeerConfig,
+    Offer,
+    PageLog,
+    Ping,
+    Received,
+    RequestKeyframe,
+    Watch,
+)
+_SILENCE_TIMEOUT_S: dict[Carrier, float] = {"socket": 8.0, "comm": 60.0}
+# ipykernel 6 passes nothing on while a cell runs, but what is sent arrives: hence the minute.
+_MAX_MESSAGES_PER_S = 300.0
+_MAX_FAULTS = 20
+_MAX_VIEWS = 16  # that one connection asks ICE servers for
+
+
+class PageSessions:
+    """All such pages of one stream.
+
+    Args:
+        fanout: The source of the stream's packets.
+        viewers: The stream's viewers.
+        negotiation: Answers offers.
+        send_to_kernel: Sends a message about the stream to the kernel.
+    """
+
+    def __init__(
+        self,
+        fanout: Fanout,
+        viewers: ViewerSet,
+        negotiation: Negotiation,
+        send_to_kernel: Callable[[Message], None],
+    ) -> None:
+        self.fanout = fanout
+        self.viewers = viewers
+        self.negotiation = negotiation
+        self.send_to_kernel = send_to_kernel
+        self.status: Status | None = None
+        self._sessions: set[PageSession] = set()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, connection: Connection, carrier: Carrier) -> PageSession:
+        """Begin to hear a page.
+
+        Raises:
+            SignalError: There are too many.
+        """
+        if len(self._sessions) >= MAX_SESSIONS:
+            raise SignalError(
+                f"{MAX_SESSIONS} views of this stream are connected",
+                expected="fewer views",
+                fix="close other tabs that show it",
+            )
+        session = PageSession(connection, carrier, self)
+        self._sessions.add(session)
+        return session
+
+    def discard(self, session: PageSession) -> None:
+        """Forget a session whose connection has ended."""
+        self._sessions.discard(session)
+
+    def set_status(self, status: Status) -> None:
+        """Tell every page what the stream is doing."""
+        self.status = status
+        for session in self._sessions:
+            session.send(status)
+
+    def take_peer_config(self, message: PeerConfig | Refusal) -> None:
+        """Pass on what the kernel says to whoever asked for it."""
+        for session in self._sessions:
+            if message.view in session.views:
+                session.send(message)
+
+    def remove_silent(self, now_s: float) -> None:
+        """Close the connections of pages that have gone silent."""
+        for session in list(self._sessions):
+            session.check(now_s)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for session in list(self._sessions):
+            session.close()
+
+    def __repr__(self) -> str:
+        return f"<PageSessions {len(self._sessions)}>"
+
+
+class PageSession:
+    """One page's connection. See `PageSessions.open`."""
+
+    def __init__(self, connection: Connection, carrier: Carrier, sessions: PageSessions) -> None:
+        self.views: set[str] = set()
+        """The views that have asked for ICE servers."""
+        self._connection = connection
+        self._carrier: Carrier = carrier
+        self._sessions = sessions
+        self._viewer: CarrierViewer | None = None
+        picture = sessions.fanout.encode_loop
+        self._channel = PageChannel(lambda: picture.picture_size)
+        self._heard_s = time.monotonic()
+        self._budget = Budget(self._heard_s, _MAX_MESSAGES_PER_S)
+        self._n_faults = 0
+
+    def send(self, message: Message) -> None:
+        """Send the page a message."""
+        self._connection.send(message)
+
+    def begin(self) -> None:
+        """Tell the page what the stream is doing."""
+        if self._sessions.status is not None:
+            self.send(self._sessions.status)
+
+    def take(self, kind: int, content: bytes) -> None:
+        """Act on a message of the page. Those beyond 300 a second are not read."""
+        self._heard_s = time.monotonic()
+        if not self._budget.spend(self._heard_s, 1):
+            return
+        try:
+            if kind != TEXT:
+                raise ValueError("pages send text only")
+            self._act(decode_text(content.decode(), *_FROM_PAGE))
+        except (SignalError, ValueError) as exc:
+            self._note_fault(exc)
+
+    def check(self, now_s: float) -> None:
+        """End the connection if its page has gone silent."""
+        timeout_s = _SILENCE_TIMEOUT_S[self._carrier]
+        if now_s - self._heard_s > timeout_s:
+            logger.debug("a page's %s has been silent for %.0f s", self._carrier, timeout_s)
+            self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def ended(self) -> None:
+        """Free what belongs to the connection, which has ended."""
+        self._sessions.discard(self)
+        self._sessions.negotiation.forget(self.send)
+        if self._viewer is not None and self._viewer in self._sessions.viewers:
+            self._sessions.viewers.remove(self._viewer, f"its {self._carrier} has ended")
+
+    def _act(self, message: Message) -> None:
+        sessions, viewer = self._sessions, self._viewer
+        match message:
+            case Ping():
+                self.send(self._channel.answer(message))
+            case Received() if viewer is not None:
+                viewer.take_received(message)
+            case RequestKeyframe() if viewer is not None:
+                viewer.request_keyframe()
+            case Watch():
+                self._watch(message)
+            case Offer():
+                self._offer(message)
+            case Candidates():
+                sessions.negotiation.take_candidates(message)
+            case Bye():
+                if (known := sessions.viewers.get(message.view)) is not None:
+                    sessions.viewers.remove(known, "the page sent a bye")
+            case GetPeerConfig():
+                if len(self.views) < _MAX_VIEWS or message.view in self.views:
+                    self.views.add(message.view)
+                    sessions.send_to_kernel(message)
+            case PageLog():
+                sessions.send_to_kernel(message)
+
+    def _offer(self, offer: Offer) -> None:
+        try:
+            self._sessions.negotiation.take(offer, self.send)
+        except Exception as exc:
+            self.send(refusal(offer, problem_of(exc), self._sessions.viewers.stream))
+
+    def _watch(self, message: Watch) -> None:
+        if self._viewer is not None:
+            raise SignalError(
+                "this connection is sent a stream already",
+                expected="one Watch on each connection",
+                fix="open another connection",
+            )
+        try:
+            codec = _codec(message.codec, usable_codecs(self._sessions.fanout.encoder))
+        except Exception as exc:
+            problem = problem_of(exc)
+            parts = {each: getattr(problem, each) for each in problem.__struct_fields__}
+            self.send(Refusal(view=message.view, seq=0, **parts))
+            return
+        viewer = self._viewer = CarrierViewer(
+            message.view,
+            self._carrier,
+            codec,
+            connection=self._connection,
+            channel=self._channel,
+            fanout=self._sessions.fanout,
+            on_failure=lambda _: self.close(),
+        )
+        self._sessions.viewers.add(viewer)
+        logger.info("view %s is sent the stream over its %s", message.view, self._carrier)
+
+    def _note_fault(self, exc: Exception) -> None:
+        self._n_faults += 1
+        if self._n_faults == 1:
+            logger.warning("a page's message was refused: %s", exc)
+        if self._n_faults > _MAX_FAULTS:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<PageSession {self._carrier} {self._viewer or 'without a viewer'}>"
+
+
+def _codec(name: str, usable: tuple[str, ...]) -> Codec:
+    """Return the codec that a page asks for: the same that WebRTC viewers get.
+
+    Raises:
+        SignalError: It is not to be had.
+    """
+    if name not in usable:
+        raise SignalError(
+            f"this media process does not encode {name}",
+            expected=" or ".join(usable),
+            fix="nothing; the page tries what is left",
+        )
+    return Codec("H264", "Main") if name == "H264" else Codec(name)

@@ -1,0 +1,135 @@
+"""What one page takes over a carrier: links of every kind, and pages that say what is not true."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from gpuview.media.carriers.link import MAX_UNHEARD_NBYTES, CarrierLink
+from gpuview.protocol.messages import Received
+
+CEILING_BPS = 20e6
+
+
+def link(*, may_be_deaf: bool = False) -> CarrierLink:
+    return CarrierLink(0.0, ceiling_bps=CEILING_BPS, may_be_deaf=may_be_deaf)
+
+
+@dataclass
+class Played:
+    """What a stream looked like at the far end of a link."""
+
+    fps: float
+    p95_s: float
+    target_bps: float
+
+
+def play(
+    capacity_bps: float, *, one_way_s: float = 0.01, jitter_s: float = 0.004, seconds: float = 20.0
+) -> Played:
+    """Send an encoder's frames, 30 a second and as large as they may be, over a queue."""
+    chance = random.Random(1)
+    sender = link()
+    acks: list[tuple[float, int, float]] = []
+    free_s = arrived_s = 0.0
+    delays = []
+    for n in range(int(seconds * 240)):
+        now_s = n / 240
+        while acks and acks[0][0] <= now_s:
+            at_s, seq, at_page_s = heapq.heappop(acks)
+            sender.take_received(at_s, Received(seq=seq, at_ms=(1e6 + at_page_s) * 1000))
+        if n % 8 or sender.free_s(now_s) > now_s:
+            continue
+        nbytes = int(min(6e6, sender.target_bps) / 30 / 8 * chance.uniform(0.8, 1.2)) + 200
+        free_s = max(free_s, now_s) + nbytes * 8 / capacity_bps
+        arrived_s = max(arrived_s, free_s + one_way_s + chance.expovariate(1 / jitter_s))
+        seq = sender.note_sent(now_s, nbytes)
+        heapq.heappush(acks, (arrived_s + one_way_s, seq, arrived_s))
+        if now_s > 2:
+            delays.append(arrived_s - now_s)
+    delays.sort()
+    return Played(len(delays) / (seconds - 2), delays[int(len(delays) * 0.95)], sender.target_bps)
+
+
+@pytest.mark.parametrize("capacity_bps", [0.5e6, 1e6, 3e6])
+def test_stream_on_a_narrow_link_is_late_by_fractions_of_a_second(capacity_bps: float) -> None:
+    played = play(capacity_bps)
+    assert played.p95_s < 0.3
+    assert played.fps > 20
+    assert 0.5 * capacity_bps < played.target_bps < 1.3 * capacity_bps
+
+
+@pytest.mark.parametrize("jitter_s", [0.004, 0.015])
+def test_stream_on_a_wide_link_gets_what_it_needs_although_the_page_is_busy(
+    jitter_s: float,
+) -> None:
+    played = play(100e6, jitter_s=jitter_s)
+    assert played.fps > 28
+    assert played.target_bps > 5e6
+
+
+def test_nothing_is_wanted_while_the_oldest_packet_is_unheard_of_for_long() -> None:
+    sender = link()
+    sender.note_sent(0.0, 100)
+    assert sender.free_s(0.1) == 0.1
+    assert sender.free_s(1.0) == math.inf
+    sender.take_received(1.0, Received(seq=0, at_ms=5.0))
+    assert sender.free_s(1.0) == 1.0
+
+
+def test_page_that_acknowledges_nothing_gets_no_more_than_the_bound() -> None:
+    for may_be_deaf in (False, True):
+        sender, sent = link(may_be_deaf=may_be_deaf), 0
+        for n in range(10_000):
+            now_s = n * 0.1
+            if sender.free_s(now_s) <= now_s or sender.wants_keyframe(now_s):
+                sender.note_sent(now_s, 100_000)
+                sent += 100_000
+        assert sent < MAX_UNHEARD_NBYTES + 100_001
+        assert sender.unheard_nbytes == sent
+
+
+def test_page_that_may_be_deaf_gets_a_keyframe_a_second() -> None:
+    sender = link(may_be_deaf=True)
+    sender.note_sent(0.0, 1000)
+    assert not sender.wants_keyframe(0.9)
+    assert sender.wants_keyframe(1.0)
+    sender.note_sent(1.0, 1000)
+    assert not sender.wants_keyframe(1.9)
+    assert sender.wants_keyframe(2.0)
+    assert not link().wants_keyframe(100.0)
+
+
+@pytest.mark.parametrize("seq", [-5, -1, 3, 2**40])
+def test_acknowledgement_of_what_was_never_sent_changes_nothing(seq: int) -> None:
+    sender = link()
+    for n in range(3):
+        sender.note_sent(n / 100, 40_000)
+    target_bps = sender.target_bps
+    sender.take_received(0.1, Received(seq=seq, at_ms=100.0))
+    assert sender.unheard_nbytes == 120_000
+    assert (sender.target_bps, sender.round_trip_s) == (target_bps, None)
+
+
+def test_acknowledgement_counts_for_all_before_it_and_once() -> None:
+    sender = link()
+    for n in range(3):
+        sender.note_sent(n / 100, 40_000)
+    for _ in range(2):
+        sender.take_received(0.1, Received(seq=1, at_ms=100.0))
+        assert sender.unheard_nbytes == 40_000
+    assert sender.round_trip_s == pytest.approx(0.09)
+
+
+@pytest.mark.parametrize("at_ms", [0.0, 1e15])
+def test_clock_that_makes_no_sense_raises_nothing(at_ms: float) -> None:
+    sender = link()
+    for n in range(100):
+        sender.note_sent(n / 30, 40_000)
+        sender.take_received(n / 30 + 0.01, Received(seq=n, at_ms=at_ms))
+    assert 0 < sender.target_bps <= CEILING_BPS
+    assert sender.unheard_nbytes == 0
