@@ -1,17 +1,25 @@
-"""An executed notebook that is saved with widget state reveals nothing."""
+"""A notebook that was saved reveals nothing, and shows a picture where its stream was."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 from typing import Any
 
 import pytest
+from PIL import Image
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import OpenNotebook
+from tests.browser.lab import Lab
 from tests.browser.views import wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
+
+PICTURE_ALT = re.compile("GPUStream, picture of 2[0-9]{3}-.* UTC")
 
 MAKE = """
 import torch
@@ -43,6 +51,104 @@ def test_a_saved_notebook_holds_neither_sdp_nor_credentials(open_notebook: OpenN
     text = json.dumps(saved)
     for secret in ("a=fingerprint", "candidate", "marked-user", "marked-secret", "127.0.0.1"):
         assert secret not in text
+
+
+SHOW = """
+import torch
+from gpuview import GPUStream
+
+rows, columns = torch.meshgrid(torch.linspace(0, 1, 360), torch.linspace(0, 1, 640), indexing="ij")
+picture = torch.stack([rows, columns, 1 - rows], -1)
+stream = GPUStream(lambda: picture)
+"""
+
+
+def test_a_notebook_that_is_reopened_shows_its_picture_until_its_cell_runs(
+    open_notebook: OpenNotebook, lab: Lab, chromium: BrowserContext
+) -> None:
+    path = saved_notebook(open_notebook, lab)
+
+    without_kernel = open_without_kernel(lab, chromium, path)
+    expect_picture(without_kernel)
+    assert lab.request("GET", "/api/sessions") == []
+    without_kernel.close()
+
+    with_new_kernel = open_notebook(path=path)
+    expect_picture(with_new_kernel.page)
+    with_new_kernel.run(0)
+    expect_picture(with_new_kernel.page)
+    with_new_kernel.run(1)
+    wait_for_states(with_new_kernel, "playing")
+    expect(with_new_kernel.page.locator(".gpuview-saved-picture")).to_have_count(0)
+
+
+def test_a_view_that_comes_shows_no_picture_before(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(SHOW, "stream")
+    notebook.page.evaluate(
+        """() => new MutationObserver(() => {
+            window.wasShown ||= document.querySelector(".gpuview-saved-picture") !== null;
+        }).observe(document.body, { childList: true, subtree: true })"""
+    )
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    assert "image/png" in notebook.outputs(1)[0]["data"]
+    assert notebook.page.evaluate("window.wasShown") is False
+
+
+def test_a_stream_that_is_closed_leaves_its_last_frame(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(
+        SHOW, "stream = GPUStream(); display(stream)", "stream.push(picture)", "stream.close()"
+    )
+    notebook.run(0)
+    notebook.run(1)
+    notebook.run(2)
+    wait_for_states(notebook, "playing")
+    notebook.run(3)
+    wait_for_states(notebook)
+    (output,) = notebook.save()["cells"][1]["outputs"]
+    assert set(output["data"]) == {"text/plain", "image/png"}
+    image = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
+    assert image.size == (640, 380)
+    expect(notebook.page.locator(".jp-OutputArea img")).to_be_visible()
+
+
+def saved_notebook(open_notebook: OpenNotebook, lab: Lab) -> str:
+    """Return the path of a trusted notebook that showed a stream, and whose kernel has ended."""
+    notebook = open_notebook(SHOW, "stream")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    saved = notebook.save()
+    notebook.close()
+    lab.shutdown_kernels()
+    del saved["metadata"]["widgets"]  # as JupyterLab saves it unless told otherwise
+    lab.write_trusted(notebook.path, saved)
+    return notebook.path
+
+
+def open_without_kernel(lab: Lab, chromium: BrowserContext, path: str) -> Page:
+    """Open a copy of a notebook in a browser tab; there is no kernel of the kind that it names."""
+    notebook = json.loads((lab.notebooks / path).read_text())
+    gone = {"name": "gone", "display_name": "Gone", "language": "none"}
+    notebook["metadata"] = {"kernelspec": gone}
+    lab.write_trusted(f"copy-of-{path}", notebook)
+    page = chromium.new_page()
+    page.goto(lab.notebook_url(f"copy-of-{path}"))
+    return page
+
+
+def expect_picture(page: Page) -> None:
+    picture = page.locator(".gpuview-saved-picture")
+    expect(picture).to_be_visible(timeout=30_000)
+    expect(picture.get_by_role("img")).to_have_attribute("alt", PICTURE_ALT)
+    expect(picture).to_contain_text("Run the cell to see the stream live")
+    assert picture.locator("img").evaluate("image => [image.naturalWidth, image.width]") == [
+        640,
+        640,
+    ]
+    expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+    expect(page.get_by_text("Loading widget")).to_have_count(0)
 
 
 def widget_state(saved: dict[str, Any]) -> dict[str, Any]:

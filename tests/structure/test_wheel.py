@@ -44,6 +44,9 @@ def test_wheel_holds_the_built_front_end_and_no_sources_of_it(wheel: Path) -> No
     assert "gpuview/static/view.js" in names
     assert "gpuview/static/view.css" in names
     assert "gpuview/py.typed" in names
+    extension = "share/jupyter/labextensions/gpuview"
+    for name in ("package.json", "install.json", "static/extension.js"):
+        assert [each for each in names if each.endswith(f".data/data/{extension}/{name}")]
     assert not [name for name in names if name.endswith((".ts", ".map")) or "node_modules" in name]
 
 
