@@ -44,8 +44,13 @@ export class Liveness {
 
   /** Takes the answer to a ping. */
   hear(pong: Pong): void {
-    this.#heard_ms = performance.now();
+    this.hearSomething();
     this.#options.onPong(pong);
+  }
+
+  /** Takes note that something has come. */
+  hearSomething(): void {
+    this.#heard_ms = performance.now();
   }
 
   /** Finds out soon whether the connection is still alive. */

@@ -114,8 +114,9 @@ export class Player {
 }
 
 function sizeOf(screen: Screen): Size {
-  if (!(screen instanceof HTMLVideoElement)) return screen;
-  return { width: screen.videoWidth, height: screen.videoHeight };
+  return screen instanceof HTMLVideoElement
+    ? { width: screen.videoWidth, height: screen.videoHeight }
+    : { width: screen.width, height: screen.height };
 }
 
 function draw(video: HTMLVideoElement): HTMLCanvasElement {

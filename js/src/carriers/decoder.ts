@@ -9,8 +9,8 @@ import { PacketVideoDecoder } from "./video_decoder";
 /** A decoder that gives nothing out for so long is given up. */
 const STALL_MS = 1000;
 const CHECK_MS = 250;
-/** More does not wait to be decoded. */
-const MAX_WAITING = 30;
+/** More does not wait in the decoder: half a second of video. */
+const MAX_WAITING = 15;
 const MAX_IMAGES = 3;
 /** After so many failures in a row without a picture, this browser does not decode the codec. */
 const MAX_FAILURES = 3;
@@ -30,15 +30,16 @@ export interface DecoderOptions {
   readonly stop: AbortSignal;
 }
 
-/** Returns what to ask for: this browser may not decode video or, on plain http, has no WebCodecs. */
-export async function chooseCodec(): Promise<Codec> {
-  if (!("VideoDecoder" in globalThis)) return "JPEG";
-  for (const [name, codec] of PROBES) {
-    const asked = VideoDecoder.isConfigSupported({ codec, optimizeForLatency: true });
-    const answer = await asked.catch(() => null);
-    if (answer?.supported === true) return name;
-  }
-  return "JPEG";
+/** Returns what this browser decodes, the better first; on plain http, it has no WebCodecs. */
+export async function usableCodecs(): Promise<readonly Codec[]> {
+  if (!("VideoDecoder" in globalThis)) return ["JPEG"];
+  const asked = PROBES.map(async ([name, codec]) => {
+    const config = { codec, optimizeForLatency: true };
+    const answer = await VideoDecoder.isConfigSupported(config).catch(() => null);
+    return answer?.supported === true ? name : null;
+  });
+  const usable = (await Promise.all(asked)).filter((name) => name !== null);
+  return [...usable, "JPEG"];
 }
 
 export class PacketDecoder {
@@ -66,6 +67,11 @@ export class PacketDecoder {
   /** How many frames were decoded. */
   get decoded(): number {
     return this.#decoded;
+  }
+
+  /** How many of them were not shown, because the next one was there already. */
+  get dropped(): number {
+    return this.#painter.n_replaced;
   }
 
   take(packet: Packet): void {

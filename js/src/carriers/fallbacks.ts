@@ -6,6 +6,7 @@ import type { Figures } from "../stats";
 import { after } from "../timers";
 import type { OpenChannel } from "./channel";
 import { recall, remember } from "./memory";
+import type { Codec } from "./packet";
 import { Picture } from "./picture";
 import {
   advance,
@@ -54,6 +55,7 @@ export class Fallbacks {
   readonly #options: FallbacksOptions;
   #race: Race;
   readonly #open = new Map<Fallback, Open>();
+  readonly #undecodable = new Set<Codec>();
   #wake = new AbortController();
   #problem: Problem | null = null;
 
@@ -144,6 +146,7 @@ export class Fallbacks {
     const picture = new Picture({
       view,
       open: door.open,
+      undecodable: this.#undecodable,
       player,
       isFrameDue,
       isPlaying: () => this.shown === carrier,

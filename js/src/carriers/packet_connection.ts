@@ -7,7 +7,7 @@ import type { Size } from "../picture_size";
 import type { Snapshot } from "../stats";
 import { after } from "../timers";
 import type { Channel, OpenChannel } from "./channel";
-import { chooseCodec, PacketDecoder } from "./decoder";
+import { PacketDecoder, usableCodecs } from "./decoder";
 import { FreezeCounter } from "./freezes";
 import { PACKET, parsePacket, STILL_PIECE, type Codec, type Packet } from "./packet";
 import type { FrameInfo } from "./painter";
@@ -26,6 +26,8 @@ const UNREADABLE: Problem = {
 export interface PacketConnectionOptions {
   readonly view: string;
   readonly open: OpenChannel;
+  /** What has turned out not to be decoded here; grows. */
+  readonly undecodable: Set<Codec>;
   /** How old the picture is; told to the media process. */
   readonly latency: () => Percentiles | null;
   /** The media process answers. */
@@ -34,7 +36,7 @@ export interface PacketConnectionOptions {
   readonly onShown: (frame: ShownFrame, size: Size) => void;
   readonly onPong: (pong: Pong) => void;
   /** Gets what belongs to stills. */
-  readonly onStill: (message: ArrayBuffer | string) => void;
+  readonly onStill: (piece: ArrayBuffer) => void;
   /** The connection is of no use any more, and why, if that is known. */
   readonly onClosed: (problem: Problem | null) => void;
   readonly stop: AbortSignal;
@@ -45,7 +47,8 @@ export class PacketConnection {
   readonly #channel: Channel;
   readonly #decoder: PacketDecoder;
   #liveness: Liveness | null = null;
-  #codec: Codec | null = null;
+  /** What may be asked for, the present one first; it changes as long as it is refused. */
+  #codecs: readonly Codec[] = [];
   /** The newest packet that has arrived. */
   #newest: Received | null = null;
   /** The number of the newest frame that was on the screen. */
@@ -53,7 +56,6 @@ export class PacketConnection {
   /** What `shown` the media process was told last. */
   #told = -1;
   #nbytes = 0;
-  #n_shown = 0;
   readonly #freezes = new FreezeCounter();
   #picture_codec = "";
   #round_trip_ms: number | null = null;
@@ -65,7 +67,7 @@ export class PacketConnection {
     this.#decoder = new PacketDecoder({
       onShown: (frame, at_ms) => this.#see(frame, at_ms),
       requestKeyframe: () => this.#channel.send({ type: "RequestKeyframe" }),
-      onUnable: () => this.#useImages(),
+      onUnable: () => this.#useAnother(),
       stop,
     });
     const listener = {
@@ -87,7 +89,7 @@ export class PacketConnection {
     return {
       at_ms: performance.now(),
       decoded: this.#decoder.decoded,
-      dropped: this.#decoder.decoded - this.#n_shown,
+      dropped: this.#decoder.dropped,
       freezes: this.#freezes.n,
       nbytes: this.#nbytes,
       codec: this.#picture_codec,
@@ -111,19 +113,30 @@ export class PacketConnection {
       onDead: () => this.#close(null),
       stop,
     });
-    const codec = await chooseCodec();
-    if (!stop.aborted) this.#watch(codec);
+    const usable = await usableCodecs();
+    if (stop.aborted) return;
+    this.#codecs = usable.filter((codec) => !this.#options.undecodable.has(codec));
+    this.#watch(UNREADABLE);
   }
 
-  #watch(codec: Codec): void {
-    this.#codec = codec;
-    this.#channel.send({ type: "Watch", view: this.#options.view, codec });
+  /** Asks for packets; there is nothing left to ask for in the end, because of a problem. */
+  #watch(problem: Problem): void {
+    const [codec] = this.#codecs;
+    if (codec === undefined) this.#close(problem);
+    else this.#channel.send({ type: "Watch", view: this.#options.view, codec });
   }
 
-  /** Some browsers say that they decode what they do not decode. */
-  #useImages(): void {
-    if (this.#codec === "JPEG") this.#close(UNREADABLE);
-    else this.#watch("JPEG");
+  /** The media process does not encode what was asked for, or refuses the page altogether. */
+  #refuse(refusal: Refusal): void {
+    this.#codecs = this.#codecs.slice(1);
+    this.#watch(refusal);
+  }
+
+  /** Some browsers do not decode what they say they do. The next connection asks for another. */
+  #useAnother(): void {
+    const [codec] = this.#codecs;
+    if (codec !== undefined) this.#options.undecodable.add(codec);
+    this.#close(UNREADABLE);
   }
 
   #hear(pong: Pong): void {
@@ -136,13 +149,13 @@ export class PacketConnection {
   #read(text: string): void {
     const message = parse(text);
     if (message?.type === "Pong") this.#liveness?.hear(message);
-    if (message?.type === "Refusal") this.#close(message);
-    if (message === null) this.#options.onStill(text);
+    if (message?.type === "Refusal") this.#refuse(message);
   }
 
   #take(message: Uint8Array<ArrayBuffer>): void {
     const at_ms = performance.now();
     this.#nbytes += message.length;
+    this.#liveness?.hearSomething(); // Nothing else may come while a cell keeps the comm.
     if (message[0] === STILL_PIECE) this.#options.onStill(message.slice(1).buffer);
     const packet = message[0] === PACKET ? parsePacket(message) : null;
     if (packet !== null) this.#takePacket(packet, at_ms);
@@ -165,7 +178,6 @@ export class PacketConnection {
   #see({ seq, timestamp, width, height }: FrameInfo, at_ms: number): void {
     this.#shown = seq;
     this.#freezes.see(at_ms);
-    this.#n_shown += 1;
     const tell = () => this.#told !== this.#shown && this.#acknowledge();
     after(SHOWN_MS, tell, this.#options.stop);
     const frame = { rtpTimestamp: timestamp, expectedDisplayTime: at_ms };

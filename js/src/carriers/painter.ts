@@ -19,11 +19,17 @@ export class Painter {
   /** Drawn, but perhaps not painted yet. */
   #drawn: FrameInfo | null = null;
   #is_painting = false;
+  #n_replaced = 0;
 
   /** `onPainted` is called for each frame that was on the screen. */
   constructor(onPainted: (frame: FrameInfo, at_ms: number) => void, stop: AbortSignal) {
     this.#onPainted = onPainted;
     this.#stop = stop;
+  }
+
+  /** How many frames were drawn over before they were painted. */
+  get n_replaced(): number {
+    return this.#n_replaced;
   }
 
   /** Draws a frame, unless a newer one has been drawn, and closes it. */
@@ -43,7 +49,10 @@ export class Painter {
     // Without what a decoder adds to fill its blocks: Firefox shows 1088 lines of 1080.
     this.#context.drawImage(picture, 0, 0, width, height, 0, 0, width, height);
     this.#drawn = frame;
-    if (this.#is_painting) return;
+    if (this.#is_painting) {
+      this.#n_replaced += 1;
+      return;
+    }
     this.#is_painting = true;
     requestAnimationFrame(() => this.#report());
   }

@@ -10,11 +10,13 @@ import { NO_PICTURE } from "../problems";
 import type { Figures } from "../stats";
 import { Stills } from "../stills";
 import type { OpenChannel } from "./channel";
+import type { Codec } from "./packet";
 import { PacketConnection } from "./packet_connection";
 
 export interface PictureOptions {
   readonly view: string;
   readonly open: OpenChannel;
+  readonly undecodable: Set<Codec>;
   readonly player: Player;
   /** Whether the stream has frames, and somebody looks. */
   readonly isFrameDue: () => boolean;
@@ -42,7 +44,7 @@ export class Picture {
   /** Connects at once. */
   constructor(options: PictureOptions) {
     this.#options = options;
-    const { view, open, player, onConnected, onClosed, stop } = options;
+    const { view, open, undecodable, player, onConnected, onClosed, stop } = options;
     const latency = () => this.#latency.recent;
     this.#stills = new Stills({
       onCover: (picture) => player.cover(this.#connection.canvas, picture),
@@ -51,11 +53,12 @@ export class Picture {
     this.#connection = new PacketConnection({
       view,
       open,
+      undecodable,
       latency,
       onConnected,
       onShown: (frame, size) => this.#see(frame, size),
       onPong: (pong) => this.#hear(pong),
-      onStill: (message) => this.#stills.take(message),
+      onStill: (piece) => this.#stills.take(piece),
       onClosed,
       stop,
     });

@@ -55,10 +55,16 @@ function openSocket(url: string, listener: ChannelListener, stop: AbortSignal): 
     else listener.onBinary(new Uint8Array(data));
   };
   socket.addEventListener("message", read, on);
-  stop.addEventListener("abort", () => socket.close(), { once: true });
+  stop.addEventListener("abort", () => closeQuietly(socket), { once: true });
   return {
     send: (message: SentMessage) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
     },
   };
+}
+
+/** Browsers write an error to the console when a socket is closed before it is open. */
+function closeQuietly(socket: WebSocket): void {
+  if (socket.readyState !== WebSocket.CONNECTING) return socket.close();
+  socket.addEventListener("open", () => socket.close(), { once: true });
 }

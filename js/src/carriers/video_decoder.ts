@@ -33,9 +33,9 @@ export class PacketVideoDecoder {
     });
   }
 
-  /** How many packets wait for the decoder. */
+  /** How many frames have not come out yet. */
   get n_waiting(): number {
-    return this.#decoder.decodeQueueSize;
+    return this.#decoding.size;
   }
 
   /** Since when nothing has come out although something should; null if nothing should. */

@@ -60,7 +60,6 @@ async function sendPacket(socket: FakeWebSocket, fields: PacketFields = {}) {
 async function openSocket() {
   last(FakeWebSocket.made).open();
   await settle();
-  watching().pong();
   return watching();
 }
 
@@ -117,6 +116,16 @@ describe("signalling over the socket", () => {
     expect(FakeWebSocket.made).toHaveLength(1);
   });
 
+  test("is closed only once it is open, or the browser's console has an error", async () => {
+    const { model, root } = await showAll();
+    await play(model, root);
+    const [socket] = FakeWebSocket.made;
+    expect(socket?.isClosed).toBe(false);
+    socket?.open();
+    expect(socket?.isClosed).toBe(true);
+    expect(socket?.sent).toEqual([]);
+  });
+
   test("is not tried again soon where the server has no extension", async () => {
     const { open } = await showAll(["webrtc", "socket"]);
     last(FakeWebSocket.made).end();
@@ -163,7 +172,7 @@ describe("a view that WebRTC does not reach", () => {
     const socket = await openSocket();
     socket.hear(packet());
     await settle();
-    expect(state(root)).toBe("waiting");
+    expect(state(root)).toBe("connecting");
     await pass(PAINT_MS);
     expect(state(root)).toBe("playing");
   });
@@ -189,7 +198,7 @@ describe("a view that WebRTC does not reach", () => {
     for (let seq = 1; seq <= 40; seq += 1) {
       await sendPacket(socket, { seq, is_keyframe: false, timestamp: performance.now() * 90 });
       await pass(5);
-      if (seq % 40 === 0) socket.pong();
+      if (seq === 10) socket.pong();
     }
     await pressDetails(root);
     expect(Number(root.dataset["fps"])).toBeGreaterThan(20);
@@ -242,7 +251,9 @@ describe("a view that WebRTC does not reach", () => {
     const { model, root } = await showAll();
     model.push("status", { ...LIVE, state: "waiting" });
     await pass(1000);
-    await openSocket();
+    const socket = await openSocket();
+    expect(label(root)).toBe("connecting");
+    socket.pong();
     expect(label(root)).toBe("waiting for the first frame");
   });
 
@@ -349,9 +360,30 @@ describe("a carrier that ends", () => {
     const { root } = await showAll(["socket"]);
     const socket = await openSocket();
     const refusal = { problem: "too many views", expected: "fewer", fix: "close some" };
-    socket.hear({ type: "Refusal", view: root.dataset["view"], seq: 0, ...refusal });
+    socket.hear({ type: "Refusal", view: "", seq: 0, ...refusal });
+    socket.hear({ type: "Refusal", view: "", seq: 0, ...refusal });
+    expect(socket.sentOf("Watch").map(({ codec }) => codec)).toEqual(["H264", "JPEG"]);
     expect(state(root)).toBe("failed");
     expect(message(root)).toMatch("too many views");
+  });
+
+  test("brings what the browser does not decode: the next one asks for something else", async () => {
+    FakeVideoDecoder.rejects = "avc1";
+    await showAll(["socket"]);
+    const socket = await openSocket();
+    for (const seq of [0, 1, 2]) await sendPacket(socket, { seq });
+    expect(socket.isClosed).toBe(true);
+    const next = await openSocket();
+    expect(next.sentOf("Watch").map(({ codec }) => codec)).toEqual(["JPEG"]);
+  });
+
+  test("is not given up while packets come, though nothing answers the pings", async () => {
+    const { root, socket } = await showBySocket();
+    for (let seq = 1; seq <= 12; seq += 1) {
+      await sendPacket(socket, { seq, is_keyframe: false });
+      await pass(1000);
+    }
+    expect(carrier(root)).toBe("socket");
   });
 
   test("cannot be opened at all: the view says that no way is left", async () => {
@@ -366,6 +398,7 @@ describe("a carrier that ends", () => {
     const { root } = await showAll(["socket"]);
     const [socket] = FakeWebSocket.made;
     await pass(5000);
+    socket?.open(); // Too late.
     expect(socket?.isClosed).toBe(true);
     expect(state(root)).toBe("failed");
     expect(FakeWebSocket.made.length).toBeGreaterThan(1);

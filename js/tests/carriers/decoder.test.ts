@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { chooseCodec, PacketDecoder } from "../../src/carriers/decoder";
+import { usableCodecs, PacketDecoder } from "../../src/carriers/decoder";
 import { parsePacket } from "../../src/carriers/packet";
 import { last } from "../fakes";
 import { FakeVideoDecoder, stubCarriers } from "./fakes";
@@ -38,25 +38,25 @@ function open() {
   return { decoder, seen, take };
 }
 
-describe("the codec that is asked for", () => {
-  test("is H.264 where the browser decodes it", async () => {
-    expect(await chooseCodec()).toBe("H264");
+describe("what a browser decodes", () => {
+  test("is H.264 and images, the better one first", async () => {
+    expect(await usableCodecs()).toEqual(["H264", "JPEG"]);
   });
 
-  test("is VP8 in a browser without H.264", async () => {
+  test("is VP8 in one without H.264", async () => {
     const asked = vi.spyOn(FakeVideoDecoder, "isConfigSupported");
     asked.mockImplementation(async ({ codec }) => ({ supported: codec === "vp8" }));
-    expect(await chooseCodec()).toBe("VP8");
+    expect(await usableCodecs()).toEqual(["VP8", "JPEG"]);
   });
 
-  test("is JPEG in one that decodes neither, or does not say", async () => {
+  test("is images where it does not say", async () => {
     vi.spyOn(FakeVideoDecoder, "isConfigSupported").mockRejectedValue(new TypeError("what?"));
-    expect(await chooseCodec()).toBe("JPEG");
+    expect(await usableCodecs()).toEqual(["JPEG"]);
   });
 
-  test("is JPEG on a page that may not use WebCodecs", async () => {
+  test("is images on a page that may not use WebCodecs", async () => {
     Reflect.deleteProperty(globalThis, "VideoDecoder");
-    expect(await chooseCodec()).toBe("JPEG");
+    expect(await usableCodecs()).toEqual(["JPEG"]);
   });
 });
 
@@ -87,11 +87,12 @@ describe("video", () => {
   });
 
   test("of which several frames come before a painting is shown once, the newest", async () => {
-    const { seen, take } = open();
+    const { decoder, seen, take } = open();
     void take({ seq: 0 });
     void take({ seq: 1, is_keyframe: false });
     await take({ seq: 2, is_keyframe: false });
     expect(seen.shown).toEqual([2]);
+    expect([decoder.decoded, decoder.dropped]).toEqual([3, 2]);
     expect(FakeVideoDecoder.n_open).toBe(0);
   });
 
@@ -139,13 +140,11 @@ describe("video", () => {
     expect(seen.unable).toBe(1);
   });
 
-  test("waits for the decoder no longer than a second", async () => {
+  test("waits for the decoder no longer than half a second", async () => {
+    FakeVideoDecoder.holds = true;
     const { seen, take } = open();
-    await take({ seq: 0 });
-    const video = last(FakeVideoDecoder.made);
-    video.decodeQueueSize = 30;
-    await take({ seq: 1, is_keyframe: false });
-    expect(video.chunks).toHaveLength(1);
+    for (let seq = 0; seq < 16; seq += 1) void take({ seq, is_keyframe: seq === 0 });
+    expect(last(FakeVideoDecoder.made).chunks).toHaveLength(15);
     expect(seen.requests).toBe(1);
   });
 

@@ -8,6 +8,7 @@ import type { FakeModel } from "../fakes";
 
 /** `FakeWebSocket.made` has every `new WebSocket` of a test, in order. */
 export class FakeWebSocket extends EventTarget {
+  static readonly CONNECTING = 0;
   static readonly OPEN = 1;
   static made: FakeWebSocket[] = [];
   readyState = 0;
@@ -93,7 +94,6 @@ export class FakeVideoDecoder {
   /** The frames that nobody has closed. */
   static n_open = 0;
   state = "unconfigured";
-  decodeQueueSize = 0;
   readonly configs: { readonly codec: string }[] = [];
   readonly chunks: Chunk[] = [];
   readonly #held: Chunk[] = [];
