@@ -33,8 +33,19 @@ stream = GPUStream(source, fps=30)
 display(stream)
 """
 _FAST = Way(rate_bps=20e6, delay_s=0.025)
+_LOSSY = Way(rate_bps=100e6, delay_s=0.025, loss=0.1)
+_LATE = Way(delay_s=0.4)  # what the page asks for again takes long, so that whoever waits is seen
+_RETRANSMISSION_S = _LOSSY.delay_s + _LATE.delay_s
 _FRAMES = 90
 _SLOWER = 4  # a picture that does not follow its link is slower by more than ten times
+
+
+@dataclass(frozen=True)
+class _Assembly:
+    """From the first packet of each frame to its last."""
+
+    frames: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,11 @@ class _Remote:
 
     link: Link
     view: View
+
+    def assembly(self) -> _Assembly:
+        """Return how long frames of several packets took, all together."""
+        (video,) = (each for each in self.view.stats() if each["type"] == "inbound-rtp")
+        return _Assembly(video["framesAssembledFromMultiplePackets"], video["totalAssemblyTime"])
 
     def time_ms(self) -> float:
         """Return how long some frames take from now on."""
@@ -72,7 +88,7 @@ def module_remote(
 @pytest.fixture
 def remote(module_remote: _Remote) -> _Remote:
     """The view, playing on a fast link."""
-    module_remote.link.change(down=_FAST)
+    module_remote.link.change(down=_FAST, up=_FAST)
     module_remote.view.wait_for_state("playing")
     module_remote.view.wait_for_frames(_FRAMES)
     return module_remote
@@ -98,3 +114,13 @@ def test_the_picture_moves_on_after_an_outage_of_300_ms(remote: _Remote) -> None
     remote.link.cut(0.3)
     assert remote.time_ms() < _SLOWER * fast_ms
     assert remote.view.connections() == 1
+
+
+def test_nearly_no_frame_waits_for_a_retransmission(remote: _Remote) -> None:
+    remote.link.change(down=_LOSSY, up=_LATE)
+    remote.view.wait_for_frames(_FRAMES)  # by then the loss is noticed
+    before = remote.assembly()
+    remote.view.wait_for_frames(2 * _FRAMES)
+    after = remote.assembly()
+    waiting_s = after.seconds - before.seconds
+    assert waiting_s / _RETRANSMISSION_S < 0.1 * (after.frames - before.frames)

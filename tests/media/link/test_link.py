@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from gpuview.media.link.link import Link, repairable_bps
+from gpuview.media.link.link import Link
 
 
 def feedback(base: int, count: int, reference: int = 100) -> bytes:
@@ -93,15 +93,19 @@ def test_silence_lowers_the_target() -> None:
 
 def test_what_is_sent_is_measured_and_retransmissions_take_from_the_video() -> None:
     link = Link(0.0, ceiling_bps=20e6)
-    before_bps = link.video_bps(0.0)
+
+    def video_bps(now_s: float) -> float:
+        return link.protection(now_s, can_repeat=True).video_bps
+
+    before_bps = video_bps(0.0)
     sending(link, 1000, nbytes=125)
     assert link.stats(1.0).sent_bps == pytest.approx(1e6)
     link.note_retransmitted(1.0, 62_500)
     link.note_retransmitted(2.0, 0)
-    assert link.video_bps(2.0) == pytest.approx(before_bps - 500_000)
-    assert link.video_bps(3.5) == before_bps
+    assert video_bps(2.0) == pytest.approx(before_bps - 500_000)
+    assert video_bps(3.5) == before_bps
     link.note_retransmitted(3.5, 10**7)
-    assert link.video_bps(4.5) == link.target_bps / 2
+    assert video_bps(4.5) == link.target_bps / 2
     assert link.stats(9.0).sent_bps == 0
 
 
@@ -113,6 +117,12 @@ def test_what_is_under_way_is_what_the_page_has_not_reported_on() -> None:
     assert link.under_way_nbytes == 3 * 1200
 
 
-@pytest.mark.parametrize(("loss", "most_bps"), [(0.0, 20e6), (0.02, 5e6), (0.1, 2e6), (1.0, 2e6)])
-def test_the_more_is_lost_the_fewer_packets_has_a_frame(loss: float, most_bps: float) -> None:
-    assert most_bps * 0.8 < min(repairable_bps(loss), 20e6) <= most_bps
+def test_loss_that_lasts_is_worth_copies_and_is_forgotten() -> None:
+    link = Link(0.0, ceiling_bps=20e6)
+    link.take_remb(0.0, 20e6)
+    losses = [0.05] * 10 + [0.0] * 10
+    copies = []
+    for second, loss in enumerate(losses, start=1):
+        link.take_receiver_report(second, fraction_lost=loss, round_trip_s=0.05)
+        copies.append(link.protection(second, can_repeat=True).n_copies)
+    assert (copies[0], copies[9], copies[-1]) == (1, 2, 0)

@@ -102,3 +102,24 @@ def test_losses_of_a_probe_are_not_counted() -> None:
         )
 
     assert loss_rate.loss == 0
+
+
+def test_lasting_loss_is_that_of_some_seconds() -> None:
+    loss_rate = LossRate(0)
+
+    send(loss_rate, 0, 8, loss=0.1)
+    assert 0.09 < loss_rate.lasting_loss < 0.11
+    send(loss_rate, 8, 0.5, loss=0)
+    assert loss_rate.loss == 0
+    assert loss_rate.lasting_loss > 0.07
+    send(loss_rate, 8.5, 10, loss=0)
+    assert loss_rate.lasting_loss < 0.002
+
+
+def test_what_a_full_queue_or_an_outage_loses_is_no_lasting_loss() -> None:
+    loss_rate = LossRate(0)
+
+    send(loss_rate, 0, 5, loss=0.2, queue_s=0.1)
+    send(loss_rate, 5, 0.3, loss=1)
+    send(loss_rate, 5.3, 1, loss=0)
+    assert loss_rate.lasting_loss == 0

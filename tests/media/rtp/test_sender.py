@@ -178,6 +178,43 @@ def test_lost_packet_is_sent_again_with_a_number_of_its_own_for_the_feedback() -
     run(use)
 
 
+def lose_packets(link: Link) -> None:
+    """Let the page report one of fifty lost, for some seconds."""
+    now_s = asyncio.get_running_loop().time()
+    for second in range(1, 6):
+        link.take_receiver_report(now_s + second, fraction_lost=0.02, round_trip_s=0.0)
+
+
+def test_link_that_loses_packets_gets_each_twice_the_copies_after_the_frame() -> None:
+    async def use(sender: VideoSender, page: Page) -> None:
+        lose_packets(sender.link)
+        page.frames.put_nowait(Frame([b"a", b"b"], 3000))
+        copies = await page.wait_for_packets(2, RTX_SSRC)
+        packets = page.packets()
+        assert [RtpPacket.parse(data).ssrc for data in page.rtp] == [SSRC] * 2 + [RTX_SSRC] * 2
+        assert [packet.payload for packet in packets] == [b"a", b"b"]
+        for packet, copy in zip(packets, copies, strict=True):
+            assert copy.payload == packet.sequence_number.to_bytes(2) + packet.payload
+            assert (copy.timestamp, copy.marker) == (packet.timestamp, packet.marker)
+        assert page.transport_numbers() == [0, 1, 2, 3]
+        sender._tell_room(asyncio.get_running_loop().time())
+        assert page.rooms[-1][0] == pytest.approx(20e6 * 0.92 / 2)
+
+    run(use)
+
+
+def test_packet_whose_copy_is_lost_too_is_sent_again_at_once() -> None:
+    async def use(sender: VideoSender, page: Page) -> None:
+        lose_packets(sender.link)
+        sender.link.round_trip_s = 60.0
+        page.show(1)
+        await page.wait_for_packets(1, RTX_SSRC)
+        sender.take_rtcp(nack(page.packets()[0].sequence_number))
+        assert len(await page.wait_for_packets(2, RTX_SSRC)) == 2
+
+    run(use)
+
+
 def test_storm_of_nacks_is_answered_with_what_was_sent_once() -> None:
     async def use(sender: VideoSender, page: Page) -> None:
         page.show(3)
@@ -239,6 +276,7 @@ def test_page_without_retransmission_gets_none_and_no_padding() -> None:
     async def use(sender: VideoSender, page: Page) -> None:
         page.show(1)
         (packet,) = await page.wait_for_packets(1)
+        lose_packets(sender.link)
         sender.link.next_probe = lambda now_s: Probe(1, 1e6, 1000)  # type: ignore[method-assign]
         sender.take_rtcp(nack(packet.sequence_number))
         page.show(1)

@@ -100,6 +100,7 @@ class CongestionController:
             delay_bps=self._delay.rate_bps,
             loss_bps=min(self._loss.bound_bps, self.ceiling_bps),
             loss=self._loss.loss,
+            lasting_loss=self._loss.lasting_loss,
             queue_s=self._signal.queue_s,
             is_overused=self._signal.is_overused,
             is_application_limited=self._is_application_limited,

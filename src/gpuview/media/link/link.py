@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from gpuview.media.link.budget import Budget
 from gpuview.media.link.controller import START_BPS, CongestionController
 from gpuview.media.link.feedback import SentPackets, parse_feedback
+from gpuview.media.link.protection import Protection, protect
 from gpuview.media.link.rate import Rate
 from gpuview.media.link.reports import Probe
 
-__all__ = ["NOTHING_SENT", "Link", "LinkStats", "repairable_bps"]
+__all__ = ["NOTHING_SENT", "Link", "LinkStats"]
 
 _MAX_FEEDBACK_PER_S = 50.0  # browsers send 4 to 20
 _VIDEO = 0.92  # of a full packet; the rest is headers
 _ROUND_TRIP_WEIGHT = 0.3
-_MIN_LOSS = 0.005
-_LOST_PER_FRAME = 0.3  # packets, in the mean
-_FRAME_PACKET_BPS = 1160 * 8 * 30  # of one full packet in each frame, at 30 fps
-_MIN_LOSSY_BPS = 2_000_000
 _MAX_ROUND_TRIP_S = 10.0
 
 
@@ -68,14 +64,14 @@ class Link:
         """What may be sent, everything included."""
         return self._controller.target_bps
 
-    def video_bps(self, now_s: float) -> float:
-        """Return what may be sent of video, without the headers and besides retransmissions.
+    def protection(self, now_s: float, *, can_repeat: bool) -> Protection:
+        """Return what may be sent of video, without the headers, and how often each packet.
 
-        On a link that loses packets it is less than there is room for, see `repairable_bps`.
+        Retransmissions that the page asks for come off it first, up to a half.
         """
         left_bps = self.target_bps * _VIDEO - self._repeated_rate.bps(now_s)
         left_bps = max(left_bps, self.target_bps / 2)
-        return min(left_bps, repairable_bps(self._controller.state.loss))
+        return protect(self._controller.state.lasting_loss, left_bps, can_repeat=can_repeat)
 
     def set_ceiling(self, ceiling_bps: float) -> None:
         """Never send more than this from now on."""
@@ -99,7 +95,7 @@ class Link:
             self._unheard_s = now_s
 
     def note_retransmitted(self, now_s: float, nbytes: int) -> None:
-        """Note that so much of what was sent was retransmission."""
+        """Note that so much of what was sent was retransmission that the page had asked for."""
         self._repeated_rate.add(now_s, nbytes)
 
     def take_transport_feedback(self, now_s: float, fci: bytes) -> None:
@@ -164,13 +160,3 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {self.target_bps:.0f} bit/s>"
-
-
-def repairable_bps(loss: float) -> float:
-    """Return the bitrate at which most frames arrive whole at once.
-
-    A frame that has lost a packet waits for a round trip, and so do all that follow.
-    """
-    if loss < _MIN_LOSS:
-        return math.inf
-    return max(_LOST_PER_FRAME / loss * _FRAME_PACKET_BPS, _MIN_LOSSY_BPS)

@@ -34,6 +34,8 @@ SAME_LOSS = 0.7
 """Of an overflow's loss next to nothing is left after a decrease, of a radio's loss all."""
 MOST_INHERENT = 0.3
 FORGETTING = 0.2
+LASTING_S = 2.0
+"""Lasting loss is followed over so many seconds."""
 OUTAGE_S = 0.1
 OUTAGE_PACKETS = 5
 """When so many are lost in a row, over so long a time, the link was gone. An overflowing queue
@@ -82,6 +84,8 @@ class LossRate:
         self.bound_bps = math.inf
         self.loss = 0.0
         """The part of the packets that was lost in the last block, in [0, 1]."""
+        self.lasting_loss = 0.0
+        """The same, over some seconds, without what a full queue has lost."""
         self._inherent = 0.0
         self._block = _Block(now_s)
         self._lowered_s = -math.inf
@@ -146,6 +150,8 @@ class LossRate:
                 takes: a little less than that is low enough for the queue to empty.
         """
         self.loss = loss
+        if is_quiet or loss < self.lasting_loss:
+            self.lasting_loss += (loss - self.lasting_loss) * -math.expm1(-elapsed_s / LASTING_S)
         trial, self._trial = self._trial, None
         if trial is not None and is_quiet and loss > SAME_LOSS * trial.loss:
             self._inherent = min(max(self._inherent, (loss + trial.loss) / 2), MOST_INHERENT)

@@ -47,6 +47,8 @@ class LinkState:
     """What loss allows."""
     loss: float
     """The part of the packets that was lost lately, in [0, 1]."""
+    lasting_loss: float
+    """The same, over some seconds, without what a full queue has lost."""
     queue_s: float
     """How much longer packets take now than at the best of the last seconds."""
     is_overused: bool

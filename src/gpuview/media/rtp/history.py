@@ -22,8 +22,10 @@ class SentPacket:
     timestamp: int
     is_last: bool
     payload: bytes
+    has_left: bool = False
+    """What leaves after the first time is a copy."""
     repeated_s: float = float("-inf")
-    """When it was retransmitted last."""
+    """When it was retransmitted last because the page had asked for it."""
 
 
 class History:

@@ -77,7 +77,7 @@ class Outgoing:
         return self._format.rtx_payload_type is not None
 
     def split(self, frame: Frame, now_s: float) -> list[SentPacket]:
-        """Return the packets of a frame, numbered."""
+        """Return the packets of a frame, numbered. Each of them may leave more than once."""
         timestamp = frame.timestamp & 0xFFFFFFFF
         last = len(frame.payloads) - 1
         first, self._number = self._number, self._number + last + 1 & 0xFFFF
@@ -103,6 +103,10 @@ class Outgoing:
         datagrams = [self._again(packet, now_s, probe) for packet in departures.retransmissions]
         self._link.note_retransmitted(now_s, sum(map(len, datagrams)))
         for packet in departures.video:
+            if packet.has_left:
+                datagrams.append(self._again(packet, now_s, probe))
+                continue
+            packet.has_left = True
             data = self._writer.video(
                 packet.payload,
                 number=packet.number,

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from gpuview.media.link.budget import Budget
 from gpuview.media.link.link import Link
 from gpuview.media.link.pacer import Pacer
+from gpuview.media.link.protection import Protection
 from gpuview.media.rtp import rtcp
 from gpuview.media.rtp.history import SentPacket
 from gpuview.media.rtp.outgoing import Frame, Outgoing, Srtp
@@ -161,7 +162,10 @@ class VideoSender:
                 self._pacer.start_probe(now_s, probe)
 
     def _tell_room(self, now_s: float) -> None:
-        self._on_room(self.link.video_bps(now_s), self._pacer.free_s(now_s))
+        self._on_room(self._protection(now_s).video_bps, self._pacer.free_s(now_s))
+
+    def _protection(self, now_s: float) -> Protection:
+        return self.link.protection(now_s, can_repeat=self._outgoing.can_repeat)
 
     # --- what is sent ---------------------------------------------------------------------------
 
@@ -188,7 +192,9 @@ class VideoSender:
             await asyncio.sleep(min(wait_s, _WAIT_S))  # the link may be found better meanwhile
 
     def _queue(self, frame: Frame, now_s: float) -> None:
-        for packet in self._outgoing.split(frame, now_s):
+        packets = self._outgoing.split(frame, now_s)
+        # Copies leave after the whole frame: losses often come in a row.
+        for packet in packets * (1 + self._protection(now_s).n_copies):
             self._pacer.put_video(now_s, packet, len(packet.payload) + _OVERHEAD_NBYTES)
         self.n_frames += 1
 
