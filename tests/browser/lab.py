@@ -100,6 +100,8 @@ class Lab(NotebookServer):
     Args:
         home: An empty folder for its configuration, its state and its notebooks.
         env: Environment variables for its kernels, in addition to those of this process.
+        has_extension: Whether gpuview's extension of the Jupyter server is enabled, whatever is
+            installed.
 
     Raises:
         RuntimeError: It did not start; the message has the end of its log.
@@ -109,7 +111,9 @@ class Lab(NotebookServer):
     app = "LabApp"
     """Its name in the configuration."""
 
-    def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, env: Mapping[str, str] | None = None, *, has_extension: bool = False
+    ) -> None:
         super().__init__(home / "notebooks")
         self.token = secrets.token_hex(16)
         self._home = home
@@ -120,6 +124,9 @@ class Lab(NotebookServer):
         (extensions / "gpuview").symlink_to(_HERE.parents[1] / "js" / "labextension")
         self.notebooks.mkdir()
         write_settings(home / "settings")
+        config = {"ServerApp": {"jpserver_extensions": {"gpuview.server": has_extension}}}
+        (home / "config").mkdir()
+        (home / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         self._process = self._start(env or {})
         try:
             self.url = self._wait_until_up()

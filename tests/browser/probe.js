@@ -17,9 +17,13 @@ window.probe = (() => {
 
   // --- pixels ----------------------------------------------------------------------------------
 
-  /** Return the colour, [r, g, b], of each [x, y] of the shown frame. */
-  function pixels(video, points) {
-    const image = drawn(video, video.videoWidth, video.videoHeight);
+  /** Return the colour, [r, g, b], of each [x, y] of the frame that a video or canvas shows. */
+  function pixels(screen, points) {
+    const image = drawn(
+      screen,
+      screen.videoWidth ?? screen.width,
+      screen.videoHeight ?? screen.height,
+    );
     return points.map(([x, y]) => [...image.data.slice(4 * (y * image.width + x)).slice(0, 3)]);
   }
 

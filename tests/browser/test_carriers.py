@@ -1,0 +1,172 @@
+"""Where WebRTC brings no picture, a WebSocket of the Jupyter server does, in its true colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gpuview
+from tests.browser.conftest import OpenNotebook
+from tests.browser.lab import Lab, NotebookPage
+from tests.browser.views import states, wait_for_states
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.browser
+
+COLOURS = {"grey": (128, 128, 128), "red": (255, 0, 0), "blue": (0, 0, 255), "tab": (214, 39, 40)}
+POINTS = [(2, 2), (637, 2), (320, 180), (2, 357), (637, 357)]
+TOLERANCE = 3
+
+PUSHED = """
+import torch
+from gpuview import GPUStream, Settings
+
+stream = GPUStream(settings=Settings(carriers="socket"))
+
+def push(*rgb):
+    stream.push(torch.tensor(rgb, dtype=torch.uint8).expand(360, 640, 3))
+
+push(0, 0, 0)
+"""
+
+# A moving ramp, so that every frame differs.
+PULLED = """
+import torch
+from gpuview import GPUStream
+
+ramp = torch.arange(640).remainder(256).to(torch.uint8).expand(360, 640)
+turn = 0
+
+def source():
+    global turn
+    turn += 1
+    return ramp.roll(turn, dims=1)
+
+stream = GPUStream(source, fps=30)
+"""
+
+# As on a network that lets no UDP pass, until `pass_` is set: no side hears of an address.
+BLOCKED = """
+window.pass_ = false;
+const Original = RTCPeerConnection;
+window.RTCPeerConnection = class extends Original {
+  constructor(configuration) {
+    super({ ...configuration, iceTransportPolicy: window.pass_ ? "all" : "relay" });
+  }
+};
+"""
+
+# How often each kind of screen was drawn on or seen, as the page paints.
+WATCHED = """
+window.seen = { drawn: 0, blank: 0, pictures: [] };
+const { drawImage } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.drawImage = function (source, ...rest) {
+  if (source instanceof VideoFrame) window.seen.drawn += 1;
+  return drawImage.call(this, source, ...rest);
+};
+const look = () => {
+  const screens = [...document.querySelectorAll(".gpuview-video")];
+  const kind = screens[0]?.tagName;
+  const { pictures } = window.seen;
+  if (kind !== undefined && pictures.at(-1) !== kind) pictures.push(kind);
+  if (pictures.length > 0 && !screens.some((screen) => screen.clientWidth > 1)) {
+    window.seen.blank += 1;
+  }
+  requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running JupyterLab with the extension of its server."""
+    package = Path(gpuview.__file__).parents[1]
+    env = {"PYTHONPATH": str(package)}
+    with Lab(tmp_path_factory.mktemp("lab"), env, has_extension=True) as lab:
+        yield lab
+
+
+def test_colours_arrive_over_the_websocket_and_the_caption_says_how(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PUSHED, "stream")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    assert text(notebook, ".gpuview-label") == "playing over WebSocket"
+    for name, colour in COLOURS.items():
+        notebook.python(f"push{colour}")
+        wait_until(
+            lambda colour=colour: largest_error(notebook, colour) <= TOLERANCE,
+            f"{name} {colour} is within {TOLERANCE} levels",
+            describe=lambda: shown(notebook),
+        )
+    viewers = notebook.python("[(it.carrier, it.state) for it in stream.stats().viewers]")
+    assert viewers == [("socket", "connected")]
+
+
+def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_over_when_it_can(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULLED, "stream", init_script=BLOCKED + WATCHED)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    assert carrier(notebook) == "socket"
+    wait_until(lambda: seen(notebook, "drawn") > 30, "the picture moves")
+
+    # WebRTC fails behind it, which nobody has to see.
+    wait_until(lambda: "UDP" in details(notebook), "WebRTC has given up")
+    assert states(notebook) == ["playing"]
+    assert text(notebook, ".gpuview-message") == ""
+
+    notebook.page.evaluate("window.pass_ = true; window.dispatchEvent(new Event('online'))")
+    wait_until(lambda: carrier(notebook) == "webrtc", "WebRTC has taken over")
+    wait_until(
+        lambda: notebook.python("[it.carrier for it in stream.stats().viewers]") == ["webrtc"],
+        "the other viewer is gone",
+    )
+    assert seen(notebook, "pictures") == ["CANVAS", "VIDEO"]
+    assert seen(notebook, "blank") == 0
+
+
+def carrier(notebook: NotebookPage) -> str | None:
+    found: str | None = notebook.page.evaluate(
+        "document.querySelector('.gpuview').dataset.carrier ?? null"
+    )
+    return found
+
+
+def details(notebook: NotebookPage) -> str:
+    """Return the text of the details, which are opened for that."""
+    button = notebook.page.locator(".gpuview-details-button")
+    if button.get_attribute("aria-expanded") == "false":
+        button.click()
+    return text(notebook, ".gpuview-details")
+
+
+def text(notebook: NotebookPage, selector: str) -> str:
+    return notebook.page.locator(selector).inner_text()
+
+
+def seen(notebook: NotebookPage, what: str) -> Any:
+    return notebook.page.evaluate("what => window.seen[what]", what)
+
+
+def shown(notebook: NotebookPage) -> list[list[int]]:
+    # The first is the moving picture; one without loss may lie over it.
+    script = "points => probe.pixels(document.querySelector('.gpuview-video'), points)"
+    pixels: list[list[int]] = notebook.page.evaluate(script, POINTS)
+    return pixels
+
+
+def largest_error(notebook: NotebookPage, colour: tuple[int, int, int]) -> int:
+    return max(
+        abs(channel - wanted)
+        for pixel in shown(notebook)
+        for channel, wanted in zip(pixel, colour, strict=True)
+    )
