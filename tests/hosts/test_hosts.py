@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import os
 import socket
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 import gpuview
@@ -73,6 +76,27 @@ def test_notebook_7_plays(chromium: BrowserContext, tmp_path: Path) -> None:
         notebook = NotebookPage(server, chromium, path)
         notebook.run(0)
         expect_moving_picture(notebook.page)
+
+
+def test_notebook_7_shows_the_saved_picture_where_there_is_no_view(
+    chromium: BrowserContext, tmp_path: Path
+) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (640, 380)).save(picture, "png")
+    data = {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "gone", "version_major": 2},
+        "image/png": base64.b64encode(picture.getvalue()).decode(),
+        "text/plain": "GPUStream",
+    }
+    shown = nbformat.v4.new_output("display_data", data)
+    with Notebook7(tmp_path) as server:
+        path = server.write_notebook("saved", [STREAM])
+        notebook = nbformat.read(server.notebooks / path, as_version=4)
+        notebook.cells[0].outputs = [shown]
+        server.write_trusted(path, notebook)
+        page = NotebookPage(server, chromium, path).page
+        page.locator(".gpuview-saved-picture").get_by_text("Run the cell").wait_for()
+        page.close()
 
 
 def test_voila_plays(chromium: BrowserContext, tmp_path: Path) -> None:
