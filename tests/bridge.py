@@ -53,4 +53,5 @@ class Bridge:
 
     def _traits(self) -> dict[str, Any]:
         traits = self._stream.traits
-        return {name: traits[name] for name in _TRAITS}
+        # Neither a Jupyter server nor binary messages are between the two.
+        return {name: traits[name] for name in _TRAITS} | {"carriers": ["webrtc"]}
