@@ -12,12 +12,15 @@ from gpuview.errors import MediaError, StreamClosedError
 from gpuview.protocol.messages import (
     Answer,
     Candidates,
+    GetPeerConfig,
     Message,
     Offer,
+    PageLog,
     RecordingEnded,
     RecordingProgress,
     Refusal,
     Stats,
+    Status,
 )
 from gpuview.protocol.ring import PixelFormat
 from gpuview.protocol.stats import NetworkStats
@@ -97,6 +100,15 @@ class Listener:
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
         self.said.put(("recorded", message))
 
+    def carried(self, view: str, content: str | bytes) -> None:
+        self.said.put(("carried", (view, content)))
+
+    def carrier_closed(self, view: str) -> None:
+        self.said.put(("carrier_closed", view))
+
+    def asked(self, message: GetPeerConfig | PageLog) -> None:
+        self.said.put(("asked", message))
+
     def engine_closing(self) -> None:
         self.said.put(("closing", None))
 
@@ -122,6 +134,10 @@ class FakeHandle:
         self.sizes: list[tuple[int, int]] = []
         self._changed = threading.Condition()
         self.sent: list[Message] = []
+        """All but what the stream is doing."""
+        self.statuses: list[str] = []
+        self.tunnels: list[str] = []
+        """The views that have one."""
         self.is_closed = False
         self.n_released = 0
         self.limits: tuple[float, int] | None = None
@@ -149,7 +165,16 @@ class FakeHandle:
             raise StreamClosedError("closed", expected="open", fix="another")
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        self.sent.append(message)
+        if isinstance(message, Status):
+            self.statuses.append(message.state)
+        else:
+            self.sent.append(message)
+
+    def open_tunnel(self, view: str) -> None:
+        self.tunnels.append(view)
+
+    def close_tunnel(self, view: str) -> None:
+        self.tunnels.remove(view)
 
     def stats(self) -> Stats:
         network = NetworkStats(port=40000)

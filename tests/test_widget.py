@@ -42,6 +42,7 @@ from gpuview import (
 from gpuview.engine.shared import close_shared_engine
 from gpuview.errors import GpuviewError
 from gpuview.frames.picture.look import Look
+from gpuview.ipykernel_compat import KernelPlace
 from gpuview.protocol.messages import (
     Answer,
     Bye,
@@ -174,6 +175,40 @@ def test_answers_of_two_views_do_not_disturb_each_other(make_stream: MakeStream)
         engine.tell("answered", answer(view))
     say(page, {"type": "Ack", "view": "v1", "seq": 1})
     assert list(stream.answers) == ["v2"]
+
+
+def test_media_process_is_told_what_the_stream_is_doing(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    stream.push(torch.zeros(4, 4))
+    stream.close()
+    assert sequence(engine.handles[0].statuses) == ["waiting", "live", "closed"]
+
+
+def test_page_is_told_which_carriers_there_are_and_where(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = KernelPlace(Path("/run/jupyter"), "0f1e")
+    monkeypatch.setattr(widget, "kernel_place", lambda: place)
+    stream, _, _ = make_stream()
+    assert (stream.place, stream.carriers) == ("0f1e/s1", ["webrtc", "socket", "comm"])
+    pinned, _, _ = make_stream(settings=Settings(carriers=("comm",)))
+    assert (pinned.place, pinned.carriers) == ("", ["comm"])
+    monkeypatch.setattr(widget, "kernel_place", lambda: None)
+    assert make_stream()[0].place == ""
+
+
+def test_page_gets_what_comes_through_its_tunnel(make_stream: MakeStream) -> None:
+    _, engine, page = make_stream()
+    say(page, {"type": "CarrierOpen", "view": "v1"})
+    assert engine.handles[0].tunnels == ["v1"]
+    engine.tell("carried", "v1", "text")
+    engine.tell("carrier_closed", "v1")
+    assert page.custom() == [
+        {"type": "CarrierData", "view": "v1", "text": "text"},
+        {"type": "CarrierClosed", "view": "v1"},
+    ]
+    say(page, {"type": "CarrierClose", "view": "v1"})
+    assert engine.handles[0].tunnels == []
 
 
 def test_bye_closes_the_view(make_stream: MakeStream) -> None:

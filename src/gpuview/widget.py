@@ -39,6 +39,8 @@ from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
 from gpuview.protocol.messages import (
     Answer,
     Candidates,
+    GetPeerConfig,
+    PageLog,
     RecordingEnded,
     RecordingProgress,
     Refusal,
@@ -190,7 +192,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             self._saved = SavedOutput(
                 self._feed, self._need_frame, labels, settings.saved_picture_bytes
             )
-            self._pages = Pages(settings, self, self._handle.send)
+            self._pages = Pages(settings, self, self._handle)
             self._recordings = Recordings(
                 self._handle.send,
                 lambda: self._handle.frames_pushed,
@@ -204,6 +206,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
                 carriers=list(settings.carriers),
                 status=to_wire(self._state.status),
             )
+            self._handle.send(self._state.status)
             read_messages_while_cells_run(self.comm)
             self._followed = follow(self, self._handle.close)
             self.observe(self._read_offers, "offers")
@@ -371,10 +374,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         self._recordings.close()
         self._saved.close()
         self._end()
+        self._publish_status()
         self._handle.close()
         self._viewers = ()
         self._pages.forget_all()
-        self.status = to_wire(self._state.status)
 
     @staticmethod
     def doctor(settings: Settings | None = None) -> Report:
@@ -496,6 +499,15 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def gathered(self, message: Candidates) -> None:
         self._pages.send(message)
 
+    def carried(self, view: str, content: str | bytes) -> None:
+        self._pages.carried(view, content)
+
+    def carrier_closed(self, view: str) -> None:
+        self._pages.carrier_closed(view)
+
+    def asked(self, message: GetPeerConfig | PageLog) -> None:
+        self._pages.asked(message)
+
     def viewers_changed(self, views: Sequence[str]) -> None:
         with self._lock:
             self._viewers = tuple(views)
@@ -571,4 +583,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         with self._lock:
             if not self._state.is_closed:
                 self._state = replace(self._state, **changes)
-                self.status = to_wire(self._state.status)
+                self._publish_status()
+
+    def _publish_status(self) -> None:
+        """Tell the pages, and those that are reached by the media process only."""
+        status = self._state.status
+        self.status = to_wire(status)
+        self._handle.send(status)

@@ -15,11 +15,16 @@ from gpuview.protocol.messages import (
     Ack,
     Answer,
     Candidates,
+    CarrierClose,
     CarrierClosed,
+    CarrierData,
     CarrierOpen,
+    CarrierText,
+    GetPeerConfig,
     Message,
     Offer,
     PageLog,
+    PeerConfig,
     Problem,
     Refusal,
 )
@@ -36,12 +41,34 @@ class FakeWidget:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.sent: list[dict[str, Any]] = []
+        self.buffers: list[bytes] = []
 
-    def send(self, content: dict[str, Any]) -> None:
+    def send(self, content: dict[str, Any], buffers: Any = None) -> None:
         self.sent.append(content)
+        self.buffers += buffers or []
 
     def send_state(self, key: str) -> None:
         self.sent.append({"trait": key})
+
+
+class FakeMedia:
+    """Writes down what is passed on to the media process."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.tunnels: list[tuple[str, ...]] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def open_tunnel(self, view: str) -> None:
+        self.tunnels.append(("open", view))
+
+    def send_through_tunnel(self, view: str, text: str) -> None:
+        self.tunnels.append(("send", view, text))
+
+    def close_tunnel(self, view: str) -> None:
+        self.tunnels.append(("close", view))
 
 
 class Stream:
@@ -49,8 +76,9 @@ class Stream:
 
     def __init__(self, **settings: Any) -> None:
         self.widget = FakeWidget()
-        self.passed_on: list[Message] = []
-        self.pages = Pages(Settings(**settings), self.widget, self.passed_on.append)
+        self.media = FakeMedia()
+        self.passed_on = self.media.sent
+        self.pages = Pages(Settings(**settings), self.widget, self.media)
 
     def say(self, message: Message) -> None:
         self.pages.read(to_wire(message))
@@ -110,10 +138,33 @@ def test_refusal_of_an_older_or_forged_offer_leaves_the_answer_alone(
 
 
 def test_page_is_told_that_no_carrier_leads_through_the_kernel() -> None:
-    stream = Stream()
+    stream = Stream(carriers="webrtc,socket")
     stream.say(CarrierOpen(view="v1"))
     assert stream.widget.sent == [to_wire(CarrierClosed(view="v1"))]
-    assert stream.passed_on == []
+    assert stream.media.tunnels == []
+
+
+def test_tunnel_carries_both_ways() -> None:
+    stream = Stream()
+    stream.say(CarrierOpen(view="v1"))
+    stream.say(CarrierText(view="v1", text="{}"))
+    stream.say(CarrierClose(view="v1"))
+    assert stream.media.tunnels == [("open", "v1"), ("send", "v1", "{}"), ("close", "v1")]
+    stream.pages.carried("v1", "text")
+    stream.pages.carried("v1", b"packet")
+    stream.pages.carrier_closed("v1")
+    told = [CarrierData(view="v1", text="text"), CarrierData(view="v1"), CarrierClosed(view="v1")]
+    assert stream.widget.sent == [to_wire(each) for each in told]
+    assert stream.widget.buffers == [b"packet"]
+
+
+def test_page_that_asks_by_the_media_process_is_answered_there() -> None:
+    stream = Stream(stun_url="stun:stun.example.org")
+    stream.pages.asked(GetPeerConfig(view="v1"))
+    (config,) = stream.media.sent
+    assert isinstance(config, PeerConfig)
+    assert [each.urls for each in config.ice_servers] == [["stun:stun.example.org"]]
+    assert stream.widget.sent == []
 
 
 def test_pages_problems_are_logged_once_each_and_not_passed_on(

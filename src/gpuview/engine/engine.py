@@ -12,6 +12,7 @@ from copy import copy
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.engine.restart import died_too_often, may_restart
 from gpuview.engine.stream import StreamHandle, StreamListener
+from gpuview.engine.tunnels import Tunnels
 from gpuview.errors import (
     MediaEndedError,
     MediaError,
@@ -23,11 +24,13 @@ from gpuview.protocol.messages import (
     Candidates,
     Configure,
     EncodeFailed,
+    GetPeerConfig,
     GetStats,
     IceServers,
     Log,
     Message,
     OpenStream,
+    PageLog,
     Problem,
     Ready,
     RecordingEnded,
@@ -52,7 +55,9 @@ _LOGIN_MARGIN_S = 60.0
 _FROM_MEDIA = (
     Answer,
     Candidates,
+    GetPeerConfig,
     Log,
+    PageLog,
     Ready,
     RecordingEnded,
     RecordingProgress,
@@ -79,6 +84,7 @@ class Engine:
         self.configuration = configuration
         self.settings = settings
         self.epoch = 1
+        self.tunnels = Tunnels()
         self._last_ice_servers: IceServers | None = None
         # Guards the rest. It is the inner lock: while it is held, no handle's lock is taken and no
         # listener is called.
@@ -147,6 +153,7 @@ class Engine:
         for handle in handles:
             handle.tell(lambda listener: listener.engine_closing())
         self._process.close_pipe()
+        self.tunnels.close()
         for handle in handles:
             handle.close()
         if threading.current_thread() is not self._thread:
@@ -178,6 +185,7 @@ class Engine:
 
     def forget_stream(self, name: str) -> None:
         """Drop a closed stream."""
+        self.tunnels.close_stream(name)
         with self._lock:
             self._streams.pop(name, None)
 
@@ -191,6 +199,7 @@ class Engine:
         )
         for handle in self._streams.values():
             handle.abandon(error)
+        self.tunnels.abandon()
         self._process.abandon()
 
     def check_open(self) -> None:

@@ -18,8 +18,10 @@ from gpuview.protocol.messages import (
     CloseStream,
     DetachRing,
     EncodeFailed,
+    GetPeerConfig,
     Message,
     OpenStream,
+    PageLog,
     RecordingEnded,
     RecordingProgress,
     Refusal,
@@ -64,6 +66,15 @@ class StreamListener(Protocol):
 
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
         """A recording goes on, or has ended."""
+
+    def carried(self, view: str, content: str | bytes) -> None:
+        """A message for a page came through its tunnel, text or binary. On a thread of its own."""
+
+    def carrier_closed(self, view: str) -> None:
+        """A page's tunnel has ended, or cannot be opened. On any thread."""
+
+    def asked(self, message: GetPeerConfig | PageLog) -> None:
+        """A page that is connected to the media process says something to the kernel."""
 
     def engine_closing(self) -> None:
         """The kernel is ending: make no more frames. On any thread."""
@@ -215,6 +226,18 @@ class StreamHandle:
             if self._event_fd >= 0:
                 self._open_in_process().send(line, fds)
 
+    def open_tunnel(self, view: str) -> None:
+        """Open a page's tunnel to the media process; the listener gets what comes. Never blocks."""
+        self._engine.tunnels.open(self, view)
+
+    def send_through_tunnel(self, view: str, text: str) -> None:
+        """Send a page's message through its tunnel. Never blocks."""
+        self._engine.tunnels.send(self, view, text)
+
+    def close_tunnel(self, view: str) -> None:
+        """Close a page's tunnel, if it has one."""
+        self._engine.tunnels.close_view(self, view)
+
     def open_in_process(self) -> None:
         """Open this stream in the current media process, with its ring."""
         with self._lock:
@@ -257,6 +280,8 @@ class StreamHandle:
                 self.tell(
                     lambda listener: listener.encode_failed(error if message.problem else None)
                 )
+            case GetPeerConfig() | PageLog():
+                self.tell(lambda listener: listener.asked(message))
             case RecordingProgress() | RecordingEnded():
                 self.tell(lambda listener: listener.recorded(message))
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, Protocol
 
-from gpuview.errors import GpuviewError
+from gpuview.errors import GpuviewError, SignalError
 from gpuview.protocol.messages import (
     Ack,
     Answer,
@@ -22,12 +22,14 @@ from gpuview.protocol.messages import (
     Candidates,
     CarrierClose,
     CarrierClosed,
+    CarrierData,
     CarrierOpen,
     CarrierText,
     GetPeerConfig,
     Message,
     Offer,
     PageLog,
+    PeerConfig,
     Problem,
     Refusal,
 )
@@ -54,11 +56,27 @@ class Widget(Protocol):
 
     answers: Any
 
-    def send(self, content: dict[str, Any]) -> None:
+    def send(self, content: dict[str, Any], buffers: Any = None) -> None:
         """Send a custom message to the pages."""
 
     def send_state(self, key: str) -> None:
         """Send a trait to the pages, changed or not."""
+
+
+class Media(Protocol):
+    """The part of a stream's handle that `Pages` uses."""
+
+    def send(self, message: Message) -> None:
+        """Send a message to the media process."""
+
+    def open_tunnel(self, view: str) -> None:
+        """Open a page's tunnel to the media process."""
+
+    def send_through_tunnel(self, view: str, text: str) -> None:
+        """Send a page's message through its tunnel."""
+
+    def close_tunnel(self, view: str) -> None:
+        """Close a page's tunnel, if it has one."""
 
 
 class Pages:
@@ -67,19 +85,19 @@ class Pages:
     Args:
         settings: The stream's settings.
         widget: The stream's widget.
-        send_to_media: Sends a message to the media process.
+        media: The way to the media process.
     """
 
-    def __init__(
-        self, settings: Settings, widget: Widget, send_to_media: Callable[[Message], None]
-    ) -> None:
+    def __init__(self, settings: Settings, widget: Widget, media: Media) -> None:
         self._widget = widget
-        self._send_to_media = send_to_media
+        self._media = media
+        self._allows_comm = "comm" in settings.carriers
         self._wants_log = settings.log == "debug"
         self._lock = threading.RLock()  # guards the replies, and the order of writes to the trait
         self._replies = PendingReplies()
         self._faults = RateLimit(burst=_FAULTS, per_s=_FAULTS_PER_S)
         self._peer_configs = PeerConfigs(settings, self.send)
+        self._asked_peer_configs = PeerConfigs(settings, self._reply_by_media)
 
     @property
     def need_peer_config(self) -> bool:
@@ -93,9 +111,27 @@ class Pages:
         except GpuviewError as exc:
             self._refuse(data, exc)
 
+    def asked(self, message: GetPeerConfig | PageLog) -> None:
+        """Act on what a page says by the media process, which gets the reply."""
+        if isinstance(message, GetPeerConfig):
+            self._asked_peer_configs.answer(message)
+        else:
+            self._log(message)
+
     def send(self, message: Message) -> None:
         """Send a custom message."""
         self._widget.send(to_wire(message))
+
+    def carried(self, view: str, content: str | bytes) -> None:
+        """Send a page what came through its tunnel."""
+        if isinstance(content, str):
+            self.send(CarrierData(view=view, text=content))
+        else:
+            self._widget.send(to_wire(CarrierData(view=view)), buffers=[content])
+
+    def carrier_closed(self, view: str) -> None:
+        """Tell a page that its tunnel has ended."""
+        self.send(CarrierClosed(view=view))
 
     def reply(self, message: Answer | Refusal) -> None:
         """Keep the reply to an offer until its page acknowledges it."""
@@ -136,19 +172,36 @@ class Pages:
                     self._replies.take(message)
                     self._sync_answers()
                     if not isinstance(message, Ack):
-                        self._send_to_media(message)
+                        self._media.send(message)
             case Candidates():
                 self._take_candidates(message)
             case GetPeerConfig():
                 self._peer_configs.answer(message)
+            case PageLog():
+                self._log(message)
             case CarrierOpen():
-                self.send(CarrierClosed(view=message.view))  # No tunnel leads to the media process.
-            case PageLog() if self._wants_log:
-                page_logger.debug("view %s: %s", message.view, _printable(message.text))
+                if self._allows_comm:
+                    self._media.open_tunnel(message.view)
+                else:
+                    self.carrier_closed(message.view)
+            case CarrierText():
+                self._media.send_through_tunnel(message.view, message.text)
+            case CarrierClose():
+                self._media.close_tunnel(message.view)
+
+    def _reply_by_media(self, message: PeerConfig | Refusal) -> None:
+        try:
+            self._media.send(message)
+        except SignalError as exc:
+            logger.warning("view %s gets no ICE servers: %s", message.view, exc)
+
+    def _log(self, message: PageLog) -> None:
+        if self._wants_log:
+            page_logger.debug("view %s: %s", message.view, _printable(message.text))
 
     def _take_candidates(self, message: Candidates) -> None:
         if message.candidates:
-            self._send_to_media(
+            self._media.send(
                 Candidates(view=message.view, seq=message.seq, candidates=message.candidates)
             )
         with self._lock:

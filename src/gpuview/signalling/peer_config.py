@@ -23,7 +23,7 @@ class PeerConfigs:
 
     Args:
         settings: The stream's settings.
-        send: Sends a custom message to the pages; called from any thread.
+        send: Sends the reply on the page's way; called from any thread.
     """
 
     def __init__(self, settings: Settings, send: Callable[[PeerConfig | Refusal], None]) -> None:
