@@ -34,7 +34,7 @@ def main() -> None:
     runs: list[Run] = []
     with (
         tempfile.TemporaryDirectory() as home,
-        Lab(Path(home), {"PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}) as lab,
+        Lab(Path(home), {"PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}, has_extension=True) as lab,
         sync_playwright() as playwright,
         launch_chromium(playwright) as browser,
     ):

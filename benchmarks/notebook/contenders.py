@@ -7,8 +7,10 @@ __all__ = ["CONTENDERS", "SPIN_S", "cells"]
 SPIN_S = 10
 """How long the last cell keeps the interpreter busy, in seconds."""
 
+_CARRIERS = {"gpuview": "", "gpuview by WebSocket": "socket", "gpuview through the kernel": "comm"}
+
 _PREPARE = {
-    "gpuview": "from gpuview import GPUStream",
+    **dict.fromkeys(_CARRIERS, "from gpuview import GPUStream, Settings"),
     # As its documentation has it for animations: each frame asks for the next.
     "jupyter_rfb": """
 from jupyter_rfb import RemoteFrameBuffer
@@ -20,8 +22,14 @@ class Animation(RemoteFrameBuffer):
 """,
 }
 
+
+def _show(carrier: str) -> str:
+    settings = f"Settings(carriers={carrier!r})" if carrier else "None"
+    return f"stream = GPUStream(scene, fps=30, settings={settings})\nstream"
+
+
 _SHOW = {
-    "gpuview": "stream = GPUStream(scene, fps=30)\nstream",
+    **{name: _show(carrier) for name, carrier in _CARRIERS.items()},
     "jupyter_rfb": """
 view = Animation(css_width="{width}px", css_height="{height}px")
 view

@@ -101,6 +101,15 @@ window.probe = (() => {
     video.requestVideoFrameCallback(each);
   }
 
+  function followCanvas(canvas) {
+    const each = () => {
+      if (canvas.width >= BITS * CELL) sample(canvas);
+      if (canvas.isConnected) requestAnimationFrame(each);
+      else look();
+    };
+    requestAnimationFrame(each);
+  }
+
   function followImage(image) {
     let lastSource = null;
     const each = () => {
@@ -115,17 +124,18 @@ window.probe = (() => {
   }
 
   function look() {
-    const picture = document.querySelector("video.gpuview-video, .renderview-wrapper img");
+    const picture = document.querySelector(".gpuview-video, .renderview-wrapper img");
     if (picture === null) requestAnimationFrame(look);
     else if (picture instanceof HTMLVideoElement) followVideo(picture);
+    else if (picture instanceof HTMLCanvasElement) followCanvas(picture);
     else followImage(picture);
   }
 
   /**
    * Record the marker of every frame that the page's first picture shows from now on.
    *
-   * Videos and images are both read in the browser's rendering step, just before it paints: a video
-   * in its frame callback, an image in an animation frame.
+   * All are read in the browser's rendering step, just before it paints: a video in its frame
+   * callback, the canvas of another carrier and an image in an animation frame.
    */
   function watch() {
     look();

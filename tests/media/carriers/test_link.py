@@ -29,16 +29,22 @@ class Played:
 
 
 def play(
-    capacity_bps: float, *, one_way_s: float = 0.01, jitter_s: float = 0.004, seconds: float = 20.0
+    capacity_bps: float,
+    *,
+    one_way_s: float = 0.01,
+    jitter_s: float = 0.004,
+    seconds: float = 20.0,
+    sender: CarrierLink | None = None,
+    begin_s: float = 0.0,
 ) -> Played:
     """Send an encoder's frames, 30 a second and as large as they may be, over a queue."""
     chance = random.Random(1)
-    sender = link()
+    sender = sender or link()
     acks: list[tuple[float, int, float]] = []
     free_s = arrived_s = 0.0
     delays = []
     for n in range(int(seconds * 240)):
-        now_s = n / 240
+        now_s = begin_s + n / 240
         while acks and acks[0][0] <= now_s:
             at_s, seq, at_page_s = heapq.heappop(acks)
             sender.take_received(at_s, Received(seq=seq, at_ms=(1e6 + at_page_s) * 1000))
@@ -49,8 +55,10 @@ def play(
         arrived_s = max(arrived_s, free_s + one_way_s + chance.expovariate(1 / jitter_s))
         seq = sender.note_sent(now_s, nbytes)
         heapq.heappush(acks, (arrived_s + one_way_s, seq, arrived_s))
-        if now_s > 2:
+        if now_s > begin_s + 2:
             delays.append(arrived_s - now_s)
+    for at_s, seq, at_page_s in sorted(acks):
+        sender.take_received(at_s, Received(seq=seq, at_ms=(1e6 + at_page_s) * 1000))
     delays.sort()
     return Played(len(delays) / (seconds - 2), delays[int(len(delays) * 0.95)], sender.target_bps)
 
@@ -133,3 +141,26 @@ def test_clock_that_makes_no_sense_raises_nothing(at_ms: float) -> None:
         sender.take_received(n / 30 + 0.01, Received(seq=n, at_ms=at_ms))
     assert 0 < sender.target_bps <= CEILING_BPS
     assert sender.unheard_nbytes == 0
+
+
+def test_page_that_is_busy_while_little_is_sent_does_not_lower_the_rate() -> None:
+    chance = random.Random(2)
+    sender = link()
+    before_bps, at_page_s = sender.target_bps, 0.0
+    for n in range(600):
+        now_s = n / 30
+        seq = sender.note_sent(now_s, 300)
+        at_page_s = max(at_page_s, now_s + chance.expovariate(1 / 0.08))
+        sender.take_received(now_s + 0.03, Received(seq=seq, at_ms=at_page_s * 1000))
+    assert sender.target_bps == before_bps
+
+
+def test_rate_follows_a_link_that_becomes_narrow_and_wide_again() -> None:
+    sender = link()
+    rates = [
+        play(capacity_bps, sender=sender, begin_s=begin_s, seconds=10.0).target_bps
+        for begin_s, capacity_bps in ((0.0, 20e6), (11.0, 2e6), (22.0, 20e6))
+    ]
+    assert rates[0] > 5e6
+    assert 1e6 < rates[1] < 2.6e6
+    assert rates[2] > 5e6

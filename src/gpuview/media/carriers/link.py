@@ -2,7 +2,7 @@
 
 A carrier loses nothing, keeps the order, and has queues that nobody sees: in a browser, a proxy, a
 kernel. So the page acknowledges each packet. What is not acknowledged is bounded in bytes and in
-time, and the times of the acknowledged packets go to the congestion controller, as WebRTC's do.
+time, and the times of what is acknowledged tell the rate, see `gpuview.media.carriers.rate`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from gpuview.media.link.controller import LARGEST_PACKET, CongestionController
+from gpuview.media.carriers.rate import CarrierRate
 from gpuview.media.link.link import LinkStats
 from gpuview.media.link.rate import Rate
-from gpuview.media.link.reports import PacketReport
 from gpuview.protocol.messages import Received
 
 __all__ = ["MAX_UNHEARD_NBYTES", "CarrierLink"]
@@ -25,13 +24,8 @@ MAX_UNHEARD_NBYTES = 4 * 1024 * 1024
 _QUEUE_S = 0.05  # may wait for the link; more would be late
 _LONGEST_UNHEARD_S = 0.25  # beyond the round trip
 _DEAF_S = 1.0  # so long without an acknowledgement, and a page does not answer at present
-_JITTER_S = 0.15
-_JITTER_PACKETS = 9
 _ROUND_TRIPS = 100
 _FIRST_ROUND_TRIP_S = 0.1
-_DOUBLE_IN_S = 1.0
-_LONGEST_STEP_S = 0.1
-_QUIET_QUEUE_S = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +49,19 @@ class CarrierLink:
         self.round_trip_s: float | None = None
         """Of the newest acknowledged packet; None before there is one."""
         self._may_be_deaf = may_be_deaf
-        self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps)
+        self._allowed = CarrierRate(now_s, ceiling_bps=ceiling_bps)
         self._seq = -1
         self._unheard: deque[_Sent] = deque()
         self._unheard_nbytes = 0
         self._heard_s = now_s
         self._sent_s = now_s
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
-        self._delays: deque[tuple[float, float]] = deque(maxlen=_JITTER_PACKETS)
-        self._is_starting = True
         self._rate = Rate(now_s)
 
     @property
     def target_bps(self) -> float:
         """What may be sent."""
-        return self._controller.target_bps
+        return self._allowed.target_bps
 
     @property
     def unheard_nbytes(self) -> int:
@@ -78,7 +70,7 @@ class CarrierLink:
 
     def set_ceiling(self, ceiling_bps: float) -> None:
         """Never send more than this from now on."""
-        self._controller.ceiling_bps = ceiling_bps
+        self._allowed.set_ceiling(ceiling_bps)
 
     def note_sent(self, now_s: float, nbytes: int) -> int:
         """Note that a packet is sent, and return its number."""
@@ -99,11 +91,16 @@ class CarrierLink:
         while self._unheard and self._unheard[0].seq <= message.seq:
             newest = self._unheard.popleft()
             nbytes += newest.nbytes
-        self._unheard_nbytes -= nbytes
+        waiting_nbytes, self._unheard_nbytes = self._unheard_nbytes, self._unheard_nbytes - nbytes
         self.round_trip_s = now_s - newest.sent_s
         self._round_trips.append(self.round_trip_s)
-        arrived_s = self._without_jitter(newest.sent_s, message.at_ms / 1000)
-        self._learn(now_s, newest.sent_s, arrived_s, nbytes)
+        self._allowed.take(
+            now_s,
+            delay_s=message.at_ms / 1000 - newest.sent_s,
+            nbytes=nbytes,
+            waiting_nbytes=waiting_nbytes,
+            round_trip_s=min(self._round_trips),
+        )
         self._heard_s = now_s
 
     def free_s(self, now_s: float) -> float:
@@ -128,30 +125,6 @@ class CarrierLink:
 
     def stats(self, now_s: float) -> LinkStats:
         return LinkStats(self.target_bps, self._rate.bps(now_s), 0.0, self.round_trip_s)
-
-    def _without_jitter(self, sent_s: float, arrived_s: float) -> float:
-        """Return when a packet had arrived if nothing but queues had delayed it.
-
-        A page is late by milliseconds whenever it is at work, which the controller would take for a
-        queue that grows. A queue delays all packets, and work some: the least delay counts.
-        """
-        while self._delays and not 0 <= sent_s - self._delays[0][0] <= _JITTER_S:
-            self._delays.popleft()
-        self._delays.append((sent_s, arrived_s - sent_s))
-        return sent_s + min(delay_s for _, delay_s in self._delays)
-
-    def _learn(self, now_s: float, sent_s: float, arrived_s: float, nbytes: int) -> None:
-        full, rest = divmod(nbytes, LARGEST_PACKET)
-        sizes = [LARGEST_PACKET] * full + [rest] * bool(rest)
-        reports = [PacketReport(sent_s, arrived_s, size) for size in sizes]
-        self._controller.take_reports(now_s, reports, round_trip_s=self.round_trip_s)
-        state = self._controller.state
-        if state.is_overused or state.queue_s > _QUIET_QUEUE_S:
-            self._is_starting = False
-        elif self._is_starting and not state.is_application_limited:
-            # There are no probes here: each packet has to be worth its time.
-            step_s = min(now_s - self._heard_s, _LONGEST_STEP_S)
-            self._controller.raise_to(self.target_bps * 2 ** (step_s / _DOUBLE_IN_S))
 
     def __repr__(self) -> str:
         return f"<CarrierLink {self.target_bps:.0f} bit/s, {self._unheard_nbytes} bytes unheard>"

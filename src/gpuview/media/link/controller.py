@@ -13,7 +13,7 @@ from gpuview.media.link.queue_delay import QueueDelay
 from gpuview.media.link.reports import LinkState, PacketReport, Probe
 from gpuview.media.link.throughput import Throughput
 
-__all__ = ["LARGEST_PACKET", "START_BPS", "CongestionController"]
+__all__ = ["START_BPS", "CongestionController"]
 
 FLOOR_BPS = 100_000.0
 """Below this no picture moves."""
@@ -182,12 +182,6 @@ class CongestionController:
             self._delay.set(SILENCE_DECREASE * self.target_bps)
             self._bound()
 
-    def raise_to(self, rate_bps: float) -> None:
-        """Learn from something else than a probe that the link takes so much."""
-        self._delay.set(max(rate_bps, self._delay.rate_bps))
-        self._loss.raise_to(rate_bps)
-        self._bound()
-
     def next_probe(self, now_s: float) -> Probe | None:
         """Return the probe that is due, to be sent at once. To be asked about every 50 ms."""
         is_quiet = now_s - self._heard_s > QUIET_S
@@ -212,7 +206,8 @@ class CongestionController:
             # Whoever sends more into a full link gets more of it: others may be sharing this one.
             rate_bps = (rate_bps + self.target_bps) / 2
         if rate_bps > self.target_bps:
-            self.raise_to(rate_bps)
+            self._delay.set(max(rate_bps, self._delay.rate_bps))
+            self._loss.raise_to(rate_bps)
         is_low = shown.rate_bps < LOW_TRY * self.target_bps and shown.stretched_s > STRETCH_S
         if not is_low or not self._is_application_limited:
             self._doubts_bps.clear()
