@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from jupyter_client.connect import write_connection_file
 
+from gpuview.protocol.local_socket import socket_files
 from gpuview.testing.cells import Cell, Request, raise_if_error
 from gpuview.testing.channels import Channels, JupyterMessage
 from gpuview.testing.errors import KernelDiedError, NoSuchStreamError, WaitTimeoutError
@@ -207,6 +208,12 @@ class Kernel:
         """The kernel's process id."""
         return self._running.pid
 
+    @property
+    def socket_path(self) -> Path:
+        """Of its media process's socket, which need not exist."""
+        kernel_id = self._connection_file.stem.removeprefix("kernel-")
+        return socket_files(self._folder, kernel_id).socket
+
     def interrupt(self) -> None:
         """Interrupt the running cell as Jupyter does: SIGINT to the kernel's process group."""
         self._running.interrupt()
@@ -375,9 +382,10 @@ class Kernel:
             if _VIEW_MIMETYPE in content.get("data", {}):
                 self._displayed.append(content["data"][_VIEW_MIMETYPE]["model_id"])
         if msg_type.startswith("comm_"):
-            self._receive_comm(msg_type, content)
+            self._receive_comm(msg_type, message)
 
-    def _receive_comm(self, msg_type: str, content: dict[str, Any]) -> None:
+    def _receive_comm(self, msg_type: str, message: JupyterMessage) -> None:
+        content = message["content"]
         comm_id = content["comm_id"]
         if msg_type == "comm_open" and content["target_name"] == "jupyter.widget":
             process = self._running
@@ -389,7 +397,7 @@ class Kernel:
             )
         elif (stream := self._streams.get(comm_id)) is not None:
             if msg_type == "comm_msg":
-                stream.receive(content["data"])
+                stream.receive(content["data"], message.get("buffers", ()))
             elif msg_type == "comm_close":
                 del self._streams[comm_id]
                 stream.receive_close()

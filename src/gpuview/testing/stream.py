@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +35,7 @@ class StreamProxy:
         self.is_open = True
         self._traits = dict(traits)
         self._messages: list[Any] = []
+        self._buffers: list[tuple[bytes, ...]] = []
         self._send = send
         self._changing = changing
         self._listeners: list[Callable[[], None]] = []
@@ -49,6 +50,11 @@ class StreamProxy:
     def messages(self) -> tuple[Any, ...]:
         """Every custom message that the kernel has sent on this model."""
         return tuple(self._messages)
+
+    @property
+    def buffers(self) -> tuple[tuple[bytes, ...], ...]:
+        """The binary buffers of each of `messages`."""
+        return tuple(self._buffers)
 
     def send(self, content: object) -> None:
         """Send a custom message of any content; never blocks."""
@@ -89,13 +95,14 @@ class StreamProxy:
 
         return unlisten
 
-    def receive(self, data: Mapping[str, Any]) -> None:
-        """Take comm data that the kernel sent."""
+    def receive(self, data: Mapping[str, Any], buffers: Sequence[Any] = ()) -> None:
+        """Take comm data that the kernel sent, with its binary buffers."""
         with self._changing.change():
             if data.get("method") in ("update", "echo_update"):
                 self._traits.update(data["state"])
             elif data.get("method") == "custom":
                 self._messages.append(data["content"])
+                self._buffers.append(tuple(bytes(each) for each in buffers))
         self._tell()
 
     def receive_close(self) -> None:

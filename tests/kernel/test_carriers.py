@@ -1,0 +1,171 @@
+"""Pages of a real kernel that WebRTC does not reach, while it is at work."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from gpuview.protocol.carrier import PacketHeader
+from gpuview.protocol.messages import (
+    Answer,
+    CarrierOpen,
+    CarrierText,
+    GetPeerConfig,
+    Message,
+    Offer,
+    PeerConfig,
+    Received,
+    Status,
+    Watch,
+)
+from gpuview.protocol.wire import encode_text, to_wire
+from gpuview.testing.carrier_page import CarrierPage, connect
+from gpuview.testing.errors import CellError
+from gpuview.testing.kernel import Kernel
+from gpuview.testing.stream import StreamProxy
+from tests.kernel.conftest import PULL, StartKernel
+from tests.kernel.test_viewers import OFFER
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.kernel
+
+SPIN = "while True: pass"
+HOLD_THE_GIL = """
+import re, time
+print("begun", flush=True)
+time.sleep(0.5)  # what is printed leaves the kernel
+re.match(r"(a+)+$", "a" * 60 + "b")
+"""
+
+
+class CommPage:
+    """A page behind the comm."""
+
+    def __init__(self, stream: StreamProxy) -> None:
+        self._stream = stream
+        stream.send(to_wire(CarrierOpen(view="v")))
+
+    def say(self, message: Message) -> None:
+        self._stream.send(to_wire(CarrierText(view="v", text=encode_text(message))))
+
+    @property
+    def packets(self) -> list[PacketHeader]:
+        """The headers of all packets that have come."""
+        messages = zip(self._stream.messages, self._stream.buffers, strict=False)
+        carried = [buffers for content, buffers in messages if content["type"] == "CarrierData"]
+        return [PacketHeader.parse(each[0]) for each in carried if each and each[0][0] == 1]
+
+    def acknowledge_until(self, count: int) -> None:
+        """Acknowledge what comes until there are so many packets."""
+        said = -1
+
+        def look() -> bool:
+            nonlocal said
+            packets = self.packets
+            if packets and packets[-1].seq > said:
+                said = packets[-1].seq
+                self.say(Received(seq=said, at_ms=packets[-1].timestamp / 90))
+            return len(packets) >= count
+
+        wait_until(look, f"{count} packets", describe=lambda: len(self.packets))
+
+
+def reach(kernel: Kernel) -> CarrierPage:
+    """Return a page of the kernel's stream, as soon as there is a way: pages try again, too."""
+    name = kernel.stream().traits["place"].partition("/")[2]
+
+    def attempt() -> CarrierPage | None:
+        try:
+            page = connect(kernel.socket_path, name)
+        except OSError:
+            return None
+        page.wait_for(lambda: page.messages or not page.is_open, "a word")
+        if page.messages and isinstance(page.messages[0], Status):
+            return page
+        page.close()
+        return None
+
+    page = wait_until(attempt, "the media process lets a page in")
+    assert page is not None
+    return page
+
+
+def test_page_through_the_kernel_sees_the_stream_while_a_cell_spins(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    page = CommPage(kernel.stream())
+    page.say(Watch(view="v", codec="H264"))
+    page.acknowledge_until(5)
+    kernel.wait_until("list(stream.viewers) == ['v']")
+    cell = kernel.start(SPIN)
+    if kernel._subshell_id is not None:  # else nobody reads what the page says
+        page.acknowledge_until(len(page.packets) + 20)
+        assert not cell.is_done
+    kernel.interrupt()
+    with pytest.raises(CellError, match="KeyboardInterrupt"):
+        cell.wait()
+
+
+def test_page_by_the_socket_sees_the_stream_while_the_kernel_is_stuck(kernel: Kernel) -> None:
+    kernel.run(PULL)
+    kernel.view(kernel.stream()).next_frame()  # the media process has a picture from here on
+    cell = kernel.start(HOLD_THE_GIL)
+    cell.wait_for_output()
+    with reach(kernel) as page:
+        assert page.hear(Status) == Status(state="live")
+        page.say(Offer(view="other", seq=1, sdp=OFFER.read_text()))
+        assert isinstance(page.hear(Answer), Answer)
+        page.watch()
+        page.frames_after(1)
+        assert not cell.is_done
+    kernel.interrupt()
+    with pytest.raises(CellError, match="KeyboardInterrupt"):
+        cell.wait()
+
+
+def test_socket_page_gets_its_ice_servers_from_the_kernel(start_kernel: StartKernel) -> None:
+    kernel = start_kernel(GPUVIEW_STUN_URL="stun:192.0.2.1:3478")
+    kernel.run(PULL)
+    with reach(kernel) as page:
+        page.say(GetPeerConfig(view="v"))
+        config = page.hear(PeerConfig)
+        assert isinstance(config, PeerConfig)
+        assert [each.urls for each in config.ice_servers] == [["stun:192.0.2.1:3478"]]
+
+
+def test_socket_is_there_again_after_the_media_process_was_killed(
+    start_kernel: StartKernel,
+) -> None:
+    kernel = start_kernel()
+    kernel.run(PULL)
+    stream = kernel.stream()
+    with reach(kernel) as page:
+        page.watch()
+        page.frames_after(2)
+        os.kill(kernel.evaluate("stream.stats().media_pid"), signal.SIGKILL)
+        page.wait_for_end()
+    stream.wait_for(lambda traits: traits["epoch"] > 1 and traits["status"]["state"] == "live")
+    with reach(kernel) as page:
+        page.watch()
+        page.frames_after(2)
+
+
+def test_socket_has_gone_with_its_kernel(start_kernel: StartKernel) -> None:
+    kernel = start_kernel()
+    kernel.run(PULL)
+    with reach(kernel):
+        assert kernel.socket_path.is_socket()
+    kernel.kill()
+    wait_until(lambda: not kernel.socket_path.exists(), "the socket has gone")
+
+
+def test_no_socket_and_no_tunnel_where_they_are_forbidden(start_kernel: StartKernel) -> None:
+    kernel = start_kernel(GPUVIEW_CARRIERS="webrtc")
+    kernel.run(PULL)
+    stream = kernel.stream()
+    assert (stream.traits["place"], stream.traits["carriers"]) == ("", ["webrtc"])
+    assert not kernel.socket_path.exists()
+    CommPage(stream)
+    closed = {"type": "CarrierClosed", "view": "v"}
+    wait_until(lambda: closed in stream.messages, "the tunnel is refused")
