@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import struct
 import subprocess
 import sys
 import urllib.error
@@ -20,7 +21,7 @@ import websocket
 
 from tests.waiting import wait_until
 
-__all__ = ["JupyterServer", "Reply"]
+__all__ = ["JupyterServer", "Reply", "closing_of"]
 
 _START_S = 120.0
 _STOP_S = 60.0
@@ -196,6 +197,16 @@ class JupyterServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def closing_of(page: websocket.WebSocket) -> tuple[int, str]:
+    """Wait for the server to close a page's socket; return the code and the reason."""
+    try:
+        opcode, data = page.recv_data()
+    finally:
+        page.shutdown()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE, data
+    return struct.unpack(">H", data[:2])[0], data[2:].decode()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

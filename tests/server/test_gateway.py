@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gpuview.server.refusal import CloseCode
-from tests.server.jupyter import JupyterServer
-from tests.server.test_socket import closing_of
+from tests.server.jupyter import JupyterServer, closing_of
 
 pytestmark = pytest.mark.kernel
 

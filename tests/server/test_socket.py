@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 from collections.abc import Iterator
 
 import pytest
 import websocket
 
 from gpuview.protocol.local_socket import BINARY, MAX_FROM_PAGE_NBYTES, TEXT
-from tests.server.jupyter import JupyterServer
+from gpuview.server.refusal import CloseCode
+from tests.server.jupyter import JupyterServer, closing_of
 from tests.server.media import FakeMedia, Pages
 from tests.waiting import wait_until
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000/s1"
-NOT_ALLOWED, NO_MEDIA_PROCESS, GONE, TOO_MANY = 4403, 4404, 4410, 4429
-
-
-def closing_of(page: websocket.WebSocket) -> tuple[int, str]:
-    """Wait for the server to close a page's socket; return the code and the reason."""
-    try:
-        opcode, data = page.recv_data()
-    finally:
-        page.shutdown()
-    assert opcode == websocket.ABNF.OPCODE_CLOSE, data
-    return struct.unpack(">H", data[:2])[0], data[2:].decode()
 
 
 def n_sent_until_stuck(pages: Pages) -> int:
@@ -111,19 +100,19 @@ def test_page_is_told_why_its_connection_ends(media: FakeMedia, page: websocket.
     pages.connection.close()
     assert "there is no stream s1" in page.recv()
     code, reason = closing_of(page)
-    assert (code, reason) == (GONE, "the media process ended the connection")
+    assert (code, reason) == (CloseCode.GONE, "the media process ended the connection")
 
 
 def test_page_is_told_that_there_is_no_media_process_yet(server: JupyterServer, place: str) -> None:
     code, _ = closing_of(server.connect(place))
-    assert code == NO_MEDIA_PROCESS
+    assert code == CloseCode.NO_MEDIA_PROCESS
 
 
 def test_socket_that_a_killed_process_left_is_no_media_process(
     server: JupyterServer, media: FakeMedia, place: str
 ) -> None:
     media._listener.close()
-    assert closing_of(server.connect(place))[0] == NO_MEDIA_PROCESS
+    assert closing_of(server.connect(place))[0] == CloseCode.NO_MEDIA_PROCESS
 
 
 @pytest.mark.parametrize("part", ["folder", "socket", "token"])
@@ -136,7 +125,7 @@ def test_media_process_that_others_can_reach_is_not_trusted(
         code, reason = closing_of(server.connect(place))
     finally:
         path.chmod(0o700)
-    assert code == NOT_ALLOWED
+    assert code == CloseCode.NOT_ALLOWED
     assert "not private" in reason
 
 
@@ -146,7 +135,7 @@ def test_media_process_of_another_user_is_not_trusted(
     server: JupyterServer, media: FakeMedia, place: str, part: str
 ) -> None:
     os.chown(getattr(media.files, part), 65534, 65534)
-    assert closing_of(server.connect(place))[0] == NOT_ALLOWED
+    assert closing_of(server.connect(place))[0] == CloseCode.NOT_ALLOWED
 
 
 def test_link_to_a_socket_is_not_followed(
@@ -156,7 +145,7 @@ def test_link_to_a_socket_is_not_followed(
     media.files.socket.rename(elsewhere)
     media.files.socket.symlink_to(elsewhere)
     try:
-        assert closing_of(server.connect(place))[0] == NOT_ALLOWED
+        assert closing_of(server.connect(place))[0] == CloseCode.NOT_ALLOWED
     finally:
         elsewhere.unlink()
 
@@ -201,7 +190,7 @@ def test_page_over_the_limit_is_told(server: JupyterServer, media: FakeMedia, pl
         for _ in range(5):
             stack.enter_context(contextlib.closing(server.connect(place)))
             media.accept()
-        assert closing_of(server.connect(place))[0] == TOO_MANY
+        assert closing_of(server.connect(place))[0] == CloseCode.TOO_MANY
 
 
 def test_message_that_is_too_long_closes_the_socket(
@@ -220,7 +209,7 @@ def test_media_process_that_speaks_no_protocol_is_left(
 ) -> None:
     pages = media.accept()
     pages.connection.sendall(b"\xff" * 100)
-    assert closing_of(page)[0] == GONE
+    assert closing_of(page)[0] == CloseCode.GONE
     assert pages.is_closed()
 
 
