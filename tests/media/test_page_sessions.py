@@ -72,7 +72,7 @@ async def until_all_have_gone(stream: Streaming) -> None:
     await wait_until_async(lambda: not pages and not views(stream), "all pages have gone")
 
 
-@pytest.mark.parametrize("codec", ["H264", "VP8"])
+@pytest.mark.parametrize("codec", ["H264", "VP8", "JPEG"])
 def test_page_sees_the_stream(tmp_path: Path, codec: str) -> None:
     async def use(stream: Streaming) -> None:
         async with watching(stream, codec) as page:

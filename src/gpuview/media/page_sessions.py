@@ -27,6 +27,7 @@ from gpuview.protocol.messages import (
     Bye,
     Candidates,
     Carrier,
+    EncoderSetting,
     GetPeerConfig,
     Message,
     Offer,
@@ -234,7 +235,7 @@ class PageSession:
                 fix="open another connection",
             )
         try:
-            codec = _codec(message.codec, usable_codecs(self._sessions.fanout.encoder))
+            codec = _codec(message.codec, self._sessions.fanout.encoder)
         except Exception as exc:
             problem = problem_of(exc)
             parts = {each: getattr(problem, each) for each in problem.__struct_fields__}
@@ -263,12 +264,16 @@ class PageSession:
         return f"<PageSession {self._carrier} {self._viewer or 'without a viewer'}>"
 
 
-def _codec(name: str, usable: tuple[str, ...]) -> Codec:
-    """Return the codec that a page asks for: the same that WebRTC viewers get.
+def _codec(name: str, setting: EncoderSetting) -> Codec:
+    """Return the codec that a page asks for: if it can be, the one that WebRTC viewers get.
 
     Raises:
+        MediaError: This PyAV encodes no video.
         SignalError: It is not to be had.
     """
+    if name == "JPEG":
+        return Codec(name)
+    usable = usable_codecs(setting)
     if name not in usable:
         raise SignalError(
             f"this media process does not encode {name}",

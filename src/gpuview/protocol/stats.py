@@ -36,7 +36,8 @@ class ViewerStats(
     tier: str = ""
     """The size of its pictures: ``"full"``, ``"half"`` or ``"quarter"``."""
     quantiser: int | None = None
-    """Of the last frame sent: 0 to 51 in H.264, 0 to 63 in VP8, coarser upwards. None: unknown."""
+    """Of the last frame sent: 0 to 51 in H.264, 0 to 63 in VP8, 3 to 31 in JPEG, coarser upwards.
+    None: unknown."""
     latency_p50_ms: float | None = None
     """From the capture of a frame until it was on the page's screen, over the last ten seconds, as
     the page measured it; None if it does not know."""
@@ -63,11 +64,11 @@ class EncoderStats(
     quantiser: int | None = None
     """Of the last frame: 0 to 51 for H.264, 0 to 63 for VP8, coarser upwards."""
     encoder: str = ""
-    """``x264``, ``nvenc`` or ``vp8``; empty while none is open."""
+    """``x264``, ``nvenc``, ``vp8`` or ``jpeg``; empty while none is open."""
     encoder_reason: str = ""
     """Why no better encoder is used; empty if the best one is."""
     why_no_h264: str = ""
-    """Why these viewers get VP8; empty if they get H.264."""
+    """Why these viewers get VP8 or JPEG; empty if they get H.264."""
 
 
 class NetworkStats(

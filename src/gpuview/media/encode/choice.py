@@ -28,7 +28,7 @@ logger = logging.getLogger("gpuview.media")
 
 _PROBE_WIDTH, _PROBE_HEIGHT = 320, 240
 _probing = threading.Lock()
-_NAMES = {"x264": "x264", "nvenc": "NVENC", "vp8": "libvpx"}
+_NAMES = {"x264": "x264", "nvenc": "NVENC", "vp8": "libvpx", "jpeg": "libavcodec"}
 
 
 @dataclass(slots=True)
@@ -65,6 +65,8 @@ def line_for(codec: Codec, setting: EncoderSetting) -> Line:
 
     Asks the GPU the first time, which takes 20 ms without one, and up to a second with one.
     """
+    if codec.name == "JPEG":
+        return Line(("jpeg",))
     if codec.name != "H264":
         return Line(("vp8",), why_vp8(setting))
     if setting in ("x264", "vp8"):

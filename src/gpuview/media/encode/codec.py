@@ -39,7 +39,7 @@ class Codec:
     """A negotiated codec; frames are encoded once for all its viewers."""
 
     name: str
-    """``"H264"`` or ``"VP8"``."""
+    """``"H264"`` or ``"VP8"``; ``"JPEG"`` for pages that decode no video."""
     profile: str = ""
     """For H.264: ``"Main"`` or ``"Constrained Baseline"``."""
 
@@ -54,6 +54,7 @@ class Packet:
     data: bytes
     """The bitstream; Annex B for H.264."""
     payloads: list[bytes]
+    """Empty for JPEG, which goes over other carriers only."""
     timestamp: int
     """90 kHz on the clock of ``capture_ns``; grows from packet to packet. See Note [picture number]
     in ``gpuview.media.encode.timestamp``."""
@@ -64,7 +65,8 @@ class Packet:
     """Pixels."""
     height: int
     quantiser: int | None
-    """The frame's mean: 0 to 51 in H.264, 0 to 63 in VP8, coarser upwards; None if unknown."""
+    """The frame's mean: 0 to 51 in H.264, 0 to 63 in VP8, 3 to 31 in JPEG, coarser upwards; None if
+    unknown."""
 
     @property
     def nbytes(self) -> int:

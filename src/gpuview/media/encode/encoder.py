@@ -1,4 +1,4 @@
-"""One open encoder, H.264 or VP8."""
+"""One open encoder: H.264, VP8 or JPEG."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from gpuview.errors import MediaError
 from gpuview.media.encode.codec import CLOCK_HZ, TIME_BASE, Codec, Packet
 from gpuview.media.encode.fixed_rate import FixedRate
 from gpuview.media.encode.h264 import X264, open_nvenc
+from gpuview.media.encode.jpeg import BEST_QUANTISER, Jpeg
 from gpuview.media.encode.rate import MAX_FRAME_S, FrameTime, ceiling_bps, checked_target
 from gpuview.media.encode.vp8 import open_vp8
 from gpuview.media.rtp_sender import packetizer
 
 __all__ = ["Encoder", "Library"]
 
-Library = Literal["x264", "nvenc", "vp8"]
+Library = Literal["x264", "nvenc", "vp8", "jpeg"]
+
+_USUAL: dict[str, Library] = {"H264": "x264", "VP8": "vp8", "JPEG": "jpeg"}
 
 _LAMBDA_PER_QUANTISER = 118  # FFmpeg's FF_QP2LAMBDA
 
@@ -34,7 +37,8 @@ class Encoder:
         fps: The expected frame rate.
         max_bitrate_bps: No target is higher.
         target_bps: The first target.
-        library: What encodes: ``"x264"``, ``"nvenc"`` or ``"vp8"``. None: the codec's usual one.
+        library: What encodes: ``"x264"``, ``"nvenc"``, ``"vp8"`` or ``"jpeg"``. None: the usual one
+            of the codec.
 
     Raises:
         MediaError: The encoder cannot be opened at this size.
@@ -54,9 +58,10 @@ class Encoder:
         self.codec = codec
         self.width = width
         self.height = height
-        self.library: Library = library or ("x264" if codec.name == "H264" else "vp8")
+        self.library: Library = library or _USUAL[codec.name]
         self.ceiling_bps = ceiling_bps(width, height, fps, max_bitrate_bps)
-        self._packetizer = packetizer(codec.name)
+        self._packetizer = packetizer(codec.name) if codec.name != "JPEG" else None
+        self._capture_ns = 0  # of the last picture
         self._frame_time = FrameTime(min(1 / fps, MAX_FRAME_S))
         try:
             self._session = self._open(fps, checked_target(target_bps, self.ceiling_bps))
@@ -73,8 +78,10 @@ class Encoder:
                 fix="show a smaller picture, for example frame[..., ::2, ::2]",
             ) from exc
 
-    def _open(self, fps: float, target_bps: int) -> X264 | FixedRate:
+    def _open(self, fps: float, target_bps: int) -> X264 | FixedRate | Jpeg:
         codec, width, height = self.codec, self.width, self.height
+        if self.library == "jpeg":
+            return Jpeg(width, height)
         if self.library == "x264":
             return X264(codec, width, height, self.ceiling_bps)
         open_context = open_nvenc if self.library == "nvenc" else open_vp8
@@ -100,11 +107,15 @@ class Encoder:
             target_bps: The bitrate from now on. libvpx follows it in steps, with a keyframe.
 
         Returns:
-            The packet, or None if the encoder skipped the frame to keep its bitrate.
+            The packet, or None if the encoder skipped the frame: to keep its bitrate, or because it
+            would be no better than the last one.
 
         Raises:
             MediaError: The encoder failed; open another one.
         """
+        is_repeat, self._capture_ns = capture_ns == self._capture_ns, capture_ns
+        if is_repeat and not is_keyframe and self._is_at_best:
+            return None
         frame.pts = timestamp
         frame.time_base = TIME_BASE
         try:
@@ -123,7 +134,9 @@ class Encoder:
         if not encoded:
             return None
         packet = encoded[0]
-        payloads, rtp_timestamp = self._packetizer.pack(packet)
+        payloads, rtp_timestamp = (
+            self._packetizer.pack(packet) if self._packetizer is not None else ([], timestamp)
+        )
         return Packet(
             data=bytes(packet),
             payloads=payloads,
@@ -132,8 +145,15 @@ class Encoder:
             is_keyframe=bool(packet.is_keyframe),
             width=self.width,
             height=self.height,
-            quantiser=_quantiser(packet),
+            quantiser=self._session.quantiser
+            if isinstance(self._session, Jpeg)
+            else _quantiser(packet),
         )
+
+    @property
+    def _is_at_best(self) -> bool:
+        """Whether to repeat no picture that stands still: a JPEG costs as much each time."""
+        return isinstance(self._session, Jpeg) and self._session.quantiser == BEST_QUANTISER
 
     def __repr__(self) -> str:
         return f"<Encoder {self.codec} {self.library} {self.width}x{self.height}>"

@@ -197,7 +197,8 @@ class Fanout:
             return
         now_s = time.monotonic()
         if (meter := group.meters.get(tier)) is not None:
-            meter.add(now_s, packet.nbytes, packet.quantiser, is_keyframe=packet.is_keyframe)
+            is_keyframe = packet.is_keyframe and codec.name != "JPEG"  # where each frame is one
+            meter.add(now_s, packet.nbytes, packet.quantiser, is_keyframe=is_keyframe)
         for subscription in group.subscriptions:
             subscription.offer(tier, packet)
         if now_s >= group.review_s:

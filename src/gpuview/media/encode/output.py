@@ -162,7 +162,7 @@ class Output:
                 quantiser=self._quantiser,
                 encoder=encoder.library if encoder else "",
                 encoder_reason=self._line.reason if self._line else "",
-                why_no_h264="" if self.codec.name == "H264" else why_vp8(self._setting),
+                why_no_h264=_why_no_h264(self.codec, self._setting),
             )
 
     def _fitting_encoder(
@@ -186,3 +186,9 @@ class Output:
 
     def __repr__(self) -> str:
         return f"<Output {self.codec} {self.tier} {self._encoder or self.error or 'idle'}>"
+
+
+def _why_no_h264(codec: Codec, setting: EncoderSetting) -> str:
+    if codec.name == "JPEG":
+        return "the page does not decode video: it needs https, or localhost"
+    return "" if codec.name == "H264" else why_vp8(setting)

@@ -30,8 +30,8 @@ class Tier(enum.IntEnum):
 
 
 _MIN_SIDE = 16
-_COARSE = {"H264": 42, "VP8": 54}
-_FINE = {"H264": 30, "VP8": 24}
+_COARSE = {"H264": 42, "VP8": 54, "JPEG": 18}
+_FINE = {"H264": 30, "VP8": 24, "JPEG": 6}
 _MEAN_OF = 5  # frames
 _DOWN_AFTER_S = 1.0
 _UP_AFTER_S = 2.0
@@ -55,7 +55,7 @@ class Meter:
     """How coarse the pictures of one tier have been lately.
 
     Args:
-        codec_name: ``"H264"`` or ``"VP8"``, whose quantisers have different ranges.
+        codec_name: ``"H264"``, ``"VP8"`` or ``"JPEG"``, whose quantisers have different ranges.
     """
 
     codec_name: str
