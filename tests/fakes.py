@@ -82,7 +82,7 @@ class Listener:
     def gathered(self, message: Candidates) -> None:
         self.said.put(("gathered", message))
 
-    def viewers_changed(self, views: Sequence[str]) -> None:
+    def viewers_changed(self, views: Sequence[str], paused: Sequence[str] = ()) -> None:
         self.said.put(("viewers", list(views)))
 
     def process_started(self, epoch: int) -> None:

@@ -593,7 +593,10 @@ def test_tensor_that_requires_grad_is_shown_and_its_graph_lives_on(make_stream: 
     assert engine.handles[0].frames_pushed == 2
 
 
-def test_source_is_asked_only_while_somebody_watches(make_stream: MakeStream) -> None:
+@pytest.mark.parametrize("unseen", [[], ["v2"]], ids=["no view", "a view that nobody sees"])
+def test_source_is_asked_only_while_somebody_watches(
+    make_stream: MakeStream, unseen: list[str]
+) -> None:
     asked: list[None] = []
 
     def source() -> torch.Tensor:
@@ -609,7 +612,7 @@ def test_source_is_asked_only_while_somebody_watches(make_stream: MakeStream) ->
 
     engine.views("v2")
     wait_for_more(engine, 3)
-    engine.views()
+    engine.tell("viewers_changed", unseen, unseen)
     wait_for_more(watched, 10)  # by then the frame that was being made is finished
     n_asked = len(asked)
     assert n_asked >= 3

@@ -15,6 +15,8 @@ const SILENCE_MS = 7500;
 const SLEEP_MS = 10_000;
 /** A probe pings more often, because pings get lost. */
 const PROBE_PING_MS = 400;
+/** News goes out twice: a data channel may lose a ping, and the next one comes late. */
+const AGAIN_MS = 50;
 /** A probed connection is dead if nothing comes back for so long. */
 const PROBE_MS = 2000;
 
@@ -23,6 +25,8 @@ export interface LivenessOptions {
   readonly send: (ping: Ping) => void;
   /** How old the picture is; told with each ping. */
   readonly latency: () => Percentiles | null;
+  /** Whether nobody can see the picture; told with each ping. */
+  readonly isPaused: () => boolean;
   readonly onPong: (pong: Pong) => void;
   readonly onDead: () => void;
   readonly stop: AbortSignal;
@@ -51,6 +55,12 @@ export class Liveness {
   /** Takes note that something has come. */
   hearSomething(): void {
     this.#heard_ms = performance.now();
+  }
+
+  /** Tells at once that `isPaused` has changed. */
+  tell(): void {
+    this.#ping();
+    after(AGAIN_MS, () => this.#ping(), this.#options.stop);
   }
 
   /** Finds out soon whether the connection is still alive. */
@@ -83,6 +93,7 @@ export class Liveness {
     this.#options.send({
       type: "Ping",
       sent_ms: performance.now(),
+      is_paused: this.#options.isPaused(),
       ...(latency && { latency_p50_ms: latency.p50_ms, latency_p95_ms: latency.p95_ms }),
     });
   }

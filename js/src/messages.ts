@@ -127,6 +127,8 @@ export interface Ping {
   /** From the capture of a frame until it was on the screen; None while that is unknown. */
   readonly latency_p50_ms?: number;
   readonly latency_p95_ms?: number;
+  /** Whether nobody can see the picture now, so that none is wanted. */
+  readonly is_paused: boolean;
 }
 
 /** The media process is alive. */

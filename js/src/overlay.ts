@@ -65,7 +65,9 @@ export class Overlay {
   /** Puts everything into another element, which says the same for scripts. */
   moveTo(root: HTMLElement): void {
     root.classList.add("gpuview");
-    root.toggleAttribute("data-exact", this.#root.hasAttribute("data-exact"));
+    for (const flag of ["data-exact", "data-paused"]) {
+      root.toggleAttribute(flag, this.#root.hasAttribute(flag));
+    }
     Object.assign(root.dataset, this.#root.dataset);
     root.append(...this.#root.childNodes);
     this.#root = root;

@@ -40,6 +40,8 @@ export interface PeerOptions {
   readonly onTrack: (track: MediaStreamTrack) => void;
   /** How old the picture is; told to the media process. */
   readonly latency: () => Percentiles | null;
+  /** Whether nobody can see the picture; told to the media process. */
+  readonly isPaused: () => boolean;
   readonly onPong: (pong: Pong) => void;
   /** Gets what comes over the data channel for stills. */
   readonly onStill: (message: ArrayBuffer | string) => void;
@@ -119,6 +121,11 @@ export class Peer {
     this.#liveness?.probe();
   }
 
+  /** Tells the media process that `isPaused` has changed. */
+  tellPaused(): void {
+    this.#liveness?.tell();
+  }
+
   async #negotiate(): Promise<void> {
     const { signalling, needs_peer_config, onTrack, stop } = this.#options;
     if (needs_peer_config) {
@@ -178,10 +185,11 @@ export class Peer {
 
   /** Finds out whether the media process still answers. */
   #watch(channel: RTCDataChannel): void {
-    const { latency, onPong, stop } = this.#options;
+    const { latency, isPaused, onPong, stop } = this.#options;
     const send = (ping: Ping) =>
       channel.readyState === "open" && channel.send(JSON.stringify(ping));
-    const liveness = new Liveness({ send, latency, onPong, onDead: () => this.#lose(), stop });
+    const onDead = () => this.#lose();
+    const liveness = new Liveness({ send, latency, isPaused, onPong, onDead, stop });
     const hear = ({ data }: MessageEvent<string>) => liveness.hear(JSON.parse(data));
     channel.addEventListener("message", hear, { signal: stop });
     this.#liveness = liveness;

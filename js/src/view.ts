@@ -1,6 +1,7 @@
 // One view of the stream: feeds events to the pure state machine and carries out its effects, while
 // other carriers stand in for WebRTC.
 
+import { Attention } from "./attention";
 import { caption } from "./caption";
 import { commOpener } from "./carriers/comm_channel";
 import { Fallbacks, type Door } from "./carriers/fallbacks";
@@ -40,6 +41,7 @@ export class View {
   readonly #socket: Door | null;
   readonly #fallbacks: Fallbacks;
   readonly #is_webrtc_allowed: boolean;
+  readonly #attention: Attention;
   /** WebRTC's. */
   #state: ViewState;
   /** Ends the present connection, or the wait before it. */
@@ -75,6 +77,8 @@ export class View {
       onSize: (size) => this.#overlay.showSize(size),
       onCover: (is_covered) => this.#overlay.showExact(is_covered),
     });
+    const follow = () => this.#followAttention();
+    this.#attention = new Attention(this.#overlay.stage, follow, this.#closing.signal);
     const { view } = this.#signalling;
     const comm = { open: commOpener(model, view), opens_at_ms: 0 };
     this.#fallbacks = new Fallbacks({
@@ -82,6 +86,7 @@ export class View {
       doors: { socket, comm: carriers.includes("comm") ? comm : null },
       player: this.#player,
       isFrameDue: () => this.#isFrameDue(),
+      isPaused: () => !this.#attention.is_seen,
       onChange: () => this.#paint(),
       onFigures: (figures) => this.#showFigures(figures, null),
       onPong: (pong) => this.#takeSize(pong),
@@ -181,6 +186,13 @@ export class View {
     }
   }
 
+  #followAttention(): void {
+    this.#overlay.root.toggleAttribute("data-paused", !this.#attention.is_seen);
+    this.#peer?.tellPaused();
+    this.#fallbacks.tellPaused();
+    this.#followRace();
+  }
+
   #followRace(): void {
     const status = this.#model.get("status");
     const [is_allowed, is_due] = [this.#is_webrtc_allowed, this.#isFrameDue()];
@@ -259,6 +271,7 @@ export class View {
       onChange: () => this.#paint(),
       onTrack: (track) => (this.#video = new TrackVideo(track, video)),
       latency: () => latency.recent,
+      isPaused: () => !this.#attention.is_seen,
       onPong: (pong) => {
         latency.hear(pong, performance.now());
         this.#takeSize(pong);
@@ -283,7 +296,7 @@ export class View {
 
   /** Whether a browser has a reason to decode: it may save that for a tab that is in front. */
   #isVisible(): boolean {
-    return !document.hidden && this.#overlay.root.checkVisibility();
+    return this.#attention.is_seen && this.#overlay.root.checkVisibility();
   }
 
   #showFigures(figures: Figures | null, pair: CandidatePair | null): void {

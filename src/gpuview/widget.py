@@ -176,6 +176,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             log_to_stderr(settings.log)
         self._state = StreamState(parsed.waiting_hint)
         self._viewers: tuple[str, ...] = ()
+        self._are_views_seen = False
         self._source: Source | None = None
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
@@ -508,9 +509,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def asked(self, message: GetPeerConfig | PageLog) -> None:
         self._pages.asked(message)
 
-    def viewers_changed(self, views: Sequence[str]) -> None:
+    def viewers_changed(self, views: Sequence[str], paused: Sequence[str] = ()) -> None:
         with self._lock:
             self._viewers = tuple(views)
+            self._are_views_seen = not set(views) <= set(paused)
             self._pages.forget_answers_but(views)
             self._followed.watched(bool(views))
             self._follow_watchers()
@@ -573,7 +575,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         """Read frames while there is a viewer or a recording."""
         with self._lock:
             self._followed.keep_alive(self if self._recordings.is_active else None)
-            is_watched = bool(self._viewers) or self._recordings.is_active
+            is_watched = self._are_views_seen or self._recordings.is_active
             self._feed.watch(is_watched)
             if self._source is not None:
                 self._source.watch(is_watched)

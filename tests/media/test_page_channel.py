@@ -27,7 +27,7 @@ class Channel(AsyncIOEventEmitter):
 
 
 def listening() -> tuple[PageChannel, Any]:
-    pages, channel = PageChannel(lambda: (640, 360)), Channel()
+    pages, channel = PageChannel(lambda: (640, 360), lambda: None), Channel()
     pages.listen(channel)  # type: ignore[arg-type]
     return pages, channel
 
@@ -47,6 +47,14 @@ def test_page_tells_its_latency() -> None:
     page, channel = listening()
     channel.emit("message", encode_text(Ping(sent_ms=0, latency_p50_ms=21.0, latency_p95_ms=40.0)))
     assert (page.latency.p50_ms, page.latency.p95_ms) == (21.0, 40.0)
+
+
+def test_page_says_whether_somebody_sees_its_picture_and_each_change_is_told_once() -> None:
+    told: list[bool] = []
+    page = PageChannel(lambda: (640, 360), lambda: told.append(page.is_paused))
+    for is_paused in (False, True, True, False):
+        page.answer(Ping(sent_ms=0, is_paused=is_paused))
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,26 @@ def test_ping_is_answered_with_the_size_of_the_picture(tmp_path: Path) -> None:
     run(tmp_path, use)
 
 
+def test_page_that_nobody_sees_is_sent_nothing_and_the_kernel_knows(tmp_path: Path) -> None:
+    def paused(stream: Streaming) -> list[str]:
+        return [m for _, m in stream.said if isinstance(m, Viewers)][-1].paused
+
+    async def use(stream: Streaming) -> None:
+        async with watching(stream) as page, watching(stream) as other:
+            await elsewhere(page.frames_after, 1)
+            page.say(Ping(sent_ms=1, is_paused=True))
+            await wait_until_async(lambda: paused(stream) == [page.view], "the page is paused")
+            n_packets = len(page.headers)
+            await elsewhere(other.frames_after, 10)
+            assert len(page.headers) == n_packets
+            page.say(Ping(sent_ms=2))
+            await elsewhere(page.frames_after, 5)
+            assert page.headers[n_packets].is_keyframe
+            assert paused(stream) == []
+
+    run(tmp_path, use)
+
+
 def test_offer_over_the_socket_is_answered_there_and_nowhere_else(tmp_path: Path) -> None:
     async def use(stream: Streaming) -> None:
         page = await elsewhere(stream.page)

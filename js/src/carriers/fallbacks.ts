@@ -38,6 +38,8 @@ export interface FallbacksOptions {
   readonly player: Player;
   /** Whether the stream has frames, and somebody looks. */
   readonly isFrameDue: () => boolean;
+  /** Whether nobody can see the picture. */
+  readonly isPaused: () => boolean;
   /** `shown`, `is_connected`, `is_hopeful` or `problem` may have changed. */
   readonly onChange: () => void;
   /** Gets the figures of the fallback that is shown. */
@@ -105,6 +107,11 @@ export class Fallbacks {
     this.#decide();
   }
 
+  /** Tells the media process that `isPaused` has changed. */
+  tellPaused(): void {
+    for (const { picture } of this.#open.values()) picture.tellPaused();
+  }
+
   /** Ends all of them, and keeps the picture. `follow` begins anew. */
   close(): void {
     this.#wake.abort();
@@ -138,7 +145,7 @@ export class Fallbacks {
   }
 
   #begin(carrier: Fallback): void {
-    const { doors, view, player, isFrameDue, onFigures, onPong } = this.#options;
+    const { doors, view, player, isFrameDue, isPaused, onFigures, onPong } = this.#options;
     const door = doors[carrier];
     if (door === null) return;
     const end = new AbortController();
@@ -149,6 +156,7 @@ export class Fallbacks {
       undecodable: this.#undecodable,
       player,
       isFrameDue,
+      isPaused,
       isPlaying: () => this.shown === carrier,
       onConnected: () => this.#connected(carrier),
       onPlaying: (canvas) => this.#playing(carrier, canvas),

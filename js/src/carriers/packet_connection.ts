@@ -30,6 +30,8 @@ export interface PacketConnectionOptions {
   readonly undecodable: Set<Codec>;
   /** How old the picture is; told to the media process. */
   readonly latency: () => Percentiles | null;
+  /** Whether nobody can see the picture; told to the media process. */
+  readonly isPaused: () => boolean;
   /** The media process answers. */
   readonly onConnected: () => void;
   /** A frame was on the screen. */
@@ -104,11 +106,17 @@ export class PacketConnection {
     this.#liveness?.probe();
   }
 
+  /** Tells the media process that `isPaused` has changed. */
+  tellPaused(): void {
+    this.#liveness?.tell();
+  }
+
   async #begin(): Promise<void> {
-    const { latency, stop } = this.#options;
+    const { latency, isPaused, stop } = this.#options;
     this.#liveness = new Liveness({
       send: (ping) => this.#channel.send(ping),
       latency,
+      isPaused,
       onPong: (pong) => this.#hear(pong),
       onDead: () => this.#close(null),
       stop,

@@ -20,6 +20,8 @@ export interface PictureOptions {
   readonly player: Player;
   /** Whether the stream has frames, and somebody looks. */
   readonly isFrameDue: () => boolean;
+  /** Whether nobody can see it. */
+  readonly isPaused: () => boolean;
   /** Whether this picture is the one that is seen. */
   readonly isPlaying: () => boolean;
   /** The media process answers. */
@@ -55,6 +57,7 @@ export class Picture {
       open,
       undecodable,
       latency,
+      isPaused: options.isPaused,
       onConnected,
       onShown: (frame, size) => this.#see(frame, size),
       onPong: (pong) => this.#hear(pong),
@@ -82,6 +85,11 @@ export class Picture {
   /** Finds out soon whether the connection is still alive. */
   probe(): void {
     this.#connection.probe();
+  }
+
+  /** Tells the media process that `isPaused` has changed. */
+  tellPaused(): void {
+    this.#connection.tellPaused();
   }
 
   #see(frame: ShownFrame, size: Size): void {

@@ -65,7 +65,7 @@ export class Link {
 
   #ping(): void {
     if (performance.now() - this.#heard_ms > SILENT_MS) return this.#fail(1006, "");
-    const ping: Ping = { type: "Ping", sent_ms: performance.now() };
+    const ping: Ping = { type: "Ping", sent_ms: performance.now(), is_paused: false };
     this.send(ping);
   }
 

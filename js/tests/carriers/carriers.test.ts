@@ -529,3 +529,12 @@ describe("a tunnel through the kernel", () => {
     expect(carrier(root)).toBeUndefined();
   });
 });
+
+test("the media process is told over any carrier that nobody sees the picture", async () => {
+  const { socket } = await showBySocket();
+  hidePage(true);
+  await pass(1000);
+  expect(last(socket.sentOf("Ping")).is_paused).toBe(true);
+  hidePage(false);
+  expect(last(socket.sentOf("Ping")).is_paused).toBe(false);
+});

@@ -49,8 +49,8 @@ class StreamListener(Protocol):
     def gathered(self, message: Candidates) -> None:
         """The media process found more candidates, or a problem with a server."""
 
-    def viewers_changed(self, views: Sequence[str]) -> None:
-        """These views have a connection now."""
+    def viewers_changed(self, views: Sequence[str], paused: Sequence[str] = ()) -> None:
+        """These views have a connection now; nobody can see the picture of the paused ones."""
 
     def process_started(self, epoch: int) -> None:
         """Another media process was started after a death; all viewers are lost."""
@@ -274,7 +274,7 @@ class StreamHandle:
             case Candidates():
                 self.tell(lambda listener: listener.gathered(message))
             case Viewers():
-                self.tell(lambda listener: listener.viewers_changed(message.views))
+                self.tell(lambda listener: listener.viewers_changed(message.views, message.paused))
             case EncodeFailed():
                 error = MediaError(message.problem, expected=message.expected, fix=message.fix)
                 self.tell(

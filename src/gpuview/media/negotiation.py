@@ -153,6 +153,7 @@ class Negotiation:
             self._fanout,
             self._open_network(),
             lambda ended: self._viewers.remove(ended, "the connection ended"),
+            self._viewers.paused_changed,
         )
         self._viewers.add(viewer)
         return viewer

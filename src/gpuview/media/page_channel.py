@@ -30,13 +30,19 @@ class PageChannel:
 
     Args:
         picture_size: Returns the width and height of the stream's picture, zeros before the first.
+        on_paused: Called when `is_paused` has changed.
     """
 
-    def __init__(self, picture_size: Callable[[], tuple[int, int]]) -> None:
+    def __init__(
+        self, picture_size: Callable[[], tuple[int, int]], on_paused: Callable[[], None]
+    ) -> None:
         self.heard_s: float | None = None
         """When the page last sent anything; None if it has not."""
         self.latency = PageLatency()
+        self.is_paused = False
+        """Whether the page wants no picture now, because nobody can see it."""
         self._picture_size = picture_size
+        self._on_paused = on_paused
 
     def listen(self, channel: RTCDataChannel) -> None:
         """Answer on ``channel`` from now on."""
@@ -49,6 +55,9 @@ class PageChannel:
     def answer(self, ping: Ping) -> Pong:
         """Note what a ping says, and return the answer."""
         self.latency = PageLatency(ping.latency_p50_ms, ping.latency_p95_ms)
+        if self.is_paused != ping.is_paused:
+            self.is_paused = not self.is_paused
+            self._on_paused()
         return self._pong(ping)
 
     def _hear(self, channel: RTCDataChannel, message: object) -> None:

@@ -152,7 +152,7 @@ class PageSession:
         self._sessions = sessions
         self._viewer: CarrierViewer | None = None
         picture = sessions.fanout.encode_loop
-        self._channel = PageChannel(lambda: picture.picture_size)
+        self._channel = PageChannel(lambda: picture.picture_size, self._follow_paused)
         self._heard_s = time.monotonic()
         self._budget = Budget(self._heard_s, _MAX_MESSAGES_PER_S)
         self._n_faults = 0
@@ -250,8 +250,15 @@ class PageSession:
             fanout=self._sessions.fanout,
             on_failure=lambda _: self.close(),
         )
+        if viewer.is_paused:
+            viewer.follow_paused()
         self._sessions.viewers.add(viewer)
         logger.info("view %s is sent the stream over its %s", message.view, self._carrier)
+
+    def _follow_paused(self) -> None:
+        if self._viewer is not None:
+            self._viewer.follow_paused()
+            self._sessions.viewers.paused_changed()
 
     def _note_fault(self, exc: Exception) -> None:
         self._n_faults += 1

@@ -80,12 +80,18 @@ class Viewer:
         fanout: The source of its packets.
         network: Provides our candidates.
         on_closed: Called once, on the event loop, when the connection has ended by itself.
+        on_paused: Called when `is_paused` has changed.
     """
 
     carrier: Carrier = "webrtc"
 
     def __init__(
-        self, offer: Offer, fanout: Fanout, network: Network, on_closed: Callable[[Viewer], None]
+        self,
+        offer: Offer,
+        fanout: Fanout,
+        network: Network,
+        on_closed: Callable[[Viewer], None],
+        on_paused: Callable[[], None],
     ) -> None:
         self.view = offer.view
         self.seq = offer.seq
@@ -97,9 +103,11 @@ class Viewer:
         self._page_candidates: dict[str, bool] = {}  # the value: whether it is in use
         self._fanout = fanout
         self._on_closed = on_closed
+        self._on_paused = on_paused
+        self._is_closed = False
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
-        self._channel = PageChannel(lambda: fanout.encode_loop.picture_size)
+        self._channel = PageChannel(lambda: fanout.encode_loop.picture_size, self._follow_paused)
         self._subscription: Subscription | None = None
         self._sender: VideoSender | None = None
         self._quantiser: int | None = None  # of the last frame sent
@@ -110,6 +118,11 @@ class Viewer:
         self._connection.on("datachannel", self._listen)
         for name in _STATES:
             self._connection.on(f"{name.lower()}statechange", partial(self._log_state, name))
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its page wants no picture now."""
+        return self._channel.is_paused
 
     async def answer(self) -> str:
         """Answer the view's offer.
@@ -186,6 +199,7 @@ class Viewer:
 
     async def close(self) -> None:
         """End the connection and unsubscribe from its encoder. Safe to call twice."""
+        self._is_closed = True
         if self._subscription is not None:
             self._fanout.unsubscribe(self._subscription)
         self._connection.remove_all_listeners()
@@ -305,6 +319,12 @@ class Viewer:
             )
         elif state in ("failed", "closed"):
             self._on_closed(self)
+
+    def _follow_paused(self) -> None:
+        if self._subscription is not None and not self._is_closed:
+            follow = self._fanout.pause if self.is_paused else self._fanout.resume
+            follow(self._subscription)
+        self._on_paused()
 
     def _rate_bps(self) -> float:
         """What the link takes, as far as is known."""

@@ -26,6 +26,10 @@ class AnyViewer(Protocol):
     @property
     def carrier(self) -> Carrier: ...
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether its page wants no picture now."""
+
     def set_ceiling(self, max_bitrate_bps: int) -> None:
         """Never send more than this from now on."""
 
@@ -107,6 +111,10 @@ class ViewerSet:
                 log_fault(exc)
                 self.remove(viewer, "it could not be checked")
 
+    def paused_changed(self) -> None:
+        """Tell the kernel that a viewer's page wants no picture now, or wants one again."""
+        self._send_views()
+
     async def close(self) -> None:
         """Close all connections, and wait until they are closed."""
         self.is_closed = True
@@ -125,7 +133,9 @@ class ViewerSet:
             log_fault(exc)
 
     def _send_views(self) -> None:
-        self._send(Viewers(views=list(dict.fromkeys(view for view, _ in self._viewers))))
+        views = list(dict.fromkeys(view for view, _ in self._viewers))
+        seen = {viewer.view for viewer in self if not viewer.is_paused}
+        self._send(Viewers(views=views, paused=[view for view in views if view not in seen]))
 
     def __repr__(self) -> str:
         return f"<ViewerSet {self.stream} {list(self._viewers)}>"

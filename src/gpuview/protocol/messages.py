@@ -261,6 +261,8 @@ class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
     latency_p50_ms: _Latency | None = None
     """From the capture of a frame until it was on the screen; None while that is unknown."""
     latency_p95_ms: _Latency | None = None
+    is_paused: bool = False
+    """Whether nobody can see the picture now, so that none is wanted."""
 
 
 class Pong(Message, frozen=True, kw_only=True):
@@ -478,6 +480,8 @@ class Viewers(Message, frozen=True, kw_only=True):
     """The views that have a connection now, from offer to close. Sent when it changes."""
 
     views: list[str]
+    paused: list[str] = []
+    """Those of them whose picture nobody can see now."""
 
 
 class Stats(Message, frozen=True, kw_only=True):

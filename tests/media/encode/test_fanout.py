@@ -386,6 +386,40 @@ def test_nobody_watching_costs_no_encoding() -> None:
     run(work)
 
 
+def test_paused_viewer_costs_no_encoding_and_comes_back_with_a_keyframe_of_the_newest() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer = fanout.subscribe(MAIN)
+        feed.show(fanout, 20)
+        before = await viewer.next()
+        fanout.pause(viewer)
+        for level in range(30, 80):
+            feed.show(fanout, level)
+        assert fanout.encode_loop.stats() == []
+        fanout.resume(viewer)
+        after = await viewer.next()
+        assert after.is_keyframe
+        assert after.timestamp > before.timestamp
+        assert fanout.encode_loop.frames_taken == 2
+
+    run(work)
+
+
+def test_viewer_that_pauses_leaves_the_others_playing_and_may_close_meanwhile() -> None:
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        viewer, other = fanout.subscribe(MAIN), fanout.subscribe(MAIN)
+        feed.show(fanout, 20)
+        await other.next()
+        fanout.pause(viewer)
+        feed.show(fanout, 30)
+        await other.next()
+        assert not viewer._packets
+        fanout.unsubscribe(viewer)
+        (stats,) = fanout.encode_loop.stats()
+        assert stats.keyframes == 1
+
+    run(work)
+
+
 @pytest.mark.parametrize("codec", [MAIN, VP8], ids=str)
 def test_request_for_a_lost_picture_brings_a_keyframe(codec: Codec) -> None:
     async def work(fanout: Fanout, feed: Feed) -> None:

@@ -69,6 +69,16 @@ class CarrierViewer:
         self._tasks = BackgroundTasks()
         self._tasks.spawn(self._send_packets(), on_failure)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether its page wants no picture now."""
+        return self._channel.is_paused
+
+    def follow_paused(self) -> None:
+        """Send what its page wants now."""
+        follow = self._fanout.pause if self.is_paused else self._fanout.resume
+        follow(self._subscription)
+
     def take_received(self, message: Received) -> None:
         """Learn what has arrived."""
         now_s = time.monotonic()

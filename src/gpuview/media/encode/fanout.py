@@ -94,6 +94,13 @@ class Subscription:
             self._has_packets.clear()
         return packet
 
+    def begin_again(self) -> None:
+        """Drop what waits, and take nothing before the next keyframe."""
+        self.n_dropped += len(self._packets)
+        self._packets.clear()
+        self._has_packets.clear()
+        self._needs_keyframe = True
+
     def report(self, *, target_bps: float, free_s: float) -> None:
         """Say what this viewer's link takes.
 
@@ -162,9 +169,7 @@ class Fanout:
                 codec, spacing_s, subscription.member.tier
             ),
         )
-        group = self._groups.setdefault(codec, _Group(codec))
-        group.subscriptions = (*group.subscriptions, subscription)
-        self._enter(subscription)
+        self._join(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -179,9 +184,25 @@ class Fanout:
         if not group.subscriptions:
             del self._groups[subscription.codec]
 
+    def pause(self, subscription: Subscription) -> None:
+        """Send a viewer nothing until `resume`. It counts for nothing meanwhile."""
+        self.unsubscribe(subscription)
+        subscription.begin_again()
+
+    def resume(self, subscription: Subscription) -> None:
+        """Send a paused viewer the newest picture, and what follows."""
+        self._join(subscription)
+
     def close(self) -> None:
         """Stop encoding. Close the viewers first."""
         self.encode_loop.close()
+
+    def _join(self, subscription: Subscription) -> None:
+        codec = subscription.codec
+        group = self._groups.setdefault(codec, _Group(codec))
+        if subscription not in group.subscriptions:
+            group.subscriptions = (*group.subscriptions, subscription)
+        self._enter(subscription)
 
     def _enter(self, subscription: Subscription) -> None:
         """Encode the tier that a viewer is to be in, beginning with a keyframe."""
