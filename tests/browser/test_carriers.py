@@ -1,4 +1,4 @@
-"""Where WebRTC brings no picture, a WebSocket of the Jupyter server does, in its true colours."""
+"""Where WebRTC brings no picture, other carriers do, in its true colours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUSHED = """
 import torch
 from gpuview import GPUStream, Settings
 
-stream = GPUStream(settings=Settings(carriers="socket"))
+stream = GPUStream(settings=Settings(carriers="{carrier}"))
 
 def push(*rgb):
     stream.push(torch.tensor(rgb, dtype=torch.uint8).expand(360, 640, 3))
@@ -90,23 +90,27 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
-def test_colours_arrive_over_the_websocket_and_the_caption_says_how(
-    open_notebook: OpenNotebook,
+@pytest.mark.parametrize(
+    ("carrier", "caption"),
+    [("socket", "playing over WebSocket"), ("comm", "playing through the kernel")],
+)
+def test_colours_arrive_over_each_carrier_and_the_caption_says_how(
+    open_notebook: OpenNotebook, carrier: str, caption: str
 ) -> None:
-    notebook = open_notebook(PUSHED, "stream")
+    notebook = open_notebook(PUSHED.format(carrier=carrier), "stream")
     notebook.run(0)
     notebook.run(1)
     wait_for_states(notebook, "playing")
-    assert text(notebook, ".gpuview-label") == "playing over WebSocket"
+    assert text(notebook, ".gpuview-label") == caption
     for name, colour in COLOURS.items():
         notebook.python(f"push{colour}")
         wait_until(
             lambda colour=colour: largest_error(notebook, colour) <= TOLERANCE,
             f"{name} {colour} is within {TOLERANCE} levels",
-            describe=lambda: shown(notebook),
+            describe=lambda: str(shown(notebook)),
         )
     viewers = notebook.python("[(it.carrier, it.state) for it in stream.stats().viewers]")
-    assert viewers == [("socket", "connected")]
+    assert viewers == [(carrier, "connected")]
 
 
 def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_over_when_it_can(
@@ -116,7 +120,7 @@ def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_ov
     notebook.run(0)
     notebook.run(1)
     wait_for_states(notebook, "playing")
-    assert carrier(notebook) == "socket"
+    assert carrier_of(notebook) == "socket"
     wait_until(lambda: seen(notebook, "drawn") > 30, "the picture moves")
 
     # WebRTC fails behind it, which nobody has to see.
@@ -125,7 +129,7 @@ def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_ov
     assert text(notebook, ".gpuview-message") == ""
 
     notebook.page.evaluate("window.pass_ = true; window.dispatchEvent(new Event('online'))")
-    wait_until(lambda: carrier(notebook) == "webrtc", "WebRTC has taken over")
+    wait_until(lambda: carrier_of(notebook) == "webrtc", "WebRTC has taken over")
     wait_until(
         lambda: notebook.python("[it.carrier for it in stream.stats().viewers]") == ["webrtc"],
         "the other viewer is gone",
@@ -134,7 +138,7 @@ def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_ov
     assert seen(notebook, "blank") == 0
 
 
-def carrier(notebook: NotebookPage) -> str | None:
+def carrier_of(notebook: NotebookPage) -> str | None:
     found: str | None = notebook.page.evaluate(
         "document.querySelector('.gpuview').dataset.carrier ?? null"
     )
