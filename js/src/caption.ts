@@ -58,6 +58,8 @@ export function caption(
         message: KERNEL_GONE,
         is_dimmed: true,
       };
+    case "paused":
+      return { ...QUIET, label: "paused", tone: "idle" };
     case "failed":
       return {
         ...QUIET,
@@ -86,7 +88,7 @@ function captionOfStatus(state: ViewState, status: Status): Caption | null {
 }
 
 function captionOfConnection(
-  state: Exclude<ViewState, { name: "closed" | "gone" | "failed" }>,
+  state: Exclude<ViewState, { name: "closed" | "gone" | "failed" | "paused" }>,
   { fix, hint }: Status,
   problem: Problem | null,
   carrier: Carrier | null,

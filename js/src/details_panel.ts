@@ -2,11 +2,15 @@
 
 import type { Line, Row } from "./details";
 import { button, element } from "./dom";
+import { Graphs } from "./graphs";
+import type { Figures } from "./stats";
 
 export class DetailsPanel {
   /** Opens and closes the panel. */
   readonly button: HTMLButtonElement;
-  readonly element = element("div", "gpuview-details", "No connection has been tried.");
+  readonly element = element("div", "gpuview-details");
+  readonly #graphs = new Graphs();
+  readonly #text = element("div", "", "No connection has been tried.");
   readonly #onOpen: () => void;
   #shown = "";
 
@@ -17,10 +21,16 @@ export class DetailsPanel {
     this.button.title = "How the picture gets here";
     this.button.setAttribute("aria-expanded", "false");
     this.element.hidden = true;
+    this.element.append(this.#graphs.element, this.#text);
   }
 
   get is_open(): boolean {
     return !this.element.hidden;
+  }
+
+  /** Takes the figures of the last second, whether the panel is open or not. */
+  add(figures: Figures): void {
+    this.#graphs.add(figures, performance.now());
   }
 
   show(rows: readonly Row[]): void {
@@ -29,7 +39,7 @@ export class DetailsPanel {
     this.#shown = text;
     const list = element("dl", "gpuview-rows");
     list.append(...rows.flatMap(rowElements));
-    this.element.replaceChildren(list);
+    this.#text.replaceChildren(list);
   }
 
   #toggle(): void {

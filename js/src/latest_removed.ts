@@ -17,7 +17,7 @@ export class LatestRemoved {
     view.moveTo(element("div", "")); // Its output may be emptied.
     const other = this.#take();
     // Outputs may overlap: what plays is worth more than what is younger.
-    const [kept, closed] = other?.is_playing === true ? [other, view] : [view, other];
+    const [kept, closed] = other?.is_settled === true ? [other, view] : [view, other];
     closed?.close();
     this.#view = kept;
     this.#wait = new AbortController();

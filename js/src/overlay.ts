@@ -2,18 +2,30 @@
 
 import { endpoint } from "./addresses";
 import type { Caption } from "./caption";
+import { Controls } from "./controls/controls";
+import { toggleFullscreen } from "./controls/fullscreen";
 import { latencyText } from "./details";
 import type { DetailsPanel } from "./details_panel";
 import { button, element } from "./dom";
 import type { Problem } from "./messages";
 import type { PictureSize } from "./picture_size";
+import type { ShownPicture } from "./player";
 import type { Figures } from "./stats";
 import type { CandidatePair } from "./stats_report";
 
 export interface Buttons {
+  /** What is seen now; null before the first picture. */
+  readonly picture: () => ShownPicture | null;
+  /** The address of the page that shows this stream alone; null if there is none. */
+  readonly link: string | null;
+  /** "Pause" was pressed. */
+  readonly onPause: () => void;
+  /** "Play" was pressed after that. */
+  readonly onResume: () => void;
+  readonly stop: AbortSignal;
   /** "Try again" was pressed. */
   readonly onRetry: () => void;
-  /** "Play" was pressed. */
+  /** "Play" was pressed over a video that the browser does not start. */
   readonly onPlay: () => void;
 }
 
@@ -23,6 +35,7 @@ const SCALES: Readonly<Record<number, string>> = { 2: " at half size", 4: " at q
 export class Overlay {
   /** Where the player puts its videos. */
   readonly stage = element("div", "gpuview-stage");
+  readonly controls: Controls;
   #root: HTMLElement;
   readonly #details: DetailsPanel;
   readonly #message = element("div", "gpuview-message");
@@ -39,7 +52,8 @@ export class Overlay {
   #shown_message = "";
 
   /** Builds the elements inside `root`. */
-  constructor(root: HTMLElement, details: DetailsPanel, { onRetry, onPlay }: Buttons) {
+  constructor(root: HTMLElement, details: DetailsPanel, buttons: Buttons) {
+    const { onRetry, onPlay } = buttons;
     this.#root = root;
     this.#details = details;
     this.#retry = button("gpuview-retry", "Try again", onRetry);
@@ -49,11 +63,13 @@ export class Overlay {
     this.#label.setAttribute("role", "status");
     this.#message.ariaLive = this.#hint.ariaLive = "polite";
     this.stage.append(this.#message, this.#play);
-    const enlarge = ({ target }: Event) => isPicture(target) && this.#toggleFullscreen();
+    const enlarge = ({ target }: Event) => isPicture(target) && toggleFullscreen(this.stage);
     this.stage.addEventListener("dblclick", enlarge);
     const line = element("div", "gpuview-line");
-    line.append(this.#dot, this.#label, this.#figures, details.button);
-    if (document.fullscreenEnabled) line.append(this.#fullscreenButton());
+    const state = element("div", "gpuview-state");
+    state.append(this.#dot, this.#label, this.#figures);
+    this.controls = new Controls({ ...buttons, stage: this.stage, details: details.button });
+    line.append(state, this.controls.element);
     root.classList.add("gpuview");
     root.append(this.stage, line, this.#hint, details.element);
   }
@@ -154,21 +170,6 @@ export class Overlay {
     const had_focus = this.#play.matches(":focus");
     this.#play.hidden = !can_play;
     if (had_focus && !can_play) this.#details.button.focus();
-  }
-
-  #fullscreenButton(): HTMLButtonElement {
-    const toggle = button("gpuview-fullscreen", "", () => this.#toggleFullscreen());
-    toggle.title = toggle.ariaLabel = "Full screen";
-    return toggle;
-  }
-
-  #toggleFullscreen(): void {
-    const done =
-      document.fullscreenElement === null
-        ? this.stage.requestFullscreen()
-        : document.exitFullscreen();
-    // The browser or the embedding page may refuse; the picture stays as it is.
-    done.catch(() => undefined);
   }
 }
 

@@ -8,11 +8,23 @@ const MIN_SIDE = 320;
 
 export type Screen = HTMLVideoElement | HTMLCanvasElement;
 
+/** What is seen at a moment. */
+export interface ShownPicture {
+  /** Has its pixels. */
+  readonly screen: Screen;
+  /** The same without what may lie over it. */
+  readonly moving: Screen;
+  /** Whether every pixel is as it was pushed. */
+  readonly is_exact: boolean;
+}
+
 export interface PlayerOptions {
   /** Gets the size of the first picture, and then each new size. */
   readonly onSize: (size: PictureSize) => void;
   /** Whether there is a picture over the moving one. */
   readonly onCover: (is_covered: boolean) => void;
+  /** The screen of another connection is seen from now on. */
+  readonly onScreen: (screen: Screen) => void;
 }
 
 export class Player {
@@ -20,6 +32,8 @@ export class Player {
   readonly #options: PlayerOptions;
   #shown: Screen | null = null;
   #is_live = false;
+  /** Whether the picture that was kept at a connection's end is exact. */
+  #has_kept_exact = false;
   /** What lies over the screen. */
   #cover: HTMLCanvasElement | null = null;
   /** The size of the stream's picture, as the media process said last. */
@@ -33,6 +47,14 @@ export class Player {
   /** Whether what is seen may change. */
   get is_live(): boolean {
     return this.#is_live;
+  }
+
+  /** What is seen now; null before the first picture. */
+  get picture(): ShownPicture | null {
+    const [moving, cover] = [this.#shown, this.#cover];
+    if (moving === null) return null;
+    const is_exact = cover !== null || this.#has_kept_exact;
+    return { screen: cover ?? moving, moving, is_exact };
   }
 
   /** Takes the screen of a new connection, which is not seen until `show`; `stop` ends it. */
@@ -49,6 +71,7 @@ export class Player {
     [this.#shown, this.#is_live] = [screen, true];
     screen.className = "gpuview-video";
     this.measure(screen);
+    this.#options.onScreen(screen);
   }
 
   /** Whether a screen is the one that is seen, and may change. */
@@ -85,19 +108,21 @@ export class Player {
   /** Keeps a screen's last picture. Call it before the connection's end, which may blacken it. */
   freeze(screen: Screen): void {
     if (!this.isShown(screen)) return;
-    const still = this.#takeCover() ?? (screen instanceof HTMLVideoElement ? draw(screen) : screen);
+    const cover = this.#takeCover();
+    const still = cover ?? (screen instanceof HTMLVideoElement ? draw(screen) : screen);
     if (still !== screen) {
+      still.className = screen.className;
       screen.after(still);
       remove(screen);
     }
-    [this.#shown, this.#is_live] = [still, false];
+    [this.#shown, this.#is_live, this.#has_kept_exact] = [still, false, cover !== null];
   }
 
   /** Removes the picture. */
   close(): void {
     this.#takeCover()?.remove();
     if (this.#shown !== null) remove(this.#shown);
-    [this.#shown, this.#is_live] = [null, false];
+    [this.#shown, this.#is_live, this.#has_kept_exact] = [null, false, false];
   }
 
   #takeCover(): HTMLCanvasElement | null {
@@ -119,13 +144,13 @@ function sizeOf(screen: Screen): Size {
     : { width: screen.width, height: screen.height };
 }
 
-function draw(video: HTMLVideoElement): HTMLCanvasElement {
-  const still = document.createElement("canvas");
-  still.className = video.className;
-  still.width = video.videoWidth;
-  still.height = video.videoHeight;
-  still.getContext("2d")?.drawImage(video, 0, 0);
-  return still;
+/** Returns the present frame of a video. */
+export function draw(video: HTMLVideoElement): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  canvas.getContext("2d")?.drawImage(video, 0, 0);
+  return canvas;
 }
 
 function remove(screen: Screen): void {

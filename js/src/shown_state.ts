@@ -28,7 +28,7 @@ export function shownState(
   fallbacks: FallbackState,
   is_allowed: boolean,
 ): ViewState {
-  if (isOver(state, status) || state.name === "playing") return state;
+  if (isOver(state, status) || state.name === "playing" || state.name === "paused") return state;
   if (fallbacks.is_showing) return { name: "playing" };
   if (state.name === "waiting" || state.name === "blocked") return state;
   if (fallbacks.is_connected) {
@@ -60,6 +60,7 @@ export function favouriteState(
       return "showing";
     case "closed":
     case "gone":
+    case "paused":
     case "blocked": // It works, and a person can press play.
       return "idle";
     case "waiting":

@@ -16,6 +16,8 @@ export type ViewState =
   | ({ readonly name: "reconnecting"; readonly problem: Problem | null } & Losses)
   /** Gave up, until a person retries, a late answer arrives or the media process is replaced. */
   | { readonly name: "failed"; readonly problem: Problem }
+  /** A person stopped the picture: there is no connection until they go on. */
+  | { readonly name: "paused" }
   /** `stream.close()` was called. */
   | { readonly name: "closed" }
   /** The kernel was restarted or shut down, and the widget's other half with it. */
@@ -47,6 +49,10 @@ export type ViewEvent =
   | { readonly type: "blocked" }
   /** A person pressed play. */
   | { readonly type: "play" }
+  /** A person wants to keep the present picture. */
+  | { readonly type: "pause" }
+  /** A person wants the newest picture again. */
+  | { readonly type: "resume"; readonly status: Status }
   /** A reason to try again if we have given up: a click, or the tab is visible again. */
   | { readonly type: "retry" }
   /** The network is back, or the wait for the next connection should end: start afresh. */
@@ -103,6 +109,7 @@ export function begin(status: Status, is_kernel_gone: boolean): Step {
 
 export function next(state: ViewState, event: ViewEvent): Step {
   if (state.name === "closed" || state.name === "gone") return stay(state);
+  if (state.name === "paused") return nextPaused(state, event);
   switch (event.type) {
     case "answered":
       // After giving up: the offer was still being repeated, and the kernel has got round to it.
@@ -117,6 +124,8 @@ export function next(state: ViewState, event: ViewEvent): Step {
       return isConnected(state) ? stay({ name: "blocked", ...lossesSoFar(state) }) : stay(state);
     case "play":
       return state.name === "blocked" ? play(state) : stay(state);
+    case "pause":
+      return { state: { name: "paused" }, effect: { type: "disconnect" } };
     case "lost":
       return lose(state, event.problem);
     case "unanswered":
@@ -127,12 +136,28 @@ export function next(state: ViewState, event: ViewEvent): Step {
       return isConnected(state) ? probe(state) : startAfresh(state);
     case "network-change":
       return isConnected(state) ? probe(state) : stay(state);
+    case "resume": // It is under way.
+      return stay(state);
     case "epoch":
       return replace(state);
     case "status":
       return followStatus(state, event.status);
     case "kernel-gone":
       return LEAVE;
+  }
+}
+
+/** What fails meanwhile is found out when the picture is wanted again. */
+function nextPaused(state: ViewState, event: ViewEvent): Step {
+  switch (event.type) {
+    case "resume":
+      return begin(event.status, false);
+    case "status":
+      return event.status.state === "closed" ? followStatus(state, event.status) : stay(state);
+    case "kernel-gone":
+      return LEAVE;
+    default:
+      return stay(state);
   }
 }
 

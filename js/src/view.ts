@@ -5,6 +5,7 @@ import { Attention } from "./attention";
 import { caption } from "./caption";
 import { commOpener } from "./carriers/comm_channel";
 import { Fallbacks, type Door } from "./carriers/fallbacks";
+import { viewUrl } from "./carriers/place";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
@@ -72,10 +73,19 @@ export class View {
     this.#overlay = new Overlay(root, this.#details, {
       onRetry: () => this.#hurry("retry"),
       onPlay: () => this.#dispatch({ type: "play" }),
+      onPause: () => this.#dispatch({ type: "pause" }),
+      onResume: () => this.#dispatch({ type: "resume", status: model.get("status") }),
+      picture: () => this.#player.picture,
+      link: viewUrl(model.get("place"), document),
+      stop: this.#closing.signal,
     });
     this.#player = new Player(this.#overlay.stage, {
       onSize: (size) => this.#overlay.showSize(size),
-      onCover: (is_covered) => this.#overlay.showExact(is_covered),
+      onCover: (is_covered) => {
+        this.#overlay.showExact(is_covered);
+        this.#paintControls();
+      },
+      onScreen: (screen) => this.#overlay.controls.follow(screen),
     });
     const follow = () => this.#followAttention();
     this.#attention = new Attention(this.#overlay.stage, follow, this.#closing.signal);
@@ -99,8 +109,9 @@ export class View {
     this.#take(first);
   }
 
-  get is_playing(): boolean {
-    return this.#shown_state.name === "playing";
+  /** Whether it has the picture that a person wants: one that plays, or one that they stopped. */
+  get is_settled(): boolean {
+    return ["playing", "paused"].includes(this.#shown_state.name);
   }
 
   get #shown_state(): ViewState {
@@ -178,6 +189,7 @@ export class View {
         return this.#connect(effect.delay_ms);
       case "disconnect":
         this.#disconnect();
+        if (this.#state.name === "paused") this.#signalling.bye(); // No viewer from now on.
         return this.#retryQuietly();
       case "play":
         return this.#video?.play();
@@ -200,7 +212,7 @@ export class View {
     const is_over = isOver(this.#state, status);
     // Where nobody looks, nothing begins.
     this.#fallbacks.follow(state !== "showing" && (is_over || document.hidden) ? "idle" : state);
-    if (is_over) this.#fallbacks.close();
+    if (is_over || this.#state.name === "paused") this.#fallbacks.close();
   }
 
   /** Tries again behind the picture of another carrier, less and less often. */
@@ -223,9 +235,14 @@ export class View {
     if (carrier === null) delete dataset["carrier"];
     else dataset["carrier"] = carrier;
     this.#overlay.showCaption(caption(state, status, this.#peer?.problem ?? null, carrier));
+    this.#paintControls();
     if (state.name === "playing") return;
     this.#figures = null;
     this.#overlay.showFigures(null, null);
+  }
+
+  #paintControls(): void {
+    this.#overlay.controls.show(this.#shown_state.name);
   }
 
   #connect(delay_ms: number): void {
@@ -301,6 +318,7 @@ export class View {
 
   #showFigures(figures: Figures | null, pair: CandidatePair | null): void {
     this.#figures = figures;
+    if (figures !== null) this.#details.add(figures);
     this.#overlay.showFigures(figures, pair);
   }
 

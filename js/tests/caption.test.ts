@@ -28,6 +28,11 @@ test("a failing source is shown over a picture that is not dimmed", () => {
   });
 });
 
+test("a picture that a person stopped is theirs to look at: nothing covers or dims it", () => {
+  const paused = caption({ name: "paused" }, ERROR);
+  expect(paused).toMatchObject({ label: "paused", message: null, is_dimmed: false });
+});
+
 test("the label names the part that failed", () => {
   expect(caption(PLAYING, { ...ERROR, part: "encoder" }).label).toBe("encoder failed");
   expect(caption(PLAYING, { ...ERROR, part: "recording" }).label).toBe("recording failed");

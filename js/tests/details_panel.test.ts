@@ -116,4 +116,21 @@ describe("the details", () => {
     await pass(1000);
     expect(details(root)).toMatch("06a76f4d");
   });
+
+  test("have graphs of the last minute, with the same in words", async () => {
+    const { model, root } = await show();
+    decode(0, 0);
+    await play(model, root);
+    await pressDetails(root);
+    const graphs = root.querySelector<HTMLElement>(".gpuview-graphs");
+    expect(graphs?.hidden).toBe(true);
+    decode(1000, 30);
+    await pass(1000);
+    decode(2000, 50);
+    await pass(1000);
+    expect(graphs?.hidden).toBe(false);
+    const [frames] = graphs?.querySelectorAll("svg[role=img]") ?? [];
+    expect(frames?.getAttribute("aria-label")).toMatch("20 fps, 20 fps to 30 fps");
+    expect(frames?.querySelector("path")?.getAttribute("d")).toMatch(/^M59.00 .*L60.00 /);
+  });
 });

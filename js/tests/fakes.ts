@@ -257,6 +257,8 @@ export function stubBrowser(): void {
   FakePeerConnection.made = [];
   vi.stubGlobal("RTCPeerConnection", FakePeerConnection);
   vi.stubGlobal("MediaStream", class {});
+  // As of a server without the extension.
+  vi.stubGlobal("fetch", async () => new Response("", { status: 404 }));
   const prototype = HTMLVideoElement.prototype;
   Object.defineProperty(prototype, "srcObject", { writable: true, configurable: true });
   Object.defineProperty(prototype, "videoWidth", { value: 640, configurable: true });

@@ -24,7 +24,7 @@ function after(state: ViewState, ...events: ViewEvent[]) {
   return step;
 }
 
-const of = (...types: Exclude<ViewEvent["type"], "refused" | "status">[]): ViewEvent[] =>
+const of = (...types: Exclude<ViewEvent["type"], "refused" | "status" | "resume">[]): ViewEvent[] =>
   types.map((type) => (type === "lost" ? LOST : { type }));
 
 describe("the way to a picture", () => {
@@ -245,5 +245,43 @@ describe("what the kernel says", () => {
       expect(ended.effect.type).toBe("disconnect");
       expect(after(ended.state, ...anything).state).toEqual(ended.state);
     }
+  });
+});
+
+describe("a view that a person pauses", () => {
+  const RESUME: ViewEvent = { type: "resume", status: LIVE };
+  const FAILED: ViewState = { name: "failed", problem: PROBLEM };
+  const paused = after(PLAYING, ...of("pause"));
+
+  test.each([PLAYING, CONNECTING, FAILED])("disconnects: %o", (state) => {
+    const step = after(state, ...of("pause"));
+    expect(step).toEqual({ state: { name: "paused" }, effect: { type: "disconnect" } });
+  });
+
+  test.each(of("online", "network-change", "retry", "epoch", "lost", "unanswered", "pause"))(
+    "connects for no other reason: $type",
+    (event) => {
+      expect(next(paused.state, event)).toEqual({ ...paused, effect: { type: "none" } });
+    },
+  );
+
+  test("says nothing of a failure before it is to go on", () => {
+    expect(next(paused.state, status("failed")).state.name).toBe("paused");
+    const resumed = next(paused.state, {
+      type: "resume",
+      status: { ...LIVE, state: "failed", ...PROBLEM },
+    });
+    expect(resumed.state).toEqual(FAILED);
+  });
+
+  test("connects at once when it is to go on", () => {
+    const connect = { type: "connect", delay_ms: 0 };
+    expect(next(paused.state, RESUME)).toEqual({ state: CONNECTING, effect: connect });
+    expect(next(PLAYING, RESUME)).toEqual({ state: PLAYING, effect: { type: "none" } });
+  });
+
+  test("says when the stream or the kernel has ended", () => {
+    expect(next(paused.state, status("closed")).state.name).toBe("closed");
+    expect(next(paused.state, { type: "kernel-gone" }).state.name).toBe("gone");
   });
 });

@@ -162,7 +162,7 @@ describe("the picture", () => {
     await pass(1000);
     model.push("epoch", 1);
     expect(root.dataset["fps"]).toBeUndefined();
-    expect(root.textContent).not.toMatch("fps");
+    expect(root.querySelector(".gpuview-figures")?.textContent).not.toMatch("fps");
   });
 
   test("has a frame rate that never spans two connections", async () => {

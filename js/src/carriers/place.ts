@@ -30,6 +30,17 @@ export function socketUrl(place: string, page: Document): string | null {
   }
 }
 
+/** Returns the URL of the page that shows a stream alone; null if there can be none. */
+export function viewUrl(place: string, page: Document): string | null {
+  const base = textOf(readConfig(page).baseUrl) || (page.body.dataset["baseUrl"] ?? "");
+  if (place === "" || base === "") return null;
+  try {
+    return new URL(`${withSlash(base)}gpuview/view/${place}`, page.baseURI).href;
+  } catch {
+    return null; // No URL.
+  }
+}
+
 function readConfig(page: Document): JupyterConfig {
   try {
     return JSON.parse(page.getElementById("jupyter-config-data")?.textContent ?? "") ?? {};

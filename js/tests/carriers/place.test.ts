@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { expect, test } from "vitest";
 
-import { socketUrl } from "../../src/carriers/place";
+import { socketUrl, viewUrl } from "../../src/carriers/place";
 
 const PLACE = "0f1e2d-kernel/stream-1";
 
@@ -30,6 +30,20 @@ test.each([
   [{ baseUrl: "/", wsUrl: "" }, "wss://hub.example/gpuview/socket/"],
 ])("%o leads to %s", (config, expected) => {
   expect(socketUrl(PLACE, page(config))).toBe(expected + PLACE);
+});
+
+test("the page of one stream is where the server's other pages are", () => {
+  const here = page({ baseUrl: "/user/alice/", wsUrl: "wss://sockets.example/" });
+  expect(viewUrl(PLACE, here)).toBe(`https://hub.example/user/alice/gpuview/view/${PLACE}`);
+  expect(viewUrl(PLACE, page(null, "/nb/"))).toBe(`https://hub.example/nb/gpuview/view/${PLACE}`);
+});
+
+test.each([
+  ["a kernel without a socket", "", page({ baseUrl: "/" })],
+  ["a page without a Jupyter server", PLACE, page(null)],
+  ["nonsense", PLACE, page({ baseUrl: "http://[" })],
+])("%s has no page of one stream", (_name, place, here) => {
+  expect(viewUrl(place, here)).toBeNull();
 });
 
 test("nbclassic says it in an attribute", () => {

@@ -1,0 +1,224 @@
+// @vitest-environment happy-dom
+import { beforeEach, describe, expect, test, vi } from "vitest";
+
+import { fileName } from "../src/controls/save";
+import { FakePeerConnection, showFrame, type FakeModel } from "./fakes";
+import { hidePage, KEPT_MS, pass, peer, play, settle, show, state, usePage } from "./page";
+import { piece, png } from "./stills";
+
+usePage();
+
+const find = (root: HTMLElement, name: string) =>
+  [...root.querySelectorAll<HTMLButtonElement>(".gpuview-controls button")].find(
+    ({ ariaLabel }) => ariaLabel === name,
+  );
+
+async function press(root: HTMLElement, name: string) {
+  find(root, name)?.click();
+  await settle();
+}
+
+const said = (root: HTMLElement) => root.querySelector(".gpuview-said")?.textContent;
+const label = (root: HTMLElement) => root.querySelector(".gpuview-label")?.textContent;
+const byes = (model: FakeModel) => model.sentOf("Bye").length;
+
+async function showPlaying(...args: Parameters<typeof show>) {
+  const shown = await show(...args);
+  await play(shown.model, shown.root);
+  return shown;
+}
+
+describe("pause", () => {
+  test("keeps the picture and ends the connection: nobody watches", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Pause");
+    expect([state(root), label(root)]).toEqual(["paused", "paused"]);
+    expect(peer().isClosed).toBe(true);
+    expect(byes(model)).toBe(1);
+    expect(root.querySelector("canvas.gpuview-video")).not.toBeNull();
+  });
+
+  test("lasts, whatever becomes of network, tab and media process", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Pause");
+    window.dispatchEvent(new Event("online"));
+    hidePage(true);
+    hidePage(false);
+    model.push("epoch", 1);
+    model.status("failed", "no port is free");
+    model.status("live");
+    await pass(600_000);
+    expect(state(root)).toBe("paused");
+    expect(FakePeerConnection.made).toHaveLength(1);
+  });
+
+  test("ends with play, by a new connection", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Pause");
+    const kept = root.querySelector("canvas.gpuview-video");
+    await press(root, "Play");
+    expect(find(root, "Pause")).toBeDefined();
+    expect(kept?.isConnected).toBe(true); // Until there is a newer picture.
+    await play(model, root);
+    expect(state(root)).toBe("playing");
+    expect(kept?.isConnected).toBe(false);
+    expect(FakePeerConnection.made).toHaveLength(2);
+  });
+
+  test("stays when a loop clears the output and displays the stream again", async () => {
+    const { root, dispose, open } = await showPlaying();
+    await press(root, "Pause");
+    dispose();
+    const again = open();
+    await pass(KEPT_MS);
+    expect(state(again.root)).toBe("paused");
+  });
+
+  test("is not there for a stream that has ended, and the keyboard stays in the view", async () => {
+    const { model, root } = await showPlaying();
+    find(root, "Pause")?.focus();
+    model.status("closed");
+    expect(find(root, "Pause")?.hidden).toBe(true);
+    expect(document.activeElement).toBe(root.querySelector(".gpuview-details-button"));
+  });
+});
+
+describe("saving", () => {
+  const saved: { name: string; width: number }[] = [];
+
+  beforeEach(() => {
+    saved.length = 0;
+    vi.stubGlobal("createImageBitmap", async () => ({ width: 1280, height: 720 }));
+    vi.spyOn(HTMLCanvasElement.prototype, "toBlob").mockImplementation(function (
+      this: HTMLCanvasElement,
+      take,
+    ) {
+      saved.push({ name: "", width: this.width });
+      take(new Blob(["PNG"]));
+    });
+    vi.spyOn(HTMLAnchorElement.prototype, "click").mockImplementation(function (
+      this: HTMLAnchorElement,
+    ) {
+      saved.splice(-1, 1, { name: this.download, width: saved.at(-1)?.width ?? 0 });
+    });
+  });
+
+  const sendStill = async () => {
+    showFrame(document.body, { rtpTimestamp: 3205 });
+    peer().stills?.hear(piece(3205, 100, 0, png(1280, 720, 100)));
+    await settle();
+  };
+
+  test("takes the video's frame, and says that it is not exact", async () => {
+    const { root } = await showPlaying();
+    expect(find(root, "Save a PNG")?.title).toMatch("not pixel for pixel");
+    await press(root, "Save a PNG");
+    expect(saved).toEqual([{ name: expect.stringMatching(/^gpuview-.*\.png$/), width: 640 }]);
+    expect(said(root)).toBe("saved");
+    await pass(10_000);
+    expect(said(root)).toBe("");
+  });
+
+  test("takes the exact picture where there is one, also after a pause", async () => {
+    const { root } = await showPlaying();
+    await sendStill();
+    expect(find(root, "Save a PNG")?.title).toMatch("every pixel");
+    await press(root, "Save a PNG");
+    await press(root, "Pause");
+    expect(find(root, "Save a PNG")?.title).toMatch("every pixel");
+    await press(root, "Save a PNG");
+    expect(saved.map(({ width }) => width)).toEqual([1280, 1280]);
+  });
+
+  test("says so when the browser cannot", async () => {
+    const { root } = await showPlaying();
+    vi.spyOn(HTMLCanvasElement.prototype, "toBlob").mockImplementation((take) => take(null));
+    await press(root, "Save a PNG");
+    expect(said(root)).toMatch("could not save");
+  });
+
+  test("names the file by the time", () => {
+    expect(fileName(new Date(2026, 0, 2, 3, 4, 5))).toBe("gpuview-2026-01-02-03-04-05.png");
+  });
+});
+
+describe("the link to the stream's own page", () => {
+  const PLACE = { place: "kernel-1/stream-1" };
+
+  beforeEach(() => {
+    document.body.dataset["baseUrl"] = "/nb/";
+    return () => delete document.body.dataset["baseUrl"];
+  });
+
+  const answerWith = (status: number) => {
+    const ask = vi.fn(async (_url: string) => new Response("", { status }));
+    vi.stubGlobal("fetch", ask);
+    return ask;
+  };
+
+  test("is offered once the server has that page", async () => {
+    const ask = answerWith(200);
+    const write = vi.fn(async (_text: string) => undefined);
+    vi.stubGlobal("navigator", { clipboard: { writeText: write }, onLine: true });
+    const { root } = await showPlaying(PLACE);
+    await settle();
+    expect(find(root, "Copy a link")?.hidden).toBe(false);
+    await press(root, "Copy a link");
+    expect(write.mock.calls).toEqual([ask.mock.calls[0]?.slice(0, 1)]);
+    expect(write.mock.calls[0]?.[0]).toMatch("/nb/gpuview/view/kernel-1/stream-1");
+    expect(said(root)).toBe("link copied");
+  });
+
+  test.each([
+    ["a server without the extension", PLACE, 404],
+    ["a kernel without a socket", {}, 200],
+  ])("is not offered by %s", async (_name, traits, status) => {
+    answerWith(status);
+    const { root } = await showPlaying(traits);
+    await settle();
+    expect(find(root, "Copy a link")?.hidden).toBe(true);
+  });
+});
+
+describe("picture in picture", () => {
+  const take = vi.fn(async () => undefined);
+
+  beforeEach(() => {
+    take.mockClear();
+    const property = { configurable: true, value: true, writable: true };
+    Object.defineProperty(document, "pictureInPictureEnabled", property);
+    Object.assign(HTMLVideoElement.prototype, { requestPictureInPicture: take });
+    vi.spyOn(HTMLVideoElement.prototype, "play").mockResolvedValue(undefined);
+    return () => Reflect.deleteProperty(document, "pictureInPictureEnabled");
+  });
+
+  test("is not offered by a browser without it", async () => {
+    Object.assign(document, { pictureInPictureEnabled: false });
+    const { root } = await showPlaying();
+    expect(find(root, "Picture in picture")?.hidden).toBe(true);
+  });
+
+  test("opens with the stream that is shown, and says that it is open", async () => {
+    const { root } = await showPlaying();
+    expect(find(root, "Picture in picture")?.ariaPressed).toBe("false");
+    await press(root, "Picture in picture");
+    expect(take).toHaveBeenCalledOnce();
+    expect(find(root, "Picture in picture")?.ariaPressed).toBe("true");
+  });
+
+  test("closes with a pause: there is nothing to follow", async () => {
+    const { root } = await showPlaying();
+    await press(root, "Picture in picture");
+    await press(root, "Pause");
+    expect(find(root, "Picture in picture")?.hidden).toBe(true);
+    expect(find(root, "Picture in picture")?.ariaPressed).toBe("false");
+  });
+
+  test("says so when the browser refuses", async () => {
+    take.mockRejectedValueOnce(new DOMException("no", "NotAllowedError"));
+    const { root } = await showPlaying();
+    await press(root, "Picture in picture");
+    expect(said(root)).toMatch("does not allow");
+    expect(find(root, "Picture in picture")?.ariaPressed).toBe("false");
+  });
+});
