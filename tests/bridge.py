@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from gpuview.testing.stream import StreamProxy
@@ -16,6 +18,8 @@ class News(TypedDict):
 
     traits: dict[str, Any]
     messages: list[Any]
+    buffers: list[list[str]]
+    """The binary parts of each message, as base64."""
 
 
 class Bridge:
@@ -23,10 +27,12 @@ class Bridge:
 
     Args:
         stream: The stream that the view shows.
+        carriers: What the view may use; there is no Jupyter server for the socket.
     """
 
-    def __init__(self, stream: StreamProxy) -> None:
+    def __init__(self, stream: StreamProxy, carriers: Sequence[str] = ("webrtc",)) -> None:
         self._stream = stream
+        self._carriers = list(carriers)
         self._known = self._traits()
         self._n_messages = len(stream.messages)
 
@@ -47,11 +53,14 @@ class Bridge:
         traits = self._traits()
         changed = {name: value for name, value in traits.items() if value != self._known[name]}
         messages = list(self._stream.messages[self._n_messages :])
+        buffers = self._stream.buffers[self._n_messages : self._n_messages + len(messages)]
+        texts = [[base64.b64encode(each).decode() for each in parts] for parts in buffers]
         self._known = traits
         self._n_messages += len(messages)
-        return News(traits=changed, messages=messages) if changed or messages else None
+        if not changed and not messages:
+            return None
+        return News(traits=changed, messages=messages, buffers=texts)
 
     def _traits(self) -> dict[str, Any]:
         traits = self._stream.traits
-        # Neither a Jupyter server nor binary messages are between the two.
-        return {name: traits[name] for name in _TRAITS} | {"carriers": ["webrtc"]}
+        return {name: traits[name] for name in _TRAITS} | {"carriers": self._carriers}

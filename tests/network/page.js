@@ -27,8 +27,8 @@ window.lab = (() => {
   function makeModel(traits) {
     const listeners = new Map();
     const changed = new Set();
-    const emit = (event, content) => {
-      for (const callback of [...(listeners.get(event) ?? [])]) callback(content);
+    const emit = (event, content, buffers) => {
+      for (const callback of [...(listeners.get(event) ?? [])]) callback(content, buffers);
     };
     return {
       get: (name) => traits[name],
@@ -54,9 +54,16 @@ window.lab = (() => {
           traits[name] = value;
           emit(`change:${name}`, value);
         }
-        for (const message of news.messages) emit("msg:custom", message);
+        news.messages.forEach((message, index) => {
+          emit("msg:custom", message, news.buffers[index].map(decoded));
+        });
       },
     };
+  }
+
+  function decoded(base64) {
+    const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    return new DataView(bytes.buffer);
   }
 
   /** Load the front end, and initialise it with the traits as the kernel has them. */

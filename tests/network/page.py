@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -96,9 +96,10 @@ class Chromium:
         )
         self._before = before
 
-    def show(self, stream: StreamProxy) -> ChromiumView:
+    def show(self, stream: StreamProxy, carriers: Sequence[str] = ("webrtc",)) -> ChromiumView:
         """Open a page of its own with a view of ``stream``."""
-        return ChromiumView(self._playwright, self._playwright.call(self._new_context()), stream)
+        context = self._playwright.call(self._new_context())
+        return ChromiumView(self._playwright, context, stream, carriers)
 
     def open(self) -> Tab:
         """Open a page of its own without a view."""
@@ -272,6 +273,10 @@ class View:
         target = self.frames + more
         wait_until(lambda: self.frames >= target, f"{more} frames more", describe=self.look)
 
+    def first_playing_ms(self) -> float:
+        """Return the time from rendering the view to its first picture, whatever carries it."""
+        return next(float(at_ms) for at_ms, state in self.look()["states"] if state == "playing")
+
     def first_frame_ms(self) -> float:
         """Return the time from rendering the view to its first decoded frame."""
         return float(self.look()["first"])
@@ -335,10 +340,14 @@ class ChromiumView(Tab, View):
     """A view in a tab of Chromium."""
 
     def __init__(
-        self, playwright: Playwright, context: BrowserContext, stream: StreamProxy
+        self,
+        playwright: Playwright,
+        context: BrowserContext,
+        stream: StreamProxy,
+        carriers: Sequence[str],
     ) -> None:
         super().__init__(playwright, context)
-        self._bridge = Bridge(stream)
+        self._bridge = Bridge(stream, carriers)
         self._hearing = asyncio.Lock()
         playwright.call(self._start())
         self._unlisten = stream.listen(lambda: playwright.spawn(self._hear()))

@@ -22,12 +22,14 @@ class Cell:
     Args:
         pair: The selected pair; empty without a connection.
         first_frame_ms: From opening the view to its first decoded frame; None without a connection.
-        note: Why it cannot connect, and what the page says then.
+        note: Why WebRTC cannot connect, and what the page says if it may use nothing else.
+        fallback_ms: Then from opening another view to its first picture through the kernel.
     """
 
     pair: str = ""
     first_frame_ms: float | None = None
     note: str = ""
+    fallback_ms: float | None = None
 
 
 def render(
@@ -56,8 +58,8 @@ def write_between_marks(path: Path, text: str) -> None:
 
 
 def _text(cell: Cell, notes: Sequence[str]) -> str:
-    if cell.first_frame_ms is None:
-        return f"no ({notes.index(cell.note) + 1})"
+    if cell.fallback_ms is not None:
+        return f"through the kernel ({notes.index(cell.note) + 1})<br>{cell.fallback_ms:.0f} ms"
     return f"{cell.pair}<br>{cell.first_frame_ms:.0f} ms"
 
 

@@ -101,8 +101,9 @@ class StreamProxy:
             if data.get("method") in ("update", "echo_update"):
                 self._traits.update(data["state"])
             elif data.get("method") == "custom":
-                self._messages.append(data["content"])
+                # First: who has seen a message finds its buffers.
                 self._buffers.append(tuple(bytes(each) for each in buffers))
+                self._messages.append(data["content"])
         self._tell()
 
     def receive_close(self) -> None:
