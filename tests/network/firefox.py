@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -115,10 +116,10 @@ class Firefox:
                 stderr=subprocess.STDOUT,
             )
 
-    def show(self, stream: StreamProxy) -> FirefoxView:
+    def show(self, stream: StreamProxy, carriers: Sequence[str] = ("webrtc",)) -> FirefoxView:
         """Show ``stream`` in place of what was shown before."""
         self._marionette.ask("WebDriver:Navigate", url=f"http://localhost:{_WEB_PORT}/")
-        return FirefoxView(self._marionette, stream)
+        return FirefoxView(self._marionette, stream, carriers)
 
     def close(self) -> None:
         """Quit it."""
@@ -139,9 +140,11 @@ class Firefox:
 class FirefoxView(View):
     """A view in Firefox's only tab. A thread carries the messages between page and kernel."""
 
-    def __init__(self, marionette: _Marionette, stream: StreamProxy) -> None:
+    def __init__(
+        self, marionette: _Marionette, stream: StreamProxy, carriers: Sequence[str]
+    ) -> None:
         self._marionette = marionette
-        self._bridge = Bridge(stream)
+        self._bridge = Bridge(stream, carriers)
         self.evaluate("traits => lab.start(traits)", self._bridge.traits)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._carry, name="firefox")

@@ -62,3 +62,13 @@ def test_firefox_says_why_it_cannot(world: World, firefox: Firefox) -> None:
     with world.stream(world.office.host, {}) as stream, firefox.show(stream) as view:
         view.wait_for_state("failed")
         assert "the kernel offers only private addresses" in view.text
+
+
+def test_firefox_is_shown_the_stream_through_the_kernel(world: World, firefox: Firefox) -> None:
+    with (
+        world.stream(world.office.host, {}) as stream,
+        firefox.show(stream, ["webrtc", "comm"]) as view,
+    ):
+        assert view.wait_for_state("playing", "failed") == "playing", view.text
+        look = view.wait_for_text(" fps")
+        assert look["data"]["carrier"] == "comm"
