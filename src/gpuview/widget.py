@@ -257,9 +257,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         """Show ``frame`` next, in every view. From any thread; never blocks.
 
         Without viewers, this takes about a microsecond and keeps only a reference; the frame is
-        read when a view joins. The stream keeps its newest frame alive, without its autograd graph.
-        If the media process has failed or memory is used up, the frame is dropped and counted, and
-        the views say why.
+        read when a view joins, or is expected: in the 5 s after the stream was displayed. The
+        stream keeps its newest frame alive, without its autograd graph. If the media process has
+        failed or memory is used up, the frame is dropped and counted, and the views say why.
 
         Args:
             frame: A tensor, an array, or a dict or list of these; see the class. With viewers, a
@@ -406,7 +406,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         self._followed.described()
         data, _ = super()._repr_mimebundle_(**options) or ({}, {})
-        return self._saved.described(data, self._followed.display_id)
+        described = self._saved.described(data, self._followed.display_id)
+        self._feed.expect_viewer()
+        return described
 
     def open(self) -> None:
         """Open the comm; see Note [run by a program] in `saved_output`."""

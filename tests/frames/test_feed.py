@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from dataclasses import dataclass
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gpuview.errors import FrameError, MediaError, StreamClosedError
+from gpuview.frames import feed
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
@@ -20,6 +22,7 @@ from gpuview.frames.picture.look import Look
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.protocol.ring import PixelFormat
 from gpuview.sources.select import as_select
+from tests.waiting import wait_until
 
 TIMEOUT_S = 30
 
@@ -164,6 +167,78 @@ def test_a_frame_that_is_read_while_the_last_viewer_leaves_leaves_no_ring_behind
 
     assert n_released_too_early == 0
     assert harness.sink.bytes() == [1]
+
+
+# --- a viewer that is expected -------------------------------------------------------------------
+
+
+def test_the_newest_frame_is_in_the_ring_before_an_expected_viewer_comes(harness):
+    harness.feed.push(picture(1))
+    harness.feed.expect_viewer()
+    assert harness.sink.bytes() == [1]  # at once: no thread may run after this
+    harness.feed.push(picture(2))
+    assert harness.sink.bytes() == [1, 2]
+
+    harness.feed.watch(True)
+    harness.feed.close()
+    stats = harness.feed.stats()
+    assert harness.sink.bytes() == [1, 2]
+    assert (stats.n_read, stats.n_redrawn, stats.n_dropped) == (2, 0, {})
+
+
+@pytest.mark.parametrize("comes_first", ["frame", "display"])
+def test_an_expected_viewer_that_does_not_come_leaves_no_ring(harness, comes_first):
+    acts = {"frame": lambda: harness.feed.push(picture(1)), "display": harness.feed.expect_viewer}
+    for act in acts.values() if comes_first == "frame" else reversed(acts.values()):
+        act()
+    assert harness.sink.bytes() == [1]
+    harness.feed._expected_until_s = 0.0  # the time is over
+    harness.feed._wake.set()
+    harness.sink.wait_for_release()
+    harness.feed.push(picture(2))
+    assert harness.sink.bytes() == [1]
+    harness.feed.watch(True)
+    harness.sink.wait_for(2)
+    assert harness.sink.bytes() == [1, 2]
+
+
+def test_an_expected_viewer_sees_a_look_that_changes(harness):
+    harness.feed.push(grey(255))
+    harness.feed.expect_viewer()
+    harness.feed.show(Look(size=64))
+    harness.sink.wait_for(2)
+
+    assert [each.width for each in harness.sink.published] == [256, 64]
+
+
+def test_a_frame_that_hangs_delays_a_display_by_a_moment(harness, monkeypatch):
+    monkeypatch.setattr(feed, "_PATIENCE_S", 0.01)
+    harness.sink.gate.clear()
+    harness.feed.push(picture(1))
+    harness.feed.expect_viewer()
+    assert harness.sink.is_waiting.wait(TIMEOUT_S)
+    assert harness.sink.bytes() == []
+
+
+def test_a_feed_that_expects_a_viewer_is_not_kept_alive():
+    feed = Feed(Sink(), Look(), ErrorReporter(lambda _: None, lambda: None))
+    feed.push(picture(1))
+    feed.expect_viewer()
+    background, alive, wake = feed._background, ref(feed), feed._wake
+    del feed
+
+    wait_until(lambda: alive() is None, "the feed is gone")
+    wake.set()
+    background.join(TIMEOUT_S)
+    assert not background.is_alive()
+
+
+def test_a_closed_feed_expects_nobody(harness):
+    harness.feed.push(picture(1))
+    harness.feed.close()
+    harness.feed.expect_viewer()
+
+    assert harness.sink.bytes() == []
 
 
 # --- another look --------------------------------------------------------------------------------

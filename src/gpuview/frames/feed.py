@@ -3,16 +3,19 @@
 pushed      handed to the feed
 read        converted and written to the ring
 unwatched   kept by reference, because there is no viewer
+expected    of a viewer: the stream has just been displayed, and counts as watched
 stale       of the newest frame: the ring does not have it, or has it with an older look
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
@@ -34,6 +37,9 @@ Select = Callable[[Any], object]
 _MAX_KINDS = 64
 _MAX_DEPTH = 16
 _JOIN_S = 0.5
+_EXPECT_S = 5.0
+"""So long after a display, its first viewer is expected."""
+_PATIENCE_S = 1.0
 
 _READ = "read"
 _UNWATCHED = "unwatched"
@@ -112,11 +118,14 @@ class Feed:
         self._reading = threading.Lock()  # held while a frame is read; taken before the other lock
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long
+        self._wake = threading.Event()  # of the background thread, when it rests
+        self._has_rested = threading.Event()
         self._look = look
         self._look_number = 0  # counts the changes of the look and of what is selected
         self._newest: _Pushed | None = None
         self._is_stale = False
         self._is_watched = False
+        self._expected_until_s = 0.0
         self._has_ring = False
         self._end: StreamClosedError | None = None
         self._good_kinds: set[object] = set()
@@ -155,7 +164,7 @@ class Feed:
         with self._lock:
             self._n_pushed += 1
             pushed = _Pushed(frame, select, self._n_pushed)
-            if is_good_kind and not self._is_watched:
+            if is_good_kind and not self._is_wanted:
                 self._keep(pushed)
                 return
         try:
@@ -170,9 +179,29 @@ class Feed:
         """Start or stop reading frames. From any thread; never waits for a frame."""
         with self._lock:
             if self._end is None and self._is_watched != is_watched:
+                # What an expected viewer gets is in the ring already.
+                self._is_stale |= self._newest is not None and not self._is_wanted
                 self._is_watched = is_watched
-                self._is_stale = self._newest is not None
+                if not is_watched:
+                    self._expected_until_s = 0.0
                 self._start_background()
+
+    def expect_viewer(self) -> None:
+        """Write the newest frame to the ring, and read frames for 5 s, as if somebody watched.
+
+        A viewer that comes then needs nothing of this process, which may be busy with code that
+        lets no thread run. Waits for the newest frame, a second at most.
+        """
+        with self._lock:
+            if self._end is not None or self._is_watched:
+                return
+            self._is_stale |= self._newest is not None and not self._is_wanted
+            self._expected_until_s = time.monotonic() + _EXPECT_S
+            self._has_rested.clear()
+            self._start_background()
+            is_awaited = self._background is not None
+        if is_awaited:
+            self._has_rested.wait(_PATIENCE_S)
 
     def show(self, look: Look) -> None:
         """Show all frames with this look from now on, the newest one too."""
@@ -243,6 +272,7 @@ class Feed:
                 )
             )
             self._newest = None
+            self._wake.set()
             background = self._background
         if background is not None and background is not threading.current_thread():
             background.join(_JOIN_S)
@@ -273,6 +303,7 @@ class Feed:
         except BaseException:
             with self._lock:
                 self._count(pushed, "failed")
+                self._start_background()  # which frees the ring, if no viewer comes
             raise
         self._errors.clear()
         with self._lock:
@@ -291,9 +322,9 @@ class Feed:
             if pushed.number < self._read_number:
                 return "superseded"  # another thread has read a newer frame in the meantime
             with self._lock:
-                is_watched, look = self._is_watched, self._look
-                self._has_ring |= is_watched
-            if not is_watched:
+                is_wanted, look = self._is_wanted, self._look
+                self._has_ring |= is_wanted
+            if not is_wanted:
                 self._writer.check(frame, look)
                 return _UNWATCHED
             self._writer.write(frame, look)
@@ -335,36 +366,55 @@ class Feed:
     def _refuse(self, error: StreamClosedError) -> None:
         self._end = self._end or error
         self._is_watched = False
+        self._expected_until_s = 0.0
         self._good_kinds.clear()
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether there is a viewer, or one is expected."""
+        return self._is_watched or time.monotonic() < self._expected_until_s
 
     # --- in the background --------------------------------------------------------------------
 
     def _start_background(self) -> None:
         """Start the thread if there is work for it. The caller holds the lock."""
-        has_work = self._is_stale if self._is_watched else self._has_ring
+        is_to_read = self._is_wanted and self._is_stale
+        if is_to_read or self._is_watched:
+            self._wake.set()
+        has_work = is_to_read or (self._has_ring and not self._is_watched)
         if has_work and self._background is None and self._end is None:
-            thread = threading.Thread(target=self._work, name="gpuview-feed", daemon=True)
+            thread = threading.Thread(
+                target=_work, args=(ref(self), self._wake), name="gpuview-feed", daemon=True
+            )
             thread.start()
             self._background = thread
 
-    def _work(self) -> None:
-        while (work := self._next_work()) is not None:
+    def work(self) -> float:
+        """Do what is to be done in the background; return the seconds to rest, 0 at the end."""
+        while not isinstance(work := self._next_work(), float):
             try:
                 work()
             except BaseException as exc:  # SystemExit of `select`, say: the thread goes on
                 if self._end is None:
                     self._errors.report(explain(exc, "reading the newest frame"))
+        return work
 
-    def _next_work(self) -> Callable[[], None] | None:
+    def _next_work(self) -> Callable[[], None] | float:
         with self._lock:
             newest = self._newest
-            if self._end is None and not self._is_watched and self._has_ring:
+            rest_s = self._expected_until_s - time.monotonic()
+            is_wanted = self._is_watched or rest_s > 0
+            if self._end is None and not is_wanted and self._has_ring:
                 return self._release
-            if self._is_watched and self._is_stale and newest is not None:
+            if is_wanted and self._is_stale and newest is not None:
                 self._is_stale = False
                 return lambda: self._read_again(newest)
+            self._has_rested.set()
+            self._wake.clear()
+            if self._end is None and not self._is_watched and self._has_ring:
+                return rest_s  # then the ring is freed, if no viewer has come
             self._background = None
-            return None
+            return 0.0
 
     def _read_again(self, newest: _Pushed) -> None:
         _synchronize(newest.frame)
@@ -374,11 +424,22 @@ class Feed:
         """Free the ring and the memory on devices until the next viewer joins."""
         with self._reading:
             with self._lock:
-                if self._is_watched:
+                if self._is_wanted:
                     return
                 self._has_ring = False
             self._writer.release()
             self._sink.release()
+
+
+def _work(feed: ref[Feed], wake: threading.Event) -> None:
+    """Work for a feed; while there is nothing to do, this does not keep it alive."""
+    while (rest_s := _work_once(feed)) > 0:
+        wake.wait(rest_s)
+
+
+def _work_once(feed: ref[Feed]) -> float:
+    alive = feed()
+    return 0.0 if alive is None else alive.work()
 
 
 def _kept(frame: object, depth: int = 0) -> tuple[object, object]:
