@@ -136,6 +136,27 @@ def test_page_that_says_more_than_the_media_process_reads_is_cut_off() -> None:
         os.kill(engine.process.pid, signal.SIGCONT)
 
 
+def test_words_for_ten_thousand_views_without_a_tunnel_open_none() -> None:
+    engine, handle, page = watched()
+    page.packet()
+    for n in range(10_000):
+        handle.send_through_tunnel(f"unknown-{n}", "x" * 1000)
+    assert len(engine.tunnels) == len(engine.tunnels._sockets) == 1
+    page.say(Ping(sent_ms=4.0))
+    assert page.text("Pong")["sent_ms"] == 4.0
+
+
+def test_view_that_opens_its_tunnel_over_and_over_has_a_bounded_number_of_sockets() -> None:
+    engine, handle, _ = open_stream()
+    handle.stats()  # the media process runs
+    most = 0
+    for _ in range(2000):
+        handle.open_tunnel("v")
+        most = max(most, len(engine.tunnels._sockets))
+    assert most <= 2 * tunnels.MAX_TUNNELS
+    wait_until(lambda: len(engine.tunnels._sockets) <= 1, "the earlier ones are closed")
+
+
 @pytest.mark.parametrize("text", ["", "{}", "\ud800", "[" * 100_000, "x" * 300_000])
 def test_garbage_ends_no_other_tunnel(text: str) -> None:
     _, handle, page = watched()

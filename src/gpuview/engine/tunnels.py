@@ -142,7 +142,9 @@ class Tunnels:
             earlier = self._tunnels.get((stream.name, view))
             if earlier is not None:
                 self._drop(earlier)
-            if self._is_closed or len(self._tunnels) >= MAX_TUNNELS:
+            # The thread closes what was dropped, and may be late with that.
+            is_full = len(self._tunnels) >= MAX_TUNNELS or len(self._sockets) >= 2 * MAX_TUNNELS
+            if self._is_closed or is_full:
                 return None
             self._start()
             ours, theirs = socket.socketpair()
