@@ -91,17 +91,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize(
-    ("carrier", "caption"),
-    [("socket", "playing over WebSocket"), ("comm", "playing through the kernel")],
+    ("carrier", "caption", "codec", "init_script"),
+    [
+        ("socket", "playing over WebSocket", "H264", ""),
+        ("comm", "playing through the kernel", "H264", ""),
+        ("socket", "playing over WebSocket", "JPEG", "delete window.VideoDecoder;"),
+    ],
 )
 def test_colours_arrive_over_each_carrier_and_the_caption_says_how(
-    open_notebook: OpenNotebook, carrier: str, caption: str
+    open_notebook: OpenNotebook, carrier: str, caption: str, codec: str, init_script: str
 ) -> None:
-    notebook = open_notebook(PUSHED.format(carrier=carrier), "stream")
+    notebook = open_notebook(PUSHED.format(carrier=carrier), "stream", init_script=init_script)
     notebook.run(0)
     notebook.run(1)
     wait_for_states(notebook, "playing")
     assert text(notebook, ".gpuview-label") == caption
+    notebook.page.locator(f".gpuview[data-codec={codec}]").wait_for()
     for name, colour in COLOURS.items():
         notebook.python(f"push{colour}")
         wait_until(
