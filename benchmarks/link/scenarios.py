@@ -62,6 +62,8 @@ _HARDSHIPS = {"rates": _rates, "loss": _loss, "outage": _outage}
 
 SCENARIOS: dict[str, Scenario] = {
     **{name: Scenario(play=play) for name, play in _HARDSHIPS.items()},
+    # So small that the machine is not the limit.
+    "loss-360p": Scenario(play=_loss, width=640, height=360),
     "idle": Scenario(play=_idle),
     # Two of 720p would be more than two cores can encode, decode and draw.
     "share": Scenario(play=_share, n_streams=2, width=640, height=360),
