@@ -259,6 +259,7 @@ def test_settings_in_code_reach_the_doctor_unchanged(monkeypatch: pytest.MonkeyP
         turn_secret="north",
         turn_ttl_s=60,
         ice_transport_policy="relay",
+        carriers=("webrtc", "comm"),
         log="info",
     )
     for name, value in environment_of(settings).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from gpuview.displays import Displays
+from gpuview.displays import DisplayIds, Displays
 from gpuview.ipykernel_compat import CellRun
 
 _numbers = count()
@@ -113,3 +113,12 @@ def test_news_that_there_are_still_no_views_says_nothing() -> None:
     displays.cell_started(run_of("a"), 100.0)
     displays.watched(False, 200.0)
     assert displays.are_over
+
+
+def test_each_output_has_an_id_of_its_own_and_the_newest_are_known() -> None:
+    ids = DisplayIds("a")
+    given = [ids.new() for _ in range(1000)]
+    assert len(set(given)) == 1000
+    assert given[-1] in ids
+    assert list(ids) == given[-len(list(ids)) :]
+    assert DisplayIds("b").new() not in ids

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any
 from weakref import ref
 
-from gpuview.displays import Displays
+from gpuview.displays import DisplayIds, Displays
 from gpuview.ipykernel_compat import CellRun, cell_run, hear_displays, kernel_shell
 from gpuview.ipython_compat import without_results
 from gpuview.ipywidgets_compat import is_captured, read_messages_weakly, unregistered
@@ -58,8 +58,7 @@ class FollowedStream:
     def __init__(self, stream: Any, close: Callable[[], None]) -> None:
         self.stream = ref(stream)
         self.model_id: str = stream.model_id
-        self.display_id = f"gpuview-{self.model_id}"
-        """The id of those outputs that nothing but the stream itself replaces."""
+        self.display_ids = DisplayIds(self.model_id)
         self.displays = Displays()
         self.hears_displays: Callable[[], bool] = lambda: False
         """Whether displays on this thread will be heard of."""
@@ -157,12 +156,12 @@ class AbandonedStreams:
         view = content.get("data", {}).get(_MIMETYPE)
         followed = view and self._followed.get(view["model_id"])
         transient = content.setdefault("transient", {})
-        if not followed or transient.get("display_id") == followed.display_id:
+        if not followed or transient.get("display_id") in followed.display_ids:
             return
         # An output with an id of the user's may be replaced by another cell.
         is_plain = message["msg_type"] == "display_data" and not transient
         if is_plain:
-            transient["display_id"] = followed.display_id
+            transient["display_id"] = followed.display_ids.new()
         parent = message["parent_header"]
         followed.displays.placed(self._where(parent["msg_id"]) if is_plain and parent else None)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import deque
+from collections.abc import Iterator
 
 from gpuview.ipykernel_compat import CellRun
 
-__all__ = ["Displays"]
+__all__ = ["DisplayIds", "Displays"]
 
 _LATE_S = 30.0
+_MOST_IDS = 16
 
 
 class Displays:
@@ -65,3 +69,29 @@ class Displays:
 
     def __repr__(self) -> str:
         return f"<Displays outputs={len(self._runs)} {'over' if self.are_over else 'kept'}>"
+
+
+class DisplayIds:
+    """The ids of a stream's newest outputs, which nothing but the stream itself replaces.
+
+    Each has its own: JupyterLab draws all outputs anew that have the id of another one.
+
+    Args:
+        stream: Distinguishes them from those of other streams.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._numbers = itertools.count(1)
+        self._ids: deque[str] = deque(maxlen=_MOST_IDS)
+
+    def new(self) -> str:
+        """Return the id for an output that is about to be sent. From any thread."""
+        self._ids.append(f"gpuview-{self._stream}-{next(self._numbers)}")
+        return self._ids[-1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._ids))
+
+    def __contains__(self, display_id: object) -> bool:
+        return display_id in self._ids

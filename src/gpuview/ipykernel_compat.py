@@ -24,7 +24,7 @@ __all__ = [
     "name_result",
     "open_comm_for_no_cell",
     "read_messages_while_cells_run",
-    "replace_outputs",
+    "replace_output",
 ]
 
 
@@ -155,7 +155,7 @@ def open_comm_for_no_cell(shell: Any, target_name: str, data: Any, metadata: Any
 
 
 def name_result(shell: Any, display_id: str) -> None:
-    """Give the cell's value, which is being described, an id by which `replace_outputs` finds it.
+    """Give the cell's value, which is being described, an id by which `replace_output` finds it.
 
     Only nbclient reads the id of a value. If there is none to name, this does nothing.
     """
@@ -164,8 +164,8 @@ def name_result(shell: Any, display_id: str) -> None:
         message["content"]["transient"] = {"display_id": display_id}
 
 
-def replace_outputs(shell: Any, display_id: str, data: Any, metadata: Any) -> None:
-    """Replace all outputs with this id; in captured output there is nothing to replace."""
+def replace_output(shell: Any, display_id: str, data: Any, metadata: Any) -> None:
+    """Replace the output with this id; in captured output there is nothing to replace."""
     publisher = shell.display_pub
     if hasattr(publisher, "register_hook"):
         transient = {"display_id": display_id}

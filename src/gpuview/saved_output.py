@@ -15,12 +15,14 @@ from __future__ import annotations
 import base64
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from weakref import WeakSet
 
+from gpuview.displays import DisplayIds
 from gpuview.frames.feed import Feed
 from gpuview.frames.saved_picture import SavedPicture, draw_saved_picture
 from gpuview.ipykernel_compat import (
@@ -28,9 +30,10 @@ from gpuview.ipykernel_compat import (
     kernel_shell,
     name_result,
     open_comm_for_no_cell,
-    replace_outputs,
+    replace_output,
 )
 from gpuview.ipywidgets_compat import PROTOCOL_VERSION
+from gpuview.signalling.rate_limit import RateLimit
 
 __all__ = ["SavedOutput", "comm_not_stored"]
 
@@ -41,6 +44,8 @@ Bundle = dict[str, Any]
 _PNG = "image/png"
 _PATIENCE_S = 1.0
 _MOST_LETTERS = 200
+# A loop of clear_output and display would be slowed by its pictures, and the page by their size.
+_PICTURES, _PICTURES_PER_S = 3, 0.2
 
 
 class SavedOutput:
@@ -68,24 +73,28 @@ class SavedOutput:
         self._maker: threading.Thread | None = None
         self._n_drawn = -1
         self._bundle: Bundle = {}
-        self._display_id = ""
+        self._display_ids: DisplayIds | None = None
+        self._pictures = RateLimit(burst=_PICTURES, per_s=_PICTURES_PER_S)
 
-    def described(self, bundle: Bundle, display_id: str) -> tuple[Bundle, Bundle]:
+    def described(self, bundle: Bundle, display_ids: DisplayIds) -> tuple[Bundle, Bundle]:
         """Add the picture to what describes the stream to a page, which is sent next.
 
-        Takes the time of one `GPUStream.snapshot`, at most a second, also if the source hangs.
+        Takes the time of one `GPUStream.snapshot`, at most a second, also if the source hangs. A
+        stream that is displayed over and over gets a picture now and then.
 
         Args:
             bundle: The view, by MIME type.
-            display_id: The stream's own; its outputs have it where that is possible.
+            display_ids: Those of the stream's outputs, which have them where that is possible.
 
         Returns:
             The data and the metadata of the output.
         """
         if self._shell is not None and is_run_by_a_program(self._shell):
-            name_result(self._shell, display_id)
+            name_result(self._shell, display_ids.new())
             _renewed(self._shell).add(self)
-        self._bundle, self._display_id = bundle, display_id
+        self._bundle, self._display_ids = bundle, display_ids
+        if self._pictures.stops(time.monotonic()):
+            return self._without_picture(bundle)
         return self._with_picture(bundle, "Picture of")
 
     def renew(self) -> None:
@@ -95,28 +104,33 @@ class SavedOutput:
 
     def close(self) -> None:
         """Put the last frame in the place of the view. Call it before the feed is closed."""
-        if self._display_id:
+        if self._display_ids is not None:
             self._replace(*self._with_picture({}, "Last picture,"))
 
     def _replace(self, data: Bundle, metadata: Bundle) -> None:
-        if self._shell is not None and _PNG in data:
-            replace_outputs(self._shell, self._display_id, data, metadata)
+        if self._shell is None or self._display_ids is None or _PNG not in data:
+            return
+        for display_id in self._display_ids:
+            replace_output(self._shell, display_id, data, metadata)
 
     def _with_picture(self, bundle: Bundle, words: str) -> tuple[Bundle, Bundle]:
-        time = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        picture = self._picture(f"{words} {time}") if self._max_bytes else None
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        picture = self._picture(f"{words} {now}") if self._max_bytes else None
         if picture is None:
-            return {**bundle, "text/plain": self._text("")}, {}
-        data = {"text/plain": self._text(time), _PNG: base64.b64encode(picture.png).decode()}
+            return self._without_picture(bundle)
+        data = {"text/plain": self._text(now), _PNG: base64.b64encode(picture.png).decode()}
         return {**bundle, **data}, {_PNG: {"width": picture.width}}
 
-    def _text(self, time: str) -> str:
+    def _without_picture(self, bundle: Bundle) -> tuple[Bundle, Bundle]:
+        return {**bundle, "text/plain": self._text("")}, {}
+
+    def _text(self, now: str) -> str:
         frame = self._feed.frame()
         labels = list(frame) if isinstance(frame, Mapping) else self._labels
         text = f"GPUStream of {', '.join(map(str, labels))}" if labels else "GPUStream"
         if len(text) > _MOST_LETTERS:
             text = text[: _MOST_LETTERS - 1] + "…"
-        return f"{text}, picture of {time}" if time else f"{text}, live in a running notebook"
+        return f"{text}, picture of {now}" if now else f"{text}, live in a running notebook"
 
     def _picture(self, line: str) -> SavedPicture | None:
         """Draw the newest frame, unless that takes too long.

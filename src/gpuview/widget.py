@@ -406,7 +406,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         self._followed.described()
         data, _ = super()._repr_mimebundle_(**options) or ({}, {})
-        described = self._saved.described(data, self._followed.display_id)
+        described = self._saved.described(data, self._followed.display_ids)
         self._feed.expect_viewer()
         return described
 

@@ -69,4 +69,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def _to_text(value: object) -> str:
+    """Return what the settings read as ``value``: names with commas between them, or JSON."""
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value)
