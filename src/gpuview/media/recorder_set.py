@@ -80,6 +80,7 @@ class RecorderSet:
 
     async def close(self) -> None:
         """End all recordings, and wait until their files are whole."""
+        await asyncio.sleep(0)  # the last packets are on their way through the event loop
         recorders = list(self._recorders.values())
         for recorder in recorders:
             recorder.end()
