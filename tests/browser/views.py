@@ -62,7 +62,12 @@ def wait_for_frames(notebook: NotebookPage, more: int, *, views: Sequence[int] =
 
 
 def _wait_for_frames(notebook: NotebookPage, more: int, view: int) -> None:
-    notebook.page.locator(".gpuview").nth(view).scroll_into_view_if_needed()
+    notebook.page.locator(".gpuview").nth(view).wait_for(state="attached")
+    # At once: Playwright would wait until the output rests, and a loop replaces it meanwhile.
+    scroll = (
+        "view => document.querySelectorAll('.gpuview')[view]?.scrollIntoView({block: 'nearest'})"
+    )
+    notebook.page.evaluate(scroll, view)
     target = _frames_shown(notebook, view) + more
     wait_until(
         lambda: _frames_shown(notebook, view) >= target,
