@@ -152,7 +152,7 @@ def test_interrupting_a_cell_does_not_interrupt_the_video(kernel: Kernel) -> Non
 
 def test_a_model_is_pulled_only_while_it_is_watched(kernel: Kernel) -> None:
     kernel.run(PULL_BRIGHTENING)
-    assert kernel.evaluate("model.calls") == 0
+    assert kernel.evaluate("model.calls") == 1  # for the picture that is saved with the notebook
 
     with kernel.view(kernel.stream()) as viewer:
         viewer.next_frame()
@@ -166,12 +166,10 @@ def test_a_model_is_pulled_only_while_it_is_watched(kernel: Kernel) -> None:
 def test_a_view_that_comes_late_sees_the_newest_frame(kernel: Kernel) -> None:
     kernel.run(PUSH_RED)
     kernel.run("for level in (128, 64):\n    stream.push(np.full_like(red, level))")
-    assert kernel.evaluate("stream.stats().frames_dropped['unwatched']") == 3
 
     viewer = kernel.view(kernel.stream())
 
     viewer.wait_until(lambda image: is_near(image, (64, 64, 64)))
-    assert kernel.evaluate("stream.stats().frames_dropped['unwatched']") == 2
 
 
 @needs_subshells
