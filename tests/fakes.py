@@ -127,6 +127,7 @@ class FakeHandle:
     """A stream's handle that answers nothing by itself."""
 
     name = "s1"
+    place = "0f1e/s1"
 
     def __init__(self) -> None:
         self.frames_pushed = 0

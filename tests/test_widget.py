@@ -42,7 +42,6 @@ from gpuview import (
 from gpuview.engine.shared import close_shared_engine
 from gpuview.errors import GpuviewError
 from gpuview.frames.picture.look import Look
-from gpuview.ipykernel_compat import KernelPlace
 from gpuview.protocol.messages import (
     Answer,
     Bye,
@@ -185,16 +184,12 @@ def test_media_process_is_told_what_the_stream_is_doing(make_stream: MakeStream)
 
 
 def test_page_is_told_which_carriers_there_are_and_where(
-    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+    make_stream: MakeStream,
 ) -> None:
-    place = KernelPlace(Path("/run/jupyter"), "0f1e")
-    monkeypatch.setattr(widget, "kernel_place", lambda: place)
-    stream, _, _ = make_stream()
-    assert (stream.place, stream.carriers) == ("0f1e/s1", ["webrtc", "socket", "comm"])
-    pinned, _, _ = make_stream(settings=Settings(carriers=("comm",)))
-    assert (pinned.place, pinned.carriers) == ("", ["comm"])
-    monkeypatch.setattr(widget, "kernel_place", lambda: None)
-    assert make_stream()[0].place == ""
+    stream, engine, _ = make_stream()
+    assert stream.place == engine.handles[0].place == "0f1e/s1"
+    assert stream.carriers == ["webrtc", "socket", "comm"]
+    assert make_stream(settings=Settings(carriers=("comm",)))[0].carriers == ["comm"]
 
 
 def test_page_gets_what_comes_through_its_tunnel(make_stream: MakeStream) -> None:

@@ -33,7 +33,7 @@ from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
-from gpuview.ipykernel_compat import kernel_place, read_messages_while_cells_run
+from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
 from gpuview.protocol.messages import (
@@ -203,7 +203,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             super().__init__(
                 epoch=self._engine.epoch,
                 needs_peer_config=self._pages.need_peer_config,
-                place=self._place(settings),
+                place=self._handle.place,
                 carriers=list(settings.carriers),
                 status=to_wire(self._state.status),
             )
@@ -444,11 +444,6 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         self._source.ensure_frame()
 
     # --- changed options: on the thread that sets them ---------------------------------------
-
-    def _place(self, settings: Settings) -> str:
-        """Where the jupyter-server extension finds this stream; empty if it does not."""
-        place = kernel_place() if "socket" in settings.carriers else None
-        return f"{place.kernel_id}/{self._handle.name}" if place else ""
 
     def _look(self) -> Look:
         return Look(**{name: getattr(self, name) for name in LOOK})

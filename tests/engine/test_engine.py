@@ -29,6 +29,7 @@ from gpuview.errors import (
     SignalError,
     StreamClosedError,
 )
+from gpuview.ipykernel_compat import KernelPlace
 from gpuview.protocol.messages import Offer, Refusal
 from gpuview.protocol.ring import PixelFormat
 from gpuview.settings import Settings
@@ -252,6 +253,15 @@ def test_process_that_was_started_in_vain_ends_with_the_kernel() -> None:
     pid = spare._spare.pid
     shared.close_shared_engine()
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(("carriers", "is_found"), [("webrtc,socket", True), ("comm", False)])
+def test_stream_has_a_place_where_the_extension_may_find_its_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, carriers: str, is_found: bool
+) -> None:
+    monkeypatch.setattr(shared, "kernel_place", lambda: KernelPlace(tmp_path, "0f1e"))
+    _, handle, _ = open_stream(carriers=carriers)
+    assert handle.place == (f"0f1e/{handle.name}" if is_found else "")
 
 
 def test_process_ends_with_the_engine() -> None:

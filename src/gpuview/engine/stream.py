@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from weakref import ref
 
@@ -225,6 +226,12 @@ class StreamHandle:
         with self._lock:
             if self._event_fd >= 0:
                 self._open_in_process().send(line, fds)
+
+    @property
+    def place(self) -> str:
+        """Where the jupyter-server extension finds it, ``kernel/stream``; empty if it does not."""
+        path = self._engine.configuration.socket_path
+        return f"{Path(path).stem}/{self.name}" if path else ""
 
     def open_tunnel(self, view: str) -> None:
         """Open a page's tunnel to the media process; the listener gets what comes. Never blocks."""
