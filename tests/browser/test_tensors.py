@@ -143,6 +143,9 @@ def test_the_notebook_about_layers_plays_while_its_network_learns(
     assert "image/png" in notebook.outputs(at["snapshot"])[0]["data"]
     notebook.run(at["close"])
     wait_for_states(notebook)  # none: each view has given way to its last picture
+    for name in ("show-layer", "show-weights", "show-results"):
+        (output,) = notebook.outputs(at[name])
+        assert set(output["data"]) == {"image/png", "text/plain"}
 
 
 def video_size(notebook: NotebookPage) -> tuple[int, int]:

@@ -54,7 +54,7 @@ TURN_CHECKS = "[each.mark for each in GPUStream.doctor().checks if each.name.sta
 TWO_PORTS = 'c.Spawner.environment["GPUVIEW_PORT_MAX"] = "10112"\n'
 
 
-def test_each_kernel_takes_a_forwarded_port_and_a_user_without_one_gets_the_websocket(
+def test_each_kernel_takes_a_forwarded_port_and_a_user_without_one_has_the_websocket_and_is_told(
     office: Lan, start_hub: StartHub, chromium: Browser, artifacts: Path
 ) -> None:
     office.router.forward("udp", 10111, 10112)
@@ -73,6 +73,8 @@ def test_each_kernel_takes_a_forwarded_port_and_a_user_without_one_gets_the_webs
     carol.run(0)
     wait_for_states(carol, "playing")
     wait_for_text(carol, "playing over WebSocket")
+    carol.page.get_by_role("button", name="Details").click()
+    wait_for_text(carol, "no UDP port from 10111 to 10112 is free")
     assert pair_of(alice).address == f"{PUBLIC_IP}:10111"
     wait_for_frames(alice, 10)
 

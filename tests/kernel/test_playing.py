@@ -164,12 +164,14 @@ def test_a_model_is_pulled_only_while_it_is_watched(kernel: Kernel) -> None:
 
 
 def test_a_view_that_comes_late_sees_the_newest_frame(kernel: Kernel) -> None:
-    kernel.run(PUSH_RED)
+    kernel.run(PUSH_RED.replace("display(stream)", ""))  # which would expect a viewer
     kernel.run("for level in (128, 64):\n    stream.push(np.full_like(red, level))")
+    assert kernel.evaluate("stream.stats().frames_dropped['unwatched']") == 3
 
-    viewer = kernel.view(kernel.stream())
+    viewer = kernel.view(kernel.stream("stream"))
 
     viewer.wait_until(lambda image: is_near(image, (64, 64, 64)))
+    assert kernel.evaluate("stream.stats().frames_dropped['unwatched']") == 2
 
 
 @needs_subshells
