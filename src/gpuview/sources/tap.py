@@ -204,10 +204,11 @@ class Tap:
             self._silence.cancel()
             self._silence = None
         if self._is_watched:
-            self._silence = threading.Timer(_SILENCE_S, _hint_at_silence, [ref(self)])
-            self._silence.daemon = True
-            self._silence.name = "gpuview-silence"
-            self._silence.start()
+            silence = threading.Timer(_SILENCE_S, _hint_at_silence, [ref(self)])
+            silence.daemon = True
+            silence.name = "gpuview-silence"
+            silence.start()
+            self._silence = silence
 
     def hint_at_silence(self) -> None:
         """Say which modules cannot be seen, if there are any, and look again later."""
