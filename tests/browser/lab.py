@@ -26,6 +26,7 @@ from nbformat.sign import NotebookNotary
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from tests.chromium import ARGS, CHROMIUM
+from tests.jupyter_up import wait_until_up
 from tests.waiting import wait_until
 
 __all__ = [
@@ -129,7 +130,7 @@ class Lab(NotebookServer):
         (home / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         self._process = self._start(env or {})
         try:
-            self.url = self._wait_until_up()
+            self.url = wait_until_up(self._process, self._runtime, self._ask, self._log.read_text)
         except BaseException:
             self.close()
             raise
@@ -166,20 +167,9 @@ class Lab(NotebookServer):
                 stderr=subprocess.STDOUT,
             )
 
-    def _wait_until_up(self) -> str:
-        info = self._runtime / f"jpserver-{self._process.pid}.json"
-
-        def url() -> str:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"{self.app} ended:\n{self._log.read_text()[-3000:]}")
-            # The file is written before the server answers, and not atomically.
-            with contextlib.suppress(OSError, ValueError):
-                self.url = json.loads(info.read_text())["url"].rstrip("/")
-                self.request("GET", "/api/status")
-                return self.url
-            return ""
-
-        return wait_until(url, f"{self.app} is up", _START_S)
+    def _ask(self, url: str) -> None:
+        self.url = url
+        self.request("GET", "/api/status")
 
     def request(self, method: str, path: str) -> Any:
         """Send a request to the REST API; return the decoded JSON, or None without content."""

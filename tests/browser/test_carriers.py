@@ -11,7 +11,7 @@ import pytest
 import gpuview
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.views import states, wait_for_states
+from tests.browser.views import largest_error, states, wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -110,7 +110,7 @@ def test_colours_arrive_over_each_carrier_and_the_caption_says_how(
     for name, colour in COLOURS.items():
         notebook.python(f"push{colour}")
         wait_until(
-            lambda colour=colour: largest_error(notebook, colour) <= TOLERANCE,
+            lambda colour=colour: largest_error(shown(notebook), colour) <= TOLERANCE,
             f"{name} {colour} is within {TOLERANCE} levels",
             describe=lambda: str(shown(notebook)),
         )
@@ -171,11 +171,3 @@ def shown(notebook: NotebookPage) -> list[list[int]]:
     script = "points => probe.pixels(document.querySelector('.gpuview-video'), points)"
     pixels: list[list[int]] = notebook.page.evaluate(script, POINTS)
     return pixels
-
-
-def largest_error(notebook: NotebookPage, colour: tuple[int, int, int]) -> int:
-    return max(
-        abs(channel - wanted)
-        for pixel in shown(notebook)
-        for channel, wanted in zip(pixel, colour, strict=True)
-    )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import NotebookPage
-from tests.browser.views import wait_for_states
+from tests.browser.views import largest_error, wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -77,7 +77,7 @@ def test_flat_colours_arrive_within_three_levels(
 
 def wait_for_colour(notebook: NotebookPage, name: str, colour: tuple[int, int, int]) -> None:
     wait_until(
-        lambda: largest_error(notebook, colour) <= TOLERANCE,
+        lambda: largest_error(shown(notebook), colour) <= TOLERANCE,
         f"{name} {colour} is within {TOLERANCE} levels",
         describe=lambda: shown(notebook),
     )
@@ -87,11 +87,3 @@ def shown(notebook: NotebookPage) -> list[list[int]]:
     script = "points => probe.pixels(document.querySelector('video.gpuview-video'), points)"
     pixels: list[list[int]] = notebook.page.evaluate(script, POINTS)
     return pixels
-
-
-def largest_error(notebook: NotebookPage, colour: tuple[int, int, int]) -> int:
-    return max(
-        abs(channel - wanted)
-        for pixel in shown(notebook)
-        for channel, wanted in zip(pixel, colour, strict=True)
-    )

@@ -8,6 +8,7 @@ from tests.browser.lab import NotebookPage
 from tests.waiting import wait_until
 
 __all__ = [
+    "largest_error",
     "states",
     "wait_for_frames",
     "wait_for_states",
@@ -88,4 +89,13 @@ def wait_for_viewers(notebook: NotebookPage, wanted: int) -> None:
         lambda: notebook.python("len(stream.viewers)") == wanted,
         f"the kernel has {wanted} viewers",
         describe=lambda: str(notebook.python("len(stream.viewers)")),
+    )
+
+
+def largest_error(pixels: Sequence[Sequence[int]], colour: Sequence[int]) -> int:
+    """Return by how many levels any channel of any pixel differs from ``colour``."""
+    return max(
+        abs(channel - wanted)
+        for pixel in pixels
+        for channel, wanted in zip(pixel, colour, strict=True)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -19,11 +18,10 @@ from typing import Any, Self
 import psutil
 import websocket
 
-from tests.waiting import wait_until
+from tests.jupyter_up import wait_until_up
 
 __all__ = ["JupyterServer", "Reply", "closing_of"]
 
-_START_S = 120.0
 _STOP_S = 60.0
 _TIMEOUT_S = 30.0
 _WITHOUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
@@ -68,7 +66,7 @@ class JupyterServer:
         self._log = home / "server.log"
         self._process = self._start(home, dict(options or {}), command, dict(env or {}))
         try:
-            self.url = self._wait_until_up()
+            self.url = wait_until_up(self._process, self.runtime_dir, self._ask, lambda: self.log)
         except BaseException:
             self.close()
             raise
@@ -109,20 +107,9 @@ class JupyterServer:
                 stderr=subprocess.STDOUT,
             )
 
-    def _wait_until_up(self) -> str:
-        info = self.runtime_dir / f"jpserver-{self._process.pid}.json"
-
-        def url() -> str:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"the server ended:\n{self.log[-3000:]}")
-            # The file is written before the server answers, and not atomically.
-            with contextlib.suppress(OSError, ValueError):
-                self.url = str(json.loads(info.read_text())["url"]).rstrip("/")
-                self.get("/api/status")
-                return self.url
-            return ""
-
-        return wait_until(url, "the server is up", _START_S)
+    def _ask(self, url: str) -> None:
+        self.url = url
+        self.get("/api/status")
 
     @property
     def log(self) -> str:

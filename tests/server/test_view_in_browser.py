@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect
 
-from tests.browser.lab import launch_chromium
 from tests.server.jupyter import JupyterServer
 from tests.server.media import FakeMedia, Pages
 
@@ -20,18 +17,6 @@ LIVE |= {"problem": "", "expected": "", "fix": "", "hint": ""}
 @pytest.fixture(autouse=True)
 def no_leaks() -> None:
     """Replace the check of the other tests, because Chromium keeps processes as it likes."""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch_chromium(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    with chromium.new_context() as context:
-        yield context.new_page()
 
 
 def open_view(server: JupyterServer, page: Page, place: str) -> None:
