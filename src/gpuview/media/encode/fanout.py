@@ -74,10 +74,8 @@ class Subscription:
             self.n_dropped += 1
             return
         elif len(self._packets) >= _QUEUE_PACKETS:
-            self.n_dropped += len(self._packets) + 1
-            self._packets.clear()
-            self._has_packets.clear()
-            self._needs_keyframe = True
+            self.begin_again()
+            self.n_dropped += 1
             self.request_keyframe()
             return
         self._packets.append(packet)
