@@ -212,7 +212,7 @@ def _twin_us(tensors: list[Tensor], rounds: int) -> float:
     """Return the device time of the same frame in plain torch, as where Triton is missing."""
     pixels = itertools.cycle(read_tiles(tensor).pixels for tensor in tensors)
     first = next(pixels)
-    kind = TileKind(*first.shape, first.dtype, is_maps=False)
+    kind = TileKind(*first.shape, first.dtype)
     (panel,) = plan([kind], None, Look()).panels
     y, cb, cr = _planes(panel.height, panel.width)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from gpuview.frames.picture.colormap import palette
-from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan
+from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan
 from gpuview.frames.picture.label import label_image
 
 Array = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ _NAN, _INF = 256, 257
 
 def reference_rgb(
     pixels: npt.NDArray[np.generic],
-    panel: Panel,
+    panel: PanelPlan,
     palette: npt.NDArray[np.uint8],
     nudge: float = 0.0,
 ) -> Array:
@@ -77,7 +77,7 @@ def reference_i420(rgb: Array) -> Planes:
 def assert_rgb_within_one_level(
     shown: npt.NDArray[np.generic],
     pixels: npt.NDArray[np.generic],
-    panel: Panel,
+    panel: PanelPlan,
     palette: npt.NDArray[np.uint8],
 ) -> None:
     """Compare ``(height, width, 3)`` in [0, 255], rounded or not, with the reference.
@@ -118,7 +118,7 @@ def assert_rgb_is_rounded(shown: npt.NDArray[np.generic], least: Array, greatest
 
 
 def reference_bounds(
-    pixels: npt.NDArray[np.generic], panel: Panel, palette: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.generic], panel: PanelPlan, palette: npt.NDArray[np.uint8]
 ) -> tuple[Array, Array]:
     """Return the least and the greatest that `reference_rgb` gives, values nudged both ways."""
     ways = [reference_rgb(pixels, panel, palette, nudge) for nudge in (-NUDGE, 0.0, NUDGE)]
@@ -158,7 +158,7 @@ def overlaps(tile: int, inner: int) -> Array:
     return np.maximum(0, ends - starts) / tile
 
 
-def _ranges(values: Array, panel: Panel) -> list[tuple[float, float]]:
+def _ranges(values: Array, panel: PanelPlan) -> list[tuple[float, float]]:
     scaling = panel.scaling
     if scaling.auto is None:
         return [(scaling.low, scaling.high)] * len(values)
@@ -176,7 +176,7 @@ def _draw_tile(
     values: Array,
     low: float,
     high: float,
-    panel: Panel,
+    panel: PanelPlan,
     palette: npt.NDArray[np.uint8],
     nudge: float,
 ) -> Array:
@@ -198,7 +198,7 @@ def _draw_tile(
     return rgb
 
 
-def _complete(drawn: Array, panel: Panel) -> Array:
+def _complete(drawn: Array, panel: PanelPlan) -> Array:
     """Repeat the last row and column of a lone tile up to the panel's sides."""
     down, right = panel.height - drawn.shape[0], panel.width - drawn.shape[1]
     return np.pad(drawn, ((0, down), (0, right), (0, 0)), mode="edge")

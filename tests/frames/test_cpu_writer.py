@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpuview.frames.cpu.writer import NonFinite, write_picture
-from gpuview.frames.picture.geometry import Plan
+from gpuview.frames.picture.geometry import Content, Plan
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
@@ -40,8 +40,8 @@ def noise(seed: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     return (unit * 1.5 - 0.25).to(dtype) if dtype.is_floating_point else (unit * 120).to(dtype)
 
 
-def planned(look: Look, *tensors: Tensor, is_maps: bool = False) -> tuple[Plan, list[Tiles]]:
-    tiles = [Tiles(pixels, is_maps) for pixels in tensors]
+def planned(look: Look, *tensors: Tensor, content: Content = "picture") -> tuple[Plan, list[Tiles]]:
+    tiles = [Tiles(pixels, content) for pixels in tensors]
     names = None if len(tensors) == 1 else [f"name {i}" for i in range(len(tensors))]
     return plan([each.kind for each in tiles], names, look), tiles
 
@@ -80,18 +80,18 @@ def test_a_picture_is_encoded_within_one_level(data, channels, sides, dtype, arr
         st.integers(1, 7), st.sampled_from((1, 3)), st.integers(1, 40), st.integers(1, 40)
     ),
     dtype=st.sampled_from(FLOATS),
-    is_maps=st.booleans(),
+    content=st.sampled_from(("picture", "map")),
     size=st.sampled_from((None, 64, (90, 60))),
     seed=st.integers(0, 2**32),
 )
 def test_tiles_are_encoded_within_one_level_and_nonfinite_values_counted(
-    data, shape, dtype, is_maps, size, seed
+    data, shape, dtype, content, size, seed
 ):
     pixels = noise(seed, dtype, shape)
     for value in data.draw(st.lists(st.sampled_from((torch.nan, torch.inf, -torch.inf)))):
         at = data.draw(st.tuples(*(st.integers(0, side - 1) for side in shape)))
         pixels[at] = value
-    picture, tiles = planned(Look(size=size), pixels, is_maps=is_maps and shape[1] == 1)
+    picture, tiles = planned(Look(size=size), pixels, content=content)
     with EncoderSink() as sink:
         nonfinite = write_picture(sink, picture, tiles, 1)
 

@@ -22,7 +22,7 @@ from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.slot_layout import rgb_planes
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
-from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
+from gpuview.frames.picture.geometry import Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.messages import OpenStream
@@ -35,7 +35,7 @@ WAIT_S = 30
 
 def plan(height: int, width: int, labels: tuple[Label, ...] = ()) -> Plan:
     sides = height, width
-    panel = Panel(0, 0, *sides, 1, 1, *sides, *sides, *sides, 1, Scaling(0, 255), "gray")
+    panel = PanelPlan(0, 0, *sides, 1, 1, *sides, *sides, *sides, 1, Scaling(0, 255), "gray")
     return Plan(height, width, (panel,), labels)
 
 
@@ -88,7 +88,7 @@ class DeviceRingHarness:
         if pixels is None:
             pixels = torch.full((1, 1, of.height, of.width), level, dtype=torch.uint8)
         with self.lock:
-            self.writer.write(of, [Tiles(pixels, is_maps=False)], level)
+            self.writer.write(of, [Tiles(pixels)], level)
 
     def close(self) -> None:
         self.writer.close()
@@ -238,7 +238,7 @@ def test_extremes_are_measured_after_the_frame_and_without_waiting(harness):
     pixels = torch.full((1, 1, 16, 16), 3, dtype=torch.uint8)
     harness.push(1, pixels=pixels)
     with harness.lock:
-        read = harness.writer.measure([Tiles(pixels, is_maps=False)], [True])
+        read = harness.writer.measure([Tiles(pixels)], [True])
     harness.gpu.callers.run(lambda: pixels.fill_(200))  # what the caller queues after the push
 
     harness.gpu.finish()
@@ -250,7 +250,7 @@ def test_only_what_is_wanted_is_measured(harness):
     with_nan = torch.full((1, 1, 16, 16), torch.nan)
     harness.push(1, pixels=with_nan)
     with harness.lock:
-        read = harness.writer.measure([Tiles(with_nan, is_maps=False)], [False])
+        read = harness.writer.measure([Tiles(with_nan)], [False])
     harness.gpu.finish()
 
     assert read() == [None]
@@ -312,7 +312,7 @@ def test_a_device_without_memory_for_a_canvas_does_not_stop_another_device(harne
 
 
 def test_what_never_changes_is_drawn_once_for_each_plan(harness):
-    panel = Panel(0, 0, 16, 8, 1, 1, 16, 8, 16, 8, 16, 8, 1, Scaling(0, 255), "gray")
+    panel = PanelPlan(0, 0, 16, 8, 1, 1, 16, 8, 16, 8, 16, 8, 1, Scaling(0, 255), "gray")
     labelled = Plan(16, 48, (panel,), (Label("name", 0, 16, 16, 24),))
     harness.push(255, labelled, torch.full((1, 1, 16, 8), 255, dtype=torch.uint8))
     harness.gpu.finish()
@@ -341,7 +341,7 @@ def test_where_the_kernel_does_not_compile_pytorch_draws_and_that_is_said_once(m
     monkeypatch.setattr(canvas_module, "_triton", canvas_module._Triton())
     gpu = FakeGpu()
     canvases = [Canvas(gpu, SMALL, gpu.zeros(2)) for _ in range(2)]
-    tiles = [Tiles(torch.full((1, 1, 16, 16), 255, dtype=torch.uint8), is_maps=False)]
+    tiles = [Tiles(torch.full((1, 1, 16, 16), 255, dtype=torch.uint8))]
     for canvas in canvases:
         canvas._kernels = [BrokenKernel()]
         gpu.current_stream().run(lambda canvas=canvas: canvas.draw(tiles, 1, 1))
@@ -366,7 +366,7 @@ def test_streams_in_two_threads_do_not_compile_at_once(monkeypatch):
     gpu = FakeGpu()
     canvas = Canvas(gpu, SMALL, gpu.zeros(2))
     canvas._kernels = [Kernel()]
-    canvas.draw([Tiles(torch.zeros((1, 1, 16, 16)), is_maps=False)], 1, 1)
+    canvas.draw([Tiles(torch.zeros((1, 1, 16, 16)))], 1, 1)
 
     assert drawn == [True]
     assert not canvas_module._triton.lock.locked()
@@ -442,7 +442,7 @@ class TestWhereMemoryCannotBeRegistered:
         gpu, lock, sink = FakeGpu(), threading.Lock(), Sink()
         writer = CudaWriter(sink, lock, lambda device: gpu)
         with lock:
-            tiles = [Tiles(torch.full((1, 1, 16, 16), 9, dtype=torch.uint8), is_maps=False)]
+            tiles = [Tiles(torch.full((1, 1, 16, 16), 9, dtype=torch.uint8))]
             writer.write(SMALL, tiles, 1)
         gpu.finish()
         assert published.wait(WAIT_S)

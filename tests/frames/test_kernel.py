@@ -21,7 +21,7 @@ from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes, rgb_planes
 from gpuview.frames.picture.colormap import palette
-from gpuview.frames.picture.geometry import Label, Panel, Plan, Scaling
+from gpuview.frames.picture.geometry import Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
 from tests.frames.dtypes import FLOATS
@@ -60,14 +60,16 @@ def _interpreting() -> Iterator[None]:
         yield
 
 
-def whole(height: int, width: int, channels: int = 3, scaling: Scaling | None = None) -> Panel:
+def whole(height: int, width: int, channels: int = 3, scaling: Scaling | None = None) -> PanelPlan:
     """Return a panel that shows one tile pixel for pixel, completed where a side is odd."""
     sides = height, width
     even = height + height % 2, width + width % 2
-    return Panel(0, 0, *even, 1, 1, *even, *sides, *sides, channels, scaling or Scaling(), "gray")
+    return PanelPlan(
+        0, 0, *even, 1, 1, *even, *sides, *sides, channels, scaling or Scaling(), "gray"
+    )
 
 
-def draw(pixels: torch.Tensor, panel: Panel) -> tuple[torch.Tensor, list[int]]:
+def draw(pixels: torch.Tensor, panel: PanelPlan) -> tuple[torch.Tensor, list[int]]:
     """Draw a panel into a picture that has two more columns and rows; return both."""
     sides = panel.y + panel.height + 2, panel.x + panel.width + 2
     record = torch.full((record_nbytes(*sides),), 7, dtype=torch.uint8, device=DEVICE)
@@ -76,7 +78,7 @@ def draw(pixels: torch.Tensor, panel: Panel) -> tuple[torch.Tensor, list[int]]:
     return record.cpu(), nonfinite.tolist()
 
 
-def check(pixels: torch.Tensor, panel: Panel) -> None:
+def check(pixels: torch.Tensor, panel: PanelPlan) -> None:
     """Draw ``(T, C, H, W)``, and compare planes and nonfinite with the reference."""
     record, nonfinite = draw(pixels, panel)
     shown = planes(record, panel.y + panel.height + 2, panel.x + panel.width + 2)
@@ -124,7 +126,7 @@ def test_any_dtype_is_shown_by_a_range(dtype, auto):
     pixels = noise(2, 1, 8, 9, dtype=dtype)
     scaling = Scaling(-3, 100, auto)
 
-    check(pixels, Panel(0, 0, 8, 20, 2, 2, 8, 10, 8, 9, 8, 9, 1, scaling, "viridis"))
+    check(pixels, PanelPlan(0, 0, 8, 20, 2, 2, 8, 10, 8, 9, 8, 9, 1, scaling, "viridis"))
 
 
 def test_the_record_is_told_its_number_and_time_and_nothing_else_is_touched():
@@ -152,7 +154,7 @@ def test_an_odd_picture_is_padded_and_no_nonfinite_value_is_counted_twice(sides)
 def test_nan_wins_over_infinity_and_infinity_over_values(colormap):
     pixels = noise(1, 1, 12, 12)
     pixels[0, 0, 3, :4] = torch.tensor([torch.nan, torch.inf, -torch.inf, torch.nan])
-    panel = Panel(0, 0, 8, 8, 1, 1, 8, 8, 8, 8, 12, 12, 1, Scaling(), colormap)
+    panel = PanelPlan(0, 0, 8, 8, 1, 1, 8, 8, 8, 8, 12, 12, 1, Scaling(), colormap)
 
     check(pixels, panel)
 
@@ -162,7 +164,7 @@ def test_a_tile_without_a_finite_value_has_no_range():
     pixels[1] = torch.inf
     pixels[2] = 5.0
 
-    check(pixels, Panel(0, 0, 4, 14, 3, 3, 4, 5, 4, 4, 4, 4, 1, Scaling(auto="tile"), "turbo"))
+    check(pixels, PanelPlan(0, 0, 4, 14, 3, 3, 4, 5, 4, 4, 4, 4, 1, Scaling(auto="tile"), "turbo"))
 
 
 def test_values_beyond_any_range_are_the_nearest_end_of_it():
@@ -170,7 +172,7 @@ def test_values_beyond_any_range_are_the_nearest_end_of_it():
     pixels = torch.tensor([-largest, largest, 0.0, 1.0]).repeat(1, 3, 8, 4)
 
     check(pixels, whole(8, 16))
-    check(pixels, Panel(0, 0, 4, 8, 1, 1, 4, 8, 4, 8, 8, 16, 3, Scaling(), "gray"))
+    check(pixels, PanelPlan(0, 0, 4, 8, 1, 1, 4, 8, 4, 8, 8, 16, 3, Scaling(), "gray"))
 
 
 def test_a_large_tile_is_measured_by_many_programs():
@@ -179,7 +181,9 @@ def test_a_large_tile_is_measured_by_many_programs():
     pixels[0, 0, 3, 8999] = -2.0
     for auto in ("tile", "frame"):
         scaling = Scaling(auto=auto)
-        check(pixels, Panel(0, 0, 12, 450, 2, 1, 6, 450, 4, 450, 4, 9000, 1, scaling, "viridis"))
+        check(
+            pixels, PanelPlan(0, 0, 12, 450, 2, 1, 6, 450, 4, 450, 4, 9000, 1, scaling, "viridis")
+        )
 
 
 def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):
@@ -195,7 +199,7 @@ def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):
     n = 70_000  # as the whole of MNIST
     pixels = torch.zeros(1, 1, 1, 1).expand(n, 1, 100, 200)
     sides = 3840, 1600
-    panel = Panel(0, 0, *sides, n, 400, 4, 4, 2, 2, 100, 200, 1, Scaling(auto="tile"), "gray")
+    panel = PanelPlan(0, 0, *sides, n, 400, 4, 4, 2, 2, 100, 200, 1, Scaling(auto="tile"), "gray")
     record = torch.empty(record_nbytes(*sides), dtype=torch.uint8, device=DEVICE)
     PanelKernel(panel, *sides, record, torch.zeros(2, dtype=torch.int64)).draw(pixels, 1, 1)
 
@@ -293,7 +297,7 @@ def test_grids_of_any_shape_are_drawn_as_defined(data):
 
     check(
         pixels,
-        Panel(*at, *sides, n_tiles, columns, *cell, *inner, *tile, channels, scaling, colormap),
+        PanelPlan(*at, *sides, n_tiles, columns, *cell, *inner, *tile, channels, scaling, colormap),
     )
 
 
@@ -310,12 +314,12 @@ def test_a_picture_is_shrunk_and_grown_by_area(tile, inner, nonfinite, seed):
         pixels.view(-1)[seed % pixels.numel()] = nonfinite
     even = [n + n % 2 for n in inner]
 
-    check(pixels, Panel(2, 0, *even, 1, 1, *even, *inner, *tile, 3, Scaling(), "gray"))
+    check(pixels, PanelPlan(2, 0, *even, 1, 1, *even, *inner, *tile, 3, Scaling(), "gray"))
 
 
 def test_a_canvas_is_the_same_whoever_draws_on_it():
-    colours = Panel(24, 0, 32, 40, 1, 1, 32, 40, 32, 40, 32, 40, 3, Scaling(), "gray")
-    maps = Panel(24, 48, 20, 32, 5, 3, 10, 10, 8, 8, 4, 4, 1, Scaling(auto="tile"), "viridis")
+    colours = PanelPlan(24, 0, 32, 40, 1, 1, 32, 40, 32, 40, 32, 40, 3, Scaling(), "gray")
+    maps = PanelPlan(24, 48, 20, 32, 5, 3, 10, 10, 8, 8, 4, 4, 1, Scaling(auto="tile"), "viridis")
     labels = Label("colours", 0, 0, 24, 40), Label("maps", 0, 48, 24, 32)
     picture = Plan(56, 80, (colours, maps), labels)
     parts = [noise(1, 3, 32, 40), noise(5, 1, 4, 4)]
@@ -326,7 +330,7 @@ def test_a_canvas_is_the_same_whoever_draws_on_it():
         gpu.has_triton = has_triton
         nonfinite = gpu.zeros(2)
         canvas = Canvas(gpu, picture, nonfinite)
-        tiles = [Tiles(part.to(DEVICE), is_maps=False) for part in parts]
+        tiles = [Tiles(part.to(DEVICE)) for part in parts]
         gpu.current_stream().run(lambda canvas=canvas, tiles=tiles: canvas.draw(tiles, 9, 1 << 40))
         if IS_INTERPRETED:
             gpu.finish()

@@ -133,7 +133,7 @@ def test_a_batch_of_features_shows_its_first_item():
     ],
 )
 def test_features_parameters_and_outputs_are_maps_and_pictures_are_not(frame, is_maps):
-    assert read_tiles(frame).is_maps is is_maps
+    assert (read_tiles(frame).content == "map") is is_maps
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_values_have_no_alpha_and_no_channels_at_the_end(shape, expected):
 def test_equal_tensors_have_equal_kinds_that_can_be_hashed():
     kind = read_tiles(torch.zeros(8, 64, 20, 30)).kind
 
-    assert kind == (64, 1, 20, 30, torch.float32, True)
+    assert kind == (64, 1, 20, 30, torch.float32, "map", None)
     assert len({kind, read_tiles(torch.ones(8, 64, 20, 30)).kind}) == 1
 
 

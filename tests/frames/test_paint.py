@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.paint import blocks, is_exact_in_float32, render, tile_ranges
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
-from gpuview.frames.picture.geometry import BACKGROUND, Panel, Scaling
+from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.reference import assert_rgb_within_one_level
 
@@ -34,13 +34,13 @@ def panel_for(
     gap: int = 0,
     scaling: Scaling = SCALINGS[0],
     colormap: str = "gray",
-) -> Panel:
+) -> PanelPlan:
     """Return a panel that shows ``(T, C, H, W)``, each tile with the sides ``shown``."""
     n_tiles, channels, tile_height, tile_width = pixels.shape
     height, width = shown or (tile_height, tile_width)
     rows = -(-n_tiles // columns)
     whole = rows * (height + gap) - gap, columns * (width + gap) - gap
-    return Panel(
+    return PanelPlan(
         y=0,
         x=0,
         height=whole[0] + whole[0] % 2,
@@ -59,12 +59,12 @@ def panel_for(
     )
 
 
-def painted(pixels: Tensor, panel: Panel) -> np.ndarray:
+def painted(pixels: Tensor, panel: PanelPlan) -> np.ndarray:
     """Return ``(height, width, 3)`` in [0, 255]."""
     return (render(pixels, panel).rgb * 255).permute(1, 2, 0).numpy()
 
 
-def assert_within_one_level(pixels: Tensor, panel: Panel) -> None:
+def assert_within_one_level(pixels: Tensor, panel: PanelPlan) -> None:
     colours = palette(panel.colormap, CPU).numpy()
     assert_rgb_within_one_level(painted(pixels, panel), pixels.double().numpy(), panel, colours)
 

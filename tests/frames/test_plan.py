@@ -14,7 +14,8 @@ from gpuview.frames.picture.geometry import (
     LARGE_SIDE,
     MAX_PIXELS,
     MAX_SIDE,
-    Panel,
+    PanelLook,
+    PanelPlan,
     Plan,
     Scaling,
     TileKind,
@@ -29,12 +30,12 @@ H264_BLOCKS = 36_864
 """The most macroblocks of 16 x 16 in a picture of level 5.2; H.264's table A-1."""
 
 
-def kind(*sides: int, n=1, channels=3, dtype=torch.float32, is_maps=False) -> TileKind:
-    return TileKind(n, channels, *sides, dtype, is_maps)
+def kind(*sides: int, n=1, channels=3, dtype=torch.float32, content="picture") -> TileKind:
+    return TileKind(n, channels, *sides, dtype, content)
 
 
 def maps(*sides: int, n=1) -> TileKind:
-    return kind(*sides, n=n, channels=1, is_maps=True)
+    return kind(*sides, n=n, channels=1, content="map")
 
 
 def alone(tile: TileKind, *, is_native=False, **look) -> Plan:
@@ -55,7 +56,7 @@ def test_a_picture_of_even_sides_is_shown_pixel_for_pixel(height, width):
 
     assert sides_and_inner(picture) == ((height, width), (height, width))
     assert picture.labels == ()
-    assert picture.panels[0] == Panel(
+    assert picture.panels[0] == PanelPlan(
         y=0,
         x=0,
         height=height,
@@ -267,7 +268,7 @@ def test_a_picture_of_integers_needs_a_value_range(dtype):
         (maps(9, 9), None, "viridis"),
         (maps(9, 9), "gray", "gray"),
         (kind(9, 9), "magma", "gray"),
-        (kind(9, 9, is_maps=True), None, "gray"),
+        (kind(9, 9, content="map"), None, "gray"),
     ],
 )
 def test_by_default_maps_are_coloured_and_pictures_are_grey(tile, asked, colormap):
@@ -315,6 +316,16 @@ def test_an_error_says_which_panel_it_is_about():
         plan([kind(20, 30), labels], ["image", "labels"], Look())
 
 
+def test_what_a_panel_sets_itself_holds_for_it_and_the_streams_look_for_the_others():
+    tile = kind(20, 30, channels=1)
+    own = tile._replace(own=PanelLook(value_range=(2.0, 3.0), colormap="magma"))
+
+    panels = plan([tile, own], ["a", "b"], Look(value_range=(0, 9), colormap="turbo")).panels
+
+    assert [each.scaling for each in panels] == [Scaling(0, 9), Scaling(2, 3)]
+    assert [each.colormap for each in panels] == ["turbo", "magma"]
+
+
 side = st.one_of(st.integers(1, 40), st.integers(1, 20_000))
 kinds = st.builds(
     kind,
@@ -322,7 +333,7 @@ kinds = st.builds(
     side,
     n=st.one_of(st.just(1), st.integers(1, 3000)),
     channels=st.just(1),
-    is_maps=st.booleans(),
+    content=st.sampled_from(("picture", "map")),
 )
 long_side = st.integers(MIN_SIDE, MAX_SIDE)
 sizes = st.one_of(
@@ -391,7 +402,7 @@ def check_encodable(picture: Plan, size: object) -> None:
         assert sides == tuple(each + each % 2 for each in reversed(size))
 
 
-def check_tiles(panel: Panel) -> None:
+def check_tiles(panel: PanelPlan) -> None:
     assert 1 <= panel.inner_height <= panel.cell_height
     assert 1 <= panel.inner_width <= panel.cell_width
     assert 1 <= panel.columns <= panel.n_tiles

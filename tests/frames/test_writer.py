@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.geometry import TileKind
+from gpuview.frames.picture.geometry import Content, TileKind
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import WriteStats
@@ -57,8 +57,8 @@ def ring() -> Iterator[EncoderSink]:
         yield sink
 
 
-def kind_of(pixels: torch.Tensor, *, is_maps: bool = False) -> TileKind:
-    return TileKind(*pixels.shape, pixels.dtype, is_maps)
+def kind_of(pixels: torch.Tensor, content: Content = "picture") -> TileKind:
+    return TileKind(*pixels.shape, pixels.dtype, content)
 
 
 def test_a_tensor_fills_the_picture(ring):
@@ -85,7 +85,7 @@ def test_each_tensor_of_a_grid_is_a_labelled_panel(ring, arrange, names):
     FrameWriter(ring).write(arrange(image, maps.numpy()), LOOK)
 
     tensors = image[None], maps[0].unsqueeze(1)
-    kinds = [kind_of(tensors[0]), kind_of(tensors[1], is_maps=True)]
+    kinds = [kind_of(tensors[0]), kind_of(tensors[1], "map")]
     picture = plan(kinds, names, LOOK)
     bounds = picture_bounds(picture, [pixels.numpy() for pixels in tensors])
     assert_i420_within_one_level(ring.shown(), *bounds)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import render
-from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan
+from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan
 from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading, Tiles, read_frame
@@ -132,7 +132,7 @@ def _extremes(frame: object, look: Look, readings: Mapping[str | None, Reading])
     return [finite_extremes(each.pixels) for each in tiles]
 
 
-def _painted(tiles: Tiles, panel: Panel) -> Pixels:
+def _painted(tiles: Tiles, panel: PanelPlan) -> Pixels:
     """Return ``(height, width, 3)``; a single tile is cropped to its own, perhaps odd, sides."""
     rgb = render(tiles.pixels, panel).rgb
     if panel.n_tiles == 1:
@@ -145,7 +145,7 @@ def _as_bytes(rgb: Tensor) -> Pixels:
     return np.floor(levels + 0.5).astype(np.uint8)
 
 
-def _grey_if_it_is(pixels: Pixels, panel: Panel) -> Pixels:
+def _grey_if_it_is(pixels: Pixels, panel: PanelPlan) -> Pixels:
     """Return one channel of a grey picture, unless it shows the colours of NaN or Inf."""
     is_grey = panel.channels == 1 and panel.colormap == "gray"
     if is_grey and bool((pixels == pixels[..., :1]).all()):

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, current_stream_id
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
-from gpuview.frames.picture.geometry import BACKGROUND, Panel, Scaling
+from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 
 __all__ = [
     "BLOCK_NUMEL",
@@ -72,7 +72,7 @@ class Block:
     """The numbers of NaN and Inf, ``(2,)`` int64. No value is counted in two blocks."""
 
 
-def render(pixels: Tensor, panel: Panel) -> Painted:
+def render(pixels: Tensor, panel: PanelPlan) -> Painted:
     """Paint one panel.
 
     Runs on ``pixels.device``, on the current stream. On any device but the CPU it only launches
@@ -96,7 +96,7 @@ def render(pixels: Tensor, panel: Panel) -> Painted:
     return Painted(_arranged(cells, panel), n_nan, n_inf)
 
 
-def blocks(pixels: Tensor, panel: Panel) -> Iterator[Block]:
+def blocks(pixels: Tensor, panel: PanelPlan) -> Iterator[Block]:
     """Paint a panel's tiles, block by block, without the background; see `render`."""
     ranges = None
     if panel.scaling.auto is not None:
@@ -173,7 +173,7 @@ def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
     return torch.float64 if needs_float64(pixels.dtype, scaling) else torch.float32
 
 
-def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
+def _cuts(panel: PanelPlan, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
     """Split a panel's tiles so that no operation of `_paint` is large enough to use threads.
 
     One operation may be: finding the NaN in a tile that is shrunk, if there is one.
@@ -195,7 +195,7 @@ def _cuts(panel: Panel, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Str
 
 
 def _paint(
-    part: Tensor, panel: Panel, rows: Stretch, columns: Stretch, ranges: Tensor | None
+    part: Tensor, panel: PanelPlan, rows: Stretch, columns: Stretch, ranges: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Paint one block.
 
@@ -269,7 +269,7 @@ def _unpacked(packed: Tensor) -> Tensor:
     return packed.squeeze(1).unsqueeze(-1).view(torch.uint8)[..., :3].movedim(-1, 1)
 
 
-def _arranged(cells: Tensor, panel: Panel) -> Tensor:
+def _arranged(cells: Tensor, panel: PanelPlan) -> Tensor:
     """Return the panel, ``(3, height, width)``, from its cells in order, ``(n, 3, h, w)``."""
     if panel.n_tiles == 1:
         tile = cells[:, :, : panel.inner_height, : panel.inner_width]

@@ -40,7 +40,7 @@ from gpuview.frames.cpu.paint import (
     tile_ranges,
 )
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
-from gpuview.frames.picture.geometry import BACKGROUND, Panel, Plan, Scaling
+from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.ring import PixelFormat, frame_nbytes
@@ -112,7 +112,7 @@ def write_picture(
     return nonfinite
 
 
-def _with_range(panel: Panel, pixels: Tensor) -> Panel:
+def _with_range(panel: PanelPlan, pixels: Tensor) -> PanelPlan:
     """Replace an automatic range by the values' own, if it is one for all tiles and not empty."""
     auto = panel.scaling.auto
     if auto is None or (auto == "tile" and panel.n_tiles > 1) or pixels.device.type != "cpu":
@@ -272,7 +272,7 @@ def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> NonFinite:
     return NonFinite(n_nan, n_inf)
 
 
-def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
+def _paint_panel(area: Bytes, panel: PanelPlan, pixels: Tensor) -> NonFinite:
     """Paint a panel of a CPU tensor; ``area`` is its part of the canvas, ``(3, h, w)``."""
     n_nan = n_inf = 0
     for block in blocks(pixels, panel):
@@ -285,7 +285,7 @@ def _paint_panel(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
     return NonFinite(n_nan, n_inf)
 
 
-def _place(block: Block, area: Bytes, panel: Panel) -> None:
+def _place(block: Block, area: Bytes, panel: PanelPlan) -> None:
     """Write a block at its place in the panel, whose part of the canvas is ``area``."""
     levels = _as_levels(block.rgb) if block.rgb.is_floating_point() else block.rgb
     rows, columns = levels.shape[2:]
@@ -296,7 +296,7 @@ def _place(block: Block, area: Bytes, panel: Panel) -> None:
             target[y : y + rows, x : x + columns] = plane
 
 
-def _paint_elsewhere(area: Bytes, panel: Panel, pixels: Tensor) -> NonFinite:
+def _paint_elsewhere(area: Bytes, panel: PanelPlan, pixels: Tensor) -> NonFinite:
     """Paint a panel whose tensor is neither on the CPU nor on CUDA; waits for its device."""
     painted = render(pixels, panel)
     area[:] = _as_levels(painted.rgb).cpu().numpy()
@@ -308,7 +308,7 @@ def _as_levels(rgb: Tensor) -> Tensor:
     return (rgb * _RGB_RANGE).add_(0.5).to(torch.uint8)  # the cast truncates: rounds half up
 
 
-def _pad(picture: Bytes, panel: Panel) -> None:
+def _pad(picture: Bytes, panel: PanelPlan) -> None:
     """Repeat the last row and column of a single tile up to the panel's sides; ``(C, H, W)``."""
     h, w = panel.inner_height, panel.inner_width
     picture[:, h:] = picture[:, h - 1 : h]

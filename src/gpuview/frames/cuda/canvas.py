@@ -23,7 +23,7 @@ from gpuview.frames.cuda.slot_layout import (
     record_nbytes,
     rgb_planes,
 )
-from gpuview.frames.picture.geometry import BACKGROUND, Label, Panel, Plan
+from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.ring import (
@@ -200,7 +200,7 @@ class Canvas:
         self._rgb_part(label).copy_(levels)
         write_i420(levels.to(torch.float32).div_(255), *part(self._planes, label))
 
-    def _paint(self, panel: Panel, pixels: Tensor) -> None:
+    def _paint(self, panel: PanelPlan, pixels: Tensor) -> None:
         painted = render(pixels, panel)
         write_i420(painted.rgb, *part(self._planes, panel))
         self._rgb_part(panel).copy_((painted.rgb * 255).add_(0.5))  # the cast truncates
@@ -208,5 +208,5 @@ class Canvas:
             if found is not None:
                 count.add_(found)
 
-    def _rgb_part(self, where: Panel | Label) -> Tensor:
+    def _rgb_part(self, where: PanelPlan | Label) -> Tensor:
         return self._rgb[:, where.y : where.y + where.height, where.x : where.x + where.width]

@@ -19,7 +19,7 @@ from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
 from gpuview.frames.cuda.pixel_value import Scale
 from gpuview.frames.cuda.slot_layout import part, planes, rgb_planes
 from gpuview.frames.picture.colormap import palette
-from gpuview.frames.picture.geometry import Panel
+from gpuview.frames.picture.geometry import PanelPlan
 
 __all__ = ["PanelKernel"]
 
@@ -53,7 +53,7 @@ class PanelKernel:
     """
 
     def __init__(
-        self, panel: Panel, height: int, width: int, record: Tensor, nonfinite: Tensor
+        self, panel: PanelPlan, height: int, width: int, record: Tensor, nonfinite: Tensor
     ) -> None:
         self._panel = panel
         self._record = record
@@ -203,7 +203,7 @@ class PanelKernel:
         )
 
 
-def _new_ranges(panel: Panel, device: torch.device) -> Tensor:
+def _new_ranges(panel: PanelPlan, device: torch.device) -> Tensor:
     """Return ``(n, 2)`` float64: half the low bound, and the gain 1 / (half the range)."""
     n_ranges = panel.n_tiles if panel.scaling.auto == "tile" else 1
     ranges = torch.empty((n_ranges, 2), dtype=torch.float64, device=device)
@@ -226,7 +226,7 @@ def _shape(pixels: Tensor, *, is_direct: bool) -> tuple[int, int]:
     return (512, 4) if pixels.element_size() <= 2 or not is_direct else (256, 4)
 
 
-def _scale(panel: Panel, dtype: torch.dtype) -> Scale:
+def _scale(panel: PanelPlan, dtype: torch.dtype) -> Scale:
     scaling = panel.scaling
     bounds = (scaling.low, scaling.high)
     if scaling.auto is None and dtype.is_floating_point and bounds == (0, 1):
@@ -236,12 +236,12 @@ def _scale(panel: Panel, dtype: torch.dtype) -> Scale:
     return "range"
 
 
-def _n_chunks(panel: Panel) -> int:
+def _n_chunks(panel: PanelPlan) -> int:
     numel = panel.channels * panel.tile_height * panel.tile_width
     return min(_MAX_CHUNKS, -(-numel // _MINMAX_CHUNK))
 
 
-def _needs_int64(pixels: Tensor, panel: Panel) -> bool:
+def _needs_int64(pixels: Tensor, panel: PanelPlan) -> bool:
     """Tell whether an index that the kernels compute may not fit into 32 bits."""
     end = sum((side - 1) * step for side, step in zip(pixels.shape, pixels.stride(), strict=True))
     longest = max(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gpuview.frames.picture.geometry import Label, Panel
+from gpuview.frames.picture.geometry import Label, PanelPlan
 from gpuview.protocol.ring import HEADER_NBYTES, PixelFormat, frame_nbytes
 
 __all__ = ["i420_nbytes", "part", "planes", "record_nbytes", "rgb_planes"]
@@ -44,7 +44,7 @@ def rgb_planes(record: Tensor, height: int, width: int) -> Tensor:
     return record[start:].view(3, height, width)
 
 
-def part(planes: _Planes, where: Panel | Label) -> _Planes:
+def part(planes: _Planes, where: PanelPlan | Label) -> _Planes:
     """Return the part of each plane that belongs to a panel or a label, as views."""
     y, x, height, width = where.y, where.x, where.height, where.width
     luma, cb, cr = planes

@@ -1,8 +1,8 @@
 """The geometry of one picture, in pixels: decided by `plan`, followed by all drawing code.
 
-    Plan    a whole picture, as it is encoded
-    Panel   the part of it that shows one tensor: a grid of tiles of the same size
-    cell    a tile, with the gap to its right and below it
+    Plan       a whole picture, as it is encoded
+    PanelPlan  the part of it that shows one tensor: a grid of tiles of the same size
+    cell       a tile, with the gap to its right and below it
 
 Note [area]: tiles are resized by area interpolation. An output pixel is the mean of the input
 pixels that it covers, weighted by the covered area. Enlarged by an integer factor, this is
@@ -25,18 +25,42 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_SIDE",
     "MIN_CELL",
+    "Channels",
+    "Content",
     "Label",
-    "Panel",
+    "PanelLook",
+    "PanelPlan",
     "Plan",
     "Scaling",
     "Sides",
     "TileKind",
+    "ValueRange",
     "even_down",
     "even_up",
 ]
 
 Sides = tuple[int, int]
 """``(height, width)``."""
+
+ValueRange = tuple[float, float] | Literal["auto", "frame"] | None
+"""The two values that are shown as black and white, or how to find them.
+
+``"auto"`` takes the smallest and the largest finite value of each tile, ``"frame"`` those of all
+tiles of a tensor. None is [0, 255] for uint8, False and True for bool, [0, 1] for floating types,
+and ``"auto"`` for maps; pictures of other integer types need an explicit range.
+"""
+
+Content = Literal["picture", "map", "labels", "flow"]
+"""What the values of a tile are.
+
+    picture  brightness, of one channel or three
+    map      values that are not a brightness, of one channel or three: scaled, and coloured
+    labels   the numbers of classes, of one channel
+    flow     the x and y of a displacement, two channels
+"""
+
+Channels = Literal[1, 2, 3]
+"""Of a tile."""
 
 MAX_SIDE = 8688
 """The longest side of a picture in H.264 level 5.2, the highest that Chromium decodes."""
@@ -54,16 +78,26 @@ BACKGROUND: tuple[int, int, int] = (32, 32, 32)
 """The colour between tiles and around panels, RGB."""
 
 
+@dataclass(frozen=True, slots=True)
+class PanelLook:
+    """How one panel is shown, where that differs from its stream: None takes the stream's."""
+
+    value_range: ValueRange = None
+    colormap: str | None = None
+
+
 class TileKind(NamedTuple):
     """The properties of a tensor's tiles that decide where they go and how they are scaled."""
 
     n_tiles: int
-    channels: Literal[1, 3]
+    channels: Channels
     height: int
     width: int
     """Of each tile."""
     dtype: torch.dtype
-    is_maps: bool
+    content: Content = "picture"
+    own: PanelLook | None = None
+    """What the panel sets itself; None if nothing."""
 
     @property
     def tile(self) -> Sides:
@@ -82,7 +116,7 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class PanelPlan:
     """Where the tiles of one tensor go, and how their values become colours.
 
     Tile ``t`` is in row ``t // columns`` and column ``t % columns``; its first pixel is at
@@ -106,7 +140,7 @@ class Panel:
     tile_height: int
     tile_width: int
     """A tile in the tensor."""
-    channels: Literal[1, 3]
+    channels: Channels
     scaling: Scaling
     colormap: str
     """For one channel. ``"gray"`` maps [0, 1] to greys without steps."""
@@ -131,7 +165,7 @@ class Plan:
     height: int
     width: int
     """Both even, and at least `gpuview.protocol.ring.MIN_SIDE` in an encoded picture."""
-    panels: tuple[Panel, ...]
+    panels: tuple[PanelPlan, ...]
     """One for each tensor, in order."""
     labels: tuple[Label, ...] = ()
 

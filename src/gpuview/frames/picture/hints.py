@@ -41,7 +41,7 @@ def reading_hint(names: Sequence[str] | None, tiles: Sequence[Tiles]) -> str:
 
 def takes_usual_range(kind: TileKind, look: Look) -> bool:
     """Tell whether the value range is the usual one of the dtype, so that it may be a wrong one."""
-    is_usual = look.value_range is None and not kind.is_maps
+    is_usual = look.value_range_of(kind) is None and kind.content == "picture"
     return is_usual and (kind.dtype == torch.uint8 or kind.dtype.is_floating_point)
 
 

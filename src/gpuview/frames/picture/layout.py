@@ -27,14 +27,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.errors import explaining, naming_panel
-from gpuview.frames.picture.geometry import TileKind
+from gpuview.frames.picture.geometry import Channels, Content, PanelLook, TileKind
 from gpuview.frames.picture.tensors import as_dense
 
 __all__ = [
@@ -94,21 +94,24 @@ class Tiles:
     """The pictures or maps of one tensor, in the user's memory."""
 
     pixels: Tensor
-    """``(T, C, H, W)``, C = 1 or 3, T >= 1, any strides, detached; bool, integer or floating."""
-    is_maps: bool
+    """``(T, C, H, W)``, C = 1, 2 or 3, T >= 1, any strides, detached; bool, integer or floating."""
+    content: Content = "picture"
     """Three-channel tiles are maps only if they come from a parameter."""
     original_dtype: torch.dtype | None = None
     """The user's dtype, if ``pixels`` has another: masked integers become floats."""
     reading: Reading | None = None
     """None if the layout was known."""
+    own: PanelLook | None = None
+    """What the panel sets itself; None if nothing."""
 
     @property
     def kind(self) -> TileKind:
         """The properties that decide where the tiles go and how they are scaled; hashable."""
         n_tiles, channels, height, width = self.pixels.shape
-        n_channels: Literal[1, 3] = 1 if channels == 1 else 3
         dtype = self.original_dtype or self.pixels.dtype
-        return TileKind(n_tiles, n_channels, height, width, dtype, self.is_maps)
+        return TileKind(
+            n_tiles, cast(Channels, channels), height, width, dtype, self.content, self.own
+        )
 
 
 def check_layout(layout: Layout | None) -> None:
@@ -202,7 +205,7 @@ def read_tiles(
     is_maps = is_parameter or (pixels.shape[1] == 1 and (is_values or is_features))
     pixels = pixels[:, :3] if pixels.shape[1] == 4 else pixels
     original_dtype = None if source.dtype == dense.dtype else source.dtype
-    return Tiles(pixels, is_maps, original_dtype, reading)
+    return Tiles(pixels, "map" if is_maps else "picture", original_dtype, reading)
 
 
 def _parts(frame: object) -> list[tuple[str, object]] | None:

@@ -16,19 +16,18 @@ import torch
 
 from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.colormap import check_colormap
-from gpuview.frames.picture.geometry import MAX_PIXELS, MAX_SIDE, Scaling, TileKind, even_up
+from gpuview.frames.picture.geometry import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    Scaling,
+    TileKind,
+    ValueRange,
+    even_up,
+)
 from gpuview.frames.picture.layout import Layout, check_layout
 from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
-
-ValueRange = tuple[float, float] | Literal["auto", "frame"] | None
-"""The two values that are shown as black and white, or how to find them.
-
-``"auto"`` takes the smallest and the largest finite value of each tile, ``"frame"`` those of all
-tiles of a tensor. None is [0, 255] for uint8, False and True for bool, [0, 1] for floating types,
-and ``"auto"`` for maps; pictures of other integer types need an explicit range.
-"""
 
 Size = int | tuple[int, int] | None
 """The longest side of the encoded picture in pixels, or its ``(width, height)``. None keeps the
@@ -62,6 +61,11 @@ class Look:
         object.__setattr__(self, "value_range", _checked_range(self.value_range))
         object.__setattr__(self, "size", _checked_size(self.size))
 
+    def value_range_of(self, kind: TileKind) -> ValueRange:
+        """Return the value range that was set for tiles of this kind, by their panel or here."""
+        own = None if kind.own is None else kind.own.value_range
+        return self.value_range if own is None else own
+
     def scaling_of(self, kind: TileKind) -> Scaling:
         """Return the value range for tiles of this kind.
 
@@ -69,14 +73,14 @@ class Look:
             FrameError: The tiles are pictures of an integer type other than uint8, and there is no
                 ``value_range``.
         """
-        dtype, value_range = kind.dtype, self.value_range
+        dtype, value_range = kind.dtype, self.value_range_of(kind)
         if isinstance(value_range, tuple):
             return Scaling(*value_range)
         if value_range is not None:
             return Scaling(auto="tile" if value_range == "auto" else "frame")
         if dtype == torch.bool:
             return Scaling()
-        if kind.is_maps:
+        if kind.content == "map":
             return Scaling(auto="tile")
         if dtype == torch.uint8:
             return Scaling(0, 255)
@@ -92,7 +96,8 @@ class Look:
         """Return the colour map for tiles of this kind; ``"gray"`` for three channels."""
         if kind.channels == 3:
             return "gray"
-        return self.colormap or ("viridis" if kind.is_maps else "gray")
+        own = None if kind.own is None else kind.own.colormap
+        return own or self.colormap or ("viridis" if kind.content == "map" else "gray")
 
 
 def _checked_range(value_range: object) -> ValueRange:

@@ -21,7 +21,7 @@ from gpuview.frames.picture.geometry import (
     MAX_PIXELS,
     MAX_SIDE,
     Label,
-    Panel,
+    PanelPlan,
     Plan,
     Sides,
     TileKind,
@@ -117,9 +117,9 @@ class _SizedGrid:
     def fitted(self, box: Sides) -> _SizedGrid:
         return replace(self, tile=self.grid.fitted(box))
 
-    def panel_at(self, position: Sides, look: Look) -> Panel:
+    def panel_at(self, position: Sides, look: Look) -> PanelPlan:
         kind, grid = self.kind, self.grid
-        return Panel(
+        return PanelPlan(
             *position,
             *self.sides,
             n_tiles=kind.n_tiles,
@@ -139,7 +139,7 @@ class _SizedGrid:
 def _is_data(kind: TileKind) -> bool:
     """Tell whether the tiles have no natural aspect: maps, or a very long single channel."""
     is_long = max(kind.tile) > _MAX_DATA_ASPECT * min(kind.tile)
-    return kind.is_maps or (kind.channels == 1 and is_long)
+    return kind.content == "map" or (kind.channels == 1 and is_long)
 
 
 def _plan_native(tiles: Sequence[TileKind], names: Sequence[str] | None, look: Look) -> Plan:
