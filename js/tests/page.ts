@@ -24,7 +24,8 @@ export function usePage(): void {
   });
 
   afterEach(() => {
-    for (const close of opened.splice(0)) close(); // They listen to the window, which lives on.
+    // They listen to the window, which lives on. The model ends last, and with it all that it keeps.
+    for (const close of opened.splice(0).reverse()) close();
     document.body.replaceChildren();
     hidePage(false);
     vi.restoreAllMocks();
@@ -37,6 +38,7 @@ export function usePage(): void {
 export async function show(traits: Partial<Traits> = {}, model = new FakeModel(traits)) {
   const { initialize, render } = widget();
   const end = initialize({ model });
+  opened.push(end);
   const open = () => {
     const el = document.createElement("div");
     document.body.append(el);
@@ -50,7 +52,6 @@ export async function show(traits: Partial<Traits> = {}, model = new FakeModel(t
     return { root: el, dispose };
   };
   const view = open();
-  opened.push(end);
   await settle();
   return { model, ...view, open, end };
 }

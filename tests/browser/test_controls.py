@@ -103,10 +103,20 @@ def test_link_leads_to_a_page_that_plays(chromium: BrowserContext, tmp_path: Pat
         lab.shutdown_kernels()
 
 
-def test_server_without_the_page_has_no_link_to_it(open_notebook: OpenNotebook) -> None:
-    notebook = open_with(open_notebook, "stream")
+def test_server_without_the_extension_is_asked_for_nothing_that_it_has_not(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(MAKE, "stream")
+    asked: list[str] = []
+    notebook.page.on("request", lambda request: asked.append(request.url))
+    notebook.page.on("websocket", lambda socket: asked.append(socket.url))
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
     wait_for_frames(notebook, 30)
     assert not notebook.page.get_by_role("button", name="Copy a link").is_visible()
+    # Each would be an error in the browser's console.
+    assert [url for url in asked if "/gpuview/" in url] == []
 
 
 def test_nothing_overflows_a_narrow_cell(open_notebook: OpenNotebook) -> None:

@@ -1,6 +1,6 @@
 // A carrier's channel: whole messages both ways, in order.
 
-import type { PageMessage, Ping, Received, RequestKeyframe, Watch } from "../messages";
+import type { PageMessage, Ping, Problem, Received, RequestKeyframe, Watch } from "../messages";
 
 export type SentMessage = PageMessage | Ping | Watch | Received | RequestKeyframe;
 
@@ -9,8 +9,11 @@ export interface ChannelListener {
   readonly onOpen: () => void;
   readonly onText: (text: string) => void;
   readonly onBinary: (message: Uint8Array<ArrayBuffer>) => void;
-  /** The other side, or something in between, has ended the channel. Nothing follows. */
-  readonly onClosed: () => void;
+  /**
+   * The other side, or something in between, has ended the channel, and why, if it said so in words
+   * for a person. Nothing follows.
+   */
+  readonly onClosed: (problem: Problem | null) => void;
 }
 
 export interface Channel {

@@ -20,7 +20,7 @@ function openTunnel(
   const end = () => {
     if (over.aborted) return;
     ended.abort();
-    listener.onClosed();
+    listener.onClosed(null);
   };
   const read = (content: unknown, buffers: readonly BufferSource[]) => {
     const message = content as KernelMessage; // From our own kernel half.

@@ -76,7 +76,7 @@ export class PacketConnection {
       onOpen: () => void this.#begin(),
       onText: (text: string) => this.#read(text),
       onBinary: (message: Uint8Array<ArrayBuffer>) => this.#take(message),
-      onClosed: () => this.#close(null),
+      onClosed: (problem: Problem | null) => this.#close(problem),
     };
     this.#channel = options.open(listener, stop);
     after(OPEN_MS, () => this.#liveness === null && this.#close(null), stop);
@@ -136,6 +136,7 @@ export class PacketConnection {
 
   /** The media process does not encode what was asked for, or refuses the page altogether. */
   #refuse(refusal: Refusal): void {
+    if (refusal.view === "") return this.#close(refusal);
     this.#codecs = this.#codecs.slice(1);
     this.#watch(refusal);
   }

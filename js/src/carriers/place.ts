@@ -1,22 +1,25 @@
 // Where the Jupyter server behind this page is, as its front ends say. Pure but for the document.
 
 interface JupyterConfig {
+  /** JupyterLab and Notebook 7 have one, and take over what the server's extensions say. */
+  readonly appName?: unknown;
+  /** The extension of the Jupyter server says true. */
+  readonly gpuview?: unknown;
   readonly baseUrl?: unknown;
   readonly wsUrl?: unknown;
   readonly token?: unknown;
 }
 
 /**
- * Returns the URL of a stream's WebSocket; null if this page belongs to no Jupyter server.
+ * Returns the URL of a stream's WebSocket; null if this page belongs to no Jupyter server, or to one
+ * without the extension, as far as the page can say.
  *
  * @param place The trait: kernel and stream.
  */
 export function socketUrl(place: string, page: Document): string | null {
-  if (place === "") return null;
   const config = readConfig(page);
-  // JupyterLab, Notebook and Voila have a configuration in the page; nbclassic an attribute.
-  const base = textOf(config.baseUrl) || (page.body.dataset["baseUrl"] ?? "");
-  if (base === "") return null;
+  const base = baseOf(config, page);
+  if (place === "" || base === "") return null;
   const here = new URL(page.baseURI);
   try {
     const url = new URL(`${withSlash(textOf(config.wsUrl) || base)}gpuview/socket/${place}`, here);
@@ -32,13 +35,23 @@ export function socketUrl(place: string, page: Document): string | null {
 
 /** Returns the URL of the page that shows a stream alone; null if there can be none. */
 export function viewUrl(place: string, page: Document): string | null {
-  const base = textOf(readConfig(page).baseUrl) || (page.body.dataset["baseUrl"] ?? "");
+  const base = baseOf(readConfig(page), page);
   if (place === "" || base === "") return null;
   try {
     return new URL(`${withSlash(base)}gpuview/view/${place}`, page.baseURI).href;
   } catch {
     return null; // No URL.
   }
+}
+
+/**
+ * Returns where the extension is on the server; empty if it is not there. To ask for it would write
+ * an error into the browser's console.
+ */
+function baseOf(config: JupyterConfig, page: Document): string {
+  if (config.appName !== undefined && config.gpuview !== true) return "";
+  // JupyterLab, Notebook and Voila have a configuration in the page; nbclassic an attribute.
+  return textOf(config.baseUrl) || (page.body.dataset["baseUrl"] ?? "");
 }
 
 function readConfig(page: Document): JupyterConfig {

@@ -1,8 +1,9 @@
 // A channel over a WebSocket of the jupyter-server extension.
 
 import type { Channel, ChannelListener, OpenChannel, SentMessage } from "./channel";
+import { closing_ms, closingProblem } from "./close_codes";
 
-/** The door to one stream's WebSocket. A server without the extension is seldom asked. */
+/** The door to one stream's WebSocket. A server that refuses is seldom asked. */
 export class SocketDoor {
   readonly #url: string;
   #failures = 0;
@@ -25,16 +26,15 @@ export class SocketDoor {
       this.#closed_until_ms = 0;
       listener.onOpen();
     };
-    const onClosed = () => {
-      if (!has_opened) this.#refuse();
-      listener.onClosed();
+    const onClosed = ({ code, reason }: CloseEvent) => {
+      this.#shut(has_opened ? closing_ms(code) : refusal_ms(this.#failures++));
+      listener.onClosed(closingProblem(code, reason));
     };
     return openSocket(this.#url, { ...listener, onOpen, onClosed }, stop);
   };
 
-  #refuse(): void {
-    this.#closed_until_ms = performance.now() + refusal_ms(this.#failures);
-    this.#failures += 1;
+  #shut(duration_ms: number): void {
+    this.#closed_until_ms = performance.now() + duration_ms;
   }
 }
 
@@ -44,7 +44,11 @@ export function refusal_ms(refusals: number): number {
   return [1000, 5000, 60_000][refusals] ?? 300_000;
 }
 
-function openSocket(url: string, listener: ChannelListener, stop: AbortSignal): Channel {
+interface SocketListener extends Omit<ChannelListener, "onClosed"> {
+  readonly onClosed: (event: CloseEvent) => void;
+}
+
+function openSocket(url: string, listener: SocketListener, stop: AbortSignal): Channel {
   const socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
   const on = { signal: stop };

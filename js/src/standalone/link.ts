@@ -5,9 +5,6 @@ import type { Ping } from "../messages";
 import { backoff_ms } from "../state";
 import { after, every } from "../timers";
 
-/** The extension's close codes; `gpuview.server.refusal` has them, too. */
-export const CLOSE = { not_allowed: 4403, no_media_process: 4404, gone: 4410 } as const;
-
 const PING_MS = 2000;
 /** After so long without a word the connection is dead, even if the browser has not noticed. */
 const SILENT_MS = 8000;

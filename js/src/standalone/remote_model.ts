@@ -1,9 +1,10 @@
 // The model of a stream without a widget: what the kernel would keep in traits comes over a
 // WebSocket from the media process, and what is sent goes the same way.
 
+import { CLOSE, closingProblem } from "../carriers/close_codes";
 import type { KernelMessage, PageMessage, Problem, Status } from "../messages";
 import type { Model, ModelEvent, Traits } from "../model";
-import { CLOSE, Link } from "./link";
+import { Link } from "./link";
 
 type Callback = Parameters<Model["on"]>[1];
 
@@ -113,18 +114,14 @@ export class RemoteModel implements Model {
   }
 
   async #leave(code: number, reason: string): Promise<void> {
+    const problem = closingProblem(code, reason);
+    if (problem !== null) return this.#fail(problem);
     switch (code) {
       case CLOSE.gone:
         this.#has_ended = true;
         return;
       case CLOSE.no_media_process:
         return this.#fail(NO_MEDIA_PROCESS);
-      case CLOSE.not_allowed:
-        return this.#fail({
-          problem: reason,
-          expected: "a media process on the Jupyter server's machine, of the same user",
-          fix: "watch the stream in its notebook",
-        });
       default:
         if (await this.#isKernelGone()) this.#emit("comm_live_update");
     }

@@ -356,16 +356,62 @@ describe("a carrier that ends", () => {
     expect(state(root)).not.toBe("playing");
   });
 
-  test("is refused with words, which are shown if there is nothing else", async () => {
+  test("refuses each codec with words, which are shown if there is nothing else", async () => {
     const { root } = await showAll(["socket"]);
     const socket = await openSocket();
-    const refusal = { problem: "too many views", expected: "fewer", fix: "close some" };
-    socket.hear({ type: "Refusal", view: "", seq: 0, ...refusal });
-    socket.hear({ type: "Refusal", view: "", seq: 0, ...refusal });
+    const view = root.dataset["view"];
+    const refusal = { problem: "no encoder", expected: "PyAV with one", fix: "install it" };
+    socket.hear({ type: "Refusal", view, seq: 0, ...refusal });
+    socket.hear({ type: "Refusal", view, seq: 0, ...refusal });
     expect(socket.sentOf("Watch").map(({ codec }) => codec)).toEqual(["H264", "JPEG"]);
     expect(state(root)).toBe("failed");
-    expect(message(root)).toMatch("too many views");
+    expect(message(root)).toMatch("no encoder");
   });
+
+  test("refuses the page altogether: nothing else is asked of it", async () => {
+    const { root } = await showAll(["socket"]);
+    const socket = await openSocket();
+    const refusal = { problem: "there is no stream 's77'", expected: "one", fix: "run its cell" };
+    socket.hear({ type: "Refusal", view: "", seq: 0, ...refusal });
+    expect(socket.sentOf("Watch").map(({ codec }) => codec)).toEqual(["H264"]);
+    expect(state(root)).toBe("failed");
+    expect(message(root)).toMatch("no stream 's77'");
+  });
+
+  test("will never be allowed: no view asks again, and a person is told why", async () => {
+    const { root, open } = await showAll(["socket"]);
+    const socket = await openSocket();
+    socket.end(4403, "the kernel is behind a gateway, on another machine");
+    expect(message(root)).toMatch("the kernel is behind a gateway");
+    open();
+    await pass(3_600_000);
+    window.dispatchEvent(new Event("online"));
+    await settle();
+    expect(FakeWebSocket.made).toHaveLength(1);
+  });
+
+  test("is one too many for the server: all views leave it alone for a while", async () => {
+    const { root, open } = await showAll(["socket"]);
+    const socket = await openSocket();
+    socket.end(4429, "too many pages are connected: max_sockets");
+    expect(message(root)).toMatch("too many pages");
+    open();
+    await pass(29_999);
+    expect(FakeWebSocket.made).toHaveLength(1);
+    await pass(1);
+    expect(FakeWebSocket.made).toHaveLength(3);
+  });
+
+  test.each([4404, 4410])(
+    "ends with code %i: the next media process is soon there",
+    async (code) => {
+      await showAll(["socket"]);
+      const socket = await openSocket();
+      socket.end(code, "the kernel has no media process now");
+      await settle();
+      expect(FakeWebSocket.made).toHaveLength(2);
+    },
+  );
 
   test("brings what the browser does not decode: the next one asks for something else", async () => {
     FakeVideoDecoder.rejects = "avc1";

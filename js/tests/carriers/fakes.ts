@@ -40,9 +40,9 @@ export class FakeWebSocket extends EventTarget {
   }
 
   /** The other side, or the way to it, ends. */
-  end(): void {
+  end(code = 1006, reason = ""): void {
     this.readyState = 3;
-    this.dispatchEvent(new Event("close"));
+    this.dispatchEvent(Object.assign(new Event("close"), { code, reason }));
   }
 
   /** The page closes it. */

@@ -32,6 +32,18 @@ test.each([
   expect(socketUrl(PLACE, page(config))).toBe(expected + PLACE);
 });
 
+test.each(["JupyterLab", "Jupyter Notebook"])(
+  "%s says whether the extension is there",
+  (appName) => {
+    const without = page({ appName, baseUrl: "/" });
+    expect(socketUrl(PLACE, without)).toBeNull();
+    expect(viewUrl(PLACE, without)).toBeNull();
+    const with_it = page({ appName, baseUrl: "/", gpuview: true });
+    expect(socketUrl(PLACE, with_it)).toBe(`wss://hub.example/gpuview/socket/${PLACE}`);
+    expect(viewUrl(PLACE, with_it)).toBe(`https://hub.example/gpuview/view/${PLACE}`);
+  },
+);
+
 test("the page of one stream is where the server's other pages are", () => {
   const here = page({ baseUrl: "/user/alice/", wsUrl: "wss://sockets.example/" });
   expect(viewUrl(PLACE, here)).toBe(`https://hub.example/user/alice/gpuview/view/${PLACE}`);

@@ -48,6 +48,14 @@ class GPUViewServer(ExtensionApp):
         super().__init__(**kwargs)
         self.sockets: set[SocketHandler] = set()
 
+    def initialize_settings(self) -> None:
+        """Tell JupyterLab's and Notebook 7's pages that the extension is here.
+
+        A page without that asks for nothing, because browsers write each 404 to the console.
+        """
+        assert self.serverapp is not None
+        self.serverapp.web_app.settings.setdefault("page_config_data", {})["gpuview"] = True
+
     def initialize_handlers(self) -> None:
         """Add the routes; jupyter-server puts its base URL before each."""
         routes = [

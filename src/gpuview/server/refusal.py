@@ -8,8 +8,10 @@ __all__ = ["CloseCode", "Refused"]
 
 
 class CloseCode(IntEnum):
-    """The codes that the extension closes a WebSocket with; ``js/src/standalone/link.ts``
-    knows them, too."""
+    """The codes that the extension closes a WebSocket with.
+
+    ``js/src/carriers/close_codes.ts`` knows them, too.
+    """
 
     NOT_ALLOWED = 4403
     """This connection will never be made: not a private socket, or a kernel on another machine."""
