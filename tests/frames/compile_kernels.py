@@ -40,7 +40,7 @@ _DIRECT = {
     "is_direct": True,
     "is_grid": False,
     "is_padded": False,
-    "is_coloured": False,
+    "colouring": "levels",
     "scale": "as is",
     "needs_float64": False,
     "needs_int64": False,
@@ -49,7 +49,8 @@ _DIRECT = {
 }
 _BYTES = {"scale": "byte", "may_have_nonfinite": False}
 _AREA = {"is_direct": False, "scale": "range"}
-_MAPS = {**_AREA, "channels": 1, "is_grid": True, "is_coloured": True}
+_MAPS = {**_AREA, "channels": 1, "is_grid": True, "colouring": "map"}
+_CLASSES = {**_MAPS, "scale": "as is", "colouring": "classes"}
 _MEASURE = {
     "is_flat": False,
     "needs_float64": False,
@@ -68,6 +69,13 @@ _DRAWN = {
     "padded bf16": ("bf16", _PLANAR, {"is_padded": True}, 2),
     "shrunk fp32": ("fp32", _PLANAR, _AREA, 4),
     "maps fp32": ("fp32", _PLANAR, _MAPS, 4),
+    "classes i64": (
+        "i64",
+        _PLANAR,
+        {**_CLASSES, "needs_float64": True, "may_have_nonfinite": False},
+        4,
+    ),
+    "classes fp16": ("fp16", _PLANAR, _CLASSES, 4),
     "exact fp64": ("fp64", _PLANAR, {"needs_float64": True}, 2),
     "exact i32": (
         "i32",

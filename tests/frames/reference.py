@@ -6,7 +6,9 @@ overlaps, and nothing is rounded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,8 @@ NUDGE = 1e-5
 """How far a value may be from the exact one before it picks its colour in a colour map."""
 
 _Y = (0.299, 0.587, 0.114)
-_NAN, _INF = 256, 257
+_NAN, _INF, _IGNORED, _NO_CLASS = 256, 257, 258, 259
+_QUALITATIVE = ("labels", "tab10")
 
 
 def reference_rgb(
@@ -37,7 +40,8 @@ def reference_rgb(
     Args:
         pixels: ``(T, C, H, W)``, any real dtype; computed with in float64.
         panel: Where they go; its own place in the picture (``y``, ``x``) does not matter.
-        palette: ``(258, 3)``: the colours, NaN's, Inf's. Only the last two of gray's are read.
+        palette: ``(260, 3)``: the colours, NaN's, Inf's, an ignored class's, and that of no class.
+            Only NaN's and Inf's of gray are read.
         nudge: Added to each value before it picks its colour in a colour map.
 
     Returns:
@@ -187,7 +191,9 @@ def _draw_tile(
     scaled = (values / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.zeros_like(values)
     finite = np.where(np.isfinite(values), scaled, 0.0)
     means = np.clip(rows @ finite @ columns.T, 0, 1)  # (C, inner_height, inner_width)
-    if panel.channels == 1 and panel.colormap != "gray":
+    if panel.channels == 1 and panel.colormap in _QUALITATIVE:
+        rgb = palette[_class_rows(values[0], panel)].astype(np.float64)
+    elif panel.channels == 1 and panel.colormap != "gray":
         picks = np.clip(np.floor((means[0] + nudge) * 256), 0, 255).astype(int)
         rgb = palette[picks].astype(np.float64)
     else:
@@ -196,6 +202,19 @@ def _draw_tile(
         covers = (rows > 0) @ is_nonfinite.any(0).astype(float) @ (columns > 0).T > 0
         rgb = np.where(covers[..., None], palette[marker].astype(np.float64), rgb)
     return rgb
+
+
+def _class_rows(values: Array, panel: PanelPlan) -> npt.NDArray[np.int64]:
+    """Return the row of the class in the middle of each pixel, ``(inner_height, inner_width)``."""
+    rows = _middles(panel.tile_height, panel.inner_height)
+    columns = _middles(panel.tile_width, panel.inner_width)
+    index = np.floor(values[np.ix_(rows, columns)] + 0.5)
+    picks = np.where((index >= 0) & (index <= 255), index, _NO_CLASS)
+    return np.where(index == -100, _IGNORED, picks).astype(np.int64)
+
+
+def _middles(tile: int, inner: int) -> list[int]:
+    return [math.floor(Fraction(2 * i + 1, 2 * inner) * tile) for i in range(inner)]
 
 
 def _complete(drawn: Array, panel: PanelPlan) -> Array:

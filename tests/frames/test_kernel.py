@@ -129,6 +129,19 @@ def test_any_dtype_is_shown_by_a_range(dtype, auto):
     check(pixels, PanelPlan(0, 0, 8, 20, 2, 2, 8, 10, 8, 9, 8, 9, 1, scaling, "viridis"))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16], ids=str)
+@pytest.mark.parametrize("inner", [(9, 14), (4, 5), (13, 20)], ids=str)
+def test_classes_have_their_own_colours_at_any_size(dtype, inner):
+    pixels = torch.tensor([0, 1, 2, 9, 10, 254, 255] * 36).view(2, 1, 9, 14).to(dtype)
+    if dtype != torch.uint8:
+        pixels[0, 0, 4, :4] = torch.tensor([-1, -100, 256, 300])
+    if dtype.is_floating_point:
+        pixels[1, 0, 5, :4] = torch.tensor([torch.nan, torch.inf, 1.5, -0.4])
+    cell = inner[0] + 2, inner[1] + 2
+    sides = cell[0] + cell[0] % 2, 2 * cell[1]
+    check(pixels, PanelPlan(0, 0, *sides, 2, 2, *cell, *inner, 9, 14, 1, Scaling(), "labels"))
+
+
 def test_the_record_is_told_its_number_and_time_and_nothing_else_is_touched():
     record, _ = draw(noise(1, 3, 16, 16), whole(16, 16))
 

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.geometry import MAX_SIDE
+from gpuview.frames.picture.geometry import MAX_SIDE, Scaling, TileKind
 from gpuview.frames.picture.look import Look
 
 
@@ -100,3 +101,23 @@ def test_an_unknown_layout_or_colour_map_is_refused_when_the_look_is_made():
 
 def test_equal_looks_have_equal_hashes():
     assert len({Look(value_range=(0, 1), size=720), Look(value_range=[0.0, 1.0], size=719)}) == 1
+
+
+def test_classes_of_any_type_need_no_range():
+    kinds = [
+        TileKind(1, 1, 8, 8, dtype)
+        for dtype in (torch.int64, torch.uint8, torch.bool, torch.float32)
+    ]
+    assert {Look(colormap="tab10").scaling_of(kind) for kind in kinds} == {Scaling()}
+    with pytest.raises(FrameError, match="cannot guess the value range"):
+        Look(colormap="viridis").scaling_of(kinds[0])
+    with pytest.raises(FrameError, match="cannot guess the value range"):
+        Look(colormap="tab10").scaling_of(kinds[0]._replace(channels=3))
+
+
+def test_labels_are_classes_whatever_range_their_stream_has():
+    kind = TileKind(1, 1, 8, 8, torch.int64, "labels")
+    assert (Look().colormap_of(kind), Look().scaling_of(kind)) == ("labels", Scaling())
+    assert Look(value_range=(-1, 1)).scaling_of(kind) == Scaling()
+    assert Look(colormap="Set1").colormap_of(kind) == "Set1"
+    assert Look(colormap="magma").scaling_of(kind) == Scaling(auto="tile")

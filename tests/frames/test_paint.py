@@ -95,7 +95,7 @@ ARRANGE = {
     dtype=st.sampled_from((torch.bool, *INTEGERS, *FLOATS)),
     arrange=st.sampled_from(sorted(ARRANGE)),
     scaling=st.sampled_from(SCALINGS),
-    colormap=st.sampled_from(("gray", "viridis", "turbo")),
+    colormap=st.sampled_from(("gray", "viridis", "turbo", "tab10")),
     seed=st.integers(0, 2**32),
 )
 def test_any_tensor_is_within_one_level_of_the_reference(
@@ -136,6 +136,50 @@ def test_what_is_painted_in_blocks_has_no_seams(shape, shown):
     assert len(parts) > 1
     assert all(part.rgb.numel() <= 32_767 for part in parts)  # torch's limit for one thread
     assert_within_one_level(pixels, panel)
+
+
+def labels(seed: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """Return indices of classes, ignored ones, and some that are none, as far as they fit."""
+    choices = torch.tensor([0, 1, 2, 9, 10, 19, 100, 254, 255, 256, 300, 70_000, -1, -2, -100])
+    if dtype.is_floating_point:
+        choices = choices.clamp(max=1000)  # float16 has no larger integers
+    else:
+        limits = torch.iinfo(dtype)
+        choices = choices[(choices >= limits.min) & (choices <= min(limits.max, 2**40))]
+    picks = torch.randint(len(choices), shape, generator=torch.Generator().manual_seed(seed))
+    return choices[picks].to(dtype)
+
+
+@settings(max_examples=60)
+@given(
+    data=st.data(),
+    shape=st.tuples(st.integers(1, 4), st.just(1), st.integers(1, 24), st.integers(1, 40)),
+    shown=st.one_of(st.none(), st.tuples(st.integers(1, 50), st.integers(1, 70))),
+    dtype=st.sampled_from((*INTEGERS, torch.float16, torch.float32, torch.float64)),
+    arrange=st.sampled_from(sorted(ARRANGE)),
+    colormap=st.sampled_from(("labels", "tab10")),
+    seed=st.integers(0, 2**32),
+)
+def test_classes_have_their_own_colours_at_any_size(
+    data, shape, shown, dtype, arrange, colormap, seed
+):
+    pixels = ARRANGE[arrange](labels(seed, dtype, shape))
+    if dtype.is_floating_point and arrange != "expanded":
+        at = data.draw(st.tuples(*(st.integers(0, side - 1) for side in shape)))
+        pixels[at] = data.draw(st.sampled_from((torch.nan, torch.inf, 0.4, 1.5, -0.6)))
+    panel = panel_for(pixels, shown, columns=2, gap=2, colormap=colormap)
+
+    assert_within_one_level(pixels, panel)
+
+
+def test_no_colour_appears_between_two_classes_that_neither_has():
+    pixels = torch.tensor([0, 2]).repeat(60).view(1, 1, 1, 120).expand(1, 1, 90, 120)
+    colours = palette("labels", CPU)
+
+    for shown in ((30, 40), (77, 101), (200, 333)):
+        picture = painted(pixels, panel_for(pixels, shown, colormap="labels")).round()
+        found = {tuple(map(int, colour)) for colour in np.unique(picture.reshape(-1, 3), axis=0)}
+        assert found <= {tuple(colours[0].tolist()), tuple(colours[2].tolist())}
 
 
 @pytest.mark.parametrize("shown", [(120, 200), (77, 130), (30, 40), (240, 400), (251, 333)])
@@ -265,7 +309,7 @@ def test_the_callers_modes_do_not_change_colours():
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float64])
 @pytest.mark.parametrize("shown", [(9, 9), (18, 18), (4, 5)])
-@pytest.mark.parametrize("colormap", ["gray", "turbo"])
+@pytest.mark.parametrize("colormap", ["gray", "turbo", "labels"])
 def test_a_device_is_never_asked_for_a_value(dtype, shown, colormap):
     pixels = torch.empty(4, 1, 9, 9, dtype=dtype, device="meta")  # which has none, and would raise
 

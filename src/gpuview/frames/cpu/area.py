@@ -73,8 +73,15 @@ class Stretch:
         parts = [_select(codes, dim, tap) for tap in index.unbind(1)]
         return torch.stack(parts).amax(0)
 
+    def nearest(self, values: Tensor, dim: int) -> Tensor:
+        """Return what is in the middle of each output pixel; ``values`` if not `is_mean`."""
+        if not self.is_mean:
+            return values
+        index = _middles(self.tile, self.inner, values.device, current_stream_id(values.device))
+        return _select(values, dim, index[self.first : self.end] - self.covered.start)
+
     def spread(self, pixels: Tensor, dim: int) -> Tensor:
-        """Repeat pixels of an enlarged tile, which `average` does not resize."""
+        """Repeat pixels of an enlarged tile, which `average` and `nearest` do not resize."""
         if self.is_mean or self.tile == self.inner:
             return pixels
         return _select(pixels, dim, self._taps(pixels.device)[0][:, 0])
@@ -144,3 +151,10 @@ def _taps(tile: int, inner: int, device: torch.device, stream_id: int) -> tuple[
     overlap = ((index + 1) * inner).minimum(ends) - (index * inner).maximum(starts)
     weights = overlap.clamp_(min=0).to(torch.float32).div_(tile)
     return index.minimum(last), weights
+
+
+@lru_cache(maxsize=64)
+def _middles(tile: int, inner: int, device: torch.device, stream_id: int) -> Tensor:
+    """Return the input pixel in the middle of each output pixel; arguments as for `_taps`."""
+    shown = torch.arange(inner, device=device)
+    return (2 * shown + 1).mul_(tile).div_(2 * inner, rounding_mode="floor")

@@ -24,7 +24,16 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, current_stream_id
-from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
+from gpuview.frames.picture.colormap import (
+    IGNORED_INDEX,
+    IGNORED_ROW,
+    INF_ROW,
+    N_INDICES,
+    NAN_ROW,
+    NO_CLASS_ROW,
+    n_classes,
+    palette,
+)
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 
 __all__ = [
@@ -32,6 +41,7 @@ __all__ = [
     "Block",
     "Painted",
     "blocks",
+    "is_classes",
     "is_exact_in_float32",
     "is_known_finite",
     "needs_float64",
@@ -209,21 +219,34 @@ def _paint(
     Returns:
         A `Block`'s ``rgb`` and ``nonfinite``.
     """
-    dtype = _work_dtype(part, panel.scaling)
-    read, span = _scale(panel.scaling, ranges)
-    means = rows.average(part, 2, lambda values: read(values.to(dtype)))
-    means = columns.average(means, 3, lambda values: values)
-    unit = (means / span).clamp_(0, 1).to(torch.float32)
+    classes = is_classes(panel)
+    if classes:
+        means, span = columns.nearest(rows.nearest(part, 2), 3), 1.0
+    else:
+        dtype = _work_dtype(part, panel.scaling)
+        read, span = _scale(panel.scaling, ranges)
+        means = rows.average(part, 2, lambda values: read(values.to(dtype)))
+        means = columns.average(means, 3, lambda values: values)
+    shown = _class_rows(means) if classes else _levels_or_rows(means / span, panel)
     nonfinite = seen = None
-    if part.dtype.is_floating_point and not is_known_finite(means):
-        unit = unit.nan_to_num_(0)
+    if part.dtype.is_floating_point and not is_known_finite(part if classes else means):
+        shown.nan_to_num_(0).clamp_(min=0)  # NaN is a negative row
         codes = part.isfinite().logical_not_().to(torch.uint8) + part.isnan()
         own = codes[:, :, rows.owned, columns.owned]
         nonfinite = torch.stack(((own == _NAN_CODE).sum(), (own == _INF_CODE).sum()))
         seen = columns.worst(rows.worst(codes.amax(1, keepdim=True), 2), 3)
-    rgb = _coloured(unit, seen, panel.colormap)
+    rgb = _coloured(shown, seen, panel.colormap)
     rgb = rows.spread(columns.spread(rgb, 3), 2)
     return rgb if rgb.is_floating_point() else _unpacked(rgb), nonfinite
+
+
+def is_classes(panel: PanelPlan) -> bool:
+    """Tell whether values are indices of classes; see Note [classes] in `picture.colormap`.
+
+    Classes are not averaged: halfway between two of them is a third one, or its colour. A pixel
+    that covers several values has the colour of the one in its middle.
+    """
+    return panel.channels == 1 and n_classes(panel.colormap) is not None
 
 
 def _scale(scaling: Scaling, ranges: Tensor | None) -> tuple[Callable[[Tensor], Tensor], float]:
@@ -242,26 +265,43 @@ def _scale(scaling: Scaling, ranges: Tensor | None) -> tuple[Callable[[Tensor], 
     return (lambda values: torch.add(-least, values, alpha=0.5).div_(spans)), 1
 
 
-def _coloured(unit: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
+def _levels_or_rows(unit: Tensor, panel: PanelPlan) -> Tensor:
+    """Return brightness in [0, 1] as float32, or rows of the palette as int32.
+
+    NaN stays NaN, or becomes any row.
+    """
+    unit = unit.clamp_(0, 1).to(torch.float32)
+    if panel.channels == 3 or panel.colormap == "gray":
+        return unit
+    return (unit * 256).clamp_(max=255).to(torch.int32)
+
+
+def _class_rows(values: Tensor) -> Tensor:
+    """Return the palette's row for each index; NaN becomes any row."""
+    index = (values.to(_work_dtype(values, None)) + 0.5).floor_()
+    rows = index.masked_fill(~((index >= 0) & (index < N_INDICES)), NO_CLASS_ROW)
+    return rows.masked_fill_(index == IGNORED_INDEX, IGNORED_ROW).to(torch.int32)
+
+
+def _coloured(shown: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
     """Return ``(n, C, H, W)`` in [0, 1]; with a colour map ``(n, 1, H, W)``, for `_unpacked`.
 
     Args:
-        unit: ``(n, C, H, W)`` in [0, 1], C = 1 or 3.
+        shown: ``(n, C, H, W)``, C = 1 or 3: brightness in [0, 1], or rows of the palette.
         seen: ``(n, 1, H, W)``: the largest code that each pixel covers; None if all are finite.
         colormap: For C = 1.
     """
-    device = unit.device
-    if unit.shape[1] == 3 or colormap == "gray":
+    device = shown.device
+    if shown.is_floating_point():
         if seen is None:
-            return unit
+            return shown
         colours = palette("gray", device).to(torch.float32).div_(255).view(-1, 3, 1, 1)
-        rgb = torch.where(seen == _INF_CODE, colours[INF_ROW], unit)
+        rgb = torch.where(seen == _INF_CODE, colours[INF_ROW], shown)
         return torch.where(seen == _NAN_CODE, colours[NAN_ROW], rgb)
-    picks = (unit * 256).clamp_(max=255).to(torch.int32)
     if seen is not None:
-        picks.masked_fill_(seen == _INF_CODE, INF_ROW).masked_fill_(seen == _NAN_CODE, NAN_ROW)
+        shown.masked_fill_(seen == _INF_CODE, INF_ROW).masked_fill_(seen == _NAN_CODE, NAN_ROW)
     packed = _packed_palette(colormap, device, current_stream_id(device))
-    return packed.index_select(0, picks.flatten()).view(picks.shape)
+    return packed.index_select(0, shown.flatten()).view(shown.shape)
 
 
 def _unpacked(packed: Tensor) -> Tensor:
@@ -293,6 +333,6 @@ def _background(shape: tuple[int, int, int, int], device: torch.device) -> Tenso
 
 @lru_cache(maxsize=16)
 def _packed_palette(colormap: str, device: torch.device, stream_id: int) -> Tensor:
-    """Return the palette with a colour in each int32, ``(258,)``, for use on one stream."""
+    """Return the palette with a colour in each int32, ``(260,)``, for use on one stream."""
     colours = palette(colormap, device)
     return torch.cat((colours, colours[:, :1]), 1).view(torch.int32).squeeze(1)

@@ -4,7 +4,7 @@ A program draws two rows of a panel, up to ``block`` pixels of each, and the row
 share. It does the same as `gpuview.frames.cpu.paint`, in the same order.
 
     1. `_place`     the tile of each pixel, and the position inside the tile
-    2. `_values`    the value there; `resample.means` if the tile is resized
+    2. `_values`    the value there; `resample.means` if the tile is resized and has no classes
     3. `_inspect`   colours and counts NaN and Inf; only runs in blocks that have any
     4. `_coloured`  the value's colour, or the background
     5. `_luma`      and chroma: limited-range BT.601; see Note [one colour matrix] in
@@ -69,6 +69,14 @@ def _place(
 
 
 @triton.jit
+def _middle(i, tile, inner, is_direct: tl.constexpr):
+    """Return the tile's pixel in the middle of pixel ``i``."""
+    if is_direct:
+        return i
+    return (2 * i + 1) * tile // (2 * inner)
+
+
+@triton.jit
 def _range(ranges, tile, is_inside, range_step, is_grid: tl.constexpr, needs_float64: tl.constexpr):
     """Return each pixel's half low bound and its gain, 1 / (half the range)."""
     if is_grid:
@@ -118,7 +126,7 @@ def _inspect(
     half_low,
     gain,
     channels: tl.constexpr,
-    is_coloured: tl.constexpr,
+    colouring: tl.constexpr,
     scale: tl.constexpr,
 ):
     """Do the same as `_finished`, but colour NaN and Inf, and count those where ``is_own``."""
@@ -129,34 +137,32 @@ def _inspect(
         n_inf += (tl.abs(green) == _INF).to(tl.int32) + (tl.abs(blue) == _INF).to(tl.int32)
     tl.atomic_add(nonfinite, tl.sum(tl.where(is_own, n_nan, 0)).to(tl.int64))
     tl.atomic_add(nonfinite + 1, tl.sum(tl.where(is_own, n_inf, 0)).to(tl.int64))
-    red, green, blue = _finished(red, green, blue, half_low, gain, is_coloured, scale)
-    return _marked(red, green, blue, n_nan > 0, n_inf > 0, palette, is_coloured)
+    red, green, blue = _finished(red, green, blue, half_low, gain, colouring, scale)
+    return _marked(red, green, blue, n_nan > 0, n_inf > 0, palette, colouring)
 
 
 @triton.jit
-def _marked(red, green, blue, is_nan, is_inf, palette, is_coloured: tl.constexpr):
+def _marked(red, green, blue, is_nan, is_inf, palette, colouring: tl.constexpr):
     """Return the results of `_finished`, but NaN and Inf in their colours."""
-    red = with_nonfinite_colour(red, is_nan, is_inf, palette, 0, is_coloured)
-    green = with_nonfinite_colour(green, is_nan, is_inf, palette, 1, is_coloured)
-    blue = with_nonfinite_colour(blue, is_nan, is_inf, palette, 2, is_coloured)
+    red = with_nonfinite_colour(red, is_nan, is_inf, palette, 0, colouring)
+    green = with_nonfinite_colour(green, is_nan, is_inf, palette, 1, colouring)
+    blue = with_nonfinite_colour(blue, is_nan, is_inf, palette, 2, colouring)
     return red, green, blue
 
 
 @triton.jit
-def _finished(red, green, blue, half_low, gain, is_coloured: tl.constexpr, scale: tl.constexpr):
+def _finished(red, green, blue, half_low, gain, colouring: tl.constexpr, scale: tl.constexpr):
     """Return brightness in [0, 1], or the rows of a colour map."""
-    red = to_level_or_row(scaled(red, half_low, gain, scale), is_coloured)
-    green = to_level_or_row(scaled(green, half_low, gain, scale), is_coloured)
-    blue = to_level_or_row(scaled(blue, half_low, gain, scale), is_coloured)
+    red = to_level_or_row(scaled(red, half_low, gain, scale), colouring)
+    green = to_level_or_row(scaled(green, half_low, gain, scale), colouring)
+    blue = to_level_or_row(scaled(blue, half_low, gain, scale), colouring)
     return red, green, blue
 
 
 @triton.jit
-def _coloured(
-    red, green, blue, is_inside, palette, is_coloured: tl.constexpr, is_grid: tl.constexpr
-):
+def _coloured(red, green, blue, is_inside, palette, colouring: tl.constexpr, is_grid: tl.constexpr):
     """Return red, green and blue in [0, 1]; the background outside of all tiles."""
-    if is_coloured:
+    if colouring != "levels":
         at = palette + red.to(tl.int32) * 3
         red = tl.load(at).to(tl.float32) / 255.0
         green = tl.load(at + 1).to(tl.float32) / 255.0
@@ -240,7 +246,7 @@ def draw_panel(
     is_direct: tl.constexpr,
     is_grid: tl.constexpr,
     is_padded: tl.constexpr,
-    is_coloured: tl.constexpr,
+    colouring: tl.constexpr,
     scale: tl.constexpr,
     needs_float64: tl.constexpr,
     needs_int64: tl.constexpr,
@@ -277,12 +283,17 @@ def draw_panel(
         x1 = x1.to(tl.int64)
         y2 = y2.to(tl.int64)
         x2 = x2.to(tl.int64)
-    if is_direct:
+    is_mean: tl.constexpr = not is_direct and colouring != "classes"  # classes have no mean
+    if not is_mean:
         red1, green1, blue1 = _values(
-            start1, y1, x1, is_inside1, channel_step, row_step, column_step, channels, needs_float64
+            start1, _middle(y1, tile_height, inner_height, is_direct),
+            _middle(x1, tile_width, inner_width, is_direct),
+            is_inside1, channel_step, row_step, column_step, channels, needs_float64,
         )
         red2, green2, blue2 = _values(
-            start2, y2, x2, is_inside2, channel_step, row_step, column_step, channels, needs_float64
+            start2, _middle(y2, tile_height, inner_height, is_direct),
+            _middle(x2, tile_width, inner_width, is_direct),
+            is_inside2, channel_step, row_step, column_step, channels, needs_float64,
         )
     else:
         red1, green1, blue1, _, _ = means(
@@ -300,17 +311,19 @@ def draw_panel(
         probe = red1 + red2
         if channels == 3:
             probe += green1 + green2 + blue1 + blue2
-        has_nonfinite = tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block
+        # A pixel of classes that is not in the middle of one of ours may be NaN, too.
+        is_probed: tl.constexpr = is_direct or is_mean
+        has_nonfinite = (tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block) | (not is_probed)
     # New names, because a variable must keep its type in a branch that is taken at run time.
     if has_nonfinite:
         if is_direct:
             r1, g1, b1 = _inspect(
                 red1, green1, blue1, palette, nonfinite, is_own1, low1, gain1, channels,
-                is_coloured, scale,
+                colouring, scale,
             )
             r2, g2, b2 = _inspect(
                 red2, green2, blue2, palette, nonfinite, is_own2, low2, gain2, channels,
-                is_coloured, scale,
+                colouring, scale,
             )
         else:
             r1, g1, b1, is_nan1, is_inf1 = means(
@@ -318,22 +331,26 @@ def draw_panel(
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
                 column_step, channels, scale, needs_float64, True, block,
             )
-            r1, g1, b1 = _finished(r1, g1, b1, low1, gain1, is_coloured, "as is")
-            r1, g1, b1 = _marked(r1, g1, b1, is_nan1, is_inf1, palette, is_coloured)
+            if not is_mean:
+                r1, g1, b1 = red1, green1, blue1
+            r1, g1, b1 = _finished(r1, g1, b1, low1, gain1, colouring, "as is")
+            r1, g1, b1 = _marked(r1, g1, b1, is_nan1, is_inf1, palette, colouring)
             r2, g2, b2, is_nan2, is_inf2 = means(
                 start2, nonfinite, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
                 inner_width, tile_height, tile_width, taps_y, taps_x, channel_step, row_step,
                 column_step, channels, scale, needs_float64, True, block,
             )
-            r2, g2, b2 = _finished(r2, g2, b2, low2, gain2, is_coloured, "as is")
-            r2, g2, b2 = _marked(r2, g2, b2, is_nan2, is_inf2, palette, is_coloured)
+            if not is_mean:
+                r2, g2, b2 = red2, green2, blue2
+            r2, g2, b2 = _finished(r2, g2, b2, low2, gain2, colouring, "as is")
+            r2, g2, b2 = _marked(r2, g2, b2, is_nan2, is_inf2, palette, colouring)
     else:
         own_scale: tl.constexpr = scale if is_direct else "as is"  # means are scaled already
-        r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, is_coloured, own_scale)
-        r2, g2, b2 = _finished(red2, green2, blue2, low2, gain2, is_coloured, own_scale)
+        r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, colouring, own_scale)
+        r2, g2, b2 = _finished(red2, green2, blue2, low2, gain2, colouring, own_scale)
     # fmt: on
-    r1, g1, b1 = _coloured(r1, g1, b1, is_inside1, palette, is_coloured, is_grid)
-    r2, g2, b2 = _coloured(r2, g2, b2, is_inside2, palette, is_coloured, is_grid)
+    r1, g1, b1 = _coloured(r1, g1, b1, is_inside1, palette, colouring, is_grid)
+    r2, g2, b2 = _coloured(r2, g2, b2, is_inside2, palette, colouring, is_grid)
 
     at = record + luma_at + y * width + x
     tl.store(at, _luma(r1, g1, b1), mask=is_shown)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.area import max_taps
-from gpuview.frames.cpu.paint import needs_float64
+from gpuview.frames.cpu.paint import is_classes, needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
-from gpuview.frames.cuda.pixel_value import Scale
+from gpuview.frames.cuda.pixel_value import Colouring, Scale
 from gpuview.frames.cuda.slot_layout import part, planes, rgb_planes
 from gpuview.frames.picture.colormap import palette
 from gpuview.frames.picture.geometry import PanelPlan
@@ -37,7 +37,7 @@ class _Launch:
     strides: tuple[int, ...]
     """Of tiles, channels, rows and columns, in elements."""
     grid: tuple[int, int]
-    options: dict[str, int | Scale]
+    options: dict[str, int | Scale | Colouring]
     minmax_options: dict[str, bool]
 
 
@@ -96,7 +96,7 @@ class PanelKernel:
             "is_grid": panel.n_tiles > 1,
             "is_padded": panel.n_tiles == 1
             and (panel.height, panel.width) != (panel.inner_height, panel.inner_width),
-            "is_coloured": panel.channels == 1 and panel.colormap != "gray",
+            "colouring": _colouring(panel),
         }
         self._launch: _Launch | None = None
 
@@ -226,9 +226,17 @@ def _shape(pixels: Tensor, *, is_direct: bool) -> tuple[int, int]:
     return (512, 4) if pixels.element_size() <= 2 or not is_direct else (256, 4)
 
 
+def _colouring(panel: PanelPlan) -> Colouring:
+    if panel.channels == 3 or panel.colormap == "gray":
+        return "levels"
+    return "classes" if is_classes(panel) else "map"
+
+
 def _scale(panel: PanelPlan, dtype: torch.dtype) -> Scale:
     scaling = panel.scaling
     bounds = (scaling.low, scaling.high)
+    if is_classes(panel):
+        return "as is"
     if scaling.auto is None and dtype.is_floating_point and bounds == (0, 1):
         return "as is"
     if scaling.auto is None and dtype == torch.uint8 and bounds == (0, 255):
@@ -245,8 +253,8 @@ def _needs_int64(pixels: Tensor, panel: PanelPlan) -> bool:
     """Tell whether an index that the kernels compute may not fit into 32 bits."""
     end = sum((side - 1) * step for side, step in zip(pixels.shape, pixels.stride(), strict=True))
     longest = max(
-        (panel.inner_height + 1) * (panel.tile_height + 1),
-        (panel.inner_width + 1) * (panel.tile_width + 1),
+        2 * (panel.inner_height + 1) * (panel.tile_height + 1),
+        2 * (panel.inner_width + 1) * (panel.tile_width + 1),
         pixels[0].numel() + _MAX_CHUNKS * _MINMAX_BLOCK,
         end + 1,
     )

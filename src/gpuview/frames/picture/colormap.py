@@ -1,8 +1,10 @@
-"""Colour maps: five built-in maps, all of matplotlib's, and the colours of NaN and Inf.
+"""Colour maps: six built-in maps, all of matplotlib's, and the colours of what is no value.
 
-Note [markers]: NaN and Inf get colours that are not in the map, so they cannot be mistaken for
-values. For most maps these are magenta and cyan. If the map has a similar colour, the next of a few
-vivid colours is used.
+Note [classes]: a qualitative map (the built-in ``"labels"``; ``"tab10"`` and all others of
+matplotlib that list less than 256 colours) does not scale values. A value is the index of a class,
+and the class has the same colour whatever else is in the picture. Floats are rounded to the nearest
+index. 255 and -100 are the usual indices of pixels to ignore, so they are no classes. They have a
+colour of their own, and so has any index that the map has no colour for.
 
 Source:
     viridis, magma: N. J. Smith, S. van der Walt, E. Firing (BIDS/colormap); CC0.
@@ -25,38 +27,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.markers import markers
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-__all__ = ["BUILT_IN", "INF_ROW", "NAN_ROW", "check_colormap", "palette"]
+__all__ = [
+    "BUILT_IN",
+    "IGNORED_INDEX",
+    "IGNORED_ROW",
+    "INF_ROW",
+    "NAN_ROW",
+    "NO_CLASS_ROW",
+    "N_INDICES",
+    "check_colormap",
+    "n_classes",
+    "palette",
+]
 
-BUILT_IN = ("gray", "viridis", "magma", "turbo", "coolwarm")
+BUILT_IN = ("gray", "viridis", "magma", "turbo", "coolwarm", "labels")
 """The maps that need no matplotlib."""
 
-NAN_ROW, INF_ROW = 256, 257
-"""The palette rows that hold the colours of NaN and of both infinities."""
+NAN_ROW, INF_ROW, IGNORED_ROW, NO_CLASS_ROW = 256, 257, 258, 259
+"""The palette rows of what is no value; see `gpuview.frames.picture.markers`."""
 
-_STEPS = 256
+IGNORED_INDEX = -100
+"""PyTorch's ``ignore_index``. The other index that is ignored, 255, has a row as classes have."""
+
+N_INDICES = 256
+"""Indices from 0 on that have a row. The last one is ignored."""
+
 _TABLES = Path(__file__).with_name("colormaps.npz")
-"""``(256, 3)`` for each built-in map but gray; written by scripts/generate_colormaps.py."""
-
-_MARKERS = (
-    (255, 0, 255),  # magenta
-    (0, 255, 255),  # cyan
-    (0, 255, 0),
-    (255, 255, 0),
-    (255, 0, 0),
-    (0, 0, 255),
-    (255, 255, 255),
-    (0, 0, 0),
-    (255, 128, 0),  # orange
-    (128, 128, 128),
-)
-"""In the order of preference."""
-
-_FAR = 100
-"""Two colours at this distance in RGB are easy to tell apart. The largest distance is 441."""
+"""``(256, 3)`` for each built-in map but gray, ``(255, 3)`` for labels; written by
+scripts/generate_colormaps.py."""
 
 
 def check_colormap(name: str) -> None:
@@ -77,15 +80,31 @@ def palette(name: str, device: torch.device) -> Tensor:
         device: With its index.
 
     Returns:
-        ``(258, 3)`` uint8 RGB. A value v in [0, 1] has row ``min(int(v * 256), 255)``, NaN has row
-        `NAN_ROW`, and both infinities row `INF_ROW`. See Note [markers].
+        ``(260, 3)`` uint8 RGB. A value v in [0, 1] has row ``min(int(v * 256), 255)``, NaN has row
+        `NAN_ROW`, and both infinities row `INF_ROW`. In a qualitative map, the row of a class is
+        its index; see Note [classes].
 
     Raises:
         FrameError: No map has this name.
     """
     colours = _colours(name)
-    rows = torch.from_numpy(np.concatenate((colours, _markers(colours))))
+    marked = markers(colours, NO_CLASS_ROW - NAN_ROW + 1)
+    rest = np.repeat(marked[-1:], N_INDICES - len(colours), axis=0)
+    rows = torch.from_numpy(np.concatenate((colours, rest, marked)))
+    if n_classes(name) is not None:
+        rows[N_INDICES - 1] = rows[IGNORED_ROW]
     return _to_cuda(rows, device) if device.type == "cuda" else rows.to(device)
+
+
+@cache
+def n_classes(name: str) -> int | None:
+    """Return how many classes a map has colours for; None if it is not a qualitative map.
+
+    Raises:
+        FrameError: No map has this name.
+    """
+    n = len(_colours(name))
+    return n if n < N_INDICES else None
 
 
 def _to_cuda(rows: Tensor, device: torch.device) -> Tensor:
@@ -99,9 +118,9 @@ def _to_cuda(rows: Tensor, device: torch.device) -> Tensor:
 
 
 def _colours(name: str) -> NDArray[np.uint8]:
-    """Return the map's colours, ``(256, 3)``."""
+    """Return the map's colours, ``(256, 3)``; fewer in a qualitative map."""
     if name == "gray":
-        return np.repeat(np.arange(_STEPS, dtype=np.uint8)[:, None], 3, axis=1)
+        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     if name in BUILT_IN:
         with np.load(_TABLES) as tables:
             table: NDArray[np.uint8] = tables[name]
@@ -109,22 +128,9 @@ def _colours(name: str) -> NDArray[np.uint8]:
     colormap = _matplotlib_maps().get(name)
     if colormap is None:
         raise _unknown(name)
-    # The middle of each step, so that a map of 10 colours gets 10 stripes of equal width.
-    middles = (np.arange(_STEPS) + 0.5) / _STEPS
-    return np.asarray(colormap(middles, bytes=True), np.uint8)[:, :3]
-
-
-def _markers(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the colours of NaN and of Inf, ``(2, 3)``, for a map of ``colours``."""
-    candidates = np.array(_MARKERS, np.uint8)
-    taken = colours
-    for _ in range(2):
-        offsets = candidates[:, None].astype(np.float64) - taken[None]  # (markers, colours, 3)
-        nearest = np.linalg.norm(offsets, axis=2).min(axis=1)
-        # The first candidate that is far enough from all colours, or else the farthest.
-        choice = np.minimum(nearest, _FAR).argmax()
-        taken = np.concatenate((taken, candidates[choice : choice + 1]))
-    return taken[-2:]
+    is_qualitative = hasattr(colormap, "colors") and colormap.N < N_INDICES
+    values = np.arange(colormap.N) if is_qualitative else (np.arange(256) + 0.5) / 256
+    return np.asarray(colormap(values, bytes=True), np.uint8)[:, :3]
 
 
 def _matplotlib_maps() -> Mapping[str, Colormap]:

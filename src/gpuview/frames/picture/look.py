@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from gpuview.errors import FrameError, closest
-from gpuview.frames.picture.colormap import check_colormap
+from gpuview.frames.picture.colormap import check_colormap, n_classes
 from gpuview.frames.picture.geometry import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -34,6 +34,7 @@ Size = int | tuple[int, int] | None
 tensor's size; see Note [sizes] in `gpuview.frames.picture.plan`."""
 
 _AUTOMATIC: tuple[Literal["auto", "frame"], ...] = ("auto", "frame")
+_USUAL_MAPS = {"map": "viridis", "labels": "labels"}
 _GREATEST = 1e38  # so that high - low is finite in float32
 _FROM_VALUES = 'value_range="auto", which takes it from the values'
 
@@ -50,7 +51,7 @@ class Look:
     value_range: ValueRange = None
     """Two numbers become floats; low < high, both within 1e38 of zero."""
     colormap: str | None = None
-    """None is ``"gray"``, or ``"viridis"`` for maps. Three channels ignore it."""
+    """None is ``"gray"``, ``"viridis"`` for maps, or ``"labels"``. Three channels ignore it."""
     size: Size = None
     """Sides of `MIN_SIDE` to `MAX_SIDE` pixels. Odd sides are rounded up: codecs need it."""
 
@@ -74,13 +75,15 @@ class Look:
                 ``value_range``.
         """
         dtype, value_range = kind.dtype, self.value_range_of(kind)
+        if n_classes(self.colormap_of(kind)) is not None:
+            return Scaling()  # classes are not scaled
         if isinstance(value_range, tuple):
             return Scaling(*value_range)
         if value_range is not None:
             return Scaling(auto="tile" if value_range == "auto" else "frame")
         if dtype == torch.bool:
             return Scaling()
-        if kind.content == "map":
+        if kind.content in ("map", "labels"):
             return Scaling(auto="tile")
         if dtype == torch.uint8:
             return Scaling(0, 255)
@@ -97,7 +100,7 @@ class Look:
         if kind.channels == 3:
             return "gray"
         own = None if kind.own is None else kind.own.colormap
-        return own or self.colormap or ("viridis" if kind.content == "map" else "gray")
+        return own or self.colormap or _USUAL_MAPS.get(kind.content, "gray")
 
 
 def _checked_range(value_range: object) -> ValueRange:
