@@ -57,15 +57,22 @@ class FakeMedia:
     def __init__(self) -> None:
         self.sent: list[Message] = []
         self.tunnels: list[tuple[str, ...]] = []
+        self.has_room = True
+        """Whether a tunnel can be opened; a view has one once it was."""
 
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
-    def open_tunnel(self, view: str) -> None:
-        self.tunnels.append(("open", view))
+    def open_tunnel(self, view: str) -> bool:
+        if self.has_room:
+            self.tunnels.append(("open", view))
+        return self.has_room
 
-    def send_through_tunnel(self, view: str, text: str) -> None:
+    def send_through_tunnel(self, view: str, text: str) -> bool:
+        if ("open", view) not in self.tunnels:
+            return False
         self.tunnels.append(("send", view, text))
+        return True
 
     def close_tunnel(self, view: str) -> None:
         self.tunnels.append(("close", view))
@@ -156,6 +163,29 @@ def test_tunnel_carries_both_ways() -> None:
     told = [CarrierData(view="v1", text="text"), CarrierData(view="v1"), CarrierClosed(view="v1")]
     assert stream.widget.sent == [to_wire(each) for each in told]
     assert stream.widget.buffers == [b"packet"]
+
+
+def test_page_without_a_tunnel_is_told_so_at_first_and_then_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    stream = Stream()
+    stream.media.has_room = False
+    for n in range(10_000):
+        stream.say(CarrierText(view=f"v{n}", text="{}"))
+        stream.say(CarrierOpen(view="v1"))
+    assert stream.widget.sent[0] == to_wire(CarrierClosed(view="v0"))
+    assert len(stream.widget.sent) == 20
+
+    now_s += 1.0
+    stream.say(CarrierText(view="v1", text="{}"))
+    assert stream.widget.sent[20:] == [to_wire(CarrierClosed(view="v1"))]
+    assert caplog.records == []
+    # What ends by itself is never kept from its page, nor are other faults.
+    stream.pages.carrier_closed("v2")
+    stream.pages.read({"type": "Unknown", "view": "v1"})
+    assert len(stream.widget.sent) == 23
 
 
 def test_page_that_asks_by_the_media_process_is_answered_there() -> None:

@@ -72,7 +72,7 @@ class StreamListener(Protocol):
         """A message for a page came through its tunnel, text or binary. On a thread of its own."""
 
     def carrier_closed(self, view: str) -> None:
-        """A page's tunnel has ended, or cannot be opened. On any thread."""
+        """A page's tunnel has ended by itself. On a thread of its own."""
 
     def asked(self, message: GetPeerConfig | PageLog) -> None:
         """A page that is connected to the media process says something to the kernel."""
@@ -233,13 +233,21 @@ class StreamHandle:
         path = self._engine.configuration.socket_path
         return f"{Path(path).stem}/{self.name}" if path else ""
 
-    def open_tunnel(self, view: str) -> None:
-        """Open a page's tunnel to the media process; the listener gets what comes. Never blocks."""
-        self._engine.tunnels.open(self, view)
+    def open_tunnel(self, view: str) -> bool:
+        """Open a page's tunnel to the media process; the listener gets what comes. Never blocks.
 
-    def send_through_tunnel(self, view: str, text: str) -> None:
-        """Send a page's message through its tunnel. Never blocks."""
-        self._engine.tunnels.send(self, view, text)
+        Returns:
+            Whether it is open.
+        """
+        return self._engine.tunnels.open(self, view)
+
+    def send_through_tunnel(self, view: str, text: str) -> bool:
+        """Send a page's message through its tunnel. Never blocks.
+
+        Returns:
+            Whether the page has a tunnel; one that is full has ended.
+        """
+        return self._engine.tunnels.send(self, view, text)
 
     def close_tunnel(self, view: str) -> None:
         """Close a page's tunnel, if it has one."""

@@ -55,8 +55,8 @@ class _Tunnel:
 
 
 class Tunnels:
-    """All tunnels of one kernel. Any thread; a stream's listener is told of what comes, and of a
-    tunnel's end unless the page has asked for it."""
+    """All tunnels of one kernel. Any thread; a stream's listener is told of what comes, and of the
+    end of a tunnel that ends by itself."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the rest; no listener is called with it
@@ -69,21 +69,22 @@ class Tunnels:
     def __len__(self) -> int:
         return len(self._tunnels)
 
-    def open(self, stream: StreamHandle, view: str) -> None:
-        """Open a view's tunnel, in place of the one that it may have. Never waits."""
+    def open(self, stream: StreamHandle, view: str) -> bool:
+        """Open a view's tunnel, in place of the one that it may have, if it can be. Never waits."""
         try:
             theirs = self._make(stream, view)
         except OSError as exc:
             logger.warning("view %s is not reached through the kernel: %s", view, exc)
             theirs = None
         if theirs is None:
-            stream.tell(lambda listener: listener.carrier_closed(view))
-            return
+            return False
         with theirs:
             stream.send(OpenCarrier(view=view), [theirs.fileno()])
+        return True
 
-    def send(self, stream: StreamHandle, view: str, text: str) -> None:
-        """Send a page's message through its tunnel. Never waits; too much of it ends the tunnel."""
+    def send(self, stream: StreamHandle, view: str, text: str) -> bool:
+        """Send a page's message through its tunnel; return False if it has none. Never waits; too
+        much of it ends the tunnel."""
         data = frame_message(TEXT, text.encode(errors="replace"))
         with self._lock:
             tunnel = self._tunnels.get((stream.name, view))
@@ -93,8 +94,7 @@ class Tunnels:
                     self._drop(tunnel)
                     tunnel = None
             self._wake()
-        if tunnel is None:
-            stream.tell(lambda listener: listener.carrier_closed(view))
+        return tunnel is not None
 
     def close_view(self, stream: StreamHandle, view: str) -> None:
         """Close a view's tunnel, if it has one."""

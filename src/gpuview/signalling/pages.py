@@ -69,11 +69,11 @@ class Media(Protocol):
     def send(self, message: Message) -> None:
         """Send a message to the media process."""
 
-    def open_tunnel(self, view: str) -> None:
-        """Open a page's tunnel to the media process."""
+    def open_tunnel(self, view: str) -> bool:
+        """Open a page's tunnel to the media process, if it can be."""
 
-    def send_through_tunnel(self, view: str, text: str) -> None:
-        """Send a page's message through its tunnel."""
+    def send_through_tunnel(self, view: str, text: str) -> bool:
+        """Send a page's message through its tunnel, if it has one."""
 
     def close_tunnel(self, view: str) -> None:
         """Close a page's tunnel, if it has one."""
@@ -96,6 +96,8 @@ class Pages:
         self._lock = threading.RLock()  # guards the replies, and the order of writes to the trait
         self._replies = PendingReplies()
         self._faults = RateLimit(burst=_FAULTS, per_s=_FAULTS_PER_S)
+        # Apart from those: what a page says while its tunnel ends is no fault.
+        self._without_tunnel = RateLimit(burst=_FAULTS, per_s=_FAULTS_PER_S)
         self._peer_configs = PeerConfigs(settings, self.send)
         self._asked_peer_configs = PeerConfigs(settings, self._reply_by_media)
 
@@ -180,14 +182,20 @@ class Pages:
             case PageLog():
                 self._log(message)
             case CarrierOpen():
-                if self._allows_comm:
-                    self._media.open_tunnel(message.view)
-                else:
-                    self.carrier_closed(message.view)
+                if not (self._allows_comm and self._media.open_tunnel(message.view)):
+                    self._say_without_tunnel(message.view)
             case CarrierText():
-                self._media.send_through_tunnel(message.view, message.text)
+                if not self._media.send_through_tunnel(message.view, message.text):
+                    self._say_without_tunnel(message.view)
             case CarrierClose():
                 self._media.close_tunnel(message.view)
+
+    def _say_without_tunnel(self, view: str) -> None:
+        """Tell a page that it has no tunnel, unless pages are told that all the time."""
+        with self._lock:
+            if self._without_tunnel.stops(time.monotonic()):
+                return
+        self.carrier_closed(view)
 
     def _reply_by_media(self, message: PeerConfig | Refusal) -> None:
         try:
