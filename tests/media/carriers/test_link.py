@@ -36,8 +36,15 @@ def play(
     seconds: float = 20.0,
     sender: CarrierLink | None = None,
     begin_s: float = 0.0,
+    burst_nbytes: int = 0,
+    wanted_bps: float = 6e6,
 ) -> Played:
-    """Send an encoder's frames, 30 a second and as large as they may be, over a queue."""
+    """Send an encoder's frames, 30 a second and as large as they may be, over a queue.
+
+    Args:
+        burst_nbytes: What a token bucket lets pass at once after a pause.
+        wanted_bps: What the encoder would make of the picture, without a limit.
+    """
     chance = random.Random(1)
     sender = sender or link()
     acks: list[tuple[float, int, float]] = []
@@ -50,9 +57,10 @@ def play(
             sender.take_received(at_s, Received(seq=seq, at_ms=(1e6 + at_page_s) * 1000))
         if n % 8 or sender.free_s(now_s) > now_s:
             continue
-        nbytes = int(min(6e6, sender.target_bps) / 30 / 8 * chance.uniform(0.8, 1.2)) + 200
-        free_s = max(free_s, now_s) + nbytes * 8 / capacity_bps
-        arrived_s = max(arrived_s, free_s + one_way_s + chance.expovariate(1 / jitter_s))
+        nbytes = int(min(wanted_bps, sender.target_bps) / 30 / 8 * chance.uniform(0.8, 1.2)) + 200
+        free_s = max(free_s, now_s - burst_nbytes * 8 / capacity_bps) + nbytes * 8 / capacity_bps
+        left_s = max(free_s, now_s)
+        arrived_s = max(arrived_s, left_s + one_way_s + chance.expovariate(1 / jitter_s))
         seq = sender.note_sent(now_s, nbytes)
         heapq.heappush(acks, (arrived_s + one_way_s, seq, arrived_s))
         if now_s > begin_s + 2:
@@ -78,6 +86,43 @@ def test_stream_on_a_wide_link_gets_what_it_needs_although_the_page_is_busy(
     played = play(100e6, jitter_s=jitter_s)
     assert played.fps > 28
     assert played.target_bps > 5e6
+
+
+def test_first_picture_over_loopback_finds_that_the_link_is_wide() -> None:
+    sender = link()
+    start_bps = sender.target_bps
+    # As many bytes as the start allows a keyframe, and what a page took to answer it.
+    sender.note_sent(0.0, round(0.1 * start_bps / 8))
+    sender.take_received(0.01, Received(seq=0, at_ms=5.0))
+    assert sender.target_bps == pytest.approx(10 * start_bps)
+    played = play(1e9, one_way_s=0.001, jitter_s=0.002, seconds=2.5, wanted_bps=CEILING_BPS)
+    assert played.target_bps == CEILING_BPS
+
+
+def test_round_trip_of_nothing_is_not_believed() -> None:
+    sender = link()
+    sender.note_sent(1.0, 1000)
+    sender.take_received(1.0, Received(seq=0, at_ms=5.0))
+    assert sender.target_bps == pytest.approx(8e6)
+
+
+@pytest.mark.parametrize("capacity_bps", [0.5e6, 1e6, 3e6])
+def test_link_that_lets_a_burst_pass_is_not_taken_for_a_wide_one_for_long(
+    capacity_bps: float,
+) -> None:
+    played = play(capacity_bps, burst_nbytes=64_000)
+    assert played.p95_s < 0.3
+    assert played.fps > 15
+    assert played.target_bps < 1.3 * capacity_bps
+
+
+def test_link_that_was_found_narrow_is_never_again_taken_for_wide_at_once() -> None:
+    sender = link()
+    play(1e6, sender=sender, seconds=5.0)
+    before_bps = sender.target_bps
+    seq = sender.note_sent(6.0, 40_000)
+    sender.take_received(6.01, Received(seq=seq, at_ms=(1e6 + 6.005) * 1000))
+    assert sender.target_bps < 1.2 * before_bps
 
 
 def test_nothing_is_wanted_while_the_oldest_packet_is_unheard_of_for_long() -> None:

@@ -26,6 +26,7 @@ _LONGEST_UNHEARD_S = 0.25  # beyond the round trip
 _DEAF_S = 1.0  # so long without an acknowledgement, and a page does not answer at present
 _ROUND_TRIPS = 100
 _FIRST_ROUND_TRIP_S = 0.1
+_SHORTEST_ROUND_TRIP_S = 0.001  # clocks are no better, and nothing is
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class CarrierLink:
             nbytes=nbytes,
             waiting_nbytes=waiting_nbytes,
             round_trip_s=min(self._round_trips),
+            crossed_bps=newest.nbytes * 8 / max(self.round_trip_s, _SHORTEST_ROUND_TRIP_S),
         )
         self._heard_s = now_s
 

@@ -4,6 +4,11 @@ WebRTC's controller watches how delay grows from packet to packet. Here that say
 kernel and a proxy hold messages up by tens of milliseconds whenever they are at work. But a queue
 delays all packets, and work only some, so the least delay of the last packets tells them apart. And
 who sends little learns nothing: neither that the link takes more, nor that it takes less.
+
+Where a view begins, nothing is known: not even whether the page is on this machine, as the near end
+of a port forward or of a proxy is. But a packet that came back acknowledged within so much time has
+crossed the link in less, so the link takes at least as many bits in that time. On loopback, the
+first keyframe shows that there is room for ten times its rate.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ _DOUBLE_IN_S = 1.0
 _SETTLED_S = 2.0  # so long after a decrease, the link may have become better
 _CAREFUL = 0.1  # increase in a second, before that
 _LONGEST_STEP_S = 0.1
+_NEVER_S = float("-inf")
 
 
 class _Arrival(NamedTuple):
@@ -57,7 +63,7 @@ class CarrierRate:
         self._target_bps = START_BPS
         self._arrivals: deque[_Arrival] = deque()
         self._bases: deque[tuple[float, float]] = deque(maxlen=2)  # since when, the least delay
-        self._decreased_s = float("-inf")
+        self._decreased_s = _NEVER_S
         self._stepped_s = now_s
 
     @property
@@ -70,7 +76,14 @@ class CarrierRate:
         self._ceiling_bps = ceiling_bps
 
     def take(
-        self, now_s: float, *, delay_s: float, nbytes: int, waiting_nbytes: int, round_trip_s: float
+        self,
+        now_s: float,
+        *,
+        delay_s: float,
+        nbytes: int,
+        waiting_nbytes: int,
+        round_trip_s: float,
+        crossed_bps: float,
     ) -> None:
         """Learn that packets have arrived.
 
@@ -80,6 +93,7 @@ class CarrierRate:
             nbytes: Of all of them.
             waiting_nbytes: What had been sent and not acknowledged until now.
             round_trip_s: The shortest of the last ones.
+            crossed_bps: The newest one's bits in its round trip: the link takes no less.
         """
         waiting_s = waiting_nbytes * 8 / self.target_bps
         self._arrivals.append(_Arrival(now_s, delay_s, nbytes, waiting_s))
@@ -97,6 +111,8 @@ class CarrierRate:
             self._decrease(now_s, arriving_bps, round_trip_s)
         elif queue_s < _EMPTY_S and is_used:
             self._increase(now_s)
+        if self._decreased_s == _NEVER_S:
+            self._target_bps = max(self._target_bps, crossed_bps)
         self._stepped_s = now_s
 
     def _decrease(self, now_s: float, arriving_bps: float, round_trip_s: float) -> None:
