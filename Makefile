@@ -21,7 +21,7 @@ demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
-test: forget-skipped check browser hosts hub laboratory
+test: forget-skipped check browser hosts hub ipykernels laboratory
 	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
@@ -69,11 +69,11 @@ wheel: $(STATIC) .venv/dev.stamp
 	$(BIN)/python -m build --wheel --outdir dist packages/gpuview-server
 
 clean:
-	rm -rf .venv .venv-hosts js/node_modules .hub src/gpuview/static dist artifacts
+	rm -rf .venv .venv-hosts .ipykernels js/node_modules .hub src/gpuview/static dist artifacts
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser forget-skipped hosts hub laboratory
+.PHONY: browser forget-skipped hosts hub ipykernels laboratory
 forget-skipped:
 	@rm -f $(SKIPPED)
 
@@ -84,6 +84,8 @@ laboratory:
 	@scripts/need_network_lab.sh
 
 hosts: .venv-hosts/.stamp
+
+ipykernels: .ipykernels/.stamp
 
 hub: .venv/hub.stamp
 	@scripts/need_hub.sh
@@ -109,6 +111,10 @@ hub: .venv/hub.stamp
 
 .venv-hosts/.stamp: .venv/demo.stamp scripts/make_hosts_env.sh
 	@scripts/make_hosts_env.sh
+	@touch $@
+
+.ipykernels/.stamp: .venv/demo.stamp scripts/make_ipykernels.sh
+	@scripts/make_ipykernels.sh
 	@touch $@
 
 js/node_modules/.stamp: js/package.json js/package-lock.json

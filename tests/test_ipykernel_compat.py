@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from gpuview.ipykernel_compat import KernelPlace, kernel_place, read_messages_while_cells_run
+from gpuview.ipykernel_compat import (
+    KernelPlace,
+    kernel_place,
+    read_messages_while_cells_run,
+    why_cells_delay_views,
+)
 
 
 class Comm:
@@ -36,6 +41,44 @@ def test_a_comm_of_another_version_is_left_alone() -> None:
     comm = object()  # takes no attribute
     read_messages_while_cells_run(comm)
     assert subshell_of(comm, "page") == "page"
+
+
+class TestVersion:
+    @pytest.mark.parametrize(
+        "version", ["6.29.0", "6.31.0", "7.1.0", "7.3.0", "8.0.0a1", "6.30.0rc1"]
+    )
+    def test_nothing_is_said_of_one_that_works(self, version: str) -> None:
+        has_route = version.startswith("8")
+        assert why_cells_delay_views(version, has_route=has_route) is None
+
+    @pytest.mark.parametrize(
+        ("version", "why"),
+        [
+            ("6.28.0", "older than gpuview knows"),
+            ("5.5.6", "older than gpuview knows"),
+            ("7.0.1", "loses what is sent"),
+            ("7.4.0", "newer than gpuview knows"),
+            ("8.0.0", "newer than gpuview knows"),
+        ],
+    )
+    def test_it_is_said_what_is_wrong_and_what_to_install(self, version: str, why: str) -> None:
+        said = why_cells_delay_views(version, has_route=False)
+        assert said is not None
+        assert said.startswith(f"ipykernel {version} ")
+        assert why in said
+        assert "pip install 'ipykernel>=7.1,<7.5'" in said
+
+    def test_in_a_kernel_the_user_is_warned(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(__version__="8.0.0"))
+        shell = SimpleNamespace(kernel=object())
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+        with pytest.warns(RuntimeWarning, match=r"ipykernel 8\.0\.0 is newer"):
+            read_messages_while_cells_run(object())
+        read_messages_while_cells_run(Comm())
+
+    def test_outside_a_kernel_nobody_is_warned(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(__version__="8.0.0"))
+        read_messages_while_cells_run(object())
 
 
 class TestPlace:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from packaging.version import Version
 
 __all__ = [
     "CellRun",
@@ -25,6 +28,7 @@ __all__ = [
     "open_comm_for_no_cell",
     "read_messages_while_cells_run",
     "replace_output",
+    "why_cells_delay_views",
 ]
 
 
@@ -51,6 +55,8 @@ class KernelPlace:
     kernel_id: str
 
 
+# Versions of ipykernel: the oldest that is tested, and the first whose comms choose a subshell.
+_OLDEST, _REROUTES = (6, 29), (7, 4)
 _CONNECTION_FILE = re.compile(r"kernel-([A-Za-z0-9_-]{1,64})\.json\Z")
 
 
@@ -104,10 +110,42 @@ def read_messages_while_cells_run(comm: Any) -> None:
     ipykernel 7.4 reroutes a comm's messages to the subshell that last published on it. For a new
     widget, that is the main shell, which is busy running the cell. The comm's private method makes
     that choice. Without it, a message goes to the subshell that its header names, as in 7.3. If
-    ipykernel renames the method, offers wait until the cell ends.
+    this is in doubt, a warning says so, once.
     """
-    if hasattr(comm, "_reply_subshell_for"):
+    has_route = hasattr(comm, "_reply_subshell_for")
+    if has_route:
         comm._reply_subshell_for = None
+    ipykernel = sys.modules.get("ipykernel")
+    if ipykernel is None or kernel_shell() is None:
+        return
+    why = why_cells_delay_views(ipykernel.__version__, has_route=has_route)
+    if why is not None:
+        warnings.warn(why, RuntimeWarning, stacklevel=3)
+
+
+def why_cells_delay_views(version: str, *, has_route: bool) -> str | None:
+    """Return what to tell the user of an ipykernel that may keep pages waiting; None if it won't.
+
+    Pure. Version 6 makes a page wait for the end of a cell too, but no other one is to be had.
+
+    Args:
+        version: ipykernel's.
+        has_route: Whether its comms have the method that chooses a subshell.
+    """
+    found = Version(version)
+    if found.release[:2] == (7, 0):
+        problem = "loses what is sent to a page from another thread"
+    elif found.release[:2] < _OLDEST:
+        problem = "is older than gpuview knows"
+    elif found.release[:2] >= _REROUTES and not has_route:
+        problem = "is newer than gpuview knows"
+    else:
+        return None
+    return (
+        f"ipykernel {version} {problem}: a view may stay empty until the cell has ended\n"
+        "  expected: ipykernel 6.29 to 7.4, but not 7.0\n"
+        "  try:      pip install 'ipykernel>=7.1,<7.5', then restart the kernel"
+    )
 
 
 def is_run_by_a_program(shell: Any) -> bool:
