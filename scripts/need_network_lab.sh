@@ -13,6 +13,8 @@ need openssl openssl
 need nft nftables
 need turnserver coturn
 need firefox-esr firefox-esr
+need ssh openssh-client
+need dropbear dropbear-bin
 [ -n "$packages" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "the network tests are skipped: they need root and, on Debian: apt-get install$packages" >&2

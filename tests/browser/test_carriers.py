@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import gpuview
+from tests.browser.carriers import BLOCKED, WATCHED, carrier_of, details, seen, text
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
 from tests.browser.views import largest_error, states, wait_for_states
@@ -46,38 +46,6 @@ def source():
     return ramp.roll(turn, dims=1)
 
 stream = GPUStream(source, fps=30)
-"""
-
-# As on a network that lets no UDP pass, until `pass_` is set: no side hears of an address.
-BLOCKED = """
-window.pass_ = false;
-const Original = RTCPeerConnection;
-window.RTCPeerConnection = class extends Original {
-  constructor(configuration) {
-    super({ ...configuration, iceTransportPolicy: window.pass_ ? "all" : "relay" });
-  }
-};
-"""
-
-# How often each kind of screen was drawn on or seen, as the page paints.
-WATCHED = """
-window.seen = { drawn: 0, blank: 0, pictures: [] };
-const { drawImage } = CanvasRenderingContext2D.prototype;
-CanvasRenderingContext2D.prototype.drawImage = function (source, ...rest) {
-  if (source instanceof VideoFrame) window.seen.drawn += 1;
-  return drawImage.call(this, source, ...rest);
-};
-const look = () => {
-  const screens = [...document.querySelectorAll(".gpuview-video")];
-  const kind = screens[0]?.tagName;
-  const { pictures } = window.seen;
-  if (kind !== undefined && pictures.at(-1) !== kind) pictures.push(kind);
-  if (pictures.length > 0 && !screens.some((screen) => screen.clientWidth > 1)) {
-    window.seen.blank += 1;
-  }
-  requestAnimationFrame(look);
-};
-requestAnimationFrame(look);
 """
 
 
@@ -141,29 +109,6 @@ def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_ov
     )
     assert seen(notebook, "pictures") == ["CANVAS", "VIDEO"]
     assert seen(notebook, "blank") == 0
-
-
-def carrier_of(notebook: NotebookPage) -> str | None:
-    found: str | None = notebook.page.evaluate(
-        "document.querySelector('.gpuview').dataset.carrier ?? null"
-    )
-    return found
-
-
-def details(notebook: NotebookPage) -> str:
-    """Return the text of the details, which are opened for that."""
-    button = notebook.page.locator(".gpuview-details-button")
-    if button.get_attribute("aria-expanded") == "false":
-        button.click()
-    return text(notebook, ".gpuview-details")
-
-
-def text(notebook: NotebookPage, selector: str) -> str:
-    return notebook.page.locator(selector).inner_text()
-
-
-def seen(notebook: NotebookPage, what: str) -> Any:
-    return notebook.page.evaluate("what => window.seen[what]", what)
 
 
 def shown(notebook: NotebookPage) -> list[list[int]]:

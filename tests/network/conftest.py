@@ -14,11 +14,12 @@ from tests.processes import command_line, descendants
 from tests.waiting import wait_until
 
 _OWN = ("ipykernel", "gpuview.media", "tests.network.frp", "tests.network.link")
+_OWN += ("jupyterlab", "ssh ", "dropbear")
 
 
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
-    """Fail a test that leaves a namespace behind, a kernel, a media process or a proxy.
+    """Fail a test that leaves a namespace behind, a kernel, a media process, a proxy or a tunnel.
 
     Chromium starts and ends its own processes at any time, so they are not checked here. They end
     with their namespace.

@@ -53,7 +53,7 @@ DEAD = "198.18.0.77"
 """An address where packets are dropped silently, like a server behind a firewall."""
 
 _TOOLS = ("ip", "ss", "iptables", "ip6tables", "conntrack", "sysctl")
-_TOOLS += ("turnserver", "openssl", "chromium", "firefox-esr")
+_TOOLS += ("turnserver", "openssl", "chromium", "firefox-esr", "ssh", "dropbear")
 _NETNS = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _KILL_S = 5.0
