@@ -22,6 +22,7 @@ from triton.compiler import ASTSource
 
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
+from gpuview.frames.cuda.percentiles import find_percentiles
 
 _POINTERS = {
     "record": "*u8",
@@ -96,7 +97,16 @@ def main(capability: int) -> None:
     for dtype in ("u8", "fp16", "fp32", "fp64"):
         constants = {**_MEASURE, "needs_float64": dtype == "fp64"}
         found[f"find_minmax {dtype}"] = _compiled(find_minmax, capability, dtype, constants, 4)
-    found["merge_minmax"] = _compiled(merge_minmax, capability, "fp64", {"block": 1024}, 4)
+    for dtype in ("fp32", "fp64"):
+        constants = {"needs_float64": dtype == "fp64", "size": 4096}
+        found[f"find_percentiles {dtype}"] = _compiled(
+            find_percentiles, capability, dtype, constants, 8
+        )
+    for is_symmetric in (False, True):
+        constants = {"is_symmetric": is_symmetric, "block": 1024}
+        found[f"merge_minmax {is_symmetric}"] = _compiled(
+            merge_minmax, capability, "fp64", constants, 4
+        )
     sys.stdout.write(json.dumps(found))
 
 

@@ -168,12 +168,27 @@ def _ranges(values: Array, panel: PanelPlan) -> list[tuple[float, float]]:
         return [(scaling.low, scaling.high)] * len(values)
     if scaling.auto == "frame":
         return [_finite_range(values)] * len(values)
+    if scaling.auto == "symmetric":
+        reach = max(map(abs, _finite_range(values))) if np.isfinite(values).any() else 1.0
+        return [(-reach, reach) if reach else (-1.0, 1.0)] * len(values)
+    if scaling.auto == "robust":
+        return [_percentiles(tile) for tile in values]
     return [_finite_range(tile) for tile in values]
 
 
 def _finite_range(values: Array) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     return (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+
+
+def _percentiles(values: Array) -> tuple[float, float]:
+    """Return the 1st and the 99th percentile, for a tile of up to 256 values or few tiles."""
+    finite = np.sort(values[np.isfinite(values)])
+    if not finite.size:
+        return 0.0, 1.0
+    rank = math.floor((finite.size - 1) / 100 + 0.5)
+    low, high = finite[rank], finite[-1 - rank]
+    return (low, high) if low < high else (finite[0], finite[-1])
 
 
 def _draw_tile(

@@ -17,6 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes, rgb_planes
@@ -42,6 +43,7 @@ if IS_INTERPRETED:
     os.environ["TRITON_INTERPRET"] = "1"
 from gpuview.frames.cuda import launch  # noqa: E402
 from gpuview.frames.cuda.launch import PanelKernel  # noqa: E402
+from gpuview.frames.cuda.percentiles import find_percentiles  # noqa: E402
 
 os.environ.pop("TRITON_INTERPRET", None)
 
@@ -197,6 +199,47 @@ def test_a_large_tile_is_measured_by_many_programs():
         check(
             pixels, PanelPlan(0, 0, 12, 450, 2, 1, 6, 450, 4, 450, 4, 9000, 1, scaling, "viridis")
         )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sides"), [(torch.float32, (80, 90)), (torch.float64, (7, 9))], ids=str
+)
+def test_a_robust_range_is_that_of_the_cpu(dtype, sides):
+    pixels = (noise(3, 1, *sides) * 200 - 100).to(dtype)
+    pixels[0, 0, 0, 0] = 60_000
+    pixels[0, 0, -1, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    pixels[1] = 5
+    pixels[2] = torch.nan
+    found = torch.zeros((3, 2), dtype=torch.float64, device=DEVICE)
+    find_percentiles[(3,)](
+        pixels.to(DEVICE),
+        found,
+        *sides,
+        sides[0] * sides[1],
+        *pixels.stride(),
+        needs_float64=dtype == torch.float64,
+        size=4096,
+    )
+
+    low, high = tile_ranges(pixels, "robust").double().unbind(1)
+    half_span = torch.where(high > low, (high - low) / 2, 1.0)
+    torch.testing.assert_close(found.cpu(), torch.stack((low / 2, 1 / half_span), 1))
+    assert found[0, 1] > 1 / 100
+
+
+def test_a_symmetric_range_has_zero_in_the_middle():
+    values = noise(2, 1, 4, 4) - 0.7
+    for pixels in (values, torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), torch.nan)):
+        check(pixels, four_by_four(Scaling(auto="symmetric"), "coolwarm"))
+
+
+def test_a_robust_range_is_drawn():
+    check(noise(2, 1, 4, 4) * 7, four_by_four(Scaling(auto="robust"), "viridis"))
+
+
+def four_by_four(scaling: Scaling, colormap: str) -> PanelPlan:
+    """Return a panel of two tiles, pixel for pixel."""
+    return PanelPlan(0, 0, 4, 8, 2, 2, 4, 4, 4, 4, 4, 4, 1, scaling, colormap)
 
 
 def test_a_launch_has_no_more_programs_than_a_gpu_allows(monkeypatch):

@@ -17,6 +17,8 @@ from gpuview.frames.picture.look import Look
         (None, None),
         ("auto", "auto"),
         ("frame", "frame"),
+        ("symmetric", "symmetric"),
+        ("robust", "robust"),
         ((-1, 1), (-1.0, 1.0)),
         ([0, 0.5], (0.0, 0.5)),
         ((np.float32(0.25), np.int64(4)), (0.25, 4.0)),
@@ -44,6 +46,7 @@ def test_a_value_range_is_a_name_or_two_floats(value_range, kept):
         (255, r"value_range=\(0, 1\)"),
         ("Frames", "value_range='frame'"),
         ("minmax", "value_range='auto'"),
+        ("symetric", "value_range='symmetric'"),
     ],
 )
 def test_a_value_range_that_scales_nothing_is_refused(value_range, fix):
@@ -121,3 +124,13 @@ def test_labels_are_classes_whatever_range_their_stream_has():
     assert Look(value_range=(-1, 1)).scaling_of(kind) == Scaling()
     assert Look(colormap="Set1").colormap_of(kind) == "Set1"
     assert Look(colormap="magma").scaling_of(kind) == Scaling(auto="tile")
+
+
+def test_signed_values_are_coloured_from_both_ends():
+    kind = TileKind(1, 1, 8, 8, torch.float32)
+    assert Look(value_range="symmetric").scaling_of(kind) == Scaling(auto="symmetric")
+    assert Look(value_range="symmetric").colormap_of(kind) == "coolwarm"
+    assert Look(value_range="symmetric").colormap_of(kind._replace(channels=3)) == "gray"
+    assert Look(value_range="symmetric", colormap="gray").colormap_of(kind) == "gray"
+    assert Look(value_range="robust").scaling_of(kind) == Scaling(auto="robust")
+    assert Look(value_range="robust").colormap_of(kind._replace(content="map")) == "viridis"

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import blocks, is_exact_in_float32, render, tile_ranges
+from gpuview.frames.cpu.paint import blocks, render
+from gpuview.frames.cpu.ranges import is_exact_in_float32, tile_ranges
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS
@@ -23,6 +24,8 @@ SCALINGS = (
     Scaling(1000, 1000.5),
     Scaling(auto="tile"),
     Scaling(auto="frame"),
+    Scaling(auto="symmetric"),
+    Scaling(auto="robust"),
 )
 
 
@@ -328,6 +331,36 @@ def test_a_range_is_that_of_the_finite_values(dtype):
     assert tile_ranges(tiles, "tile").tolist() == [[-2, 3], [0, 1], [5, 5]]
     assert tile_ranges(tiles, "frame").tolist() == [[-2, 5]] * 3
     assert tile_ranges(tiles[1:2], "frame").tolist() == [[0, 1]]
+
+
+def test_a_symmetric_range_has_zero_in_the_middle():
+    tiles = torch.tensor([[1.0, -3.0], [0.5, torch.inf]]).view(2, 1, 1, 2)
+
+    assert tile_ranges(tiles, "symmetric").tolist() == [[-3, 3]] * 2
+    assert tile_ranges(torch.zeros(2, 1, 3, 3), "symmetric").tolist() == [[-1, 1]] * 2
+    assert tile_ranges(torch.full((1, 1, 3, 3), torch.nan), "symmetric").tolist() == [[-1, 1]]
+
+
+@pytest.mark.parametrize("n_tiles", [1, 64, 1000])
+@pytest.mark.parametrize("sides", [(300, 512), (257, 333)])
+def test_a_robust_range_leaves_out_one_percent_on_each_side_and_sees_no_stripes(n_tiles, sides):
+    ramp = torch.linspace(0, 100, sides[0] * sides[1])
+    for tile in (ramp.view(sides), ramp.view(sides[::-1]).T):  # a ramp along rows, or columns
+        tile[7, 11], tile[100, 3], tile[20, 20] = 1e9, -1e9, torch.nan
+        low, high = tile_ranges(tile.expand(n_tiles, 1, *sides), "robust")[-1].tolist()
+
+        within = 0.5 if n_tiles <= 64 else 2  # percentage points
+        assert low == pytest.approx(1, abs=within)
+        assert high == pytest.approx(99, abs=within)
+
+
+def test_a_robust_range_of_an_almost_constant_tile_is_the_whole():
+    tile = torch.zeros(1, 1, 40, 40)
+    tile[0, 0, 5, 5] = 3
+
+    assert tile_ranges(tile, "robust").tolist() == [[0, 3]]
+    assert tile_ranges(torch.full((1, 1, 4, 4), 2.5), "robust").tolist() == [[2.5, 2.5]]
+    assert tile_ranges(torch.full((1, 1, 4, 4), torch.nan), "robust").tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.float64])

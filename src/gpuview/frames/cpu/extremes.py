@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import BLOCK_NUMEL, tile_ranges
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, tile_ranges
 
 __all__ = ["finite_extremes"]
 

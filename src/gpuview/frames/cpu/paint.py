@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, current_stream_id
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_known_finite, tile_ranges, work_dtype
 from gpuview.frames.picture.colormap import (
     IGNORED_INDEX,
     IGNORED_ROW,
@@ -37,21 +37,13 @@ from gpuview.frames.picture.colormap import (
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 
 __all__ = [
-    "BLOCK_NUMEL",
     "Block",
     "Painted",
     "blocks",
     "is_classes",
-    "is_exact_in_float32",
-    "is_known_finite",
-    "needs_float64",
     "render",
-    "tile_ranges",
 ]
 
-BLOCK_NUMEL = 32_767  # torch uses threads for more elements
-_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
-_HUGE = 1e30  # far beyond any range, but sums still fit float32
 _INF_CODE, _NAN_CODE = 1, 2  # 0 is finite; a pixel takes the largest code that it covers
 
 
@@ -118,71 +110,6 @@ def blocks(pixels: Tensor, panel: PanelPlan) -> Iterator[Block]:
         yield Block(tiles.start, rows.first, columns.first, rgb, nonfinite)
 
 
-def tile_ranges(pixels: Tensor, auto: Literal["tile", "frame"]) -> Tensor:
-    """Return the smallest and largest finite value of each tile, or of all tiles, for each tile.
-
-    Runs on ``pixels.device`` and synchronises no more than `render`.
-
-    Returns:
-        ``(T, 2)`` on ``pixels.device``; float64 for float64 and integers of at least 32 bits, else
-        float32. (0, 1) where no value is finite.
-    """
-    n_tiles, channels, height, width = pixels.shape
-    rows, n = height, n_tiles
-    if pixels.device.type == "cpu":
-        rows = max(1, min(height, BLOCK_NUMEL // (channels * width)))
-        n = max(1, BLOCK_NUMEL // (channels * height * width))
-    dtype = _work_dtype(pixels, None)
-    ranges = torch.cat([_finite_ranges(tiles, rows, dtype) for tiles in torch.split(pixels, n)])
-    if auto == "frame":
-        ranges = _union(ranges).expand(n_tiles, -1)
-    is_known = ranges[:, :1] <= ranges[:, 1:]
-    return torch.where(is_known, ranges, torch.arange(2, dtype=dtype, device=pixels.device))
-
-
-def is_exact_in_float32(scaling: Scaling) -> bool:
-    """Tell whether float32 is exact enough to scale by these bounds, which are not automatic."""
-    span = scaling.high - scaling.low
-    return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
-
-
-def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:
-    """Tell whether float32 is not exact enough for values of ``dtype``, or for these bounds."""
-    is_inexact = scaling is not None and scaling.auto is None and not is_exact_in_float32(scaling)
-    return dtype in _WIDE or is_inexact
-
-
-def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
-    """Return ``(T, 2)``, read ``rows`` rows at a time; (inf, -inf) where no value is finite."""
-    parts = [_extremes(strip.to(dtype)) for strip in torch.split(tiles, rows, 2)]
-    return _union(torch.stack(parts)) if len(parts) > 1 else parts[0]
-
-
-def _union(ranges: Tensor) -> Tensor:
-    """Return the union of ranges along the first dimension."""
-    return torch.stack((ranges[..., 0].amin(0), ranges[..., 1].amax(0)), dim=-1)
-
-
-def _extremes(values: Tensor) -> Tensor:
-    least, greatest = values.amin((1, 2, 3)), values.amax((1, 2, 3))
-    if not is_known_finite(greatest - least):
-        # `where` would copy the scalar to the device and wait; `masked_fill` does not.
-        is_nonfinite = values.isfinite().logical_not_()
-        least = values.masked_fill(is_nonfinite, torch.inf).amin((1, 2, 3))
-        greatest = values.masked_fill(is_nonfinite, -torch.inf).amax((1, 2, 3))
-    return torch.stack((least, greatest), dim=-1)
-
-
-def is_known_finite(values: Tensor) -> bool:
-    """Tell whether all values are finite. False on a device, where this would have to wait."""
-    return values.device.type == "cpu" and bool(values.sum().isfinite())
-
-
-def _work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
-    """Return the dtype in which values are scaled and averaged."""
-    return torch.float64 if needs_float64(pixels.dtype, scaling) else torch.float32
-
-
 def _cuts(panel: PanelPlan, *, is_small: bool) -> Iterator[tuple[slice, Stretch, Stretch]]:
     """Split a panel's tiles so that no operation of `_paint` is large enough to use threads.
 
@@ -223,7 +150,7 @@ def _paint(
     if classes:
         means, span = columns.nearest(rows.nearest(part, 2), 3), 1.0
     else:
-        dtype = _work_dtype(part, panel.scaling)
+        dtype = work_dtype(part, panel.scaling)
         read, span = _scale(panel.scaling, ranges)
         means = rows.average(part, 2, lambda values: read(values.to(dtype)))
         means = columns.average(means, 3, lambda values: values)
@@ -278,7 +205,7 @@ def _levels_or_rows(unit: Tensor, panel: PanelPlan) -> Tensor:
 
 def _class_rows(values: Tensor) -> Tensor:
     """Return the palette's row for each index; NaN becomes any row."""
-    index = (values.to(_work_dtype(values, None)) + 0.5).floor_()
+    index = (values.to(work_dtype(values, None)) + 0.5).floor_()
     rows = index.masked_fill(~((index >= 0) & (index < N_INDICES)), NO_CLASS_ROW)
     return rows.masked_fill_(index == IGNORED_INDEX, IGNORED_ROW).to(torch.int32)
 

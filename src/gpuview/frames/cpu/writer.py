@@ -29,14 +29,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import (
+from gpuview.frames.cpu.paint import Block, blocks, render
+from gpuview.frames.cpu.ranges import (
     BLOCK_NUMEL,
-    Block,
-    blocks,
     is_exact_in_float32,
     is_known_finite,
     needs_float64,
-    render,
     tile_ranges,
 )
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
@@ -115,9 +113,10 @@ def write_picture(
 def _with_range(panel: PanelPlan, pixels: Tensor) -> PanelPlan:
     """Replace an automatic range by the values' own, if it is one for all tiles and not empty."""
     auto = panel.scaling.auto
-    if auto is None or (auto == "tile" and panel.n_tiles > 1) or pixels.device.type != "cpu":
+    is_for_each = auto in ("tile", "robust") and panel.n_tiles > 1
+    if auto is None or is_for_each or pixels.device.type != "cpu":
         return panel
-    low, high = tile_ranges(pixels, "frame")[0].tolist()
+    low, high = tile_ranges(pixels, auto)[0].tolist()
     return replace(panel, scaling=Scaling(low, high)) if _TINY < high - low < math.inf else panel
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import render, tile_ranges
+from gpuview.frames.cpu.paint import render
+from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import (

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.area import max_taps
-from gpuview.frames.cpu.paint import is_classes, needs_float64
+from gpuview.frames.cpu.paint import is_classes
+from gpuview.frames.cpu.percentiles import sample_size
+from gpuview.frames.cpu.ranges import needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
+from gpuview.frames.cuda.percentiles import find_percentiles
 from gpuview.frames.cuda.pixel_value import Colouring, Scale
 from gpuview.frames.cuda.slot_layout import part, planes, rgb_planes
 from gpuview.frames.picture.colormap import palette
@@ -62,9 +65,9 @@ class PanelKernel:
         auto = panel.scaling.auto
         self._chunks = _n_chunks(panel)
         self._ranges = _new_ranges(panel, record.device)
-        self._range_step = 2 if auto == "tile" else 0
+        self._range_step = 2 if auto in ("tile", "robust") else 0
         self._parts = self._ranges
-        if auto is not None and (self._chunks > 1 or auto == "frame"):
+        if auto in ("frame", "symmetric") or (auto == "tile" and self._chunks > 1):
             shape = (panel.n_tiles * self._chunks, 2)
             self._parts = torch.empty(shape, dtype=torch.float64, device=record.device)
         self.tensors = (self._ranges, self._parts)
@@ -111,7 +114,9 @@ class PanelKernel:
         if pixels.dtype == torch.bool:
             pixels = pixels.view(torch.uint8)
         launch = self._launch_of(pixels)
-        if self._panel.scaling.auto is not None:
+        if self._panel.scaling.auto == "robust":
+            self._find_percentiles(pixels, launch)
+        elif self._panel.scaling.auto is not None:
             self._find_minmax(pixels, launch)
         draw_panel[launch.grid](
             pixels,
@@ -180,13 +185,28 @@ class PanelKernel:
         is_last = self._parts is self._ranges
         self._find_parts(pixels, launch, is_last=is_last)
         if not is_last:
-            is_frame = panel.scaling.auto == "frame"
+            is_frame = panel.scaling.auto != "tile"
             merge_minmax[(1 if is_frame else panel.n_tiles,)](
                 self._parts,
                 self._ranges,
                 self._chunks * panel.n_tiles if is_frame else self._chunks,
+                is_symmetric=panel.scaling.auto == "symmetric",
                 block=_MINMAX_BLOCK,
             )
+
+    def _find_percentiles(self, pixels: Tensor, launch: _Launch) -> None:
+        panel = self._panel
+        find_percentiles[(panel.n_tiles,)](
+            pixels,
+            self._ranges,
+            panel.tile_height,
+            panel.tile_width,
+            panel.channels * panel.tile_height * panel.tile_width,
+            *launch.strides,
+            needs_float64=launch.minmax_options["needs_float64"],
+            size=sample_size(panel.n_tiles),
+            num_warps=8,
+        )
 
     def _find_parts(self, pixels: Tensor, launch: _Launch, *, is_last: bool) -> None:
         panel = self._panel
@@ -205,7 +225,7 @@ class PanelKernel:
 
 def _new_ranges(panel: PanelPlan, device: torch.device) -> Tensor:
     """Return ``(n, 2)`` float64: half the low bound, and the gain 1 / (half the range)."""
-    n_ranges = panel.n_tiles if panel.scaling.auto == "tile" else 1
+    n_ranges = panel.n_tiles if panel.scaling.auto in ("tile", "robust") else 1
     ranges = torch.empty((n_ranges, 2), dtype=torch.float64, device=device)
     if panel.scaling.auto is None:
         low, high = panel.scaling.low, panel.scaling.high

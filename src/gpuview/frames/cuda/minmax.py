@@ -9,13 +9,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["find_minmax", "merge_minmax"]
+__all__ = ["as_range", "find_minmax", "merge_minmax"]
 
 _INF = tl.constexpr(float("inf"))
 
 
 @triton.jit
-def _as_range(least, greatest):
+def as_range(least, greatest):
     """Return half the low bound, and the gain 1 / (half the range)."""
     is_known = least <= greatest
     half_low = tl.where(is_known, least * 0.5, 0.0)
@@ -66,15 +66,15 @@ def find_minmax(
     low = tl.min(least, 0).to(tl.float64)
     high = tl.max(greatest, 0).to(tl.float64)
     if is_last:
-        low, high = _as_range(low, high)
+        low, high = as_range(low, high)
     at = ranges + (tile * tl.num_programs(1) + tl.program_id(1)) * 2
     tl.store(at, low)
     tl.store(at + 1, high)
 
 
 @triton.jit(do_not_specialize=["n_parts"])
-def merge_minmax(parts, ranges, n_parts, block: tl.constexpr):
-    """Merge the parts of each tile, or of all tiles, into one range."""
+def merge_minmax(parts, ranges, n_parts, is_symmetric: tl.constexpr, block: tl.constexpr):
+    """Merge the parts of each tile, or of all tiles, into one range; perhaps one around zero."""
     tile = tl.program_id(0)
     least = tl.full([block], _INF, tl.float64)
     greatest = tl.full([block], -_INF, tl.float64)
@@ -83,6 +83,13 @@ def merge_minmax(parts, ranges, n_parts, block: tl.constexpr):
         at = parts + (tile * n_parts + i) * 2
         least = tl.minimum(least, tl.load(at, mask=i < n_parts, other=_INF))
         greatest = tl.maximum(greatest, tl.load(at + 1, mask=i < n_parts, other=-_INF))
-    half_low, gain = _as_range(tl.min(least, 0), tl.max(greatest, 0))
+    low = tl.min(least, 0)
+    high = tl.max(greatest, 0)
+    if is_symmetric:
+        reach = tl.maximum(-low, high)
+        reach = tl.where(reach > 0, reach, 1.0)  # zeros are in the middle
+        low = -reach
+        high = reach
+    half_low, gain = as_range(low, high)
     tl.store(ranges + tile * 2, half_low)
     tl.store(ranges + tile * 2 + 1, gain)

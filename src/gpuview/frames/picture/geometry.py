@@ -25,6 +25,7 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_SIDE",
     "MIN_CELL",
+    "AutoRange",
     "Channels",
     "Content",
     "Label",
@@ -42,12 +43,14 @@ __all__ = [
 Sides = tuple[int, int]
 """``(height, width)``."""
 
-ValueRange = tuple[float, float] | Literal["auto", "frame"] | None
+ValueRange = tuple[float, float] | Literal["auto", "frame", "symmetric", "robust"] | None
 """The two values that are shown as black and white, or how to find them.
 
 ``"auto"`` takes the smallest and the largest finite value of each tile, ``"frame"`` those of all
-tiles of a tensor. None is [0, 255] for uint8, False and True for bool, [0, 1] for floating types,
-and ``"auto"`` for maps; pictures of other integer types need an explicit range.
+tiles of a tensor; ``"robust"`` the 1st and the 99th percentile of each tile; ``"symmetric"`` the
+largest magnitude in a tensor and its negative, so that 0 is in the middle. None is [0, 255] for
+uint8, False and True for bool, [0, 1] for floating types, and ``"auto"`` for maps; pictures of
+other integer types need an explicit range.
 """
 
 Content = Literal["picture", "map", "labels", "flow"]
@@ -104,6 +107,16 @@ class TileKind(NamedTuple):
         return self.height, self.width
 
 
+AutoRange = Literal["tile", "frame", "symmetric", "robust"]
+"""How a range is found in the finite values.
+
+    tile       the smallest and the largest of each tile
+    frame      the smallest and the largest of all the tensor's tiles
+    symmetric  the largest magnitude of all the tensor's tiles, negative and positive
+    robust     the 1st and the 99th percentile of each tile; see `gpuview.frames.cpu.percentiles`
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """The value range: what is shown as black and white, or as the two ends of the colour map."""
@@ -111,8 +124,8 @@ class Scaling:
     low: float = 0.0
     high: float = 1.0
     """The range, low < high. Ignored if ``auto`` is set."""
-    auto: Literal["tile", "frame"] | None = None
-    """Use the smallest and largest finite value of each tile, or of all the tensor's tiles."""
+    auto: AutoRange | None = None
+    """Find the range in the values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from gpuview.frames.picture.colormap import check_colormap, n_classes
 from gpuview.frames.picture.geometry import (
     MAX_PIXELS,
     MAX_SIDE,
+    AutoRange,
     Scaling,
     TileKind,
     ValueRange,
@@ -29,11 +30,18 @@ from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
 
+_Name = Literal["auto", "frame", "symmetric", "robust"]
+
 Size = int | tuple[int, int] | None
 """The longest side of the encoded picture in pixels, or its ``(width, height)``. None keeps the
 tensor's size; see Note [sizes] in `gpuview.frames.picture.plan`."""
 
-_AUTOMATIC: tuple[Literal["auto", "frame"], ...] = ("auto", "frame")
+_AUTOMATIC: dict[_Name, AutoRange] = {
+    "auto": "tile",
+    "frame": "frame",
+    "symmetric": "symmetric",
+    "robust": "robust",
+}
 _USUAL_MAPS = {"map": "viridis", "labels": "labels"}
 _GREATEST = 1e38  # so that high - low is finite in float32
 _FROM_VALUES = 'value_range="auto", which takes it from the values'
@@ -51,7 +59,8 @@ class Look:
     value_range: ValueRange = None
     """Two numbers become floats; low < high, both within 1e38 of zero."""
     colormap: str | None = None
-    """None is ``"gray"``, ``"viridis"`` for maps, or ``"labels"``. Three channels ignore it."""
+    """None is ``"gray"``; ``"viridis"`` for maps, ``"labels"`` for labels, and ``"coolwarm"`` for a
+    symmetric range. Three channels ignore it."""
     size: Size = None
     """Sides of `MIN_SIDE` to `MAX_SIDE` pixels. Odd sides are rounded up: codecs need it."""
 
@@ -80,7 +89,7 @@ class Look:
         if isinstance(value_range, tuple):
             return Scaling(*value_range)
         if value_range is not None:
-            return Scaling(auto="tile" if value_range == "auto" else "frame")
+            return Scaling(auto=_AUTOMATIC[value_range])
         if dtype == torch.bool:
             return Scaling()
         if kind.content in ("map", "labels"):
@@ -100,7 +109,9 @@ class Look:
         if kind.channels == 3:
             return "gray"
         own = None if kind.own is None else kind.own.colormap
-        return own or self.colormap or _USUAL_MAPS.get(kind.content, "gray")
+        is_signed = self.value_range_of(kind) == "symmetric" and kind.content != "labels"
+        usual = "coolwarm" if is_signed else _USUAL_MAPS.get(kind.content, "gray")
+        return own or self.colormap or usual
 
 
 def _checked_range(value_range: object) -> ValueRange:
@@ -121,7 +132,7 @@ def _checked_range(value_range: object) -> ValueRange:
     return low, high
 
 
-def _checked_name(name: str) -> Literal["auto", "frame"]:
+def _checked_name(name: str) -> _Name:
     for known in _AUTOMATIC:
         if name == known:
             return known
@@ -132,7 +143,8 @@ def _bad_range(value_range: object, fix: str) -> FrameError:
     return FrameError(
         f"cannot scale values with {value_range = }",
         expected="(low, high), two finite numbers with low < high; 'auto' (a range for each tile); "
-        "'frame' (a range for all tiles); or None",
+        "'frame' (a range for all tiles); 'robust' (for each tile, without outliers); 'symmetric' "
+        "(for all tiles, around 0); or None",
         fix=fix,
     )
 

@@ -1,0 +1,105 @@
+"""The range of values by which a tile is scaled, found in plain torch on the tile's device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gpuview.frames.cpu.percentiles import percentile_ranges, sample_size
+from gpuview.frames.picture.geometry import AutoRange, Scaling
+
+__all__ = [
+    "BLOCK_NUMEL",
+    "is_exact_in_float32",
+    "is_known_finite",
+    "needs_float64",
+    "tile_ranges",
+    "work_dtype",
+]
+
+BLOCK_NUMEL = 32_767  # torch uses threads for more elements
+_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
+_HUGE = 1e30  # far beyond any range, but sums still fit float32
+
+
+def tile_ranges(pixels: Tensor, auto: AutoRange) -> Tensor:
+    """Return the range of each tile by its finite values; see `AutoRange`.
+
+    Runs on ``pixels.device`` and synchronises no more than `render`.
+
+    Returns:
+        ``(T, 2)`` on ``pixels.device``; float64 for float64 and integers of at least 32 bits, else
+        float32. (0, 1) where no value is finite; (-1, 1) if it is symmetric.
+    """
+    dtype = work_dtype(pixels, None)
+    ranges = _robust_ranges(pixels) if auto == "robust" else _whole_ranges(pixels)
+    if auto in ("frame", "symmetric"):
+        ranges = _union(ranges).expand(len(pixels), -1)
+    if auto == "symmetric":
+        reach = torch.maximum(-ranges[:, :1], ranges[:, 1:])
+        reach = reach.masked_fill(reach <= 0, 1)  # zeros are in the middle
+        return torch.cat((-reach, reach), 1)
+    is_known = ranges[:, :1] <= ranges[:, 1:]
+    return torch.where(is_known, ranges, torch.arange(2, dtype=dtype, device=pixels.device))
+
+
+def _whole_ranges(pixels: Tensor) -> Tensor:
+    """Return ``(T, 2)``; (inf, -inf) where no value is finite."""
+    _, channels, height, width = pixels.shape
+    rows, n = height, len(pixels)
+    if pixels.device.type == "cpu":
+        rows = max(1, min(height, BLOCK_NUMEL // (channels * width)))
+        n = max(1, BLOCK_NUMEL // (channels * height * width))
+    dtype = work_dtype(pixels, None)
+    return torch.cat([_finite_ranges(tiles, rows, dtype) for tiles in torch.split(pixels, n)])
+
+
+def _robust_ranges(pixels: Tensor) -> Tensor:
+    """Return ``(T, 2)``; (inf, -inf) where no value is finite."""
+    size, dtype = sample_size(len(pixels)), work_dtype(pixels, None)
+    n = BLOCK_NUMEL // size if pixels.device.type == "cpu" else len(pixels)
+    parts = [percentile_ranges(tiles, size, dtype) for tiles in torch.split(pixels, n)]
+    return torch.cat(parts)
+
+
+def is_exact_in_float32(scaling: Scaling) -> bool:
+    """Tell whether float32 is exact enough to scale by these bounds, which are not automatic."""
+    span = scaling.high - scaling.low
+    return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
+
+
+def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:
+    """Tell whether float32 is not exact enough for values of ``dtype``, or for these bounds."""
+    is_inexact = scaling is not None and scaling.auto is None and not is_exact_in_float32(scaling)
+    return dtype in _WIDE or is_inexact
+
+
+def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    """Return ``(T, 2)``, read ``rows`` rows at a time; (inf, -inf) where no value is finite."""
+    parts = [_extremes(strip.to(dtype)) for strip in torch.split(tiles, rows, 2)]
+    return _union(torch.stack(parts)) if len(parts) > 1 else parts[0]
+
+
+def _union(ranges: Tensor) -> Tensor:
+    """Return the union of ranges along the first dimension."""
+    return torch.stack((ranges[..., 0].amin(0), ranges[..., 1].amax(0)), dim=-1)
+
+
+def _extremes(values: Tensor) -> Tensor:
+    least, greatest = values.amin((1, 2, 3)), values.amax((1, 2, 3))
+    if not is_known_finite(greatest - least):
+        # `where` would copy the scalar to the device and wait; `masked_fill` does not.
+        is_nonfinite = values.isfinite().logical_not_()
+        least = values.masked_fill(is_nonfinite, torch.inf).amin((1, 2, 3))
+        greatest = values.masked_fill(is_nonfinite, -torch.inf).amax((1, 2, 3))
+    return torch.stack((least, greatest), dim=-1)
+
+
+def is_known_finite(values: Tensor) -> bool:
+    """Tell whether all values are finite. False on a device, where this would have to wait."""
+    return values.device.type == "cpu" and bool(values.sum().isfinite())
+
+
+def work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
+    """Return the dtype in which values are scaled and averaged."""
+    return torch.float64 if needs_float64(pixels.dtype, scaling) else torch.float32
