@@ -149,15 +149,20 @@ export interface Watch {
   readonly view: string;
   /** What the page decodes. */
   readonly codec: "H264" | "VP8" | "JPEG";
+  /** The least time between two `Received`, where each of them is expensive. */
+  readonly acknowledge_ms: number;
 }
 
-/** A packet has arrived, or was shown. Packets that wait for this are bounded. */
+/** Packets have arrived, or one was shown. Packets that wait for this are bounded. */
 export interface Received {
   readonly type: "Received";
   /** Of the newest packet that has arrived, as in its header. */
   readonly seq: number;
-  /** When it arrived, on the page's clock. */
-  readonly at_ms: number;
+  /**
+   * When packets arrived that were not acknowledged before, on the page's clock; the last of them
+   * is the one with this number.
+   */
+  readonly arrived_ms: number[];
   /** Of the newest packet whose frame was on the screen; -1: none yet. */
   readonly shown: number;
 }

@@ -75,7 +75,7 @@ def test_page_sees_the_stream_and_is_heard() -> None:
     engine, handle, page = watched()
     header = page.packet()
     assert (header.is_keyframe, header.seq, header.width, header.height) == (True, 0, 64, 48)
-    page.say(Received(seq=0, at_ms=1.0))
+    page.say(Received(seq=0, arrived_ms=[1.0]))
     show(handle)
     assert page.packet().seq == 1
     page.say(Ping(sent_ms=7.5))

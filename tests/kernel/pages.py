@@ -39,7 +39,7 @@ class CommPage:
             packets = self.packets
             if packets and packets[-1].seq > said:
                 said = packets[-1].seq
-                self.say(Received(seq=said, at_ms=packets[-1].timestamp / 90))
+                self.say(Received(seq=said, arrived_ms=[packets[-1].timestamp / 90]))
             return len(packets) >= count
 
         wait_until(look, f"{count} packets", describe=lambda: len(self.packets))

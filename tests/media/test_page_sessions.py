@@ -154,7 +154,7 @@ def test_page_that_acknowledges_what_was_never_sent_gets_no_more(tmp_path: Path)
         async with watching(stream) as liar, watching(stream) as page:
             liar.acknowledges = False
             for n in range(60):
-                liar.say(Received(seq=10**6 + n, at_ms=n))
+                liar.say(Received(seq=10**6 + n, arrived_ms=[n]))
                 await elsewhere(page.frames_after, 1)
             liar_now = next(
                 each.stats() for each in stream.hub._streams["s1"].viewers if each.view == liar.view
@@ -173,7 +173,9 @@ def test_page_that_reads_nothing_is_bounded(tmp_path: Path) -> None:
         ours.send(frame_message(TEXT, message))
         async with watching(stream) as page:
             for n in range(60):
-                ours.send(frame_message(TEXT, b'{"type": "Received", "seq": %d, "at_ms": 1}' % n))
+                ours.send(
+                    frame_message(TEXT, b'{"type": "Received", "seq": %d, "arrived_ms": [1]}' % n)
+                )
                 await elsewhere(page.frames_after, 1)
             sessions = stream.hub._streams["s1"].pages._sessions
             (blind,) = (each for each in sessions if each._carrier == "comm")
@@ -354,7 +356,7 @@ def test_codec_that_is_not_to_be_had_is_refused(tmp_path: Path) -> None:
         frame_message(TEXT, b"\xff\xfe"),
         frame_message(BINARY, b"\x01" * 100),
         frame_message(TEXT, json.dumps({"type": "Answer", "view": "v"}).encode()),
-        frame_message(TEXT, b'{"type": "Received", "seq": 1, "at_ms": NaN}'),
+        frame_message(TEXT, b'{"type": "Received", "seq": 1, "arrived_ms": [NaN]}'),
         frame_message(TEXT, b"[" * 10_000),
         frame_message(TEXT, b'{"type": "Watch", "view": "other", "codec": "VP8"}'),
     ],

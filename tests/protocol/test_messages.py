@@ -54,13 +54,15 @@ def field_values(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return VIEW_IDS
     if name.endswith("_ms") and hint is float:
         return st.floats(0, 3_600_000)
+    if name.endswith("_ms") and hint is int:
+        return st.integers(0, 1000)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return st.one_of(*(field_values(name, each) for each in arguments))
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin is list:
-        return st.lists(field_values("", arguments[0]), max_size=3)
+        return st.lists(field_values(name, arguments[0]), max_size=3)
     if origin is dict:
         return st.dictionaries(st.text(), field_values("", arguments[1]), max_size=3)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):

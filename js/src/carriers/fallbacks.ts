@@ -23,6 +23,9 @@ import {
   type Race,
 } from "./race";
 
+/** A message through the kernel makes work for it, and two more for the front end. */
+const ACKNOWLEDGE_MS: Readonly<Record<Fallback, number>> = { socket: 0, comm: 200 };
+
 /** How one fallback is reached from this page. */
 export interface Door {
   readonly open: OpenChannel;
@@ -153,6 +156,7 @@ export class Fallbacks {
     const picture = new Picture({
       view,
       open: door.open,
+      acknowledge_ms: ACKNOWLEDGE_MS[carrier],
       undecodable: this.#undecodable,
       player,
       isFrameDue,

@@ -2,7 +2,7 @@
 
 import type { Percentiles, ShownFrame } from "../latency";
 import { Liveness } from "../liveness";
-import type { Pong, Problem, Received, Refusal } from "../messages";
+import type { Pong, Problem, Refusal } from "../messages";
 import type { Size } from "../picture_size";
 import type { Snapshot } from "../stats";
 import { after } from "../timers";
@@ -16,6 +16,8 @@ import type { FrameInfo } from "./painter";
 const OPEN_MS = 5000;
 /** So long the news that a frame was shown waits for a packet that it can go with. */
 const SHOWN_MS = 50;
+/** The most arrival times in one message; the oldest are left out. */
+const MAX_ARRIVALS = 64;
 
 const UNREADABLE: Problem = {
   problem: "this browser decodes none of the pictures that arrive",
@@ -26,6 +28,8 @@ const UNREADABLE: Problem = {
 export interface PacketConnectionOptions {
   readonly view: string;
   readonly open: OpenChannel;
+  /** The least time between two acknowledgements. */
+  readonly acknowledge_ms: number;
   /** What has turned out not to be decoded here; grows. */
   readonly undecodable: Set<Codec>;
   /** How old the picture is; told to the media process. */
@@ -51,8 +55,12 @@ export class PacketConnection {
   #liveness: Liveness | null = null;
   /** What may be asked for, the present one first; it changes as long as it is refused. */
   #codecs: readonly Codec[] = [];
-  /** The newest packet that has arrived. */
-  #newest: Received | null = null;
+  /** The number of the newest packet that has arrived. */
+  #newest = -1;
+  /** When it and those before it have arrived, as far as the media process was not told. */
+  #arrived_ms: number[] = [];
+  #acknowledged_ms = -Infinity;
+  #is_acknowledgement_due = false;
   /** The number of the newest frame that was on the screen. */
   #shown = -1;
   /** What `shown` the media process was told last. */
@@ -131,7 +139,10 @@ export class PacketConnection {
   #watch(problem: Problem): void {
     const [codec] = this.#codecs;
     if (codec === undefined) this.#close(problem);
-    else this.#channel.send({ type: "Watch", view: this.#options.view, codec });
+    else {
+      const { view, acknowledge_ms } = this.#options;
+      this.#channel.send({ type: "Watch", view, codec, acknowledge_ms });
+    }
   }
 
   /** The media process does not encode what was asked for, or refuses the page altogether. */
@@ -172,23 +183,40 @@ export class PacketConnection {
 
   #takePacket(packet: Packet, at_ms: number): void {
     this.#picture_codec = packet.codec;
-    this.#newest = { type: "Received", seq: packet.seq, at_ms, shown: this.#shown };
-    this.#acknowledge();
+    this.#newest = packet.seq;
+    this.#arrived_ms.push(at_ms);
+    this.#acknowledgeIn(0);
     this.#decoder.take(packet);
+  }
+
+  /** Acknowledges what has come and was shown by then, unless that is too soon after the last. */
+  #acknowledgeIn(delay_ms: number): void {
+    const next_ms = this.#acknowledged_ms + this.#options.acknowledge_ms;
+    const wait_ms = Math.max(delay_ms, next_ms - performance.now());
+    if (wait_ms <= 0) return this.#acknowledge();
+    if (this.#is_acknowledgement_due) return;
+    this.#is_acknowledgement_due = true;
+    const acknowledge = () => {
+      this.#is_acknowledgement_due = false;
+      this.#acknowledge();
+    };
+    after(wait_ms, acknowledge, this.#options.stop);
   }
 
   /** What has arrived and what was shown, apart: a decoder may want a packet more than it shows. */
   #acknowledge(): void {
-    if (this.#newest === null) return;
+    if (this.#arrived_ms.length === 0 && this.#told === this.#shown) return;
+    const arrived_ms = this.#arrived_ms.slice(-MAX_ARRIVALS);
+    this.#channel.send({ type: "Received", seq: this.#newest, arrived_ms, shown: this.#shown });
+    this.#arrived_ms = [];
     this.#told = this.#shown;
-    this.#channel.send({ ...this.#newest, shown: this.#shown });
+    this.#acknowledged_ms = performance.now();
   }
 
   #see({ seq, timestamp, width, height }: FrameInfo, at_ms: number): void {
     this.#shown = seq;
     this.#freezes.see(at_ms);
-    const tell = () => this.#told !== this.#shown && this.#acknowledge();
-    after(SHOWN_MS, tell, this.#options.stop);
+    this.#acknowledgeIn(SHOWN_MS);
     const frame = { rtpTimestamp: timestamp, expectedDisplayTime: at_ms };
     this.#options.onShown(frame, { width, height });
   }

@@ -16,6 +16,7 @@ import { PacketConnection } from "./packet_connection";
 export interface PictureOptions {
   readonly view: string;
   readonly open: OpenChannel;
+  readonly acknowledge_ms: number;
   readonly undecodable: Set<Codec>;
   readonly player: Player;
   /** Whether the stream has frames, and somebody looks. */
@@ -46,7 +47,8 @@ export class Picture {
   /** Connects at once. */
   constructor(options: PictureOptions) {
     this.#options = options;
-    const { view, open, undecodable, player, onConnected, onClosed, stop } = options;
+    const { view, open, acknowledge_ms, undecodable, player, onConnected, onClosed, stop } =
+      options;
     const latency = () => this.#latency.recent;
     this.#stills = new Stills({
       onCover: (picture) => player.cover(this.#connection.canvas, picture),
@@ -55,6 +57,7 @@ export class Picture {
     this.#connection = new PacketConnection({
       view,
       open,
+      acknowledge_ms,
       undecodable,
       latency,
       isPaused: options.isPaused,

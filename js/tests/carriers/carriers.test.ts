@@ -163,7 +163,9 @@ describe("a view that WebRTC does not reach", () => {
     expect(screens(root)).toHaveLength(1);
     expect(screens(root)[0]).toBeInstanceOf(HTMLCanvasElement);
     const view = root.dataset["view"];
-    expect(socket.sentOf("Watch")).toEqual([{ type: "Watch", view, codec: "H264" }]);
+    expect(socket.sentOf("Watch")).toEqual([
+      { type: "Watch", view, codec: "H264", acknowledge_ms: 0 },
+    ]);
   });
 
   test("shows nothing of a frame that was not painted", async () => {
@@ -189,8 +191,10 @@ describe("a view that WebRTC does not reach", () => {
       { seq: 1, shown: -1 },
       { seq: 1, shown: 1 },
     ]);
-    const [first, second] = socket.sentOf("Received").map(({ at_ms }) => at_ms);
-    expect(second).toBeGreaterThan(first ?? Infinity);
+    const [first, second] = socket.sentOf("Received").map(({ arrived_ms }) => arrived_ms);
+    expect(first).toHaveLength(1);
+    expect(second).toHaveLength(1);
+    expect(second?.[0]).toBeGreaterThan(first?.[0] ?? Infinity);
   });
 
   test("has figures like another", async () => {
@@ -245,6 +249,26 @@ describe("a view that WebRTC does not reach", () => {
     expect(label(root)).toBe("playing through the kernel");
     expect(ofType(tunnelled(model), "Watch")).toHaveLength(1);
     expect(ofType(tunnelled(model), "Received")).toMatchObject([{ seq: 0, shown: -1 }]);
+  });
+
+  test("acknowledges five times a second through the kernel, every packet with its time", async () => {
+    const { model } = await showAll();
+    last(FakeWebSocket.made).end();
+    await pass(1000);
+    last(FakeWebSocket.made).end();
+    await settle();
+    tunnel(model, pongNow());
+    for (let seq = 0; seq < 30; seq += 1) {
+      tunnel(model, packet({ seq, is_keyframe: seq === 0 }));
+      await pass(33);
+    }
+    await pass(250);
+    const said = ofType(tunnelled(model), "Received");
+    expect(said.length).toBeGreaterThanOrEqual(5);
+    expect(said.length).toBeLessThanOrEqual(7);
+    expect(last(said)).toMatchObject({ seq: 29, shown: 29 });
+    const times = said.flatMap(({ arrived_ms }) => arrived_ms);
+    expect(new Set(times).size).toBe(30);
   });
 
   test("says that it waits while the stream has no frame", async () => {

@@ -248,6 +248,7 @@ class PageSession:
             connection=self._connection,
             channel=self._channel,
             fanout=self._sessions.fanout,
+            acknowledged_every_s=message.acknowledge_ms / 1000,
             on_failure=lambda _: self.close(),
         )
         if viewer.is_paused:

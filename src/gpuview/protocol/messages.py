@@ -37,6 +37,7 @@ from gpuview.protocol.stats import EncoderStats, NetworkStats, RecordingCounters
 
 __all__ = [
     "CARRIERS",
+    "MAX_ARRIVALS",
     "MAX_CANDIDATES",
     "MAX_CARRIED_CHARS",
     "MAX_SDP_CHARS",
@@ -93,6 +94,9 @@ MAX_SDP_CHARS = 64 * 1024
 
 MAX_CANDIDATES = 64
 """The most candidates that are read from one side of a connection; a browser has a handful."""
+
+MAX_ARRIVALS = 64
+"""The most packets whose arrival times stand in one message."""
 
 MAX_TEXT_CHARS = 4096
 """The longest line of a page's log, candidate or problem that is read."""
@@ -283,15 +287,18 @@ class Watch(Message, frozen=True, kw_only=True):
     view: _ViewId
     codec: Literal["H264", "VP8", "JPEG"]
     """What the page decodes."""
+    acknowledge_ms: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """The least time between two `Received`, where each of them is expensive."""
 
 
 class Received(Message, frozen=True, kw_only=True):
-    """A packet has arrived, or was shown. Packets that wait for this are bounded."""
+    """Packets have arrived, or one was shown. Packets that wait for this are bounded."""
 
     seq: int
     """Of the newest packet that has arrived, as in its header."""
-    at_ms: _PageClock
-    """When it arrived, on the page's clock."""
+    arrived_ms: Annotated[list[_PageClock], Meta(max_length=MAX_ARRIVALS)]
+    """When packets arrived that were not acknowledged before, on the page's clock; the last of them
+    is the one with this number."""
     shown: int = -1
     """Of the newest packet whose frame was on the screen; -1: none yet."""
 

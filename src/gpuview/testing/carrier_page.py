@@ -190,7 +190,7 @@ class CarrierPage:
         self.headers.append(header)
         self.nbytes += len(data)
         if self.acknowledges:
-            self.say(Received(seq=header.seq, at_ms=time.monotonic() * 1000))
+            self.say(Received(seq=header.seq, arrived_ms=[time.monotonic() * 1000]))
         if header.is_keyframe:
             decoder = CodecContext.create(_DECODERS[header.codec], "r")
             self._decoder = cast(av.VideoCodecContext, decoder)

@@ -8,8 +8,11 @@ time, and the times of what is acknowledged tell the rate, see `gpuview.media.ca
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from gpuview.media.carriers.rate import CarrierRate
 from gpuview.media.link.link import LinkStats
@@ -27,11 +30,12 @@ _DEAF_S = 1.0  # so long without an acknowledgement, and a page does not answer 
 _ROUND_TRIPS = 100
 _FIRST_ROUND_TRIP_S = 0.1
 _SHORTEST_ROUND_TRIP_S = 0.001  # clocks are no better, and nothing is
+_MOST_UNSHOWN = 6  # have arrived, and wait for a decoder that is too slow
+_LONGEST_UNSHOWN_S = 0.25  # as a decoder may hold a frame until another comes
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    seq: int
     sent_s: float
     nbytes: int
 
@@ -42,20 +46,26 @@ class CarrierLink:
     Args:
         now_s: The time.
         ceiling_bps: The most that is ever sent.
+        acknowledged_every_s: How long the page waits between two acknowledgements.
         may_be_deaf: Whether the page's words may come much later than its packets arrive: through
             an ipykernel that reads messages when a cell has ended.
     """
 
-    def __init__(self, now_s: float, *, ceiling_bps: float, may_be_deaf: bool) -> None:
+    def __init__(
+        self, now_s: float, *, ceiling_bps: float, acknowledged_every_s: float, may_be_deaf: bool
+    ) -> None:
         self.round_trip_s: float | None = None
         """Of the newest acknowledged packet; None before there is one."""
+        self._every_s = acknowledged_every_s
         self._may_be_deaf = may_be_deaf
         self._allowed = CarrierRate(now_s, ceiling_bps=ceiling_bps)
         self._seq = -1
+        self._heard_seq = -1
         self._unheard: deque[_Sent] = deque()
         self._unheard_nbytes = 0
         self._heard_s = now_s
         self._sent_s = now_s
+        self._unshown_until_s = float("-inf")
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
         self._rate = Rate(now_s)
 
@@ -78,7 +88,7 @@ class CarrierLink:
         self._seq += 1
         if not self._unheard:
             self._heard_s = max(self._heard_s, now_s)  # nothing was to be heard until now
-        self._unheard.append(_Sent(self._seq, now_s, nbytes))
+        self._unheard.append(_Sent(now_s, nbytes))
         self._unheard_nbytes += nbytes
         self._sent_s = now_s
         self._rate.add(now_s, nbytes)
@@ -86,36 +96,61 @@ class CarrierLink:
 
     def take_received(self, now_s: float, message: Received) -> None:
         """Learn that a packet has arrived, and with it all before. Others are not believed."""
-        if message.seq > self._seq or not self._unheard or message.seq < self._unheard[0].seq:
+        if not max(self._heard_seq, message.shown) <= message.seq <= self._seq:
             return
-        nbytes = 0
-        while self._unheard and self._unheard[0].seq <= message.seq:
-            newest = self._unheard.popleft()
-            nbytes += newest.nbytes
-        waiting_nbytes, self._unheard_nbytes = self._unheard_nbytes, self._unheard_nbytes - nbytes
-        self.round_trip_s = now_s - newest.sent_s
+        is_slow = 0 <= message.shown < message.seq - _MOST_UNSHOWN
+        self._unshown_until_s = now_s + _LONGEST_UNSHOWN_S if is_slow else float("-inf")
+        n_arrived = message.seq - self._heard_seq
+        if n_arrived == 0 or not message.arrived_ms:
+            return
+        self._heard_seq = message.seq
+        unheard = list(self._unheard)
+        self._unheard = deque(unheard[n_arrived:])
+        self._unheard_nbytes = sum(each.nbytes for each in self._unheard)
+        self.round_trip_s = now_s - unheard[n_arrived - 1].sent_s
         self._round_trips.append(self.round_trip_s)
-        self._allowed.take(
-            now_s,
-            delay_s=message.at_ms / 1000 - newest.sent_s,
-            nbytes=nbytes,
-            waiting_nbytes=waiting_nbytes,
-            round_trip_s=min(self._round_trips),
-            crossed_bps=newest.nbytes * 8 / max(self.round_trip_s, _SHORTEST_ROUND_TRIP_S),
-        )
+        self._learn_rate(now_s, unheard, n_arrived, message.arrived_ms)
         self._heard_s = now_s
+
+    def _learn_rate(
+        self, now_s: float, unheard: Sequence[_Sent], n_arrived: int, arrived_ms: Sequence[float]
+    ) -> None:
+        """Learn from each packet as if it had been acknowledged when it arrived.
+
+        Args:
+            now_s: When they were acknowledged.
+            unheard: What was not acknowledged before.
+            n_arrived: How many of them are now.
+            arrived_ms: When, on the page's clock; a page may leave out the first ones.
+        """
+        sent_nbytes = list(accumulate((each.nbytes for each in unheard), initial=0))
+        begin = max(0, n_arrived - len(arrived_ms))
+        last_ms, at_s, done = arrived_ms[-1], self._heard_s, 0
+        for index, page_ms in enumerate(arrived_ms[-n_arrived:], begin):
+            at_s = min(max(at_s, now_s - (last_ms - page_ms) / 1000), now_s)
+            n_sent = max(bisect_right(unheard, at_s, key=lambda each: each.sent_s), index + 1)
+            sent = unheard[index]
+            self._allowed.take(
+                at_s,
+                delay_s=page_ms / 1000 - sent.sent_s,
+                nbytes=sent_nbytes[index + 1] - sent_nbytes[done],
+                waiting_nbytes=sent_nbytes[n_sent] - sent_nbytes[done],
+                round_trip_s=min(self._round_trips),
+                crossed_bps=sent.nbytes * 8 / max(at_s - sent.sent_s, _SHORTEST_ROUND_TRIP_S),
+            )
+            done = index + 1
 
     def free_s(self, now_s: float) -> float:
         """Return when the next packet is wanted; infinite until something is acknowledged."""
         if not self._unheard:
-            return now_s
-        shortest_s = min(self._round_trips, default=_FIRST_ROUND_TRIP_S)
+            return max(now_s, self._unshown_until_s)
+        shortest_s = min(self._round_trips, default=_FIRST_ROUND_TRIP_S) + self._every_s
         waited_s = now_s - self._unheard[0].sent_s
         is_full = self._unheard_nbytes >= MAX_UNHEARD_NBYTES
         if is_full or waited_s > shortest_s + _LONGEST_UNHEARD_S:
             return math.inf
         drained_s = self._unheard_nbytes * 8 / self.target_bps - shortest_s - _QUEUE_S
-        return now_s + max(drained_s, 0.0)
+        return max(now_s + drained_s, now_s, self._unshown_until_s)
 
     def wants_keyframe(self, now_s: float) -> bool:
         """Tell whether to send a keyframe to a page that has not answered for a second."""

@@ -33,6 +33,7 @@ class CarrierViewer:
         connection: The way to it; closed together with this.
         channel: What its page says of itself.
         fanout: The source of its packets.
+        acknowledged_every_s: As for `CarrierLink`.
         on_failure: Called once, with what ended the sending.
     """
 
@@ -45,6 +46,7 @@ class CarrierViewer:
         connection: Connection,
         channel: PageChannel,
         fanout: Fanout,
+        acknowledged_every_s: float,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.view = view
@@ -56,6 +58,7 @@ class CarrierViewer:
         self._link = CarrierLink(
             time.monotonic(),
             ceiling_bps=fanout.encode_loop.max_bitrate_bps,
+            acknowledged_every_s=acknowledged_every_s,
             may_be_deaf=carrier == "comm",
         )
         self._subscription = fanout.subscribe(codec)
