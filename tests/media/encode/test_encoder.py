@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from gpuview.media.encode.choice import usable_codecs, why_no_h264
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.output import Output
+from gpuview.media.encode.rate import MAX_FRAME_S
 
 CODECS = [Codec("H264", "Main"), Codec("H264", "Constrained Baseline"), Codec("VP8")]
 STEP = 3000  # 90 kHz ticks of a frame at 30 fps
@@ -113,6 +116,30 @@ def test_flat_vp8_comes_out_as_it_went_in_once_the_picture_stands_still() -> Non
         for plane, level in zip(shown.planes, flat, strict=True):
             rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
             assert (rows[:, : plane.width] == level).all()
+
+
+def test_vp8_starts_no_threads_which_would_keep_busy_cores_busier() -> None:
+    before = len(os.listdir("/proc/self/task"))
+    encoder = Encoder(Codec("VP8"), 1920, 1080, fps=30, max_bitrate_bps=5_000_000)
+    frame = av.VideoFrame(1920, 1080, "yuv420p")
+    assert encoder.encode(frame, 0, 0, is_keyframe=True) is not None
+    assert len(os.listdir("/proc/self/task")) == before
+
+
+def test_vp8_frame_after_a_pause_takes_no_more_than_a_tenth_of_a_seconds_bits() -> None:
+    target_bps = 2_000_000
+    encoder = Encoder(Codec("VP8"), 640, 360, fps=30, max_bitrate_bps=target_bps)
+    noise = np.random.default_rng(0)
+    nbytes = []
+    for n in range(20):
+        rgb = noise.integers(0, 256, (360, 640, 3), dtype=np.uint8)
+        frame = av.VideoFrame.from_ndarray(rgb).reformat(format="yuv420p")
+        timestamp = n * 90_000  # one a second, as from an encoder that cannot keep up
+        packet = encoder.encode(frame, timestamp, n, is_keyframe=False, target_bps=target_bps)
+        assert packet is not None
+        assert packet.timestamp == timestamp
+        nbytes.append(packet.nbytes)
+    assert max(nbytes[10:]) * 8 < 2 * target_bps * MAX_FRAME_S
 
 
 def test_h264_says_which_matrix_its_colours_are_in() -> None:
