@@ -27,6 +27,7 @@ import pytest
 import torch
 from torch import nn
 
+import gpuview
 from gpuview import (
     FrameError,
     GPUStream,
@@ -960,6 +961,50 @@ def test_the_images_of_a_data_loader_play_and_the_page_says_what_is_left_out(
     assert isinstance(frame, dict)
     assert torch.equal(frame["data"], images[0])
     assert "left out of what 'data' returns: '1' (cannot show a tensor" in stream.status["hint"]
+
+
+def test_sources_in_panels_are_polled_and_tapped_with_options_of_their_own(
+    make_stream: MakeStream,
+) -> None:
+    model = nn.ReLU()
+    batch = torch.rand(5, 3, 8, 8)
+    stream, engine, _ = make_stream(
+        {
+            "first": batch,
+            "third": gpuview.Panel(lambda: batch, select=2),
+            "tapped": gpuview.Panel(model, select=(0, slice(0, 1)), value_range=(0, 0.25)),
+        },
+        select=0,
+    )
+    model(torch.full((4, 2, 8, 8), 0.25))
+    engine.views("v1")
+    engine.handles[0].wait_for(1)
+    frame = stream.frame()
+    assert isinstance(frame, dict)
+    assert torch.equal(frame["first"], batch[0])
+    assert torch.equal(frame["third"], batch[2])
+    assert frame["tapped"].shape == (1, 8, 8)
+    yellow = np.asarray(stream.snapshot()) == [253, 231, 36]  # the end of viridis: 0.25
+    assert yellow.all(2).sum() == 64
+    only, _, _ = make_stream(gpuview.Panel(lambda: batch, layout="NCHW", select=slice(1, 3)))
+    assert np.asarray(only.snapshot()).shape == (8, 18, 3)
+
+
+def test_a_panel_that_is_pushed_alone_is_shown_with_its_options_and_stays_the_same_kind(
+    make_stream: MakeStream,
+) -> None:
+    image = torch.full((1, 4, 4), 5.0)
+    stream, _, _ = make_stream(select=0, value_range=(0, 10))
+    for _ in range(3):
+        stream.push(gpuview.Panel(image[None], colormap="gray"))
+    assert np.asarray(stream.snapshot()).max() == 128
+    assert len(stream._feed._good_kinds) == 1
+    assert torch.equal(stream.frame(), image[None])  # type: ignore[arg-type]
+    stream.push(gpuview.Panel(image[None], value_range=(0, 5), select=(slice(None), 0)))
+    assert np.asarray(stream.snapshot()).max() == 255
+    stream.value_range = (0, 1)
+    stream.push(gpuview.Panel(image[None], colormap="gray"))
+    assert np.asarray(stream.snapshot()).max() == 255
 
 
 def test_showing_frames_draws_no_random_numbers(make_stream: MakeStream) -> None:

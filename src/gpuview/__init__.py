@@ -28,6 +28,7 @@ from gpuview.errors import (
 )
 
 if TYPE_CHECKING:
+    from gpuview.frames.picture.panel import Panel
     from gpuview.recording import Recording
     from gpuview.settings import Settings
     from gpuview.stats import StreamStats
@@ -43,6 +44,7 @@ __all__ = [
     "MediaEndedError",
     "MediaError",
     "NetworkError",
+    "Panel",
     "Recording",
     "RecordingError",
     "Settings",
@@ -55,6 +57,7 @@ __all__ = [
 
 _LAZY = {
     "GPUStream": "gpuview.widget",
+    "Panel": "gpuview.frames.picture.panel",
     "Recording": "gpuview.recording",
     "Settings": "gpuview.settings",
     "StreamStats": "gpuview.stats",

@@ -19,7 +19,7 @@ import traitlets
 
 from gpuview.errors import SettingsError, closest
 from gpuview.frames.picture.look import Look
-from gpuview.sources.select import as_select
+from gpuview.frames.picture.select import as_select
 
 __all__ = ["LIMITS", "LOOK", "LiveOptions", "unknown_attribute"]
 

@@ -28,9 +28,10 @@ from gpuview.errors import (
     StreamClosedError,
 )
 from gpuview.frames.error_reporter import ErrorReporter
-from gpuview.frames.feed import Feed, Select
+from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Look, Size, ValueRange
+from gpuview.frames.picture.select import CurrentSelect, Index, Select, as_select
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.ipykernel_compat import read_messages_while_cells_run
@@ -54,7 +55,6 @@ from gpuview.signalling.status import StreamState
 from gpuview.sources.batch import why_not_shown
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
-from gpuview.sources.select import CurrentSelect, Index, as_select
 from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
 from gpuview.stream_copy import StreamCopy
@@ -217,7 +217,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
                     parsed,
                     self._push_made,
                     select=self._select,
-                    why_not=lambda part: why_not_shown(part, self._feed.look),
+                    why_not=lambda part, batch: why_not_shown(part, batch, self._feed.look),
                     fps=self.fps,
                     errors=self._errors,
                     hints=SourceHints(lambda hint: self._update(source_hint=hint)),

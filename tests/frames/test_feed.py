@@ -19,9 +19,9 @@ from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.select import as_select
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.protocol.ring import PixelFormat
-from gpuview.sources.select import as_select
 from tests.waiting import wait_until
 
 TIMEOUT_S = 30

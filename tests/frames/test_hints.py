@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.hint_reporter import HintReporter
+from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.hints import range_hint
-from gpuview.frames.picture.layout import Values, read_frame
+from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
 from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import PixelFormat

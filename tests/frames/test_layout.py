@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.layout import (
-    Reading,
-    Values,
-    read_frame,
-    read_tiles,
-    readings_of,
-)
+from gpuview.frames.picture.frame import read_frame, readings_of
+from gpuview.frames.picture.layout import Reading, Values, read_tiles
+from gpuview.frames.picture.look import Look
 from tests.frames.dtypes import FLOATS, INTEGERS
 
 
@@ -328,7 +324,7 @@ def shown_after(*shapes: tuple[int, ...], name: str | None = None) -> tuple[int,
     for shape in shapes:
         tensor = torch.zeros(shape)
         frame = tensor if name is None else {"other": torch.zeros(5, 5), name: tensor}
-        names, tiles = read_frame(frame, None, readings)
+        names, tiles = read_frame(frame, before=readings)
         readings = readings_of(names, tiles)
     return tuple(tiles[-1].pixels.shape)
 
@@ -355,7 +351,7 @@ def test_a_picture_of_another_size_is_read_by_its_own_shape(shapes):
 
 
 def test_a_layout_that_was_given_does_not_bind_later_frames():
-    names, tiles = read_frame(torch.zeros(3, 20, 30), "NHW")
+    names, tiles = read_frame(torch.zeros(3, 20, 30), Look(layout="NHW"))
 
     assert readings_of(names, tiles) == {}
 

@@ -27,7 +27,7 @@ Pair = namedtuple("Pair", "image label")
 
 
 def show(batch: object, look: Look = Look()) -> tuple[list[str], list[str]]:  # noqa: B008
-    pictures, others = pictures_in(batch, lambda part: why_not_shown(part, look))
+    pictures, others = pictures_in(batch, lambda part, beside: why_not_shown(part, beside, look))
     return list(pictures), list(others)
 
 
@@ -54,7 +54,9 @@ def test_pictures_are_told_from_the_other_parts(batch, shown):
 
 
 def test_each_other_part_has_a_reason():
-    _, others = pictures_in([IMAGE, LABELS, ["a cat"]], lambda part: why_not_shown(part, Look()))
+    _, others = pictures_in(
+        [IMAGE, LABELS, ["a cat"]], lambda part, beside: why_not_shown(part, beside, Look())
+    )
 
     assert others["1"] == "cannot show a tensor with shape = (2,)"
     assert others["2"] == "no picture in it"

@@ -39,7 +39,7 @@ class ProbeHarness(Recorder):
             parse_source(source),
             self.frames.put,
             select=None,
-            why_not=lambda part: "",
+            why_not=lambda part, batch: "",
             fps=1000,
             errors=self.errors,
             hints=SourceHints(self.waiting.append),

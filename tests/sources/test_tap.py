@@ -15,10 +15,10 @@ from torch.fx import symbolic_trace
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.select import as_select
 from gpuview.sources import tap as tap_module
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
-from gpuview.sources.select import as_select
 from gpuview.sources.tap import Tap, first_tensor
 from tests.sources.recorder import TIMEOUT_S, Recorder
 
@@ -101,6 +101,7 @@ class TapHarness(Recorder):
             self.push,
             is_read_later=later,
             select=as_select(select),
+            own_selects={},
             fps=fps,
             errors=self.errors,
             hints=SourceHints(self.hints.append),

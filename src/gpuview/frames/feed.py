@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -26,13 +25,12 @@ from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.errors import explaining
 from gpuview.frames.picture.layout import Reading, Values
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.panel import Panel
+from gpuview.frames.picture.select import Select
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.frames.writer import FrameWriter
 
-__all__ = ["Feed", "FeedStats", "Select"]
-
-Select = Callable[[Any], object]
-"""Picks the part of a frame to show."""
+__all__ = ["Feed", "FeedStats"]
 
 _MAX_KINDS = 64
 _MAX_DEPTH = 16
@@ -56,7 +54,11 @@ class _Pushed:
     """`_READ`, or the reason why it was dropped; None while it is read for the first time."""
 
     def selected(self) -> object:
-        return self.frame if self.select is None else self.select(self.frame)
+        if self.select is None or (isinstance(self.frame, Panel) and self.frame.select is not None):
+            return self.frame
+        if isinstance(self.frame, Panel):
+            return self.frame.holding(self.select(self.frame.source))
+        return self.select(self.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +469,9 @@ def _kept(frame: object, depth: int = 0) -> tuple[object, object]:
     if isinstance(frame, Values):
         part, kind = _kept(frame.tensor, depth + 1)
         return Values(part), None if kind is None else (Values, kind)
+    if isinstance(frame, Panel):
+        part, kind = _kept(frame.source, depth + 1)
+        return frame.keeping(part), None if kind is None else (frame.options, kind)
     return frame, (frame.shape, frame.dtype) if isinstance(frame, np.ndarray) else None
 
 
@@ -475,12 +480,14 @@ def _joint_kind(kinds: tuple[tuple[object, object], ...]) -> object:
 
 
 def _unwrapped(frame: object) -> object:
-    """Return ``frame`` with `Values` replaced by their tensors."""
+    """Return ``frame`` with `Values` and panels replaced by their tensors."""
+    if isinstance(frame, Panel):
+        frame = frame.source
     if isinstance(frame, Values):
         return frame.tensor
     if isinstance(frame, dict):
         return {name: _unwrapped(part) for name, part in frame.items()}
-    return frame
+    return [_unwrapped(part) for part in frame] if isinstance(frame, list) else frame
 
 
 def _devices_of(frame: object) -> set[torch.device]:

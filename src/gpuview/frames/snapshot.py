@@ -13,10 +13,11 @@ from torch import Tensor
 
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import render
+from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan
 from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Reading, Tiles, read_frame
+from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
@@ -104,7 +105,7 @@ def extremes(
 
 @torch.inference_mode()
 def _drawn(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Pixels:
-    names, tiles = read_frame(frame, look.layout, readings)
+    names, tiles = read_frame(frame, look, readings)
     picture = plan([each.kind for each in tiles], names, look, is_native=True)
     if names is None:
         return _grey_if_it_is(_painted(tiles[0], picture.panels[0]), picture.panels[0])
@@ -115,7 +116,7 @@ def _drawn(frame: object, look: Look, readings: Mapping[str | None, Reading]) ->
 def _previewed(
     frame: object, look: Look, readings: Mapping[str | None, Reading], longest_side: int
 ) -> tuple[Pixels, int]:
-    names, tiles = read_frame(frame, look.layout, readings)
+    names, tiles = read_frame(frame, look, readings)
     kinds = [each.kind for each in tiles]
     picture = plan(kinds, names, look)
     width, height = picture.width, picture.height
@@ -128,7 +129,7 @@ def _previewed(
 
 @torch.inference_mode()
 def _extremes(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> list[Extremes]:
-    _, tiles = read_frame(frame, look.layout, readings)
+    _, tiles = read_frame(frame, look, readings)
     return [finite_extremes(each.pixels) for each in tiles]
 
 

@@ -22,9 +22,10 @@ from gpuview.errors import FrameError, MediaError, shorten
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.hint_reporter import HintReporter
+from gpuview.frames.picture.frame import read_frame, readings_of
 from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.hints import range_hint, reading_hint, takes_usual_range
-from gpuview.frames.picture.layout import Reading, Tiles, read_frame, readings_of
+from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, WriteStats
@@ -92,7 +93,7 @@ class FrameWriter:
             self._hints.report_range_later(hints.range, look, capture_ns)
 
     def _write(self, frame: object, look: Look, capture_ns: int) -> _Hints:
-        names, tiles = read_frame(frame, look.layout, self.readings)  # may call its library
+        names, tiles = read_frame(frame, look, self.readings)  # may call its library
         # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
             picture = _planned(tuple(each.kind for each in tiles), names, look)
@@ -120,7 +121,7 @@ class FrameWriter:
         self._hints.report_reading(hint)
 
     def _check(self, frame: object, look: Look) -> str:
-        names, tiles = read_frame(frame, look.layout, self.readings)
+        names, tiles = read_frame(frame, look, self.readings)
         _planned(tuple(each.kind for each in tiles), names, look)
         _drawing_device(tiles)
         self.readings = readings_of(names, tiles)

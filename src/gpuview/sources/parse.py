@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.panel import Panel
+from gpuview.frames.picture.select import Select
 from gpuview.frames.picture.tensors import is_array
 from gpuview.sources.awaiting import Awaiting
 
@@ -41,6 +43,14 @@ class ParsedSource:
     """The panels' names in the user's order; None for a single source or no source."""
     undecided: dict[str, nn.Module] = field(default_factory=dict)
     """By name; see `decided`."""
+    panels: dict[str, Panel] = field(default_factory=dict)
+    """Those of the sources that came in a `Panel`, with its options, by name."""
+
+    @property
+    def own_selects(self) -> dict[str, Select]:
+        """What panels select themselves, in the place of the stream's ``select``, by name."""
+        panels = self.panels.items()
+        return {name: each.select for name, each in panels if each.select is not None}
 
     @property
     def waiting_hint(self) -> str:
@@ -56,6 +66,7 @@ class ParsedSource:
             self.polled | {name: _as_next_frame(each) for name, each in modules if name in polled},
             self.tapped | {name: each for name, each in modules if name not in polled},
             self.names,
+            panels=self.panels,
         )
 
 
@@ -66,7 +77,7 @@ def parse_source(source: object, layer: str | list[str] | None = None) -> Parsed
         source: A module, a callable that takes no argument, an iterable of frames, one frame that
             changes in place, a mapping or a list of these, or None. A module whose forward needs
             an input is tapped; one that takes no input is polled; one whose inputs are all optional
-            is undecided. A generator function is called once.
+            is undecided. A generator function is called once. Each may be in a `Panel`.
         layer: The dotted name of a module inside the module ``source``, or several names. These
             modules are tapped instead.
 
@@ -75,6 +86,8 @@ def parse_source(source: object, layer: str | list[str] | None = None) -> Parsed
     """
     if layer is not None:
         return _parse_layers(source, layer)
+    if isinstance(source, Panel):
+        return _polled_or_tapped({_UNNAMED: source}, None)
     if source is None:
         return ParsedSource({}, {}, None)
     if isinstance(source, list | tuple):
@@ -146,6 +159,8 @@ def _polled_or_tapped(sources: Mapping[str, object], names: tuple[str, ...] | No
     polled: dict[str, NextFrame] = {}
     tapped: dict[str, nn.Module] = {}
     undecided: dict[str, nn.Module] = {}
+    panels = {name: each for name, each in sources.items() if isinstance(each, Panel)}
+    sources = {**sources, **{name: panel.source for name, panel in panels.items()}}
     for name, source in sources.items():
         if not isinstance(source, nn.Module) or not (inputs := _inputs(source)):
             polled[name] = _as_next_frame(source)
@@ -153,7 +168,7 @@ def _polled_or_tapped(sources: Mapping[str, object], names: tuple[str, ...] | No
             tapped[name] = _tappable(source)
         else:
             undecided[name] = _tappable(source)
-    return ParsedSource(polled, tapped, names, undecided)
+    return ParsedSource(polled, tapped, names, undecided, panels)
 
 
 def _tappable(module: nn.Module, layer: str = "") -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explained
-from gpuview.frames.feed import Select
+from gpuview.frames.picture.select import Select
 from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.batch import pictures_in
 from gpuview.sources.hints import SourceHints
@@ -55,7 +55,7 @@ def start_source(
     push: Callable[[object], None],
     *,
     select: Select | None,
-    why_not: Callable[[object], str],
+    why_not: Callable[[object, object], str],
     fps: float,
     errors: ErrorReporter,
     hints: SourceHints,
@@ -71,7 +71,7 @@ def start_source(
         parsed: Where the frames come from; something is polled, tapped or undecided.
         push: Takes each frame, in the thread that made it.
         select: Picks the part to show of each panel's frame.
-        why_not: Returns why a part of a polled frame cannot be shown and is left out, or "".
+        why_not: Returns why a part of a polled frame is left out, or ""; as for `pictures_in`.
         fps: The maximum frame rate.
         errors: Receives all errors.
         hints: Receives what has not failed, but is probably not what the user meant.
@@ -97,16 +97,17 @@ def start_source(
         parsed.tapped,
         is_read_later=bool(parsed.polled),
         select=select,
+        own_selects=parsed.own_selects,
         fps=fps,
         errors=errors,
         hints=hints,
         on_captured=on_captured,
     )
     if not parsed.polled:
-        return tap(lambda outputs: push(_as_frame(parsed, _values(outputs))))
+        return tap(lambda outputs: push(_as_frame(parsed, _values(parsed, outputs))))
 
     newest: dict[str, TappedOutput] = {}
-    pick = _Picker(select, why_not, hints, is_panel=parsed.names is not None)
+    pick = _Picker(parsed, select, why_not, hints)
     polled = {name: _checked(name, each, pick) for name, each in parsed.polled.items()}
     as_users_thread = as_on_this_thread()
 
@@ -115,7 +116,7 @@ def start_source(
 
     def next_frame() -> object:
         frames = as_users_thread(poll_all)
-        return _as_frame(parsed, frames | _values(dict(newest)))
+        return _as_frame(parsed, frames | _values(parsed, dict(newest)))
 
     def interrupt() -> None:
         for each in parsed.polled.values():
@@ -163,17 +164,24 @@ class _PollerAndTap:
 class _Picker:
     """Picks what is shown of what a polled source returns, and hints at what is left out."""
 
+    parsed: ParsedSource
     select: Select | None
-    why_not: Callable[[object], str]
+    why_not: Callable[[object, object], str]
     hints: SourceHints
-    is_panel: bool
-    """A panel shows one picture."""
 
     def __call__(self, name: str, frame: object) -> object:
-        if self.select is not None:
-            frame = self.select(frame)
-        pictures, others = pictures_in(frame, self.why_not)
-        if pictures and self.is_panel:
+        select = self.parsed.own_selects.get(name, self.select)
+        if select is not None:
+            frame = select(frame)
+        return _in_its_panel(self.parsed, name, self._picture_in(name, frame))
+
+    def _picture_in(self, name: str, frame: object) -> object:
+        def why_not(part: object, batch: object) -> str:
+            return self.why_not(_in_its_panel(self.parsed, name, part), batch)
+
+        is_panel = self.parsed.names is not None or name in self.parsed.panels
+        pictures, others = pictures_in(frame, why_not)
+        if pictures and is_panel:
             first, *rest = pictures
             frame = pictures[first]
             others |= dict.fromkeys(rest, "a panel shows one picture")
@@ -210,8 +218,14 @@ def _checked(name: str, next_frame: NextFrame, pick: Callable[[str, object], obj
     return checked
 
 
-def _values(outputs: Mapping[str, TappedOutput]) -> dict[str, object]:
-    return {name: output.values() for name, output in outputs.items()}
+def _values(parsed: ParsedSource, outputs: Mapping[str, TappedOutput]) -> dict[str, object]:
+    return {name: _in_its_panel(parsed, name, each.values()) for name, each in outputs.items()}
+
+
+def _in_its_panel(parsed: ParsedSource, name: str, selected: object) -> object:
+    """Return ``selected`` with the options of the `Panel` that its source came in."""
+    panel = parsed.panels.get(name)
+    return selected if panel is None else panel.holding(selected)
 
 
 def _as_frame(parsed: ParsedSource, frames: Mapping[str, object]) -> object:

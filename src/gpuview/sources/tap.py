@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explain, is_interrupt
-from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
+from gpuview.frames.picture.select import Select
 from gpuview.frames.torch_compat import is_compiled_in_place, is_traced
 from gpuview.sources.assembler import AT_ONCE, FrameAssembler
 from gpuview.sources.batch import items_of
@@ -66,6 +66,7 @@ class Tap:
         is_read_later: Whether outputs are read only after that call and so must be copied, because
             the next module may overwrite them. With several modules they are always copied.
         select: Picks the part of an output to show.
+        own_selects: The same, for the modules that have one of their own, by name.
         fps: The maximum frame rate.
         errors: Receives all errors, including outputs without a tensor.
         hints: Receives, every few seconds while there is a viewer, why no output is seen: modules
@@ -82,6 +83,7 @@ class Tap:
         *,
         is_read_later: bool = False,
         select: Select | None,
+        own_selects: Mapping[str, Select],
         fps: float,
         errors: ErrorReporter,
         hints: SourceHints,
@@ -90,6 +92,7 @@ class Tap:
         self._push = push
         self._is_copying = is_read_later or len(modules) > 1
         self._select = select
+        self._own_selects = own_selects
         self._errors = errors
         self._hints = hints
         self._on_captured = on_captured
@@ -182,7 +185,8 @@ class Tap:
         if _is_capturing():
             self._on_captured()  # without calling select, whose work would be captured
             return
-        tensor = _tensor_in(output if self._select is None else self._select(output))
+        select = self._own_selects.get(name, self._select)
+        tensor = _tensor_in(output if select is None else select(output))
         # Without a viewer, the first output is kept, and the next module may overwrite it.
         is_read_now = self._is_watched and not self._is_copying
         taken = TappedOutput(tensor.detach()) if is_read_now else TappedOutput.copy_of(tensor)

@@ -25,7 +25,6 @@ have three. A picture in colour does not bind the next tensor, because it may be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -33,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from gpuview.errors import FrameError, closest
-from gpuview.frames.picture.errors import explaining, naming_panel
+from gpuview.frames.picture.errors import explaining
 from gpuview.frames.picture.geometry import Channels, Content, PanelLook, TileKind
 from gpuview.frames.picture.tensors import as_dense
 
@@ -43,9 +42,7 @@ __all__ = [
     "Tiles",
     "Values",
     "check_layout",
-    "read_frame",
     "read_tiles",
-    "readings_of",
 ]
 
 Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
@@ -57,7 +54,6 @@ _VALUE_CHANNELS = (1, 3)
 
 _PICTURE_DTYPES = (torch.uint8, torch.bool)
 _SLIVER_ASPECT = 8
-_NOTHING: Mapping[str | None, Reading] = {}
 _MIN_VIDEO_SIDE = 16
 
 
@@ -127,43 +123,6 @@ def check_layout(layout: Layout | None) -> None:
     )
 
 
-def read_frame(
-    frame: object,
-    layout: Layout | None = None,
-    before: Mapping[str | None, Reading] = _NOTHING,
-) -> tuple[tuple[str, ...] | None, list[Tiles]]:
-    """Read a frame: a single tensor, or a mapping, list or tuple of tensors.
-
-    Args:
-        frame: As for `read_tiles`, or a collection of these.
-        layout: The layout of each tensor. None guesses, for each tensor separately.
-        before: The `readings_of` the stream's last frame.
-
-    Returns:
-        The tensors' names and the tiles of each tensor. The items of a list are named by their
-        index. For a single tensor, the names are None.
-
-    Raises:
-        FrameError: As for `read_tiles`; the error names the panel. Or the collection itself raised.
-    """
-    with explaining("reading its panels"):
-        parts = _parts(frame)
-    if parts is None:
-        return None, [read_tiles(frame, layout, before.get(None))]
-    names = tuple(name for name, _ in parts)  # two keys may have the same text
-    tiles = []
-    for name, tensor in parts:
-        with naming_panel(name):
-            tiles.append(read_tiles(tensor, layout, before.get(name)))
-    return names, tiles
-
-
-def readings_of(names: tuple[str, ...] | None, tiles: Sequence[Tiles]) -> dict[str | None, Reading]:
-    """Return how each tensor of a frame was read, for the next call of `read_frame`."""
-    readings = zip(names or (None,), (each.reading for each in tiles), strict=True)
-    return {name: reading for name, reading in readings if reading is not None}
-
-
 def read_tiles(
     tensor: object, layout: Layout | None = None, before: Reading | None = None
 ) -> Tiles:
@@ -206,15 +165,6 @@ def read_tiles(
     pixels = pixels[:, :3] if pixels.shape[1] == 4 else pixels
     original_dtype = None if source.dtype == dense.dtype else source.dtype
     return Tiles(pixels, "map" if is_maps else "picture", original_dtype, reading)
-
-
-def _parts(frame: object) -> list[tuple[str, object]] | None:
-    """Return the named tensors of a collection; None for a single tensor."""
-    if isinstance(frame, list | tuple):
-        return [(str(index), part) for index, part in enumerate(frame)]
-    if isinstance(frame, Mapping):
-        return [(str(name), part) for name, part in frame.items()]
-    return None
 
 
 def _read(

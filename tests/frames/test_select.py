@@ -6,7 +6,7 @@ from torch import nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.layout import Values
-from gpuview.sources.select import as_select
+from gpuview.frames.picture.select import as_select
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
@@ -9,10 +10,12 @@ from torch import Tensor, nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import explained
-from gpuview.frames.feed import Select
 from gpuview.frames.picture.layout import Values
 
-__all__ = ["CurrentSelect", "Index", "as_select"]
+__all__ = ["CurrentSelect", "Index", "Select", "as_select"]
+
+Select = Callable[[Any], object]
+"""Picks the part of a frame to show."""
 
 Index = int | slice | str | tuple[Any, ...]
 
