@@ -171,8 +171,9 @@ class FakeHandle:
         else:
             self.sent.append(message)
 
-    def open_tunnel(self, view: str) -> None:
+    def open_tunnel(self, view: str) -> bool:
         self.tunnels.append(view)
+        return True
 
     def close_tunnel(self, view: str) -> None:
         self.tunnels.remove(view)
