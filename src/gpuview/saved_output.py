@@ -41,7 +41,7 @@ logger = logging.getLogger("gpuview")
 
 Bundle = dict[str, Any]
 
-_PNG = "image/png"
+_PICTURES_MIME = {"image/png", "image/jpeg"}
 _PATIENCE_S = 1.0
 _MOST_LETTERS = 200
 # A loop of clear_output and display would be slowed by its pictures, and the page by their size.
@@ -55,7 +55,7 @@ class SavedOutput:
         feed: Has the newest frame.
         ensure_frame: Asks the stream's source for its first frame, or raises a `GpuviewError`.
         labels: What the source shows, by name; empty if it has no name.
-        max_bytes: The size of the PNG file; 0 for no picture.
+        max_bytes: The greatest size of its file; 0 for no picture.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class SavedOutput:
             self._replace(*self._with_picture({}, "Last picture,"))
 
     def _replace(self, data: Bundle, metadata: Bundle) -> None:
-        if self._shell is None or self._display_ids is None or _PNG not in data:
+        if self._shell is None or self._display_ids is None or not data.keys() & _PICTURES_MIME:
             return
         for display_id in self._display_ids:
             replace_output(self._shell, display_id, data, metadata)
@@ -118,8 +118,11 @@ class SavedOutput:
         picture = self._picture(f"{words} {now}") if self._max_bytes else None
         if picture is None:
             return self._without_picture(bundle)
-        data = {"text/plain": self._text(now), _PNG: base64.b64encode(picture.png).decode()}
-        return {**bundle, **data}, {_PNG: {"width": picture.width}}
+        data = {
+            "text/plain": self._text(now),
+            picture.mime: base64.b64encode(picture.data).decode(),
+        }
+        return {**bundle, **data}, {picture.mime: {"width": picture.width}}
 
     def _without_picture(self, bundle: Bundle) -> tuple[Bundle, Bundle]:
         return {**bundle, "text/plain": self._text("")}, {}

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     the kernel. The best one that shows a picture is used."""
 
     saved_picture_bytes: Annotated[int, Field(ge=0, le=10_000_000)] = 200_000
-    """The greatest size of the PNG file that a stream's output keeps for a saved notebook, which
+    """The greatest size of the picture that a stream's output keeps for a saved notebook, which
     holds it as base64, a third longer. The picture is shrunk until it fits. 0: no picture."""
 
     log: Literal["error", "warning", "info", "debug"] | None = None

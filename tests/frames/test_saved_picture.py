@@ -1,4 +1,4 @@
-"""The newest frame as a small PNG file with a line of text."""
+"""The newest frame as a small file with a line of text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def draw(frame: object, max_bytes: int = 200_000, line: str = "", **look) -> Sav
 
 def opened(saved: SavedPicture | None) -> Image.Image:
     assert saved is not None
-    image = Image.open(io.BytesIO(saved.png))
-    assert image.format == "PNG"
+    image = Image.open(io.BytesIO(saved.data))
+    assert image.get_format_mimetype() == saved.mime
     return image
 
 
 def test_it_looks_as_the_video_does():
     frame = torch.randint(0, 256, (300, 400, 3), dtype=torch.uint8)
-    picture = np.asarray(opened(draw(frame, 1_000_000)))
+    picture = np.asarray(opened(draw(frame, 4_000_000)))
 
     assert np.array_equal(picture[:300], frame.numpy())
 
@@ -50,10 +50,21 @@ def test_it_is_shrunk_until_it_fits(max_bytes):
     noise = torch.rand(480, 640, 3, generator=torch.Generator().manual_seed(0))
     saved = draw(noise, max_bytes)
 
-    assert max_bytes / 4 < len(saved.png) <= max_bytes
+    assert max_bytes / 4 < len(saved.data) <= max_bytes
     assert saved.width == 640
     width, height = opened(saved).size
     assert (height - 20) / width == pytest.approx(480 / 640, rel=0.05)
+
+
+def test_a_drawing_is_exact_and_what_is_large_as_a_png_is_a_jpeg():
+    noise = torch.rand(360, 640, 3, generator=torch.Generator().manual_seed(0))
+    drawing = torch.zeros(360, 640, 3)
+    drawing[100:200, 300:500] = torch.tensor([1.0, 0.5, 0.0])
+
+    assert draw(drawing).mime == "image/png"
+    assert draw(noise).mime == "image/jpeg"
+    shown = np.asarray(opened(draw(noise)))[:-20]  # without the line
+    assert np.abs(shown.mean((0, 1)) - noise.mean((0, 1)).numpy() * 255).max() < 2
 
 
 def test_it_is_left_out_where_nothing_could_be_seen():

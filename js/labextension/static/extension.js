@@ -28,25 +28,26 @@
  */
 {
   const VIEW = "application/vnd.jupyter.widget-view+json";
-  const PICTURE = "image/png";
+  const PICTURES = ["image/png", "image/jpeg"];
   /** How long a view may take before the picture is shown: a view that comes at once flickers. */
   const PATIENCE_MS = 700;
 
-  /** @type {(model: MimeModel) => boolean} */
-  const isStream = (model) =>
-    typeof model.data[PICTURE] === "string" &&
-    String(model.data["text/plain"]).startsWith("GPUStream");
+  /** @type {(model: MimeModel) => string | undefined} */
+  const typeOf = (model) => PICTURES.find((type) => typeof model.data[type] === "string");
 
-  /** @type {(model: MimeModel) => HTMLElement} */
-  function pictureOf(model) {
+  /** @type {(model: MimeModel) => boolean} */
+  const isStream = (model) => String(model.data["text/plain"]).startsWith("GPUStream");
+
+  /** @type {(model: MimeModel, type: string) => HTMLElement} */
+  function pictureOf(model, type) {
     const figure = document.createElement("figure");
     figure.className = "gpuview-saved-picture";
     figure.style.margin = "0";
     const image = document.createElement("img");
-    image.src = `data:${PICTURE};base64,${model.data[PICTURE]}`;
+    image.src = `data:${type};base64,${model.data[type]}`;
     image.alt = String(model.data["text/plain"]);
     image.style.maxWidth = "100%";
-    const width = Number(model.metadata[PICTURE]?.width);
+    const width = Number(model.metadata[type]?.width);
     if (width > 0) image.width = width;
     const caption = document.createElement("figcaption");
     caption.textContent = "Saved picture. Run the cell to see the stream live.";
@@ -60,12 +61,13 @@
   function showPictureWithoutView(renderer) {
     const render = renderer.renderModel.bind(renderer);
     renderer.renderModel = async (model) => {
-      if (!isStream(model)) return render(model);
+      const type = typeOf(model);
+      if (type === undefined || !isStream(model)) return render(model);
       const showPicture = () => {
         if (renderer.isDisposed || renderer.widgets.length > 0) return;
         renderer.show(); // A view that was closed has hidden it.
         // The renderer replaces the content when a view comes.
-        renderer.node.replaceChildren(pictureOf(model));
+        renderer.node.replaceChildren(pictureOf(model, type));
       };
       // Without a kernel, the first promise may never be kept.
       const timer = setTimeout(showPicture, PATIENCE_MS);
