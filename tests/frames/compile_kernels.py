@@ -54,6 +54,7 @@ _MAPS = {**_AREA, "channels": 1, "is_grid": True, "colouring": "map"}
 _CLASSES = {**_MAPS, "scale": "as is", "colouring": "classes"}
 _MEASURE = {
     "is_flat": False,
+    "is_flow": False,
     "needs_float64": False,
     "needs_int64": False,
     "is_last": True,
@@ -77,6 +78,7 @@ _DRAWN = {
         4,
     ),
     "classes fp16": ("fp16", _PLANAR, _CLASSES, 4),
+    "flow fp16": ("fp16", _PLANAR, {"channels": 2, "scale": "range", "colouring": "flow"}, 2),
     "exact fp64": ("fp64", _PLANAR, {"needs_float64": True}, 2),
     "exact i32": (
         "i32",
@@ -97,6 +99,8 @@ def main(capability: int) -> None:
     for dtype in ("u8", "fp16", "fp32", "fp64"):
         constants = {**_MEASURE, "needs_float64": dtype == "fp64"}
         found[f"find_minmax {dtype}"] = _compiled(find_minmax, capability, dtype, constants, 4)
+    constants = {**_MEASURE, "is_flow": True, "is_last": False}
+    found["find_minmax of a flow"] = _compiled(find_minmax, capability, "fp32", constants, 4)
     for dtype in ("fp32", "fp64"):
         constants = {"needs_float64": dtype == "fp64", "size": 4096}
         found[f"find_percentiles {dtype}"] = _compiled(

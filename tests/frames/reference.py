@@ -169,8 +169,10 @@ def _ranges(values: Array, panel: PanelPlan) -> list[tuple[float, float]]:
     if scaling.auto == "frame":
         return [_finite_range(values)] * len(values)
     if scaling.auto == "symmetric":
+        if panel.channels == 2:
+            values = np.hypot(values[:, 0], values[:, 1])
         reach = max(map(abs, _finite_range(values))) if np.isfinite(values).any() else 1.0
-        return [(-reach, reach) if reach else (-1.0, 1.0)] * len(values)
+        return [(-reach, reach) if reach else (-1.0, 1.0)] * panel.n_tiles
     if scaling.auto == "robust":
         return [_percentiles(tile) for tile in values]
     return [_finite_range(tile) for tile in values]
@@ -205,18 +207,35 @@ def _draw_tile(
     # Half of each, as the difference of two values may be more than float64 holds.
     scaled = (values / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.zeros_like(values)
     finite = np.where(np.isfinite(values), scaled, 0.0)
-    means = np.clip(rows @ finite @ columns.T, 0, 1)  # (C, inner_height, inner_width)
+    means = rows @ finite @ columns.T  # (C, inner_height, inner_width)
+    flow, means = means * 2 - 1, np.clip(means, 0, 1)
     if panel.channels == 1 and panel.colormap in _QUALITATIVE:
         rgb = palette[_class_rows(values[0], panel)].astype(np.float64)
     elif panel.channels == 1 and panel.colormap != "gray":
         picks = np.clip(np.floor((means[0] + nudge) * 256), 0, 255).astype(int)
         rgb = palette[picks].astype(np.float64)
+    elif panel.channels == 2:
+        rgb = flow_colours(*flow, palette[:56])
     else:
         rgb = np.moveaxis(np.broadcast_to(means, (3, *means.shape[1:])), 0, -1) * 255
     for is_nonfinite, marker in ((np.isinf(values), _INF), (np.isnan(values), _NAN)):
         covers = (rows > 0) @ is_nonfinite.any(0).astype(float) @ (columns > 0).T > 0
         rgb = np.where(covers[..., None], palette[marker].astype(np.float64), rgb)
     return rgb
+
+
+def flow_colours(right: Array, down: Array, hues: npt.NDArray[np.uint8]) -> Array:
+    """Return ``(..., 3)`` in [0, 255] for vectors whose lengths are in [0, 1].
+
+    As in Baker et al. 2007, on a closed wheel. ``hues`` are the 55 and the first one again.
+    """
+    length = np.hypot(right, down)[..., None]
+    at = (np.arctan2(-down, -right) / np.pi + 1) / 2 * 55
+    first = np.minimum(np.floor(at), 54).astype(int)
+    part = (at - first)[..., None]
+    hue = (1 - part) * hues[first] + part * hues[first + 1]
+    slower = 255 - np.minimum(length, 1) * (255 - hue)
+    return np.where(length > 1.001, 0.75 * hue, slower)
 
 
 def _class_rows(values: Array, panel: PanelPlan) -> npt.NDArray[np.int64]:

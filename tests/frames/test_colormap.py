@@ -11,6 +11,7 @@ import torch
 from gpuview.errors import FrameError
 from gpuview.frames.picture.colormap import (
     BUILT_IN,
+    FLOW,
     IGNORED_ROW,
     INF_ROW,
     NAN_ROW,
@@ -21,6 +22,7 @@ from gpuview.frames.picture.colormap import (
 )
 from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.frames.picture.markers import FAR, distances, oklab
+from gpuview.frames.picture.wheel import wheel_colours
 
 CPU = torch.device("cpu")
 ALL_MAPS = sorted({*BUILT_IN, *matplotlib.colormaps})
@@ -105,6 +107,15 @@ def test_what_is_no_class_looks_like_no_class(name: str) -> None:
     assert distances(special, classes).min() >= FAR
     for at in range(len(special)):
         assert distances(special[[at]], np.delete(special, at, axis=0)).min() >= FAR
+
+
+def test_nan_and_inf_look_like_no_flow() -> None:
+    special = palette(FLOW, CPU)[NAN_ROW : INF_ROW + 1].numpy()
+    others = np.concatenate((wheel_colours(), np.array([BACKGROUND], np.uint8)))
+    assert distances(special, others).min() >= FAR
+    assert distances(special[:1], special[1:]).min() >= FAR
+    with pytest.raises(FrameError, match="colormap = 'flow'"):
+        check_colormap(FLOW)
 
 
 def test_a_distance_is_that_of_oklab() -> None:

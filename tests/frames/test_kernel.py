@@ -21,7 +21,7 @@ from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes, rgb_planes
-from gpuview.frames.picture.colormap import palette
+from gpuview.frames.picture.colormap import FLOW, palette
 from gpuview.frames.picture.geometry import Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
@@ -88,7 +88,7 @@ def check(pixels: torch.Tensor, panel: PanelPlan) -> None:
         plane[panel.y // n :, panel.x // n :][: panel.height // n, : panel.width // n].numpy()
         for plane, n in zip(shown, (1, 2, 2), strict=True)
     ]
-    name = panel.colormap if panel.channels == 1 else "gray"
+    name = "gray" if panel.channels == 3 else panel.colormap
     values = pixels.double().cpu().numpy()
     colours = palette(name, torch.device("cpu")).numpy()
     least, greatest = reference_bounds(values, panel, colours)
@@ -142,6 +142,17 @@ def test_classes_have_their_own_colours_at_any_size(dtype, inner):
     cell = inner[0] + 2, inner[1] + 2
     sides = cell[0] + cell[0] % 2, 2 * cell[1]
     check(pixels, PanelPlan(0, 0, *sides, 2, 2, *cell, *inner, 9, 14, 1, Scaling(), "labels"))
+
+
+@pytest.mark.parametrize("inner", [(4, 16), (2, 13)], ids=str)
+def test_a_flow_has_the_colours_of_the_wheel(inner):
+    pixels = ((noise(1, 2, 4, 16) - 0.5) * 40).to(memory_format=torch.channels_last)
+    pixels[0, :, 0, 0] = 0
+    pixels[0, 0, 2, 3], pixels[0, 1, 3, 9] = torch.nan, torch.inf
+    sides = inner[0], inner[1] + inner[1] % 2
+    scaling = Scaling(auto="symmetric") if inner == (4, 16) else Scaling(-10, 10)
+
+    check(pixels, PanelPlan(0, 0, *sides, 1, 1, *sides, *inner, 4, 16, 2, scaling, FLOW))
 
 
 def test_the_record_is_told_its_number_and_time_and_nothing_else_is_touched():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gpuview.errors import FrameError
+from gpuview.frames.picture.colormap import FLOW
 from gpuview.frames.picture.geometry import MAX_SIDE, Scaling, TileKind
 from gpuview.frames.picture.look import Look
 
@@ -134,3 +135,11 @@ def test_signed_values_are_coloured_from_both_ends():
     assert Look(value_range="symmetric", colormap="gray").colormap_of(kind) == "gray"
     assert Look(value_range="robust").scaling_of(kind) == Scaling(auto="robust")
     assert Look(value_range="robust").colormap_of(kind._replace(content="map")) == "viridis"
+
+
+def test_the_range_of_a_flow_is_its_largest_speed():
+    kind = TileKind(1, 2, 8, 8, torch.float32, "flow")
+    for value_range in (None, "auto", "frame", "robust", (-2, -1)):
+        look = Look(value_range=value_range, colormap="magma")
+        assert (look.scaling_of(kind), look.colormap_of(kind)) == (Scaling(auto="symmetric"), FLOW)
+    assert Look(value_range=(0, 20)).scaling_of(kind) == Scaling(-20, 20)

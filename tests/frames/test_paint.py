@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.paint import blocks, render
 from gpuview.frames.cpu.ranges import is_exact_in_float32, tile_ranges
-from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
+from gpuview.frames.picture.colormap import FLOW, INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.reference import assert_rgb_within_one_level
@@ -173,6 +173,46 @@ def test_classes_have_their_own_colours_at_any_size(
     panel = panel_for(pixels, shown, columns=2, gap=2, colormap=colormap)
 
     assert_within_one_level(pixels, panel)
+
+
+def whirl(height: int, width: int, speed: float = 1.0) -> Tensor:
+    """Return a flow in every direction, ``(1, 2, H, W)``."""
+    down, right = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
+    )
+    return torch.stack((right - 0.3 * down, down))[None] * speed
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, torch.int32])
+@pytest.mark.parametrize("shown", [(24, 40), (50, 90), (11, 17)])
+@pytest.mark.parametrize("auto", [None, "symmetric"])
+def test_a_flow_has_the_colours_of_the_wheel(dtype, shown, auto):
+    pixels = torch.cat((whirl(24, 40, 30), whirl(24, 40, -7))).to(dtype)
+    if dtype.is_floating_point:
+        pixels[0, 0, 3, 4], pixels[1, 1, 20, 7] = torch.nan, torch.inf
+    panel = panel_for(
+        pixels, shown, columns=2, gap=2, scaling=Scaling(-20, 20, auto), colormap=FLOW
+    )
+
+    assert_within_one_level(pixels, panel)
+
+
+def test_the_wheel_is_that_of_optical_flow():
+    # Right is red, down is yellow, left is blue-green, up is violet, and nothing is white.
+    flow = torch.tensor([[1.0, 0.0, -1.0, 0.0, 0.0], [0.0, 1.0, 0.0, -1.0, 0.0]]).view(1, 2, 1, 5)
+    panel = panel_for(flow, scaling=Scaling(auto="symmetric"), colormap=FLOW)
+
+    directions = [(255, 0, 0), (255, 233.75, 0), (0, 197.5, 255), (102.75, 0, 255), (255,) * 3]
+    np.testing.assert_allclose(painted(flow, panel)[0, :5], directions, atol=0.01)
+
+
+def test_nothing_that_flows_is_white_and_what_is_faster_than_the_range_is_darker():
+    still = torch.zeros(1, 2, 4, 4)
+    auto = panel_for(still, scaling=Scaling(auto="symmetric"), colormap=FLOW)
+    fast = panel_for(still, scaling=Scaling(-1, 1), colormap=FLOW)
+
+    assert (painted(still, auto) == 255).all()
+    assert painted(still + 5, fast).max() == pytest.approx(0.75 * 255)
 
 
 def test_no_colour_appears_between_two_classes_that_neither_has():

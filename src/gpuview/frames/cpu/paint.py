@@ -14,6 +14,7 @@ user's autocast and ``torch.set_float32_matmul_precision``, and so would the col
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ from torch import Tensor
 from gpuview.frames.cpu.area import Stretch, current_stream_id
 from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_known_finite, tile_ranges, work_dtype
 from gpuview.frames.picture.colormap import (
+    FLOW,
     IGNORED_INDEX,
     IGNORED_ROW,
     INF_ROW,
@@ -35,6 +37,7 @@ from gpuview.frames.picture.colormap import (
     palette,
 )
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
+from gpuview.frames.picture.wheel import FASTER, N_HUES
 
 __all__ = [
     "Block",
@@ -44,6 +47,7 @@ __all__ = [
     "render",
 ]
 
+_FASTER_THAN = 1.001  # by rounding, the largest speed of all may be more than 1
 _INF_CODE, _NAN_CODE = 1, 2  # 0 is finite; a pixel takes the largest code that it covers
 
 
@@ -197,10 +201,31 @@ def _levels_or_rows(unit: Tensor, panel: PanelPlan) -> Tensor:
 
     NaN stays NaN, or becomes any row.
     """
+    if panel.channels == 2:
+        return _wheel(unit.to(torch.float32))
     unit = unit.clamp_(0, 1).to(torch.float32)
     if panel.channels == 3 or panel.colormap == "gray":
         return unit
     return (unit * 256).clamp_(max=255).to(torch.int32)
+
+
+def _wheel(unit: Tensor) -> Tensor:
+    """Return the colours of a flow, ``(n, 3, H, W)``, whose speeds are in [0, 1].
+
+    Args:
+        unit: ``(n, 2, H, W)`` in [0, 1], 0.5 for no flow.
+    """
+    right, down = unit.nan_to_num(0.5).mul_(2).sub_(1).unbind(1)  # (n, H, W)
+    speed = torch.hypot(right, down)
+    hue = torch.atan2(-down, -right).div_(math.pi).add_(1).mul_(N_HUES / 2)
+    first = hue.floor().clamp_(0, N_HUES - 1)
+    part = (hue - first).unsqueeze(1)
+    hues = palette(FLOW, unit.device).to(torch.float32).div_(255)
+    row = first.to(torch.int64)
+    colour = hues[row].lerp(hues[row + 1], part.movedim(1, -1)).movedim(-1, 1)  # (n, 3, H, W)
+    speed = speed.unsqueeze(1)
+    slower = 1 - speed.clamp(max=1) * (1 - colour)
+    return torch.where(speed > _FASTER_THAN, FASTER * colour, slower)
 
 
 def _class_rows(values: Tensor) -> Tensor:
@@ -216,13 +241,18 @@ def _coloured(shown: Tensor, seen: Tensor | None, colormap: str) -> Tensor:
     Args:
         shown: ``(n, C, H, W)``, C = 1 or 3: brightness in [0, 1], or rows of the palette.
         seen: ``(n, 1, H, W)``: the largest code that each pixel covers; None if all are finite.
-        colormap: For C = 1.
+        colormap: For C = 1, or `FLOW`.
     """
     device = shown.device
     if shown.is_floating_point():
         if seen is None:
             return shown
-        colours = palette("gray", device).to(torch.float32).div_(255).view(-1, 3, 1, 1)
+        colours = (
+            palette(FLOW if colormap == FLOW else "gray", device)
+            .to(torch.float32)
+            .div_(255)
+            .view(-1, 3, 1, 1)
+        )
         rgb = torch.where(seen == _INF_CODE, colours[INF_ROW], shown)
         return torch.where(seen == _NAN_CODE, colours[NAN_ROW], rgb)
     if seen is not None:

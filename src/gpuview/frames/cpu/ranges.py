@@ -76,8 +76,15 @@ def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:
 
 def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """Return ``(T, 2)``, read ``rows`` rows at a time; (inf, -inf) where no value is finite."""
-    parts = [_extremes(strip.to(dtype)) for strip in torch.split(tiles, rows, 2)]
+    parts = [_extremes(_magnitudes(strip.to(dtype))) for strip in torch.split(tiles, rows, 2)]
     return _union(torch.stack(parts)) if len(parts) > 1 else parts[0]
+
+
+def _magnitudes(values: Tensor) -> Tensor:
+    """Return the speeds of a flow, which has two channels; else the values themselves."""
+    if values.shape[1] != 2:
+        return values
+    return torch.hypot(values[:, :1], values[:, 1:])
 
 
 def _union(ranges: Tensor) -> Tensor:

@@ -23,7 +23,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gpuview.frames.cuda.pixel_value import as_float, scaled, to_level_or_row, with_nonfinite_colour
+from gpuview.frames.cuda.pixel_value import (
+    as_float,
+    scaled,
+    to_level_or_row,
+    wheel,
+    with_nonfinite_colour,
+)
 from gpuview.frames.cuda.resample import means
 from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.protocol.ring import CAPTURE_WORD, SEQ_WORD
@@ -109,8 +115,9 @@ def _values(
     red = as_float(tl.load(at, mask=is_inside, other=0), needs_float64)
     green = red
     blue = red
-    if channels == 3:
+    if channels > 1:
         green = as_float(tl.load(at + channel_step, mask=is_inside, other=0), needs_float64)
+    if channels == 3:
         blue = as_float(tl.load(at + 2 * channel_step, mask=is_inside, other=0), needs_float64)
     return red, green, blue
 
@@ -132,12 +139,15 @@ def _inspect(
     """Do the same as `_finished`, but colour NaN and Inf, and count those where ``is_own``."""
     n_nan = (red != red).to(tl.int32)
     n_inf = (tl.abs(red) == _INF).to(tl.int32)
+    if channels > 1:
+        n_nan += (green != green).to(tl.int32)
+        n_inf += (tl.abs(green) == _INF).to(tl.int32)
     if channels == 3:
-        n_nan += (green != green).to(tl.int32) + (blue != blue).to(tl.int32)
-        n_inf += (tl.abs(green) == _INF).to(tl.int32) + (tl.abs(blue) == _INF).to(tl.int32)
+        n_nan += (blue != blue).to(tl.int32)
+        n_inf += (tl.abs(blue) == _INF).to(tl.int32)
     tl.atomic_add(nonfinite, tl.sum(tl.where(is_own, n_nan, 0)).to(tl.int64))
     tl.atomic_add(nonfinite + 1, tl.sum(tl.where(is_own, n_inf, 0)).to(tl.int64))
-    red, green, blue = _finished(red, green, blue, half_low, gain, colouring, scale)
+    red, green, blue = _finished(red, green, blue, half_low, gain, palette, colouring, scale)
     return _marked(red, green, blue, n_nan > 0, n_inf > 0, palette, colouring)
 
 
@@ -151,8 +161,14 @@ def _marked(red, green, blue, is_nan, is_inf, palette, colouring: tl.constexpr):
 
 
 @triton.jit
-def _finished(red, green, blue, half_low, gain, colouring: tl.constexpr, scale: tl.constexpr):
+def _finished(
+    red, green, blue, half_low, gain, palette, colouring: tl.constexpr, scale: tl.constexpr
+):
     """Return brightness in [0, 1], or the rows of a colour map."""
+    if colouring == "flow":
+        right = scaled(red, half_low, gain, scale)
+        down = scaled(green, half_low, gain, scale)
+        return wheel(right, down, palette)
     red = to_level_or_row(scaled(red, half_low, gain, scale), colouring)
     green = to_level_or_row(scaled(green, half_low, gain, scale), colouring)
     blue = to_level_or_row(scaled(blue, half_low, gain, scale), colouring)
@@ -162,7 +178,7 @@ def _finished(red, green, blue, half_low, gain, colouring: tl.constexpr, scale: 
 @triton.jit
 def _coloured(red, green, blue, is_inside, palette, colouring: tl.constexpr, is_grid: tl.constexpr):
     """Return red, green and blue in [0, 1]; the background outside of all tiles."""
-    if colouring != "levels":
+    if colouring == "map" or colouring == "classes":
         at = palette + red.to(tl.int32) * 3
         red = tl.load(at).to(tl.float32) / 255.0
         green = tl.load(at + 1).to(tl.float32) / 255.0
@@ -309,8 +325,10 @@ def draw_panel(
     has_nonfinite = False
     if may_have_nonfinite:
         probe = red1 + red2
+        if channels > 1:
+            probe += green1 + green2
         if channels == 3:
-            probe += green1 + green2 + blue1 + blue2
+            probe += blue1 + blue2
         # A pixel of classes that is not in the middle of one of ours may be NaN, too.
         is_probed: tl.constexpr = is_direct or is_mean
         has_nonfinite = (tl.sum((tl.abs(probe) < _INF).to(tl.int32)) < block) | (not is_probed)
@@ -333,7 +351,7 @@ def draw_panel(
             )
             if not is_mean:
                 r1, g1, b1 = red1, green1, blue1
-            r1, g1, b1 = _finished(r1, g1, b1, low1, gain1, colouring, "as is")
+            r1, g1, b1 = _finished(r1, g1, b1, low1, gain1, palette, colouring, "as is")
             r1, g1, b1 = _marked(r1, g1, b1, is_nan1, is_inf1, palette, colouring)
             r2, g2, b2, is_nan2, is_inf2 = means(
                 start2, nonfinite, y2, x2, is_inside2, is_own2, low2, gain2, inner_height,
@@ -342,12 +360,12 @@ def draw_panel(
             )
             if not is_mean:
                 r2, g2, b2 = red2, green2, blue2
-            r2, g2, b2 = _finished(r2, g2, b2, low2, gain2, colouring, "as is")
+            r2, g2, b2 = _finished(r2, g2, b2, low2, gain2, palette, colouring, "as is")
             r2, g2, b2 = _marked(r2, g2, b2, is_nan2, is_inf2, palette, colouring)
     else:
         own_scale: tl.constexpr = scale if is_direct else "as is"  # means are scaled already
-        r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, colouring, own_scale)
-        r2, g2, b2 = _finished(red2, green2, blue2, low2, gain2, colouring, own_scale)
+        r1, g1, b1 = _finished(red1, green1, blue1, low1, gain1, palette, colouring, own_scale)
+        r2, g2, b2 = _finished(red2, green2, blue2, low2, gain2, palette, colouring, own_scale)
     # fmt: on
     r1, g1, b1 = _coloured(r1, g1, b1, is_inside1, palette, colouring, is_grid)
     r2, g2, b2 = _coloured(r2, g2, b2, is_inside2, palette, colouring, is_grid)

@@ -61,7 +61,8 @@ class PanelKernel:
         self._panel = panel
         self._record = record
         self._nonfinite = nonfinite
-        self._palette = palette(panel.colormap if panel.channels == 1 else "gray", record.device)
+        name = "gray" if panel.channels == 3 else panel.colormap
+        self._palette = palette(name, record.device)
         auto = panel.scaling.auto
         self._chunks = _n_chunks(panel)
         self._ranges = _new_ranges(panel, record.device)
@@ -174,7 +175,8 @@ class PanelKernel:
             (-(-panel.width // block), panel.height // 2),
             options,
             {
-                "is_flat": pixels[0].is_contiguous(),
+                "is_flat": panel.channels != 2 and pixels[0].is_contiguous(),
+                "is_flow": panel.channels == 2,
                 "needs_float64": needs_float64(dtype),
                 "needs_int64": is_long,
             },
@@ -215,7 +217,7 @@ class PanelKernel:
             self._parts,
             panel.tile_height,
             panel.tile_width,
-            panel.channels * panel.tile_height * panel.tile_width,
+            _n_values(panel),
             *launch.strides,
             is_last=is_last,
             block=_MINMAX_BLOCK,
@@ -247,6 +249,8 @@ def _shape(pixels: Tensor, *, is_direct: bool) -> tuple[int, int]:
 
 
 def _colouring(panel: PanelPlan) -> Colouring:
+    if panel.channels == 2:
+        return "flow"
     if panel.channels == 3 or panel.colormap == "gray":
         return "levels"
     return "classes" if is_classes(panel) else "map"
@@ -264,9 +268,14 @@ def _scale(panel: PanelPlan, dtype: torch.dtype) -> Scale:
     return "range"
 
 
+def _n_values(panel: PanelPlan) -> int:
+    """Return of how many values a tile's range is found: the two of a flow are one."""
+    channels = 1 if panel.channels == 2 else panel.channels
+    return channels * panel.tile_height * panel.tile_width
+
+
 def _n_chunks(panel: PanelPlan) -> int:
-    numel = panel.channels * panel.tile_height * panel.tile_width
-    return min(_MAX_CHUNKS, -(-numel // _MINMAX_CHUNK))
+    return min(_MAX_CHUNKS, -(-_n_values(panel) // _MINMAX_CHUNK))
 
 
 def _needs_int64(pixels: Tensor, panel: PanelPlan) -> bool:

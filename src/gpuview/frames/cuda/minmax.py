@@ -9,6 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from gpuview.frames.cuda.pixel_value import speed
+
 __all__ = ["as_range", "find_minmax", "merge_minmax"]
 
 _INF = tl.constexpr(float("inf"))
@@ -36,12 +38,13 @@ def find_minmax(
     row_step,
     column_step,
     is_flat: tl.constexpr,
+    is_flow: tl.constexpr,
     needs_float64: tl.constexpr,
     needs_int64: tl.constexpr,
     is_last: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Find the smallest and the largest finite value of a part of a tile."""
+    """Find the smallest and the largest finite value of a part of a tile; speed, if a flow."""
     dtype: tl.constexpr = tl.float64 if needs_float64 else tl.float32
     tile = tl.program_id(0)
     start = pixels + tile.to(tl.int64) * tile_step
@@ -60,6 +63,9 @@ def find_minmax(
             y = row - channel * tile_height
             offset = channel * channel_step + y * row_step + x * column_step
         value = tl.load(start + offset, mask=is_there, other=0).to(dtype)
+        if is_flow:
+            down = tl.load(start + offset + channel_step, mask=is_there, other=0).to(dtype)
+            value = speed(value, down)
         is_value = is_there & (tl.abs(value) < _INF)
         least = tl.minimum(least, tl.where(is_value, value, _INF))
         greatest = tl.maximum(greatest, tl.where(is_value, value, -_INF))

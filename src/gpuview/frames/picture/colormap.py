@@ -28,12 +28,14 @@ from torch import Tensor
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.markers import markers
+from gpuview.frames.picture.wheel import wheel_colours, wheel_hues
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 __all__ = [
     "BUILT_IN",
+    "FLOW",
     "IGNORED_INDEX",
     "IGNORED_ROW",
     "INF_ROW",
@@ -47,6 +49,9 @@ __all__ = [
 
 BUILT_IN = ("gray", "viridis", "magma", "turbo", "coolwarm", "labels")
 """The maps that need no matplotlib."""
+
+FLOW = "flow"
+"""The palette of a flow, which is no colour map: its hues, and the first one again."""
 
 NAN_ROW, INF_ROW, IGNORED_ROW, NO_CLASS_ROW = 256, 257, 258, 259
 """The palette rows of what is no value; see `gpuview.frames.picture.markers`."""
@@ -76,7 +81,7 @@ def palette(name: str, device: torch.device) -> Tensor:
     copy to the device, but never for other work there.
 
     Args:
-        name: As for `check_colormap`.
+        name: As for `check_colormap`, or `FLOW`.
         device: With its index.
 
     Returns:
@@ -87,11 +92,15 @@ def palette(name: str, device: torch.device) -> Tensor:
     Raises:
         FrameError: No map has this name.
     """
-    colours = _colours(name)
-    marked = markers(colours, NO_CLASS_ROW - NAN_ROW + 1)
+    if name == FLOW:
+        hues = wheel_hues()
+        colours, values = np.concatenate((hues, hues[:1])), wheel_colours()
+    else:
+        colours = values = _colours(name)
+    marked = markers(values, NO_CLASS_ROW - NAN_ROW + 1)
     rest = np.repeat(marked[-1:], N_INDICES - len(colours), axis=0)
     rows = torch.from_numpy(np.concatenate((colours, rest, marked)))
-    if n_classes(name) is not None:
+    if name != FLOW and n_classes(name) is not None:
         rows[N_INDICES - 1] = rows[IGNORED_ROW]
     return _to_cuda(rows, device) if device.type == "cuda" else rows.to(device)
 

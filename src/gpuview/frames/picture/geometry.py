@@ -112,7 +112,8 @@ AutoRange = Literal["tile", "frame", "symmetric", "robust"]
 
     tile       the smallest and the largest of each tile
     frame      the smallest and the largest of all the tensor's tiles
-    symmetric  the largest magnitude of all the tensor's tiles, negative and positive
+    symmetric  the largest magnitude of all the tensor's tiles, negative and positive; of a flow,
+               the largest speed
     robust     the 1st and the 99th percentile of each tile; see `gpuview.frames.cpu.percentiles`
 """
 

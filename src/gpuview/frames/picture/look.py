@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from gpuview.errors import FrameError, closest
-from gpuview.frames.picture.colormap import check_colormap, n_classes
+from gpuview.frames.picture.colormap import FLOW, check_colormap, n_classes
 from gpuview.frames.picture.geometry import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -42,6 +42,7 @@ _AUTOMATIC: dict[_Name, AutoRange] = {
     "symmetric": "symmetric",
     "robust": "robust",
 }
+_SPEEDS = Scaling(auto="symmetric")
 _USUAL_MAPS = {"map": "viridis", "labels": "labels"}
 _GREATEST = 1e38  # so that high - low is finite in float32
 _FROM_VALUES = 'value_range="auto", which takes it from the values'
@@ -77,13 +78,16 @@ class Look:
         return self.value_range if own is None else own
 
     def scaling_of(self, kind: TileKind) -> Scaling:
-        """Return the value range for tiles of this kind.
+        """Return the value range for tiles of this kind; of a flow, from the largest speed.
 
         Raises:
             FrameError: The tiles are pictures of an integer type other than uint8, and there is no
                 ``value_range``.
         """
         dtype, value_range = kind.dtype, self.value_range_of(kind)
+        if kind.content == "flow":
+            speed = value_range[1] if isinstance(value_range, tuple) else 0
+            return Scaling(-speed, speed) if speed > 0 else _SPEEDS
         if n_classes(self.colormap_of(kind)) is not None:
             return Scaling()  # classes are not scaled
         if isinstance(value_range, tuple):
@@ -106,6 +110,8 @@ class Look:
 
     def colormap_of(self, kind: TileKind) -> str:
         """Return the colour map for tiles of this kind; ``"gray"`` for three channels."""
+        if kind.content == "flow":
+            return FLOW
         if kind.channels == 3:
             return "gray"
         own = None if kind.own is None else kind.own.colormap
