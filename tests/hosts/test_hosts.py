@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 import gpuview
+from tests.browser.carriers import BLOCKED, WATCHED
 from tests.browser.lab import Lab, NotebookPage, expect_gone, launch_chromium
 from tests.network.world import RAMP
 from tests.ports import free_port
@@ -70,12 +71,21 @@ class Notebook7(Lab):
         return f"{self.url}/notebooks/{path}?token={self.token}"
 
 
-def test_notebook_7_plays(chromium: BrowserContext, tmp_path: Path) -> None:
-    with Notebook7(tmp_path, {"PYTHONPATH": str(PACKAGE)}) as server:
+def test_notebook_7_plays_also_without_udp_and_on_a_page_of_the_streams_own(
+    chromium: BrowserContext, tmp_path: Path
+) -> None:
+    with Notebook7(tmp_path, {"PYTHONPATH": str(PACKAGE)}, has_extension=True) as server:
         path = server.write_notebook("stream", [STREAM])
         notebook = NotebookPage(server, chromium, path)
         notebook.run(0)
         expect_moving_picture(notebook.page)
+        alone = chromium.new_page()
+        kernel_id = server.request("GET", "/api/kernels")[0]["id"]
+        alone.goto(f"{server.url}/gpuview/view/{kernel_id}/s1?token={server.token}")
+        expect_moving_picture(alone)
+        blocked = NotebookPage(server, chromium, path, init_script=BLOCKED + WATCHED)
+        blocked.run(0)
+        expect_carried_picture(blocked.page, "socket")
 
 
 def test_notebook_7_shows_the_saved_picture_where_there_is_no_view(
@@ -99,22 +109,39 @@ def test_notebook_7_shows_the_saved_picture_where_there_is_no_view(
         page.close()
 
 
-def test_voila_plays(chromium: BrowserContext, tmp_path: Path) -> None:
+def test_voila_plays_also_without_udp(chromium: BrowserContext, tmp_path: Path) -> None:
     path = tmp_path / "stream.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(STREAM)]), path)
     with serving("voila", str(path), "--no-browser", home=tmp_path) as url:
         page = chromium.new_page()
         page.goto(url)
         expect_moving_picture(page)
+        expect_comm_without_udp(chromium, url)
 
 
-def test_marimo_plays(chromium: BrowserContext, tmp_path: Path) -> None:
+def test_marimo_plays_also_without_udp(chromium: BrowserContext, tmp_path: Path) -> None:
     path = tmp_path / "stream.py"
     path.write_text(MARIMO_APP.format(body="\n".join(f"    {line}" for line in STREAM.split("\n"))))
     with serving("marimo", "run", str(path), "--headless", "--no-token", home=tmp_path) as url:
         page = chromium.new_page()
         page.goto(url)
         expect_moving_picture(page)
+        expect_comm_without_udp(chromium, url)
+
+
+def expect_comm_without_udp(chromium: BrowserContext, url: str) -> None:
+    """Open the page where no UDP passes: the picture comes through the kernel."""
+    page = chromium.new_page()
+    page.add_init_script(script=BLOCKED + WATCHED)
+    page.goto(url)
+    expect_carried_picture(page, "comm")
+
+
+def expect_carried_picture(page: Page, carrier: str) -> None:
+    """Wait for a view that plays over a carrier other than WebRTC, and close the page."""
+    page.locator(f".gpuview[data-state=playing][data-carrier={carrier}]").wait_for()
+    page.wait_for_function("window.seen.drawn > 30", polling=100)
+    page.close()
 
 
 def expect_moving_picture(page: Page) -> None:
