@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect
 
 import gpuview
 from tests.browser.carriers import BLOCKED, WATCHED, carrier_of, details, seen, text
@@ -95,6 +96,9 @@ def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_ov
     wait_for_states(notebook, "playing")
     assert carrier_of(notebook) == "socket"
     wait_until(lambda: seen(notebook, "drawn") > 30, "the picture moves")
+    float_button = notebook.page.get_by_role("button", name="Picture in picture")
+    float_button.click()
+    wait_for_floating_frames(notebook.page)
 
     # WebRTC fails behind it, which nobody has to see.
     wait_until(lambda: "UDP" in details(notebook), "WebRTC has given up")
@@ -109,6 +113,37 @@ def test_where_no_udp_passes_the_websocket_shows_the_picture_and_webrtc_takes_ov
     )
     assert seen(notebook, "pictures") == ["CANVAS", "VIDEO"]
     assert seen(notebook, "blank") == 0
+
+    # The small window goes on with what has taken over, until it is closed.
+    wait_for_floating_frames(notebook.page)
+    float_button.click()
+    expect(float_button).to_have_attribute("aria-pressed", "false")
+    assert notebook.page.evaluate("document.pictureInPictureElement") is None
+
+
+# Only some of the frames that are drawn are counted: those that the browser has composed.
+FLOATING = """
+() => {
+  const video = document.pictureInPictureElement;
+  if (video === null) return false;
+  window.floated = 0;
+  if (video.isCounted) return true;
+  video.isCounted = true;
+  const count = () => {
+    window.floated += 1;
+    video.requestVideoFrameCallback(count);
+  };
+  video.requestVideoFrameCallback(count);
+  return true;
+}
+"""
+
+
+def wait_for_floating_frames(page: Page) -> None:
+    """Wait until the browser's small window has shown ten more frames of the picture."""
+    wait_until(lambda: page.evaluate(FLOATING), "the window is open")
+    wait_until(lambda: page.evaluate("window.floated") > 10, "its picture moves")
+    assert page.evaluate("document.pictureInPictureElement.videoWidth") == 640
 
 
 def shown(notebook: NotebookPage) -> list[list[int]]:
