@@ -104,12 +104,18 @@ def test_the_picture_comes_through_turn_if_nothing_else_passes(
     assert "turn.example.org" not in saved
 
 
-def test_streams_are_reached_through_the_proxy_by_their_own_user_only(
-    start_hub: StartHub, chromium: Browser
+def test_where_udp_is_blocked_the_proxy_leads_to_streams_and_only_their_own_user(
+    internet: Internet, office: Lan, start_hub: StartHub, chromium: Browser
 ) -> None:
-    hub = start_hub("")
+    # Nothing but the block keeps UDP from the kernel.
+    office.router.forward("udp", 10111, 10112)
+    internet.only_via()
+    hub = start_hub(documented("Forwarded ports") + TWO_PORTS)
     alice, bob = (log_in(hub, chromium, name) for name in ("alice", "bob"))
     alice.run(0)
+    wait_for_states(alice, "playing")
+    wait_for_text(alice, "playing over WebSocket")
+
     place = f"{alice.kernel_id}/s1"
     base = "/user/alice/gpuview"
     health = alice.page.evaluate("async url => (await fetch(url)).json()", f"{base}/health")
