@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.hint_reporter import HintReporter
 from gpuview.frames.picture.frame import read_frame
+from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.hints import range_hint
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
@@ -77,7 +78,12 @@ def spread(low: float, high: float, dtype: torch.dtype = torch.float32) -> torch
         ([spread(0, 255), spread(0, 255)], "'0': values reach 255: value_range=(0, 255)"),
         (
             {"image": spread(0, 200, torch.uint8), "mask": spread(0, 2, torch.uint8)},
-            "'mask': values reach only 2: value_range=\"auto\"",
+            "'mask': values reach only 2: Panel(..., value_range=(0, 2))",
+        ),
+        (
+            [spread(0, 255), spread(-1, 1), spread(0, 1)],
+            "'0': values reach 255: Panel(..., value_range=(0, 255)); "
+            "'1': values reach from -1 to 1: Panel(..., value_range=(-1, 1))",
         ),
         ({"a" * 50: spread(0, 9)}, f"'{'a' * 36} ...': values reach 9: value_range=(0, 9)"),
         # What needs no hint:
@@ -243,4 +249,50 @@ def test_a_hint_for_one_of_many_panels_names_it():
 
     hint = range_hint(names, kinds, Look(), [(0, 1), None, (0, 7)])
 
-    assert hint == "'c': values reach 7: value_range=\"auto\""
+    assert hint == "'c': values reach 7: Panel(..., value_range=(0, 7))"
+
+
+def test_of_many_panels_three_are_named():
+    names, kinds = [f"p{n}" for n in range(9)], [TileKind(1, 1, 20, 30, torch.float32)] * 9
+
+    hint = range_hint(names, kinds, Look(), [(0, 10 + n) for n in range(9)])
+
+    assert hint.startswith("'p0': values reach 10: Panel(..., value_range=(0, 10)); 'p1': ")
+    assert hint.endswith(
+        "; 'p2': values reach 12: Panel(..., value_range=(0, 12)); and 6 more panels"
+    )
+
+
+def classes(*indices: int) -> torch.Tensor:
+    return torch.tensor(indices).repeat(200).reshape(-1, 20)
+
+
+@pytest.mark.parametrize(
+    ("frame", "colormap", "hint"),
+    [
+        (classes(0, 3, 254), "labels", ""),
+        (classes(0, 3, 255, -100), "labels", ""),
+        (classes(0, 9, 255), "tab10", ""),
+        (classes(0, 9).float(), "tab10", ""),
+        (classes(0, 1).bool(), "tab10", ""),
+        (classes(0, -1, 2), "labels", "the class -1 has no colour: -100 or 255 to ignore it"),
+        (
+            classes(0, 12),
+            "tab10",
+            'classes reach 12, and there are colours for 0 to 9: colormap="labels"',
+        ),
+        (
+            classes(0, 999),
+            "labels",
+            "classes reach 999, and there are colours for 0 to 254: labels % 255",
+        ),
+        (
+            {"image": spread(0, 1), "labels": classes(0, 12)},
+            "tab10",
+            "'labels': classes reach 12, and there are colours for 0 to 9: "
+            'Panel(..., colormap="labels")',
+        ),
+    ],
+)
+def test_a_class_without_a_colour_is_named(hints, frame, colormap, hint):
+    assert hints.after(frame, colormap=colormap) == hint

@@ -24,7 +24,7 @@ from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.hint_reporter import HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
 from gpuview.frames.picture.geometry import Plan
-from gpuview.frames.picture.hints import range_hint, reading_hint, takes_usual_range
+from gpuview.frames.picture.hints import is_measured, range_hint, reading_hint
 from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
@@ -175,15 +175,15 @@ class FrameWriter:
     ) -> str | Callable[[], str]:
         """Measure the frame just written; for CUDA, return a function that waits for the hint."""
         kinds = [each.kind for each in tiles]
-        is_measured = [takes_usual_range(kind, look) for kind in kinds]
-        if not any(is_measured):
+        wanted = [is_measured(kind, look) for kind in kinds]
+        if not any(wanted):
             return ""
         if self._cuda is not None and self._is_newest_on_cuda:
-            read = self._cuda.measure(tiles, is_measured)
+            read = self._cuda.measure(tiles, wanted)
             return lambda: range_hint(names, kinds, look, read())
         extremes = [
             finite_extremes(each.pixels) if is_wanted else None
-            for each, is_wanted in zip(tiles, is_measured, strict=True)
+            for each, is_wanted in zip(tiles, wanted, strict=True)
         ]
         return range_hint(names, kinds, look, extremes)
 

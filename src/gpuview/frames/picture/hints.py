@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 from gpuview.errors import shorten
+from gpuview.frames.picture.colormap import IGNORED_INDEX, N_INDICES, n_classes
 from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 
-__all__ = ["Extremes", "range_hint", "reading_hint", "takes_usual_range"]
+__all__ = ["Extremes", "is_measured", "range_hint", "reading_hint"]
 
 Extremes = tuple[float, float] | None
 """The smallest and the largest finite value of a tensor; None if unknown, or if there is none."""
@@ -25,6 +27,7 @@ _DARK = 0.1  # values that reach less of the range look black
 _OUTSIDE = 0.25  # of the range; resizing and models overshoot by less
 _SMALLEST, _LARGEST = 1e-30, 1e38  # a `Look` accepts no larger range
 _NAME_CHARS = 40
+_MAX_HINTS = 3  # of panels
 
 
 def reading_hint(names: Sequence[str] | None, tiles: Sequence[Tiles]) -> str:
@@ -39,8 +42,16 @@ def reading_hint(names: Sequence[str] | None, tiles: Sequence[Tiles]) -> str:
     return ""
 
 
-def takes_usual_range(kind: TileKind, look: Look) -> bool:
-    """Tell whether the value range is the usual one of the dtype, so that it may be a wrong one."""
+def is_measured(kind: TileKind, look: Look) -> bool:
+    """Tell whether a tensor's extremes may lead to a hint.
+
+    They may where the value range is the usual one of the dtype, so that it may be a wrong one; and
+    where values are the indices of classes, so that some may have no colour.
+    """
+    if kind.dtype == torch.bool or kind.content == "flow":
+        return False
+    if n_classes(look.colormap_of(kind)) is not None:
+        return True
     is_usual = look.value_range_of(kind) is None and kind.content == "picture"
     return is_usual and (kind.dtype == torch.uint8 or kind.dtype.is_floating_point)
 
@@ -53,27 +64,66 @@ def range_hint(
 ) -> str:
     """Return a hint if values reach far beyond the usual range, or only a small part of it.
 
+    Also if there are classes without a colour. Of several panels, each is named that needs one, and
+    gets an argument of its own; but if one argument helps all of them, it is that of the stream.
+
     Args:
         names: The panels' names; None for a single tensor.
         kinds: One for each tensor.
         look: How they are shown.
-        extremes: Of each tensor for which `takes_usual_range`; else None.
+        extremes: Of each tensor that `is_measured`; else None.
     """
-    better = [_better_range(kind, look, found) for kind, found in zip(kinds, extremes, strict=True)]
-    first = next((index for index, each in enumerate(better) if each is not None), None)
-    if first is None:
+    said = [_said(kind, look, found) for kind, found in zip(kinds, extremes, strict=True)]
+    if not any(said):
         return ""
-    # One range holds for all panels.
-    is_for_all = all(each == better[first] for each in better)
-    value_range = better[first] if is_for_all else '"auto"'
-    name = None if names is None else names[first]
-    return f"{_of(name)}{_reach(kinds[first], look, extremes[first])}: {value_range=!s}"
+    fixes = {each and each.fix for each in said}
+    is_for_all = len(fixes) == 1
+    hints = []
+    for name, each in zip(names or (None,), said, strict=True):
+        if each is not None:
+            fix = each.fix if is_for_all or not each.is_option else f"Panel(..., {each.fix})"
+            hints.append(f"{_of(name)}{each.problem}: {fix}")
+    if is_for_all or len(hints) <= _MAX_HINTS:
+        return hints[0] if is_for_all else "; ".join(hints)
+    return f"{'; '.join(hints[:_MAX_HINTS])}; and {len(hints) - _MAX_HINTS} more panels"
 
 
-def _better_range(kind: TileKind, look: Look, found: Extremes) -> str | None:
-    """Return a range that shows the values; None if the usual one does."""
+class _Said(NamedTuple):
+    problem: str
+    fix: str
+    is_option: bool
+    """Whether the fix is an argument of a stream or a panel."""
+
+
+def _said(kind: TileKind, look: Look, found: Extremes) -> _Said | None:
+    """Return what there is to say about one tensor."""
     if found is None:
         return None
+    n = n_classes(look.colormap_of(kind))
+    if n is not None:
+        return _about_classes(n, *found)
+    better = _better_range(kind, look, found)
+    if better is None:
+        return None
+    return _Said(_reach(kind, look, found), f"value_range={better}", is_option=True)
+
+
+def _about_classes(n: int, least: float, greatest: float) -> _Said | None:
+    """Return a hint if a class has no colour, as far as the extremes show it."""
+    last_ignored = N_INDICES - 1
+    if greatest >= n and greatest != last_ignored:
+        problem = f"classes reach {greatest:g}, and there are colours for 0 to {n - 1}"
+        if greatest < last_ignored:
+            return _Said(problem, 'colormap="labels"', is_option=True)
+        return _Said(problem, f"labels % {last_ignored}", is_option=False)
+    if least < 0 and least != IGNORED_INDEX:
+        problem = f"the class {least:g} has no colour"
+        return _Said(problem, f"{IGNORED_INDEX} or {last_ignored} to ignore it", is_option=False)
+    return None
+
+
+def _better_range(kind: TileKind, look: Look, found: tuple[float, float]) -> str | None:
+    """Return a range that shows the values; None if the usual one does."""
     least, greatest = found
     reach = max(-least, greatest)
     if not _SMALLEST < reach < _LARGEST:
@@ -102,8 +152,8 @@ def _range_around(least: float, greatest: float) -> str:
     return f"({-low:g}, {high:g})"
 
 
-def _reach(kind: TileKind, look: Look, found: Extremes) -> str:
-    least, greatest = found or (0, 0)
+def _reach(kind: TileKind, look: Look, found: tuple[float, float]) -> str:
+    least, greatest = found
     only = "only " if _is_dark(kind, look, max(-least, greatest)) else ""
     start = f"from {least:.3g} to " if least < 0 else ""
     return f"values reach {only}{start}{greatest:.3g}"
