@@ -12,6 +12,7 @@ import pytest
 from gpuview.ipykernel_compat import (
     KernelPlace,
     kernel_place,
+    publish_value,
     read_messages_while_cells_run,
     why_cells_delay_views,
 )
@@ -41,6 +42,22 @@ def test_a_comm_of_another_version_is_left_alone() -> None:
     comm = object()  # takes no attribute
     read_messages_while_cells_run(comm)
     assert subshell_of(comm, "page") == "page"
+
+
+class TestValue:
+    def shell(self, message: object) -> Any:
+        sent: list[Any] = []
+        publisher = SimpleNamespace(publish=lambda *bundle: sent.append(bundle), sent=sent)
+        return SimpleNamespace(displayhook=SimpleNamespace(msg=message), display_pub=publisher)
+
+    def test_the_value_of_a_cell_is_displayed(self) -> None:
+        shell = self.shell({"content": {}})
+        assert publish_value(shell, lambda: ({"text/plain": "a"}, {}))
+        assert shell.display_pub.sent == [({"text/plain": "a"}, {})]
+
+    def test_what_is_no_value_or_goes_to_another_displayhook_is_left_alone(self) -> None:
+        for shell in (self.shell(None), SimpleNamespace(displayhook=object())):
+            assert not publish_value(shell, lambda: pytest.fail("described"))
 
 
 class TestVersion:

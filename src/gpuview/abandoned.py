@@ -133,15 +133,8 @@ class AbandonedStreams:
             for followed in list(self._followed.values()):
                 followed.displays.cell_started(run, time.monotonic())
 
-    def _cell_ended(self, result: Any) -> None:
-        self._place_value(getattr(result, "result", None))
+    def _cell_ended(self, _result: object) -> None:
         self._close_abandoned()
-
-    def _place_value(self, value: object) -> None:
-        """Note the display of a cell's value, which ipykernel before 7.4 sends unheard."""
-        for followed in list(self._followed.values()):
-            if value is not None and followed.stream() is value:
-                followed.displays.placed(self._where())
 
     def _hears_this_thread(self) -> bool:
         publisher = self._shell.display_pub
@@ -165,10 +158,10 @@ class AbandonedStreams:
         parent = message["parent_header"]
         followed.displays.placed(self._where(parent["msg_id"]) if is_plain and parent else None)
 
-    def _where(self, msg_id: str | None = None) -> CellRun | None:
+    def _where(self, msg_id: str) -> CellRun | None:
         """Return the run whose output has what is displayed now; None if that is not known."""
         run = cell_run(self._shell)
-        is_of_run = run is not None and msg_id in (None, run.msg_id)
+        is_of_run = run is not None and msg_id == run.msg_id
         return run if run is not None and is_of_run and not is_captured(run.msg_id) else None
 
     def _close_abandoned(self) -> None:

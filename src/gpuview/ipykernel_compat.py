@@ -24,8 +24,8 @@ __all__ = [
     "is_run_by_a_program",
     "kernel_place",
     "kernel_shell",
-    "name_result",
     "open_comm_for_no_cell",
+    "publish_value",
     "read_messages_while_cells_run",
     "replace_output",
     "why_cells_delay_views",
@@ -192,14 +192,20 @@ def open_comm_for_no_cell(shell: Any, target_name: str, data: Any, metadata: Any
     )
 
 
-def name_result(shell: Any, display_id: str) -> None:
-    """Give the cell's value, which is being described, an id by which `replace_output` finds it.
+def publish_value(shell: Any, describe: Callable[[], tuple[Any, Any]]) -> bool:
+    """Display the value of a cell as ``display`` would: no front end can replace a value.
 
-    Only nbclient reads the id of a value. If there is none to name, this does nothing.
+    Args:
+        shell: The kernel's IPython shell.
+        describe: Returns the data and the metadata of the output.
+
+    Returns:
+        False if IPython is not just displaying a cell's value; then nothing has been done.
     """
-    message = getattr(shell.displayhook, "msg", None)
-    if message:
-        message["content"]["transient"] = {"display_id": display_id}
+    if not getattr(shell.displayhook, "msg", None):
+        return False
+    shell.display_pub.publish(*describe())
+    return True
 
 
 def replace_output(shell: Any, display_id: str, data: Any, metadata: Any) -> None:

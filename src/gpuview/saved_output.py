@@ -28,14 +28,14 @@ from gpuview.frames.saved_picture import SavedPicture, draw_saved_picture
 from gpuview.ipykernel_compat import (
     is_run_by_a_program,
     kernel_shell,
-    name_result,
     open_comm_for_no_cell,
+    publish_value,
     replace_output,
 )
 from gpuview.ipywidgets_compat import PROTOCOL_VERSION
 from gpuview.signalling.rate_limit import RateLimit
 
-__all__ = ["SavedOutput", "comm_not_stored"]
+__all__ = ["SavedOutput", "comm_not_stored", "display_value"]
 
 logger = logging.getLogger("gpuview")
 
@@ -90,7 +90,6 @@ class SavedOutput:
             The data and the metadata of the output.
         """
         if self._shell is not None and is_run_by_a_program(self._shell):
-            name_result(self._shell, display_ids.new())
             _renewed(self._shell).add(self)
         self._bundle, self._display_ids = bundle, display_ids
         if self._pictures.stops(time.monotonic()):
@@ -179,6 +178,20 @@ def comm_not_stored(state: dict[str, Any]) -> Any | None:
         return None
     data = {"state": state, "buffer_paths": []}
     return open_comm_for_no_cell(shell, "jupyter.widget", data, {"version": PROTOCOL_VERSION})
+
+
+def display_value(describe: Callable[[], tuple[Bundle, Bundle]]) -> None:
+    """Display a stream that is the value of a cell in an output that can be replaced later.
+
+    Args:
+        describe: Returns the data and the metadata of the output.
+
+    Raises:
+        NotImplementedError: It is displayed in another way; IPython then asks for its description.
+    """
+    shell = kernel_shell()
+    if shell is None or not publish_value(shell, describe):
+        raise NotImplementedError
 
 
 @cache

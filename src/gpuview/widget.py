@@ -48,7 +48,7 @@ from gpuview.protocol.messages import (
 )
 from gpuview.protocol.wire import to_wire
 from gpuview.recording import Recording, Recordings
-from gpuview.saved_output import SavedOutput, comm_not_stored
+from gpuview.saved_output import SavedOutput, comm_not_stored, display_value
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
@@ -367,7 +367,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def close(self) -> None:
         """End the stream and its recordings. Its views say so and keep their last picture.
 
-        Where the stream was passed to ``display``, the last frame takes the place of the view.
+        The last frame takes the place of the view in each output, also in the saved notebook.
         Waits for the recordings' files, see `Recording.stop`. Safe to call twice.
         """
         if self._state.is_closed:
@@ -409,6 +409,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         described = self._saved.described(data, self._followed.display_ids)
         self._feed.expect_viewer()
         return described
+
+    def _ipython_display_(self) -> None:
+        display_value(self._repr_mimebundle_)
 
     def open(self) -> None:
         """Open the comm; see Note [run by a program] in `saved_output`."""
