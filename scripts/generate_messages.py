@@ -25,7 +25,14 @@ TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
 SOURCE = "src/gpuview/protocol/messages.py"
 HEADER = f"// Generated from {SOURCE} by scripts/generate_messages.py. Do not edit.\n"
 BOTH_WAYS = (messages.Candidates,)
-FROM_PAGE = (messages.Offer, messages.GetPeerConfig, messages.Ack, messages.Bye, messages.PageLog)
+FROM_PAGE = (
+    messages.Offer,
+    messages.GetPeerConfig,
+    messages.Ack,
+    messages.Bye,
+    messages.KeepsViews,
+    messages.PageLog,
+)
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 WITH_MEDIA = (messages.Ping, messages.Pong)
 CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import gpuview.saved_output
 from gpuview.displays import DisplayIds
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
@@ -85,6 +87,55 @@ def test_one_source_that_hangs_is_asked_once(feed: Feed) -> None:
     assert len(calls) == 1
     may_end.set()
     calls[0].join()
+
+
+class TestFrameAfterTheDisplay:
+    @pytest.fixture
+    def replaced(self, monkeypatch: pytest.MonkeyPatch) -> queue.SimpleQueue[dict[str, Any]]:
+        """The outputs that were replaced in a kernel that no program runs."""
+        shell = SimpleNamespace(get_parent=dict)
+        found: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        monkeypatch.setattr(gpuview.saved_output, "kernel_shell", lambda: shell)
+        monkeypatch.setattr(
+            gpuview.saved_output, "replace_output", lambda _shell, _id, data, _md: found.put(data)
+        )
+        return found
+
+    def displayed(self, feed: Feed) -> SavedOutput:
+        output = SavedOutput(feed, lambda: None, (), 200_000)
+        ids = DisplayIds("s")
+        ids.new()
+        assert set(output.described(VIEW, ids)[0]) == set(VIEW)
+        return output
+
+    @pytest.mark.parametrize("is_early", [False, True])
+    def test_it_is_put_in_once_where_the_view_stays(
+        self, feed: Feed, replaced: queue.SimpleQueue[dict[str, Any]], is_early: bool
+    ) -> None:
+        output = self.displayed(feed)
+        if is_early:
+            output.views_are_kept()
+        feed.push(RED)
+        output.fill()
+        if not is_early:
+            assert replaced.empty()
+            output.views_are_kept()
+        assert set(replaced.get(timeout=30)) == {*VIEW, "image/png"}
+        output.fill()
+        output.views_are_kept()
+        output.close()
+        assert set(replaced.get(timeout=30)) == {"text/plain", "image/png"}
+        assert replaced.empty()
+
+    def test_the_output_is_left_alone_where_its_view_would_be_drawn_anew(
+        self, feed: Feed, replaced: queue.SimpleQueue[dict[str, Any]]
+    ) -> None:
+        output = self.displayed(feed)
+        feed.push(RED)
+        output.fill()
+        output.close()
+        assert set(replaced.get(timeout=30)) == {"text/plain", "image/png"}
+        assert replaced.empty()
 
 
 @pytest.mark.parametrize(

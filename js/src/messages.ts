@@ -30,6 +30,11 @@ export interface Bye {
   readonly view: string;
 }
 
+/** This page replaces an output of the stream without drawing its view anew. */
+export interface KeepsViews {
+  readonly type: "KeepsViews";
+}
+
 /** A line for the kernel's log; sent only where `PeerConfig` asked for it. */
 export interface PageLog {
   readonly type: "PageLog";
@@ -211,6 +216,7 @@ export type PageMessage =
   | GetPeerConfig
   | Ack
   | Bye
+  | KeepsViews
   | PageLog
   | Candidates
   | CarrierOpen

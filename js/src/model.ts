@@ -26,6 +26,12 @@ export type ModelEvent = `change:${keyof Traits}` | "msg:custom" | "comm_live_up
 /** `buffers` belong to a custom message. */
 export type ModelCallback = (content: unknown, buffers: readonly BufferSource[]) => void;
 
+/** Whether JupyterLab has our extension, which replaces an output and leaves its view. */
+export function keepsViews(): boolean {
+  const page = window as { _JUPYTERLAB?: { gpuview?: { keeps_views?: boolean } } };
+  return page._JUPYTERLAB?.gpuview?.keeps_views === true;
+}
+
 export interface Model {
   get<Name extends keyof Traits>(name: Name): Traits[Name];
   set<Name extends keyof Traits>(name: Name, value: Traits[Name]): void;

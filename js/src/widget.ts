@@ -2,7 +2,7 @@
 
 import { socketUrl } from "./carriers/place";
 import { SocketDoor } from "./carriers/socket_channel";
-import { listen, type Model } from "./model";
+import { keepsViews, listen, type Model } from "./model";
 import { LatestRemoved } from "./latest_removed";
 import { View } from "./view";
 
@@ -28,6 +28,7 @@ export default function widget(): Widget {
       socket = socketDoor(model);
       const stop = new AbortController();
       listen(model, "comm_live_update", () => kernel.abort(), stop.signal);
+      if (keepsViews()) model.send({ type: "KeepsViews" });
       return () => {
         stop.abort();
         removed.close();

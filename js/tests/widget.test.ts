@@ -23,6 +23,25 @@ import {
 
 usePage();
 
+describe("a page that replaces an output and leaves its view", () => {
+  const said = async () => (await show()).model.sentOf("KeepsViews").length;
+
+  test("says so", async () => {
+    Object.assign(window, { _JUPYTERLAB: { gpuview: { keeps_views: true } } });
+    expect(await said()).toBe(1);
+    Object.assign(window, { _JUPYTERLAB: undefined });
+  });
+
+  test.each([undefined, {}, { gpuview: {} }, { gpuview: { keeps_views: false } }])(
+    "says nothing with %o",
+    async (extensions) => {
+      Object.assign(window, { _JUPYTERLAB: extensions });
+      expect(await said()).toBe(0);
+      Object.assign(window, { _JUPYTERLAB: undefined });
+    },
+  );
+});
+
 describe("the offer", () => {
   test("goes out at once, as a trait and as a message", async () => {
     const { model, root } = await show();

@@ -72,6 +72,9 @@ class SavedOutput:
         self._shell = kernel_shell()
         self._maker: threading.Thread | None = None
         self._n_drawn = -1
+        self._is_missing = False
+        self._are_views_kept = False
+        self._filler: threading.Thread | None = None
         self._bundle: Bundle = {}
         self._display_ids: DisplayIds | None = None
         self._pictures = RateLimit(burst=_PICTURES, per_s=_PICTURES_PER_S)
@@ -94,7 +97,27 @@ class SavedOutput:
         self._bundle, self._display_ids = bundle, display_ids
         if self._pictures.stops(time.monotonic()):
             return self._without_picture(bundle)
-        return self._with_picture(bundle, "Picture of")
+        described = self._with_picture(bundle, "Picture of")
+        self._is_missing = not described[0].keys() & _PICTURES_MIME
+        self.fill()
+        return described
+
+    def views_are_kept(self) -> None:
+        """A page has said that its views stay when outputs are replaced. Others flicker."""
+        self._are_views_kept = True
+        self.fill()
+
+    def fill(self) -> None:
+        """Put a frame that came after the display into the outputs, unless views would flicker.
+
+        Does not wait: the picture is drawn on a thread.
+        """
+        if self._is_missing and self._are_views_kept and self._feed.has_frame:
+            self._is_missing = False
+            self._filler = threading.Thread(
+                target=self.renew, name="gpuview-fill-output", daemon=True
+            )
+            self._filler.start()
 
     def renew(self) -> None:
         """Put the newest frame into the outputs that have been displayed."""
@@ -103,6 +126,8 @@ class SavedOutput:
 
     def close(self) -> None:
         """Put the last frame in the place of the view. Call it before the feed is closed."""
+        if self._filler is not None:
+            self._filler.join(_PATIENCE_S)
         if self._display_ids is not None:
             self._replace(*self._with_picture({}, "Last picture,"))
 

@@ -435,6 +435,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             self._errors.report(exc)
         if not self._state.has_picture:
             self._update(has_picture=True)
+            self._saved.fill()
 
     def _need_frame(self) -> None:
         self._feed.check_open()
@@ -491,6 +492,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def _read_page(self, data: object) -> None:
         if not self._state.is_closed:
             self._pages.read(data)
+
+    def views_are_kept(self) -> None:
+        self._saved.views_are_kept()
 
     # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------
 
@@ -561,6 +565,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         self._feed.push(frame)
         if not self._state.has_picture:
             self._update(has_picture=True)
+            self._saved.fill()
 
     def _source_failed(self, error: GpuviewError) -> None:
         if self._state.is_closed:

@@ -113,6 +113,23 @@ def test_a_stream_that_is_closed_leaves_its_last_frame(open_notebook: OpenNotebo
     expect(notebook.page.locator(".jp-OutputArea img")).to_have_count(2)
 
 
+def test_a_frame_that_comes_after_the_display_is_saved_and_the_view_stays(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(SHOW + "stream = GPUStream()", "stream", "stream.push(picture)")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "waiting")
+    notebook.page.locator(".gpuview").evaluate("view => view.dataset.mark = 'same'")
+    (viewer,) = notebook.python("stream.viewers")
+    notebook.run(2)
+    wait_for_states(notebook, "playing")
+    wait_until(lambda: "image/png" in notebook.outputs(1)[0]["data"], "the picture is put in")
+    wait_for_states(notebook, "playing")
+    assert notebook.page.locator(".gpuview").get_attribute("data-mark") == "same"
+    assert notebook.python("stream.viewers") == (viewer,)
+
+
 def saved_notebook(open_notebook: OpenNotebook, lab: Lab) -> str:
     """Return the path of a trusted notebook that showed a stream, and whose kernel has ended."""
     notebook = open_notebook(SHOW, "stream")

@@ -21,6 +21,7 @@ from gpuview.protocol.messages import (
     CarrierOpen,
     CarrierText,
     GetPeerConfig,
+    KeepsViews,
     Message,
     Offer,
     PageLog,
@@ -49,6 +50,9 @@ class FakeWidget:
 
     def send_state(self, key: str) -> None:
         self.sent.append({"trait": key})
+
+    def views_are_kept(self) -> None:
+        self.sent.append({"kept": True})
 
 
 class FakeMedia:
@@ -149,6 +153,13 @@ def test_page_is_told_that_no_carrier_leads_through_the_kernel() -> None:
     stream.say(CarrierOpen(view="v1"))
     assert stream.widget.sent == [to_wire(CarrierClosed(view="v1"))]
     assert stream.media.tunnels == []
+
+
+def test_a_page_says_that_its_views_are_kept() -> None:
+    stream = Stream()
+    stream.say(KeepsViews())
+    assert stream.widget.sent == [{"kept": True}]
+    assert stream.passed_on == []
 
 
 def test_tunnel_carries_both_ways() -> None:

@@ -5,6 +5,9 @@
 // view. In a notebook without its kernel, that says "Loading widget..." or "model not found". Here,
 // the renderer of such an output shows the picture until it has a view.
 //
+// The kernel may put a picture into an output that has its view. The view then stays as it is, where
+// ipywidgets would draw it anew; `keeps_views` tells the page's views so.
+//
 // This file is served as it is: a module container, written by hand, in the form that webpack's
 // module federation expects (https://webpack.js.org/concepts/module-federation/). JupyterLab
 // calls `init` with the modules that it shares, then `get` for the plugin.
@@ -60,20 +63,30 @@
   /** @type {(renderer: Renderer) => void} */
   function showPictureWithoutView(renderer) {
     const render = renderer.renderModel.bind(renderer);
+    /** @type {MimeModel | null} */
+    let latest = null;
+    let isRendering = false;
     renderer.renderModel = async (model) => {
-      const type = typeOf(model);
-      if (type === undefined || !isStream(model)) return render(model);
+      if (!isStream(model)) return render(model);
+      const isShown = isRendering || renderer.widgets.length > 0;
+      const isSame = latest?.data[VIEW].model_id === model.data[VIEW].model_id;
+      latest = model;
+      if (isShown && isSame) return; // Only the picture is new.
       const showPicture = () => {
         if (renderer.isDisposed || renderer.widgets.length > 0) return;
+        const type = typeOf(model);
+        if (type === undefined) return;
         renderer.show(); // A view that was closed has hidden it.
         // The renderer replaces the content when a view comes.
         renderer.node.replaceChildren(pictureOf(model, type));
       };
       // Without a kernel, the first promise may never be kept.
       const timer = setTimeout(showPicture, PATIENCE_MS);
+      isRendering = true;
       try {
         await render(model);
       } finally {
+        isRendering = false;
         clearTimeout(timer);
         showPicture();
       }
@@ -113,11 +126,13 @@
       activate(_app, tracker) {
         tracker.forEach(watch);
         tracker.widgetAdded.connect((_, panel) => watch(panel));
+        container.keeps_views = true;
       },
     };
   }
 
   const container = {
+    keeps_views: false,
     /** @type {(modules: SharedModules) => void} */
     init(modules) {
       shared = modules;

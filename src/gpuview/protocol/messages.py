@@ -8,7 +8,7 @@ what is accepted from a page: lengths, numbers of entries, the form of a view's 
 A page and the kernel talk over the widget's comm:
 
     page    Offer        in the ``offers`` trait (one entry a view) and again as a custom message
-    page    GetPeerConfig, Ack, Bye, Candidates, PageLog                    custom messages
+    page    GetPeerConfig, Ack, Bye, Candidates, KeepsViews, PageLog        custom messages
     kernel  Answer, Refusal     in the ``answers`` trait (one entry a view), until the page's Ack
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
@@ -62,6 +62,7 @@ __all__ = [
     "Health",
     "IceServer",
     "IceServers",
+    "KeepsViews",
     "Log",
     "Message",
     "Offer",
@@ -154,6 +155,10 @@ class Bye(Message, frozen=True, kw_only=True):
     """A view has gone, or is being sent away; its connection is closed at once."""
 
     view: _ViewId
+
+
+class KeepsViews(Message, frozen=True):
+    """This page replaces an output of the stream without drawing its view anew."""
 
 
 class PageLog(Message, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from gpuview.protocol.messages import (
     CarrierOpen,
     CarrierText,
     GetPeerConfig,
+    KeepsViews,
     Message,
     Offer,
     PageLog,
@@ -45,7 +46,7 @@ logger = logging.getLogger("gpuview")
 page_logger = logging.getLogger("gpuview.page")
 
 _TUNNEL = (CarrierOpen, CarrierText, CarrierClose)
-_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, Offer, PageLog, *_TUNNEL)
+_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, KeepsViews, Offer, PageLog, *_TUNNEL)
 _WITHOUT_REPLY = (Candidates.__name__, PageLog.__name__)
 # A reply keeps the next cell waiting, for milliseconds.
 _FAULTS, _FAULTS_PER_S = 20, 2.0
@@ -61,6 +62,9 @@ class Widget(Protocol):
 
     def send_state(self, key: str) -> None:
         """Send a trait to the pages, changed or not."""
+
+    def views_are_kept(self) -> None:
+        """A page replaces an output without drawing its view anew."""
 
 
 class Media(Protocol):
@@ -179,6 +183,8 @@ class Pages:
                 self._take_candidates(message)
             case GetPeerConfig():
                 self._peer_configs.answer(message)
+            case KeepsViews():
+                self._widget.views_are_kept()
             case PageLog():
                 self._log(message)
             case CarrierOpen():
