@@ -433,14 +433,14 @@ def test_media_process_that_starts_after_all_is_said_on_the_page(make_stream: Ma
 def test_hint_is_told_while_it_holds_and_not_beside_an_error(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
     engine.views("v1")
-    stream.push(torch.full((4, 4), 255.0))
+    stream.push(torch.full((1, 4, 4), 255.0))
     hint = "values reach 255: value_range=(0, 255)"
     assert (stream.status["state"], stream.status["hint"]) == ("live", hint)
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
     assert stream.status["hint"] == ""
     engine.tell("encode_failed", None)
     assert stream.status["hint"] == hint
-    stream.push(torch.full((4, 4), 1.0))
+    stream.push(torch.full((1, 4, 4), 1.0))
     assert (stream.status["state"], stream.status["hint"]) == ("live", "")
 
 
@@ -541,7 +541,7 @@ BAD_FRAMES: dict[str, Callable[[], object]] = {
     "sparse": lambda: torch.eye(4).to_sparse(),
     "quantised": lambda: torch.quantize_per_tensor(torch.zeros(4, 4), 0.1, 0, torch.quint8),
     "meta": lambda: torch.zeros(4, 4, device="meta"),
-    "integers without a range": lambda: torch.zeros(4, 4, dtype=torch.int32),
+    "integers without a range": lambda: torch.zeros(3, 4, 4, dtype=torch.int32),
     "None": lambda: None,
 }
 
@@ -1120,6 +1120,7 @@ def test_closed_stream_does_not_keep_its_model(make_stream: MakeStream) -> None:
         ({"value_range": (1, 0)}, r"value_range = \(1, 0\)"),
         ({"colormap": "virdis"}, "virdis"),
         ({"size": 3}, "size = 3"),
+        ({"columns": 0}, "columns = 0"),
         ({"layer": "layer9"}, "cannot look for layer = 'layer9'"),
         ({"select": 0.5}, "cannot select"),
     ],

@@ -475,7 +475,7 @@ class Counting(TorchDispatchMode):
     "mode", [Forbidding, ForbiddingFunctions, FakeTensorMode, lambda: torch.device("meta")]
 )
 def test_a_frame_is_shown_whatever_mode_is_active(harness, mode):
-    frame = torch.ones(256, 256, requires_grad=True) * 0.5
+    frame = torch.ones(1, 256, 256, requires_grad=True) * 0.5
 
     harness.feed.watch(True)
     with mode():

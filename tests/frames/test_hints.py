@@ -52,7 +52,7 @@ def hints(monkeypatch):
 
 
 def spread(low: float, high: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.linspace(low, high, 20 * 30, dtype=torch.float64).reshape(20, 30).to(dtype)
+    return torch.linspace(low, high, 20 * 30, dtype=torch.float64).reshape(1, 20, 30).to(dtype)
 
 
 @pytest.mark.parametrize(

@@ -101,16 +101,16 @@ def test_an_image_that_cannot_be_loaded_is_refused_with_the_cause(tmp_path):
     "dtype", ["bool", "uint8", "int16", "int32", "int64", "uint64", "float16", "float32", "float64"]
 )
 def test_masked_values_are_nan_and_the_others_keep_their_colours(dtype):
-    values = np.arange(600).reshape(20, 30) % 2
+    values = np.arange(600).reshape(1, 20, 30) % 2
     values = (values * (255 if dtype == "uint8" else 1)).astype(dtype)
-    mask = np.zeros((20, 30), bool)
-    mask[3:9, 4:11] = True
+    mask = np.zeros((1, 20, 30), bool)
+    mask[0, 3:9, 4:11] = True
     value_range = (0, 1) if values.dtype.kind in "iu" and dtype != "uint8" else None
 
     pixels = shown(np.ma.masked_array(values, mask), value_range=value_range)
 
-    expected = np.repeat((values != 0)[..., None], 3, axis=2) * 255
-    expected[mask] = shown(np.full((20, 30), np.nan))[0, 0]
+    expected = np.repeat((values[0] != 0)[..., None], 3, axis=2) * 255
+    expected[mask[0]] = shown(np.full((1, 20, 30), np.nan))[0, 0]
     np.testing.assert_array_equal(pixels, expected)
 
 
@@ -120,7 +120,7 @@ def test_a_masked_value_of_a_colour_picture_is_nan():
 
     pixels = shown(picture)
 
-    assert pixels[2, 3].tolist() == shown(np.full((20, 30), np.nan))[0, 0].tolist()
+    assert pixels[2, 3].tolist() == shown(np.full((1, 20, 30), np.nan))[0, 0].tolist()
     assert (np.delete(pixels.reshape(-1, 3), 2 * 30 + 3, axis=0) == 7).all()
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.frame import read_frame, readings_of
+from gpuview.frames.picture.frame import read_frame, read_part, readings_of
 from gpuview.frames.picture.layout import Reading, Values, read_tiles
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.panel import Panel
 from tests.frames.dtypes import FLOATS, INTEGERS
 
 
@@ -32,8 +33,10 @@ def tiles_shape(*shape: int, layout=None) -> tuple[int, ...]:
         ((20, 4, 3), (20, 1, 4, 3)),
         ((1, 20, 30), (1, 1, 20, 30)),
         ((20, 30, 1), (1, 1, 20, 30)),
-        ((4, 20, 30), (1, 3, 20, 30)),
+        ((4, 20, 30), (4, 1, 20, 30)),
+        ((8, 4, 20, 30), (4, 1, 20, 30)),
         ((20, 30, 4), (1, 3, 20, 30)),
+        ((8, 20, 30, 4), (8, 3, 20, 30)),
         ((3, 20, 3), (1, 3, 20, 3)),
         ((2, 20, 30), (2, 1, 20, 30)),
         ((64, 3, 3), (64, 1, 3, 3)),
@@ -109,27 +112,58 @@ def test_a_batch_of_features_shows_its_first_item():
 
 
 @pytest.mark.parametrize(
-    ("frame", "is_maps"),
+    ("frame", "content"),
     [
-        (torch.zeros(20, 30), False),
-        (torch.zeros(3, 20, 30), False),
-        (torch.zeros(8, 1, 20, 30), False),
-        (torch.zeros(8, 20, 30), True),
-        (torch.zeros(8, 64, 20, 30), True),
-        (torch.zeros(8, 20, 30, dtype=torch.uint8), False),
-        (torch.zeros(8, 20, 30, dtype=torch.bool), False),
-        (torch.zeros(8, 20, 30, dtype=torch.int64), True),
-        (torch.nn.Parameter(torch.zeros(20, 30)), True),
-        (torch.nn.Parameter(torch.zeros(64, 3, 7, 7)), True),
-        (Values(torch.zeros(20, 30)), True),
-        (Values(torch.zeros(20, 30, dtype=torch.uint8)), True),
-        (Values(torch.zeros(8, 1, 20, 30)), True),
-        (Values(torch.zeros(8, 3, 20, 30)), False),
-        (Values(np.zeros((20, 30))), True),
+        (torch.zeros(20, 30), "map"),
+        (torch.zeros(3, 20, 30), "picture"),
+        (torch.zeros(8, 1, 20, 30), "picture"),
+        (torch.zeros(8, 20, 30), "map"),
+        (torch.zeros(8, 64, 20, 30), "map"),
+        (torch.zeros(8, 20, 30, dtype=torch.uint8), "picture"),
+        (torch.zeros(8, 20, 30, dtype=torch.bool), "picture"),
+        (torch.zeros(8, 20, 30, dtype=torch.int64), "labels"),
+        (torch.zeros(20, 30, dtype=torch.int64), "labels"),
+        (torch.zeros(1, 20, 30, dtype=torch.int32), "labels"),
+        (torch.zeros(8, 1, 20, 30, dtype=torch.int8), "labels"),
+        (np.zeros((20, 30), np.int16), "labels"),
+        (torch.zeros(20, 30, dtype=torch.uint16), "map"),
+        (torch.zeros(1, 20, 30, dtype=torch.uint16), "picture"),
+        (torch.zeros(3, 20, 30, dtype=torch.int64), "picture"),
+        (torch.zeros(20, 30, dtype=torch.uint8), "picture"),
+        (torch.zeros(20, 30, dtype=torch.bool), "picture"),
+        (torch.zeros(4, 20, 30), "map"),
+        (torch.zeros(4, 4, 20, 30), "map"),
+        (torch.zeros(4, 20, 30, dtype=torch.uint8), "picture"),
+        (torch.zeros(20, 30, 4), "picture"),
+        (torch.nn.Parameter(torch.zeros(20, 30)), "map"),
+        (torch.nn.Parameter(torch.zeros(64, 3, 7, 7)), "map"),
+        (Values(torch.zeros(20, 30)), "map"),
+        (Values(torch.zeros(20, 30, dtype=torch.uint8)), "map"),
+        (Values(torch.zeros(8, 1, 20, 30)), "map"),
+        (Values(torch.zeros(8, 3, 20, 30)), "picture"),
+        (Values(np.zeros((20, 30))), "map"),
     ],
 )
-def test_features_parameters_and_outputs_are_maps_and_pictures_are_not(frame, is_maps):
-    assert (read_tiles(frame).content == "map") is is_maps
+def test_a_tensor_is_pictures_if_it_has_channels_and_maps_if_it_has_none(frame, content):
+    assert read_tiles(frame).content == content
+
+
+@pytest.mark.parametrize("look", [{"value_range": (0, 9)}, {"colormap": "viridis"}])
+def test_integers_are_no_labels_if_a_range_or_a_colour_map_says_what_they_are(look):
+    mask = torch.zeros(20, 30, dtype=torch.int64)
+
+    assert read_part(mask, Look(**look)).content == "map"
+    assert read_part(Panel(mask, **look)).content == "map"
+    assert read_part(mask, Look(size=64)).content == "labels"
+
+
+def test_labelled_heads_look_as_in_a_stack():
+    heads = torch.rand(4, 20, 30)
+    stack = read_tiles(heads).kind
+
+    _, tiles = read_frame({f"head {i}": head for i, head in enumerate(heads)})
+
+    assert {each.kind for each in tiles} == {stack._replace(n_tiles=1)}
 
 
 @pytest.mark.parametrize(
@@ -343,9 +377,7 @@ def test_features_stay_features_when_the_last_batch_could_be_a_video():
     assert shown_after((8, 16, 64, 64), (3, 16, 64, 64)) == (16, 1, 64, 64)
 
 
-@pytest.mark.parametrize(
-    "shapes", [((16, 20, 30), (3, 40, 30)), ((20, 30, 3), (3, 20, 30)), ((4, 20, 30), (3, 20, 30))]
-)
+@pytest.mark.parametrize("shapes", [((16, 20, 30), (3, 40, 30)), ((20, 30, 3), (3, 20, 30))])
 def test_a_picture_of_another_size_is_read_by_its_own_shape(shapes):
     assert shown_after(*shapes) == (1, *shapes[-1])
 

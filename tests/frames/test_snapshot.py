@@ -50,13 +50,13 @@ def test_alpha_is_left_out():
 
 
 def test_floating_values_are_rounded_half_up_and_cut():
-    frame = torch.tensor([[-1.0, 0.0, 0.5, 1.0, 2.0]]).expand(2, -1)
+    frame = torch.tensor([[[-1.0, 0.0, 0.5, 1.0, 2.0]]]).expand(1, 2, -1)
 
     assert pixels(frame).tolist() == [[0, 0, 128, 255, 255]] * 2
 
 
 def test_the_value_range_says_what_is_black_and_white():
-    frame = torch.tensor([[-1.0, 0.0, 1.0]])
+    frame = torch.tensor([[[-1.0, 0.0, 1.0]]])
 
     assert pixels(frame, value_range=(-1, 1)).tolist() == [[0, 128, 255]]
     assert pixels(frame * 9, value_range="auto").tolist() == [[0, 128, 255]]
@@ -71,7 +71,7 @@ def test_values_have_the_colours_of_the_map():
 
 
 def test_nan_and_inf_have_colours_of_their_own():
-    frame = torch.tensor([[0.0, torch.nan, torch.inf]])
+    frame = torch.tensor([[[0.0, torch.nan, torch.inf]]])
     colours = palette("gray", torch.device("cpu"))
     image = shot(frame)
 

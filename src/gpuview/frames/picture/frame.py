@@ -59,11 +59,14 @@ def read_part(part: object, look: Look = _USUAL, before: Reading | None = None) 
     """
     with explaining("reading it"):
         is_panel = isinstance(part, Panel)
+    is_look_set = look.value_range is not None or look.colormap is not None
     if not is_panel:
-        return read_tiles(part, look.layout, before)
+        return read_tiles(part, look.layout, before, may_be_labels=not is_look_set)
     assert isinstance(part, Panel)
     tensor = part.source if part.select is None else part.select(part.source)
-    tiles = read_tiles(tensor, part.layout or look.layout, before)
+    is_look_set = is_look_set or part.look is not None
+    layout = part.layout or look.layout
+    tiles = read_tiles(tensor, layout, before, may_be_labels=not is_look_set)
     return replace(tiles, own=part.look)
 
 

@@ -4,13 +4,19 @@ Nothing is computed here: `Tiles` is a view of the user's memory.
 
     picture  a tile of one or three channels whose values are brightness: uint8, or floating point
              in [0, 1]
-    map      a tile whose values are not brightness: a feature map, a weight, an attention matrix.
-             By default each map is normalised, and coloured if it has one channel
+    map      a tile whose values are not brightness: depth, a feature map, a weight, an attention
+             matrix. By default each map is normalised, and coloured if it has one channel
+    labels   a tile of one channel of signed integers, for which nobody set a range or a colour map
 
-Note [grids]: a batch of pictures is shown whole, as a contact sheet. A tensor with a number of
-channels other than 1, 3 or 4 holds feature maps: each channel becomes a tile, and only the first
-item of a batch is shown. Even then, uint8 and bool tiles are pictures, because feature maps never
-have these dtypes.
+Note [one rule]: a dimension of one or three channels makes pictures; without one, a tensor holds
+maps: ``(H, W)``, ``(N, H, W)``, and each channel of more. uint8 and bool are always pictures,
+because maps never have these dtypes. Values never decide, so a loop's frames all look alike.
+
+Note [grids]: a batch of pictures is shown whole, as a contact sheet. Of a batch of feature maps
+only the first item is shown, and each of its channels becomes a tile.
+
+Note [alpha]: a fourth channel is alpha in uint8, and where the channels are last, as in a
+renderer's output. Four channels of floats that come first are latents or heads: four maps.
 
 Note [channels last]: the last dimension holds the channels if its size is 1, 3 or 4 and the
 dimension before it is longer; or if it is at most an eighth of the height and of the width. So the
@@ -48,11 +54,11 @@ __all__ = [
 Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
 
 _ANY_LAYOUT = "2, 3 or 4 dimensions: (H, W), (H, W, C), (C, H, W), (N, H, W) or a batch of these"
-_CHANNELS = (1, 3, 4)
-_VALUE_CHANNELS = (1, 3)
-"""Values have no alpha channel: four channels are four maps, as in a latent."""
+_CHANNELS = (1, 3)
+_WITH_ALPHA = (1, 3, 4)
 
 _PICTURE_DTYPES = (torch.uint8, torch.bool)
+_LABEL_DTYPES = (torch.int8, torch.int16, torch.int32, torch.int64)
 _SLIVER_ASPECT = 8
 _MIN_VIDEO_SIDE = 16
 
@@ -124,7 +130,11 @@ def check_layout(layout: Layout | None) -> None:
 
 
 def read_tiles(
-    tensor: object, layout: Layout | None = None, before: Reading | None = None
+    tensor: object,
+    layout: Layout | None = None,
+    before: Reading | None = None,
+    *,
+    may_be_labels: bool = True,
 ) -> Tiles:
     """Read one tensor as tiles, before anything is scaled or coloured.
 
@@ -135,11 +145,12 @@ def read_tiles(
             `tensors.is_array`), or one of these in `Values`. Any strides. A picture's fourth
             channel (alpha) is ignored.
         layout: The meaning of the dimensions. An image's are known. None guesses: two are
-            ``(H, W)``; three are ``(C, H, W)`` if the first is 1, 3 or 4, ``(H, W, C)`` if the
-            channels are last, else ``(N, H, W)``; four are ``(N, C, H, W)`` if the second is 1, 3
-            or 4, ``(N, H, W, C)`` if the channels are last, else ``(N, C, H, W)``. See
-            Note [grids] and Note [channels last].
+            ``(H, W)``; three are ``(C, H, W)`` if the first is 1 or 3, ``(H, W, C)`` if the
+            channels are last, else ``(N, H, W)``; four are ``(N, C, H, W)`` if the second is 1 or
+            3, ``(N, H, W, C)`` if the channels are last, else ``(N, C, H, W)``. See
+            Note [grids], Note [alpha] and Note [channels last].
         before: How the stream's last tensor was read; see Note [as before].
+        may_be_labels: Whether neither a value range nor a colour map says what integers are.
 
     Raises:
         FrameError: The tensor cannot be shown, or contradicts ``layout``.
@@ -149,22 +160,27 @@ def read_tiles(
         is_values = is_parameter or isinstance(tensor, Values)
     source = as_dense(tensor.tensor if isinstance(tensor, Values) else tensor)
     dense, shape = source.tensor, tuple(source.tensor.shape)
-    channels = _VALUE_CHANNELS if is_values else _CHANNELS
     reading = None
     layout = source.layout or layout
     if layout is None:
-        reading = _read(shape, channels, before, may_end_in_channels=not is_values)
+        may_have_alpha = source.dtype == torch.uint8 and not is_values
+        first = _WITH_ALPHA if may_have_alpha else _CHANNELS
+        reading = _read(shape, first, before, may_end_in_channels=not is_values)
         layout = reading.layout
     _check_shape(shape, layout)
     pixels = _as_batch(dense, layout)  # (N, C, H, W)
-    is_channels = pixels.shape[1] not in channels
-    if is_channels:
-        pixels = pixels[0].unsqueeze(1)  # (C, 1, H, W)
-    is_features = (is_channels or layout == "NHW") and source.dtype not in _PICTURE_DTYPES
-    is_maps = is_parameter or (pixels.shape[1] == 1 and (is_values or is_features))
-    pixels = pixels[:, :3] if pixels.shape[1] == 4 else pixels
+    has_alpha = not is_values and (source.dtype == torch.uint8 or layout.endswith("C"))
+    is_split = pixels.shape[1] not in (_WITH_ALPHA if has_alpha else _CHANNELS)
+    pixels = pixels[0].unsqueeze(1) if is_split else pixels[:, :3]
+    has_channels = not is_split and layout not in ("HW", "NHW")
+    content: Content = "picture" if has_channels or source.dtype in _PICTURE_DTYPES else "map"
+    if is_parameter or (is_values and pixels.shape[1] == 1):
+        content = "map"
+    may_be_labels = may_be_labels and source.layout is None  # an image of integers is depth
+    if may_be_labels and pixels.shape[1] == 1 and source.dtype in _LABEL_DTYPES:
+        content = "labels"
     original_dtype = None if source.dtype == dense.dtype else source.dtype
-    return Tiles(pixels, "map" if is_maps else "picture", original_dtype, reading)
+    return Tiles(pixels, content, original_dtype, reading)
 
 
 def _read(
@@ -193,24 +209,24 @@ def _guess(
     is_batch = len(shape) == 4
     if shape[-3] in channels:
         return "NCHW" if is_batch else "CHW"
-    if may_end_in_channels and _ends_in_channels(shape, channels):
+    if may_end_in_channels and _ends_in_channels(shape):
         return "NHWC" if is_batch else "HWC"
     if may_end_in_channels and is_batch and _may_be_video(shape):
         return None
     return "NCHW" if is_batch else "NHW"
 
 
-def _ends_in_channels(shape: tuple[int, ...], channels: tuple[int, ...]) -> bool:
+def _ends_in_channels(shape: tuple[int, ...]) -> bool:
     height, width, last = shape[-3:]
-    if last in channels:
-        return width > max(channels)
+    if last in _WITH_ALPHA:
+        return width > max(_WITH_ALPHA)
     return last * _SLIVER_ASPECT <= min(height, width)
 
 
 def _may_be_video(shape: tuple[int, ...]) -> bool:
     """Tell whether ``(N, C, H, W)`` is as likely ``(3, T, H, W)``."""
     n, n_channels, height, width = shape
-    return n == 3 and n_channels > max(_CHANNELS) and min(height, width) >= _MIN_VIDEO_SIDE
+    return n == 3 and n_channels > max(_WITH_ALPHA) and min(height, width) >= _MIN_VIDEO_SIDE
 
 
 def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
@@ -243,7 +259,7 @@ def _bad_shape(shape: tuple[int, ...], expected: str) -> FrameError:
     elif len(shape) > 4:
         fix = f"show a part of it: tensor[{', '.join('0' * (len(shape) - 4))}]"
         colours, frames, *_, last = shape[-4:]
-        if colours == 3 != frames and last not in _CHANNELS:  # a video, (..., C, T, H, W)
+        if colours == 3 != frames and last not in _WITH_ALPHA:  # a video, (..., C, T, H, W)
             fix += ".transpose(0, 1)"
     else:
         fix = "leave layout= out, or pass this tensor's layout"
