@@ -23,7 +23,7 @@ from gpuview.frames.picture.select import as_select
 
 __all__ = ["LIMITS", "LOOK", "LiveOptions", "unknown_attribute"]
 
-LOOK = ("layout", "value_range", "colormap", "size")
+LOOK = ("layout", "value_range", "colormap", "size", "columns")
 """The fields of `Look`."""
 
 LIMITS = ("fps", "max_bitrate_bps")
@@ -81,6 +81,7 @@ class LiveOptions(traitlets.HasTraits):
     value_range = _look_option("value_range")
     colormap = _look_option("colormap")
     size = _look_option("size")
+    columns = _look_option("columns")
     select = _Option(_checked_select)
     fps = _Option(_checked_fps)
     max_bitrate_bps = _Option(_checked_bitrate)

@@ -90,9 +90,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         stream = GPUStream(); stream.push(tensor)         # shows the frames that you push
 
     A frame is a tensor or array of any real dtype on any device: ``(H, W)``, ``(H, W, C)``,
-    ``(C, H, W)`` or a batch of these. Any number of channels other than 1, 3 or 4 becomes a grid of
-    feature maps. A dict or list of tensors becomes labelled panels. The newest frame wins: older
-    frames that were not shown in time are dropped.
+    ``(C, H, W)`` or a batch of these. One or three channels are a picture; a tensor without a
+    dimension for them holds maps, and any other number of channels becomes a grid of maps. A dict
+    or list of tensors becomes labelled panels. The newest frame wins: older frames that were not
+    shown in time are dropped.
 
     In a copy or a pickle of a model that holds a stream, a stand-in takes its place: ``push`` does
     nothing there.
@@ -112,19 +113,22 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
               needs a generator of its own, or the numbers of your training depend on who watches.
             - A module that needs an input is tapped: each output is shown when your code calls it.
               One whose inputs are all optional is called without any, and tapped if that raises.
-            - A dict or list of these becomes labelled panels. Polling ends with the first iterable
-              that ends.
+            - A dict or list of these becomes labelled panels; a `Panel` has a look of its own.
+              Polling ends with the first iterable that ends.
             - None: you `push` frames.
         fps: The maximum frame rate, up to 240.
         layout: ``"HW"``, ``"HWC"``, ``"CHW"``, ``"NHW"``, ``"NCHW"`` or ``"NHWC"``. None guesses
             from the shape.
         value_range: ``(low, high)``, shown as black and white. ``"auto"`` takes the minimum and
             maximum of each picture, ``"frame"`` those of all pictures in a tensor. None is (0, 255)
-            for uint8, (0, 1) for floating types, and ``"auto"`` for feature maps.
+            for uint8, (0, 1) for floating types, and ``"auto"`` for maps.
         colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``, or the name
             of any matplotlib colour map.
         size: The longest side of the video in pixels, or its ``(width, height)``; at most
-            3840 x 2400 pixels in all.
+            3840 x 2400 pixels in all. For several tiles or panels the longest side may be some
+            pixels shorter, so that none is cut.
+        columns: The number of columns of panels, or of the tiles of a single tensor. None takes the
+            one that wastes least.
         layer: The dotted name of a submodule of ``source``, or a list of names. Their outputs are
             shown instead of the model's.
         select: An index or a function that picks the part to show of each frame; with panels, of
@@ -161,6 +165,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         value_range: ValueRange = None,
         colormap: str | None = None,
         size: Size = None,
+        columns: int | None = None,
         layer: str | list[str] | None = None,
         select: Index | Select | None = None,
         max_bitrate_bps: int = 20_000_000,
@@ -168,6 +173,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     ) -> None:
         self.layout, self.value_range = layout, value_range
         self.colormap, self.size, self.select = colormap, size, select
+        self.columns = columns
         self.fps, self.max_bitrate_bps = fps, max_bitrate_bps
         parsed = parse_source(source, layer)
         self._select = CurrentSelect(as_select(select))

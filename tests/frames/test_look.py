@@ -96,6 +96,14 @@ def test_a_size_that_no_codec_takes_is_refused(size):
         Look(size=size)
 
 
+@pytest.mark.parametrize("columns", [0, -1, 257, 2.0, True, "4", (2,)])
+def test_a_number_of_columns_that_arranges_nothing_is_refused(columns):
+    with pytest.raises(
+        FrameError, match=r"(?s)cannot arrange a picture with columns = .*columns=4"
+    ):
+        Look(columns=columns)
+
+
 def test_an_unknown_layout_or_colour_map_is_refused_when_the_look_is_made():
     with pytest.raises(FrameError, match="layout = 'HCW'"):
         Look(layout="HCW")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import (
+    BACKGROUND,
     LARGE_SIDE,
     MAX_PIXELS,
     MAX_SIDE,
@@ -145,16 +146,18 @@ def test_a_long_row_of_values_leaves_the_pictures_beside_it_large():
 @pytest.mark.parametrize(
     ("tiles", "columns", "inner", "sides"),
     [
-        (maps(56, 56, n=64), 10, (56, 56), (404, 578)),
-        (maps(7, 7, n=512), 26, (21, 21), (458, 596)),
-        (maps(1, 1, n=512), 26, (22, 22), (478, 622)),
-        (kind(32, 32, n=64), 10, (64, 64), (460, 658)),
-        (kind(720, 1280, n=100), 9, (217, 386), (2626, 3490)),
+        (maps(56, 56, n=64), 8, (56, 56), (462, 462)),
+        (maps(7, 7, n=512), 27, (21, 21), (436, 620)),
+        (maps(1, 1, n=512), 27, (21, 21), (436, 620)),
+        (maps(28, 28, n=32), 8, (84, 84), (342, 686)),
+        (maps(64, 64, n=3), 3, (192, 192), (192, 580)),
+        (kind(32, 32, n=64), 8, (64, 64), (526, 526)),
+        (kind(720, 1280, n=100), 10, (212, 376), (2184, 3824)),
         (kind(1, 1, n=2), 2, (319, 319), (320, 640)),
         (kind(10, 640, n=12), 1, (10, 640), (142, 640)),
     ],
 )
-def test_tiles_fill_a_grid_of_about_4_to_3_and_small_tiles_are_enlarged(
+def test_tiles_fill_a_grid_with_few_holes_near_4_to_3_and_small_tiles_are_enlarged(
     tiles, columns, inner, sides
 ):
     picture = alone(tiles)
@@ -177,11 +180,66 @@ def test_a_grid_takes_the_aspect_of_its_size():
     assert high.columns == 4
 
 
-@pytest.mark.parametrize("size", [640, (640, 480), 64])
-def test_a_grid_has_exactly_the_given_size(size):
+def test_a_grid_has_exactly_the_given_width_and_height():
+    picture = alone(maps(7, 7, n=100), size=(640, 480))
+
+    assert (picture.height, picture.width) == (480, 640)
+
+
+@pytest.mark.parametrize("size", [64, 640, 1000])
+def test_a_grid_ends_with_its_last_tile_and_has_no_strip_of_background_beyond(size):
     picture = alone(maps(7, 7, n=100), size=size)
 
-    assert max(picture.height, picture.width) == (size if isinstance(size, int) else max(size))
+    (panel,) = picture.panels
+    assert (panel.height, panel.width) == (picture.height, picture.width)
+    assert size - 2 * panel.columns < picture.width <= size
+
+
+@given(n=st.integers(1, 3000), width=st.integers(1, 640))
+def test_at_most_a_fifth_of_a_grid_are_holes(n, width):
+    (panel,) = alone(maps(100, width, n=n)).panels
+
+    rows = -(-n // panel.columns)
+    assert rows * panel.columns <= 1.25 * n
+
+
+@given(n=st.integers(2, 300), side=st.integers(1, 800))
+def test_gaps_can_be_seen_in_a_notebook_cell(n, side):
+    (panel,) = alone(maps(side, side, n=n)).panels
+
+    gap = panel.cell_width - panel.inner_width
+    assert gap == panel.cell_height - panel.inner_height
+    assert gap >= 2
+    assert gap + 1 > min(panel.width / 480, panel.inner_width / 16) - gap / 16
+
+
+def test_the_background_is_seen_beside_black_and_beside_white():
+    def luminance(level: int) -> float:  # of WCAG 2.2
+        return ((level / 255 + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = BACKGROUND
+    grey = luminance(red) + 0.05
+    assert red == green == blue
+    assert grey / 0.05 >= 3
+    assert 1.05 / grey >= 3
+
+
+@pytest.mark.parametrize(("columns", "expected"), [(None, 8), (1, 1), (5, 5), (32, 32), (200, 32)])
+def test_tiles_and_panels_are_arranged_in_the_columns_that_were_asked_for(columns, expected):
+    look = Look(columns=columns)
+    tiles, names = [kind(64, 64)] * 32, [str(i) for i in range(32)]
+
+    assert alone(maps(64, 64, n=32), columns=columns).panels[0].columns == expected
+    for is_native in (False, True):
+        panels = plan(tiles, names, look, is_native=is_native).panels
+        assert len({panel.x for panel in panels}) == expected
+
+
+@pytest.mark.parametrize("sides", [(256, 256), (480, 640), (720, 1280), (64, 64)])
+def test_three_panels_are_side_by_side(sides):
+    panels = plan([kind(*sides)] * 3, ["a", "b", "c"], Look()).panels
+
+    assert len({panel.y for panel in panels}) == 1
 
 
 def test_too_many_tiles_for_the_size_are_refused():
@@ -192,13 +250,13 @@ def test_too_many_tiles_for_the_size_are_refused():
         alone(maps(7, 7, n=512), size=64)
 
 
-def test_small_panels_are_enlarged_by_whole_numbers_towards_the_largest():
+def test_small_panels_are_enlarged_by_whole_numbers_to_half_of_the_largest():
     picture = plan([kind(1080, 1920), maps(28, 28)], ["input", "digit"], Look())
 
     large, small = picture.panels
     assert (large.inner_height, large.inner_width) == (1080, 1920)
-    assert (small.inner_height, small.inner_width) == (38 * 28, 38 * 28)
-    assert (picture.height, picture.width) == (74 + 1080, 1920 + 8 + 38 * 28)
+    assert (small.inner_height, small.inner_width) == (19 * 28, 19 * 28)
+    assert picture.width == 1920 + 8 + 19 * 28
 
 
 def test_a_label_is_directly_above_its_panel_and_as_wide_as_its_column():
@@ -297,7 +355,7 @@ def test_native_panels_are_labelled_too():
         ([kind(240, 320)] * 2, None, 24),
         ([kind(720, 1280)] * 4, None, 64),
         ([kind(720, 1280)] * 4, 960, 24),
-        ([kind(240, 320)] * 4, (1920, 1080), 46),
+        ([kind(240, 320)] * 4, (1920, 1080), 32),
         ([kind(32, 32)] * 30, None, 32),
         ([kind(2160, 3840), kind(2160, 20)], None, 24),
     ],
@@ -397,7 +455,10 @@ def check_encodable(picture: Plan, size: object) -> None:
     elif isinstance(size, int):
         wanted = size + size % 2
         assert max(sides) <= wanted
-        assert max(sides) == wanted or wanted**2 > MAX_PIXELS
+        if not picture.labels and wanted**2 <= MAX_PIXELS:
+            (panel,) = picture.panels
+            n_longest = max(panel.columns, -(-panel.n_tiles // panel.columns))
+            assert max(sides) >= wanted - 3 * n_longest * (panel.n_tiles > 1)
     else:
         assert sides == tuple(each + each % 2 for each in reversed(size))
 

@@ -22,6 +22,7 @@ import torch
 __all__ = [
     "BACKGROUND",
     "LARGE_SIDE",
+    "MAX_COLUMNS",
     "MAX_PIXELS",
     "MAX_SIDE",
     "MIN_CELL",
@@ -77,8 +78,12 @@ LARGE_SIDE = 3840
 MIN_CELL = 4
 """The smallest height and width of a cell as it is shown."""
 
-BACKGROUND: tuple[int, int, int] = (32, 32, 32)
-"""The colour between tiles and around panels, RGB."""
+MAX_COLUMNS = 256
+"""Of panels, or of tiles."""
+
+BACKGROUND: tuple[int, int, int] = (90, 90, 90)
+"""The colour between tiles and around panels, RGB: its contrast with black is 3:1, the least for
+graphical objects in WCAG 2.2, and with the text of labels 4.5:1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,17 @@ from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import LARGE_SIDE, MIN_CELL, Sides, even_up
 from gpuview.protocol.ring import MIN_SIDE
 
-__all__ = ["Grid", "arrange"]
+__all__ = ["Grid", "arrange", "waste"]
 
 _SMALL_SIDE = 240
 _GAP = 2
+_GAPS_IN_WIDTH = 480
+"""A gap is at least this part of the grid's width: a notebook cell shows it two pixels wide."""
+_GAPS_IN_TILE = 16
+"""And at most this part of a tile's width."""
 _MIN_TILE = MIN_CELL - _GAP
+_HOLE_COST = 5
+_SPREAD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +39,18 @@ class Grid:
     def rows(self) -> int:
         return -(-self.n_tiles // self.columns)
 
-    @property
-    def gap(self) -> int:
-        """The distance between two tiles."""
-        return _GAP if self.n_tiles > 1 else 0
+    def gap(self, grid_width: int) -> int:
+        """Return the distance between two tiles in a grid of about this width."""
+        if self.n_tiles == 1:
+            return 0
+        tile_width = grid_width // self.columns
+        return max(_GAP, min(grid_width // _GAPS_IN_WIDTH, tile_width // _GAPS_IN_TILE))
+
+    def cell(self, tile: Sides) -> Sides:
+        """Return the sides of a tile with its gap."""
+        height, width = tile
+        gap = self.gap(self.columns * width)
+        return height + gap, width + gap
 
     def enlarged(self, factor: int) -> Sides:
         """Return the sides of a tile enlarged by ``factor``."""
@@ -44,11 +58,9 @@ class Grid:
 
     def extent(self, tile: Sides) -> Sides:
         """Return the sides of the whole grid for tiles with the sides ``tile``; both even."""
-        height, width = tile
-        return (
-            even_up(self.rows * (height + self.gap) - self.gap),
-            even_up(self.columns * (width + self.gap) - self.gap),
-        )
+        height, width = self.cell(tile)
+        gap = width - tile[1]
+        return even_up(self.rows * height - gap), even_up(self.columns * width - gap)
 
     def usual_factor(self, grid_side: int) -> int:
         """Return the factor by which the grid is enlarged if the user gave no size; at least 1.
@@ -96,36 +108,51 @@ class Grid:
     def _largest_tile(self, box: Sides) -> Sides:
         """Return the height and width available for each tile in ``box``, whatever its aspect."""
         height, width = box
-        return (
-            (height + self.gap) // self.rows - self.gap,
-            (width + self.gap) // self.columns - self.gap,
-        )
+        gap = self.gap(width)
+        return (height + gap) // self.rows - gap, (width + gap) // self.columns - gap
 
 
-def arrange(n_tiles: int, tile: Sides, *, aspect: float, max_tile_aspect: float) -> Grid:
-    """Choose the columns with which the grid comes closest to ``aspect``, width by height.
+def arrange(
+    n_tiles: int, tile: Sides, *, aspect: float, max_tile_aspect: float, columns: int | None = None
+) -> Grid:
+    """Choose the number of columns that wastes least: no holes, and an aspect near ``aspect``.
 
     Args:
         n_tiles: The number of tiles.
         tile: A tile's sides in the tensor.
-        aspect: The aspect to aim for.
+        aspect: The aspect to aim for, width by height.
         max_tile_aspect: The largest ratio between the sides of a tile. The shorter side is enlarged
             by an integer factor to stay below it: a row of 4096 values becomes a band.
+        columns: Those that the user wants; None chooses.
     """
     height, width = tile
     height *= max(1, math.ceil(width / (max_tile_aspect * height)))
     width *= max(1, math.ceil(height / (max_tile_aspect * width)))
+    if columns is not None:
+        return Grid(n_tiles, min(columns, n_tiles), height, width)
     ideal = math.sqrt(n_tiles * aspect * height / width)
 
-    def distance(columns: int) -> float:
+    def cost(columns: int) -> float:
         rows = -(-n_tiles // columns)
-        return abs(math.log(columns * width / (rows * height * aspect)))
+        return waste(columns * width / (rows * height), aspect, 1 - n_tiles / (rows * columns))
 
-    choices = {_without_gaps(n_tiles, columns) for columns in (math.floor(ideal), math.ceil(ideal))}
-    return Grid(n_tiles, min(sorted(choices), key=distance), height, width)
+    near = range(math.floor(ideal / _SPREAD), math.ceil(ideal * _SPREAD) + 1)
+    choices = {_without_holes(n_tiles, columns) for columns in near}
+    return Grid(n_tiles, min(sorted(choices), key=cost), height, width)
 
 
-def _without_gaps(n_tiles: int, columns: int) -> int:
+def waste(aspect: float, wanted: float, holes: float) -> float:
+    """Return how badly a picture uses its place.
+
+    Args:
+        aspect: The picture's, width by height.
+        wanted: The place's.
+        holes: The share of the picture that shows nothing.
+    """
+    return abs(math.log(aspect / wanted)) + _HOLE_COST * holes
+
+
+def _without_holes(n_tiles: int, columns: int) -> int:
     """Return the fewest columns that need no more rows than ``columns``, clamped to 1..n_tiles."""
     rows = -(-n_tiles // min(max(columns, 1), n_tiles))
     return -(-n_tiles // rows)

@@ -4,6 +4,7 @@ layout       the meaning of a tensor's dimensions      `gpuview.frames.picture.l
 value_range  the values shown as black and white       `ValueRange`
 colormap     the colours of a map's values             `gpuview.frames.picture.colormap`
 size         the size of the encoded picture           `gpuview.frames.picture.plan`
+columns      how panels or tiles are arranged          `gpuview.frames.picture.plan`
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.colormap import FLOW, check_colormap, n_classes
 from gpuview.frames.picture.geometry import (
+    MAX_COLUMNS,
     MAX_PIXELS,
     MAX_SIDE,
     AutoRange,
@@ -53,7 +55,7 @@ class Look:
     """How frames are read and shown. Immutable and hashable.
 
     Raises:
-        FrameError: A layout, value range, colour map or size is not valid.
+        FrameError: A layout, value range, colour map, size or number of columns is not valid.
     """
 
     layout: Layout | None = None
@@ -64,6 +66,9 @@ class Look:
     symmetric range. Three channels ignore it."""
     size: Size = None
     """Sides of `MIN_SIDE` to `MAX_SIDE` pixels. Odd sides are rounded up: codecs need it."""
+    columns: int | None = None
+    """Of panels, or of a single tensor's tiles: 1 to `MAX_COLUMNS`. None takes those that waste
+    least."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout)
@@ -71,6 +76,7 @@ class Look:
             check_colormap(self.colormap)
         object.__setattr__(self, "value_range", _checked_range(self.value_range))
         object.__setattr__(self, "size", _checked_size(self.size))
+        object.__setattr__(self, "columns", _checked_columns(self.columns))
 
     def value_range_of(self, kind: TileKind) -> ValueRange:
         """Return the value range that was set for tiles of this kind, by their panel or here."""
@@ -167,6 +173,20 @@ def _checked_size(size: object) -> Size:
     if width * height > MAX_PIXELS:
         raise _bad_size(size)
     return width, height
+
+
+def _checked_columns(columns: object) -> int | None:
+    if columns is None:
+        return None
+    if isinstance(columns, Integral) and not isinstance(columns, bool):
+        number = int(columns)
+        if 1 <= number <= MAX_COLUMNS:
+            return number
+    raise FrameError(
+        f"cannot arrange a picture with {columns = }",
+        expected=f"a whole number of 1 to {MAX_COLUMNS}, or None for those that waste least",
+        fix="columns=4",
+    )
 
 
 def _bad_size(size: object) -> FrameError:

@@ -40,6 +40,7 @@ _DATA_BOX = (768, 768)
 _GRID_SIDE = 640
 _GRID_ASPECT = 4 / 3
 _PICTURE_ASPECT = 16 / 9
+_READABLE_SIDE = 320
 
 
 def plan(
@@ -54,9 +55,9 @@ def plan(
     Pure. Takes 10 us or more for each panel: cache the plan while the arguments are the same.
 
     A single tensor without a name fills the picture. Named tensors become labelled panels, row by
-    row, with the number of columns that brings the picture closest to 16:9, or to the aspect of
-    ``look.size``. Each panel is enlarged by an integer factor to about the size of the largest;
-    then all panels are scaled by the same factor.
+    row, in ``look.columns``, or in as many as waste least in a picture of 16:9, or of the aspect of
+    ``look.size``. Each panel is enlarged by an integer factor until it can be read beside the
+    largest; then all panels are scaled by the same factor.
 
     Args:
         tiles: One for each tensor.
@@ -91,14 +92,28 @@ class _SizedGrid:
     tile: Sides
 
     @classmethod
-    def usual(cls, kind: TileKind, aspect: float, grid_side: int = _GRID_SIDE) -> _SizedGrid:
+    def usual(
+        cls,
+        kind: TileKind,
+        aspect: float,
+        grid_side: int = _GRID_SIDE,
+        columns: int | None = None,
+    ) -> _SizedGrid:
         longest = _MAX_DATA_ASPECT if _is_data(kind) else _MAX_PICTURE_ASPECT
-        grid = arrange(kind.n_tiles, kind.tile, aspect=aspect, max_tile_aspect=longest)
+        grid = arrange(
+            kind.n_tiles, kind.tile, aspect=aspect, max_tile_aspect=longest, columns=columns
+        )
         return cls(kind, grid, grid.enlarged(grid.usual_factor(grid_side)))
 
     @classmethod
-    def native(cls, kind: TileKind) -> _SizedGrid:
-        grid = arrange(kind.n_tiles, kind.tile, aspect=_GRID_ASPECT, max_tile_aspect=math.inf)
+    def native(cls, kind: TileKind, columns: int | None) -> _SizedGrid:
+        grid = arrange(
+            kind.n_tiles,
+            kind.tile,
+            aspect=_GRID_ASPECT,
+            max_tile_aspect=math.inf,
+            columns=columns,
+        )
         return cls(kind, grid, kind.tile)
 
     @property
@@ -119,13 +134,14 @@ class _SizedGrid:
 
     def panel_at(self, position: Sides, look: Look) -> PanelPlan:
         kind, grid = self.kind, self.grid
+        cell_height, cell_width = grid.cell(self.tile)
         return PanelPlan(
             *position,
             *self.sides,
             n_tiles=kind.n_tiles,
             columns=grid.columns,
-            cell_height=self.tile[0] + grid.gap,
-            cell_width=self.tile[1] + grid.gap,
+            cell_height=cell_height,
+            cell_width=cell_width,
             inner_height=self.tile[0],
             inner_width=self.tile[1],
             tile_height=kind.height,
@@ -143,17 +159,18 @@ def _is_data(kind: TileKind) -> bool:
 
 
 def _plan_native(tiles: Sequence[TileKind], names: Sequence[str] | None, look: Look) -> Plan:
-    grids = [_SizedGrid.native(kind) for kind in tiles]
     if names is None:
-        (grid,) = grids
+        grid = _SizedGrid.native(tiles[0], look.columns)
         return Plan(*grid.sides, (grid.panel_at((0, 0), look),))
-    table = Table.closest_to(_PICTURE_ASPECT, _sides(grids))
+    grids = [_SizedGrid.native(kind, None) for kind in tiles]
+    table = Table.arranged(_sides(grids), aspect=_PICTURE_ASPECT, columns=look.columns)
     return _labelled(grids, names, table, look, table.sides)
 
 
 def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
     (kind,) = tiles
-    grid = _SizedGrid.usual(kind, _aspect(look.size) or _GRID_ASPECT)
+    aspect = _aspect(look.size) or _GRID_ASPECT
+    grid = _SizedGrid.usual(kind, aspect, columns=look.columns)
     size = _affordable(look.size, grid.sides)
     box = _box(size, grid.sides)
     if box is not None:
@@ -163,7 +180,8 @@ def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
 
 def _plan_labelled(tiles: Sequence[TileKind], names: Sequence[str], look: Look) -> Plan:
     grids = _alike(tiles)
-    table = Table.closest_to(_aspect(look.size) or _PICTURE_ASPECT, _sides(grids))
+    aspect = _aspect(look.size) or _PICTURE_ASPECT
+    table = Table.arranged(_sides(grids), aspect=aspect, columns=look.columns)
     size = _affordable(look.size, table.sides)
     box = _box(size, table.sides)
     if box is not None:
@@ -174,16 +192,19 @@ def _plan_labelled(tiles: Sequence[TileKind], names: Sequence[str], look: Look) 
 
 
 def _alike(tiles: Sequence[TileKind]) -> list[_SizedGrid]:
-    """Enlarge each grid by the integer factor that brings it closest to the largest.
+    """Enlarge each grid by the largest integer factor that keeps it readable, and no larger.
 
-    Large data does not count as the largest: a row of 4096 values would make other panels tiny.
+    That is half of the largest grid, as more pixels would only cost: a cell that shows the largest
+    well shows half of it well. Large data does not count as the largest: a row of 4096 values would
+    make other panels tiny.
     """
     # Many panels need small grids: labels must stay readable at the width of a notebook cell.
     grid_side = CELL_WIDTH // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
     grids = [_SizedGrid.usual(kind, _GRID_ASPECT, grid_side) for kind in tiles]
     grids = [grid.fitted(_DATA_BOX) if grid.is_large_data else grid for grid in grids]
     heights, widths = zip(*_sides(grids), strict=True)
-    return [grid.enlarged_within((max(heights), max(widths))) for grid in grids]
+    box = tuple(min(side, max(side // 2, _READABLE_SIDE)) for side in (max(heights), max(widths)))
+    return [grid.enlarged_within((box[0], box[1])) for grid in grids]
 
 
 def _labelled(
@@ -238,6 +259,4 @@ def _encoded_sides(sides: Sides, size: Size) -> Sides:
     if isinstance(size, tuple):
         return size[1], size[0]
     height, width = (max(side, MIN_SIDE) for side in sides)
-    if size is None:
-        return height, width
-    return (size, width) if height >= width else (height, size)
+    return height, width

@@ -5,14 +5,14 @@ Pure; even integers, in pixels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, product
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.geometry import MIN_CELL, Sides, even_down
+from gpuview.frames.picture.geometry import MAX_COLUMNS, MIN_CELL, Sides, even_down
+from gpuview.frames.picture.grid import waste
 
 __all__ = ["CELL_WIDTH", "Table"]
 
@@ -22,7 +22,6 @@ CELL_WIDTH = 960
 _LABEL_HEIGHT = 24  # the minimum height of the line above each panel
 _LABEL_ASPECT = 8  # room for some 20 letters
 _GAP = 8
-_MAX_COLUMNS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +33,20 @@ class Table:
     columns: int
 
     @classmethod
-    def closest_to(cls, aspect: float, panels: Iterable[Sides]) -> Table:
-        """Choose the number of columns that brings the table closest to ``aspect``."""
+    def arranged(cls, panels: Iterable[Sides], *, aspect: float, columns: int | None) -> Table:
+        """Choose the number of columns that wastes least, unless the user has; see `grid.waste`."""
         panels = tuple(panels)
+        if columns is not None:
+            return cls(panels, min(columns, len(panels)))
+        area = sum(height * width for height, width in panels)
 
-        def distance(table: Table) -> float:
+        def cost(table: Table) -> float:
             height, width = table.sides
-            return abs(math.log(width / (height * aspect)))
+            cells = sum(table.row_heights) * sum(table.column_widths)
+            return waste(width / height, aspect, 1 - area / cells)
 
-        most = min(len(panels), _MAX_COLUMNS)
-        return min((cls(panels, columns) for columns in range(1, most + 1)), key=distance)
+        most = min(len(panels), MAX_COLUMNS)
+        return min((cls(panels, columns) for columns in range(1, most + 1)), key=cost)
 
     @property
     def row_heights(self) -> list[int]:
