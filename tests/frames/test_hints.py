@@ -171,6 +171,14 @@ def test_a_stack_that_is_read_as_before_says_so(hints):
     assert hints.after({"heads": last}, layout="CHW") == ""
 
 
+def test_two_channels_that_may_be_two_maps_say_so(hints):
+    flow = torch.rand(2, 20, 30)
+
+    assert hints.after(flow) == "read as a flow (x, y): layout='NHW' for two maps"
+    assert hints.after(flow, layout="CHW") == ""
+    assert hints.after(flow.movedim(0, -1)) == ""
+
+
 def test_both_hints_are_given_at_once(hints):
     hints.after(spread(0, 2, torch.uint8).expand(16, 20, 30))
 

@@ -38,25 +38,25 @@ def tiles_shape(*shape: int, layout=None) -> tuple[int, ...]:
         ((20, 30, 4), (1, 3, 20, 30)),
         ((8, 20, 30, 4), (8, 3, 20, 30)),
         ((3, 20, 3), (1, 3, 20, 3)),
-        ((2, 20, 30), (2, 1, 20, 30)),
+        ((2, 20, 30), (1, 2, 20, 30)),
         ((64, 3, 3), (64, 1, 3, 3)),
         ((8, 3, 20, 30), (8, 3, 20, 30)),
         ((8, 1, 20, 30), (8, 1, 20, 30)),
         ((8, 20, 30, 3), (8, 3, 20, 30)),
         ((8, 64, 20, 30), (64, 1, 20, 30)),
-        ((8, 2, 20, 30), (2, 1, 20, 30)),
+        ((8, 2, 20, 30), (8, 2, 20, 30)),
         ((8, 64, 3, 3), (64, 1, 3, 3)),
         ((8, 512, 4, 4), (512, 1, 4, 4)),
         ((8, 512, 1, 1), (512, 1, 1, 1)),
-        ((480, 640, 2), (2, 1, 480, 640)),
-        ((16, 16, 2), (2, 1, 16, 16)),
+        ((480, 640, 2), (1, 2, 480, 640)),
+        ((16, 16, 2), (1, 2, 16, 16)),
         ((15, 16, 2), (15, 1, 16, 2)),
         ((64, 64, 8), (8, 1, 64, 64)),
-        ((8, 480, 640, 2), (2, 1, 480, 640)),
-        ((3, 480, 640, 2), (2, 1, 480, 640)),
+        ((8, 480, 640, 2), (8, 2, 480, 640)),
+        ((3, 480, 640, 2), (3, 2, 480, 640)),
         ((12, 197, 64), (12, 1, 197, 64)),
         ((512, 400, 80), (512, 1, 400, 80)),
-        ((3, 2, 480, 640), (2, 1, 480, 640)),
+        ((3, 2, 480, 640), (3, 2, 480, 640)),
         ((3, 64, 7, 7), (64, 1, 7, 7)),
         ((16, 3, 64, 64), (16, 3, 64, 64)),
     ],
@@ -72,7 +72,8 @@ def test_the_layout_is_guessed_from_the_shape(shape, expected):
         ((3, 20, 3), "CHW", (1, 3, 20, 3)),
         ((20, 30), "HW", (1, 1, 20, 30)),
         ((3, 20, 30), "NHW", (3, 1, 20, 30)),
-        ((2, 20, 30), "CHW", (2, 1, 20, 30)),
+        ((2, 20, 30), "CHW", (1, 2, 20, 30)),
+        ((2, 20, 30), "NHW", (2, 1, 20, 30)),
         ((20, 30, 7), "HWC", (7, 1, 20, 30)),
         ((3, 3, 3, 3), "NHWC", (3, 3, 3, 3)),
         ((5, 20, 30, 64), "NHWC", (64, 1, 20, 30)),
@@ -132,6 +133,11 @@ def test_a_batch_of_features_shows_its_first_item():
         (torch.zeros(20, 30, dtype=torch.uint8), "picture"),
         (torch.zeros(20, 30, dtype=torch.bool), "picture"),
         (torch.zeros(4, 20, 30), "map"),
+        (torch.zeros(2, 20, 30), "flow"),
+        (torch.zeros(8, 2, 20, 30, dtype=torch.float16), "flow"),
+        (torch.zeros(32, 40, 2), "flow"),
+        (torch.zeros(2, 20, 30, dtype=torch.uint8), "picture"),
+        (Values(torch.zeros(1, 2, 20, 30)), "map"),
         (torch.zeros(4, 4, 20, 30), "map"),
         (torch.zeros(4, 20, 30, dtype=torch.uint8), "picture"),
         (torch.zeros(20, 30, 4), "picture"),
@@ -155,6 +161,14 @@ def test_integers_are_no_labels_if_a_range_or_a_colour_map_says_what_they_are(lo
     assert read_part(mask, Look(**look)).content == "map"
     assert read_part(Panel(mask, **look)).content == "map"
     assert read_part(mask, Look(size=64)).content == "labels"
+
+
+def test_two_channels_are_maps_if_a_colour_map_says_so():
+    flow = torch.zeros(2, 20, 30)
+
+    assert read_part(flow, Look(colormap="coolwarm")).content == "map"
+    assert read_part(Panel(flow, colormap="coolwarm")).content == "map"
+    assert read_part(Panel(flow, value_range=(0, 9))).content == "flow"
 
 
 def test_labelled_heads_look_as_in_a_stack():

@@ -59,15 +59,22 @@ def read_part(part: object, look: Look = _USUAL, before: Reading | None = None) 
     """
     with explaining("reading it"):
         is_panel = isinstance(part, Panel)
-    is_look_set = look.value_range is not None or look.colormap is not None
-    if not is_panel:
-        return read_tiles(part, look.layout, before, may_be_labels=not is_look_set)
-    assert isinstance(part, Panel)
-    tensor = part.source if part.select is None else part.select(part.source)
-    is_look_set = is_look_set or part.look is not None
-    layout = part.layout or look.layout
-    tiles = read_tiles(tensor, layout, before, may_be_labels=not is_look_set)
-    return replace(tiles, own=part.look)
+    own, layout = None, look.layout
+    has_range, has_colormap = look.value_range is not None, look.colormap is not None
+    if is_panel:
+        assert isinstance(part, Panel)
+        own, layout = part.look, part.layout or layout
+        has_range |= own is not None and own.value_range is not None
+        has_colormap |= own is not None and own.colormap is not None
+        part = part.source if part.select is None else part.select(part.source)
+    tiles = read_tiles(
+        part,
+        layout,
+        before,
+        may_be_labels=not (has_range or has_colormap),
+        may_be_flow=not has_colormap,
+    )
+    return tiles if own is None else replace(tiles, own=own)
 
 
 def readings_of(names: tuple[str, ...] | None, tiles: Sequence[Tiles]) -> dict[str | None, Reading]:

@@ -31,9 +31,14 @@ _MAX_HINTS = 3  # of panels
 
 
 def reading_hint(names: Sequence[str] | None, tiles: Sequence[Tiles]) -> str:
-    """Return a hint if a tensor is read as the one before it, and not as its shape suggests."""
+    """Return a hint if a tensor is read in one of two ways that are as likely.
+
+    It is read as the one before it, and not as its shape suggests; or as a flow, ``(2, H, W)``.
+    """
     for name, each in zip(names or (None,), tiles, strict=True):
         reading = each.reading
+        if each.content == "flow" and reading is not None and reading.layout == "CHW":
+            return f"{_of(name)}read as a flow (x, y): layout='NHW' for two maps"
         if reading is not None and reading.guess not in (None, reading.layout):
             return (
                 f"{_of(name)}read as {reading.layout}, like the frames before: "

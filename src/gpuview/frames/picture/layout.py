@@ -7,10 +7,12 @@ Nothing is computed here: `Tiles` is a view of the user's memory.
     map      a tile whose values are not brightness: depth, a feature map, a weight, an attention
              matrix. By default each map is normalised, and coloured if it has one channel
     labels   a tile of one channel of signed integers, for which nobody set a range or a colour map
+    flow     a tile of two channels of floats, for which nobody set a colour map
 
-Note [one rule]: a dimension of one or three channels makes pictures; without one, a tensor holds
-maps: ``(H, W)``, ``(N, H, W)``, and each channel of more. uint8 and bool are always pictures,
-because maps never have these dtypes. Values never decide, so a loop's frames all look alike.
+Note [one rule]: a dimension of one or three channels makes pictures, and of two a flow; without
+one, a tensor holds maps: ``(H, W)``, ``(N, H, W)``, and each channel of more. uint8 and bool are
+always pictures, because maps never have these dtypes. Values never decide, so a loop's frames all
+look alike.
 
 Note [grids]: a batch of pictures is shown whole, as a contact sheet. Of a batch of feature maps
 only the first item is shown, and each of its channels becomes a tile.
@@ -21,7 +23,7 @@ renderer's output. Four channels of floats that come first are latents or heads:
 Note [channels last]: the last dimension holds the channels if its size is 1, 3 or 4 and the
 dimension before it is longer; or if it is at most an eighth of the height and of the width. So the
 kernels of a convolution, ``(64, 64, 3, 3)``, and the 4 x 4 output of a layer are read correctly,
-and optical flow, ``(480, 640, 2)``, is two maps and not 480 slivers. But a channels-last picture
+and optical flow, ``(480, 640, 2)``, is not 480 slivers. But a channels-last picture
 must be at least 5 pixels wide.
 
 Note [as before]: a tensor that differs from the stream's last one only in its first dimension is
@@ -135,6 +137,7 @@ def read_tiles(
     before: Reading | None = None,
     *,
     may_be_labels: bool = True,
+    may_be_flow: bool = True,
 ) -> Tiles:
     """Read one tensor as tiles, before anything is scaled or coloured.
 
@@ -151,6 +154,7 @@ def read_tiles(
             Note [grids], Note [alpha] and Note [channels last].
         before: How the stream's last tensor was read; see Note [as before].
         may_be_labels: Whether neither a value range nor a colour map says what integers are.
+        may_be_flow: Whether no colour map makes maps of two channels.
 
     Raises:
         FrameError: The tensor cannot be shown, or contradicts ``layout``.
@@ -160,16 +164,19 @@ def read_tiles(
         is_values = is_parameter or isinstance(tensor, Values)
     source = as_dense(tensor.tensor if isinstance(tensor, Values) else tensor)
     dense, shape = source.tensor, tuple(source.tensor.shape)
+    may_be_flow = may_be_flow and not is_values and source.dtype.is_floating_point
     reading = None
     layout = source.layout or layout
     if layout is None:
         may_have_alpha = source.dtype == torch.uint8 and not is_values
-        first = _WITH_ALPHA if may_have_alpha else _CHANNELS
+        first = _WITH_ALPHA if may_have_alpha else _CHANNELS + (2,) * may_be_flow
         reading = _read(shape, first, before, may_end_in_channels=not is_values)
         layout = reading.layout
     _check_shape(shape, layout)
     pixels = _as_batch(dense, layout)  # (N, C, H, W)
     has_alpha = not is_values and (source.dtype == torch.uint8 or layout.endswith("C"))
+    if may_be_flow and pixels.shape[1] == 2:
+        return Tiles(pixels, "flow", None, reading)
     is_split = pixels.shape[1] not in (_WITH_ALPHA if has_alpha else _CHANNELS)
     pixels = pixels[0].unsqueeze(1) if is_split else pixels[:, :3]
     has_channels = not is_split and layout not in ("HW", "NHW")
