@@ -448,7 +448,7 @@ def test_snapshot_is_read_as_the_picture_in_the_cell(make_stream: MakeStream) ->
     stream, _, _ = make_stream()
     stream.push(torch.rand(16, 20, 30))
     stream.push(torch.rand(3, 20, 30))
-    assert stream.snapshot().size == (62, 42)  # three maps, in two columns and two rows
+    assert stream.snapshot().size == (94, 20)  # three maps side by side
     assert "read as NHW" in stream.status["hint"]
 
 
@@ -755,7 +755,7 @@ def test_frame_is_the_very_tensor_and_snapshot_a_picture_of_it(make_stream: Make
 
 def test_snapshot_shows_what_is_selected_as_it_is_shown(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream(select="depth", value_range=(0, 10))
-    stream.push({"depth": torch.tensor([[0.0, 10.0]])})
+    stream.push({"depth": torch.tensor([[[0.0, 10.0]]])})
     assert np.asarray(stream.snapshot()).tolist() == [[0, 255]]
 
 
@@ -1161,7 +1161,7 @@ def test_picture_that_stands_still_is_drawn_again_with_the_new_option(
 ) -> None:
     stream, engine, _ = make_stream(value_range=(0, 20))
     engine.views("v1")
-    stream.push(torch.full((3, 256, 4) if option == "layout" else (256, 4), 10.0))
+    stream.push(torch.full((3 if option == "layout" else 1, 256, 4), 10.0))
     before = np.asarray(stream.snapshot())
     setattr(stream, option, value)
     engine.handles[0].wait_for(2)
