@@ -22,6 +22,7 @@ _GAPS_IN_TILE = 16
 """And at most this part of a tile's width."""
 _MIN_TILE = MIN_CELL - _GAP
 _HOLE_COST = 5
+_HEIGHT_COST = 1.5  # a page is scrolled for what is too high
 _SPREAD = 3
 
 
@@ -149,7 +150,8 @@ def waste(aspect: float, wanted: float, holes: float) -> float:
         wanted: The place's.
         holes: The share of the picture that shows nothing.
     """
-    return abs(math.log(aspect / wanted)) + _HOLE_COST * holes
+    stretch = math.log(aspect / wanted)
+    return max(stretch, -_HEIGHT_COST * stretch) + _HOLE_COST * holes
 
 
 def _without_holes(n_tiles: int, columns: int) -> int:
