@@ -116,6 +116,27 @@ def test_labelled_panels_are_encoded_within_one_level(size):
         assert_encoded_within_one_level(sink, picture, *tensors)
 
 
+@pytest.mark.parametrize("size", [None, 300])
+def test_labels_and_a_flow_are_encoded_beside_a_picture(size):
+    flow = noise(2, torch.float32, (1, 2, 31, 40)) - 0.5
+    flow[0, 1, 3, 4] = torch.inf
+    labels = (noise(3, torch.float32, (1, 1, 31, 40)) * 8).long() - 1
+    labels[0, 0, 5, :3] = torch.tensor([255, -100, 999])
+    tiles = [
+        Tiles(noise(1, torch.float32, (1, 3, 31, 40))),
+        Tiles(labels, "labels"),
+        Tiles(flow, "flow"),
+    ]
+    kinds = [each.kind for each in tiles]
+    picture = plan(kinds, ["image", "labels", "flow"], Look(size=size, value_range=(0, 1)))
+
+    with EncoderSink() as sink:
+        nonfinite = write_picture(sink, picture, tiles, 1)
+
+        assert nonfinite == NonFinite(n_inf=1)
+        assert_encoded_within_one_level(sink, picture, *(each.pixels for each in tiles))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("arrange", ["planes", "interleaved"])
 def test_a_large_picture_is_encoded_within_one_level_in_all_of_its_rows(dtype, arrange):
