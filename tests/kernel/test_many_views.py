@@ -1,0 +1,116 @@
+"""A thousand views that come and go, over each carrier besides WebRTC, leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from gpuview.protocol.local_socket import (
+    BINARY,
+    MAX_FROM_MEDIA_NBYTES,
+    TEXT,
+    Hello,
+    MessageReader,
+    frame_message,
+    short_path,
+)
+from gpuview.protocol.messages import CarrierClose, CarrierOpen, CarrierText, Watch
+from gpuview.protocol.wire import encode_text, to_wire
+from gpuview.testing.kernel import Kernel
+from tests.kernel.conftest import PULL
+from tests.kernel.pages import reach
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.kernel
+
+ComeAndGo = Callable[[Kernel, Sequence[str]], None]
+
+N_AT_ONCE = 60
+"""As many views; a kernel has 64 tunnels at most."""
+
+
+def come_and_go_by_socket(kernel: Kernel, views: Sequence[str]) -> None:
+    """Show the stream to so many views at once, each over a connection to the media process."""
+    name = kernel.stream().traits["place"].partition("/")[2]
+    token = kernel.socket_path.with_suffix(".token").read_text()
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for view in views:
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            with short_path(kernel.socket_path) as address:
+                sock.connect(address)
+            watch = encode_text(Watch(view=view, codec="H264")).encode()
+            sock.sendall(frame_message(TEXT, Hello(token, name).encode()))
+            sock.sendall(frame_message(TEXT, watch))
+            socks.append(sock)
+        for sock in socks:
+            sock.settimeout(30)
+            reader = MessageReader(MAX_FROM_MEDIA_NBYTES)
+            kinds: list[int] = []
+            while BINARY not in kinds:
+                kinds += [kind for kind, _ in reader.feed(sock.recv(65536))]
+
+
+def come_and_go_by_comm(kernel: Kernel, views: Sequence[str]) -> None:
+    """Show the stream to so many views at once, each through a tunnel."""
+    stream = kernel.stream()
+    begin = len(stream.messages)
+    for view in views:
+        stream.send(to_wire(CarrierOpen(view=view)))
+        text = encode_text(Watch(view=view, codec="H264"))
+        stream.send(to_wire(CarrierText(view=view, text=text)))
+
+    def unseen() -> set[str]:
+        since = zip(stream.messages[begin:], stream.buffers[begin:], strict=False)
+        return set(views) - {content.get("view") for content, buffers in since if buffers}
+
+    wait_until(lambda: not unseen(), "every view has a picture", describe=unseen)
+    for view in views:
+        stream.send(to_wire(CarrierClose(view=view)))
+
+
+def held(pid: int) -> dict[str, int]:
+    """Return how much a process has of what views take, other than memory."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    counts = {name: len(os.listdir(f"/proc/{pid}/{name}")) for name in ("fd", "task")}
+    return {**counts, "shared memory": maps.count("/memfd:")}
+
+
+def resident_nbytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_thousand_views_that_come_and_go_over_each_carrier_leave_nothing(
+    kernel: Kernel,
+) -> None:
+    kernel.run(PULL + "stream.fps = 5")  # of each view, the first picture is what counts
+    pids = (kernel.pid, kernel.evaluate("stream.stats().media_pid"))
+
+    def rounds(n: int, *ways: ComeAndGo) -> None:
+        for _ in range(n):
+            for come_and_go in ways:
+                come_and_go(kernel, [f"v{n}" for n in range(N_AT_ONCE)])
+            kernel.wait_until("len(stream.viewers) == 1")
+
+    def all_held() -> list[dict[str, int]]:
+        return [held(pid) for pid in pids]
+
+    with reach(kernel) as page:  # one stays, and with it the encoder and the ring
+        page.watch()
+        page.frames_after(1)
+        # Memory is soon used again, but not at once.
+        rounds(10, come_and_go_by_socket)
+        rounds(4, come_and_go_by_socket, come_and_go_by_comm)
+        before = all_held()
+        resident = [resident_nbytes(pid) for pid in pids]
+        rounds(math.ceil(1000 / N_AT_ONCE), come_and_go_by_socket, come_and_go_by_comm)
+        wait_until(lambda: all_held() == before, f"it is {before} again", describe=all_held)
+        growths = [resident_nbytes(pid) / was for pid, was in zip(pids, resident, strict=True)]
+        assert max(growths) < 1.05
