@@ -52,6 +52,7 @@ from gpuview.protocol.messages import (
     RecordingEnded,
     Refusal,
     StartRecording,
+    Status,
     StopRecording,
 )
 from gpuview.protocol.stats import RecordingCounters
@@ -366,15 +367,8 @@ def test_media_process_that_cannot_be_kept_running_is_said_on_the_page(
 ) -> None:
     stream, engine, _ = make_stream()
     engine.tell("process_failed", MediaError("it died", expected="life", fix="restart"))
-    assert stream.status == {
-        "type": "Status",
-        "state": "failed",
-        "part": "",
-        "problem": "it died",
-        "expected": "life",
-        "fix": "restart",
-        "hint": "",
-    }
+    failed = Status(state="failed", problem="it died", expected="life", fix="restart")
+    assert stream.status == to_wire(failed)
 
 
 @pytest.mark.parametrize("is_watched", [False, True])
@@ -1267,6 +1261,33 @@ def test_unknown_attribute_is_an_error_with_the_closest_name(
     with pytest.raises(AttributeError, match=fix):
         setattr(stream, name, 3)
     assert not hasattr(stream, name)
+
+
+@pytest.mark.parametrize("css", [ipywidgets.Layout(width="50%"), {"width": "50%"}])
+def test_layout_of_css_says_what_to_write_instead(make_stream: MakeStream, css: object) -> None:
+    with pytest.raises(FrameError, match=r"ipywidgets\.Box\(\[stream\], layout=") as caught:
+        make_stream(layout=css)
+    assert "meaning of a tensor's dimensions" in caught.value.problem
+
+
+def test_page_keeps_the_room_for_a_picture_whose_size_is_known(make_stream: MakeStream) -> None:
+    def room(stream: GPUStream) -> tuple[int, int, bool]:
+        status = stream.status
+        return status["width"], status["height"], status["is_size_chosen"]
+
+    pushed, _, _ = make_stream()
+    assert room(pushed) == (0, 0, False)
+    pushed._repr_mimebundle_()
+    assert room(pushed) == (0, 0, False)
+    pushed.push(torch.zeros(360, 640))
+    assert room(pushed) == (640, 360, False)
+    pushed.size = (300, 200)
+    assert room(pushed) == (300, 200, True)
+    assert room(make_stream(size=(640, 480))[0]) == (640, 480, True)
+    asked, _, _ = make_stream(lambda: torch.zeros(3, 150, 300), size=300)
+    assert room(asked) == (0, 0, True)
+    asked._repr_mimebundle_()
+    assert room(asked) == (300, 150, True)
 
 
 def test_layout_is_the_tensors_and_no_css_is_sent_to_the_page(make_stream: MakeStream) -> None:

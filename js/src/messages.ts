@@ -122,6 +122,11 @@ export interface Status {
   readonly expected: string;
   readonly fix: string;
   readonly hint: string;
+  /** Of the picture in pixels, as far as it is known before a page has one; 0: it is not. */
+  readonly width: number;
+  readonly height: number;
+  /** Whether the user has chosen the size, so that even a small picture is not enlarged. */
+  readonly is_size_chosen: boolean;
 }
 
 /** A page is alive. Sent every second, and answered by `Pong`. */

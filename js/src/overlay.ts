@@ -97,7 +97,7 @@ export class Overlay {
   showCaption({ label, tone, message, hint, is_dimmed, can_retry, can_play }: Caption): void {
     this.#dot.dataset["tone"] = tone;
     // Written only if it changes, or a screen reader would say it again and again.
-    if (this.#label.textContent !== label) this.#label.textContent = label;
+    if (this.#label.textContent !== label) this.#label.textContent = this.#label.title = label;
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
     this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
     this.#showMessage(message, can_retry);

@@ -38,6 +38,8 @@ export class Player {
   #cover: HTMLCanvasElement | null = null;
   /** The size of the stream's picture, as the media process said last. */
   #said: Size | null = null;
+  /** Whether the user has chosen the size, however small. */
+  #is_size_chosen = false;
 
   constructor(stage: HTMLElement, options: PlayerOptions) {
     this.#stage = stage;
@@ -83,10 +85,15 @@ export class Player {
   measure(screen: Screen): void {
     if (!this.isShown(screen)) return;
     const size = pictureSize(sizeOf(screen), this.#said);
-    this.#stage.classList.toggle("gpuview-tiny", Math.max(size.width, size.height) < MIN_SIDE);
-    this.#stage.style.setProperty("--gpuview-width", String(size.width));
-    this.#stage.style.setProperty("--gpuview-height", String(size.height));
+    this.#layOut(size);
     this.#options.onSize(size);
+  }
+
+  /** Keeps the room for a first picture of this size. */
+  reserve(size: Size, is_chosen: boolean): void {
+    this.#is_size_chosen = is_chosen;
+    if (this.#shown !== null) this.measure(this.#shown);
+    else if (size.width > 0) this.#layOut(size);
   }
 
   /** Takes the size of the stream's picture: the frames may be smaller copies of it. */
@@ -123,6 +130,15 @@ export class Player {
     this.#takeCover()?.remove();
     if (this.#shown !== null) remove(this.#shown);
     [this.#shown, this.#is_live, this.#has_kept_exact] = [null, false, false];
+  }
+
+  #layOut({ width, height }: Size): void {
+    const { classList, style } = this.#stage;
+    const is_tiny = !this.#is_size_chosen && Math.max(width, height) < MIN_SIDE;
+    classList.add("gpuview-sized");
+    classList.toggle("gpuview-tiny", is_tiny);
+    style.setProperty("--gpuview-width", String(width));
+    style.setProperty("--gpuview-height", String(height));
   }
 
   #takeCover(): HTMLCanvasElement | null {

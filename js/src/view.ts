@@ -229,6 +229,7 @@ export class View {
 
   #paint(): void {
     const [state, status, carrier] = [this.#shown_state, this.#model.get("status"), this.#carrier];
+    this.#player.reserve(status, status.is_size_chosen);
     const { dataset } = this.#overlay.root;
     dataset["state"] = state.name;
     dataset["status"] = status.state;

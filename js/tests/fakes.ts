@@ -23,6 +23,9 @@ export const LIVE: Status = {
   expected: "",
   fix: "",
   hint: "",
+  width: 0,
+  height: 0,
+  is_size_chosen: false,
 };
 
 /** Records what the page sends, and lets a test speak for the kernel. */

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+import ipywidgets
 import traitlets
 
-from gpuview.errors import SettingsError, closest
+from gpuview.errors import FrameError, SettingsError, closest
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.select import as_select
 
@@ -48,6 +49,16 @@ def _look_option(name: str) -> _Option:
     return _Option(lambda value: getattr(Look(**{name: value}), name))  # type: ignore[arg-type]
 
 
+def _checked_layout(layout: object) -> object:
+    if not isinstance(layout, dict | ipywidgets.Layout):
+        return Look(layout=layout).layout  # type: ignore[arg-type]
+    raise FrameError(
+        "cannot style a GPUStream with layout=: here it is the meaning of a tensor's dimensions",
+        expected="'HW', 'HWC', 'CHW' or the like, or None to guess",
+        fix="ipywidgets.Box([stream], layout=ipywidgets.Layout(width='50%'))",
+    )
+
+
 def _checked_select(select: object) -> object:
     as_select(select)
     return select
@@ -76,7 +87,7 @@ def _checked_bitrate(max_bitrate_bps: Any) -> int:
 class LiveOptions(traitlets.HasTraits):
     """The traits; see `GPUStream` for their meaning."""
 
-    layout = _look_option("layout")
+    layout = _Option(_checked_layout)
     """See Note [layout]."""
     value_range = _look_option("value_range")
     colormap = _look_option("colormap")

@@ -180,7 +180,11 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         settings = settings or Settings()
         if settings.log is not None:
             log_to_stderr(settings.log)
-        self._state = StreamState(parsed.waiting_hint)
+        self._state = StreamState(
+            parsed.waiting_hint,
+            sides=self.size if isinstance(self.size, tuple) else None,
+            is_size_chosen=self.size is not None,
+        )
         self._viewers: tuple[str, ...] = ()
         self._are_views_seen = False
         self._source: Source | None = None
@@ -414,6 +418,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         data, _ = super()._repr_mimebundle_(**options) or ({}, {})
         described = self._saved.described(data, self._followed.display_ids)
         self._feed.expect_viewer()
+        self._tell_size()
         return described
 
     def _ipython_display_(self) -> None:
@@ -442,6 +447,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         if not self._state.has_picture:
             self._update(has_picture=True)
             self._saved.fill()
+            self._tell_size()
 
     def _need_frame(self) -> None:
         self._feed.check_open()
@@ -465,6 +471,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         self._feed.check_open()
         with self._lock:  # or another thread's change is lost
             self._feed.show(self._look())
+        self._tell_size()
 
     def _follow_select(self, _change: object) -> None:
         self._feed.check_open()
@@ -572,6 +579,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         if not self._state.has_picture:
             self._update(has_picture=True)
             self._saved.fill()
+            self._tell_size()
 
     def _source_failed(self, error: GpuviewError) -> None:
         if self._state.is_closed:
@@ -597,6 +605,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             if not self._state.is_closed:
                 self._state = replace(self._state, **changes)
                 self._publish_status()
+
+    def _tell_size(self) -> None:
+        """Let a page that has no picture yet keep the room for it."""
+        chosen = self.size
+        sides = chosen if isinstance(chosen, tuple) else self._feed.sides
+        known = (sides, chosen is not None)
+        if known != (self._state.sides, self._state.is_size_chosen):
+            self._update(sides=sides, is_size_chosen=chosen is not None)
 
     def _publish_status(self) -> None:
         """Tell the pages, and those that are reached by the media process only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import OpenNotebook
-from tests.browser.lab import Lab
+from tests.browser.lab import Lab, NotebookPage
 from tests.browser.views import (
     states,
     wait_for_frames,
@@ -83,6 +83,25 @@ import ipywidgets
 
 ipywidgets.Tab([ipywidgets.Label("nothing moves here"), stream], titles=["Still", "Moving"])
 """
+
+IN_BOXES = """
+import ipywidgets
+
+row = ipywidgets.HBox([stream, stream, stream])
+sliders = ipywidgets.VBox([ipywidgets.FloatSlider(description=name) for name in "ab"])
+ipywidgets.VBox([row, ipywidgets.HBox([stream, sliders])])
+"""
+
+# Displayed before its first frame: how high its room is, and whether it was ever another one.
+WATCH_HEIGHT = """() => {
+  const view = document.querySelector(".gpuview");
+  window.heights = [view.getBoundingClientRect().height];
+  window.shifts = 0;
+  new ResizeObserver(() => heights.push(view.getBoundingClientRect().height)).observe(view);
+  new PerformanceObserver(list => {
+    for (const each of list.getEntries()) window.shifts += each.value;
+  }).observe({ type: "layout-shift" });
+}"""
 
 SPIN = """
 while not os.path.exists("stop"):
@@ -244,6 +263,67 @@ def test_a_tall_picture_fits_into_the_window(open_notebook: OpenNotebook) -> Non
     share, aspect = notebook.page.evaluate(script)
     assert share <= 0.9
     assert aspect == pytest.approx(15, rel=0.02)
+
+
+def test_views_in_boxes_shrink_alike_and_leave_room_for_what_is_beside_them(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(PULL, IN_BOXES)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, *["playing"] * 4)
+    for width in (920, 500):
+        check_boxes(notebook, width)
+    before = boxes(notebook, ".gpuview")
+    notebook.page.get_by_role("button", name="Details").first.press("Enter")
+    notebook.page.locator(".gpuview-rows").wait_for()
+    after = boxes(notebook, ".gpuview")
+    assert [each["width"] for each in after] == [each["width"] for each in before]
+
+
+def check_boxes(notebook: NotebookPage, width: int) -> None:
+    style = f"it => it.style.cssText = 'flex: none; width: {width}px'"
+    output = notebook.page.locator(".jp-OutputArea-output", has=notebook.page.locator(".gpuview"))
+    output.evaluate(style)
+    right = output.evaluate("it => it.getBoundingClientRect().right")
+    *row, beside = boxes(notebook, ".gpuview")
+    assert len({round(each["width"]) for each in row}) == 1
+    assert row[2]["right"] <= right + 1
+    gaps = [row[1]["left"] - row[0]["right"], row[2]["left"] - row[1]["right"]]
+    assert gaps == pytest.approx([8, 8], abs=1)
+    for video in boxes(notebook, ".gpuview-video"):
+        assert video["width"] / video["height"] == pytest.approx(640 / 360, rel=0.02)
+    slider = boxes(notebook, ".widget-slider")[0]
+    assert slider["width"] >= 290
+    assert beside["right"] < slider["left"] < slider["right"] <= right + 1
+
+
+def test_nothing_moves_when_the_first_frame_comes(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(
+        "import torch\nfrom gpuview import GPUStream\nstream = GPUStream(size=(300, 200))",
+        "stream",
+        "stream.push(torch.rand(3, 200, 300))",
+    )
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "waiting")
+    notebook.page.evaluate(WATCH_HEIGHT)
+    (stage,) = boxes(notebook, ".gpuview-stage")
+    notebook.run(2)
+    wait_for_states(notebook, "playing")
+    (video,) = boxes(notebook, "video.gpuview-video")
+    assert (video["width"], video["height"]) == (300, 200)
+    assert video["top"] == stage["top"]
+    heights = notebook.page.evaluate("heights")
+    assert len(set(heights)) == 1, heights
+    assert notebook.page.evaluate("shifts") == 0
+
+
+def boxes(notebook: NotebookPage, selector: str) -> list[dict[str, float]]:
+    """Return where each element is, in the page's order."""
+    script = "all => all.map(each => each.getBoundingClientRect().toJSON())"
+    found: list[dict[str, float]] = notebook.page.locator(selector).evaluate_all(script)
+    return found
 
 
 def test_a_restarted_kernel_leaves_a_message_and_the_cells_run_again(

@@ -16,6 +16,9 @@ const WAITING: Status = {
   expected: "",
   fix: "",
   hint: "",
+  width: 0,
+  height: 0,
+  is_size_chosen: false,
 };
 
 const NO_MEDIA_PROCESS: Problem = {

@@ -251,6 +251,11 @@ class Feed:
         """How the newest frame was read; see Note [as before] in `layout`."""
         return self._writer.readings
 
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Width and height of the newest frame's picture in pixels; None before the first."""
+        return self._writer.sides
+
     def check_open(self) -> None:
         """Raise StreamClosedError when the feed is closed."""
         if self._end is not None:

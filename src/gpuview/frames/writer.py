@@ -66,6 +66,8 @@ class FrameWriter:
         self._stats = WriteStats()
         self.readings: dict[str | None, Reading] = {}
         """How the tensors of the newest frame were read or checked; see `layout.readings_of`."""
+        self.sides: tuple[int, int] | None = None
+        """Width and height of its picture; None before the first frame."""
 
     def write(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
@@ -107,6 +109,7 @@ class FrameWriter:
                     self._cuda_writer().write(picture, tiles, capture_ns)
                 self._is_newest_on_cuda = device is not None
                 self.readings = readings_of(names, tiles)
+                self.sides = (picture.width, picture.height)
                 found = self._range_hint(names, tiles, look) if is_due else None
             return _Hints(reading_hint(names, tiles), found)
 
@@ -122,9 +125,10 @@ class FrameWriter:
 
     def _check(self, frame: object, look: Look) -> str:
         names, tiles = read_frame(frame, look, self.readings)
-        _planned(tuple(each.kind for each in tiles), names, look)
+        picture = _planned(tuple(each.kind for each in tiles), names, look)
         _drawing_device(tiles)
         self.readings = readings_of(names, tiles)
+        self.sides = (picture.width, picture.height)
         return reading_hint(names, tiles)
 
     def stats(self) -> WriteStats:

@@ -257,6 +257,11 @@ class Status(Message, frozen=True, kw_only=True):
     expected: str = ""
     fix: str = ""
     hint: str = ""
+    width: int = 0
+    """Of the picture in pixels, as far as it is known before a page has one; 0: it is not."""
+    height: int = 0
+    is_size_chosen: bool = False
+    """Whether the user has chosen the size, so that even a small picture is not enlarged."""
 
 
 # --- page <-> media process -------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gpuview.errors import GpuviewError, MediaError
 from gpuview.protocol.messages import Status
@@ -28,28 +28,37 @@ class StreamState:
     """What of the source is not shown, and why; empty if nothing."""
     picture_hint: str = ""
     """What the user may want to set, and why; empty if nothing."""
+    sides: tuple[int, int] | None = None
+    """Width and height of the picture, if they are known."""
+    is_size_chosen: bool = False
     is_closed: bool = False
 
     @property
     def status(self) -> Status:
+        width, height = self.sides or (0, 0)
+        return Status(**self._doing, width=width, height=height, is_size_chosen=self.is_size_chosen)
+
+    @property
+    def _doing(self) -> dict[str, Any]:
+        """The fields that depend on what the stream is doing."""
         if self.is_closed:
-            return Status(state="closed")
+            return {"state": "closed"}
         part, error = self._error
         if error is not None:
             has_media = self.media != "failed"
-            return Status(
-                state="error" if has_media else "failed",
-                part=part if has_media else "",
-                problem=error.problem,
-                expected=error.expected,
-                fix=error.fix,
-            )
+            return {
+                "state": "error" if has_media else "failed",
+                "part": part if has_media else "",
+                "problem": error.problem,
+                "expected": error.expected,
+                "fix": error.fix,
+            }
         if self.media == "restarting":
-            return Status(state="restarting")
+            return {"state": "restarting"}
         if self.has_picture:
             hints = filter(None, (self.source_hint, self.picture_hint))
-            return Status(state="live", hint="; ".join(hints))
-        return Status(state="waiting", fix=self.waiting_hint, hint=self.source_hint)
+            return {"state": "live", "hint": "; ".join(hints)}
+        return {"state": "waiting", "fix": self.waiting_hint, "hint": self.source_hint}
 
     @property
     def _error(self) -> tuple[Literal["", "source", "encoder", "recording"], GpuviewError | None]:
