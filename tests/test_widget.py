@@ -12,6 +12,7 @@ import pickle
 import queue
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -1288,6 +1289,74 @@ def test_page_keeps_the_room_for_a_picture_whose_size_is_known(make_stream: Make
     assert room(asked) == (0, 0, True)
     asked._repr_mimebundle_()
     assert room(asked) == (300, 150, True)
+
+
+@pytest.mark.parametrize(
+    ("caption", "shown"),
+    [
+        ("step 120, loss 0.31", "step 120, loss 0.31"),
+        ("two\n  lines\t", "two lines"),
+        (None, ""),
+        ("<b>bold</b>", "<b>bold</b>"),
+        ("half a pair: \ud800", "half a pair: ?"),
+        ("x" * 10_000, "x" * 299 + "…"),
+        (" " * 10_000 + "x", "…"),
+    ],
+)
+def test_caption_is_one_line_of_text(
+    make_stream: MakeStream, caption: str | None, shown: str
+) -> None:
+    stream, engine, _ = make_stream()
+    stream.caption = caption
+    engine.views("v1")
+    assert stream.status["caption"] == stream.caption == shown
+
+
+def test_caption_that_is_no_text_says_what_to_write(make_stream: MakeStream) -> None:
+    stream, _, _ = make_stream(caption="before")
+    with pytest.raises(SettingsError, match="caption of type Tensor"):
+        stream.caption = torch.zeros(())
+    assert stream.caption == stream.status["caption"] == "before"
+
+
+def test_caption_of_each_step_reaches_the_page_now_and_then(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    for step in range(100):
+        stream.caption = f"step {step}"
+    assert page.updates("status") == []  # nobody watches
+    engine.views("v1")
+    assert stream.status["caption"] == "step 99"
+    for step in range(1000):
+        stream.caption = f"step {step}"
+    wait_until(lambda: stream.status["caption"] == "step 999", "the newest one is told")
+    assert len(page.updates("status")) < 200
+    stream.caption = "the end"
+    stream.close()
+    assert stream.status["caption"] == "the end"
+    with pytest.raises(StreamClosedError):
+        stream.caption = "more"
+
+
+def test_source_that_has_ended_is_said_until_a_frame_is_pushed(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream((torch.zeros(4, 4) for _ in range(3)), fps=240)
+    assert not stream.status["has_ended"]
+    engine.views("v1")
+    wait_until(lambda: stream.status["has_ended"], "the source has ended")
+    assert stream.status["state"] == "live"
+    stream.push(torch.zeros(4, 4))
+    assert not stream.status["has_ended"]
+
+
+def test_page_is_told_how_old_the_newest_frame_is_when_it_comes(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    engine.views("v1")
+    assert stream.status["made_ms"] == 0
+    engine.views()
+    before_ms = time.monotonic_ns() / 1e6
+    stream.push(torch.zeros(4, 4))
+    after_ms = time.monotonic_ns() / 1e6
+    engine.views("v2")
+    assert before_ms <= stream.status["made_ms"] <= after_ms
 
 
 def test_layout_is_the_tensors_and_no_css_is_sent_to_the_page(make_stream: MakeStream) -> None:

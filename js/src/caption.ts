@@ -2,6 +2,7 @@
 
 import type { Carrier } from "./carriers/race";
 import type { Problem, Status } from "./messages";
+import { spanText } from "./motion";
 import type { ViewState } from "./state";
 
 /** The colour of the dot. */
@@ -10,6 +11,8 @@ export type Tone = "busy" | "good" | "bad" | "idle";
 export interface Caption {
   /** The state in a few words, beside the dot. */
   readonly label: string;
+  /** Goes on from the label, and changes each second; empty if there is nothing to say. */
+  readonly age: string;
   readonly tone: Tone;
   /** Shown over the picture, without its empty parts. */
   readonly message: Problem | null;
@@ -22,7 +25,14 @@ export interface Caption {
   readonly can_play: boolean;
 }
 
-const QUIET = { message: null, hint: "", is_dimmed: false, can_retry: false, can_play: false };
+const QUIET = {
+  age: "",
+  message: null,
+  hint: "",
+  is_dimmed: false,
+  can_retry: false,
+  can_play: false,
+};
 
 /** What brings the picture, if that is not the usual way. */
 const WAYS: Readonly<Record<Carrier, string>> = {
@@ -40,12 +50,14 @@ const KERNEL_GONE: Problem = {
 /**
  * @param problem What stands in the way of the present connection, as far as is known.
  * @param carrier What brings the picture; null if there is none.
+ * @param rest_ms How long ago the last new picture was made; null if the source does not rest.
  */
 export function caption(
   state: ViewState,
   status: Status,
   problem: Problem | null,
   carrier: Carrier | null,
+  rest_ms: number | null = null,
 ): Caption {
   switch (state.name) {
     case "closed":
@@ -70,7 +82,11 @@ export function caption(
         can_retry: true,
       };
     default:
-      return captionOfStatus(state, status) ?? captionOfConnection(state, status, problem, carrier);
+      return (
+        captionOfStatus(state, status) ??
+        captionOfRest(state, status, rest_ms) ??
+        captionOfConnection(state, status, problem, carrier)
+      );
   }
 }
 
@@ -85,6 +101,24 @@ function captionOfStatus(state: ViewState, status: Status): Caption | null {
     default:
       return null;
   }
+}
+
+/** Of a picture that stands still because nothing new is made. */
+function captionOfRest(
+  state: ViewState,
+  { has_ended, hint }: Status,
+  rest_ms: number | null,
+): Caption | null {
+  if (state.name !== "playing") return null;
+  if (has_ended) return { ...QUIET, label: "the source has ended", tone: "idle", hint };
+  if (rest_ms === null) return null;
+  return {
+    ...QUIET,
+    label: "idle",
+    age: `, last frame ${spanText(rest_ms)} ago`,
+    tone: "idle",
+    hint,
+  };
 }
 
 function captionOfConnection(

@@ -35,6 +35,12 @@ export class Latency {
     this.#pongs = [...this.#pongs.slice(1 - PONGS), { round_trip_ms, ahead_ms }];
   }
 
+  /** Returns a time of the media process's clock on the page's; null if nothing is known of it. */
+  onPage(clock_ms: number | null): number | null {
+    const ahead_ms = this.#ahead_ms;
+    return ahead_ms === null || clock_ms === null ? null : clock_ms - ahead_ms;
+  }
+
   see({ rtpTimestamp, expectedDisplayTime: at_ms }: ShownFrame): void {
     const ahead_ms = this.#ahead_ms;
     if (rtpTimestamp === undefined || ahead_ms === null) return;

@@ -127,6 +127,15 @@ export interface Status {
   readonly height: number;
   /** Whether the user has chosen the size, so that even a small picture is not enlarged. */
   readonly is_size_chosen: boolean;
+  /** Whether the source has no more frames. */
+  readonly has_ended: boolean;
+  /**
+   * When the newest frame was pushed, as of the last change of the viewers, on the clock of
+   * `Pong`; 0: there was none.
+   */
+  readonly made_ms: number;
+  /** A line of the user's, without markup. */
+  readonly caption: string;
 }
 
 /** A page is alive. Sent every second, and answered by `Pong`. */

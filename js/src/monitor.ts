@@ -1,6 +1,7 @@
 // Watches the picture of one connection: its figures while it plays, and whether it comes at all.
 
 import type { Percentiles } from "./latency";
+import type { Motion } from "./motion";
 import { diff, type Figures, type Snapshot } from "./stats";
 import { every } from "./timers";
 
@@ -13,6 +14,8 @@ export interface MonitorOptions {
   readonly read: () => Promise<Snapshot | null>;
   /** How old the picture is. */
   readonly latency: () => Percentiles | null;
+  /** How fast the source is; null if the browser does not say. */
+  readonly motion: () => Motion | null;
   readonly isPlaying: () => boolean;
   /** Whether the connection should bring its first frame by now. */
   readonly isFrameDue: () => boolean;
@@ -35,11 +38,11 @@ export class Monitor {
 
   /** Reports the figures of the time since the last call, if somebody can see them. */
   async measure(): Promise<void> {
-    const { read, latency, isPlaying, onFigures, stop } = this.#options;
+    const { read, latency, motion, isPlaying, onFigures, stop } = this.#options;
     if (document.hidden || !isPlaying()) return;
     const now = await read();
     if (now === null || stop.aborted) return;
-    onFigures(now, this.#before === null ? null : diff(this.#before, now, latency()));
+    onFigures(now, this.#before === null ? null : diff(this.#before, now, latency(), motion()));
     this.#before = now;
   }
 

@@ -8,6 +8,7 @@ import { latencyText } from "./details";
 import type { DetailsPanel } from "./details_panel";
 import { button, element } from "./dom";
 import type { Problem } from "./messages";
+import { rateText } from "./motion";
 import type { PictureSize } from "./picture_size";
 import type { ShownPicture } from "./player";
 import type { Figures } from "./stats";
@@ -43,7 +44,10 @@ export class Overlay {
   readonly #play: HTMLButtonElement;
   readonly #dot = element("span", "gpuview-dot");
   readonly #label = element("span", "gpuview-label");
+  /** Apart from the label, which a screen reader would say again each second. */
+  readonly #age = element("span", "gpuview-age");
   readonly #figures = element("span", "gpuview-figures");
+  readonly #caption = element("div", "gpuview-caption");
   readonly #hint = element("div", "gpuview-hint");
   #size = "";
   #copy = "";
@@ -67,11 +71,13 @@ export class Overlay {
     this.stage.addEventListener("dblclick", enlarge);
     const line = element("div", "gpuview-line");
     const state = element("div", "gpuview-state");
-    state.append(this.#dot, this.#label, this.#figures);
+    const words = element("span", "gpuview-words");
+    words.append(this.#label, this.#age);
+    state.append(this.#dot, words, this.#figures);
     this.controls = new Controls({ ...buttons, stage: this.stage, details: details.button });
     line.append(state, this.controls.element);
     root.classList.add("gpuview");
-    root.append(this.stage, line, this.#hint, details.element);
+    root.append(this.stage, line, this.#caption, this.#hint, details.element);
   }
 
   get root(): HTMLElement {
@@ -94,10 +100,16 @@ export class Overlay {
     return this.#size + this.#copy;
   }
 
-  showCaption({ label, tone, message, hint, is_dimmed, can_retry, can_play }: Caption): void {
+  /** Shows the user's own line. */
+  showLine(text: string): void {
+    if (this.#caption.textContent !== text) this.#caption.textContent = text;
+  }
+
+  showCaption({ label, age, tone, message, hint, is_dimmed, can_retry, can_play }: Caption): void {
     this.#dot.dataset["tone"] = tone;
     // Written only if it changes, or a screen reader would say it again and again.
     if (this.#label.textContent !== label) this.#label.textContent = this.#label.title = label;
+    this.#age.textContent = age;
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
     this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
     this.#showMessage(message, can_retry);
@@ -148,7 +160,8 @@ export class Overlay {
     const figures = this.#shown_figures;
     const parts = this.#is_exact ? [this.#size, "exact"] : [this.size];
     if (figures !== null) {
-      parts.push(`${figures.fps.toFixed(0)} fps`, figures.codec, figures.transport);
+      const rate = figures.fps >= 0.05 ? `${rateText(figures.fps)} fps` : "";
+      parts.push(rate, figures.codec, figures.transport);
     }
     this.#figures.textContent = parts.filter((part) => part !== "").join(" · ");
   }

@@ -1,6 +1,7 @@
 // What the browser's WebRTC statistics say about the picture. Pure.
 
 import type { Percentiles } from "./latency";
+import type { Motion } from "./motion";
 import { at, candidatePairs, find, type CandidatePair, type StatsReport } from "./stats_report";
 
 /** Counters since the connection began. */
@@ -20,7 +21,10 @@ export interface Snapshot {
 
 /** What is worth showing about the time between two snapshots. */
 export interface Figures {
+  /** New pictures per second, where the browser says which frames repeat one; or frames. */
   readonly fps: number;
+  /** How long ago the last new picture was made; null if the source does not rest. */
+  readonly rest_ms: number | null;
   readonly dropped: number;
   readonly freezes: number;
   readonly bytes_per_s: number;
@@ -52,11 +56,17 @@ export function snapshot(report: StatsReport): Snapshot | null {
 }
 
 /** Returns what happened between two snapshots of one connection. */
-export function diff(before: Snapshot, now: Snapshot, latency: Percentiles | null): Figures {
+export function diff(
+  before: Snapshot,
+  now: Snapshot,
+  latency: Percentiles | null,
+  motion: Motion | null = null,
+): Figures {
   const elapsed_s = (now.at_ms - before.at_ms) / 1000;
   const perSecond = (count: number) => (elapsed_s > 0 ? count / elapsed_s : 0);
   return {
-    fps: perSecond(now.decoded - before.decoded),
+    fps: motion?.fps ?? perSecond(now.decoded - before.decoded),
+    rest_ms: motion?.rest_ms ?? null,
     dropped: now.dropped - before.dropped,
     freezes: now.freezes - before.freezes,
     bytes_per_s: perSecond(now.nbytes - before.nbytes),

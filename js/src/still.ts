@@ -11,7 +11,7 @@ const HEADER_NBYTES = 12;
 const MAX_NBYTES = 8 * 1024 * 1024;
 const MAX_PIXELS = 2 ** 25;
 /** The low bits of a frame's timestamp number its picture. */
-const PICTURES = 32;
+export const PICTURES = 32;
 const IHDR = 0x49484452;
 
 export interface Still {

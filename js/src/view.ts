@@ -13,6 +13,7 @@ import { Latency, type ShownFrame } from "./latency";
 import type { Pong, Problem } from "./messages";
 import { listen, type Model } from "./model";
 import { Monitor } from "./monitor";
+import { PictureRate } from "./motion";
 import { Overlay } from "./overlay";
 import { Peer } from "./peer";
 import { Player } from "./player";
@@ -97,6 +98,7 @@ export class View {
       player: this.#player,
       isFrameDue: () => this.#isFrameDue(),
       isPaused: () => !this.#attention.is_seen,
+      made_ms: () => this.#made_ms,
       onChange: () => this.#paint(),
       onFigures: (figures) => this.#showFigures(figures, null),
       onPong: (pong) => this.#takeSize(pong),
@@ -229,17 +231,25 @@ export class View {
 
   #paint(): void {
     const [state, status, carrier] = [this.#shown_state, this.#model.get("status"), this.#carrier];
+    this.#overlay.showLine(status.caption);
     this.#player.reserve(status, status.is_size_chosen);
     const { dataset } = this.#overlay.root;
     dataset["state"] = state.name;
     dataset["status"] = status.state;
     if (carrier === null) delete dataset["carrier"];
     else dataset["carrier"] = carrier;
-    this.#overlay.showCaption(caption(state, status, this.#peer?.problem ?? null, carrier));
+    if (state.name !== "playing") {
+      this.#figures = null;
+      this.#overlay.showFigures(null, null);
+    }
+    this.#paintCaption();
     this.#paintControls();
-    if (state.name === "playing") return;
-    this.#figures = null;
-    this.#overlay.showFigures(null, null);
+  }
+
+  #paintCaption(): void {
+    const [state, status, carrier] = [this.#shown_state, this.#model.get("status"), this.#carrier];
+    const [problem, rest_ms] = [this.#peer?.problem ?? null, this.#figures?.rest_ms ?? null];
+    this.#overlay.showCaption(caption(state, status, problem, carrier, rest_ms));
   }
 
   #paintControls(): void {
@@ -255,12 +265,13 @@ export class View {
   }
 
   #open(stop: AbortSignal): void {
-    const latency = new Latency();
+    const [latency, rate] = [new Latency(), new PictureRate()];
     const monitor = new Monitor({
       read: async () => snapshot(await peer.stats()),
       isPlaying: () => this.#state.name === "playing",
       isFrameDue: () => this.#state.name === "waiting" && this.#isFrameDue(),
       latency: () => latency.recent,
+      motion: () => rate.read(performance.now(), latency.onPage(this.#made_ms)),
       onFigures: ({ pair }, figures) => this.#showFigures(figures, pair),
       onNoPicture: () => this.#dispatch({ type: "lost", problem: NO_PICTURE }),
       stop,
@@ -277,6 +288,7 @@ export class View {
     const stills = new Stills({ onCover, stop });
     const onFrame = (frame: ShownFrame) => {
       latency.see(frame);
+      rate.see(frame);
       stills.see(frame);
     };
     const onBlocked = () => this.#dispatch({ type: "blocked" });
@@ -321,6 +333,13 @@ export class View {
     this.#figures = figures;
     if (figures !== null) this.#details.add(figures);
     this.#overlay.showFigures(figures, pair);
+    this.#paintCaption();
+  }
+
+  /** When the newest frame was made, as of the last viewer who came. */
+  get #made_ms(): number | null {
+    const { made_ms } = this.#model.get("status");
+    return made_ms > 0 ? made_ms : null;
   }
 
   #takeSize({ width, height }: Pong): void {

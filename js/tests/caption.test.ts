@@ -108,6 +108,21 @@ test("an error of the source does not hide a failed connection", () => {
   expect(caption({ name: "failed", problem: PROBLEM }, ERROR).message).toEqual(PROBLEM);
 });
 
+test("a picture that stands still says since when, and that its source has ended", () => {
+  const resting = (status: Status) => captionWith(PLAYING, status, null, "webrtc", 12_300);
+  expect(resting(LIVE)).toMatchObject({
+    label: "idle",
+    age: ", last frame 12 s ago",
+    tone: "idle",
+    is_dimmed: false,
+  });
+  const ended = { label: "the source has ended", age: "", tone: "idle" };
+  expect(resting({ ...LIVE, has_ended: true })).toMatchObject(ended);
+  expect(caption(PLAYING, { ...LIVE, has_ended: true })).toMatchObject(ended);
+  expect(resting(ERROR).label).toBe("source failed");
+  expect(caption({ name: "gone" }, { ...LIVE, has_ended: true }).label).toBe("kernel gone");
+});
+
 test("a playing picture names its carrier, unless it is the usual one", () => {
   const label = (carrier: Carrier) => captionWith(PLAYING, LIVE, null, carrier).label;
   expect(label("webrtc")).toBe("playing");

@@ -93,6 +93,7 @@ test("the pair in use is the route", () => {
 test("the picture's figures are those of the last second", () => {
   const figures = {
     fps: 29.9,
+    rest_ms: null,
     dropped: 2,
     freezes: 0,
     bytes_per_s: 227_600,

@@ -26,6 +26,9 @@ export const LIVE: Status = {
   width: 0,
   height: 0,
   is_size_chosen: false,
+  has_ended: false,
+  made_ms: 0,
+  caption: "",
 };
 
 /** Records what the page sends, and lets a test speak for the kernel. */

@@ -201,6 +201,34 @@ describe("the picture", () => {
     expect(root.dataset["fps"]).toBe("30.0");
   });
 
+  test("has a line of the user's below it, whose markup is text", async () => {
+    const { model, root } = await show({ status: { ...LIVE, caption: "step 1" } });
+    const line = root.querySelector(".gpuview-caption");
+    expect(line?.textContent).toBe("step 1");
+    model.push("status", { ...LIVE, caption: "<img src=x onerror=alert(1)>" });
+    expect(line?.textContent).toBe("<img src=x onerror=alert(1)>");
+    expect(line?.children).toHaveLength(0);
+  });
+
+  test("says that it stands still when frames repeat it, and goes on with the next", async () => {
+    const { model, root } = await show();
+    decode(0, 1);
+    await play(model, root);
+    const label = () => root.querySelector(".gpuview-words")?.textContent;
+    for (let second = 1; second <= 6; second += 1) {
+      decode(1000 * second, second);
+      peer().channel?.pong();
+      showFrame(root, { rtpTimestamp: 32 * second, expectedDisplayTime: performance.now() });
+      await pass(1000);
+    }
+    expect(label()).toMatch(/^idle, last frame [456] s ago$/);
+    expect(root.querySelector(".gpuview-figures")?.textContent).not.toMatch("fps");
+    showFrame(root, { rtpTimestamp: 32 * 7 + 1, expectedDisplayTime: performance.now() });
+    decode(7000, 7);
+    await pass(1000);
+    expect(label()).toBe("playing");
+  });
+
   test("is not measured while nobody can see it", async () => {
     const { model, root } = await show();
     await play(model, root);

@@ -32,6 +32,8 @@ LIMITS = ("fps", "max_bitrate_bps")
 
 _ONCE = ("source", "layer", "settings")
 _MAX_FPS = 240
+_CAPTION_CHARS = 300
+_READ_CHARS = 1000
 
 
 class _Option(traitlets.TraitType[Any, Any]):
@@ -84,6 +86,19 @@ def _checked_bitrate(max_bitrate_bps: Any) -> int:
     return int(float(max_bitrate_bps))
 
 
+def _checked_caption(caption: object) -> str:
+    if caption is not None and not isinstance(caption, str):
+        raise SettingsError(
+            f"cannot show a caption of type {type(caption).__name__}",
+            expected="a str, or None for no caption",
+            fix='stream.caption = f"step {step}, loss {loss:.3f}"',
+        )
+    # What cannot be encoded becomes question marks.
+    line = " ".join((caption or "")[:_READ_CHARS].encode(errors="replace").decode().split())
+    is_short = len(line) <= _CAPTION_CHARS and len(caption or "") <= _READ_CHARS
+    return line if is_short else line[: _CAPTION_CHARS - 1] + "…"
+
+
 class LiveOptions(traitlets.HasTraits):
     """The traits; see `GPUStream` for their meaning."""
 
@@ -96,11 +111,12 @@ class LiveOptions(traitlets.HasTraits):
     select = _Option(_checked_select)
     fps = _Option(_checked_fps)
     max_bitrate_bps = _Option(_checked_bitrate)
+    caption = _Option(_checked_caption)
 
 
 def unknown_attribute(name: str) -> AttributeError:
     """Return the error of an assignment that would have no effect."""
-    known = (*LOOK, "select", *LIMITS)
+    known = (*LOOK, "select", *LIMITS, "caption")
     if name in _ONCE:
         fix = f"make a new stream: GPUStream({name}=...)"
     else:

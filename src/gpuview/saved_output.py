@@ -56,6 +56,7 @@ class SavedOutput:
         ensure_frame: Asks the stream's source for its first frame, or raises a `GpuviewError`.
         labels: What the source shows, by name; empty if it has no name.
         max_bytes: The greatest size of its file; 0 for no picture.
+        caption: Returns the user's line, which stands below the picture.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class SavedOutput:
         ensure_frame: Callable[[], None],
         labels: tuple[str, ...],
         max_bytes: int,
+        caption: Callable[[], str] = str,
     ) -> None:
         self._feed = feed
         self._ensure_frame = ensure_frame
         self._labels = labels
         self._max_bytes = max_bytes
+        self._caption = caption
         self._shell = kernel_shell()
         self._maker: threading.Thread | None = None
         self._n_drawn = -1
@@ -139,7 +142,8 @@ class SavedOutput:
 
     def _with_picture(self, bundle: Bundle, words: str) -> tuple[Bundle, Bundle]:
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        picture = self._picture(f"{words} {now}") if self._max_bytes else None
+        line = " · ".join(filter(None, (f"{words} {now}", self._caption())))
+        picture = self._picture(line) if self._max_bytes else None
         if picture is None:
             return self._without_picture(bundle)
         data = {

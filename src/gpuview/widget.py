@@ -50,6 +50,7 @@ from gpuview.protocol.wire import to_wire
 from gpuview.recording import Recording, Recordings
 from gpuview.saved_output import SavedOutput, comm_not_stored, display_value
 from gpuview.settings import Settings
+from gpuview.signalling.caption import NowAndThen
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
 from gpuview.sources.batch import why_not_shown
@@ -135,12 +136,15 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             each panel's frame.
         max_bitrate_bps: The maximum bitrate of the video, for each viewer. A picture takes what it
             needs to look sharp, and no more.
+        caption: A line of text below the picture, such as ``"step 120, loss 0.31"``. It may be set
+            in each step of a loop: pages are told ten times a second, the newest wins. Markup is
+            shown as text, and beyond 300 characters it is shortened.
         settings: Network settings. None reads them from the environment.
 
     Raises:
         FrameError: ``source``, ``layer``, ``select`` or a display option is invalid.
-        SettingsError: ``fps``, ``max_bitrate_bps`` or a setting is invalid, or another stream of
-            this kernel has different settings.
+        SettingsError: ``fps``, ``max_bitrate_bps``, ``caption`` or a setting is invalid, or another
+            stream of this kernel has different settings.
         MediaError: The media process cannot be started.
     """
 
@@ -169,12 +173,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
         layer: str | list[str] | None = None,
         select: Index | Select | None = None,
         max_bitrate_bps: int = 20_000_000,
+        caption: str | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.layout, self.value_range = layout, value_range
         self.colormap, self.size, self.select = colormap, size, select
         self.columns = columns
         self.fps, self.max_bitrate_bps = fps, max_bitrate_bps
+        self.caption = caption
         parsed = parse_source(source, layer)
         self._select = CurrentSelect(as_select(select))
         settings = settings or Settings()
@@ -184,7 +190,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             parsed.waiting_hint,
             sides=self.size if isinstance(self.size, tuple) else None,
             is_size_chosen=self.size is not None,
+            caption=self.caption,
         )
+        self._captions = NowAndThen(lambda: self._update(caption=self.caption))
         self._viewers: tuple[str, ...] = ()
         self._are_views_seen = False
         self._source: Source | None = None
@@ -201,7 +209,11 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             )
             labels = parsed.names or (() if layer is None else (str(layer),))
             self._saved = SavedOutput(
-                self._feed, self._need_frame, labels, settings.saved_picture_bytes
+                self._feed,
+                self._need_frame,
+                labels,
+                settings.saved_picture_bytes,
+                caption=lambda: self.caption,
             )
             self._pages = Pages(settings, self, self._handle)
             self._recordings = Recordings(
@@ -232,11 +244,13 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
                     errors=self._errors,
                     hints=SourceHints(lambda hint: self._update(source_hint=hint)),
                     on_waiting=lambda hint: self._update(waiting_hint=hint),
+                    on_ended=lambda: self._update(has_ended=True),
                     on_captured=lambda: self._feed.drop("capturing"),
                 )
             self.observe(self._follow_look, LOOK)
             self.observe(self._follow_select, "select")
             self.observe(self._follow_limits, LIMITS)
+            self.observe(self._follow_caption, "caption")
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute that has an effect. A subclass declares its own ones in its body.
@@ -433,7 +447,8 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
     def _end(self) -> None:
         """Stop the source and refuse further frames."""
         with self._lock:
-            self._state = replace(self._state, is_closed=True)
+            self._state = replace(self._state, is_closed=True, caption=self.caption)
+        self._captions.close()
         source, self._source = self._source, None  # releases the user's model
         if source is not None:
             source.close()
@@ -444,8 +459,8 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             self._feed.push(frame, self._select)
         except MediaError as exc:  # not the frame's fault, and the user's loop goes on
             self._errors.report(exc)
-        if not self._state.has_picture:
-            self._update(has_picture=True)
+        if not self._state.has_picture or self._state.has_ended:
+            self._update(has_picture=True, has_ended=False)
             self._saved.fill()
             self._tell_size()
 
@@ -484,6 +499,12 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             self._handle.set_limits(**self._limits())
             if self._source is not None:
                 self._source.set_fps(self.fps)
+
+    def _follow_caption(self, _change: object) -> None:
+        self._feed.check_open()
+        # What nobody sees is told to whoever comes: no page is there to take it away meanwhile.
+        if self._are_views_seen:
+            self._captions.ask()
 
     # --- messages from pages: on any thread ---------------------------------------------------
 
@@ -533,6 +554,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             self._pages.forget_answers_but(views)
             self._followed.watched(bool(views))
             self._follow_watchers()
+            if views:
+                # Each view says how long the picture has stood still; and see `_follow_caption`.
+                self._update(made_ns=self._feed.pushed_ns, caption=self.caption)
 
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
         self._recordings.receive(message)
@@ -564,6 +588,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
 
     def forked(self, error: StreamClosedError) -> None:
         self._lock = threading.RLock()
+        self._captions.renew_lock()
         self._state = replace(self._state, is_closed=True)
         self._feed.abandon(error)
         self._recordings.abandon()

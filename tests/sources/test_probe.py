@@ -44,6 +44,7 @@ class ProbeHarness(Recorder):
             errors=self.errors,
             hints=SourceHints(self.waiting.append),
             on_waiting=self.tell,
+            on_ended=lambda: None,
             on_captured=lambda: None,
         )
         return self.source

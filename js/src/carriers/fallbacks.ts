@@ -43,6 +43,8 @@ export interface FallbacksOptions {
   readonly isFrameDue: () => boolean;
   /** Whether nobody can see the picture. */
   readonly isPaused: () => boolean;
+  /** When the newest frame was made, on the media process's clock; null if that is not known. */
+  readonly made_ms: () => number | null;
   /** `shown`, `is_connected`, `is_hopeful` or `problem` may have changed. */
   readonly onChange: () => void;
   /** Gets the figures of the fallback that is shown. */
@@ -148,7 +150,7 @@ export class Fallbacks {
   }
 
   #begin(carrier: Fallback): void {
-    const { doors, view, player, isFrameDue, isPaused, onFigures, onPong } = this.#options;
+    const { doors, view, player, isFrameDue, isPaused, made_ms, onFigures, onPong } = this.#options;
     const door = doors[carrier];
     if (door === null) return;
     const end = new AbortController();
@@ -161,6 +163,7 @@ export class Fallbacks {
       player,
       isFrameDue,
       isPaused,
+      made_ms,
       isPlaying: () => this.shown === carrier,
       onConnected: () => this.#connected(carrier),
       onPlaying: (canvas) => this.#playing(carrier, canvas),

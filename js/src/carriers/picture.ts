@@ -4,6 +4,7 @@
 import { Latency, type ShownFrame } from "../latency";
 import type { Pong, Problem } from "../messages";
 import { Monitor } from "../monitor";
+import { PictureRate } from "../motion";
 import type { Size } from "../picture_size";
 import type { Player } from "../player";
 import { NO_PICTURE } from "../problems";
@@ -23,6 +24,8 @@ export interface PictureOptions {
   readonly isFrameDue: () => boolean;
   /** Whether nobody can see it. */
   readonly isPaused: () => boolean;
+  /** When the newest frame was made, on the media process's clock; null if that is not known. */
+  readonly made_ms: () => number | null;
   /** Whether this picture is the one that is seen. */
   readonly isPlaying: () => boolean;
   /** The media process answers. */
@@ -38,6 +41,7 @@ export interface PictureOptions {
 export class Picture {
   readonly #options: PictureOptions;
   readonly #latency = new Latency();
+  readonly #rate = new PictureRate();
   readonly #connection: PacketConnection;
   readonly #monitor: Monitor;
   readonly #stills: Stills;
@@ -71,6 +75,7 @@ export class Picture {
     this.#monitor = new Monitor({
       read: async () => this.#connection.snapshot,
       latency,
+      motion: () => this.#rate.read(performance.now(), this.#latency.onPage(options.made_ms())),
       isPlaying: options.isPlaying,
       isFrameDue: () => !this.#has_played && options.isFrameDue(),
       onFigures: (_now, figures) => options.onFigures(figures),
@@ -98,6 +103,7 @@ export class Picture {
   #see(frame: ShownFrame, size: Size): void {
     const { player, onPlaying } = this.#options;
     this.#latency.see(frame);
+    this.#rate.see(frame);
     if (!this.#has_played) {
       this.#has_played = true;
       onPlaying(this.#connection.canvas);

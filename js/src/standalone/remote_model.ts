@@ -19,6 +19,9 @@ const WAITING: Status = {
   width: 0,
   height: 0,
   is_size_chosen: false,
+  has_ended: false,
+  made_ms: 0,
+  caption: "",
 };
 
 const NO_MEDIA_PROCESS: Problem = {

@@ -50,6 +50,7 @@ class _Pushed:
     frame: object
     select: Select | None
     number: int
+    pushed_ns: int
     fate: str | None = None
     """`_READ`, or the reason why it was dropped; None while it is read for the first time."""
 
@@ -165,7 +166,7 @@ class Feed:
             is_good_kind = kind in self._good_kinds
         with self._lock:
             self._n_pushed += 1
-            pushed = _Pushed(frame, select, self._n_pushed)
+            pushed = _Pushed(frame, select, self._n_pushed, time.monotonic_ns())
             if is_good_kind and not self._is_wanted:
                 self._keep(pushed)
                 return
@@ -250,6 +251,12 @@ class Feed:
     def readings(self) -> Mapping[str | None, Reading]:
         """How the newest frame was read; see Note [as before] in `layout`."""
         return self._writer.readings
+
+    @property
+    def pushed_ns(self) -> int:
+        """When the newest frame was pushed, on ``time.monotonic_ns``; 0 before the first."""
+        newest = self._newest
+        return 0 if newest is None else newest.pushed_ns
 
     @property
     def sides(self) -> tuple[int, int] | None:

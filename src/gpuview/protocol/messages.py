@@ -262,6 +262,13 @@ class Status(Message, frozen=True, kw_only=True):
     height: int = 0
     is_size_chosen: bool = False
     """Whether the user has chosen the size, so that even a small picture is not enlarged."""
+    has_ended: bool = False
+    """Whether the source has no more frames."""
+    made_ms: float = 0
+    """When the newest frame was pushed, as of the last change of the viewers, on the clock of
+    `Pong`; 0: there was none."""
+    caption: str = ""
+    """A line of the user's, without markup."""
 
 
 # --- page <-> media process -------------------------------------------------------------------

@@ -31,12 +31,25 @@ class StreamState:
     sides: tuple[int, int] | None = None
     """Width and height of the picture, if they are known."""
     is_size_chosen: bool = False
+    has_ended: bool = False
+    """Whether the source has no more frames."""
+    made_ns: int = 0
+    """When the newest frame was pushed, as of the last change of the viewers."""
+    caption: str = ""
     is_closed: bool = False
 
     @property
     def status(self) -> Status:
         width, height = self.sides or (0, 0)
-        return Status(**self._doing, width=width, height=height, is_size_chosen=self.is_size_chosen)
+        return Status(
+            **self._doing,
+            width=width,
+            height=height,
+            is_size_chosen=self.is_size_chosen,
+            has_ended=self.has_ended,
+            made_ms=self.made_ns / 1e6,
+            caption=self.caption,
+        )
 
     @property
     def _doing(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Poller:
             thread at a time.
         push: Takes each frame, in the same thread.
         interrupt: Ends a wait in ``next_frame``, if it can; called from any thread.
+        on_ended: Called on the thread after an iterable's last frame.
         fps: The target frame rate; a slow source is polled less often.
         errors: Receives errors, and is cleared after a good frame, on the thread.
     """
@@ -39,12 +40,14 @@ class Poller:
         push: Callable[[object], None],
         interrupt: Callable[[], None] = lambda: None,
         *,
+        on_ended: Callable[[], None] = lambda: None,
         fps: float,
         errors: ErrorReporter,
     ) -> None:
         self._next_frame = next_frame
         self._push = push
         self._interrupt = interrupt
+        self._on_ended = on_ended
         self._period = 1 / fps
         self._errors = errors
         self._has_made_one = False
@@ -136,6 +139,7 @@ class Poller:
             # A generator that raised also ends; its own error says why.
             if not self._has_made_one and self._errors.error is None:
                 self._errors.report(_no_frame())
+            self._on_ended()
 
     def _is_wanted(self) -> bool:
         """Tell whether there is a viewer; if not, this thread ends and `watch` starts another."""

@@ -60,6 +60,7 @@ def start_source(
     errors: ErrorReporter,
     hints: SourceHints,
     on_waiting: Callable[[str], None],
+    on_ended: Callable[[], None],
     on_captured: Callable[[], None],
 ) -> Source:
     """Make frames from now on.
@@ -76,6 +77,7 @@ def start_source(
         errors: Receives all errors.
         hints: Receives what has not failed, but is probably not what the user meant.
         on_waiting: As for `ProbedSource`.
+        on_ended: As for `Poller`.
         on_captured: As for `Tap`.
     """
     if parsed.undecided:
@@ -88,6 +90,7 @@ def start_source(
             errors=errors,
             hints=hints,
             on_waiting=on_waiting,
+            on_ended=on_ended,
             on_captured=on_captured,
         )
         return ProbedSource(parsed, start, on_waiting)
@@ -123,7 +126,7 @@ def start_source(
             if isinstance(each, Awaiting):
                 each.close()
 
-    poller = Poller(next_frame, push, interrupt, fps=fps, errors=errors)
+    poller = Poller(next_frame, push, interrupt, on_ended=on_ended, fps=fps, errors=errors)
     return _PollerAndTap(poller, tap(newest.update)) if parsed.tapped else poller
 
 
