@@ -22,13 +22,16 @@ from gpuview.errors import FrameError, SettingsError, closest
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.select import as_select
 
-__all__ = ["LIMITS", "LOOK", "LiveOptions", "unknown_attribute"]
+__all__ = ["LIMITS", "LOOK", "OPTIONS", "LiveOptions", "unknown_attribute"]
 
 LOOK = ("layout", "value_range", "colormap", "size", "columns")
 """The fields of `Look`."""
 
 LIMITS = ("fps", "max_bitrate_bps")
 """What the media process must know as well."""
+
+OPTIONS = (*LOOK, "select", *LIMITS, "caption")
+"""All of them."""
 
 _ONCE = ("source", "layer", "settings")
 _MAX_FPS = 240
@@ -39,16 +42,17 @@ _READ_CHARS = 1000
 class _Option(traitlets.TraitType[Any, Any]):
     """A trait whose values are checked, and perhaps normalised, by a function."""
 
-    def __init__(self, check: Callable[[object], Any]) -> None:
+    def __init__(self, check: Callable[[object], Any], doc: str) -> None:
         super().__init__(allow_none=False)
         self._check = check
+        self.__doc__ = doc
 
     def validate(self, _stream: object, value: object) -> object:
         return self._check(value)
 
 
-def _look_option(name: str) -> _Option:
-    return _Option(lambda value: getattr(Look(**{name: value}), name))  # type: ignore[arg-type]
+def _look_option(name: str, doc: str) -> _Option:
+    return _Option(lambda value: getattr(Look(**{name: value}), name), doc)  # type: ignore[arg-type]
 
 
 def _checked_layout(layout: object) -> object:
@@ -102,21 +106,21 @@ def _checked_caption(caption: object) -> str:
 class LiveOptions(traitlets.HasTraits):
     """The traits; see `GPUStream` for their meaning."""
 
-    layout = _Option(_checked_layout)
+    layout = _Option(_checked_layout, "The meaning of a tensor's dimensions.")
     """See Note [layout]."""
-    value_range = _look_option("value_range")
-    colormap = _look_option("colormap")
-    size = _look_option("size")
-    columns = _look_option("columns")
-    select = _Option(_checked_select)
-    fps = _Option(_checked_fps)
-    max_bitrate_bps = _Option(_checked_bitrate)
-    caption = _Option(_checked_caption)
+    value_range = _look_option("value_range", "The values that are shown as black and white.")
+    colormap = _look_option("colormap", "The colours of a map's values.")
+    size = _look_option("size", "The longest side of the video, or its width and height.")
+    columns = _look_option("columns", "How many tiles or panels stand side by side.")
+    select = _Option(_checked_select, "The part of each frame that is shown.")
+    fps = _Option(_checked_fps, "The maximum frame rate.")
+    max_bitrate_bps = _Option(_checked_bitrate, "The maximum bitrate for each viewer.")
+    caption = _Option(_checked_caption, "A line of text below the picture.")
 
 
 def unknown_attribute(name: str) -> AttributeError:
     """Return the error of an assignment that would have no effect."""
-    known = (*LOOK, "select", *LIMITS, "caption")
+    known = OPTIONS
     if name in _ONCE:
         fix = f"make a new stream: GPUStream({name}=...)"
     else:

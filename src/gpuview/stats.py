@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
+from gpuview.stats_table import as_html, as_text
 
 if TYPE_CHECKING:
     from gpuview.frames.feed import FeedStats
@@ -16,7 +17,7 @@ __all__ = ["EncoderStats", "NetworkStats", "StreamStats", "ViewerStats", "stream
 
 @dataclass(frozen=True, slots=True)
 class StreamStats:
-    """A snapshot of a stream's counters."""
+    """A snapshot of a stream's counters. Prints as a table."""
 
     frames_pushed: int
     """Frames pushed, or made by the source. Each was either shown or dropped for one reason."""
@@ -46,6 +47,12 @@ class StreamStats:
     network: NetworkStats
     media_pid: int
     """The process id of the media process."""
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def stream_stats(

@@ -36,7 +36,7 @@ from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
-from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
+from gpuview.options import LIMITS, LOOK, OPTIONS, LiveOptions, unknown_attribute
 from gpuview.protocol.messages import (
     Answer,
     Candidates,
@@ -47,6 +47,7 @@ from gpuview.protocol.messages import (
     Refusal,
 )
 from gpuview.protocol.wire import to_wire
+from gpuview.public_face import PublicFace
 from gpuview.recording import Recording, Recordings
 from gpuview.saved_output import SavedOutput, comm_not_stored, display_value
 from gpuview.settings import Settings
@@ -82,7 +83,7 @@ def _front_end(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-class GPUStream(LiveOptions, anywidget.AnyWidget):
+class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     """A live picture of tensors, in any number of notebook outputs and browser tabs.
 
         display(GPUStream(generator))                     # polls a callable without arguments
@@ -147,6 +148,19 @@ class GPUStream(LiveOptions, anywidget.AnyWidget):
             stream of this kernel has different settings.
         MediaError: The media process cannot be started.
     """
+
+    _fields = (
+        "push",
+        "frame",
+        "snapshot",
+        "record",
+        "stats",
+        "viewers",
+        "close",
+        "doctor",
+        *OPTIONS,
+    )
+    """See `gpuview.public_face`."""
 
     _esm = _front_end("widget.js")
     _css = _front_end("widget.css")

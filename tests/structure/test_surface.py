@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,26 @@ def test_the_public_names_are_these() -> None:
     for name in gpuview.__all__:
         assert getattr(gpuview, name)
     assert dir(gpuview) == sorted(gpuview.__all__)
+
+
+def test_help_lists_what_users_call_in_a_useful_order_and_nothing_inherited() -> None:
+    class Mine(gpuview.GPUStream):
+        _private = 1
+
+        def shout(self) -> None:
+            """What a user adds."""
+
+    public = ["push", "frame", "snapshot", "record", "stats", "close", "doctor", "viewers"]
+    options = ["layout", "value_range", "colormap", "size", "select", "fps", "caption"]
+    text = pydoc.plain(pydoc.render_doc(gpuview.GPUStream))
+    listed = re.findall(r"^ \|  ([a-z_]+)(?:\(.*)?$", text, re.MULTILINE)
+    assert [name for name in listed if name in public] == public
+    assert set(options) <= set(listed) <= {*public, *options, "max_bitrate_bps"}
+    assert text.count("\n") < 230
+    mine = pydoc.plain(pydoc.render_doc(Mine))
+    assert "shout(self)" in mine
+    assert "answered" not in mine
+    assert gpuview.GPUStream.class_traits() == {**Mine.class_traits()}
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
