@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.browser.conftest import OpenNotebook
@@ -98,10 +100,25 @@ WATCH_HEIGHT = """() => {
   window.heights = [view.getBoundingClientRect().height];
   window.shifts = 0;
   new ResizeObserver(() => heights.push(view.getBoundingClientRect().height)).observe(view);
+  const ours = ".gpuview, .gpuview-stage, .gpuview-video, .gpuview-controls";
+  const isOurs = ({ node }) => node instanceof Element && node.matches(ours);
   new PerformanceObserver(list => {
-    for (const each of list.getEntries()) window.shifts += each.value;
+    for (const { sources } of list.getEntries()) window.shifts += sources.some(isOurs);
   }).observe({ type: "layout-shift" });
 }"""
+
+SHOW_STILL = """
+still = GPUStream()
+still.push(ramp)
+still
+"""
+
+STEPS = """
+for step in range(1000):
+    still.caption = f"step {step}, <b>loss</b>"
+while not os.path.exists("stop"):
+    pass
+"""
 
 SPIN = """
 while not os.path.exists("stop"):
@@ -324,6 +341,25 @@ def boxes(notebook: NotebookPage, selector: str) -> list[dict[str, float]]:
     script = "all => all.map(each => each.getBoundingClientRect().toJSON())"
     found: list[dict[str, float]] = notebook.page.locator(selector).evaluate_all(script)
     return found
+
+
+def test_the_caption_says_what_the_source_does(lab: Lab, open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(PULL, "GPUStream(ramp.roll(i) for i in range(9))", SHOW_STILL, STEPS)
+    for cell in range(3):
+        notebook.run(cell)
+    wait_for_states(notebook, "playing", "playing")
+    wait_for_text(notebook, "the source has ended")
+    still = notebook.page.locator(".gpuview").nth(1)
+    still.get_by_text("idle").wait_for()
+    still.get_by_text(re.compile(r", last frame \d+ s ago")).wait_for()
+    notebook.start(3)
+    still.get_by_text("step 999, <b>loss</b>").wait_for()
+    assert notebook.is_running
+    (notebook.server.notebooks / "stop").touch()
+    notebook.wait_for_end()
+    lab.request("DELETE", f"/api/kernels/{notebook.kernel_id}")
+    green = notebook.page.locator(".gpuview-dot[data-tone=good]")
+    wait_until(lambda: green.count() == 0, "nothing is green without a kernel")
 
 
 def test_a_restarted_kernel_leaves_a_message_and_the_cells_run_again(
