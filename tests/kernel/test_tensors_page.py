@@ -1,4 +1,4 @@
-"""Every code block of docs/tensors.md runs."""
+"""Every code block of docs/tensors.md and docs/recipes.md runs."""
 
 import re
 from pathlib import Path
@@ -9,15 +9,33 @@ from gpuview.testing.kernel import Kernel
 
 pytestmark = pytest.mark.kernel
 
-PAGE = Path(__file__).parents[2] / "docs" / "tensors.md"
+DOCS = Path(__file__).parents[2] / "docs"
+MAX_NBYTES = 60_000
+
+
+def run_page(page: Path, kernel: Kernel, folder: Path) -> list[str]:
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 5
+    kernel.run(f"import os; os.chdir({str(folder)!r})")
+    for block in blocks:
+        kernel.run(block)
+    return blocks
+
+
+def test_every_recipe_runs_and_is_short_and_has_a_small_picture(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    page = DOCS / "recipes.md"
+    _, *recipes = run_page(page, kernel, tmp_path)
+    assert all(len(recipe.splitlines()) <= 15 for recipe in recipes)
+    pictures = re.findall(r"^!\[.+\]\((.+)\)$", page.read_text(), re.MULTILINE)
+    assert len(pictures) == len(recipes) == 10
+    assert all(0 < (DOCS / picture).stat().st_size < MAX_NBYTES for picture in pictures)
+    assert {path.name for path in tmp_path.iterdir()} == {"samples.png", "run.mp4"}
 
 
 def test_every_block_of_the_page_runs(kernel: Kernel, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) > 5
-    kernel.run(f"import os; os.chdir({str(tmp_path)!r})")
-    for block in blocks:
-        kernel.run(block)
+    run_page(DOCS / "tensors.md", kernel, tmp_path)
     assert (tmp_path / "logits.png").exists()
     with kernel.view(kernel.stream("check")) as viewer:
         viewer.wait_until(lambda image: is_magenta(image[120, 160]))
