@@ -65,7 +65,7 @@ def test_help_lists_what_users_call_in_a_useful_order_and_nothing_inherited() ->
     text = pydoc.plain(pydoc.render_doc(gpuview.GPUStream))
     listed = re.findall(r"^ \|  ([a-z_]+)(?:\(.*)?$", text, re.MULTILINE)
     assert [name for name in listed if name in public] == public
-    assert set(options) <= set(listed) <= {*public, *options, "max_bitrate_bps"}
+    assert set(options) <= set(listed) <= {*public, *options, "max_bitrate_bps", "columns"}
     assert text.count("\n") < 230
     mine = pydoc.plain(pydoc.render_doc(Mine))
     assert "shout(self)" in mine
