@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import gpuview
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab
 from tests.browser.views import wait_for_states
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -91,6 +93,25 @@ for _ in range(17):
 CELLS = {kind: WORK.format(kind=kind) for kind in ("sort", "spin", "sleep")} | {"await": AWAIT}
 
 
+# When each frame was drawn.
+RECORDER = """
+window.drawn_ms = [];
+const { drawImage } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.drawImage = function (source, ...rest) {
+  if (source instanceof VideoFrame) window.drawn_ms.push(performance.now());
+  return drawImage.call(this, source, ...rest);
+};
+"""
+N_FRAMES = 60
+# With a bound, so that a kernel that makes no frames meanwhile is not waited for too long.
+BUSY = """
+until = time.monotonic() + 60
+while is_wanted() and time.monotonic() < until:
+    for _ in range(100_000):
+        pass
+"""
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A running JupyterLab with the extension of its server."""
@@ -113,3 +134,43 @@ def test_picture_comes_while_the_cell_that_displays_it_runs(
     stop.touch()
     notebook.wait_for_end()
     stop.unlink()
+
+
+def test_picture_over_the_websocket_moves_as_well_while_a_cell_runs_python(
+    open_notebook: OpenNotebook,
+) -> None:
+    over_socket = "stream = GPUStream(source, fps=30, settings=Settings(carriers='socket'))"
+    setup = f"{SETUP}from gpuview import Settings\n{PULLED}\n{over_socket}"
+    notebook = open_notebook(setup, "stream", BUSY, init_script=RECORDER)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+
+    def pauses_ms() -> list[float]:
+        """Wait for so many frames, and return the pauses between them."""
+        notebook.page.evaluate("window.drawn_ms = []")
+        wait_until(
+            lambda: notebook.page.evaluate("window.drawn_ms.length") > N_FRAMES,
+            f"{N_FRAMES} frames",
+        )
+        drawn_ms = notebook.page.evaluate("window.drawn_ms")
+        return sorted(after - before for before, after in pairwise(drawn_ms))
+
+    pauses_ms()  # the first seconds of a page are its busiest
+    idle = pauses_ms()
+    stop = notebook.server.notebooks / "stop"
+    notebook.start(2)
+    busy = pauses_ms()
+    is_running = notebook.is_running
+    stop.touch()
+    notebook.wait_for_end()
+    stop.unlink()
+    assert is_running
+    # The longest pause is the machine's as often as the kernel's, but nine of ten are not.
+    assert percentile(busy, 90) < 3 * percentile(idle, 90)
+    assert sum(busy) / len(busy) < 3 * sum(idle) / len(idle)
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """Return the value that so many per cent of these sorted ones do not exceed."""
+    return values[len(values) * percent // 100]
