@@ -22,7 +22,7 @@ from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.slot_layout import rgb_planes
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
-from gpuview.frames.picture.geometry import Label, PanelPlan, Plan, Scaling
+from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.protocol.messages import OpenStream
@@ -320,11 +320,11 @@ def test_what_never_changes_is_drawn_once_for_each_plan(harness):
     data = np.array(harness.media.take().data)
     luma, rgb = data[: 16 * 48].reshape(16, 48), data[16 * 48 * 3 // 2 :].reshape(3, 16, 48)
     assert (luma[:, :8] == 235).all()
-    assert (luma[:, 8:16] == 16 + round(219 * 32 / 255)).all()
-    assert luma[:, 16:40].max() > 100  # letters
+    assert (luma[:, 8:16] == 16 + round(219 * BACKGROUND[0] / 255)).all()
+    assert luma[:, 16:40].max() > 150  # letters
     assert (luma[:, 40:] == luma[0, 8]).all()
     assert (rgb[..., :8] == 255).all()
-    assert (rgb[..., 8:16] == 32).all()
+    assert (rgb[..., 8:16] == BACKGROUND[0]).all()
     assert (rgb[..., 16:40] == label_image("name", 16, 24).movedim(-1, 0).numpy()).all()
 
 

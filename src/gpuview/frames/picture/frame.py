@@ -37,7 +37,7 @@ def read_frame(
     with explaining("reading its panels"):
         parts = _parts(frame)
     if parts is None:
-        return None, [read_part(frame, look, before.get(None))]
+        return None, [read_part(frame, look, before.get(None), is_alone=True)]
     names = tuple(name for name, _ in parts)  # two keys may have the same text
     tiles = []
     for name, part in parts:
@@ -46,13 +46,16 @@ def read_frame(
     return names, tiles
 
 
-def read_part(part: object, look: Look = _USUAL, before: Reading | None = None) -> Tiles:
+def read_part(
+    part: object, look: Look = _USUAL, before: Reading | None = None, *, is_alone: bool = False
+) -> Tiles:
     """Read what becomes one panel: a tensor as for `layout.read_tiles`, or a `Panel` of one.
 
     Args:
         part: The tensor, or a `Panel`, whose own options come first.
         look: How the stream is shown.
         before: How the stream's last tensor was read; see Note [as before] in `layout`.
+        is_alone: Whether it is the whole frame.
 
     Raises:
         FrameError: As for `read_tiles`; or the panel's ``select`` failed.
@@ -73,6 +76,7 @@ def read_part(part: object, look: Look = _USUAL, before: Reading | None = None) 
         before,
         may_be_labels=not (has_range or has_colormap),
         may_be_flow=not has_colormap,
+        is_alone=is_alone,
     )
     return tiles if own is None else replace(tiles, own=own)
 

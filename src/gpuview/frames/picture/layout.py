@@ -9,10 +9,11 @@ Nothing is computed here: `Tiles` is a view of the user's memory.
     labels   a tile of one channel of signed integers, for which nobody set a range or a colour map
     flow     a tile of two channels of floats, for which nobody set a colour map
 
-Note [one rule]: a dimension of one or three channels makes pictures, and of two a flow; without
-one, a tensor holds maps: ``(H, W)``, ``(N, H, W)``, and each channel of more. uint8 and bool are
-always pictures, because maps never have these dtypes. Values never decide, so a loop's frames all
-look alike.
+Note [one rule]: a dimension of one or three channels makes pictures, and of two a flow; so is a
+lone ``(H, W)`` a picture. All else holds maps: ``(N, H, W)``, each channel of more, and an
+``(H, W)`` among other panels, so that heads look the same in a stack and side by side. uint8 and
+bool are always pictures, because maps never have these dtypes. Values never decide, so a loop's
+frames all look alike.
 
 Note [grids]: a batch of pictures is shown whole, as a contact sheet. Of a batch of feature maps
 only the first item is shown, and each of its channels becomes a tile.
@@ -138,6 +139,7 @@ def read_tiles(
     *,
     may_be_labels: bool = True,
     may_be_flow: bool = True,
+    is_alone: bool = False,
 ) -> Tiles:
     """Read one tensor as tiles, before anything is scaled or coloured.
 
@@ -155,6 +157,7 @@ def read_tiles(
         before: How the stream's last tensor was read; see Note [as before].
         may_be_labels: Whether neither a value range nor a colour map says what integers are.
         may_be_flow: Whether no colour map makes maps of two channels.
+        is_alone: Whether it is the whole frame, and not one of its panels.
 
     Raises:
         FrameError: The tensor cannot be shown, or contradicts ``layout``.
@@ -179,8 +182,9 @@ def read_tiles(
         return Tiles(pixels, "flow", None, reading)
     is_split = pixels.shape[1] not in (_WITH_ALPHA if has_alpha else _CHANNELS)
     pixels = pixels[0].unsqueeze(1) if is_split else pixels[:, :3]
-    has_channels = not is_split and layout not in ("HW", "NHW")
-    content: Content = "picture" if has_channels or source.dtype in _PICTURE_DTYPES else "map"
+    of_maps = ("NHW",) if is_alone else ("HW", "NHW")
+    is_picture = source.dtype in _PICTURE_DTYPES or not (is_split or layout in of_maps)
+    content: Content = "picture" if is_picture else "map"
     if is_parameter or (is_values and pixels.shape[1] == 1):
         content = "map"
     may_be_labels = may_be_labels and source.layout is None  # an image of integers is depth
