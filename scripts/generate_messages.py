@@ -31,6 +31,7 @@ FROM_PAGE = (
     messages.Ack,
     messages.Bye,
     messages.KeepsViews,
+    messages.Record,
     messages.PageLog,
 )
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)

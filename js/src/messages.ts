@@ -35,6 +35,12 @@ export interface KeepsViews {
   readonly type: "KeepsViews";
 }
 
+/** Begin a recording, or end it; the `recording` trait says what has come of it. */
+export interface Record {
+  readonly type: "Record";
+  readonly is_on: boolean;
+}
+
 /** A line for the kernel's log; sent only where `PeerConfig` asked for it. */
 export interface PageLog {
   readonly type: "PageLog";
@@ -231,6 +237,7 @@ export type PageMessage =
   | Ack
   | Bye
   | KeepsViews
+  | Record
   | PageLog
   | Candidates
   | CarrierOpen

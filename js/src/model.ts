@@ -10,6 +10,8 @@ export interface Traits {
   /** By view. The kernel removes an entry once it is acknowledged. */
   answers: Readonly<Record<string, Answer | Refusal>>;
   status: Status;
+  /** What has come of a view's `Record`; null where there is no way to the kernel. */
+  recording: Recording | null;
   /** Counts the media processes. When it changes, every earlier connection is dead. */
   epoch: number;
   /** Whether a view must ask for ICE servers before its first offer. */
@@ -18,6 +20,12 @@ export interface Traits {
   place: string;
   /** How the video may come. */
   carriers: readonly Carrier[];
+}
+
+export interface Recording {
+  readonly state: "off" | "on" | "saved" | "failed";
+  /** The file's name; for `failed`, why. */
+  readonly text: string;
 }
 
 /** The events that we use. ipywidgets fires `comm_live_update` when the kernel is gone. */

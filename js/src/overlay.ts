@@ -8,6 +8,7 @@ import { latencyText } from "./details";
 import type { DetailsPanel } from "./details_panel";
 import { button, element } from "./dom";
 import type { Problem } from "./messages";
+import type { Model } from "./model";
 import { rateText } from "./motion";
 import type { PictureSize } from "./picture_size";
 import type { ShownPicture } from "./player";
@@ -19,6 +20,7 @@ export interface Buttons {
   readonly picture: () => ShownPicture | null;
   /** The address of the page that shows this stream alone; null if there is none. */
   readonly link: string | null;
+  readonly model: Model;
   /** "Pause" was pressed. */
   readonly onPause: () => void;
   /** "Play" was pressed after that. */

@@ -72,6 +72,7 @@ export class View {
     this.#is_webrtc_allowed = carriers.includes("webrtc");
     this.#signalling = new Signalling(model, () => kernel.abort());
     this.#overlay = new Overlay(root, this.#details, {
+      model,
       onRetry: () => this.#hurry("retry"),
       onPlay: () => this.#dispatch({ type: "play" }),
       onPause: () => this.#dispatch({ type: "pause" }),

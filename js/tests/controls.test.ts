@@ -222,3 +222,48 @@ describe("picture in picture", () => {
     expect(find(root, "Picture in picture")?.ariaPressed).toBe("false");
   });
 });
+
+describe("recording", () => {
+  const wishes = (model: FakeModel) => model.sentOf("Record").map(({ is_on }) => is_on);
+
+  test("begins and ends in the kernel, which names the file", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Record");
+    expect(wishes(model)).toEqual([true]);
+    model.push("recording", { state: "on", text: "gpuview-1.mp4" });
+    const pressed = find(root, "Stop recording");
+    expect(pressed?.ariaPressed).toBe("true");
+    expect(said(root)).toBe("recording gpuview-1.mp4");
+    await press(root, "Stop recording");
+    expect(wishes(model)).toEqual([true, false]);
+    model.push("recording", { state: "saved", text: "gpuview-1.mp4" });
+    expect(said(root)).toBe("saved gpuview-1.mp4");
+    expect(find(root, "Record")?.title).toContain("gpuview-1.mp4");
+  });
+
+  test("that the kernel refuses says why", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Record");
+    model.push("recording", { state: "failed", text: "the disk is full" });
+    expect(said(root)).toBe("not recorded: the disk is full");
+    expect(find(root, "Record")?.ariaPressed).toBe("false");
+  });
+
+  test("waits for a busy kernel, and says so", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Record");
+    await pass(3000);
+    expect(said(root)).toContain("the kernel is busy");
+    model.push("recording", { state: "on", text: "gpuview-1.mp4" });
+    await pass(5000);
+    expect(said(root)).toBe("");
+  });
+
+  test("is not offered for a stream that has ended, or where no kernel is reached", async () => {
+    const { model, root } = await showPlaying();
+    model.status("closed");
+    expect(find(root, "Record")?.hidden).toBe(true);
+    const alone = await showPlaying({ recording: null });
+    expect(find(alone.root, "Record")?.hidden).toBe(true);
+  });
+});

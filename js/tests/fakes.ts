@@ -38,6 +38,7 @@ export class FakeModel implements Model {
     offers: {},
     answers: {},
     status: LIVE,
+    recording: { state: "off", text: "" },
     epoch: 0,
     needs_peer_config: false,
     place: "",

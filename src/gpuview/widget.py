@@ -60,6 +60,7 @@ from gpuview.sources.parse import parse_source
 from gpuview.sources.source import Source, start_source
 from gpuview.stats import StreamStats, stream_stats
 from gpuview.stream_copy import StreamCopy
+from gpuview.view_recording import RecordingState, ViewRecording
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -169,6 +170,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     offers = traitlets.Dict().tag(sync=True, echo_update=False, to_json=lambda _value, _widget: {})
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
+    recording = traitlets.Dict({"state": "off", "text": ""}).tag(sync=True)
     epoch = traitlets.Int(1).tag(sync=True)
     needs_peer_config = traitlets.Bool(False).tag(sync=True)
     place = traitlets.Unicode().tag(sync=True)
@@ -236,6 +238,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 on_change=self._follow_watchers,
                 on_failed=lambda error: self._update(recording_error=error),
             )
+            self._view_recording = ViewRecording(self.record, self._publish_recording)
             super().__init__(
                 epoch=self._engine.epoch,
                 needs_peer_config=self._pages.need_peer_config,
@@ -543,6 +546,12 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
 
     def views_are_kept(self) -> None:
         self._saved.views_are_kept()
+
+    def record_by_view(self, is_on: bool) -> None:
+        self._view_recording.ask(is_on)
+
+    def _publish_recording(self, state: RecordingState) -> None:
+        self.recording = {"state": state["state"], "text": state["text"]}
 
     # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------
 

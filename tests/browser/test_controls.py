@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -73,6 +74,21 @@ def test_exact_picture_is_saved_by_keyboard_with_every_pixel(
     with Image.open(tmp_path / "saved.png") as image:
         saved = hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
     assert saved == notebook.python("digest")
+
+
+def test_recording_by_keyboard_leaves_a_file_beside_the_notebook(
+    open_notebook: OpenNotebook, lab: Lab
+) -> None:
+    notebook = open_with(open_notebook, "stream")
+    press(notebook, "Record", exact=True)
+    stop = notebook.page.get_by_role("button", name="Stop recording")
+    expect(stop).to_have_attribute("aria-pressed", "true", timeout=30_000)
+    wait_for_frames(notebook, 10)
+    stop.press("Enter")
+    notebook.page.locator(".gpuview-said").get_by_text("saved gpuview-").wait_for(state="attached")
+    (path,) = lab.notebooks.glob("gpuview-*-1.mp4")
+    with av.open(str(path)) as container:
+        assert len(list(container.decode(video=0))) > 5
 
 
 def test_full_screen_by_keyboard_has_the_picture(open_notebook: OpenNotebook) -> None:

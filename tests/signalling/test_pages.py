@@ -27,6 +27,7 @@ from gpuview.protocol.messages import (
     PageLog,
     PeerConfig,
     Problem,
+    Record,
     Refusal,
 )
 from gpuview.protocol.wire import to_wire
@@ -53,6 +54,9 @@ class FakeWidget:
 
     def views_are_kept(self) -> None:
         self.sent.append({"kept": True})
+
+    def record_by_view(self, is_on: bool) -> None:
+        self.sent.append({"record": is_on})
 
 
 class FakeMedia:
@@ -160,6 +164,15 @@ def test_a_page_says_that_its_views_are_kept() -> None:
     stream.say(KeepsViews())
     assert stream.widget.sent == [{"kept": True}]
     assert stream.passed_on == []
+
+
+def test_a_page_begins_and_ends_a_recording_and_says_no_more_than_that() -> None:
+    stream = Stream()
+    stream.say(Record(is_on=True))
+    stream.say(Record(is_on=False))
+    assert stream.widget.sent == [{"record": True}, {"record": False}]
+    stream.pages.read({"type": "Record", "is_on": True, "path": "/etc/passwd"})
+    assert "path" in stream.widget.sent[-1]["problem"]
 
 
 def test_tunnel_carries_both_ways() -> None:

@@ -1,17 +1,20 @@
 // The buttons below the picture.
 
-import { button, element } from "../dom";
+import { element, iconButton } from "../dom";
+import type { Model } from "../model";
 import type { Screen, ShownPicture } from "../player";
 import type { ViewState } from "../state";
 import { after } from "../timers";
 import { FloatingPicture } from "./floating";
 import { toggleFullscreen } from "./fullscreen";
 import { copy, isThere } from "./link";
+import { RecordButton } from "./record";
 import { save } from "./save";
 
 const SAID_MS = 2500;
 
 export interface ControlsOptions {
+  readonly model: Model;
   readonly stage: HTMLElement;
   /** Opens the details; the last to lose the keyboard. */
   readonly details: HTMLButtonElement;
@@ -45,6 +48,7 @@ export class Controls {
     () => void this.#toggleFloat(),
   );
   readonly #floating: FloatingPicture;
+  readonly #record: RecordButton;
   /** What came of the last click, for a moment. */
   readonly #said = element("span", "gpuview-said");
   #saying = new AbortController();
@@ -54,13 +58,14 @@ export class Controls {
   constructor(options: ControlsOptions) {
     this.#options = options;
     this.#floating = new FloatingPicture(() => this.#paintFloat(), options.stop);
+    this.#record = new RecordButton(options.model, (text) => this.#say(text), options.stop);
     this.element.setAttribute("role", "group");
     this.element.ariaLabel = "Picture";
     this.#said.setAttribute("role", "status");
     this.#link.title = "Copy a link to a page that shows this stream alone";
     this.#link.hidden = true;
     this.#float.hidden = !FloatingPicture.is_possible;
-    this.element.append(this.#pause, this.#save, this.#float, this.#link);
+    this.element.append(this.#pause, this.#save, this.#record.element, this.#float, this.#link);
     if (document.fullscreenEnabled) this.element.append(this.#fullscreen());
     this.element.append(options.details, this.#said);
     this.#paintFloat();
@@ -74,6 +79,7 @@ export class Controls {
       : "Save a PNG of what is shown: video, not pixel for pixel as it was pushed";
     if (!MOVES.has(state)) this.#floating.close(); // There is nothing to follow.
     this.#float.hidden = !FloatingPicture.is_possible || !MOVES.has(state);
+    this.#record.show(MOVES.has(state));
     if (state === "playing") void this.#lookForLink();
   }
 
@@ -146,10 +152,4 @@ export class Controls {
     const stop = AbortSignal.any([this.#saying.signal, this.#options.stop]);
     after(SAID_MS, () => (this.#said.textContent = ""), stop);
   }
-}
-
-function iconButton(className: string, label: string, onClick: () => void): HTMLButtonElement {
-  const made = button(`gpuview-icon ${className}`, "", onClick);
-  made.title = made.ariaLabel = label;
-  return made;
 }

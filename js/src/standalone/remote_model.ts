@@ -48,6 +48,7 @@ export class RemoteModel implements Model {
       offers: {},
       answers: {},
       status: WAITING,
+      recording: null,
       epoch: 1,
       needs_peer_config: true,
       place: "",

@@ -8,7 +8,7 @@ what is accepted from a page: lengths, numbers of entries, the form of a view's 
 A page and the kernel talk over the widget's comm:
 
     page    Offer        in the ``offers`` trait (one entry a view) and again as a custom message
-    page    GetPeerConfig, Ack, Bye, Candidates, KeepsViews, PageLog        custom messages
+    page    GetPeerConfig, Ack, Bye, Candidates, KeepsViews, PageLog, Record   custom messages
     kernel  Answer, Refusal     in the ``answers`` trait (one entry a view), until the page's Ack
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
@@ -75,6 +75,7 @@ __all__ = [
     "Problem",
     "Ready",
     "Received",
+    "Record",
     "RecordingEnded",
     "RecordingProgress",
     "Refusal",
@@ -159,6 +160,12 @@ class Bye(Message, frozen=True, kw_only=True):
 
 class KeepsViews(Message, frozen=True):
     """This page replaces an output of the stream without drawing its view anew."""
+
+
+class Record(Message, frozen=True, kw_only=True):
+    """Begin a recording, or end it; the ``recording`` trait says what has come of it."""
+
+    is_on: bool
 
 
 class PageLog(Message, frozen=True, kw_only=True):

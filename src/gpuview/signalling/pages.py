@@ -32,6 +32,7 @@ from gpuview.protocol.messages import (
     PageLog,
     PeerConfig,
     Problem,
+    Record,
     Refusal,
 )
 from gpuview.protocol.wire import from_wire, to_wire
@@ -46,7 +47,7 @@ logger = logging.getLogger("gpuview")
 page_logger = logging.getLogger("gpuview.page")
 
 _TUNNEL = (CarrierOpen, CarrierText, CarrierClose)
-_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, KeepsViews, Offer, PageLog, *_TUNNEL)
+_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, KeepsViews, Offer, PageLog, Record, *_TUNNEL)
 _WITHOUT_REPLY = (Candidates.__name__, PageLog.__name__)
 # A reply keeps the next cell waiting, for milliseconds.
 _FAULTS, _FAULTS_PER_S = 20, 2.0
@@ -65,6 +66,9 @@ class Widget(Protocol):
 
     def views_are_kept(self) -> None:
         """A page replaces an output without drawing its view anew."""
+
+    def record_by_view(self, is_on: bool) -> None:
+        """A page begins or ends its recording. Must not wait."""
 
 
 class Media(Protocol):
@@ -185,6 +189,8 @@ class Pages:
                 self._peer_configs.answer(message)
             case KeepsViews():
                 self._widget.views_are_kept()
+            case Record():
+                self._widget.record_by_view(message.is_on)
             case PageLog():
                 self._log(message)
             case CarrierOpen():
