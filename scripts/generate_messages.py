@@ -39,7 +39,7 @@ WITH_MEDIA = (messages.Ping, messages.Pong)
 CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)
 TUNNEL_FROM_PAGE = (messages.CarrierOpen, messages.CarrierText, messages.CarrierClose)
 TUNNEL_FROM_KERNEL = (messages.CarrierData, messages.CarrierClosed)
-PARTS = (messages.IceServer, messages.Problem)
+PARTS = (messages.IceServer, messages.LegendEntry, messages.Problem)
 MAX_COLUMNS = 100  # as prettier has it
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 

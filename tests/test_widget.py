@@ -439,6 +439,19 @@ def test_hint_is_told_while_it_holds_and_not_beside_an_error(make_stream: MakeSt
     assert (stream.status["state"], stream.status["hint"]) == ("live", "")
 
 
+def test_the_range_of_a_map_is_told_as_text(make_stream: MakeStream) -> None:
+    stream, engine, _ = make_stream()
+    engine.views("v1")
+    stream.push({"<b>depth</b>": torch.arange(64.0).reshape(8, 8)})
+    legend = [{"text": "<b>depth</b>: 0 … 63 (viridis)"}]
+    wait_until(lambda: stream.status["legend"] == legend, "the range is told")
+    engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
+    assert stream.status["legend"] == []
+    stream.push(torch.zeros(3, 8, 8))
+    engine.tell("encode_failed", None)
+    wait_until(lambda: stream.status["legend"] == [], "no range is told")
+
+
 def test_snapshot_is_read_as_the_picture_in_the_cell(make_stream: MakeStream) -> None:
     stream, _, _ = make_stream()
     stream.push(torch.rand(16, 20, 30))

@@ -1,7 +1,7 @@
 // Puts a view's state and the stream's status into words. Pure.
 
 import type { Carrier } from "./carriers/race";
-import type { Problem, Status } from "./messages";
+import type { LegendEntry, Problem, Status } from "./messages";
 import { spanText } from "./motion";
 import type { ViewState } from "./state";
 
@@ -18,6 +18,8 @@ export interface Caption {
   readonly message: Problem | null;
   /** Below the picture: what the user may want to change; empty if nothing. */
   readonly hint: string;
+  /** Below the picture: what its colours mean. */
+  readonly legend: readonly LegendEntry[];
   /** Whether the picture belongs to the past. */
   readonly is_dimmed: boolean;
   readonly can_retry: boolean;
@@ -29,6 +31,7 @@ const QUIET = {
   age: "",
   message: null,
   hint: "",
+  legend: [],
   is_dimmed: false,
   can_retry: false,
   can_play: false,
@@ -106,11 +109,13 @@ function captionOfStatus(state: ViewState, status: Status): Caption | null {
 /** Of a picture that stands still because nothing new is made. */
 function captionOfRest(
   state: ViewState,
-  { has_ended, hint }: Status,
+  { has_ended, hint, legend }: Status,
   rest_ms: number | null,
 ): Caption | null {
   if (state.name !== "playing") return null;
-  if (has_ended) return { ...QUIET, label: "the source has ended", tone: "idle", hint };
+  if (has_ended) {
+    return { ...QUIET, label: "the source has ended", tone: "idle", hint, legend };
+  }
   if (rest_ms === null) return null;
   return {
     ...QUIET,
@@ -118,12 +123,13 @@ function captionOfRest(
     age: `, last frame ${spanText(rest_ms)} ago`,
     tone: "idle",
     hint,
+    legend,
   };
 }
 
 function captionOfConnection(
   state: Exclude<ViewState, { name: "closed" | "gone" | "failed" | "paused" }>,
-  { fix, hint }: Status,
+  { fix, hint, legend }: Status,
   problem: Problem | null,
   carrier: Carrier | null,
 ): Caption {
@@ -136,7 +142,7 @@ function captionOfConnection(
     case "blocked":
       return { ...QUIET, label: "press play", tone: "busy", can_play: true };
     case "playing":
-      return { ...QUIET, label: `playing${WAYS[carrier ?? "webrtc"]}`, tone: "good", hint };
+      return { ...QUIET, label: `playing${WAYS[carrier ?? "webrtc"]}`, tone: "good", hint, legend };
     case "connecting":
       return { ...QUIET, label: "connecting", tone: "busy", message: problem };
     case "reconnecting":

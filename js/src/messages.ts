@@ -55,6 +55,12 @@ export interface IceServer {
   readonly credential?: string;
 }
 
+/** What a part of the picture's colours means; part of `Status`. */
+export interface LegendEntry {
+  /** Without markup. */
+  readonly text: string;
+}
+
 /** Something went wrong, which the connection may survive; a part of `Candidates`. */
 export interface Problem {
   readonly problem: string;
@@ -142,6 +148,8 @@ export interface Status {
   readonly made_ms: number;
   /** A line of the user's, without markup. */
   readonly caption: string;
+  /** For live: what the colours mean, as far as it depends on the values. */
+  readonly legend: LegendEntry[];
 }
 
 /** A page is alive. Sent every second, and answered by `Pong`. */

@@ -7,7 +7,7 @@ import { toggleFullscreen } from "./controls/fullscreen";
 import { latencyText } from "./details";
 import type { DetailsPanel } from "./details_panel";
 import { button, element } from "./dom";
-import type { Problem } from "./messages";
+import type { LegendEntry, Problem } from "./messages";
 import type { Model } from "./model";
 import { rateText } from "./motion";
 import type { PictureSize } from "./picture_size";
@@ -50,12 +50,14 @@ export class Overlay {
   readonly #age = element("span", "gpuview-age");
   readonly #figures = element("span", "gpuview-figures");
   readonly #caption = element("div", "gpuview-caption");
+  readonly #legend = element("div", "gpuview-legend");
   readonly #hint = element("div", "gpuview-hint");
   #size = "";
   #copy = "";
   #is_exact = false;
   #shown_figures: Figures | null = null;
   #shown_message = "";
+  #shown_legend = "[]";
 
   /** Builds the elements inside `root`. */
   constructor(root: HTMLElement, details: DetailsPanel, buttons: Buttons) {
@@ -79,7 +81,7 @@ export class Overlay {
     this.controls = new Controls({ ...buttons, stage: this.stage, details: details.button });
     line.append(state, this.controls.element);
     root.classList.add("gpuview");
-    root.append(this.stage, line, this.#caption, this.#hint, details.element);
+    root.append(this.stage, line, this.#caption, this.#legend, this.#hint, details.element);
   }
 
   get root(): HTMLElement {
@@ -107,15 +109,16 @@ export class Overlay {
     if (this.#caption.textContent !== text) this.#caption.textContent = text;
   }
 
-  showCaption({ label, age, tone, message, hint, is_dimmed, can_retry, can_play }: Caption): void {
+  showCaption({ label, age, tone, message, hint, legend, ...rest }: Caption): void {
     this.#dot.dataset["tone"] = tone;
     // Written only if it changes, or a screen reader would say it again and again.
     if (this.#label.textContent !== label) this.#label.textContent = this.#label.title = label;
     this.#age.textContent = age;
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
-    this.stage.classList.toggle("gpuview-dimmed", is_dimmed);
-    this.#showMessage(message, can_retry);
-    this.#showPlay(can_play);
+    this.#showLegend(legend);
+    this.stage.classList.toggle("gpuview-dimmed", rest.is_dimmed);
+    this.#showMessage(message, rest.can_retry);
+    this.#showPlay(rest.can_play);
   }
 
   /** Shows the size of the frames until `showFigures` is called. */
@@ -179,6 +182,15 @@ export class Overlay {
     );
     // Otherwise the focus would jump to the start of the page.
     if (had_focus) (can_retry ? this.#retry : this.#details.button).focus();
+  }
+
+  #showLegend(legend: readonly LegendEntry[]): void {
+    const shown = JSON.stringify(legend);
+    if (shown === this.#shown_legend) return; // Somebody may be copying it.
+    this.#shown_legend = shown;
+    this.#legend.replaceChildren(
+      ...legend.map(({ text }) => element("span", "gpuview-entry", text)),
+    );
   }
 
   #showPlay(can_play: boolean): void {

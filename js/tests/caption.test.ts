@@ -28,6 +28,16 @@ test("a failing source is shown over a picture that is not dimmed", () => {
   });
 });
 
+test("the legend is shown beside a picture that plays or rests, and no other", () => {
+  const legend = [{ text: "0 … 1 (viridis)" }];
+  const status = { ...LIVE, legend };
+  expect(caption(PLAYING, status).legend).toBe(legend);
+  expect(caption(PLAYING, { ...status, has_ended: true }).legend).toBe(legend);
+  expect(captionWith(PLAYING, status, null, "webrtc", 5000).legend).toBe(legend);
+  expect(caption({ name: "paused" }, status).legend).toEqual([]);
+  expect(caption({ name: "gone" }, status).legend).toEqual([]);
+});
+
 test("a picture that a person stopped is theirs to look at: nothing covers or dims it", () => {
   const paused = caption({ name: "paused" }, ERROR);
   expect(paused).toMatchObject({ label: "paused", message: null, is_dimmed: false });

@@ -29,6 +29,7 @@ export const LIVE: Status = {
   has_ended: false,
   made_ms: 0,
   caption: "",
+  legend: [],
 };
 
 /** Records what the page sends, and lets a test speak for the kernel. */

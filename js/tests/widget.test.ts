@@ -467,6 +467,17 @@ describe("the stream's status", () => {
     expect(hint()).toBe("");
   });
 
+  test("the legend stands below a picture that plays, as text", async () => {
+    const text = "<b>depth</b>: 0.5 … 80 (viridis)";
+    const { model, root } = await show({ status: { ...LIVE, legend: [{ text }] } });
+    const legend = () => root.querySelector(".gpuview-legend")!;
+    expect(legend().textContent).toBe("");
+    await play(model, root);
+    expect(legend().textContent).toBe(text);
+    model.status("live");
+    expect(legend().childNodes.length).toBe(0);
+  });
+
   test("a stream that was already closed is not connected", async () => {
     const { model, root } = await show({ status: { ...LIVE, state: "closed" } });
     expect(state(root)).toBe("closed");

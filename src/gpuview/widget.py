@@ -30,6 +30,7 @@ from gpuview.errors import (
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Layout
+from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.picture.select import CurrentSelect, Index, Select, as_select
 from gpuview.frames.snapshot import extremes, snapshot
@@ -41,6 +42,7 @@ from gpuview.protocol.messages import (
     Answer,
     Candidates,
     GetPeerConfig,
+    LegendEntry,
     PageLog,
     RecordingEnded,
     RecordingProgress,
@@ -209,6 +211,8 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             caption=self.caption,
         )
         self._captions = NowAndThen(lambda: self._update(caption=self.caption))
+        self._legend: tuple[LegendEntry, ...] = ()
+        self._legends = NowAndThen(lambda: self._update(legend=self._legend), period_s=0.25)
         self._viewers: tuple[str, ...] = ()
         self._are_views_seen = False
         self._source: Source | None = None
@@ -222,6 +226,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 self._look(),
                 self._errors,
                 on_hint=lambda hint: self._update(picture_hint=hint),
+                on_legend=self._follow_legend,
             )
             labels = parsed.names or (() if layer is None else (str(layer),))
             self._saved = SavedOutput(
@@ -466,6 +471,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         with self._lock:
             self._state = replace(self._state, is_closed=True, caption=self.caption)
         self._captions.close()
+        self._legends.close()
         source, self._source = self._source, None  # releases the user's model
         if source is not None:
             source.close()
@@ -612,6 +618,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def forked(self, error: StreamClosedError) -> None:
         self._lock = threading.RLock()
         self._captions.renew_lock()
+        self._legends.renew_lock()
         self._state = replace(self._state, is_closed=True)
         self._feed.abandon(error)
         self._recordings.abandon()
@@ -653,6 +660,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             if not self._state.is_closed:
                 self._state = replace(self._state, **changes)
                 self._publish_status()
+
+    def _follow_legend(self, legend: Sequence[Meaning]) -> None:
+        self._legend = tuple(LegendEntry(text=each.text) for each in legend)
+        self._legends.ask()
 
     def _tell_size(self) -> None:
         """Let a page that has no picture yet keep the room for it."""

@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,7 @@ from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.slot_layout import rgb_planes
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
+from gpuview.frames.picture.colormap import FLOW
 from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
@@ -244,6 +246,27 @@ def test_extremes_are_measured_after_the_frame_and_without_waiting(harness):
     harness.gpu.finish()
 
     assert read() == [(3, 3)]
+
+
+def test_a_range_without_outliers_and_the_speeds_of_a_flow_are_measured(harness):
+    pixels = torch.linspace(0, 1, 256).reshape(1, 1, 16, 16)
+    pixels[0, 0, 3, 4] = 1000
+    arrow = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    percentiles = tuple(pixels.flatten().sort().values[[3, 252]].tolist())
+    for tiles, auto, expected in (
+        (Tiles(pixels), "robust", percentiles),
+        (Tiles(arrow, "flow"), "symmetric", (5, 5)),
+    ):
+        (panel,) = SMALL.panels
+        colormap = FLOW if tiles.content == "flow" else "gray"
+        panel = replace(
+            panel, channels=tiles.kind.channels, scaling=Scaling(auto=auto), colormap=colormap
+        )
+        harness.push(1, replace(SMALL, panels=(panel,)), tiles.pixels)
+        with harness.lock:
+            read = harness.writer.measure([tiles], [True])
+        harness.gpu.finish()
+        assert read() == [expected]
 
 
 def test_only_what_is_wanted_is_measured(harness):

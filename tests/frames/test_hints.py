@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.frames.cpu.extremes import finite_extremes
-from gpuview.frames.hint_reporter import HintReporter
+from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.hints import range_hint
@@ -224,11 +224,11 @@ def end_of_hint_thread() -> None:
 def test_a_hint_that_waits_for_a_device_is_reported_later_and_no_frame_is_due_meanwhile():
     later, is_measured = LaterHints(), threading.Event()
 
-    def find() -> str:
+    def find() -> Found:
         assert is_measured.wait(WAIT_S)
-        return "too dark"
+        return Found("too dark")
 
-    later.reporter.report_range_later(find, Look(), 10**12)
+    later.reporter.report_later(find, Look(), 10**12)
     assert not later.reporter.is_due(Look(), 10**13)
     is_measured.set()
     end_of_hint_thread()
@@ -240,10 +240,10 @@ def test_a_hint_that_waits_for_a_device_is_reported_later_and_no_frame_is_due_me
 def test_a_device_that_fails_while_it_is_measured_ends_nothing():
     later = LaterHints()
 
-    def find() -> str:
+    def find() -> Found:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    later.reporter.report_range_later(find, Look(), 10**12)
+    later.reporter.report_later(find, Look(), 10**12)
     end_of_hint_thread()
 
     assert later.told == []

@@ -296,6 +296,25 @@ def test_a_panel_with_a_fixed_range_is_measured_as_well(dtype, sides):
     assert torch.equal(record, before)
 
 
+@pytest.mark.parametrize("auto", ["tile", "frame", "symmetric"])
+@pytest.mark.parametrize("sides", [(18, 30), (200, 310)])
+def test_a_panel_that_finds_its_range_is_measured_as_well(auto, sides):
+    pixels = noise(1, 1, *sides, dtype=torch.float32)
+    expected = [pixels.min().item(), pixels.max().item()]
+    record = torch.zeros(record_nbytes(*sides), dtype=torch.uint8, device=DEVICE)
+    nonfinite = torch.zeros(2, dtype=torch.int64, device=DEVICE)
+    kernel = PanelKernel(whole(*sides, 1, Scaling(auto=auto)), *sides, record, nonfinite)
+    extremes = torch.zeros(2, dtype=torch.float64, device=DEVICE)
+
+    kernel.draw(pixels.to(DEVICE), 1, 1)
+    before = record.clone()
+    kernel.measure(pixels.to(DEVICE), extremes)
+
+    assert extremes.tolist() == expected
+    kernel.draw(pixels.to(DEVICE), 1, 1)
+    assert torch.equal(record, before)
+
+
 def test_a_panel_without_a_finite_value_has_no_extremes():
     record = torch.zeros(record_nbytes(18, 18), dtype=torch.uint8, device=DEVICE)
     nonfinite = torch.zeros(2, dtype=torch.int64, device=DEVICE)

@@ -22,6 +22,7 @@ const WAITING: Status = {
   has_ended: false,
   made_ms: 0,
   caption: "",
+  legend: [],
 };
 
 const NO_MEDIA_PROCESS: Problem = {

@@ -24,6 +24,7 @@ from gpuview.errors import FrameError, MediaError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.picture.errors import explaining
 from gpuview.frames.picture.layout import Reading, Values
+from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.panel import Panel
 from gpuview.frames.picture.select import Select
@@ -106,6 +107,7 @@ class Feed:
         look: How they are shown.
         errors: Receives the error if the background thread cannot read a frame.
         on_hint: As for `FrameWriter`.
+        on_legend: As for `FrameWriter`.
     """
 
     def __init__(
@@ -114,10 +116,11 @@ class Feed:
         look: Look,
         errors: ErrorReporter,
         on_hint: Callable[[str], None] = lambda _: None,
+        on_legend: Callable[[tuple[Meaning, ...]], None] = lambda _: None,
     ) -> None:
         self._sink = sink
         self._errors = errors
-        self._writer = FrameWriter(sink, on_hint)
+        self._writer = FrameWriter(sink, on_hint, on_legend)
         self._reading = threading.Lock()  # held while a frame is read; taken before the other lock
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long

@@ -1,42 +1,73 @@
-"""The current hint of a stream: measured seldom, told when it changes."""
+"""The current hint and legend of a stream: measured seldom, told when they change."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
 
+from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look
 
-__all__ = ["HintReporter"]
+__all__ = ["Found", "HintReporter"]
 
 _PERIOD_NS = 1_000_000_000
+_LEGEND_PERIOD_NS = 100_000_000
+_MAX_BURST = 20
+
+
+class Found(NamedTuple):
+    """What there is to say about the values of a frame."""
+
+    hint: str = ""
+    legend: tuple[Meaning, ...] = ()
 
 
 class HintReporter:
-    """Decides which frames are measured, and reports each change of the hint. From any thread.
+    """Decides which frames are measured, and reports each change. From any thread.
 
     Measuring takes a part of a frame's time, so it is done once a second; at once for a new look,
     and for every frame while there is a hint, so that it is gone when it no longer holds.
 
+    Frames with a legend are measured ten times a second, and up to 20 that come at once: the last
+    of some frames that a cell or a slider pushes is to have its own numbers. After a faster source
+    has ended, they may be those of a frame up to 0.1 s older.
+
     Args:
         on_hint: Called with the hint, or an empty string, in the reporting thread.
+        on_legend: Called with the legend, perhaps empty, in the reporting thread.
     """
 
-    def __init__(self, on_hint: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        on_hint: Callable[[str], None],
+        on_legend: Callable[[tuple[Meaning, ...]], None] = lambda _: None,
+    ) -> None:
         self._on_hint = on_hint
+        self._on_legend = on_legend
         self._lock = threading.Lock()
         self._look: Look | None = None
         self._measured_ns = 0
-        self._is_measuring = False
+        self._found_ns = 0
+        self._is_waiting = False
+        self._pending: tuple[Callable[[], Found], Look, int] | None = None
         self._reading = ""
         self._range = ""
+        self._legend: tuple[Meaning, ...] = ()
+        self._allowance = 0.0  # the frames with a legend that may be measured now
+        self._allowed_ns = 0
 
-    def is_due(self, look: Look, now_ns: int) -> bool:
+    def is_due(self, look: Look, now_ns: int, *, has_legend: bool = False) -> bool:
         """Tell whether to measure the values of the frame pushed at ``now_ns``."""
-        if self._is_measuring:
+        if has_legend and self._is_allowed(now_ns):
+            return True
+        if self._is_waiting:
             return False
         is_same_look = look is self._look or look == self._look
-        return not is_same_look or bool(self._range) or now_ns - self._measured_ns >= _PERIOD_NS
+        if not is_same_look or self._range or (self._legend and not has_legend):
+            return True
+        return not has_legend and now_ns - self._measured_ns >= _PERIOD_NS
 
     def report_reading(self, hint: str) -> None:
         """Report how the newest frame was read, if that needs a hint."""
@@ -44,44 +75,65 @@ class HintReporter:
             self._reading = hint
             self._tell()
 
-    def report_range(self, hint: str, look: Look, now_ns: int) -> None:
-        """Report the hint about the values of a frame that was due.
+    def report_found(self, found: Found, look: Look, now_ns: int) -> None:
+        """Report what was found in a frame that was due.
 
-        Its words change at most once a second: the values may be others in each frame.
+        The words of the hint change at most once a second: the values may be others in each frame.
         """
         with self._lock:
+            if now_ns < self._found_ns:
+                return  # a newer frame is on another device
+            self._found_ns = now_ns
             is_recent = look == self._look and now_ns - self._measured_ns < _PERIOD_NS
-            if hint and self._range and is_recent:
-                return
-            has_changed = hint != self._range
-            self._look, self._measured_ns, self._range = look, now_ns, hint
+            has_changed = False
+            if not (found.hint and self._range and is_recent):
+                has_changed = found.hint != self._range
+                self._look, self._measured_ns, self._range = look, now_ns, found.hint
+            before, self._legend = self._legend, found.legend
         if has_changed:
             self._tell()
+        if found.legend != before:
+            self._on_legend(found.legend)
 
-    def report_range_later(self, find_hint: Callable[[], str], look: Look, now_ns: int) -> None:
-        """Call ``find_hint``, which waits for a device, on a thread, and report its result.
+    def report_later(self, find: Callable[[], Found], look: Look, now_ns: int) -> None:
+        """Call ``find``, which waits for a device, on a thread, and report its result.
 
-        No frame is due in the meantime.
+        In the meantime no frame without a legend is due. Of those with one, the newest is reported.
         """
-
-        def wait() -> None:
-            try:
-                self.report_range(find_hint(), look, now_ns)
-            except RuntimeError:
-                pass  # the device has failed, which the next frame says
-            finally:
-                self._is_measuring = False
-
-        self._is_measuring = True
+        with self._lock:
+            self._pending = (find, look, now_ns)
+            if self._is_waiting:
+                return
+            self._is_waiting = True
         try:
-            threading.Thread(target=wait, name="gpuview-hint", daemon=True).start()
+            threading.Thread(target=self._wait, name="gpuview-hint", daemon=True).start()
         except RuntimeError:  # no thread can be started now
-            self._is_measuring = False
+            self._is_waiting = False
 
     def renew_lock(self) -> None:
         """Make a new lock in a forked child: a thread of the parent may have held the old one."""
         self._lock = threading.Lock()
-        self._is_measuring = False
+        self._is_waiting = False
+
+    def _is_allowed(self, now_ns: int) -> bool:
+        new = (now_ns - self._allowed_ns) / _LEGEND_PERIOD_NS
+        self._allowance, self._allowed_ns = min(_MAX_BURST, self._allowance + new), now_ns
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+    def _wait(self) -> None:
+        while (pending := self._next()) is not None:
+            find, look, now_ns = pending
+            with suppress(RuntimeError):  # the device has failed, which the next frame says
+                self.report_found(find(), look, now_ns)
+
+    def _next(self) -> tuple[Callable[[], Found], Look, int] | None:
+        with self._lock:
+            pending, self._pending = self._pending, None
+            self._is_waiting = pending is not None
+            return pending
 
     def _tell(self) -> None:
         self._on_hint("; ".join(filter(None, (self._reading, self._range))))

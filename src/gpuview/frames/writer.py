@@ -20,12 +20,14 @@ from torch import Tensor
 
 from gpuview.errors import FrameError, MediaError, shorten
 from gpuview.frames.cpu.extremes import finite_extremes
+from gpuview.frames.cpu.ranges import range_of_all
 from gpuview.frames.cpu.writer import write_picture
-from gpuview.frames.hint_reporter import HintReporter
+from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
-from gpuview.frames.picture.geometry import Plan
-from gpuview.frames.picture.hints import is_measured, range_hint, reading_hint
+from gpuview.frames.picture.geometry import AutoRange, Plan, TileKind
+from gpuview.frames.picture.hints import Extremes, is_measured, range_hint, reading_hint
 from gpuview.frames.picture.layout import Reading, Tiles
+from gpuview.frames.picture.legend import Meaning, has_legend, legend_of
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, WriteStats
@@ -40,10 +42,10 @@ _planned = lru_cache(maxsize=64)(plan)
 
 
 class _Hints(NamedTuple):
-    """What there is to say about a frame; see `gpuview.frames.picture.hints`."""
+    """What there is to say about a frame; see `gpuview.frames.picture.hints` and `legend`."""
 
     reading: str
-    range: str | Callable[[], str] | None
+    found: Found | Callable[[], Found] | None
     """A function waits for a device; None if the frame was not measured."""
 
 
@@ -55,11 +57,17 @@ class FrameWriter:
             a `gpuview.frames.sink.DeviceSink`.
         on_hint: Called when the hint for the cell changes, also from a thread of ours; see
             `gpuview.frames.picture.hints`. An empty string ends it.
+        on_legend: Called when the legend for the cell changes, as ``on_hint`` is.
     """
 
-    def __init__(self, sink: FrameSink, on_hint: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        sink: FrameSink,
+        on_hint: Callable[[str], None] = lambda _: None,
+        on_legend: Callable[[tuple[Meaning, ...]], None] = lambda _: None,
+    ) -> None:
         self._sink = sink
-        self._hints = HintReporter(on_hint)
+        self._hints = HintReporter(on_hint, on_legend)
         self._lock = threading.Lock()
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
@@ -89,18 +97,19 @@ class FrameWriter:
         with _explained():
             hints = outside_transforms(lambda: self._write(frame, look, capture_ns))
         self._hints.report_reading(hints.reading)
-        if isinstance(hints.range, str):
-            self._hints.report_range(hints.range, look, capture_ns)
-        elif hints.range is not None:
-            self._hints.report_range_later(hints.range, look, capture_ns)
+        if isinstance(hints.found, Found):
+            self._hints.report_found(hints.found, look, capture_ns)
+        elif hints.found is not None:
+            self._hints.report_later(hints.found, look, capture_ns)
 
     def _write(self, frame: object, look: Look, capture_ns: int) -> _Hints:
         names, tiles = read_frame(frame, look, self.readings)  # may call its library
         # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
-            picture = _planned(tuple(each.kind for each in tiles), names, look)
+            kinds = tuple(each.kind for each in tiles)
+            picture = _planned(kinds, names, look)
             device = _drawing_device(tiles)
-            is_due = self._hints.is_due(look, capture_ns)
+            to_measure = self._to_measure(kinds, look, capture_ns)
             with self._lock:
                 if device is None:
                     self._write_from_cpu(picture, tiles, capture_ns)
@@ -110,7 +119,9 @@ class FrameWriter:
                 self._is_newest_on_cuda = device is not None
                 self.readings = readings_of(names, tiles)
                 self.sides = (picture.width, picture.height)
-                found = self._range_hint(names, tiles, look) if is_due else None
+                found = None
+                if to_measure is not None:
+                    found = self._find(names, tiles, kinds, look, to_measure)
             return _Hints(reading_hint(names, tiles), found)
 
     def check(self, frame: object, look: Look) -> None:
@@ -174,22 +185,40 @@ class FrameWriter:
             self._cuda = CudaWriter(self._sink, self._lock)
         return self._cuda
 
-    def _range_hint(
-        self, names: tuple[str, ...] | None, tiles: Sequence[Tiles], look: Look
-    ) -> str | Callable[[], str]:
-        """Measure the frame just written; for CUDA, return a function that waits for the hint."""
-        kinds = [each.kind for each in tiles]
-        wanted = [is_measured(kind, look) for kind in kinds]
-        if not any(wanted):
-            return ""
+    def _to_measure(
+        self, kinds: Sequence[TileKind], look: Look, capture_ns: int
+    ) -> list[bool] | None:
+        """Return which tensors to measure; None if the frame is not due."""
+        for_legend = [has_legend(kind, look) for kind in kinds]
+        if not self._hints.is_due(look, capture_ns, has_legend=any(for_legend)):
+            return None
+        pairs = zip(kinds, for_legend, strict=True)
+        return [is_wanted or is_measured(kind, look) for kind, is_wanted in pairs]
+
+    def _find(
+        self,
+        names: tuple[str, ...] | None,
+        tiles: Sequence[Tiles],
+        kinds: Sequence[TileKind],
+        look: Look,
+        to_measure: Sequence[bool],
+    ) -> Found | Callable[[], Found]:
+        """Measure the frame just written; for CUDA, return a function that waits for the result."""
+
+        def found(extremes: Sequence[Extremes]) -> Found:
+            hint = range_hint(names, kinds, look, extremes)
+            return Found(hint, legend_of(names, kinds, look, extremes))
+
+        if not any(to_measure):
+            return Found()
         if self._cuda is not None and self._is_newest_on_cuda:
-            read = self._cuda.measure(tiles, wanted)
-            return lambda: range_hint(names, kinds, look, read())
-        extremes = [
-            finite_extremes(each.pixels) if is_wanted else None
-            for each, is_wanted in zip(tiles, wanted, strict=True)
-        ]
-        return range_hint(names, kinds, look, extremes)
+            read = self._cuda.measure(tiles, to_measure)
+            return lambda: found(read())
+        extremes: list[Extremes] = [None] * len(tiles)
+        for i, (each, kind) in enumerate(zip(tiles, kinds, strict=True)):
+            if to_measure[i]:
+                extremes[i] = _extremes(each.pixels, look.scaling_of(kind).auto)
+        return found(extremes)
 
     def _write_from_cpu(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
         begin = time.perf_counter()
@@ -199,6 +228,13 @@ class FrameWriter:
             self._stats.n_inf + nonfinite.n_inf,
             conversion_ms=(time.perf_counter() - begin) * 1e3,
         )
+
+
+def _extremes(pixels: Tensor, auto: AutoRange | None) -> Extremes:
+    if auto != "robust" and pixels.shape[1] != 2:
+        return finite_extremes(pixels)
+    low, high = range_of_all(pixels, auto).tolist()
+    return (low, high) if low <= high else None
 
 
 def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:

@@ -63,6 +63,7 @@ __all__ = [
     "IceServer",
     "IceServers",
     "KeepsViews",
+    "LegendEntry",
     "Log",
     "Message",
     "Offer",
@@ -246,6 +247,13 @@ class PeerConfig(Message, frozen=True, kw_only=True):
     """Whether the page sends its log, as `PageLog`."""
 
 
+class LegendEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a part of the picture's colours means; part of `Status`."""
+
+    text: str
+    """Without markup."""
+
+
 class Status(Message, frozen=True, kw_only=True):
     """What the stream is doing; the ``status`` trait.
 
@@ -276,6 +284,8 @@ class Status(Message, frozen=True, kw_only=True):
     `Pong`; 0: there was none."""
     caption: str = ""
     """A line of the user's, without markup."""
+    legend: list[LegendEntry] = []
+    """For live: what the colours mean, as far as it depends on the values."""
 
 
 # --- page <-> media process -------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpuview.errors import GpuviewError, MediaError
-from gpuview.protocol.messages import Status
+from gpuview.protocol.messages import LegendEntry, Status
 
 __all__ = ["StreamState"]
 
@@ -28,6 +28,7 @@ class StreamState:
     """What of the source is not shown, and why; empty if nothing."""
     picture_hint: str = ""
     """What the user may want to set, and why; empty if nothing."""
+    legend: tuple[LegendEntry, ...] = ()
     sides: tuple[int, int] | None = None
     """Width and height of the picture, if they are known."""
     is_size_chosen: bool = False
@@ -70,7 +71,7 @@ class StreamState:
             return {"state": "restarting"}
         if self.has_picture:
             hints = filter(None, (self.source_hint, self.picture_hint))
-            return {"state": "live", "hint": "; ".join(hints)}
+            return {"state": "live", "hint": "; ".join(hints), "legend": list(self.legend)}
         return {"state": "waiting", "fix": self.waiting_hint, "hint": self.source_hint}
 
     @property

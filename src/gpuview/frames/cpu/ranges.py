@@ -13,6 +13,7 @@ __all__ = [
     "is_exact_in_float32",
     "is_known_finite",
     "needs_float64",
+    "range_of_all",
     "tile_ranges",
     "work_dtype",
 ]
@@ -41,6 +42,17 @@ def tile_ranges(pixels: Tensor, auto: AutoRange) -> Tensor:
         return torch.cat((-reach, reach), 1)
     is_known = ranges[:, :1] <= ranges[:, 1:]
     return torch.where(is_known, ranges, torch.arange(2, dtype=dtype, device=pixels.device))
+
+
+def range_of_all(pixels: Tensor, auto: AutoRange | None) -> Tensor:
+    """Return the range that the ranges of all tiles are in; without outliers only if "robust".
+
+    Runs where `tile_ranges` does.
+
+    Returns:
+        ``(2,)``; (inf, -inf) if no value is finite.
+    """
+    return _union(_robust_ranges(pixels) if auto == "robust" else _whole_ranges(pixels))
 
 
 def _whole_ranges(pixels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.paint import render
-from gpuview.frames.cpu.ranges import tile_ranges
+from gpuview.frames.cpu.ranges import range_of_all
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import (
@@ -120,7 +120,7 @@ class Canvas:
             self._paint(panel, each.pixels)
 
     def measure(self, tiles: Sequence[Tiles], is_measured: Sequence[bool]) -> None:
-        """Launch finding the smallest and the largest finite value of some panels.
+        """Launch finding the ends of some panels' ranges: as a rule, of all finite values.
 
         Args:
             tiles: As for `draw`, which has drawn them.
@@ -170,9 +170,9 @@ class Canvas:
             kernel.draw(each.pixels, seq, capture_ns)
 
     def _measure(self, i: int, pixels: Tensor) -> None:
-        found = self.extremes[i]
-        if not self._launches(lambda: self._kernels[i].measure(pixels, found)):
-            found.copy_(tile_ranges(pixels, "frame")[0])
+        found, auto = self.extremes[i], self.plan.panels[i].scaling.auto
+        if auto == "robust" or not self._launches(lambda: self._kernels[i].measure(pixels, found)):
+            found.copy_(range_of_all(pixels, auto))
 
     def _draw_static(self) -> None:
         self._words.fill_(0)

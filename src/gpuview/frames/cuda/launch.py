@@ -135,19 +135,20 @@ class PanelKernel:
         )
 
     def measure(self, pixels: Tensor, extremes: Tensor) -> None:
-        """Launch finding the smallest and the largest finite value; only for a fixed range.
+        """Launch finding the smallest and the largest finite value; of a flow, speed.
 
         Args:
-            pixels: As for `draw`; not bool.
+            pixels: As for `draw`.
             extremes: ``(2,)`` float64; (inf, -inf) if no value is finite.
         """
-        panel = self._panel
-        if self._parts is self._ranges:
-            shape = (panel.n_tiles * self._chunks, 2)
-            self._parts = torch.empty(shape, dtype=torch.float64, device=pixels.device)
-        self._find_parts(pixels, self._launch_of(pixels), is_last=False)
-        torch.amin(self._parts[:, 0], 0, out=extremes[0])
-        torch.amax(self._parts[:, 1], 0, out=extremes[1])
+        if pixels.dtype == torch.bool:
+            pixels = pixels.view(torch.uint8)
+        # Not `_parts`: on another stream, the next frame may be drawn already.
+        shape = (self._panel.n_tiles * self._chunks, 2)
+        parts = torch.empty(shape, dtype=torch.float64, device=pixels.device)
+        self._find_parts(pixels, self._launch_of(pixels), parts, is_last=False)
+        torch.amin(parts[:, 0], 0, out=extremes[0])
+        torch.amax(parts[:, 1], 0, out=extremes[1])
 
     def _launch_of(self, pixels: Tensor) -> _Launch:
         launch = self._launch
@@ -185,7 +186,7 @@ class PanelKernel:
     def _find_minmax(self, pixels: Tensor, launch: _Launch) -> None:
         panel = self._panel
         is_last = self._parts is self._ranges
-        self._find_parts(pixels, launch, is_last=is_last)
+        self._find_parts(pixels, launch, self._parts, is_last=is_last)
         if not is_last:
             is_frame = panel.scaling.auto != "tile"
             merge_minmax[(1 if is_frame else panel.n_tiles,)](
@@ -210,11 +211,11 @@ class PanelKernel:
             num_warps=8,
         )
 
-    def _find_parts(self, pixels: Tensor, launch: _Launch, *, is_last: bool) -> None:
+    def _find_parts(self, pixels: Tensor, launch: _Launch, parts: Tensor, *, is_last: bool) -> None:
         panel = self._panel
         find_minmax[(panel.n_tiles, self._chunks)](  # only the first axis may exceed 65535
             pixels,
-            self._parts,
+            parts,
             panel.tile_height,
             panel.tile_width,
             _n_values(panel),

@@ -76,7 +76,7 @@ def range_hint(
         names: The panels' names; None for a single tensor.
         kinds: One for each tensor.
         look: How they are shown.
-        extremes: Of each tensor that `is_measured`; else None.
+        extremes: Of each tensor that `is_measured`; None if it has no finite value.
     """
     said = [_said(kind, look, found) for kind, found in zip(kinds, extremes, strict=True)]
     if not any(said):
@@ -102,7 +102,7 @@ class _Said(NamedTuple):
 
 def _said(kind: TileKind, look: Look, found: Extremes) -> _Said | None:
     """Return what there is to say about one tensor."""
-    if found is None:
+    if found is None or not is_measured(kind, look):
         return None
     n = n_classes(look.colormap_of(kind))
     if n is not None:
