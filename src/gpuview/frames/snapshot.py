@@ -18,7 +18,7 @@ from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan
 from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading, Tiles
-from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.look import Look, Size
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
 from gpuview.protocol.ring import MIN_SIDE
@@ -122,7 +122,9 @@ def _previewed(
     width, height = picture.width, picture.height
     scale = longest_side / max(width, height)
     if scale < 1:
-        size = (max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale)))
+        size: Size = longest_side
+        if isinstance(look.size, tuple):
+            size = (max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale)))
         picture = plan(kinds, names, replace(look, size=size))
     return _composed(picture, tiles), width
 
