@@ -162,6 +162,28 @@ def test_ring_that_is_detached_is_freed_with_its_last_frame(
     stream.wait_for_frames(2)
 
 
+def test_ring_that_is_detached_while_the_last_codec_stops_is_freed(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def hold(_packet: Packet) -> None:
+        has_begun.set()
+        may_go_on.wait(WAIT_S)
+
+    monkeypatch.setattr(stream.packets, "put", hold)
+    stream.publish()
+    assert has_begun.wait(WAIT_S)
+    stream.loop.stop(VP8)
+    stream.loop.detach()
+    may_go_on.set()
+    for thread in encode_threads():
+        thread.join(WAIT_S)
+
+    assert stream.loop._ring is None
+    assert stream.loop._frame is None
+
+
 def test_other_limits_begin_with_a_keyframe(stream: Stream) -> None:
     stream.publish()
     assert stream.packet().is_keyframe

@@ -211,6 +211,8 @@ class EncodeLoop:
                 outputs = [] if self._is_stopping else list(self._outputs.values())
                 if not outputs:
                     self._report([])
+                    if self._is_detached:
+                        self._drop_ring()
                     self._thread = None
                     return
             if time.monotonic() < retry_s:
