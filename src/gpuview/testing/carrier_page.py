@@ -66,7 +66,8 @@ def connect(socket_path: Path, stream: str, *, token: str | None = None) -> Carr
             sock.connect(address)
         if token is None:
             token = socket_path.with_suffix(".token").read_text()
-        sock.sendall(frame_message(TEXT, Hello(token, stream).encode()))
+        with contextlib.suppress(BrokenPipeError):  # sent away already: the page is not open
+            sock.sendall(frame_message(TEXT, Hello(token, stream).encode()))
     except BaseException:
         sock.close()
         raise
