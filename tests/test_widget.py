@@ -429,7 +429,7 @@ def test_hint_is_told_while_it_holds_and_not_beside_an_error(make_stream: MakeSt
     stream, engine, _ = make_stream()
     engine.views("v1")
     stream.push(torch.full((1, 4, 4), 255.0))
-    hint = "values reach 255: value_range=(0, 255)"
+    hint = "values reach 255, 100 % of them outside 0 … 1: value_range=(0, 255)"
     assert (stream.status["state"], stream.status["hint"]) == ("live", hint)
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
     assert stream.status["hint"] == ""
@@ -443,7 +443,7 @@ def test_the_range_of_a_map_is_told_as_text(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
     engine.views("v1")
     stream.push({"<b>depth</b>": torch.arange(64.0).reshape(8, 8)})
-    legend = [{"text": "<b>depth</b>: 0 … 63 (viridis)"}]
+    legend = [{"text": "<b>depth</b>: 0 … 63 (viridis)", "colour": ""}]
     wait_until(lambda: stream.status["legend"] == legend, "the range is told")
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
     assert stream.status["legend"] == []

@@ -59,6 +59,8 @@ export interface IceServer {
 export interface LegendEntry {
   /** Without markup. */
   readonly text: string;
+  /** The colour that the text is about, as `#rrggbb`; empty if there is none. */
+  readonly colour: string;
 }
 
 /** Something went wrong, which the connection may survive; a part of `Candidates`. */

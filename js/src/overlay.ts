@@ -188,9 +188,7 @@ export class Overlay {
     const shown = JSON.stringify(legend);
     if (shown === this.#shown_legend) return; // Somebody may be copying it.
     this.#shown_legend = shown;
-    this.#legend.replaceChildren(
-      ...legend.map(({ text }) => element("span", "gpuview-entry", text)),
-    );
+    this.#legend.replaceChildren(...legend.map(entry));
   }
 
   #showPlay(can_play: boolean): void {
@@ -211,6 +209,16 @@ function paragraphs({ problem, expected, fix }: Problem): HTMLElement[] {
     ...(expected === "" ? [] : [element("p", "gpuview-expected", `expected: ${expected}`)]),
     ...(fix === "" ? [] : [element("p", "gpuview-fix", `try: ${fix}`)]),
   ];
+}
+
+function entry({ text, colour }: LegendEntry): HTMLElement {
+  const made = element("span", "gpuview-entry", text);
+  if (colour !== "") {
+    const swatch = element("span", "gpuview-swatch");
+    swatch.style.backgroundColor = colour;
+    made.prepend(swatch);
+  }
+  return made;
 }
 
 function tooltip({ latency, rtt_ms, dropped, freezes }: Figures): string {

@@ -29,7 +29,7 @@ test("a failing source is shown over a picture that is not dimmed", () => {
 });
 
 test("the legend is shown beside a picture that plays or rests, and no other", () => {
-  const legend = [{ text: "0 … 1 (viridis)" }];
+  const legend = [{ text: "0 … 1 (viridis)", colour: "" }];
   const status = { ...LIVE, legend };
   expect(caption(PLAYING, status).legend).toBe(legend);
   expect(caption(PLAYING, { ...status, has_ended: true }).legend).toBe(legend);

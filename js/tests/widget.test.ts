@@ -469,11 +469,17 @@ describe("the stream's status", () => {
 
   test("the legend stands below a picture that plays, as text", async () => {
     const text = "<b>depth</b>: 0.5 … 80 (viridis)";
-    const { model, root } = await show({ status: { ...LIVE, legend: [{ text }] } });
+    const entries = [
+      { text, colour: "" },
+      { text: "3", colour: "#ff8000" },
+    ];
+    const { model, root } = await show({ status: { ...LIVE, legend: entries } });
     const legend = () => root.querySelector(".gpuview-legend")!;
+    const swatches = () => [...legend().querySelectorAll<HTMLElement>(".gpuview-swatch")];
     expect(legend().textContent).toBe("");
     await play(model, root);
-    expect(legend().textContent).toBe(text);
+    expect([...legend().childNodes].map((each) => each.textContent)).toEqual([text, "3"]);
+    expect(swatches().map((each) => each.style.backgroundColor)).toEqual(["#ff8000"]);
     model.status("live");
     expect(legend().childNodes.length).toBe(0);
   });

@@ -662,7 +662,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 self._publish_status()
 
     def _follow_legend(self, legend: Sequence[Meaning]) -> None:
-        self._legend = tuple(LegendEntry(text=each.text) for each in legend)
+        self._legend = tuple(LegendEntry(text=each.text, colour=each.colour) for each in legend)
         self._legends.ask()
 
     def _tell_size(self) -> None:

@@ -23,10 +23,11 @@ from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.slot_layout import rgb_planes
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
-from gpuview.frames.picture.colormap import FLOW
+from gpuview.frames.picture.colormap import FLOW, IGNORED_ROW
 from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.measured import Measured
 from gpuview.protocol.messages import OpenStream
 from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
 from tests.fakes import Listener
@@ -245,7 +246,7 @@ def test_extremes_are_measured_after_the_frame_and_without_waiting(harness):
 
     harness.gpu.finish()
 
-    assert read() == [(3, 3)]
+    assert read() == [Measured((3, 3))]
 
 
 def test_a_range_without_outliers_and_the_speeds_of_a_flow_are_measured(harness):
@@ -266,7 +267,23 @@ def test_a_range_without_outliers_and_the_speeds_of_a_flow_are_measured(harness)
         with harness.lock:
             read = harness.writer.measure([tiles], [True])
         harness.gpu.finish()
-        assert read() == [expected]
+        assert read() == [Measured(expected)]
+
+
+def test_classes_and_the_share_outside_of_a_range_are_measured(harness):
+    (panel,) = SMALL.panels
+    indices = torch.tensor([7, -100, 255, 0]).repeat(64).reshape(1, 1, 16, 16)
+    values = torch.tensor([0.5, 1.5, 1, torch.nan]).repeat(64).reshape(1, 1, 16, 16)
+    for pixels, own, expected in (
+        (indices, {"colormap": "labels"}, Measured((-100, 255), 0, (0, 7, 255, IGNORED_ROW))),
+        (values, {"scaling": Scaling(0, 1)}, Measured((0.5, 1.5), 1 / 3)),
+    ):
+        harness.push(1, replace(SMALL, panels=(replace(panel, **own),)), pixels)
+        with harness.lock:
+            read = harness.writer.measure([Tiles(pixels)], [True])
+        harness.gpu.finish()
+        (found,) = read()
+        assert found == expected._replace(outside=pytest.approx(expected.outside))
 
 
 def test_only_what_is_wanted_is_measured(harness):
@@ -276,7 +293,7 @@ def test_only_what_is_wanted_is_measured(harness):
         read = harness.writer.measure([Tiles(with_nan)], [False])
     harness.gpu.finish()
 
-    assert read() == [None]
+    assert read() == [Measured()]
 
 
 def test_times_are_those_of_a_frame_that_has_arrived(harness):

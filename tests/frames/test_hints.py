@@ -15,6 +15,7 @@ from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.hints import range_hint
 from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.measured import Measured
 from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import PixelFormat
 from tests.frames.dtypes import FLOATS, INTEGERS
@@ -58,34 +59,63 @@ def spread(low: float, high: float, dtype: torch.dtype = torch.float32) -> torch
 @pytest.mark.parametrize(
     ("frame", "hint"),
     [
-        (spread(0, 255), "values reach 255: value_range=(0, 255)"),
-        (spread(0, 254.7), "values reach 255: value_range=(0, 255)"),
-        (spread(0, 255).expand(3, 20, 30), "values reach 255: value_range=(0, 255)"),
-        (spread(0, 255).half(), "values reach 255: value_range=(0, 255)"),
-        (spread(0, 40), "values reach 40: value_range=(0, 40)"),
-        (spread(0, 1234), "values reach 1.23e+03: value_range=(0, 1300)"),
-        (spread(-1, 1), "values reach from -1 to 1: value_range=(-1, 1)"),
-        (spread(-2.117, 2.64), "values reach from -2.12 to 2.64: value_range=(-2.2, 2.7)"),
-        (spread(-3, -1), "values reach from -3 to -1: value_range=(-3, 0)"),
+        (spread(0, 255), "values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)"),
+        (spread(0, 254.7), "values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)"),
+        (
+            spread(0, 255).expand(3, 20, 30),
+            "values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)",
+        ),
+        (
+            spread(0, 255).half(),
+            "values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)",
+        ),
+        (spread(0, 40), "values reach 40, 98 % of them outside 0 … 1: value_range=(0, 40)"),
+        (
+            spread(0, 1234),
+            "values reach 1.23e+03, 99 % of them outside 0 … 1: value_range=(0, 1300)",
+        ),
+        (
+            spread(-1, 1),
+            "values reach from -1 to 1, 50 % of them outside 0 … 1: value_range=(-1, 1)",
+        ),
+        (
+            spread(-2.117, 2.64),
+            "values reach from -2.12 to 2.64, 79 % of them outside 0 … 1: value_range=(-2.2, 2.7)",
+        ),
+        (
+            spread(-3, -1),
+            "values reach from -3 to -1, 100 % of them outside 0 … 1: value_range=(-3, 0)",
+        ),
         (spread(0, 0.004), "values reach only 0.004: value_range=(0, 0.004)"),
-        (spread(-0.01, 0.02), "values reach only from -0.01 to 0.02: value_range=(-0.01, 0.02)"),
+        (
+            spread(-0.01, 0.02),
+            "values reach only from -0.01 to 0.02, 33 % of them outside 0 … 1: "
+            "value_range=(-0.01, 0.02)",
+        ),
         (spread(0, 2, torch.uint8), "values reach only 2: value_range=(0, 2)"),
         (spread(0, 20, torch.uint8), "values reach only 20: value_range=(0, 20)"),
         (
             np.ma.masked_equal(spread(0, 3, torch.uint8).numpy(), 3),
             "values reach only 2: value_range=(0, 2)",
         ),
-        ([spread(0, 255), spread(0, 255)], "'0': values reach 255: value_range=(0, 255)"),
+        (
+            [spread(0, 255), spread(0, 255)],
+            "'0': values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)",
+        ),
         (
             {"image": spread(0, 200, torch.uint8), "mask": spread(0, 2, torch.uint8)},
             "'mask': values reach only 2: Panel(..., value_range=(0, 2))",
         ),
         (
             [spread(0, 255), spread(-1, 1), spread(0, 1)],
-            "'0': values reach 255: Panel(..., value_range=(0, 255)); "
-            "'1': values reach from -1 to 1: Panel(..., value_range=(-1, 1))",
+            "'0': values reach 255, 99 % of them outside 0 … 1: Panel(..., value_range=(0, 255)); "
+            "'1': values reach from -1 to 1, 50 % of them outside 0 … 1: "
+            "Panel(..., value_range=(-1, 1))",
         ),
-        ({"a" * 50: spread(0, 9)}, f"'{'a' * 36} ...': values reach 9: value_range=(0, 9)"),
+        (
+            {"a" * 50: spread(0, 9)},
+            f"'{'a' * 36} ...': values reach 9, 89 % of them outside 0 … 1: value_range=(0, 9)",
+        ),
         # What needs no hint:
         (spread(0, 1), ""),
         (spread(-0.2, 1.2), ""),
@@ -102,6 +132,15 @@ def spread(low: float, high: float, dtype: torch.dtype = torch.float32) -> torch
 )
 def test_a_range_that_hides_the_values_is_answered_with_the_argument(hints, frame, hint):
     assert hints.after(frame) == hint
+
+
+def test_a_few_values_outside_are_less_than_a_percent(hints):
+    pixels = spread(0, 1)
+    pixels[0, 3, 4] = 40
+
+    assert hints.after(pixels) == (
+        "values reach 40, less than 1 % of them outside 0 … 1: value_range=(0, 40)"
+    )
 
 
 @pytest.mark.parametrize("value_range", [(0, 1), (0, 255), "auto", "frame"])
@@ -137,7 +176,10 @@ def test_a_hint_goes_with_the_first_frame_for_which_it_does_not_hold(hints):
 def test_a_hint_goes_when_the_look_is_changed_and_comes_back_with_it(hints):
     hints.after(spread(0, 255))
     assert hints.after(spread(0, 255), value_range=(0, 255)) == ""
-    assert hints.after(spread(0, 255)) == "values reach 255: value_range=(0, 255)"
+    assert (
+        hints.after(spread(0, 255))
+        == "values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)"
+    )
 
 
 def test_frames_are_measured_once_a_second(hints):
@@ -145,7 +187,10 @@ def test_frames_are_measured_once_a_second(hints):
     hints.now_s += 0.9
     assert hints.after(spread(0, 255)) == ""
     hints.now_s += 0.1
-    assert hints.after(spread(0, 255)) == "values reach 255: value_range=(0, 255)"
+    assert (
+        hints.after(spread(0, 255))
+        == "values reach 255, 99 % of them outside 0 … 1: value_range=(0, 255)"
+    )
 
 
 def test_the_words_change_at_most_once_a_second(hints):
@@ -154,7 +199,8 @@ def test_the_words_change_at_most_once_a_second(hints):
         hints.now_s += 0.1
 
     assert hints.told == [
-        f"values reach {greatest}: value_range=(0, {greatest})" for greatest in (10, 20, 30)
+        f"values reach {greatest}, {percent} % of them outside 0 … 1: value_range=(0, {greatest})"
+        for greatest, percent in ((10, 90), (20, 95), (30, 97))
     ]
 
 
@@ -255,7 +301,7 @@ def test_a_hint_for_one_of_many_panels_names_it():
     names, tiles = read_frame(frame)
     kinds = [each.kind for each in tiles]
 
-    hint = range_hint(names, kinds, Look(), [(0, 1), None, (0, 7)])
+    hint = range_hint(names, kinds, Look(), [Measured((0, 1)), Measured(), Measured((0, 7))])
 
     assert hint == "'c': values reach 7: Panel(..., value_range=(0, 7))"
 
@@ -263,7 +309,7 @@ def test_a_hint_for_one_of_many_panels_names_it():
 def test_of_many_panels_three_are_named():
     names, kinds = [f"p{n}" for n in range(9)], [TileKind(1, 1, 20, 30, torch.float32)] * 9
 
-    hint = range_hint(names, kinds, Look(), [(0, 10 + n) for n in range(9)])
+    hint = range_hint(names, kinds, Look(), [Measured((0, 10 + n)) for n in range(9)])
 
     assert hint.startswith("'p0': values reach 10: Panel(..., value_range=(0, 10)); 'p1': ")
     assert hint.endswith(

@@ -1,16 +1,24 @@
-"""What the cell says of the ranges that are found in the values."""
+"""What the cell says of the ranges that are found in the values, and of the classes there."""
 
+import math
 import threading
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gpuview.frames.cpu.measure import launch_present_rows, present_rows, share_outside
 from gpuview.frames.hint_reporter import Found, HintReporter
+from gpuview.frames.picture.colormap import NO_CLASS_ROW, palette
 from gpuview.frames.picture.frame import read_frame
+from gpuview.frames.picture.geometry import Scaling
 from gpuview.frames.picture.legend import Meaning, has_legend
 from gpuview.frames.picture.look import Look
 from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.ring import PixelFormat
+from tests.frames.dtypes import FLOATS
 
 WAIT_S = 30
 
@@ -155,7 +163,9 @@ def test_a_hint_of_one_panel_stands_beside_the_range_of_another(legends):
     legends.writer = FrameWriter(Sink(), hints.append, legends.told.append)
     frame = {"image": spread(0, 255, 3, 20, 30), "depth": spread(0, 80)}
     assert legends.after(frame) == ["depth: 0 … 80 (viridis)"]
-    assert hints == ["'image': values reach 255: Panel(..., value_range=(0, 255))"]
+    assert hints == [
+        "'image': values reach 255, 99 % of them outside 0 … 1: Panel(..., value_range=(0, 255))"
+    ]
 
 
 def test_pictures_are_not_measured_for_a_legend():
@@ -193,3 +203,99 @@ def test_what_was_found_in_an_older_frame_is_not_told():
     reporter.report_found(Found(legend=(Meaning("new"),)), Look(), 10**12)
     reporter.report_found(Found(legend=(Meaning("old"),)), Look(), 10**12 - 1)
     assert told == [(Meaning("new"),)]
+
+
+def classes(*indices: int, side: int = 20) -> torch.Tensor:
+    return torch.tensor(indices).repeat_interleave(side).repeat(side, 1)
+
+
+def meanings(legends: Legends, frame: object, **look: object) -> list[Meaning]:
+    legends.after(frame, **look)
+    return list(legends.told[-1]) if legends.told else []
+
+
+def test_the_classes_that_are_there_are_told_with_their_colours(legends):
+    rows = palette("tab10", torch.device("cpu"))
+    ignored, other = (f"#{bytes(rows[row].tolist()).hex()}" for row in (255, NO_CLASS_ROW))
+    assert meanings(legends, classes(0, 3, 255, -100, 12, -1), colormap="tab10") == [
+        Meaning("classes"),
+        Meaning("0", "#1f77b4"),
+        Meaning("3", "#d62728"),
+        Meaning("255 ignored", ignored),
+        Meaning("-100 ignored", ignored),
+        Meaning("no class", other),
+    ]
+
+
+def test_the_legend_stands_for_an_image_and_its_labels(legends):
+    frame = {"image": spread(0, 1, 3, 20, 60), "mask": classes(2, 1, 0), "guess": classes(2, 5, 0)}
+    assert legends.after(frame) == ["classes", "0", "1", "2", "5"]
+    frame["depth"] = spread(0, 9)
+    assert legends.after(frame) == ["depth: 0 … 9 (viridis)", "classes", "0", "1", "2", "5"]
+
+
+@pytest.mark.parametrize(
+    ("n", "last"), [(12, "11"), (13, "and 1 more class"), (200, "and 188 more classes")]
+)
+def test_of_many_classes_twelve_are_told_and_the_others_counted(legends, n, last):
+    told = legends.after(classes(*range(n), side=2))
+    assert told[: min(n, 12) + 1] == ["classes", *map(str, range(12))]
+    assert told[-1] == last
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int16, torch.float32])
+def test_classes_of_any_dtype_are_found_and_no_number_is_no_class(legends, dtype):
+    frame = classes(0, 1).to(dtype)
+    if dtype.is_floating_point:
+        frame[:2, 0] = torch.tensor([torch.nan, torch.inf])
+    assert legends.after(frame, colormap="labels") == ["classes", "0", "1"]
+
+
+@given(
+    n_tiles=st.integers(1, 5),
+    side=st.integers(1, 900),
+    row=st.integers(0, 899),
+    column=st.integers(0, 899),
+)
+def test_a_class_is_found_that_covers_a_square_of_a_few_pixels(n_tiles, side, row, column):
+    indices = torch.zeros((n_tiles, 1, side, side), dtype=torch.uint8)
+    step = max(1, math.ceil(math.sqrt(indices.numel() / 2**17)))
+    top, left = min(row, side - step), min(column, side - step)
+    indices[-1, 0, top : top + step, left : left + step] = 9
+
+    rows = present_rows(indices)
+
+    assert bool(rows[9])
+    assert int(rows.sum()) == 1 + bool((indices == 0).any())
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_the_speeds_of_a_flow_are_those_that_are_finite(legends, dtype):
+    arrows = torch.zeros((2, 200, 300), dtype=dtype)
+    arrows[:, 150, 7] = torch.tensor([3, -4])
+    arrows[0, 3, :2] = torch.tensor([torch.nan, torch.inf])
+    assert legends.after(arrows) == ["speeds up to 5"]
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int64, *FLOATS], ids=str)
+def test_a_device_finds_the_same_classes(dtype):
+    indices = torch.tensor([0, 3, 255, -100, 12, -1, 256]).repeat(8).reshape(1, 1, 8, 7).to(dtype)
+    if dtype.is_floating_point:
+        indices[0, 0, 0, :2] = torch.tensor([torch.nan, torch.inf])
+    found = launch_present_rows(indices).numpy()
+    assert found.sum() == 6
+    assert np.array_equal(found, present_rows(indices))
+
+
+@given(share=st.floats(0, 1), n_tiles=st.sampled_from([1, 3, 64, 5000]))
+def test_the_share_outside_is_within_a_few_percent_of_the_true_one(share, n_tiles):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand((n_tiles, 1, 16, 16 * max(1, 64 // n_tiles)), generator=generator)
+
+    outside = float(share_outside(values, Scaling(0, 1 - share) if share < 1 else Scaling(-1, 0)))
+
+    assert outside == pytest.approx(share, abs=0.04)
+
+
+def test_without_a_finite_value_none_is_outside():
+    assert float(share_outside(torch.full((1, 1, 8, 8), torch.nan), Scaling())) == 0

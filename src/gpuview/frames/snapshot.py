@@ -15,10 +15,10 @@ from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import render
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan
-from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.look import Look, Size
+from gpuview.frames.picture.measured import Extremes
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
 from gpuview.protocol.ring import MIN_SIDE

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError, MediaError, shorten
-from gpuview.frames.cpu.extremes import finite_extremes
-from gpuview.frames.cpu.ranges import range_of_all
+from gpuview.frames.cpu.measure import measured
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
-from gpuview.frames.picture.geometry import AutoRange, Plan, TileKind
-from gpuview.frames.picture.hints import Extremes, is_measured, range_hint, reading_hint
+from gpuview.frames.picture.geometry import Plan, TileKind
+from gpuview.frames.picture.hints import is_measured, range_hint, reading_hint
 from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.legend import Meaning, has_legend, legend_of
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.measured import Measured
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.frames.torch_compat import outside_transforms
@@ -121,7 +121,7 @@ class FrameWriter:
                 self.sides = (picture.width, picture.height)
                 found = None
                 if to_measure is not None:
-                    found = self._find(names, tiles, kinds, look, to_measure)
+                    found = self._find(names, tiles, picture, look, to_measure)
             return _Hints(reading_hint(names, tiles), found)
 
     def check(self, frame: object, look: Look) -> None:
@@ -199,26 +199,28 @@ class FrameWriter:
         self,
         names: tuple[str, ...] | None,
         tiles: Sequence[Tiles],
-        kinds: Sequence[TileKind],
+        picture: Plan,
         look: Look,
         to_measure: Sequence[bool],
     ) -> Found | Callable[[], Found]:
         """Measure the frame just written; for CUDA, return a function that waits for the result."""
+        kinds = [each.kind for each in tiles]
 
-        def found(extremes: Sequence[Extremes]) -> Found:
-            hint = range_hint(names, kinds, look, extremes)
-            return Found(hint, legend_of(names, kinds, look, extremes))
+        def found(each: Sequence[Measured]) -> Found:
+            hint = range_hint(names, kinds, look, each)
+            return Found(hint, legend_of(names, kinds, look, each))
 
         if not any(to_measure):
             return Found()
         if self._cuda is not None and self._is_newest_on_cuda:
             read = self._cuda.measure(tiles, to_measure)
             return lambda: found(read())
-        extremes: list[Extremes] = [None] * len(tiles)
-        for i, (each, kind) in enumerate(zip(tiles, kinds, strict=True)):
-            if to_measure[i]:
-                extremes[i] = _extremes(each.pixels, look.scaling_of(kind).auto)
-        return found(extremes)
+        return found(
+            [
+                measured(each.pixels, panel) if is_wanted else Measured()
+                for each, panel, is_wanted in zip(tiles, picture.panels, to_measure, strict=True)
+            ]
+        )
 
     def _write_from_cpu(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
         begin = time.perf_counter()
@@ -228,13 +230,6 @@ class FrameWriter:
             self._stats.n_inf + nonfinite.n_inf,
             conversion_ms=(time.perf_counter() - begin) * 1e3,
         )
-
-
-def _extremes(pixels: Tensor, auto: AutoRange | None) -> Extremes:
-    if auto != "robust" and pixels.shape[1] != 2:
-        return finite_extremes(pixels)
-    low, high = range_of_all(pixels, auto).tolist()
-    return (low, high) if low <= high else None
 
 
 def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:

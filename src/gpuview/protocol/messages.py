@@ -252,6 +252,8 @@ class LegendEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     text: str
     """Without markup."""
+    colour: str = ""
+    """The colour that the text is about, as ``#rrggbb``; empty if there is none."""
 
 
 class Status(Message, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ __all__ = [
     "Block",
     "Painted",
     "blocks",
+    "class_rows",
     "is_classes",
     "render",
 ]
@@ -158,7 +159,7 @@ def _paint(
         read, span = _scale(panel.scaling, ranges)
         means = rows.average(part, 2, lambda values: read(values.to(dtype)))
         means = columns.average(means, 3, lambda values: values)
-    shown = _class_rows(means) if classes else _levels_or_rows(means / span, panel)
+    shown = class_rows(means) if classes else _levels_or_rows(means / span, panel)
     nonfinite = seen = None
     if part.dtype.is_floating_point and not is_known_finite(part if classes else means):
         shown.nan_to_num_(0).clamp_(min=0)  # NaN is a negative row
@@ -228,7 +229,7 @@ def _wheel(unit: Tensor) -> Tensor:
     return torch.where(speed > _FASTER_THAN, FASTER * colour, slower)
 
 
-def _class_rows(values: Tensor) -> Tensor:
+def class_rows(values: Tensor) -> Tensor:
     """Return the palette's row for each index; NaN becomes any row."""
     index = (values.to(work_dtype(values, None)) + 0.5).floor_()
     rows = index.masked_fill(~((index >= 0) & (index < N_INDICES)), NO_CLASS_ROW)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.area import current_stream_id
 
-__all__ = ["MAX_SAMPLE", "percentile_ranges", "sample_size"]
+__all__ = ["MAX_SAMPLE", "percentile_ranges", "sample_size", "sampled"]
 
 MAX_SAMPLE = 4096
 _MIN_SAMPLE = 256
@@ -46,9 +46,7 @@ def percentile_ranges(tiles: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     Returns:
         ``(T, 2)``.
     """
-    _, channels, height, width = tiles.shape
-    place = _places(channels, height, width, size, tiles.device, current_stream_id(tiles.device))
-    values = tiles[:, *place].to(dtype)  # (T, n)
+    values = sampled(tiles, size).to(dtype)  # (T, n)
     is_finite = values.isfinite()
     values = _sorted(values.masked_fill(~is_finite, torch.inf))
     last = is_finite.sum(1, keepdim=True).sub_(1).clamp_(min=0)  # (T, 1)
@@ -58,6 +56,18 @@ def percentile_ranges(tiles: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     ranges = torch.where(ends[:, :1] < ends[:, 1:], ends, extremes)
     ranges[:, 1].masked_fill_(ranges[:, 1] == torch.inf, -torch.inf)
     return ranges
+
+
+def sampled(tiles: Tensor, size: int) -> Tensor:
+    """Return ``size`` values of each tile, or all if it has fewer, ``(T, n)``; only launches work.
+
+    Args:
+        tiles: ``(T, C, H, W)``, any strides, any dtype.
+        size: At most `MAX_SAMPLE`.
+    """
+    _, channels, height, width = tiles.shape
+    place = _places(channels, height, width, size, tiles.device, current_stream_id(tiles.device))
+    return tiles[:, *place]
 
 
 def _sorted(values: Tensor) -> Tensor:

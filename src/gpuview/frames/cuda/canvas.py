@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.paint import render
+from gpuview.frames.cpu.measure import launch_present_rows, share_outside
+from gpuview.frames.cpu.paint import is_classes, render
 from gpuview.frames.cpu.ranges import range_of_all
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.cuda.device import Gpu
@@ -90,9 +91,6 @@ class Canvas:
         self._words = self.record[:HEADER_NBYTES].view(torch.int64)
         self.seq_bytes = self.record[8 * SEQ_WORD : 8 * SEQ_WORD + 8]
         """The frame's number, which goes last."""
-        n_panels = len(plan.panels)
-        self.extremes = torch.empty((n_panels, 2), dtype=torch.float64, device=gpu.device)
-        """What `measure` found for each panel."""
         self.i420 = self.record[HEADER_NBYTES:][: i420_nbytes(plan.height, plan.width)]
         """The picture as it is encoded."""
         self._planes = planes(self.record, plan.height, plan.width)
@@ -119,22 +117,25 @@ class Canvas:
         for panel, each in zip(self.plan.panels, tiles, strict=True):
             self._paint(panel, each.pixels)
 
-    def measure(self, tiles: Sequence[Tiles], is_measured: Sequence[bool]) -> None:
-        """Launch finding the ends of some panels' ranges: as a rule, of all finite values.
+    def measure(
+        self, tiles: Sequence[Tiles], is_measured: Sequence[bool], measures: Tensor
+    ) -> None:
+        """Launch measuring some panels on the current stream.
 
         Args:
             tiles: As for `draw`, which has drawn them.
             is_measured: Which of them to measure.
+            measures: ``(n_panels, N_MEASURES)`` float64; what is found, as for `as_measured`.
         """
+        measures.zero_()
         for i, each in enumerate(tiles):
             if is_measured[i]:
-                self._measure(i, each.pixels)
+                self._measure(i, each.pixels, measures[i])
 
     def record_use(self) -> None:
         """Do not let the allocator reuse the memory before the queued work is done."""
         used = [
             self.record,
-            self.extremes,
             *(tensor for each in self._kernels for tensor in each.tensors),
         ]
         for tensor in used:
@@ -169,10 +170,15 @@ class Canvas:
         for kernel, each in zip(self._kernels, tiles, strict=True):
             kernel.draw(each.pixels, seq, capture_ns)
 
-    def _measure(self, i: int, pixels: Tensor) -> None:
-        found, auto = self.extremes[i], self.plan.panels[i].scaling.auto
-        if auto == "robust" or not self._launches(lambda: self._kernels[i].measure(pixels, found)):
-            found.copy_(range_of_all(pixels, auto))
+    def _measure(self, i: int, pixels: Tensor, measures: Tensor) -> None:
+        panel, ends = self.plan.panels[i], measures[:2]
+        auto = panel.scaling.auto
+        if auto == "robust" or not self._launches(lambda: self._kernels[i].measure(pixels, ends)):
+            ends.copy_(range_of_all(pixels, auto))
+        if is_classes(panel):
+            measures[3:].copy_(launch_present_rows(pixels))
+        elif auto is None:
+            measures[2].copy_(share_outside(pixels, panel.scaling))
 
     def _draw_static(self) -> None:
         self._words.fill_(0)

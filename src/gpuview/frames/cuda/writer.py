@@ -26,8 +26,8 @@ from gpuview.frames.cuda.device import Event, Gpu
 from gpuview.frames.cuda.registered_ring import RegisteredPath
 from gpuview.frames.cuda.staging_thread import StagedPath
 from gpuview.frames.picture.geometry import Plan
-from gpuview.frames.picture.hints import Extremes
 from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.measured import N_MEASURES, Measured, as_measured
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.protocol.ring import HEADER_NBYTES
 
@@ -92,7 +92,7 @@ class CudaWriter:
 
     def measure(
         self, tiles: Sequence[Tiles], is_measured: Sequence[bool]
-    ) -> Callable[[], list[Extremes]]:
+    ) -> Callable[[], list[Measured]]:
         """Launch measuring the frame just written; the caller holds the lock. Never synchronises.
 
         Args:
@@ -105,22 +105,25 @@ class CudaWriter:
         assert self._last is not None
         gpu, canvas = self._last.gpu, self._last.canvas
         measured, copied = gpu.new_event(), gpu.new_event()
-        found = gpu.pinned(canvas.extremes.nbytes).view(torch.float64).view(-1, 2)
+        shape = (len(tiles), N_MEASURES)
+        found = gpu.pinned(8 * len(tiles) * N_MEASURES).view(torch.float64).view(shape)
         with gpu.active():
             current = gpu.current_stream()
-            current.run(lambda: canvas.measure(tiles, is_measured))
+            measures = torch.empty(shape, dtype=torch.float64, device=gpu.device)
+            current.run(lambda: canvas.measure(tiles, is_measured, measures))
             current.record(measured)
             gpu.copy_stream.wait(measured)
-            gpu.copy_stream.run(lambda: _copy(found, canvas.extremes))
+            gpu.copy_stream.run(lambda: _copy(found, measures))
             gpu.copy_stream.record(copied)
+            gpu.record_stream(measures, gpu.copy_stream)
             for each in tiles:
                 gpu.record_stream(each.pixels, current)
 
-        def read() -> list[Extremes]:
+        def read() -> list[Measured]:
             copied.wait()
             return [
-                (least, greatest) if is_wanted and least <= greatest else None
-                for (least, greatest), is_wanted in zip(found.tolist(), is_measured, strict=True)
+                as_measured(each) if is_wanted else Measured()
+                for each, is_wanted in zip(found.tolist(), is_measured, strict=True)
             ]
 
         return read

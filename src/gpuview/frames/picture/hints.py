@@ -17,11 +17,9 @@ from gpuview.frames.picture.colormap import IGNORED_INDEX, N_INDICES, n_classes
 from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.measured import Measured
 
-__all__ = ["Extremes", "is_measured", "range_hint", "reading_hint"]
-
-Extremes = tuple[float, float] | None
-"""The smallest and the largest finite value of a tensor; None if unknown, or if there is none."""
+__all__ = ["is_measured", "range_hint", "reading_hint"]
 
 _DARK = 0.1  # values that reach less of the range look black
 _OUTSIDE = 0.25  # of the range; resizing and models overshoot by less
@@ -65,7 +63,7 @@ def range_hint(
     names: Sequence[str] | None,
     kinds: Sequence[TileKind],
     look: Look,
-    extremes: Sequence[Extremes],
+    measured: Sequence[Measured],
 ) -> str:
     """Return a hint if values reach far beyond the usual range, or only a small part of it.
 
@@ -76,9 +74,9 @@ def range_hint(
         names: The panels' names; None for a single tensor.
         kinds: One for each tensor.
         look: How they are shown.
-        extremes: Of each tensor that `is_measured`; None if it has no finite value.
+        measured: Of each tensor; only of one that `is_measured` it matters.
     """
-    said = [_said(kind, look, found) for kind, found in zip(kinds, extremes, strict=True)]
+    said = [_said(kind, look, found) for kind, found in zip(kinds, measured, strict=True)]
     if not any(said):
         return ""
     fixes = {each and each.fix for each in said}
@@ -100,17 +98,18 @@ class _Said(NamedTuple):
     """Whether the fix is an argument of a stream or a panel."""
 
 
-def _said(kind: TileKind, look: Look, found: Extremes) -> _Said | None:
+def _said(kind: TileKind, look: Look, found: Measured) -> _Said | None:
     """Return what there is to say about one tensor."""
-    if found is None or not is_measured(kind, look):
+    if found.extremes is None or not is_measured(kind, look):
         return None
     n = n_classes(look.colormap_of(kind))
     if n is not None:
-        return _about_classes(n, *found)
-    better = _better_range(kind, look, found)
+        return _about_classes(n, *found.extremes)
+    better = _better_range(kind, look, found.extremes)
     if better is None:
         return None
-    return _Said(_reach(kind, look, found), f"value_range={better}", is_option=True)
+    problem = _reach(kind, look, found.extremes) + _outside(kind, look, found)
+    return _Said(problem, f"value_range={better}", is_option=True)
 
 
 def _about_classes(n: int, least: float, greatest: float) -> _Said | None:
@@ -162,6 +161,18 @@ def _reach(kind: TileKind, look: Look, found: tuple[float, float]) -> str:
     only = "only " if _is_dark(kind, look, max(-least, greatest)) else ""
     start = f"from {least:.3g} to " if least < 0 else ""
     return f"values reach {only}{start}{greatest:.3g}"
+
+
+def _outside(kind: TileKind, look: Look, found: Measured) -> str:
+    if found.extremes is None or found.outside == 0:
+        return ""
+    usual, (least, greatest) = look.scaling_of(kind), found.extremes
+    percent = f"{min(99, round(found.outside * 100))}"  # a sample does not show that it is all
+    if found.outside < 0.01:
+        percent = "less than 1"
+    elif greatest < usual.low or least > usual.high:
+        percent = "100"
+    return f", {percent} % of them outside {usual.low:g} … {usual.high:g}"
 
 
 def _rounded_up(value: float) -> float:

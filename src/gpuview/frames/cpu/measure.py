@@ -1,0 +1,132 @@
+"""Measures tensors for the cell's hint and legend."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gpuview.frames.cpu.extremes import finite_extremes
+from gpuview.frames.cpu.paint import class_rows, is_classes
+from gpuview.frames.cpu.percentiles import MAX_SAMPLE, sampled
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, range_of_all, work_dtype
+from gpuview.frames.picture.colormap import (
+    IGNORED_INDEX,
+    IGNORED_ROW,
+    N_INDICES,
+    NAN_ROW,
+    NO_CLASS_ROW,
+)
+from gpuview.frames.picture.geometry import PanelPlan, Scaling
+from gpuview.frames.picture.measured import N_CLASS_ROWS, Extremes, Measured
+
+__all__ = ["launch_present_rows", "measured", "present_rows", "share_outside"]
+
+_MAX_INDICES = 1 << 17
+
+
+def measured(pixels: Tensor, panel: PanelPlan) -> Measured:
+    """Measure one tensor. Waits for any device but the CPU.
+
+    Args:
+        pixels: ``(T, C, H, W)``, any strides, any real dtype.
+        panel: How it is shown.
+    """
+    if is_classes(panel):
+        is_on_cpu = pixels.device.type == "cpu"
+        is_there = (present_rows if is_on_cpu else launch_present_rows)(pixels).tolist()
+        rows = tuple(row for row in range(N_CLASS_ROWS) if is_there[row])
+        return Measured(finite_extremes(pixels), class_rows=rows)
+    scaling = panel.scaling
+    if panel.channels == 2 and pixels.device.type == "cpu":
+        return Measured(_speeds(pixels))
+    if scaling.auto == "robust" or panel.channels == 2:
+        low, high = range_of_all(pixels, scaling.auto).tolist()
+        return Measured((low, high) if low <= high else None)
+    extremes = finite_extremes(pixels)
+    if scaling.auto is not None or extremes is None or _is_within(extremes, scaling):
+        return Measured(extremes)
+    return Measured(extremes, float(share_outside(pixels, scaling)))
+
+
+def share_outside(pixels: Tensor, scaling: Scaling) -> Tensor:
+    """Return the share of finite values beyond a fixed range, of a sample of about 4096.
+
+    Runs on the tensor's device and only launches work there.
+    """
+    values = sampled(pixels, max(1, MAX_SAMPLE // len(pixels))).to(work_dtype(pixels, None))
+    is_finite = values.isfinite()
+    is_outside = is_finite & ((values < scaling.low) | (values > scaling.high))
+    return is_outside.sum() / is_finite.sum().clamp_(min=1)
+
+
+def launch_present_rows(pixels: Tensor) -> Tensor:
+    """Return which rows of a palette the classes have, as `present_rows` does.
+
+    Runs where `share_outside` does.
+
+    Returns:
+        ``(N_CLASS_ROWS,)`` bool.
+    """
+    indices = _sparse(pixels).flatten()
+    rows = class_rows(indices).masked_fill_(~indices.isfinite(), NAN_ROW)
+    is_present = torch.zeros(N_CLASS_ROWS, dtype=torch.bool, device=pixels.device)
+    is_present.index_fill_(0, rows.long(), True)
+    is_present[NAN_ROW] = False
+    return is_present
+
+
+def present_rows(pixels: Tensor) -> npt.NDArray[np.bool_]:
+    """Return which rows of a palette the classes have; see `class_rows`.
+
+    Of more than 131,072 pixels every second row and column is read, or every third, and so on: a
+    class is found if it covers a square of that side.
+
+    Args:
+        pixels: ``(T, 1, H, W)``, the indices of classes, on the CPU.
+
+    Returns:
+        ``(N_CLASS_ROWS,)``.
+    """
+    indices = _sparse(pixels)
+    values = indices.to(work_dtype(indices, None) if _is_half(indices) else indices.dtype).numpy()
+    if indices.dtype.is_floating_point:
+        values = np.floor(values[np.isfinite(values)] + 0.5)
+    is_row = (values >= 0) & (values < N_INDICES)
+    counts = np.bincount(values[is_row].astype(np.uint8), minlength=N_CLASS_ROWS)
+    is_present: npt.NDArray[np.bool_] = counts > 0
+    others = values[~is_row]
+    is_present[IGNORED_ROW] = (others == IGNORED_INDEX).any()
+    is_present[NO_CLASS_ROW] = (others != IGNORED_INDEX).any()
+    return is_present
+
+
+def _sparse(pixels: Tensor) -> Tensor:
+    step = max(1, math.ceil(math.sqrt(pixels.numel() / _MAX_INDICES)))
+    return pixels[:, :, ::step, ::step]
+
+
+def _speeds(flow: Tensor) -> Extremes:
+    """Return 0 and the largest finite speed; of a CPU tensor."""
+    fastest = -math.inf
+    rows = max(1, BLOCK_NUMEL // (2 * flow.shape[3]))  # torch uses no threads for so few
+    with np.errstate(invalid="ignore", over="ignore"):
+        for tile in flow:
+            for strip in tile.split(rows, 1):
+                x, y = strip.double().numpy()
+                squares = x * x + y * y
+                if not np.isfinite(squares.max()):
+                    squares = squares[np.isfinite(squares)]
+                fastest = max(fastest, float(squares.max(initial=-math.inf)))
+    return (0.0, math.sqrt(fastest)) if fastest >= 0 else None
+
+
+def _is_half(values: Tensor) -> bool:
+    return values.dtype in (torch.float16, torch.bfloat16)
+
+
+def _is_within(extremes: tuple[float, float], scaling: Scaling) -> bool:
+    return scaling.low <= extremes[0] and extremes[1] <= scaling.high
