@@ -103,11 +103,11 @@ def _range(kind: TileKind, look: Look, low: float, high: float) -> str:
     if kind.content == "flow":
         return f"speeds up to {high:.3g}"
     if auto == "symmetric":
-        high = max(-low, high)
+        high = max(-low, high) or 1.0  # zeros are in the middle of -1 to 1
         low = -high
-    words = f"{low:.3g} … {high:.3g}"
+    words = f"{low + 0.0:.3g} … {high + 0.0:.3g}"  # not -0
     if auto in ("tile", "robust") and kind.n_tiles > 1:
-        words = f"each of {kind.n_tiles} its own range, within {words}"
+        words = f"each of {kind.n_tiles} tiles by its own range, within {words}"
     if auto == "robust":
         words += ", without outliers"
     return words if kind.channels == 3 else f"{words} ({look.colormap_of(kind)})"
