@@ -219,7 +219,7 @@ def test_the_details_open_by_keyboard_and_have_two_columns(open_notebook: OpenNo
     assert len(set(rows.evaluate(lefts))) == 1
 
 
-def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
+def test_a_stream_waits_for_its_first_push_and_leaves_its_last_picture_when_it_is_closed(
     open_notebook: OpenNotebook,
 ) -> None:
     notebook = open_notebook(
@@ -235,7 +235,8 @@ def test_a_stream_waits_for_its_first_push_and_says_when_it_is_closed(
     notebook.run(2)
     wait_for_states(notebook, "playing")
     notebook.run(3)
-    wait_for_states(notebook, "closed")
+    wait_for_states(notebook)
+    assert set(notebook.outputs(1)[0]["data"]) == {"text/plain", "image/png"}
 
 
 def test_a_browser_that_blocks_autoplay_has_a_play_button(open_notebook: OpenNotebook) -> None:
