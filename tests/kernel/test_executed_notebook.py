@@ -23,6 +23,8 @@ from nbconvert.exporters import (
 from nbformat import NotebookNode
 from PIL import Image
 
+PICTURES = ("image/png", "image/jpeg")
+
 pytestmark = pytest.mark.kernel
 
 OFFER = Path(__file__).parents[1] / "data" / "sdp" / "chromium-156.sdp"
@@ -172,11 +174,12 @@ def displayed(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def pictures_of(notebook: NotebookNode) -> list[str]:
-    return [each.data["image/png"] for each in displayed(notebook) if "image/png" in each.data]
+    outputs = displayed(notebook)
+    return [data for each in outputs for kind, data in each.data.items() if kind in PICTURES]
 
 
 def colour_of(data: str) -> tuple[int, int, int]:
-    """Return the colour in the middle of a PNG file in base64."""
+    """Return the colour in the middle of a picture in base64."""
     image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
     colour: tuple[int, int, int] = image.getpixel((image.width // 2, image.height // 3))
     return colour
