@@ -428,14 +428,14 @@ def test_media_process_that_starts_after_all_is_said_on_the_page(make_stream: Ma
 def test_hint_is_told_while_it_holds_and_not_beside_an_error(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
     engine.views("v1")
-    stream.push(torch.full((1, 4, 4), 255.0))
+    stream.push(torch.full((4, 4), 255.0))
     hint = "values reach 255, 100 % of them outside 0 … 1: value_range=(0, 255)"
     assert (stream.status["state"], stream.status["hint"]) == ("live", hint)
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
     assert stream.status["hint"] == ""
     engine.tell("encode_failed", None)
     assert stream.status["hint"] == hint
-    stream.push(torch.full((1, 4, 4), 1.0))
+    stream.push(torch.full((4, 4), 1.0))
     assert (stream.status["state"], stream.status["hint"]) == ("live", "")
 
 

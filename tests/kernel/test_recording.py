@@ -29,7 +29,7 @@ stream = GPUStream(value_range=(0, 255))
 def push(*levels):
     times = []
     for level in levels:
-        stream.push(torch.full((1, 192, 256), float(level)))
+        stream.push(torch.full((192, 256), float(level)))
         times.append(time.monotonic())
         time.sleep(0.05)
     return times
