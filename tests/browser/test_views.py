@@ -118,6 +118,7 @@ for step in range(1000):
     still.caption = f"step {step}, <b>loss</b>"
 while not os.path.exists("stop"):
     pass
+os.remove("stop")
 """
 
 SPIN = """
