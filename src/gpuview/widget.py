@@ -53,9 +53,9 @@ from gpuview.public_face import PublicFace
 from gpuview.recording import Recording, Recordings
 from gpuview.saved_output import SavedOutput, comm_not_stored, display_value
 from gpuview.settings import Settings
-from gpuview.signalling.caption import NowAndThen
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.status import StreamState
+from gpuview.signalling.throttle import Throttle
 from gpuview.sources.batch import why_not_shown
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
@@ -95,10 +95,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         stream = GPUStream(); stream.push(tensor)         # shows the frames that you push
 
     A frame is a tensor or array of any real dtype on any device: ``(H, W)``, ``(H, W, C)``,
-    ``(C, H, W)`` or a batch of these. One or three channels are a picture; a tensor without a
-    dimension for them holds maps, and any other number of channels becomes a grid of maps. A dict
-    or list of tensors becomes labelled panels. The newest frame wins: older frames that were not
-    shown in time are dropped.
+    ``(C, H, W)`` or a batch of these. One or three channels are a picture, and so is a lone
+    ``(H, W)``. All else holds maps, in a grid: ``(N, H, W)``, and each of any other number of
+    channels. A dict or list of tensors becomes labelled panels. The newest frame wins: older frames
+    that were not shown in time are dropped.
 
     In a copy or a pickle of a model that holds a stream, a stand-in takes its place: ``push`` does
     nothing there.
@@ -210,9 +210,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             is_size_chosen=self.size is not None,
             caption=self.caption,
         )
-        self._captions = NowAndThen(lambda: self._update(caption=self.caption))
+        self._captions = Throttle(lambda: self._update(caption=self.caption))
         self._legend: tuple[LegendEntry, ...] = ()
-        self._legends = NowAndThen(lambda: self._update(legend=self._legend), period_s=0.25)
+        self._legends = Throttle(lambda: self._update(legend=self._legend), period_s=0.25)
         self._viewers: tuple[str, ...] = ()
         self._are_views_seen = False
         self._source: Source | None = None

@@ -1,4 +1,4 @@
-"""When a line that changes a thousand times a second is told to the pages."""
+"""When what changes a thousand times a second is told to the pages: captions and legends."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["NowAndThen"]
+__all__ = ["Throttle"]
 
 
-class NowAndThen:
+class Throttle:
     """Calls a function soon after each `ask`, but seldom: one call may answer many.
 
     `ask` takes a microsecond, or starts a thread for the next call. From any thread; never blocks.
@@ -34,7 +34,7 @@ class NowAndThen:
                 return
             wait_s = max(0.0, self._last_s + self._period_s - time.monotonic())
             self._timer = threading.Timer(wait_s, self._answer)
-            self._timer.name, self._timer.daemon = "gpuview-caption", True
+            self._timer.name, self._timer.daemon = "gpuview-throttle", True
             self._timer.start()
 
     def close(self) -> None:
