@@ -9,6 +9,7 @@ import pytest
 
 import gpuview
 from gpuview.protocol.messages import Answer, Offer, Status, Watch
+from gpuview.testing.carrier_page import CarrierPage
 from gpuview.testing.cells import Cell
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
@@ -71,7 +72,7 @@ def test_view_by_the_socket_opens_while_the_cell_works(kernel: Kernel, work: str
     with reach(kernel) as page:
         page.say(Offer(view="other", seq=1, sdp=OFFER.read_text()))
         assert isinstance(page.hear(Answer), Answer)
-        assert isinstance(page.hear(Status), Status)  # waiting for its picture, or live
+        wait_until_live(page)
         page.watch()
         page.frames_after(2)
         assert not cell.is_done
@@ -108,6 +109,16 @@ def test_open_view_through_the_kernel_goes_on_in_a_cell_that_keeps_what_its_page
     page.acknowledge_until(len(page.packets) + 12)
     assert not cell.is_done
     interrupt(kernel, cell)
+
+
+def wait_until_live(page: CarrierPage) -> None:
+    """Wait until the page is told so; at first the stream may wait for its picture."""
+    state = "waiting"
+    while state == "waiting":
+        status = page.hear(Status)
+        assert isinstance(status, Status)
+        state = status.state
+    assert state == "live"
 
 
 def interrupt(kernel: Kernel, cell: Cell) -> None:
