@@ -14,23 +14,9 @@ import type {
 } from "../src/messages";
 import type { ShownFrame } from "../src/latency";
 import type { Model, ModelCallback, ModelEvent, Traits } from "../src/model";
+import { WAITING } from "../src/standalone/remote_model";
 
-export const LIVE: Status = {
-  type: "Status",
-  state: "live",
-  part: "",
-  problem: "",
-  expected: "",
-  fix: "",
-  hint: "",
-  width: 0,
-  height: 0,
-  is_size_chosen: false,
-  has_ended: false,
-  made_ms: 0,
-  caption: "",
-  legend: [],
-};
+export const LIVE: Status = { ...WAITING, state: "live" };
 
 /** Records what the page sends, and lets a test speak for the kernel. */
 export class FakeModel implements Model {

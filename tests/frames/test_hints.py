@@ -17,20 +17,10 @@ from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
 from gpuview.frames.writer import FrameWriter
-from gpuview.protocol.ring import PixelFormat
+from tests.frames.discard import DiscardingSink
 from tests.frames.dtypes import FLOATS, INTEGERS
 
 WAIT_S = 30
-
-
-class Sink:
-    """Takes frames, and keeps none."""
-
-    def begin(self, nbytes: int) -> memoryview:
-        return memoryview(bytearray(nbytes))
-
-    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        pass
 
 
 class Hints:
@@ -39,7 +29,7 @@ class Hints:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1000.0
         self.told: list[str] = []
-        self.writer = FrameWriter(Sink(), self.told.append)
+        self.writer = FrameWriter(DiscardingSink(), self.told.append)
         monkeypatch.setattr("time.monotonic_ns", lambda: int(self.now_s * 1e9))
 
     def after(self, frame: object, **look: object) -> str:
@@ -152,7 +142,7 @@ def test_a_range_that_was_asked_for_is_not_questioned(hints, value_range):
 def test_following_a_hint_ends_it(low, high, n_panels):
     frame = {str(n): spread(min(low, high), max(low, high)) for n in range(n_panels)}
     told: list[str] = []
-    writer = FrameWriter(Sink(), told.append)
+    writer = FrameWriter(DiscardingSink(), told.append)
     writer.write(frame, Look())
     if not told:
         return

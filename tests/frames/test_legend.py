@@ -17,20 +17,10 @@ from gpuview.frames.picture.geometry import Scaling
 from gpuview.frames.picture.legend import Meaning, has_legend
 from gpuview.frames.picture.look import Look
 from gpuview.frames.writer import FrameWriter
-from gpuview.protocol.ring import PixelFormat
+from tests.frames.discard import DiscardingSink
 from tests.frames.dtypes import FLOATS
 
 WAIT_S = 30
-
-
-class Sink:
-    """Takes frames, and keeps none."""
-
-    def begin(self, nbytes: int) -> memoryview:
-        return memoryview(bytearray(nbytes))
-
-    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
-        pass
 
 
 class Legends:
@@ -39,7 +29,7 @@ class Legends:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1000.0
         self.told: list[tuple[Meaning, ...]] = []
-        self.writer = FrameWriter(Sink(), on_legend=self.told.append)
+        self.writer = FrameWriter(DiscardingSink(), on_legend=self.told.append)
         monkeypatch.setattr("time.monotonic_ns", lambda: int(self.now_s * 1e9))
 
     def after(self, frame: object, **look: object) -> list[str]:
@@ -163,7 +153,7 @@ def test_the_same_legend_is_told_once(legends):
 
 def test_a_hint_of_one_panel_stands_beside_the_range_of_another(legends):
     hints: list[str] = []
-    legends.writer = FrameWriter(Sink(), hints.append, legends.told.append)
+    legends.writer = FrameWriter(DiscardingSink(), hints.append, legends.told.append)
     frame = {"image": spread(0, 255, 3, 20, 30), "depth": spread(0, 80)}
     assert legends.after(frame) == ["depth: 0 … 80 (viridis)"]
     assert hints == [

@@ -8,7 +8,8 @@ import { Link } from "./link";
 
 type Callback = Parameters<Model["on"]>[1];
 
-const WAITING: Status = {
+/** Of a stream of which nothing has been said yet. */
+export const WAITING: Status = {
   type: "Status",
   state: "waiting",
   part: "",
