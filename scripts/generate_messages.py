@@ -1,4 +1,4 @@
-"""Write js/src/messages.ts, the page's half of gpuview.protocol.messages.
+"""Write js/src/messages.ts, the page's half of gpuview.protocol.page_messages.
 
 PYTHONPATH=src python scripts/generate_messages.py            write the file
 PYTHONPATH=src python scripts/generate_messages.py --check    exit with 1 when it is out of date
@@ -19,10 +19,10 @@ from typing import Any, Literal
 from generated import write_or_compare
 from msgspec import Struct
 
-from gpuview.protocol import messages
+from gpuview.protocol import page_messages as messages
 
 TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
-SOURCE = "src/gpuview/protocol/messages.py"
+SOURCE = "src/gpuview/protocol/page_messages.py"
 HEADER = f"// Generated from {SOURCE} by scripts/generate_messages.py. Do not edit.\n"
 BOTH_WAYS = (messages.Candidates,)
 FROM_PAGE = (

@@ -9,17 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpuview.errors import MediaError, StreamClosedError
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress, Stats
+from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
     GetPeerConfig,
     Message,
     Offer,
     PageLog,
-    RecordingEnded,
-    RecordingProgress,
     Refusal,
-    Stats,
     Status,
 )
 from gpuview.protocol.ring import PixelFormat

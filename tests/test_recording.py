@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from gpuview.errors import GpuviewError, MediaEndedError, RecordingError
-from gpuview.protocol.messages import (
-    Message,
-    Problem,
+from gpuview.protocol.media_messages import (
     RecordingEnded,
     RecordingProgress,
     StartRecording,
     StopRecording,
 )
+from gpuview.protocol.page_messages import Message, Problem
 from gpuview.protocol.recording import open_file
 from gpuview.protocol.stats import RecordingCounters
 from gpuview.recording import Recordings

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
-from gpuview.protocol.messages import IceServer
+from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import Settings
 
 TURN = {"turn_url": "turn:turn.example.org", "turn_username": "ann", "turn_credential": "s3cret"}

@@ -44,18 +44,8 @@ from gpuview import (
 from gpuview.engine.shared import close_shared_engine
 from gpuview.errors import GpuviewError
 from gpuview.frames.picture.look import Look
-from gpuview.protocol.messages import (
-    Answer,
-    Bye,
-    Candidates,
-    Offer,
-    Problem,
-    RecordingEnded,
-    Refusal,
-    StartRecording,
-    Status,
-    StopRecording,
-)
+from gpuview.protocol.media_messages import RecordingEnded, StartRecording, StopRecording
+from gpuview.protocol.page_messages import Answer, Bye, Candidates, Offer, Problem, Refusal, Status
 from gpuview.protocol.stats import RecordingCounters
 from gpuview.protocol.wire import to_wire
 from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence

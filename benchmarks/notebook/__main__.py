@@ -1,9 +1,10 @@
 """Run the contenders in turn and write the figures down.
 
-    python -m benchmarks.notebook [--rounds 3] [--only jupyter_rfb]
+    python -m benchmarks.notebook [--rounds 3] [--only jupyter_rfb] [--ssh]
 
 Writes ``artifacts/bench-notebook.json`` and, after a complete run, the tables in ``README.md`` and
 ``docs/benchmarks.md``. Takes about ten minutes; the machine should have nothing else to do.
+With ``--ssh`` the browser is behind an ``ssh -L``, and all UDP is dropped.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import json
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import ViewportSize, sync_playwright
+from playwright.sync_api import ViewportSize
 
 from benchmarks.document import environment, replace_between_markers
 from benchmarks.notebook.contenders import CONTENDERS
 from benchmarks.notebook.measure import Run, Stretch, measure
+from benchmarks.notebook.places import behind_ssh, same_machine
 from benchmarks.notebook.report import notes, table
-from tests.browser.lab import Lab, launch_chromium
 
 _ROOT = Path(__file__).parents[2]
 _VIEWPORT: ViewportSize = {"width": 1500, "height": 1100}  # 1280x720 fits into the notebook
@@ -32,12 +33,8 @@ def main() -> None:
     """Measure, print, write."""
     options = _parse()
     runs: list[Run] = []
-    with (
-        tempfile.TemporaryDirectory() as home,
-        Lab(Path(home), {"PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}, has_extension=True) as lab,
-        sync_playwright() as playwright,
-        launch_chromium(playwright) as browser,
-    ):
+    place = behind_ssh if options.ssh else same_machine
+    with tempfile.TemporaryDirectory() as folder, place(Path(folder)) as (lab, browser):
         chromium = browser.new_context(viewport=_VIEWPORT)
         for round_ in range(options.rounds):
             # The order alternates, so that neither always has the warmer machine.
@@ -46,16 +43,16 @@ def main() -> None:
                 for contender in contenders:
                     runs.append(measure(lab, chromium, contender, width, height))
                     print(_line(runs[-1]), flush=True)
-        measured_on = environment(
-            "make bench-notebook", options.rounds, _PACKAGES, Chromium=browser.version
-        )
-    _write(runs, measured_on, is_complete=not options.only)
+        command = "python -m benchmarks.notebook --ssh" if options.ssh else "make bench-notebook"
+        measured_on = environment(command, options.rounds, _PACKAGES, Chromium=browser.version)
+    _write(runs, measured_on, is_complete=not options.only and not options.ssh)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.notebook")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=CONTENDERS)
+    parser.add_argument("--ssh", action="store_true")
     return parser.parse_args()
 
 

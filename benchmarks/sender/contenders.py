@@ -17,7 +17,7 @@ from benchmarks.sender.scene import FPS, HEIGHT, WIDTH, Pixels, pictures
 from gpuview.engine.engine import Engine
 from gpuview.engine.shared import shared_engine
 from gpuview.engine.stream import StreamHandle
-from gpuview.protocol.messages import Answer, Offer
+from gpuview.protocol.page_messages import Answer, Offer
 from gpuview.protocol.ring import PixelFormat
 from gpuview.settings import Settings
 

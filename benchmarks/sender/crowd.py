@@ -21,7 +21,7 @@ from aiortc import (
 
 from gpuview.media import rtp_sender
 from gpuview.media.ice.upstream import gather_loopback_when_alone
-from gpuview.protocol.messages import Ping
+from gpuview.protocol.page_messages import Ping
 from gpuview.protocol.wire import encode_text
 from gpuview.testing.feedback import FEEDBACK_S, ArrivalReport, extension_id
 

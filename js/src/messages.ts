@@ -1,9 +1,8 @@
-// Generated from src/gpuview/protocol/messages.py by scripts/generate_messages.py. Do not edit.
+// Generated from src/gpuview/protocol/page_messages.py by scripts/generate_messages.py. Do not edit.
 
 /** A view asks to be shown the stream. Repeated, unchanged, until it is answered. */
 export interface Offer {
   readonly type: "Offer";
-  /** The view's id: 1 to 64 of `A-Za-z0-9_-`, made anew by the page for each view. */
   readonly view: string;
   /** Counts the view's offers from 1. A higher one replaces the view's connection. */
   readonly seq: number;

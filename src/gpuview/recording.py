@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Self
 
 from gpuview.errors import GpuviewError, RecordingError
-from gpuview.protocol.messages import (
-    Message,
+from gpuview.protocol.media_messages import (
     RecordingEnded,
     RecordingProgress,
     StartRecording,
     StopRecording,
 )
+from gpuview.protocol.page_messages import Message
 from gpuview.protocol.recording import numbered, open_file, open_next_file
 from gpuview.protocol.stats import RecordingCounters
 

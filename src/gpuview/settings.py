@@ -28,7 +28,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpuview.errors import SettingsError, closest
-from gpuview.protocol.messages import CARRIERS, Carrier, EncoderSetting, IceServer
+from gpuview.protocol.media_messages import EncoderSetting
+from gpuview.protocol.page_messages import CARRIERS, Carrier, IceServer
 from gpuview.protocol.wire import to_wire
 from gpuview.webrtc.addresses import is_host_name, public_addresses
 from gpuview.webrtc.ice_url import parse_ice_servers, parse_ice_url

@@ -10,7 +10,7 @@ from gpuview.stats_table import as_html, as_text
 
 if TYPE_CHECKING:
     from gpuview.frames.feed import FeedStats
-    from gpuview.protocol.messages import Stats
+    from gpuview.protocol.media_messages import Stats
 
 __all__ = ["EncoderStats", "NetworkStats", "StreamStats", "ViewerStats", "stream_stats"]
 

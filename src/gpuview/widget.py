@@ -38,14 +38,13 @@ from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, OPTIONS, LiveOptions, unknown_attribute
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
+from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
     GetPeerConfig,
     LegendEntry,
     PageLog,
-    RecordingEnded,
-    RecordingProgress,
     Refusal,
 )
 from gpuview.protocol.wire import to_wire

@@ -30,7 +30,7 @@ from gpuview.errors import (
     StreamClosedError,
 )
 from gpuview.ipykernel_compat import KernelPlace
-from gpuview.protocol.messages import Offer, Refusal
+from gpuview.protocol.page_messages import Offer, Refusal
 from gpuview.protocol.ring import PixelFormat
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers

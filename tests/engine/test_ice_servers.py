@@ -9,14 +9,8 @@ from typing import Any
 import pytest
 
 from gpuview.engine.engine import Engine
-from gpuview.protocol.messages import (
-    Candidates,
-    Configure,
-    IceServer,
-    IceServers,
-    Message,
-    WantIceServers,
-)
+from gpuview.protocol.media_messages import Configure, IceServers, WantIceServers
+from gpuview.protocol.page_messages import Candidates, IceServer, Message
 from gpuview.protocol.wire import decode_line, encode
 from gpuview.settings import Settings
 from tests.fakes import Listener

@@ -28,7 +28,7 @@ from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan, 
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.measured import Measured
-from gpuview.protocol.messages import OpenStream
+from gpuview.protocol.media_messages import OpenStream
 from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
 from tests.fakes import Listener
 from tests.frames.fake_gpu import FakeGpu

@@ -7,14 +7,7 @@ import signal
 
 import pytest
 
-from gpuview.protocol.messages import (
-    Answer,
-    GetPeerConfig,
-    Offer,
-    PeerConfig,
-    Status,
-    Watch,
-)
+from gpuview.protocol.page_messages import Answer, GetPeerConfig, Offer, PeerConfig, Status, Watch
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
 from tests.kernel.conftest import PULL, StartKernel

@@ -20,7 +20,7 @@ from gpuview.protocol.local_socket import (
     frame_message,
     short_path,
 )
-from gpuview.protocol.messages import CarrierClose, CarrierOpen, CarrierText, Watch
+from gpuview.protocol.page_messages import CarrierClose, CarrierOpen, CarrierText, Watch
 from gpuview.protocol.wire import encode_text, to_wire
 from gpuview.testing.kernel import Kernel
 from tests.kernel.conftest import PULL

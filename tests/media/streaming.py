@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpuview.media.hub import Hub
-from gpuview.protocol.messages import AttachRing, Configure, Message, OpenStream
+from gpuview.protocol.media_messages import AttachRing, Configure, OpenStream
+from gpuview.protocol.page_messages import Message
 from gpuview.protocol.ring import HOST_SLOTS, PixelFormat, RingWriter, frame_nbytes
 from gpuview.testing.carrier_page import CarrierPage, connect
 

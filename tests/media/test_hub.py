@@ -17,22 +17,24 @@ from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
 from gpuview.media.negotiation import is_new_offer
 from gpuview.media.viewer_set import ViewerSet
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import (
+    CloseStream,
+    Configure,
+    GetStats,
+    IceServers,
+    OpenStream,
+    SetLimits,
+    Stats,
+)
+from gpuview.protocol.page_messages import (
     MAX_CANDIDATES,
     Answer,
     Bye,
     Candidates,
-    CloseStream,
-    Configure,
-    GetStats,
     IceServer,
-    IceServers,
     Message,
     Offer,
-    OpenStream,
     Refusal,
-    SetLimits,
-    Stats,
 )
 from tests.clock import run_in_virtual_time
 from tests.waiting import wait_until_async

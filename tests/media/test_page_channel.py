@@ -9,7 +9,7 @@ import pytest
 from pyee.asyncio import AsyncIOEventEmitter
 
 from gpuview.media.page_channel import PageChannel
-from gpuview.protocol.messages import Ping, Pong
+from gpuview.protocol.page_messages import Ping, Pong
 from gpuview.protocol.wire import decode_text, encode_text
 
 

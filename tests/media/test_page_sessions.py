@@ -17,15 +17,13 @@ import pytest
 from gpuview.media import page_sessions
 from gpuview.media.carriers.link import MAX_UNHEARD_NBYTES
 from gpuview.protocol.local_socket import BINARY, TEXT, frame_message
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import CloseStream, Health, OpenCarrier, Viewers
+from gpuview.protocol.page_messages import (
     Answer,
     Bye,
     Candidates,
-    CloseStream,
     GetPeerConfig,
-    Health,
     Message,
-    OpenCarrier,
     PageLog,
     PeerConfig,
     Ping,
@@ -34,7 +32,6 @@ from gpuview.protocol.messages import (
     Refusal,
     RequestKeyframe,
     Status,
-    Viewers,
 )
 from gpuview.testing.carrier_page import CarrierPage
 from tests.media.streaming import HEIGHT, WIDTH, Streaming, elsewhere, streaming

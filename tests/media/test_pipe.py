@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gpuview.media.pipe import Pipe, PipeLogHandler
-from gpuview.protocol.messages import Log, Ready
+from gpuview.protocol.media_messages import Log, Ready
 from gpuview.protocol.wire import decode_line
 
 

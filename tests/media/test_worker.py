@@ -13,7 +13,8 @@ from gpuview import child_python
 from gpuview.media.encode import loop
 from gpuview.media.hub import Hub
 from gpuview.media.worker import Worker
-from gpuview.protocol.messages import Bye, GetStats, Log, Message, OpenStream, Ready, Stats
+from gpuview.protocol.media_messages import GetStats, Log, OpenStream, Ready, Stats
+from gpuview.protocol.page_messages import Bye, Message
 from gpuview.protocol.wire import decode_line, encode
 
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
-from gpuview.protocol import messages
-from gpuview.protocol.messages import (
+from gpuview.protocol import media_messages, page_messages
+from gpuview.protocol.media_messages import Log, OpenStream, Stats
+from gpuview.protocol.page_messages import (
     MAX_CANDIDATES,
     MAX_SDP_CHARS,
     MAX_TEXT_CHARS,
@@ -23,13 +24,10 @@ from gpuview.protocol.messages import (
     Candidates,
     GetPeerConfig,
     IceServer,
-    Log,
     Message,
     Offer,
-    OpenStream,
     PageLog,
     PeerConfig,
-    Stats,
     Status,
 )
 from gpuview.protocol.stats import NetworkStats, ViewerStats
@@ -37,6 +35,7 @@ from gpuview.protocol.wire import decode_line, encode, from_wire, to_wire
 
 KINDS: list[type[Message]] = [
     each
+    for messages in (media_messages, page_messages)
     for each in (getattr(messages, name) for name in messages.__all__)
     if isinstance(each, type) and issubclass(each, Message) and each is not Message
 ]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
-from gpuview.protocol.messages import IceServer
+from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import (
     call_for_ice_servers,

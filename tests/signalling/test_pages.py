@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.protocol.messages import (
+from gpuview.protocol.page_messages import (
     Ack,
     Answer,
     Candidates,

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gpuview.protocol.messages import GetPeerConfig, IceServer, PeerConfig, Refusal
+from gpuview.protocol.page_messages import GetPeerConfig, IceServer, PeerConfig, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.peer_config import PeerConfigs
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
-from gpuview.protocol.messages import Ack, Answer, Bye, Candidates, Offer, Problem, Refusal
+from gpuview.protocol.page_messages import Ack, Answer, Bye, Candidates, Offer, Problem, Refusal
 from gpuview.signalling.pending_replies import PendingReplies
 
 VIEWS = st.sampled_from(["a", "b"])

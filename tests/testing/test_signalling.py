@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gpuview.protocol.messages import Answer, PeerConfig, Refusal
+from gpuview.protocol.page_messages import Answer, PeerConfig, Refusal
 from gpuview.testing.signalling import Signalling
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.waiting import Changing

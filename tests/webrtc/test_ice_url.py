@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
-from gpuview.protocol.messages import IceServer
+from gpuview.protocol.page_messages import IceServer
 from gpuview.webrtc.ice_url import (
     IceUrl,
     parse_ice_servers,

@@ -19,26 +19,28 @@ from gpuview.errors import (
     SettingsError,
     StreamClosedError,
 )
-from gpuview.protocol.messages import (
-    Answer,
-    Candidates,
+from gpuview.protocol.media_messages import (
     Configure,
     EncodeFailed,
-    GetPeerConfig,
     GetStats,
     IceServers,
     Log,
-    Message,
     OpenStream,
-    PageLog,
-    Problem,
     Ready,
     RecordingEnded,
     RecordingProgress,
-    Refusal,
     Stats,
     Viewers,
     WantIceServers,
+)
+from gpuview.protocol.page_messages import (
+    Answer,
+    Candidates,
+    GetPeerConfig,
+    Message,
+    PageLog,
+    Problem,
+    Refusal,
 )
 from gpuview.protocol.wire import decode_line, encode
 from gpuview.settings import Settings

@@ -11,7 +11,7 @@ from gpuview.engine.spare import drop_spare, take_spare
 from gpuview.errors import SettingsError
 from gpuview.ipykernel_compat import kernel_place
 from gpuview.protocol.local_socket import socket_files
-from gpuview.protocol.messages import Configure
+from gpuview.protocol.media_messages import Configure
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import has_same_kernel_servers
 from gpuview.signalling.public_ips import public_ips_of

@@ -12,23 +12,25 @@ from weakref import ref
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.errors import MediaError, SignalError, StreamClosedError, system_refusal
-from gpuview.protocol.messages import (
-    Answer,
+from gpuview.protocol.media_messages import (
     AttachRing,
-    Candidates,
     CloseStream,
     DetachRing,
     EncodeFailed,
-    GetPeerConfig,
-    Message,
     OpenStream,
-    PageLog,
     RecordingEnded,
     RecordingProgress,
-    Refusal,
     SetLimits,
     Stats,
     Viewers,
+)
+from gpuview.protocol.page_messages import (
+    Answer,
+    Candidates,
+    GetPeerConfig,
+    Message,
+    PageLog,
+    Refusal,
 )
 from gpuview.protocol.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
 from gpuview.protocol.wire import encode

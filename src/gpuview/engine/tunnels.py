@@ -24,7 +24,7 @@ from gpuview.protocol.local_socket import (
     MessageReader,
     frame_message,
 )
-from gpuview.protocol.messages import OpenCarrier
+from gpuview.protocol.media_messages import OpenCarrier
 
 if TYPE_CHECKING:
     from gpuview.engine.stream import StreamHandle

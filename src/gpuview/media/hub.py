@@ -30,10 +30,8 @@ from gpuview.media.page_sessions import PageSession, PageSessions
 from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer_set import ViewerSet
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import (
     AttachRing,
-    Bye,
-    Candidates,
     CloseStream,
     Configure,
     DetachRing,
@@ -41,20 +39,24 @@ from gpuview.protocol.messages import (
     GetStats,
     Health,
     IceServers,
-    Message,
-    Offer,
     OpenCarrier,
     OpenStream,
-    PeerConfig,
-    Problem,
-    Refusal,
     SetLimits,
     StartRecording,
     Stats,
-    Status,
     StopRecording,
     StreamHealth,
     WantIceServers,
+)
+from gpuview.protocol.page_messages import (
+    Bye,
+    Candidates,
+    Message,
+    Offer,
+    PeerConfig,
+    Problem,
+    Refusal,
+    Status,
 )
 from gpuview.protocol.stats import NetworkStats
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from gpuview.errors import GpuviewError
-from gpuview.protocol.messages import Problem
+from gpuview.protocol.page_messages import Problem
 
 __all__ = ["log_fault", "problem_of"]
 

@@ -14,15 +14,8 @@ from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer import Viewer
 from gpuview.media.viewer_set import ViewerSet
-from gpuview.protocol.messages import (
-    Answer,
-    Candidates,
-    Configure,
-    Message,
-    Offer,
-    Problem,
-    Refusal,
-)
+from gpuview.protocol.media_messages import Configure
+from gpuview.protocol.page_messages import Answer, Candidates, Message, Offer, Problem, Refusal
 from gpuview.webrtc import sdp
 from gpuview.webrtc.rewrite import rewrite_answer, rewrite_candidates
 

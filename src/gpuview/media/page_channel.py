@@ -11,7 +11,7 @@ from typing import cast
 from aiortc import RTCDataChannel
 
 from gpuview.errors import SignalError
-from gpuview.protocol.messages import Ping, Pong
+from gpuview.protocol.page_messages import Ping, Pong
 from gpuview.protocol.wire import decode_text, encode_text
 
 __all__ = ["PageChannel"]

@@ -22,12 +22,12 @@ from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.local_socket import TEXT
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import EncoderSetting
+from gpuview.protocol.page_messages import (
     Ack,
     Bye,
     Candidates,
     Carrier,
-    EncoderSetting,
     GetPeerConfig,
     Message,
     Offer,

@@ -8,7 +8,8 @@ import logging
 import socket
 from collections.abc import Callable
 
-from gpuview.protocol.messages import Log, Message
+from gpuview.protocol.media_messages import Log
+from gpuview.protocol.page_messages import Message
 from gpuview.protocol.wire import encode
 
 __all__ = ["Pipe", "PipeLogHandler"]

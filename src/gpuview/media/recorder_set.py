@@ -11,13 +11,13 @@ from gpuview.media.encode.choice import why_no_h264
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.encode.record import CODEC, Recorder
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import (
-    Problem,
+from gpuview.protocol.media_messages import (
     RecordingEnded,
     RecordingProgress,
     StartRecording,
     StopRecording,
 )
+from gpuview.protocol.page_messages import Problem
 
 __all__ = ["RecorderSet"]
 

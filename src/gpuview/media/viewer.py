@@ -33,7 +33,7 @@ from gpuview.media.page_channel import PageChannel
 from gpuview.media.rtp.packets import StreamFormat
 from gpuview.media.rtp.sender import VideoSender
 from gpuview.media.still_sender import StillDataChannel, StillSender
-from gpuview.protocol.messages import MAX_CANDIDATES, Candidates, Carrier, Offer
+from gpuview.protocol.page_messages import MAX_CANDIDATES, Candidates, Carrier, Offer
 from gpuview.protocol.stats import ViewerStats
 from gpuview.protocol.still import STILL_CHANNEL
 from gpuview.webrtc import sdp

@@ -9,7 +9,8 @@ from typing import Protocol
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media.internal_error import log_fault
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import Carrier, Viewers
+from gpuview.protocol.media_messages import Viewers
+from gpuview.protocol.page_messages import Carrier
 from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["AnyViewer", "ViewerSet"]

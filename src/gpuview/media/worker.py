@@ -13,7 +13,7 @@ from gpuview.media.ice import upstream
 from gpuview.media.internal_error import problem_of
 from gpuview.media.pipe import Pipe, PipeLogHandler
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import Ready
+from gpuview.protocol.media_messages import Ready
 from gpuview.protocol.wire import decode_line
 
 __all__ = ["Worker", "serve"]

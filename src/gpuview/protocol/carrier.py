@@ -1,8 +1,8 @@
 """What a page and the media process say over a carrier other than WebRTC.
 
 A carrier takes whole messages both ways, in order: a WebSocket of the jupyter-server extension, or
-the widget's comm. Text messages are JSON, see `gpuview.protocol.messages`. Binary messages go to
-the page only, and are packets or pieces of a still. ``js/src/carriers/packet.ts`` is the page's
+the widget's comm. Text messages are JSON, see `gpuview.protocol.page_messages`. Binary messages go
+to the page only, and are packets or pieces of a still. ``js/src/carriers/packet.ts`` is the page's
 half.
 
 A packet is one encoded frame behind a header of big-endian numbers:

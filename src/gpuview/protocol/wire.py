@@ -8,7 +8,7 @@ from typing import Any, Union, cast
 from msgspec import Struct, convert, to_builtins
 
 from gpuview.errors import SignalError
-from gpuview.protocol.messages import Message
+from gpuview.protocol.page_messages import Message
 
 __all__ = ["decode_line", "decode_text", "encode", "encode_text", "from_wire", "to_wire"]
 

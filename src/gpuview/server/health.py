@@ -62,7 +62,7 @@ async def _ask(app: GPUViewServer, kernel_id: str) -> dict[str, Any]:
 
 
 def _streams(health: dict[str, Any]) -> list[dict[str, Any]]:
-    """Read the ``Health`` message of `gpuview.protocol.messages`, which this package has not.
+    """Read the ``Health`` message of `gpuview.protocol.media_messages`, which this package has not.
 
     Raises:
         ValueError: It is something else.

@@ -16,7 +16,7 @@ from collections.abc import Awaitable
 from functools import partial
 
 from gpuview.errors import SettingsError
-from gpuview.protocol.messages import IceServer
+from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import IceServersFunction, Settings, split_list
 from gpuview.signalling.time_limit import Overdue, call_within
 from gpuview.webrtc.ice_url import parse_ice_servers

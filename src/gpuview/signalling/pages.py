@@ -15,7 +15,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from gpuview.errors import GpuviewError, SignalError
-from gpuview.protocol.messages import (
+from gpuview.protocol.page_messages import (
     Ack,
     Answer,
     Bye,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from gpuview.errors import SettingsError
-from gpuview.protocol.messages import GetPeerConfig, PeerConfig, Refusal
+from gpuview.protocol.page_messages import GetPeerConfig, PeerConfig, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
 

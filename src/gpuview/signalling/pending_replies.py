@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuview.errors import SignalError
-from gpuview.protocol.messages import (
+from gpuview.protocol.page_messages import (
     MAX_CANDIDATES,
     Ack,
     Answer,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpuview.errors import GpuviewError, MediaError
-from gpuview.protocol.messages import LegendEntry, Status
+from gpuview.protocol.page_messages import LegendEntry, Status
 
 __all__ = ["StreamState"]
 

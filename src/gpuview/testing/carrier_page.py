@@ -23,10 +23,10 @@ from gpuview.protocol.local_socket import (
     frame_message,
     short_path,
 )
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import Health
+from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
-    Health,
     Message,
     PeerConfig,
     Pong,

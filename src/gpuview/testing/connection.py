@@ -16,7 +16,7 @@ from av import VideoFrame
 from gpuview.errors import SignalError
 from gpuview.media.rtp_sender import drop_video, send_rtcp, watch_packets
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import PeerConfig, Ping, Pong
+from gpuview.protocol.page_messages import PeerConfig, Ping, Pong
 from gpuview.protocol.still import STILL_CHANNEL, StillAssembler
 from gpuview.protocol.wire import decode_text, encode_text
 from gpuview.testing.feedback import FEEDBACK_S, ArrivalReport, extension_id

@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.media.rtp_sender import use_transport_feedback
-from gpuview.protocol.messages import PeerConfig
+from gpuview.protocol.page_messages import PeerConfig
 
 __all__ = ["Image", "first_codec", "image_of", "make_peer", "to_rgb"]
 

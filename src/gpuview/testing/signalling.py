@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from gpuview.protocol.messages import (
+from gpuview.protocol.page_messages import (
     Ack,
     Answer,
     Bye,

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from av import VideoFrame
 
 from gpuview.errors import SignalError
-from gpuview.protocol.messages import PeerConfig, Refusal
+from gpuview.protocol.page_messages import PeerConfig, Refusal
 from gpuview.testing.connection import Connection
 from gpuview.testing.peer import Image, first_codec, image_of, to_rgb
 from gpuview.testing.signalling import Signalling

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, cast
 
 from gpuview.errors import SettingsError, closest
-from gpuview.protocol.messages import IceServer
+from gpuview.protocol.page_messages import IceServer
 from gpuview.webrtc.addresses import is_host_name, parse_address
 
 __all__ = [

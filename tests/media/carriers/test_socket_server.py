@@ -16,7 +16,7 @@ from gpuview.media.carriers import socket_server
 from gpuview.media.carriers.connection import Connection
 from gpuview.media.carriers.socket_server import SocketServer
 from gpuview.protocol.local_socket import BINARY, TEXT, Hello, frame_message
-from gpuview.protocol.messages import Refusal
+from gpuview.protocol.page_messages import Refusal
 from gpuview.testing.carrier_page import connect
 from tests.media.streaming import elsewhere
 from tests.waiting import wait_until_async

@@ -13,7 +13,7 @@ from gpuview.media.encode.choice import Line, line_for, usable_codecs, why_no_nv
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.output import Output
-from gpuview.protocol.messages import EncoderSetting
+from gpuview.protocol.media_messages import EncoderSetting
 from gpuview.protocol.stats import EncoderStats
 
 MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")

@@ -17,7 +17,7 @@ from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.encode.timestamp import PICTURES
-from gpuview.protocol.messages import Problem
+from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
 
 MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")

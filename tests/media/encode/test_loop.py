@@ -16,7 +16,7 @@ from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.still import Still
 from gpuview.media.encode.timestamp import timestamp_of
-from gpuview.protocol.messages import Problem
+from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     FORMAT_WORD,

@@ -27,7 +27,7 @@ from gpuview.media.encode.record import CODEC, KeyframePace, Recorder
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import (
+from gpuview.protocol.media_messages import (
     RecordingEnded,
     RecordingProgress,
     StartRecording,

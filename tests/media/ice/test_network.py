@@ -20,7 +20,8 @@ from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import _NAMED_AFTER_S, ServerSession
 from gpuview.media.ice.sockets import ALL_HOSTS, Address, bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
-from gpuview.protocol.messages import Configure, IceServer, IceServers, Problem
+from gpuview.protocol.media_messages import Configure, IceServers
+from gpuview.protocol.page_messages import IceServer, Problem
 from gpuview.protocol.stats import NetworkStats
 from gpuview.signalling.ice_servers import ephemeral_credentials
 from tests.clock import run_in_virtual_time

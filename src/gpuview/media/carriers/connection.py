@@ -14,7 +14,7 @@ from gpuview.protocol.local_socket import (
     MessageReader,
     frame_message,
 )
-from gpuview.protocol.messages import Message
+from gpuview.protocol.page_messages import Message
 from gpuview.protocol.wire import encode_text
 
 __all__ = ["MAX_UNSENT_NBYTES", "ROOM_NBYTES", "Connection"]

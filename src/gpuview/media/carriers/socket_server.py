@@ -19,7 +19,7 @@ from pathlib import Path
 from gpuview.errors import SignalError
 from gpuview.media.carriers.connection import Connection
 from gpuview.protocol.local_socket import TEXT, Hello, is_private, short_path
-from gpuview.protocol.messages import Refusal
+from gpuview.protocol.page_messages import Refusal
 
 __all__ = ["MAX_CONNECTIONS", "SocketServer"]
 

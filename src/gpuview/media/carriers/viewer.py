@@ -14,7 +14,7 @@ from gpuview.media.page_channel import PageChannel
 from gpuview.media.still_sender import StillSender
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
-from gpuview.protocol.messages import Carrier, Received
+from gpuview.protocol.page_messages import Carrier, Received
 from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["CarrierViewer"]

@@ -12,7 +12,7 @@ import av
 from gpuview.errors import MediaError
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.encoder import Encoder, Library
-from gpuview.protocol.messages import EncoderSetting
+from gpuview.protocol.media_messages import EncoderSetting
 
 __all__ = [
     "Line",

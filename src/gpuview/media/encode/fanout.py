@@ -18,7 +18,8 @@ from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LossRequests
 from gpuview.media.encode.still import StillBoard
 from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
-from gpuview.protocol.messages import EncoderSetting, Problem
+from gpuview.protocol.media_messages import EncoderSetting
+from gpuview.protocol.page_messages import Problem
 
 __all__ = ["Fanout", "Subscription"]
 

@@ -26,7 +26,8 @@ from gpuview.media.encode.schedule import LookClock, RefreshClock, earliest_star
 from gpuview.media.encode.still import Still, StillMaker
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.internal_error import log_fault, problem_of
-from gpuview.protocol.messages import EncoderSetting, Problem
+from gpuview.protocol.media_messages import EncoderSetting
+from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.ring import RingReader, Slot
 from gpuview.protocol.stats import EncoderStats
 

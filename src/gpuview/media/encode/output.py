@@ -16,7 +16,8 @@ from gpuview.media.encode.rate import checked_target
 from gpuview.media.encode.schedule import KeyframeGate
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.encode.timestamp import timestamp_of
-from gpuview.protocol.messages import EncoderSetting, Problem
+from gpuview.protocol.media_messages import EncoderSetting
+from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.stats import EncoderStats
 
 __all__ = ["RETRY_S", "Output"]

@@ -20,7 +20,7 @@ from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet
 from gpuview.media.encode.fanout import Subscription
 from gpuview.media.encode.mp4 import Mp4File
 from gpuview.media.internal_error import problem_of
-from gpuview.protocol.messages import RecordingEnded, RecordingProgress, StartRecording
+from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress, StartRecording
 from gpuview.protocol.recording import numbered, open_next_file
 from gpuview.protocol.stats import RecordingCounters
 

@@ -25,7 +25,8 @@ from gpuview.media.ice.turn_client import allocate
 from gpuview.media.ice.udp_mux import Transport, UdpMux
 from gpuview.media.internal_error import problem_of
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.messages import Configure, IceServers, Problem
+from gpuview.protocol.media_messages import Configure, IceServers
+from gpuview.protocol.page_messages import Problem
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
 __all__ = ["ServerSession"]

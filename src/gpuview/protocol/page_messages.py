@@ -1,4 +1,4 @@
-"""All messages between page, kernel and media process.
+"""The messages of a page: with the kernel, and with the media process.
 
 A message is a frozen msgspec struct here and a JSON object on the wire; the object's ``type`` names
 the class. A struct with fields that may be None has ``omit_defaults``: the wire has no null.
@@ -20,11 +20,6 @@ and everything that they say to the kernel; replies come back the same way.
 A carrier through the comm is a tunnel: the page opens and closes it by CarrierOpen and
 CarrierClose, its messages travel in CarrierText and CarrierData, and CarrierClosed tells that it
 has ended.
-
-The extension may ask about the media process as a whole, and is answered by Health.
-
-The kernel and the media process talk over a socket pair, where each message carries the name of
-its stream: see `gpuview.protocol.wire`.
 """
 
 from __future__ import annotations
@@ -32,8 +27,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
-
-from gpuview.protocol.stats import EncoderStats, NetworkStats, RecordingCounters, ViewerStats
 
 __all__ = [
     "CARRIERS",
@@ -44,7 +37,6 @@ __all__ = [
     "MAX_TEXT_CHARS",
     "Ack",
     "Answer",
-    "AttachRing",
     "Bye",
     "Candidates",
     "Carrier",
@@ -53,42 +45,23 @@ __all__ = [
     "CarrierData",
     "CarrierOpen",
     "CarrierText",
-    "CloseStream",
-    "Configure",
-    "DetachRing",
-    "EncodeFailed",
     "GetPeerConfig",
-    "GetStats",
-    "Health",
     "IceServer",
-    "IceServers",
     "KeepsViews",
     "LegendEntry",
-    "Log",
     "Message",
     "Offer",
-    "OpenCarrier",
-    "OpenStream",
     "PageLog",
     "PeerConfig",
     "Ping",
     "Pong",
     "Problem",
-    "Ready",
     "Received",
     "Record",
-    "RecordingEnded",
-    "RecordingProgress",
     "Refusal",
     "RequestKeyframe",
-    "SetLimits",
-    "StartRecording",
-    "Stats",
     "Status",
-    "StopRecording",
-    "StreamHealth",
-    "Viewers",
-    "WantIceServers",
+    "ViewId",
     "Watch",
 ]
 
@@ -113,7 +86,9 @@ Carrier = Literal["webrtc", "socket", "comm"]
 CARRIERS: tuple[Carrier, ...] = ("webrtc", "socket", "comm")
 """The best one first."""
 
-_ViewId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+ViewId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+"""1 to 64 of ``A-Za-z0-9_-``, made anew by the page for each view."""
+
 _Sdp = Annotated[str, Meta(max_length=MAX_SDP_CHARS)]
 # These come from pages, are kept or logged, and have no natural length.
 _Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
@@ -132,8 +107,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 class Offer(Message, frozen=True, kw_only=True):
     """A view asks to be shown the stream. Repeated, unchanged, until it is answered."""
 
-    view: _ViewId
-    """The view's id: 1 to 64 of ``A-Za-z0-9_-``, made anew by the page for each view."""
+    view: ViewId
     seq: int
     """Counts the view's offers from 1. A higher one replaces the view's connection."""
     sdp: _Sdp
@@ -143,20 +117,20 @@ class Offer(Message, frozen=True, kw_only=True):
 class GetPeerConfig(Message, frozen=True, kw_only=True):
     """A view asks for its ICE servers; answered by `PeerConfig`."""
 
-    view: _ViewId
+    view: ViewId
 
 
 class Ack(Message, frozen=True, kw_only=True):
     """A view has its answer or refusal; the kernel takes it out of ``answers``."""
 
-    view: _ViewId
+    view: ViewId
     seq: int
 
 
 class Bye(Message, frozen=True, kw_only=True):
     """A view has gone, or is being sent away; its connection is closed at once."""
 
-    view: _ViewId
+    view: ViewId
 
 
 class KeepsViews(Message, frozen=True):
@@ -172,7 +146,7 @@ class Record(Message, frozen=True, kw_only=True):
 class PageLog(Message, frozen=True, kw_only=True):
     """A line for the kernel's log; sent only where `PeerConfig` asked for it."""
 
-    view: _ViewId
+    view: ViewId
     text: _Text
 
 
@@ -195,7 +169,7 @@ class Candidates(Message, frozen=True, kw_only=True):
     sent as soon as they are known; the connection attempt goes on.
     """
 
-    view: _ViewId
+    view: ViewId
     seq: int
     """Of the offer that they belong to."""
     candidates: Annotated[list[_Text], _Few] = []
@@ -209,7 +183,7 @@ class Candidates(Message, frozen=True, kw_only=True):
 class Answer(Message, frozen=True, kw_only=True):
     """The answer to the offer of the same view and seq."""
 
-    view: _ViewId
+    view: ViewId
     seq: int
     sdp: _Sdp
 
@@ -240,7 +214,7 @@ class IceServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 class PeerConfig(Message, frozen=True, kw_only=True):
     """How one view connects. A custom message, because traits end up in saved notebooks."""
 
-    view: _ViewId
+    view: ViewId
     ice_servers: list[IceServer] = []
     ice_transport_policy: Literal["all", "relay"] = "all"
     wants_log: bool = False
@@ -320,7 +294,7 @@ class Pong(Message, frozen=True, kw_only=True):
 class Watch(Message, frozen=True, kw_only=True):
     """Send this view the stream's packets, beginning with a keyframe. Once on each connection."""
 
-    view: _ViewId
+    view: ViewId
     codec: Literal["H264", "VP8", "JPEG"]
     """What the page decodes."""
     acknowledge_ms: Annotated[int, Meta(ge=0, le=1000)] = 0
@@ -343,40 +317,19 @@ class RequestKeyframe(Message, frozen=True):
     """The page cannot decode what follows, and begins again at a keyframe."""
 
 
-# --- media process -> jupyter-server extension ----------------------------------------------------
-
-
-class StreamHealth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One stream's counters; part of `Health`."""
-
-    name: str
-    state: str
-    """As in `Status`."""
-    frames_taken: int
-    viewers: list[ViewerStats]
-    encoders: list[EncoderStats]
-
-
-class Health(Message, frozen=True, kw_only=True):
-    """Answers a `gpuview.protocol.local_socket.Hello` that names no stream; then the end."""
-
-    pid: int
-    streams: list[StreamHealth]
-
-
 # --- page <-> kernel, for a carrier through the comm ----------------------------------------------
 
 
 class CarrierOpen(Message, frozen=True, kw_only=True):
     """Open a tunnel to the media process for this view, in place of the one that it may have."""
 
-    view: _ViewId
+    view: ViewId
 
 
 class CarrierText(Message, frozen=True, kw_only=True):
     """A text message through the view's tunnel."""
 
-    view: _ViewId
+    view: ViewId
     text: Annotated[str, Meta(max_length=MAX_CARRIED_CHARS)]
     """JSON, as over any carrier."""
 
@@ -384,7 +337,7 @@ class CarrierText(Message, frozen=True, kw_only=True):
 class CarrierClose(Message, frozen=True, kw_only=True):
     """Close the view's tunnel."""
 
-    view: _ViewId
+    view: ViewId
 
 
 class CarrierData(Message, frozen=True, kw_only=True):
@@ -398,172 +351,3 @@ class CarrierClosed(Message, frozen=True, kw_only=True):
     """The view's tunnel has ended, or could not be opened."""
 
     view: str
-
-
-# --- kernel -> media process ------------------------------------------------------------------
-
-
-EncoderSetting = Literal["auto", "x264", "nvenc", "vp8"]
-"""What encodes. ``auto``: NVENC where it works, else x264; and libvpx for who takes no H.264."""
-
-
-class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """The process-wide settings; the first message, about no stream."""
-
-    public_ips: list[str] = []
-    learns_public_ip: bool = False
-    """Whether the addresses that STUN servers see replace ``public_ips``."""
-    port_min: int | None = None
-    port_max: int | None = None
-    public_port_min: int | None = None
-    """The port outside that leads to ``port_min``; the others follow. None: the same numbers."""
-    keep_private: bool = False
-    """Whether private addresses are shown as well, after the public ones."""
-    ice_transport_policy: Literal["all", "relay"] = "all"
-    """``relay``: this side uses TURN relays only."""
-    has_ice_servers: bool = False
-    """Whether there are STUN or TURN servers for this side, see `WantIceServers`."""
-    encoder: EncoderSetting = "auto"
-    max_bitrate_bps: int | None = None
-    """No stream's bitrate is higher, whatever its own limit."""
-    has_webrtc: bool = True
-    """Whether views may use WebRTC."""
-    socket_path: str = ""
-    """Of the socket for the jupyter-server extension; empty: there is none."""
-
-
-class OpenStream(Message, frozen=True, kw_only=True):
-    """A GPUStream was made. Its eventfd comes along; a write to it announces a frame."""
-
-    fps: float
-    max_bitrate_bps: int
-
-
-class AttachRing(Message, frozen=True):
-    """The stream's frames come through this ring from now on; its descriptor comes along."""
-
-
-class DetachRing(Message, frozen=True):
-    """Nobody watches: the stream's ring is freed, and its last frame forgotten."""
-
-
-class SetLimits(Message, frozen=True, kw_only=True):
-    """New limits of a stream that is open."""
-
-    fps: float
-    max_bitrate_bps: int
-
-
-class StartRecording(Message, frozen=True, kw_only=True):
-    """The stream's packets are written to files from now on.
-
-    The descriptors of the first file and of its folder come along.
-    """
-
-    recording: int
-    """Unique within the stream."""
-    name: str
-    """The name in the folder of the file with number 1, see `gpuview.protocol.recording`."""
-    number: int
-    """Of the first file."""
-    overwrite: bool
-    """Whether later files may replace files that exist."""
-
-
-class StopRecording(Message, frozen=True, kw_only=True):
-    """The recording ends with this frame, or a little later; answered by `RecordingEnded`."""
-
-    recording: int
-    seq: int
-    """The frame's number in the ring."""
-
-
-class OpenCarrier(Message, frozen=True, kw_only=True):
-    """A view is reached through the comm. The media process's end of a socket pair comes along."""
-
-    view: _ViewId
-
-
-class CloseStream(Message, frozen=True):
-    """The GPUStream was closed; its viewers are sent away."""
-
-
-class GetStats(Message, frozen=True, kw_only=True):
-    """Ask for `Stats` with the same number."""
-
-    request: int
-
-
-class IceServers(Message, frozen=True, kw_only=True):
-    """The STUN and TURN servers for the media process itself; answers `WantIceServers`.
-
-    Not about a stream. Without servers, ``problems`` says why.
-    """
-
-    ice_servers: list[IceServer] = []
-    problems: list[Problem] = []
-
-
-# --- media process -> kernel ------------------------------------------------------------------
-
-
-class WantIceServers(Message, frozen=True, kw_only=True):
-    """Ask for `IceServers`."""
-
-    anew: bool = False
-    """Whether the earlier ones do not work. Otherwise the same are wanted: a TURN server ties a
-    socket to its first user for a while."""
-
-
-class Ready(Message, frozen=True):
-    """The media process runs and reads its pipe."""
-
-
-class Viewers(Message, frozen=True, kw_only=True):
-    """The views that have a connection now, from offer to close. Sent when it changes."""
-
-    views: list[str]
-    paused: list[str] = []
-    """Those of them whose picture nobody can see now."""
-
-
-class Stats(Message, frozen=True, kw_only=True):
-    """The stream's counters, answering `GetStats`."""
-
-    request: int
-    frames_taken: int = 0
-    """Frames that were taken from the ring to be encoded; a repeated one counts once."""
-    viewers: list[ViewerStats] = []
-    encoders: list[EncoderStats] = []
-    network: NetworkStats = NetworkStats()
-
-
-class EncodeFailed(Message, frozen=True, kw_only=True):
-    """The stream's frames cannot be encoded, and why; empty strings when they can again."""
-
-    problem: str
-    expected: str
-    fix: str
-
-
-class RecordingProgress(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """What a recording has written. Sent when it begins, then about once a second."""
-
-    recording: int
-    counters: RecordingCounters = RecordingCounters()
-
-
-class RecordingEnded(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """A recording's files are closed."""
-
-    recording: int
-    counters: RecordingCounters = RecordingCounters()
-    problem: Problem | None = None
-    """Why, if it was not stopped."""
-
-
-class Log(Message, frozen=True, kw_only=True):
-    """A log record of the media process, for the kernel's ``gpuview.media`` logger."""
-
-    level: int
-    text: str
