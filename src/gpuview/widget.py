@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,6 +45,7 @@ from gpuview.protocol.page_messages import (
     LegendEntry,
     PageLog,
     Refusal,
+    Status,
 )
 from gpuview.protocol.wire import to_wire
 from gpuview.public_face import PublicFace
@@ -53,8 +53,8 @@ from gpuview.recording import Recording, Recordings
 from gpuview.saved_output import SavedOutput, comm_not_stored, display_value
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
+from gpuview.signalling.published_status import PublishedStatus
 from gpuview.signalling.status import StreamState
-from gpuview.signalling.throttle import Throttle
 from gpuview.sources.batch import why_not_shown
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
@@ -203,28 +203,26 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         settings = settings or Settings()
         if settings.log is not None:
             log_to_stderr(settings.log)
-        self._state = StreamState(
+        self._lock = threading.RLock()  # guards the state and the viewers
+        state = StreamState(
             parsed.waiting_hint,
             sides=self.size if isinstance(self.size, tuple) else None,
             is_size_chosen=self.size is not None,
             caption=self.caption,
         )
-        self._captions = Throttle(lambda: self._update(caption=self.caption))
-        self._legend: tuple[LegendEntry, ...] = ()
-        self._legends = Throttle(lambda: self._update(legend=self._legend), period_s=0.25)
+        self._published = PublishedStatus(state, self._publish_status, self._lock)
         self._viewers: tuple[str, ...] = ()
         self._are_views_seen = False
         self._source: Source | None = None
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
-        self._lock = threading.RLock()  # guards the state and the viewers
         with self._lock:  # The engine's callbacks wait until the stream is complete.
             self._handle = self._engine.open_stream(self, **self._limits())
             self._feed = Feed(
                 self._handle,
                 self._look(),
                 self._errors,
-                on_hint=lambda hint: self._update(picture_hint=hint),
+                on_hint=lambda hint: self._published.update(picture_hint=hint),
                 on_legend=self._follow_legend,
             )
             labels = parsed.names or (() if layer is None else (str(layer),))
@@ -240,7 +238,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 self._handle.send,
                 lambda: self._handle.frames_pushed,
                 on_change=self._follow_watchers,
-                on_failed=lambda error: self._update(recording_error=error),
+                on_failed=lambda error: self._published.update(recording_error=error),
             )
             self._view_recording = ViewRecording(self.record, self._publish_recording)
             super().__init__(
@@ -248,9 +246,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 needs_peer_config=self._pages.need_peer_config,
                 place=self._handle.place,
                 carriers=list(settings.carriers),
-                status=to_wire(self._state.status),
+                status=to_wire(state.status),
             )
-            self._handle.send(self._state.status)
+            self._handle.send(state.status)
             read_messages_while_cells_run(self.comm)
             self._followed = follow(self, self._handle.close)
             self.observe(self._read_offers, "offers")
@@ -263,9 +261,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                     why_not=lambda part, batch: why_not_shown(part, batch, self._feed.look),
                     fps=self.fps,
                     errors=self._errors,
-                    hints=SourceHints(lambda hint: self._update(source_hint=hint)),
-                    on_waiting=lambda hint: self._update(waiting_hint=hint),
-                    on_ended=lambda: self._update(has_ended=True),
+                    hints=SourceHints(lambda hint: self._published.update(source_hint=hint)),
+                    on_waiting=lambda hint: self._published.update(waiting_hint=hint),
+                    on_ended=lambda: self._published.update(has_ended=True),
                     on_captured=lambda: self._feed.drop("capturing"),
                 )
             self.observe(self._follow_look, LOOK)
@@ -415,12 +413,12 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         The last frame takes the place of the view in each output, also in the saved notebook.
         Waits for the recordings' files, see `Recording.stop`. Safe to call twice.
         """
-        if self._state.is_closed:
+        if self._published.state.is_closed:
             return
         self._recordings.close()
         self._saved.close()
         self._end()
-        self._publish_status()
+        self._published.publish()
         self._handle.close()
         self._viewers = ()
         self._pages.forget_all()
@@ -467,10 +465,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
 
     def _end(self) -> None:
         """Stop the source and refuse further frames."""
-        with self._lock:
-            self._state = replace(self._state, is_closed=True, caption=self.caption)
-        self._captions.close()
-        self._legends.close()
+        self._published.end()
         source, self._source = self._source, None  # releases the user's model
         if source is not None:
             source.close()
@@ -481,8 +476,8 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             self._feed.push(frame, self._select)
         except MediaError as exc:  # not the frame's fault, and the user's loop goes on
             self._errors.report(exc)
-        if not self._state.has_picture or self._state.has_ended:
-            self._update(has_picture=True, has_ended=False)
+        if not self._published.state.has_picture or self._published.state.has_ended:
+            self._published.update(has_picture=True, has_ended=False)
             self._saved.fill()
             self._tell_size()
 
@@ -524,9 +519,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
 
     def _follow_caption(self, _change: object) -> None:
         self._feed.check_open()
-        # What nobody sees is told to whoever comes: no page is there to take it away meanwhile.
-        if self._are_views_seen:
-            self._captions.ask()
+        self._published.set_caption(self.caption, are_views_seen=self._are_views_seen)
 
     # --- messages from pages: on any thread ---------------------------------------------------
 
@@ -546,7 +539,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._read_page(content)
 
     def _read_page(self, data: object) -> None:
-        if not self._state.is_closed:
+        if not self._published.state.is_closed:
             self._pages.read(data)
 
     def views_are_kept(self) -> None:
@@ -583,8 +576,8 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             self._followed.watched(bool(views))
             self._follow_watchers()
             if views:
-                # Each view says how long the picture has stood still; and see `_follow_caption`.
-                self._update(made_ns=self._feed.pushed_ns, caption=self.caption)
+                # Each view says how long the picture has stood still.
+                self._published.tell_caption(made_ns=self._feed.pushed_ns)
 
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
         self._recordings.receive(message)
@@ -594,21 +587,21 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._recordings.resume()
         with self._lock:
             self.epoch = epoch
-            self._update(media="restarting", media_error=None)
+            self._published.update(media="restarting", media_error=None)
 
     def process_ready(self) -> None:
         with self._lock:
-            if self._state.media == "restarting":
-                self._update(media="running")
+            if self._published.state.media == "restarting":
+                self._published.update(media="running")
 
     def process_failed(self, error: MediaError) -> None:
         self.viewers_changed(())
         if isinstance(error, MediaEndedError):
             self._recordings.end(error)
-        self._update(media="failed", media_error=error)
+        self._published.update(media="failed", media_error=error)
 
     def encode_failed(self, error: MediaError | None) -> None:
-        self._update(media_error=error)
+        self._published.update(media_error=error)
 
     def engine_closing(self) -> None:
         self._recordings.end(None)  # The media process still closes their files.
@@ -616,9 +609,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
 
     def forked(self, error: StreamClosedError) -> None:
         self._lock = threading.RLock()
-        self._captions.renew_lock()
-        self._legends.renew_lock()
-        self._state = replace(self._state, is_closed=True)
+        self._published.abandon(self._lock)
         self._feed.abandon(error)
         self._recordings.abandon()
         if self._source is not None:
@@ -627,22 +618,22 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     # --- callbacks of the source: on its thread, or the thread that called the tapped module ---
 
     def _push_made(self, frame: object) -> None:
-        if self._state.is_closed:
+        if self._published.state.is_closed:
             return
         self._feed.push(frame)
-        if not self._state.has_picture:
-            self._update(has_picture=True)
+        if not self._published.state.has_picture:
+            self._published.update(has_picture=True)
             self._saved.fill()
             self._tell_size()
 
     def _source_failed(self, error: GpuviewError) -> None:
-        if self._state.is_closed:
+        if self._published.state.is_closed:
             return
         logger.warning("the source of a stream failed: %s", error, exc_info=error.__cause__)
-        self._update(source_error=self._errors.error)
+        self._published.update(source_error=self._errors.error)
 
     def _source_recovered(self) -> None:
-        self._update(source_error=self._errors.error, has_picture=True)
+        self._published.update(source_error=self._errors.error, has_picture=True)
 
     def _follow_watchers(self) -> None:
         """Read frames while there is a viewer or a recording."""
@@ -653,27 +644,17 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             if self._source is not None:
                 self._source.watch(is_watched)
 
-    def _update(self, **changes: Any) -> None:
-        """Change the state and publish it to the pages."""
-        with self._lock:
-            if not self._state.is_closed:
-                self._state = replace(self._state, **changes)
-                self._publish_status()
-
     def _follow_legend(self, legend: Sequence[Meaning]) -> None:
-        self._legend = tuple(LegendEntry(text=each.text, colour=each.colour) for each in legend)
-        self._legends.ask()
+        self._published.set_legend(
+            [LegendEntry(text=each.text, colour=each.colour) for each in legend]
+        )
 
     def _tell_size(self) -> None:
-        """Let a page that has no picture yet keep the room for it."""
         chosen = self.size
         sides = chosen if isinstance(chosen, tuple) else self._feed.sides
-        known = (sides, chosen is not None)
-        if known != (self._state.sides, self._state.is_size_chosen):
-            self._update(sides=sides, is_size_chosen=chosen is not None)
+        self._published.set_sides(sides, is_chosen=chosen is not None)
 
-    def _publish_status(self) -> None:
+    def _publish_status(self, status: Status) -> None:
         """Tell the pages, and those that are reached by the media process only."""
-        status = self._state.status
         self.status = to_wire(status)
         self._handle.send(status)
