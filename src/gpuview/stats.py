@@ -9,7 +9,7 @@ from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 from gpuview.stats_table import as_html, as_text
 
 if TYPE_CHECKING:
-    from gpuview.frames.feed import FeedStats
+    from gpuview.frames.feed_stats import FeedStats
     from gpuview.protocol.media_messages import Stats
 
 __all__ = ["EncoderStats", "NetworkStats", "StreamStats", "ViewerStats", "stream_stats"]

@@ -13,82 +13,27 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from weakref import ref
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from gpuview.errors import FrameError, MediaError, StreamClosedError
+from gpuview.errors import MediaError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
+from gpuview.frames.feed_stats import READ, UNWATCHED, FeedCounters, FeedStats
 from gpuview.frames.picture.errors import explaining
-from gpuview.frames.picture.layout import Reading, Values
+from gpuview.frames.picture.layout import Reading
 from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.panel import Panel
 from gpuview.frames.picture.select import Select
-from gpuview.frames.sink import FrameSink, WriteStats
+from gpuview.frames.pushed_frame import PushedFrame, synchronize, to_keep, unwrapped
+from gpuview.frames.sink import FrameSink
 from gpuview.frames.writer import FrameWriter
 
-__all__ = ["Feed", "FeedStats"]
+__all__ = ["Feed"]
 
 _MAX_KINDS = 64
-_MAX_DEPTH = 16
 _JOIN_S = 0.5
 _EXPECT_S = 5.0
 """So long after a display, its first viewer is expected."""
 _PATIENCE_S = 1.0
-
-_READ = "read"
-_UNWATCHED = "unwatched"
-
-
-@dataclass(slots=True, eq=False)
-class _Pushed:
-    """A frame, and what has become of it."""
-
-    frame: object
-    select: Select | None
-    number: int
-    pushed_ns: int
-    fate: str | None = None
-    """`_READ`, or the reason why it was dropped; None while it is read for the first time."""
-
-    def selected(self) -> object:
-        if self.select is None or (isinstance(self.frame, Panel) and self.frame.select is not None):
-            return self.frame
-        if isinstance(self.frame, Panel):
-            return self.frame.holding(self.select(self.frame.source))
-        return self.select(self.frame)
-
-
-@dataclass(frozen=True, slots=True)
-class FeedStats:
-    """A snapshot of a feed's counters."""
-
-    n_pushed: int
-    n_read: int
-    n_redrawn: int
-    """How often a frame was written to the ring again, with another look or for a new viewer."""
-    n_dropped: dict[str, int]
-    """Frames that were pushed and not read, by reason: unwatched, superseded, failed, or a reason
-    passed to `Feed.drop`. A frame that is being read now may be in neither count."""
-    writes: WriteStats
-
-    def n_shown(self, n_taken: int) -> int:
-        """Return how many frames were encoded, each once.
-
-        Args:
-            n_taken: How many frames the media process took from the ring.
-        """
-        return max(0, n_taken - self.n_redrawn)
-
-    def n_dropped_with(self, n_taken: int) -> dict[str, int]:
-        """Return `n_dropped`, including the frames that were superseded in the ring."""
-        n_lost = max(0, self.n_read - self.n_shown(n_taken))
-        n_superseded = self.n_dropped.get("superseded", 0) + n_lost
-        return self.n_dropped | ({"superseded": n_superseded} if n_superseded else {})
 
 
 class Feed:
@@ -128,21 +73,19 @@ class Feed:
         self._has_rested = threading.Event()
         self._look = look
         self._look_number = 0  # counts the changes of the look and of what is selected
-        self._newest: _Pushed | None = None
+        self._newest: PushedFrame | None = None
         self._is_stale = False
         self._is_watched = False
         self._expected_until_s = 0.0
         self._has_ring = False
         self._end: StreamClosedError | None = None
         self._good_kinds: set[object] = set()
-        self._n_pushed = 0
-        self._n_redrawn = 0
-        self._fates = dict.fromkeys((_READ, _UNWATCHED, "superseded", "failed"), 0)
+        self._counters = FeedCounters()
         self._background: threading.Thread | None = None
 
     @property
     def n_pushed(self) -> int:
-        return self._n_pushed
+        return self._counters.n_pushed
 
     @property
     def look(self) -> Look:
@@ -165,11 +108,11 @@ class Feed:
             StreamClosedError: The feed is closed.
         """
         with explaining("reading it"):
-            frame, kind = _kept(frame)
+            frame, kind = to_keep(frame)
             is_good_kind = kind in self._good_kinds
         with self._lock:
-            self._n_pushed += 1
-            pushed = _Pushed(frame, select, self._n_pushed, time.monotonic_ns())
+            self._counters.n_pushed += 1
+            pushed = PushedFrame(frame, select, self.n_pushed, time.monotonic_ns())
             if is_good_kind and not self._is_wanted:
                 self._keep(pushed)
                 return
@@ -228,13 +171,12 @@ class Feed:
     def drop(self, reason: str) -> None:
         """Count a frame that could not be pushed."""
         with self._lock:
-            self._n_pushed += 1
-            self._fates[reason] = self._fates.get(reason, 0) + 1
+            self._counters.drop(reason)
 
     def frame(self) -> object:
         """Return the newest frame, as it was pushed; None before the first."""
         newest = self._newest
-        return None if newest is None else _unwrapped(newest.frame)
+        return None if newest is None else unwrapped(newest.frame)
 
     def selected(self) -> object:
         """Return the part of the newest frame that is shown; None before the first frame.
@@ -247,7 +189,7 @@ class Feed:
         newest = self._newest
         if newest is None:
             return None
-        _synchronize(newest.frame)
+        synchronize(newest.frame)
         return newest.selected()
 
     @property
@@ -273,12 +215,9 @@ class Feed:
 
     def stats(self) -> FeedStats:
         """Return the current counters."""
+        writes = self._writer.stats()
         with self._lock:
-            n_pushed, n_redrawn = self._n_pushed, self._n_redrawn
-            dropped = dict(self._fates)
-        n_read = dropped.pop(_READ)
-        n_dropped = {reason: count for reason, count in sorted(dropped.items()) if count}
-        return FeedStats(n_pushed, n_read, n_redrawn, n_dropped, self._writer.stats())
+            return self._counters.stats(writes)
 
     def close(self) -> None:
         """Accept no more frames, and forget the newest. The sink stays open."""
@@ -310,29 +249,29 @@ class Feed:
 
     def __repr__(self) -> str:
         state = "closed" if self._end is not None else "watched" if self._is_watched else "idle"
-        return f"<Feed {state} pushed={self._n_pushed} read={self._fates[_READ]}>"
+        return f"<Feed {state} pushed={self.n_pushed} read={self._counters.n_read}>"
 
-    def _read(self, pushed: _Pushed) -> None:
+    def _read(self, pushed: PushedFrame) -> None:
         """Write a frame to the ring; without viewers, check and keep it. Count it."""
         look_number = self._look_number
         try:
             fate = self._write(pushed)
         except BaseException:
             with self._lock:
-                self._count(pushed, "failed")
+                self._counters.count(pushed, "failed")
                 self._start_background()  # which frees the ring, if no viewer comes
             raise
         self._errors.clear()
         with self._lock:
-            if fate == _UNWATCHED:
+            if fate == UNWATCHED:
                 self._keep(pushed)
             else:
-                self._count(pushed, fate)
-            if fate == _READ and self._make_newest(pushed):
+                self._counters.count(pushed, fate)
+            if fate == READ and self._make_newest(pushed):
                 self._is_stale = self._look_number != look_number
             self._start_background()  # a viewer has come, or the look has changed in the meantime
 
-    def _write(self, pushed: _Pushed) -> str:
+    def _write(self, pushed: PushedFrame) -> str:
         frame = pushed.selected()
         with self._reading:
             self.check_open()
@@ -343,27 +282,18 @@ class Feed:
                 self._has_ring |= is_wanted
             if not is_wanted:
                 self._writer.check(frame, look)
-                return _UNWATCHED
+                return UNWATCHED
             self._writer.write(frame, look)
             self._read_number = pushed.number
-            return _READ
+            return READ
 
-    def _count(self, pushed: _Pushed, fate: str) -> None:
-        if pushed.fate == _READ:  # it has been shown before, which is what counts
-            self._n_redrawn += fate == _READ
-            return
-        if pushed.fate is not None:
-            self._fates[pushed.fate] -= 1
-        self._fates[fate] += 1
-        pushed.fate = fate
-
-    def _keep(self, pushed: _Pushed) -> None:
+    def _keep(self, pushed: PushedFrame) -> None:
         """Keep a frame unread until a viewer joins."""
-        self._count(pushed, _UNWATCHED)
+        self._counters.count(pushed, UNWATCHED)
         if self._make_newest(pushed):
             self._is_stale = True
 
-    def _make_newest(self, pushed: _Pushed) -> bool:
+    def _make_newest(self, pushed: PushedFrame) -> bool:
         """Keep a frame, unless there is a newer one or the feed is closed."""
         newest = self._newest
         if self._end is not None or (newest is not None and newest.number > pushed.number):
@@ -433,8 +363,8 @@ class Feed:
             self._background = None
             return 0.0
 
-    def _read_again(self, newest: _Pushed) -> None:
-        _synchronize(newest.frame)
+    def _read_again(self, newest: PushedFrame) -> None:
+        synchronize(newest.frame)
         self._read(newest)
 
     def _release(self) -> None:
@@ -457,67 +387,3 @@ def _work(feed: ref[Feed], wake: threading.Event) -> None:
 def _work_once(feed: ref[Feed]) -> float:
     alive = feed()
     return 0.0 if alive is None else alive.work()
-
-
-def _kept(frame: object, depth: int = 0) -> tuple[object, object]:
-    """Return ``frame`` without its autograd graph, and its kind; None if it must always be read."""
-    if depth > _MAX_DEPTH:
-        raise FrameError(
-            f"cannot show a frame that contains itself, or is nested more than {_MAX_DEPTH} deep",
-            expected="a tensor, or a dict or list of tensors",
-            fix="push the tensors themselves: stream.push([a, b])",
-        )
-    if isinstance(frame, Tensor):
-        try:
-            kept = frame.detach() if frame.grad_fn is not None else frame
-            return kept, (type(frame), frame.shape, frame.dtype, frame.device)
-        # Its device has failed, or a mode forbids access: reading it will raise the right error.
-        except Exception:
-            return frame, None
-    if isinstance(frame, Mapping):
-        parts = {name: _kept(part, depth + 1) for name, part in frame.items()}
-        kinds = tuple((str(name), kind) for name, (_, kind) in parts.items())
-        return {name: part for name, (part, _) in parts.items()}, _joint_kind(kinds)
-    if isinstance(frame, list | tuple):
-        each = [_kept(part, depth + 1) for part in frame]
-        return [part for part, _ in each], _joint_kind(tuple(enumerate(kind for _, kind in each)))
-    if isinstance(frame, Values):
-        part, kind = _kept(frame.tensor, depth + 1)
-        return Values(part), None if kind is None else (Values, kind)
-    if isinstance(frame, Panel):
-        part, kind = _kept(frame.source, depth + 1)
-        return frame.keeping(part), None if kind is None else (frame.options, kind)
-    return frame, (frame.shape, frame.dtype) if isinstance(frame, np.ndarray) else None
-
-
-def _joint_kind(kinds: tuple[tuple[object, object], ...]) -> object:
-    return None if any(kind is None for _, kind in kinds) else kinds
-
-
-def _unwrapped(frame: object) -> object:
-    """Return ``frame`` with `Values` and panels replaced by their tensors."""
-    if isinstance(frame, Panel):
-        frame = frame.source
-    if isinstance(frame, Values):
-        return frame.tensor
-    if isinstance(frame, dict):
-        return {name: _unwrapped(part) for name, part in frame.items()}
-    return [_unwrapped(part) for part in frame] if isinstance(frame, list) else frame
-
-
-def _devices_of(frame: object) -> set[torch.device]:
-    """Return the CUDA devices that hold parts of ``frame``."""
-    frame = _unwrapped(frame)
-    if isinstance(frame, Tensor):
-        return {frame.device} if frame.is_cuda else set()
-    parts = frame.values() if isinstance(frame, dict) else frame if isinstance(frame, list) else ()
-    return set().union(*map(_devices_of, parts))
-
-
-def _synchronize(frame: object) -> None:
-    """Wait for the work that writes to ``frame``."""
-    for device in _devices_of(frame):
-        try:
-            torch.cuda.synchronize(device)
-        except RuntimeError as exc:  # of any earlier work on the device
-            raise explain(exc, str(device)) from exc
