@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.firefox import Firefox
+from tests.network.firefox import LabFirefox
 from tests.network.world import PORT_MAX, PORT_MIN, TURN, TURN_IP, World, forwarded, static_turn
 from tests.waiting import wait_until
 
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope="module")
-def firefox(module_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
-    with Firefox(module_world.home.host, tmp_path_factory.mktemp("firefox")) as firefox:
+def firefox(module_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFirefox]:
+    with LabFirefox(module_world.home.host, tmp_path_factory.mktemp("firefox")) as firefox:
         yield firefox
 
 
-def test_firefox_plays_a_forwarded_kernel(world: World, firefox: Firefox) -> None:
+def test_firefox_plays_a_forwarded_kernel(world: World, firefox: LabFirefox) -> None:
     world.office.router.forward("udp", PORT_MIN, PORT_MAX)
     with world.stream(world.office.host, forwarded()) as stream, firefox.show(stream) as view:
         assert view.wait_for_state("playing", "failed") == "playing", view.text
@@ -30,7 +30,7 @@ def test_firefox_plays_a_forwarded_kernel(world: World, firefox: Firefox) -> Non
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_firefox_plays_through_turn(world: World, firefox: Firefox, transport: str) -> None:
+def test_firefox_plays_through_turn(world: World, firefox: LabFirefox, transport: str) -> None:
     world.internet.only_via(TURN_IP)
     if transport == "tcp":
         world.internet.block("b")
@@ -46,25 +46,25 @@ def test_firefox_that_blocks_autoplay_shows_a_play_button(world: World, tmp_path
     blocked = {"media.autoplay.default": 5, "media.autoplay.blocking_policy": 2}
     with (
         world.stream(world.open_office, {}) as stream,
-        Firefox(world.public, tmp_path, **blocked) as firefox,
+        LabFirefox(world.public, tmp_path, **blocked) as firefox,
         firefox.show(stream) as view,
     ):
         view.wait_for_state("blocked")
         # Firefox shows the first frame of a video that does not play.
         wait_until(lambda: view.frames, "a first frame")
         assert view.state == "blocked"
-        view.press("Play")
+        firefox.press("Play")
         view.wait_for_state("playing")
         view.wait_for_frames(30)
 
 
-def test_firefox_says_why_it_cannot(world: World, firefox: Firefox) -> None:
+def test_firefox_says_why_it_cannot(world: World, firefox: LabFirefox) -> None:
     with world.stream(world.office.host, {}) as stream, firefox.show(stream) as view:
         view.wait_for_state("failed")
         assert "the kernel offers only private addresses" in view.text
 
 
-def test_firefox_is_shown_the_stream_through_the_kernel(world: World, firefox: Firefox) -> None:
+def test_firefox_is_shown_the_stream_through_the_kernel(world: World, firefox: LabFirefox) -> None:
     with (
         world.stream(world.office.host, {}) as stream,
         firefox.show(stream, ["webrtc", "comm"]) as view,
