@@ -1,4 +1,4 @@
-"""Write js/src/messages.ts, the page's half of gpuview.protocol.page_messages.
+"""Write js/src/messages.ts, the page's half of the messages that pages send or get.
 
 PYTHONPATH=src python scripts/generate_messages.py            write the file
 PYTHONPATH=src python scripts/generate_messages.py --check    exit with 1 when it is out of date
@@ -14,16 +14,17 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from generated import write_or_compare
 from msgspec import Struct
 
+from gpuview.protocol import interaction_messages as interaction
 from gpuview.protocol import page_messages as messages
 
 TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
-SOURCE = "src/gpuview/protocol/page_messages.py"
-HEADER = f"// Generated from {SOURCE} by scripts/generate_messages.py. Do not edit.\n"
+SOURCES = "page_messages.py and interaction_messages.py in src/gpuview/protocol"
+HEADER = f"// Generated from {SOURCES}\n// by scripts/generate_messages.py. Do not edit.\n"
 BOTH_WAYS = (messages.Candidates,)
 FROM_PAGE = (
     messages.Offer,
@@ -39,7 +40,16 @@ WITH_MEDIA = (messages.Ping, messages.Pong)
 CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)
 TUNNEL_FROM_PAGE = (messages.CarrierOpen, messages.CarrierText, messages.CarrierClose)
 TUNNEL_FROM_KERNEL = (messages.CarrierData, messages.CarrierClosed)
+FOR_ALL = (interaction.Interaction,)
 PARTS = (messages.IceServer, messages.LegendEntry, messages.Problem)
+INTERACTION_PARTS = tuple(
+    kind
+    for kind in vars(interaction).values()
+    if isinstance(kind, type)
+    and issubclass(kind, Struct)
+    and not issubclass(kind, messages.Message)
+    and kind.__module__ == interaction.__name__
+)
 MAX_COLUMNS = 100  # as prettier has it
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 
@@ -47,17 +57,29 @@ PLAIN = {str: "string", int: "number", float: "number", bool: "boolean"}
 def typescript() -> str:
     """Return the whole text of messages.ts."""
     tunnel = (*TUNNEL_FROM_PAGE, *TUNNEL_FROM_KERNEL)
-    kinds = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED, *tunnel)
+    about_picture = (*INTERACTION_PARTS, *interaction.FROM_VIEW, *FOR_ALL, *interaction.TO_VIEW)
+    plain = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED)
+    kinds = (*plain, *tunnel, *about_picture)
     parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
-    from_page = (*FROM_PAGE, *BOTH_WAYS, *TUNNEL_FROM_PAGE)
-    from_kernel = (*FROM_KERNEL, *BOTH_WAYS, *TUNNEL_FROM_KERNEL)
+    from_page = (*FROM_PAGE, *BOTH_WAYS, *TUNNEL_FROM_PAGE, *interaction.FROM_VIEW)
+    from_kernel = (*FROM_KERNEL, *BOTH_WAYS, *TUNNEL_FROM_KERNEL, *FOR_ALL, *interaction.TO_VIEW)
     parts.append(_union("PageMessage", "What a page sends to the kernel.", from_page))
     parts.append(_union("KernelMessage", "What the kernel sends to a page.", from_kernel))
+    parts.append(_union("FromView", "What a view says.", interaction.FROM_VIEW))
+    parts.append(_union("ToView", "What one view is told.", interaction.TO_VIEW))
+    quoted = [f'"{each}"' for each in interaction.EVENT_TYPES]
+    parts.append(
+        "/** The events of a view. */\nexport type EventType ="
+        + "".join(f"\n  | {each}" for each in quoted)
+        + ";\n"
+    )
+    label = interaction.INTERACTION_CHANNEL
+    parts.append(f'export const INTERACTION_CHANNEL = "{label}";\n')
     return "\n".join(parts)
 
 
 def _union(name: str, doc: str, kinds: tuple[type, ...]) -> str:
-    members = [kind.__name__ for kind in kinds]
+    members = [kind.__name__ for kind in kinds] or ["never"]
     # As prettier breaks it: in one line, in two, or with a line for each member.
     layouts = (" " + " | ".join(members), "\n  " + " | ".join(members))
     for layout in layouts:
@@ -85,7 +107,8 @@ def _interface(kind: type[Struct]) -> Iterator[str]:
 def _without_none(hint: Any) -> tuple[Any, bool]:
     """Split ``X | None`` into X and True: what is None is left out of the JSON object."""
     # Of an annotated type, X | None is a typing.Union.
-    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+    is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    if not is_union or type(None) not in typing.get_args(hint):
         return hint, False
     (only,) = (part for part in typing.get_args(hint) if part is not type(None))
     return only, True
@@ -93,10 +116,17 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 
 def _type(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint == interaction.EventType:
+        return "EventType"
     if origin is Literal:
         return " | ".join(f'"{value}"' for value in arguments)
+    if origin in (types.UnionType, typing.Union):
+        return " | ".join(dict.fromkeys(_type(each) for each in arguments))
+    if origin is Annotated:
+        return _type(arguments[0])
     if origin is list:
-        return f"{_type(arguments[0])}[]"
+        item = _type(arguments[0])
+        return f"({item})[]" if " | " in item else f"{item}[]"
     return PLAIN[hint] if hint in PLAIN else str(hint.__name__)
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpuview.errors import MediaError, StreamClosedError
+from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress, Stats
 from gpuview.protocol.page_messages import (
     Answer,
@@ -104,7 +105,7 @@ class Listener:
     def carrier_closed(self, view: str) -> None:
         self.said.put(("carrier_closed", view))
 
-    def asked(self, message: GetPeerConfig | PageLog) -> None:
+    def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         self.said.put(("asked", message))
 
     def engine_closing(self) -> None:
@@ -133,8 +134,9 @@ class FakeHandle:
         self.sizes: list[tuple[int, int]] = []
         self._changed = threading.Condition()
         self.sent: list[Message] = []
-        """All but what the stream is doing."""
+        """All but what every page is told."""
         self.statuses: list[str] = []
+        self.interactions: list[Interaction] = []
         self.tunnels: list[str] = []
         """The views that have one."""
         self.is_closed = False
@@ -166,6 +168,8 @@ class FakeHandle:
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         if isinstance(message, Status):
             self.statuses.append(message.state)
+        elif isinstance(message, Interaction):
+            self.interactions.append(message)
         else:
             self.sent.append(message)
 

@@ -1,4 +1,5 @@
-// Generated from src/gpuview/protocol/page_messages.py by scripts/generate_messages.py. Do not edit.
+// Generated from page_messages.py and interaction_messages.py in src/gpuview/protocol
+// by scripts/generate_messages.py. Do not edit.
 
 /** A view asks to be shown the stream. Repeated, unchanged, until it is answered. */
 export interface Offer {
@@ -239,6 +240,83 @@ export interface CarrierClosed {
   readonly view: string;
 }
 
+/** One finger on the picture; part of `RenderEvent`. */
+export interface Touch {
+  readonly id: number;
+  readonly x: number;
+  readonly y: number;
+  readonly pressure: number;
+}
+
+/** One event of the renderview specification, as far as it applies; part of `Events`. */
+export interface RenderEvent {
+  readonly type: EventType;
+  /** Seconds, on the page's clock. */
+  readonly timestamp: number;
+  /** In CSS pixels from the left edge of the picture. */
+  readonly x: number;
+  readonly y: number;
+  /** Where in the stream's picture that is, 0 at its left edge and 1 at its right edge. */
+  readonly u?: number;
+  /** The same from top to bottom. */
+  readonly v?: number;
+  /** 0: none, 1: left, 2: right, 3: middle, and so on. */
+  readonly button: number;
+  readonly buttons: number[];
+  readonly modifiers: ("Shift" | "Control" | "Alt" | "Meta")[];
+  readonly touches: Touch[];
+  /** CSS pixels that the wheel would have scrolled. */
+  readonly dx: number;
+  readonly dy: number;
+  readonly key: string;
+  /** The text of a `char`. */
+  readonly data: string;
+  /** Of the picture on the page, in CSS pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** Device pixels for one of CSS. */
+  readonly ratio: number;
+}
+
+/** One knob below the picture; part of `Interaction`. */
+export interface Knob {
+  readonly kind: "slider" | "toggle" | "choice" | "button";
+  /** Without markup. */
+  readonly name: string;
+  readonly value: boolean | number | string | number[];
+  /** Of a slider, as are those that follow. */
+  readonly low: number;
+  readonly high: number;
+  /** 0: as fine as the page can. */
+  readonly step: number;
+  readonly is_log: boolean;
+  /** Of a choice. */
+  readonly options: string[];
+}
+
+/** What has happened to the picture, in order. */
+export interface Events {
+  readonly type: "Events";
+  readonly view: string;
+  readonly events: RenderEvent[];
+}
+
+/** A person has moved a knob. */
+export interface SetKnob {
+  readonly type: "SetKnob";
+  readonly view: string;
+  readonly name: string;
+  readonly value: boolean | number | string | number[];
+}
+
+/** What a view may say; the `interaction` trait. */
+export interface Interaction {
+  readonly type: "Interaction";
+  /** Those that somebody waits for; no others are sent. */
+  readonly events: EventType[];
+  readonly knobs: Knob[];
+}
+
 /** What a page sends to the kernel. */
 export type PageMessage =
   | Offer
@@ -251,8 +329,35 @@ export type PageMessage =
   | Candidates
   | CarrierOpen
   | CarrierText
-  | CarrierClose;
+  | CarrierClose
+  | Events
+  | SetKnob;
 
 /** What the kernel sends to a page. */
 export type KernelMessage =
-  Answer | Refusal | PeerConfig | Status | Candidates | CarrierData | CarrierClosed;
+  Answer | Refusal | PeerConfig | Status | Candidates | CarrierData | CarrierClosed | Interaction;
+
+/** What a view says. */
+export type FromView = Events | SetKnob;
+
+/** What one view is told. */
+export type ToView = never;
+
+/** The events of a view. */
+export type EventType =
+  | "pointer_down"
+  | "pointer_up"
+  | "pointer_move"
+  | "pointer_enter"
+  | "pointer_leave"
+  | "double_click"
+  | "wheel"
+  | "key_down"
+  | "key_up"
+  | "char"
+  | "resize"
+  | "focus"
+  | "blur"
+  | "close";
+
+export const INTERACTION_CHANNEL = "gpuview-interaction";

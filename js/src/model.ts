@@ -1,7 +1,7 @@
 // The widget's model as anywidget provides it, and the one way to listen to it.
 
 import type { Carrier } from "./carriers/race";
-import type { Answer, Offer, PageMessage, Refusal, Status } from "./messages";
+import type { Answer, Interaction, Offer, PageMessage, Refusal, Status } from "./messages";
 
 /** The state that kernel and page share. */
 export interface Traits {
@@ -10,6 +10,8 @@ export interface Traits {
   /** By view. The kernel removes an entry once it is acknowledged. */
   answers: Readonly<Record<string, Answer | Refusal>>;
   status: Status;
+  /** What views may say about the picture. */
+  interaction: Interaction;
   /** What has come of a view's `Record`; null where there is no way to the kernel. */
   recording: Recording | null;
   /** Counts the media processes. When it changes, every earlier connection is dead. */

@@ -8,7 +8,8 @@ import { isTurn } from "./ice_servers";
 import { Liveness } from "./liveness";
 import type { Percentiles } from "./latency";
 import { logStates, NO_LOG, redact, startLog, type Log } from "./log";
-import type { Candidates, PeerConfig, Ping, Pong, Problem } from "./messages";
+import { INTERACTION_CHANNEL } from "./messages";
+import type { Candidates, FromView, PeerConfig, Ping, Pong, Problem, ToView } from "./messages";
 import {
   BROKEN_OFF,
   browserFailed,
@@ -45,6 +46,8 @@ export interface PeerOptions {
   readonly onPong: (pong: Pong) => void;
   /** Gets what comes over the data channel for stills. */
   readonly onStill: (message: ArrayBuffer | string) => void;
+  /** Gets what this view is told about its picture. */
+  readonly onTold: (message: ToView) => void;
   /** Closes the connection; nothing is emitted after it. */
   readonly stop: AbortSignal;
 }
@@ -59,6 +62,7 @@ export class Peer {
   #connection: RTCPeerConnection | null = null;
   #gathering: Gathering | null = null;
   #liveness: Liveness | null = null;
+  #interaction: RTCDataChannel | null = null;
   #deadline = new AbortController();
   /** As text, each once: those in the answer, and those that came later. */
   #remote_candidates: readonly string[] = [];
@@ -126,6 +130,14 @@ export class Peer {
     this.#liveness?.tell();
   }
 
+  /** Says something about the picture; false if the connection is not open. */
+  say(message: FromView): boolean {
+    const channel = this.#interaction;
+    if (channel?.readyState !== "open") return false;
+    channel.send(JSON.stringify(message));
+    return true;
+  }
+
   async #negotiate(): Promise<void> {
     const { signalling, needs_peer_config, onTrack, stop } = this.#options;
     if (needs_peer_config) {
@@ -178,6 +190,7 @@ export class Peer {
     const channel = connection.createDataChannel("gpuview", { ordered: false, maxRetransmits: 0 });
     const watch = () => this.#watch(channel);
     channel.addEventListener("open", watch, { once: true, signal: stop });
+    this.#openInteraction(connection);
     this.#receiveStills(connection);
     every(PAIRS_MS, () => this.#is_connected || void this.stats(), stop);
     return connection;
@@ -193,6 +206,15 @@ export class Peer {
     const hear = ({ data }: MessageEvent<string>) => liveness.hear(JSON.parse(data));
     channel.addEventListener("message", hear, { signal: stop });
     this.#liveness = liveness;
+  }
+
+  /** What people do must arrive, and in order. */
+  #openInteraction(connection: RTCPeerConnection): void {
+    const channel = connection.createDataChannel(INTERACTION_CHANNEL);
+    const { onTold, stop } = this.#options;
+    const hear = ({ data }: MessageEvent<string>) => onTold(JSON.parse(data) as ToView);
+    channel.addEventListener("message", hear, { signal: stop });
+    this.#interaction = channel;
   }
 
   /** Asks for stills, unless the browser does not say which frame it shows. */

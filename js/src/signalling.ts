@@ -157,7 +157,7 @@ export class Signalling {
   #receive(onMessage: (message: KernelMessage) => void, stop: AbortSignal): void {
     const read = (content: unknown) => {
       const message = content as KernelMessage; // From our own kernel half, which validates it.
-      if (message.type !== "Status" && message.view === this.view) onMessage(message);
+      if ("view" in message && message.view === this.view) onMessage(message);
     };
     listen(this.#model, "msg:custom", read, stop);
     this.#readers.add(read);

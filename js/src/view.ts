@@ -9,6 +9,7 @@ import { viewUrl } from "./carriers/place";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
+import { Line } from "./interaction/line";
 import { Latency, type ShownFrame } from "./latency";
 import type { Pong, Problem } from "./messages";
 import { listen, type Model } from "./model";
@@ -44,6 +45,7 @@ export class View {
   readonly #fallbacks: Fallbacks;
   readonly #is_webrtc_allowed: boolean;
   readonly #attention: Attention;
+  readonly #line: Line;
   /** WebRTC's. */
   #state: ViewState;
   /** Ends the present connection, or the wait before it. */
@@ -92,6 +94,15 @@ export class View {
     const follow = () => this.#followAttention();
     this.#attention = new Attention(this.#overlay.stage, follow, this.#closing.signal);
     const { view } = this.#signalling;
+    this.#line = new Line({
+      view,
+      model,
+      ways: [
+        (message) => this.#peer?.say(message) ?? false,
+        (message) => this.#fallbacks.say(message),
+      ],
+      stop: this.#closing.signal,
+    });
     const comm = { open: commOpener(model, view), opens_at_ms: 0 };
     this.#fallbacks = new Fallbacks({
       view,
@@ -103,6 +114,7 @@ export class View {
       onChange: () => this.#paint(),
       onFigures: (figures) => this.#showFigures(figures, null),
       onPong: (pong) => this.#takeSize(pong),
+      onTold: (message) => this.#line.hear(message),
       stop: this.#closing.signal,
     });
     root.dataset["view"] = view;
@@ -308,6 +320,7 @@ export class View {
         this.#takeSize(pong);
       },
       onStill: (message) => stills.take(message),
+      onTold: (message) => this.#line.hear(message),
       stop,
     });
     this.#latest = this.#peer = peer;

@@ -2,6 +2,7 @@
 
 import { vi } from "vitest";
 
+import { INTERACTION_CHANNEL } from "../src/messages";
 import type {
   Answer,
   Candidates,
@@ -14,7 +15,7 @@ import type {
 } from "../src/messages";
 import type { ShownFrame } from "../src/latency";
 import type { Model, ModelCallback, ModelEvent, Traits } from "../src/model";
-import { WAITING } from "../src/standalone/remote_model";
+import { NO_INTERACTION, WAITING } from "../src/standalone/remote_model";
 
 export const LIVE: Status = { ...WAITING, state: "live" };
 
@@ -25,6 +26,7 @@ export class FakeModel implements Model {
     offers: {},
     answers: {},
     status: LIVE,
+    interaction: NO_INTERACTION,
     recording: { state: "off", text: "" },
     epoch: 0,
     needs_peer_config: false,
@@ -177,6 +179,7 @@ export class FakePeerConnection extends EventTarget {
   /** For pings. */
   channel: FakeChannel | null = null;
   stills: FakeChannel | null = null;
+  interaction: FakeChannel | null = null;
   report = new Map<string, object>();
   isClosed = false;
 
@@ -192,6 +195,7 @@ export class FakePeerConnection extends EventTarget {
   createDataChannel(label: string, options: RTCDataChannelInit = {}): FakeChannel {
     const channel = new FakeChannel(label, options);
     if (label === "gpuview") this.channel = channel;
+    else if (label === INTERACTION_CHANNEL) this.interaction = channel;
     else this.stills = channel;
     return channel;
   }

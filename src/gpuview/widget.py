@@ -34,9 +34,11 @@ from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.picture.select import CurrentSelect, Index, Select, as_select
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
+from gpuview.interaction.interactions import Interactions, Reply
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, OPTIONS, LiveOptions, unknown_attribute
+from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
 from gpuview.protocol.page_messages import (
     Answer,
@@ -171,6 +173,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     offers = traitlets.Dict().tag(sync=True, echo_update=False, to_json=lambda _value, _widget: {})
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
+    interaction = traitlets.Dict(to_wire(Interaction())).tag(sync=True)
     recording = traitlets.Dict({"state": "off", "text": ""}).tag(sync=True)
     epoch = traitlets.Int(1).tag(sync=True)
     needs_peer_config = traitlets.Bool(False).tag(sync=True)
@@ -214,6 +217,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._viewers: tuple[str, ...] = ()
         self._are_views_seen = False
         self._source: Source | None = None
+        self._interactions = Interactions(self._publish_interaction)
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
         with self._lock:  # The engine's callbacks wait until the stream is complete.
@@ -548,6 +552,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def record_by_view(self, is_on: bool) -> None:
         self._view_recording.ask(is_on)
 
+    def interact(self, message: FromView, reply: Reply) -> None:
+        if not self._published.state.is_closed:
+            self._interactions.take(message, reply)
+
+    def _publish_interaction(self, interaction: Interaction) -> None:
+        self.interaction = to_wire(interaction)
+        self._handle.send(interaction)
+
     def _publish_recording(self, state: RecordingState) -> None:
         self.recording = {"state": state["state"], "text": state["text"]}
 
@@ -565,7 +577,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def carrier_closed(self, view: str) -> None:
         self._pages.carrier_closed(view)
 
-    def asked(self, message: GetPeerConfig | PageLog) -> None:
+    def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         self._pages.asked(message)
 
     def viewers_changed(self, views: Sequence[str], paused: Sequence[str] = ()) -> None:
@@ -588,6 +600,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         with self._lock:
             self.epoch = epoch
             self._published.update(media="restarting", media_error=None)
+            self._handle.send(self._interactions.newest)
 
     def process_ready(self) -> None:
         with self._lock:
@@ -610,6 +623,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def forked(self, error: StreamClosedError) -> None:
         self._lock = threading.RLock()
         self._published.abandon(self._lock)
+        self._interactions.renew_lock()
         self._feed.abandon(error)
         self._recordings.abandon()
         if self._source is not None:

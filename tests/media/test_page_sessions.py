@@ -16,6 +16,7 @@ import pytest
 
 from gpuview.media import page_sessions
 from gpuview.media.carriers.link import MAX_UNHEARD_NBYTES
+from gpuview.protocol.interaction_messages import Interaction, SetKnob
 from gpuview.protocol.local_socket import BINARY, TEXT, frame_message
 from gpuview.protocol.media_messages import CloseStream, Health, OpenCarrier, Viewers
 from gpuview.protocol.page_messages import (
@@ -283,6 +284,24 @@ def test_view_may_have_two_carriers_for_a_while(tmp_path: Path) -> None:
             carriers = sorted(each.carrier for each in stream.hub._streams["s1"].viewers)
             assert carriers == ["socket", "webrtc"]
             assert views(stream) == [page.view]
+
+    run(tmp_path, use)
+
+
+def test_what_a_view_says_reaches_the_kernel_and_what_all_are_told_every_page(
+    tmp_path: Path,
+) -> None:
+    async def use(stream: Streaming) -> None:
+        early = await elsewhere(stream.page)
+        press = SetKnob(view="v1", name="go", value=1)
+        early.say(press)
+        await wait_until_async(lambda: stream.said == [("s1", press)], "the kernel is told")
+        told = Interaction(events=["wheel"])
+        stream.hub.receive("s1", told, [])
+        late = await elsewhere(stream.page)
+        for page in (early, late):
+            assert await elsewhere(page.hear, Interaction) == told
+            await elsewhere(page.close)
 
     run(tmp_path, use)
 

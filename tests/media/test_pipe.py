@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gpuview.media.pipe import Pipe, PipeLogHandler
+from gpuview.protocol.interaction_messages import Events, RenderEvent, SetKnob
 from gpuview.protocol.media_messages import Log, Ready
 from gpuview.protocol.wire import decode_line
 
@@ -63,6 +64,26 @@ def test_messages_wait_in_their_order_while_the_kernel_does_not_read() -> None:
         for number in range(200):
             text = await loop.run_in_executor(None, read_log, kernel)
             assert text.startswith(f"{number} ")
+
+    run(work)
+
+
+def test_what_views_say_is_bounded_while_the_kernel_does_not_read_and_moves_are_dropped_first() -> (
+    None
+):
+    async def work(pipe: Pipe, kernel: socket.socket, heard: asyncio.Queue[object]) -> None:
+        move = Events(view="v", events=[RenderEvent(type="pointer_move", timestamp=1)])
+        click = Events(view="v", events=[RenderEvent(type="pointer_down", timestamp=1)])
+        for _ in range(3000):
+            pipe.send("s", move)
+        n_moves_lost = pipe.n_dropped
+        assert n_moves_lost > 1000
+        for _ in range(100):
+            pipe.send("s", click)
+        assert pipe.n_dropped == n_moves_lost
+        for _ in range(100_000):
+            pipe.send("s", SetKnob(view="v", name="n", value=1))
+        assert len(pipe._unsent) <= 1000
 
     run(work)
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import types
 import typing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
-from gpuview.protocol import media_messages, page_messages
+from gpuview.protocol import interaction_messages, media_messages, page_messages
 from gpuview.protocol.media_messages import Log, OpenStream, Stats
 from gpuview.protocol.page_messages import (
     MAX_CANDIDATES,
@@ -35,7 +35,7 @@ from gpuview.protocol.wire import decode_line, encode, from_wire, to_wire
 
 KINDS: list[type[Message]] = [
     each
-    for messages in (media_messages, page_messages)
+    for messages in (interaction_messages, media_messages, page_messages)
     for each in (getattr(messages, name) for name in messages.__all__)
     if isinstance(each, type) and issubclass(each, Message) and each is not Message
 ]
@@ -51,11 +51,9 @@ def field_values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     """Return what a field of this name and annotation can hold."""
     if name == "view":
         return VIEW_IDS
-    if name.endswith("_ms") and hint is float:
-        return st.floats(0, 3_600_000)
-    if name.endswith("_ms") and hint is int:
-        return st.integers(0, 1000)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return within(name, *arguments)
     if origin in (types.UnionType, typing.Union):
         return st.one_of(*(field_values(name, each) for each in arguments))
     if origin is Literal:
@@ -76,8 +74,20 @@ def field_values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     return plain[hint]
 
 
+def within(name: str, hint: Any, limits: Any) -> st.SearchStrategy[Any]:
+    """Return what a field can hold whose values have limits."""
+    if hint is float:
+        return st.floats(limits.ge, limits.le)
+    if hint is int:
+        return st.integers(limits.ge, limits.le)
+    if hint is str:
+        return st.text(max_size=min(limits.max_length, 200))
+    item = field_values(name, typing.get_args(hint)[0])
+    return st.lists(item, min_size=limits.min_length or 0, max_size=min(limits.max_length, 3))
+
+
 def made(kind: Any) -> st.SearchStrategy[Any]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     return st.builds(kind, **{name: field_values(name, hint) for name, hint in hints.items()})
 
 

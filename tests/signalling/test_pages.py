@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuview.protocol.interaction_messages import FromView, SetKnob, ToView
 from gpuview.protocol.page_messages import (
     Ack,
     Answer,
@@ -57,6 +59,13 @@ class FakeWidget:
 
     def record_by_view(self, is_on: bool) -> None:
         self.sent.append({"record": is_on})
+
+    def interact(self, message: FromView, reply: Callable[[ToView], None]) -> None:
+        reply(Told(view=message.view))
+
+
+class Told(ToView, frozen=True, kw_only=True):
+    """A reply."""
 
 
 class FakeMedia:
@@ -305,6 +314,16 @@ def test_whatever_a_page_says_the_next_offer_is_taken(content: object) -> None:
     stream.say(Offer(view="another", seq=1, sdp="v=0"))
     assert stream.passed_on[-1] == Offer(view="another", seq=1, sdp="v=0")
     json.dumps(stream.widget.sent)
+
+
+def test_view_is_told_something_on_the_way_that_it_has_spoken() -> None:
+    stream = Stream()
+    press = SetKnob(view="v1", name="go", value=1)
+    stream.pages.read(to_wire(press))
+    assert stream.widget.sent == [{"type": "Told", "view": "v1"}]
+    assert stream.passed_on == []
+    stream.pages.asked(press)
+    assert stream.passed_on == [Told(view="v1")]
 
 
 def test_thousands_of_bad_messages_are_answered_only_now_and_then_and_counted(

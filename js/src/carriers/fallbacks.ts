@@ -1,6 +1,6 @@
 // The carriers besides WebRTC of one view: opens and closes them as the race says.
 
-import type { Pong, Problem } from "../messages";
+import type { FromView, Pong, Problem, ToView } from "../messages";
 import type { Player } from "../player";
 import type { Figures } from "../stats";
 import { after } from "../timers";
@@ -50,6 +50,8 @@ export interface FallbacksOptions {
   /** Gets the figures of the fallback that is shown. */
   readonly onFigures: (figures: Figures | null) => void;
   readonly onPong: (pong: Pong) => void;
+  /** Gets what this view is told about its picture. */
+  readonly onTold: (message: ToView) => void;
   readonly stop: AbortSignal;
 }
 
@@ -112,6 +114,14 @@ export class Fallbacks {
     this.#decide();
   }
 
+  /**
+   * Says something about the picture over the WebSocket; false if it is not open. The comm leads to
+   * the kernel without the media process.
+   */
+  say(message: FromView): boolean {
+    return this.#open.get("socket")?.picture.say(message) ?? false;
+  }
+
   /** Tells the media process that `isPaused` has changed. */
   tellPaused(): void {
     for (const { picture } of this.#open.values()) picture.tellPaused();
@@ -150,7 +160,8 @@ export class Fallbacks {
   }
 
   #begin(carrier: Fallback): void {
-    const { doors, view, player, isFrameDue, isPaused, made_ms, onFigures, onPong } = this.#options;
+    const { doors, view, player, isFrameDue, isPaused, made_ms } = this.#options;
+    const { onFigures, onPong, onTold } = this.#options;
     const door = doors[carrier];
     if (door === null) return;
     const end = new AbortController();
@@ -169,6 +180,7 @@ export class Fallbacks {
       onPlaying: (canvas) => this.#playing(carrier, canvas),
       onFigures: (figures) => this.shown === carrier && onFigures(figures),
       onPong,
+      onTold,
       onClosed: (problem) => this.#closed(carrier, problem),
       stop: end.signal,
     });

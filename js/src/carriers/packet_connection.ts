@@ -2,7 +2,7 @@
 
 import type { Percentiles, ShownFrame } from "../latency";
 import { Liveness } from "../liveness";
-import type { Pong, Problem, Refusal } from "../messages";
+import type { FromView, Pong, Problem, Refusal, ToView } from "../messages";
 import type { Size } from "../picture_size";
 import type { Snapshot } from "../stats";
 import { after } from "../timers";
@@ -43,6 +43,8 @@ export interface PacketConnectionOptions {
   readonly onPong: (pong: Pong) => void;
   /** Gets what belongs to stills. */
   readonly onStill: (piece: ArrayBuffer) => void;
+  /** Gets what this view is told about its picture. */
+  readonly onTold: (message: ToView) => void;
   /** The connection is of no use any more, and why, if that is known. */
   readonly onClosed: (problem: Problem | null) => void;
   readonly stop: AbortSignal;
@@ -109,6 +111,13 @@ export class PacketConnection {
     };
   }
 
+  /** Says something about the picture; false if nothing can be said yet. */
+  say(message: FromView): boolean {
+    if (this.#round_trip_ms === null) return false;
+    this.#channel.send(message);
+    return true;
+  }
+
   /** Finds out soon whether the connection is still alive. */
   probe(): void {
     this.#liveness?.probe();
@@ -169,7 +178,8 @@ export class PacketConnection {
   #read(text: string): void {
     const message = parse(text);
     if (message?.type === "Pong") this.#liveness?.hear(message);
-    if (message?.type === "Refusal") this.#refuse(message);
+    else if (message?.type === "Refusal") this.#refuse(message);
+    else if (message !== null) this.#options.onTold(message as ToView);
   }
 
   #take(message: Uint8Array<ArrayBuffer>): void {

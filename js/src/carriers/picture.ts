@@ -2,7 +2,7 @@
 // stills, its figures and its age.
 
 import { Latency, type ShownFrame } from "../latency";
-import type { Pong, Problem } from "../messages";
+import type { FromView, Pong, Problem, ToView } from "../messages";
 import { Monitor } from "../monitor";
 import { PictureRate } from "../motion";
 import type { Size } from "../picture_size";
@@ -34,6 +34,7 @@ export interface PictureOptions {
   readonly onPlaying: (canvas: HTMLCanvasElement) => void;
   readonly onFigures: (figures: Figures | null) => void;
   readonly onPong: (pong: Pong) => void;
+  readonly onTold: (message: ToView) => void;
   readonly onClosed: (problem: Problem | null) => void;
   readonly stop: AbortSignal;
 }
@@ -69,6 +70,7 @@ export class Picture {
       onShown: (frame, size) => this.#see(frame, size),
       onPong: (pong) => this.#hear(pong),
       onStill: (piece) => this.#stills.take(piece),
+      onTold: options.onTold,
       onClosed,
       stop,
     });
@@ -88,6 +90,11 @@ export class Picture {
   /** Keeps the last frame. Call it before the end. */
   freeze(): void {
     this.#options.player.freeze(this.#connection.canvas);
+  }
+
+  /** Says something about the picture; false if nothing can be said yet. */
+  say(message: FromView): boolean {
+    return this.#connection.say(message);
   }
 
   /** Finds out soon whether the connection is still alive. */

@@ -2,7 +2,7 @@
 // WebSocket from the media process, and what is sent goes the same way.
 
 import { CLOSE, closingProblem } from "../carriers/close_codes";
-import type { KernelMessage, PageMessage, Problem, Status } from "../messages";
+import type { Interaction, KernelMessage, PageMessage, Problem, Status } from "../messages";
 import type { Model, ModelEvent, Traits } from "../model";
 import { Link } from "./link";
 
@@ -25,6 +25,8 @@ export const WAITING: Status = {
   caption: "",
   legend: [],
 };
+
+export const NO_INTERACTION: Interaction = { type: "Interaction", events: [], knobs: [] };
 
 const NO_MEDIA_PROCESS: Problem = {
   problem: "the kernel shows no stream now",
@@ -50,6 +52,7 @@ export class RemoteModel implements Model {
       offers: {},
       answers: {},
       status: WAITING,
+      interaction: NO_INTERACTION,
       recording: null,
       epoch: 1,
       needs_peer_config: true,
@@ -102,6 +105,7 @@ export class RemoteModel implements Model {
     const message = parse(text);
     if (message === null) return;
     if (message.type === "Status") this.#follow(message);
+    else if (message.type === "Interaction") this.#change("interaction", message);
     else if (message.type === "Answer") this.#change("answers", { [message.view]: message });
     else if (message.type === "Refusal" && message.view === "") this.#fail(message);
     else this.#emit("msg:custom", message);

@@ -19,6 +19,7 @@ from gpuview.errors import (
     SettingsError,
     StreamClosedError,
 )
+from gpuview.protocol.interaction_messages import FROM_VIEW
 from gpuview.protocol.media_messages import (
     Configure,
     EncodeFailed,
@@ -54,7 +55,7 @@ media_logger = logging.getLogger("gpuview.media")
 _RETRY_S = 1.0
 _LOGIN_MARGIN_S = 60.0
 
-_FROM_MEDIA = (
+_FROM_MEDIA: tuple[type[Message], ...] = (
     Answer,
     Candidates,
     GetPeerConfig,
@@ -68,6 +69,7 @@ _FROM_MEDIA = (
     EncodeFailed,
     Viewers,
     WantIceServers,
+    *FROM_VIEW,
 )
 
 

@@ -12,6 +12,7 @@ from weakref import ref
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.errors import MediaError, SignalError, StreamClosedError, system_refusal
+from gpuview.protocol.interaction_messages import FromView
 from gpuview.protocol.media_messages import (
     AttachRing,
     CloseStream,
@@ -76,7 +77,7 @@ class StreamListener(Protocol):
     def carrier_closed(self, view: str) -> None:
         """A page's tunnel has ended by itself. On a thread of its own."""
 
-    def asked(self, message: GetPeerConfig | PageLog) -> None:
+    def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         """A page that is connected to the media process says something to the kernel."""
 
     def engine_closing(self) -> None:
@@ -297,7 +298,7 @@ class StreamHandle:
                 self.tell(
                     lambda listener: listener.encode_failed(error if message.problem else None)
                 )
-            case GetPeerConfig() | PageLog():
+            case GetPeerConfig() | PageLog() | FromView():
                 self.tell(lambda listener: listener.asked(message))
             case RecordingProgress() | RecordingEnded():
                 self.tell(lambda listener: listener.recorded(message))

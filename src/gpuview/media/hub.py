@@ -29,7 +29,9 @@ from gpuview.media.negotiation import Negotiation, no_stream, refusal
 from gpuview.media.page_sessions import PageSession, PageSessions
 from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.tasks import BackgroundTasks
+from gpuview.media.viewer import Viewer
 from gpuview.media.viewer_set import ViewerSet
+from gpuview.protocol.interaction_messages import TO_VIEW, Interaction, ToView
 from gpuview.protocol.media_messages import (
     AttachRing,
     CloseStream,
@@ -62,7 +64,7 @@ from gpuview.protocol.stats import NetworkStats
 
 __all__ = ["FROM_KERNEL", "Hub"]
 
-FROM_KERNEL = (
+FROM_KERNEL: tuple[type[Message], ...] = (
     AttachRing,
     Bye,
     Candidates,
@@ -71,6 +73,7 @@ FROM_KERNEL = (
     DetachRing,
     GetStats,
     IceServers,
+    Interaction,
     Offer,
     OpenCarrier,
     OpenStream,
@@ -80,6 +83,7 @@ FROM_KERNEL = (
     StartRecording,
     Status,
     StopRecording,
+    *TO_VIEW,
 )
 """The messages that `Hub.receive` takes."""
 
@@ -149,10 +153,14 @@ class Hub:
                 self._offer(name, stream, message)
             case OpenCarrier() if stream is not None:
                 self._tasks.spawn(self._open_carrier(stream, socket.socket(fileno=fds.pop())))
-            case Status() if stream is not None:
-                stream.pages.set_status(message)
+            case Status() | Interaction() if stream is not None:
+                stream.pages.publish(message)
             case PeerConfig() | Refusal() if stream is not None:
-                stream.pages.take_peer_config(message)
+                stream.pages.tell(message)
+            case ToView() if stream is not None:
+                viewer = stream.viewers.get(message.view)
+                if not (isinstance(viewer, Viewer) and viewer.tell(message)):
+                    stream.pages.tell(message)
             case AttachRing() if stream is not None:
                 stream.fanout.encode_loop.attach(fds.pop())
             case DetachRing() if stream is not None:
@@ -209,6 +217,7 @@ class Hub:
             fanout,
             viewers,
             open_network=self._open_network,
+            send_to_kernel=send,
             tasks=self._tasks,
         )
         recorders = RecorderSet(fanout, send, self._tasks)
@@ -317,7 +326,7 @@ class Hub:
             streams=[
                 StreamHealth(
                     name=name,
-                    state=stream.pages.status.state if stream.pages.status else "waiting",
+                    state=stream.pages.state,
                     frames_taken=stream.fanout.encode_loop.frames_taken,
                     viewers=[viewer.stats() for viewer in stream.viewers],
                     encoders=stream.fanout.encode_loop.stats(),

@@ -57,6 +57,7 @@ class Negotiation:
         fanout: The source of the stream's packets.
         viewers: The stream's viewers.
         open_network: Returns the network; the first call binds its socket.
+        send_to_kernel: Sends a message about the stream to the kernel.
         tasks: Run the work that waits.
     """
 
@@ -67,12 +68,14 @@ class Negotiation:
         viewers: ViewerSet,
         *,
         open_network: Callable[[], Network],
+        send_to_kernel: Callable[[Message], None],
         tasks: BackgroundTasks,
     ) -> None:
         self._configuration = configuration
         self._fanout = fanout
         self._viewers = viewers
         self._open_network = open_network
+        self._send_to_kernel = send_to_kernel
         self._tasks = tasks
         # Closed views are kept too: a late repeat of their offer must not look like a new view.
         self._views: OrderedDict[str, _Negotiated] = OrderedDict()
@@ -147,6 +150,7 @@ class Negotiation:
             self._open_network(),
             lambda ended: self._viewers.remove(ended, "the connection ended"),
             self._viewers.paused_changed,
+            self._send_to_kernel,
         )
         self._viewers.add(viewer)
         return viewer

@@ -41,6 +41,8 @@ class PageChannel:
         self.latency = PageLatency()
         self.is_paused = False
         """Whether the page wants no picture now, because nobody can see it."""
+        self.n_refused = 0
+        """How much of what the page said was malformed or too much."""
         self._picture_size = picture_size
         self._on_paused = on_paused
 

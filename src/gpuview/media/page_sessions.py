@@ -21,6 +21,7 @@ from gpuview.media.link.budget import Budget
 from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet
+from gpuview.protocol.interaction_messages import FROM_VIEW, FromView, Interaction, ToView
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.media_messages import EncoderSetting
 from gpuview.protocol.page_messages import (
@@ -49,7 +50,7 @@ logger = logging.getLogger("gpuview.media")
 MAX_SESSIONS = 256
 """Of one stream."""
 
-_FROM_PAGE = (
+_FROM_PAGE: tuple[type[Message], ...] = (
     Ack,
     Bye,
     Candidates,
@@ -60,12 +61,13 @@ _FROM_PAGE = (
     Received,
     RequestKeyframe,
     Watch,
+    *FROM_VIEW,
 )
 _SILENCE_TIMEOUT_S: dict[Carrier, float] = {"socket": 8.0, "comm": 60.0}
 # ipykernel 6 passes nothing on while a cell runs, but what is sent arrives: hence the minute.
 _MAX_MESSAGES_PER_S = 300.0
 _MAX_FAULTS = 20
-_MAX_VIEWS = 16  # that one connection asks ICE servers for
+_MAX_VIEWS = 16  # that one connection speaks for
 
 
 class PageSessions:
@@ -89,7 +91,8 @@ class PageSessions:
         self.viewers = viewers
         self.negotiation = negotiation
         self.send_to_kernel = send_to_kernel
-        self.status: Status | None = None
+        self.published: dict[type[Message], Message] = {}
+        """The newest of each kind that is for every page."""
         self._sessions: set[PageSession] = set()
 
     def __len__(self) -> int:
@@ -115,14 +118,20 @@ class PageSessions:
         """Forget a session whose connection has ended."""
         self._sessions.discard(session)
 
-    def set_status(self, status: Status) -> None:
-        """Tell every page what the stream is doing."""
-        self.status = status
-        for session in self._sessions:
-            session.send(status)
+    @property
+    def state(self) -> str:
+        """What the stream is doing, as in `Status`."""
+        status = self.published.get(Status)
+        return status.state if isinstance(status, Status) else "waiting"
 
-    def take_peer_config(self, message: PeerConfig | Refusal) -> None:
-        """Pass on what the kernel says to whoever asked for it."""
+    def publish(self, message: Status | Interaction) -> None:
+        """Tell every page, now or when it comes."""
+        self.published[type(message)] = message
+        for session in self._sessions:
+            session.send(message)
+
+    def tell(self, message: PeerConfig | Refusal | ToView) -> None:
+        """Pass on what the kernel says to the view that it is for."""
         for session in self._sessions:
             if message.view in session.views:
                 session.send(message)
@@ -146,7 +155,7 @@ class PageSession:
 
     def __init__(self, connection: Connection, carrier: Carrier, sessions: PageSessions) -> None:
         self.views: set[str] = set()
-        """The views that have asked for ICE servers."""
+        """The views that have said something to the kernel."""
         self._connection = connection
         self._carrier: Carrier = carrier
         self._sessions = sessions
@@ -162,14 +171,15 @@ class PageSession:
         self._connection.send(message)
 
     def begin(self) -> None:
-        """Tell the page what the stream is doing."""
-        if self._sessions.status is not None:
-            self.send(self._sessions.status)
+        """Tell the page what every page is told."""
+        for message in self._sessions.published.values():
+            self.send(message)
 
     def take(self, kind: int, content: bytes) -> None:
         """Act on a message of the page. Those beyond 300 a second are not read."""
         self._heard_s = time.monotonic()
         if not self._budget.spend(self._heard_s, 1):
+            self._channel.n_refused += 1
             return
         try:
             if kind != TEXT:
@@ -214,7 +224,7 @@ class PageSession:
             case Bye():
                 if (known := sessions.viewers.get(message.view)) is not None:
                     sessions.viewers.remove(known, "the page sent a bye")
-            case GetPeerConfig():
+            case GetPeerConfig() | FromView():
                 if len(self.views) < _MAX_VIEWS or message.view in self.views:
                     self.views.add(message.view)
                     sessions.send_to_kernel(message)
@@ -263,6 +273,7 @@ class PageSession:
 
     def _note_fault(self, exc: Exception) -> None:
         self._n_faults += 1
+        self._channel.n_refused += 1
         if self._n_faults == 1:
             logger.warning("a page's message was refused: %s", exc)
         if self._n_faults > _MAX_FAULTS:

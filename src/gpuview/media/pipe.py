@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable
 
+from gpuview.protocol.interaction_messages import FromView
 from gpuview.protocol.media_messages import Log
 from gpuview.protocol.page_messages import Message
 from gpuview.protocol.wire import encode
@@ -18,6 +19,8 @@ logger = logging.getLogger("gpuview.media")
 
 _MAX_MESSAGE_NBYTES = 256 * 1024  # longer than any message of the kernel
 _MAX_MESSAGE_FDS = 2  # a recording's file and its folder
+# Of what views say while the kernel reads nothing, in a long call of C: moves are dropped first.
+_MAX_UNSENT, _MAX_UNSENT_LOOSE = 1000, 100
 
 OnLine = Callable[[bytes, list[int]], None]
 
@@ -36,12 +39,22 @@ class Pipe:
         self._sock.setblocking(False)
         self._on_line = on_line
         self._on_end = on_end
+        self.n_dropped = 0
+        """What views said while the kernel read nothing."""
         self._unsent: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._read)
 
     def send(self, stream: str, message: Message) -> None:
-        """Send a message, or queue it until the kernel has read older ones. Never blocks."""
+        """Send a message, or queue it until the kernel has read older ones. Never blocks.
+
+        Of what views say, only so much is queued.
+        """
+        if isinstance(message, FromView):
+            limit = _MAX_UNSENT_LOOSE if message.may_be_lost else _MAX_UNSENT
+            if len(self._unsent) >= limit:
+                self.n_dropped += 1
+                return
         self._unsent.append(encode(stream, message))
         self._flush()
 

@@ -26,6 +26,7 @@ from gpuview.media.encode.codec import Packet, codec_of
 from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
+from gpuview.media.interaction_channel import InteractionChannel
 from gpuview.media.internal_error import log_fault
 from gpuview.media.link.controller import START_BPS
 from gpuview.media.link.link import NOTHING_SENT, Link
@@ -33,6 +34,7 @@ from gpuview.media.page_channel import PageChannel
 from gpuview.media.rtp.packets import StreamFormat
 from gpuview.media.rtp.sender import VideoSender
 from gpuview.media.still_sender import StillDataChannel, StillSender
+from gpuview.protocol.interaction_messages import INTERACTION_CHANNEL, FromView, ToView
 from gpuview.protocol.page_messages import MAX_CANDIDATES, Candidates, Carrier, Offer
 from gpuview.protocol.stats import ViewerStats
 from gpuview.protocol.still import STILL_CHANNEL
@@ -81,6 +83,7 @@ class Viewer:
         network: Provides our candidates.
         on_closed: Called once, on the event loop, when the connection has ended by itself.
         on_paused: Called when `is_paused` has changed.
+        on_said: Gets what the view says about the picture.
     """
 
     carrier: Carrier = "webrtc"
@@ -92,6 +95,7 @@ class Viewer:
         network: Network,
         on_closed: Callable[[Viewer], None],
         on_paused: Callable[[], None],
+        on_said: Callable[[FromView], None],
     ) -> None:
         self.view = offer.view
         self.seq = offer.seq
@@ -108,6 +112,7 @@ class Viewer:
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
         self._channel = PageChannel(lambda: fanout.encode_loop.picture_size, self._follow_paused)
+        self._interaction = InteractionChannel(self.view, on_said)
         self._subscription: Subscription | None = None
         self._sender: VideoSender | None = None
         self._quantiser: int | None = None  # of the last frame sent
@@ -181,6 +186,10 @@ class Viewer:
         if self._sender is not None:
             self._sender.link.set_ceiling(max_bitrate_bps)
 
+    def tell(self, message: ToView) -> bool:
+        """Tell the view something; return whether it can be told over this connection."""
+        return self._interaction.send(message)
+
     def check(self, now_s: float) -> None:
         """Raise an error if this viewer has to be closed.
 
@@ -233,6 +242,7 @@ class Viewer:
             quantiser=self._quantiser,
             latency_p50_ms=self._channel.latency.p50_ms,
             latency_p95_ms=self._channel.latency.p95_ms,
+            messages_refused=self._interaction.n_refused,
         )
 
     @property
@@ -336,6 +346,8 @@ class Viewer:
     def _listen(self, channel: RTCDataChannel) -> None:
         if channel.label == STILL_CHANNEL:
             self._stills.open(StillDataChannel(channel))
+        elif channel.label == INTERACTION_CHANNEL:
+            self._interaction.listen(channel)
         else:
             self._channel.listen(channel)
 

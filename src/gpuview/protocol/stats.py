@@ -42,6 +42,8 @@ class ViewerStats(
     """From the capture of a frame until it was on the page's screen, over the last ten seconds, as
     the page measured it; None if it does not know."""
     latency_p95_ms: float | None = None
+    messages_refused: int = 0
+    """What its page said that was malformed or too much, and had no effect."""
 
 
 class EncoderStats(

@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from gpuview.errors import GpuviewError, SignalError
+from gpuview.protocol.interaction_messages import FROM_VIEW, FromView, ToView
 from gpuview.protocol.page_messages import (
     Ack,
     Answer,
@@ -47,8 +48,20 @@ logger = logging.getLogger("gpuview")
 page_logger = logging.getLogger("gpuview.page")
 
 _TUNNEL = (CarrierOpen, CarrierText, CarrierClose)
-_FROM_PAGES = (Ack, Bye, Candidates, GetPeerConfig, KeepsViews, Offer, PageLog, Record, *_TUNNEL)
-_WITHOUT_REPLY = (Candidates.__name__, PageLog.__name__)
+_FROM_PAGES: tuple[type[Message], ...] = (
+    Ack,
+    Bye,
+    Candidates,
+    GetPeerConfig,
+    KeepsViews,
+    Offer,
+    PageLog,
+    Record,
+    *_TUNNEL,
+    *FROM_VIEW,
+)
+_UNANSWERED: tuple[type[Message], ...] = (Candidates, PageLog, *FROM_VIEW)
+_WITHOUT_REPLY = [each.__name__ for each in _UNANSWERED]
 # A reply keeps the next cell waiting, for milliseconds.
 _FAULTS, _FAULTS_PER_S = 20, 2.0
 
@@ -69,6 +82,10 @@ class Widget(Protocol):
 
     def record_by_view(self, is_on: bool) -> None:
         """A page begins or ends its recording. Must not wait."""
+
+    def interact(self, message: FromView, reply: Callable[[ToView], None]) -> None:
+        """A view says something about the picture; what is told it goes back the same way. Must not
+        wait."""
 
 
 class Media(Protocol):
@@ -121,12 +138,15 @@ class Pages:
         except GpuviewError as exc:
             self._refuse(data, exc)
 
-    def asked(self, message: GetPeerConfig | PageLog) -> None:
+    def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         """Act on what a page says by the media process, which gets the reply."""
-        if isinstance(message, GetPeerConfig):
-            self._asked_peer_configs.answer(message)
-        else:
-            self._log(message)
+        match message:
+            case GetPeerConfig():
+                self._asked_peer_configs.answer(message)
+            case PageLog():
+                self._log(message)
+            case FromView():
+                self._widget.interact(message, self._reply_by_media)
 
     def send(self, message: Message) -> None:
         """Send a custom message."""
@@ -193,6 +213,8 @@ class Pages:
                 self._widget.record_by_view(message.is_on)
             case PageLog():
                 self._log(message)
+            case FromView():
+                self._widget.interact(message, self.send)
             case CarrierOpen():
                 if not (self._allows_comm and self._media.open_tunnel(message.view)):
                     self._say_without_tunnel(message.view)
@@ -209,11 +231,11 @@ class Pages:
                 return
         self.carrier_closed(view)
 
-    def _reply_by_media(self, message: PeerConfig | Refusal) -> None:
+    def _reply_by_media(self, message: PeerConfig | Refusal | ToView) -> None:
         try:
             self._media.send(message)
         except SignalError as exc:
-            logger.warning("view %s gets no ICE servers: %s", message.view, exc)
+            logger.warning("view %s gets no %s: %s", message.view, type(message).__name__, exc)
 
     def _log(self, message: PageLog) -> None:
         if self._wants_log:

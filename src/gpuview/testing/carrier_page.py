@@ -15,6 +15,7 @@ import av
 from av import CodecContext, VideoFrame
 
 from gpuview.protocol.carrier import HEADER_NBYTES, STILL_PIECE, PacketHeader
+from gpuview.protocol.interaction_messages import TO_VIEW, Interaction
 from gpuview.protocol.local_socket import (
     MAX_FROM_MEDIA_NBYTES,
     TEXT,
@@ -44,7 +45,17 @@ __all__ = ["CarrierPage", "connect"]
 
 T = TypeVar("T")
 
-_TO_PAGE = (Answer, Candidates, Health, PeerConfig, Pong, Refusal, Status)
+_TO_PAGE: tuple[type[Message], ...] = (
+    Answer,
+    Candidates,
+    Health,
+    Interaction,
+    PeerConfig,
+    Pong,
+    Refusal,
+    Status,
+    *TO_VIEW,
+)
 _DECODERS = {"H264": "h264", "VP8": "vp8", "JPEG": "mjpeg"}
 _READ_NBYTES = 256 * 1024
 

@@ -128,6 +128,7 @@ class CarrierViewer:
             quantiser=self._quantiser,
             latency_p50_ms=self._channel.latency.p50_ms,
             latency_p95_ms=self._channel.latency.p95_ms,
+            messages_refused=self._channel.n_refused,
         )
 
     async def _send_packets(self) -> None:

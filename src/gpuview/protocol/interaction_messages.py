@@ -1,0 +1,195 @@
+"""What a view and the kernel say to each other about the picture: events, knobs, requests.
+
+A view says a `FromView` over the fastest way that is open: a reliable data channel of its own
+(`INTERACTION_CHANNEL`), the Jupyter server's WebSocket, or the comm. By the first two the media
+process hears it, checks it and passes it on, so it reaches the kernel while a cell runs. A `ToView`
+goes back the same way. `Interaction` is for all pages, in the trait of that name, and comes over a
+WebSocket as well; each page that opens one is told the newest.
+
+For a request and its reply, declare a subclass of each, list them in `FROM_VIEW` and `TO_VIEW`, and
+tell `gpuview.interaction.interactions.Interactions.answer` what answers it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gpuview.protocol.page_messages import Message, ViewId
+
+__all__ = [
+    "EVENT_TYPES",
+    "FROM_VIEW",
+    "INTERACTION_CHANNEL",
+    "LOOSE_TYPES",
+    "MAX_FROM_VIEW_CHARS",
+    "TO_VIEW",
+    "EventType",
+    "Events",
+    "FromView",
+    "Interaction",
+    "Knob",
+    "KnobValue",
+    "RenderEvent",
+    "SetKnob",
+    "ToView",
+    "Touch",
+]
+
+INTERACTION_CHANNEL = "gpuview-interaction"
+"""The label of the data channel: ordered, and nothing is lost."""
+
+MAX_FROM_VIEW_CHARS = 16 * 1024
+"""The longest of these messages that is read from a data channel."""
+
+EventType = Literal[
+    "pointer_down",
+    "pointer_up",
+    "pointer_move",
+    "pointer_enter",
+    "pointer_leave",
+    "double_click",
+    "wheel",
+    "key_down",
+    "key_up",
+    "char",
+    "resize",
+    "focus",
+    "blur",
+    "close",
+]
+"""Those of the renderview specification, and ``focus`` and ``blur``."""
+
+EVENT_TYPES: tuple[EventType, ...] = EventType.__args__  # type: ignore[attr-defined]
+
+LOOSE_TYPES = frozenset({"pointer_move", "wheel", "resize"})
+"""Of these the newest counts: they are merged, and may get lost."""
+
+_Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
+_Name = Annotated[str, Meta(max_length=128)]
+_Word = Annotated[str, Meta(max_length=256)]
+_Button = Annotated[int, Meta(ge=0, le=32)]
+
+
+class FromView(Message, frozen=True, kw_only=True):
+    """Base of what a view says. Limited to some 300 a second for each view."""
+
+    view: ViewId
+
+    @property
+    def may_be_lost(self) -> bool:
+        """Whether it is dropped first where too much waits for the kernel."""
+        return True
+
+
+class ToView(Message, frozen=True, kw_only=True):
+    """Base of what one view is told."""
+
+    view: str
+
+
+class Touch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One finger on the picture; part of `RenderEvent`."""
+
+    id: int
+    x: _Number
+    y: _Number
+    pressure: Annotated[float, Meta(ge=0, le=1)]
+
+
+class RenderEvent(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """One event of the renderview specification, as far as it applies; part of `Events`."""
+
+    type: EventType
+    timestamp: Annotated[float, Meta(ge=0, le=1e12)]
+    """Seconds, on the page's clock."""
+    x: _Number = 0
+    """In CSS pixels from the left edge of the picture."""
+    y: _Number = 0
+    u: _Number | None = None
+    """Where in the stream's picture that is, 0 at its left edge and 1 at its right edge."""
+    v: _Number | None = None
+    """The same from top to bottom."""
+    button: _Button = 0
+    """0: none, 1: left, 2: right, 3: middle, and so on."""
+    buttons: Annotated[list[_Button], Meta(max_length=32)] = []
+    modifiers: Annotated[list[Literal["Shift", "Control", "Alt", "Meta"]], Meta(max_length=4)] = []
+    touches: Annotated[list[Touch], Meta(max_length=16)] = []
+    dx: _Number = 0
+    """CSS pixels that the wheel would have scrolled."""
+    dy: _Number = 0
+    key: Annotated[str, Meta(max_length=64)] = ""
+    data: _Word = ""
+    """The text of a ``char``."""
+    width: _Number = 0
+    """Of the picture on the page, in CSS pixels."""
+    height: _Number = 0
+    ratio: _Number = 0
+    """Device pixels for one of CSS."""
+
+
+class Events(FromView, frozen=True, kw_only=True):
+    """What has happened to the picture, in order."""
+
+    events: Annotated[list[RenderEvent], Meta(min_length=1, max_length=64)]
+
+    @property
+    def may_be_lost(self) -> bool:
+        return all(each.type in LOOSE_TYPES for each in self.events)
+
+
+KnobValue = (
+    bool
+    | Annotated[int, Meta(ge=-(2**53), le=2**53)]
+    | float
+    | _Word
+    | Annotated[list[float], Meta(max_length=16)]
+)
+"""A slider's number or numbers, a toggle's bool, a choice's text; for a button, how often it was
+pressed."""
+
+
+class SetKnob(FromView, frozen=True, kw_only=True):
+    """A person has moved a knob."""
+
+    name: _Name
+    value: KnobValue
+
+    @property
+    def may_be_lost(self) -> bool:
+        return False
+
+
+class Knob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One knob below the picture; part of `Interaction`."""
+
+    kind: Literal["slider", "toggle", "choice", "button"]
+    name: str
+    """Without markup."""
+    value: bool | int | float | str | list[float]
+    low: float = 0
+    """Of a slider, as are those that follow."""
+    high: float = 0
+    step: float = 0
+    """0: as fine as the page can."""
+    is_log: bool = False
+    options: list[str] = []
+    """Of a choice."""
+
+
+class Interaction(Message, frozen=True, kw_only=True):
+    """What a view may say; the ``interaction`` trait."""
+
+    events: list[EventType] = []
+    """Those that somebody waits for; no others are sent."""
+    knobs: list[Knob] = []
+
+
+FROM_VIEW: tuple[type[FromView], ...] = (Events, SetKnob)
+"""All that a view says."""
+
+TO_VIEW: tuple[type[ToView], ...] = ()
+"""All that one view is told."""
