@@ -22,6 +22,7 @@ from gpuview.frames.picture.errors import explaining
 from gpuview.frames.picture.layout import Reading
 from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.picture_map import PictureMap
 from gpuview.frames.picture.select import Select
 from gpuview.frames.pushed_frame import PushedFrame, synchronize, to_keep, unwrapped
 from gpuview.frames.sink import FrameSink
@@ -204,9 +205,15 @@ class Feed:
         return 0 if newest is None else newest.pushed_ns
 
     @property
+    def map(self) -> PictureMap | None:
+        """What the newest frame's picture shows where; None before the first frame."""
+        return self._writer.map
+
+    @property
     def sides(self) -> tuple[int, int] | None:
         """Width and height of the newest frame's picture in pixels; None before the first."""
-        return self._writer.sides
+        shown = self.map
+        return None if shown is None else (shown.plan.width, shown.plan.height)
 
     def check_open(self) -> None:
         """Raise StreamClosedError when the feed is closed."""

@@ -29,6 +29,7 @@ from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.legend import Meaning, has_legend, legend_of
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
+from gpuview.frames.picture.picture_map import PictureMap
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.frames.torch_compat import outside_transforms
@@ -74,8 +75,8 @@ class FrameWriter:
         self._stats = WriteStats()
         self.readings: dict[str | None, Reading] = {}
         """How the tensors of the newest frame were read or checked; see `layout.readings_of`."""
-        self.sides: tuple[int, int] | None = None
-        """Width and height of its picture; None before the first frame."""
+        self.map: PictureMap | None = None
+        """What its picture shows where; None before the first frame."""
 
     def write(self, frame: object, look: Look) -> None:
         """Make ``frame`` the stream's newest picture.
@@ -118,7 +119,7 @@ class FrameWriter:
                     self._cuda_writer().write(picture, tiles, capture_ns)
                 self._is_newest_on_cuda = device is not None
                 self.readings = readings_of(names, tiles)
-                self.sides = (picture.width, picture.height)
+                self.map = _map_of(picture, names, tiles)
                 found = None
                 if to_measure is not None:
                     found = self._find(names, tiles, picture, look, to_measure)
@@ -139,7 +140,7 @@ class FrameWriter:
         picture = _planned(tuple(each.kind for each in tiles), names, look)
         _drawing_device(tiles)
         self.readings = readings_of(names, tiles)
-        self.sides = (picture.width, picture.height)
+        self.map = _map_of(picture, names, tiles)
         return reading_hint(names, tiles)
 
     def stats(self) -> WriteStats:
@@ -230,6 +231,10 @@ class FrameWriter:
             self._stats.n_inf + nonfinite.n_inf,
             conversion_ms=(time.perf_counter() - begin) * 1e3,
         )
+
+
+def _map_of(picture: Plan, names: tuple[str, ...] | None, tiles: Sequence[Tiles]) -> PictureMap:
+    return PictureMap(picture, names, tuple(each.axes for each in tiles))
 
 
 def _drawing_device(tiles: Sequence[Tiles]) -> torch.device | None:

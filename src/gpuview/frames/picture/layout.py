@@ -46,6 +46,8 @@ from gpuview.frames.picture.geometry import Channels, Content, PanelLook, TileKi
 from gpuview.frames.picture.tensors import as_dense
 
 __all__ = [
+    "Axes",
+    "ElementIndex",
     "Layout",
     "Reading",
     "Tiles",
@@ -55,6 +57,9 @@ __all__ = [
 ]
 
 Layout = Literal["HW", "HWC", "CHW", "NHW", "NCHW", "NHWC"]
+
+ElementIndex = tuple[int | None, ...]
+"""A place in a tensor, for each of its dimensions. None is all channels."""
 
 _ANY_LAYOUT = "2, 3 or 4 dimensions: (H, W), (H, W, C), (C, H, W), (N, H, W) or a batch of these"
 _CHANNELS = (1, 3)
@@ -95,6 +100,24 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Axes:
+    """What the dimensions of a tensor are, and which of them its tiles run along."""
+
+    layout: Layout
+    is_split: bool = False
+    """Whether the tiles are the channels of the first item."""
+
+    def index(self, tile: int, row: int, column: int) -> ElementIndex:
+        """Return where in the tensor an element of a tile is."""
+        item, channel = (0, tile) if self.is_split else (tile, None)
+        of = {"N": item, "C": channel, "H": row, "W": column}
+        return tuple(of[axis] for axis in self.layout)
+
+
+_BATCH = Axes("NCHW")
+
+
+@dataclass(frozen=True, slots=True)
 class Tiles:
     """The pictures or maps of one tensor, in the user's memory."""
 
@@ -108,6 +131,10 @@ class Tiles:
     """None if the layout was known."""
     own: PanelLook | None = None
     """What the panel sets itself; None if nothing."""
+    tensor: Tensor | None = None
+    """The whole tensor, with alpha and what else is not shown; None if that is ``pixels``."""
+    axes: Axes = _BATCH
+    """Of the whole tensor."""
 
     @property
     def kind(self) -> TileKind:
@@ -179,7 +206,7 @@ def read_tiles(
     pixels = _as_batch(dense, layout)  # (N, C, H, W)
     has_alpha = not is_values and (source.dtype == torch.uint8 or layout.endswith("C"))
     if may_be_flow and pixels.shape[1] == 2:
-        return Tiles(pixels, "flow", None, reading)
+        return Tiles(pixels, "flow", None, reading, tensor=dense, axes=Axes(layout))
     is_split = pixels.shape[1] not in (_WITH_ALPHA if has_alpha else _CHANNELS)
     pixels = pixels[0].unsqueeze(1) if is_split else pixels[:, :3]
     of_maps = ("NHW",) if is_alone else ("HW", "NHW")
@@ -191,7 +218,8 @@ def read_tiles(
     if may_be_labels and pixels.shape[1] == 1 and source.dtype in _LABEL_DTYPES:
         content = "labels"
     original_dtype = None if source.dtype == dense.dtype else source.dtype
-    return Tiles(pixels, content, original_dtype, reading)
+    axes = Axes(layout, is_split)
+    return Tiles(pixels, content, original_dtype, reading, tensor=dense, axes=axes)
 
 
 def _read(
