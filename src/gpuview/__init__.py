@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gpuview.frames.picture.panel import Panel
     from gpuview.recording import Recording
     from gpuview.settings import Settings
+    from gpuview.sources.context import FrameContext
     from gpuview.stats import StreamStats
     from gpuview.widget import GPUStream
 
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ConnectTimeout",
+    "FrameContext",
     "FrameError",
     "GPUStream",
     "GpuviewError",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "FrameContext": "gpuview.sources.context",
     "GPUStream": "gpuview.widget",
     "Panel": "gpuview.frames.picture.panel",
     "Recording": "gpuview.recording",

@@ -58,6 +58,7 @@ from gpuview.signalling.pages import Pages
 from gpuview.signalling.published_status import PublishedStatus
 from gpuview.signalling.status import StreamState
 from gpuview.sources.batch import why_not_shown
+from gpuview.sources.context import FrameContexts
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
 from gpuview.sources.source import Source, start_source
@@ -115,8 +116,10 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             - A module or callable without arguments, an iterable of frames (async ones too), or a
               tensor that changes in place is polled ``fps`` times a second while a view is open, on
               a thread of its own. A module runs without a graph; a callable runs as it would in a
-              cell. What is no picture in a batch is left out. A source that draws random numbers
-              needs a generator of its own, or the numbers of your training depend on who watches.
+              cell. One that takes an argument is told the frame's number, its time, the size that
+              views have and what people do there: see `FrameContext`. What is no picture in a batch
+              is left out. A source that draws random numbers needs a generator of its own, or the
+              numbers of your training depend on who watches.
             - A module that needs an input is tapped: each output is shown when your code calls it.
               One whose inputs are all optional is called without any, and tapped if that raises.
             - A dict or list of these becomes labelled panels; a `Panel` has a look of its own.
@@ -218,6 +221,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._are_views_seen = False
         self._source: Source | None = None
         self._interactions = Interactions(self._publish_interaction)
+        self.frame_contexts = FrameContexts()
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
         with self._lock:  # The engine's callbacks wait until the stream is complete.
@@ -261,6 +265,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 self._source = start_source(
                     parsed,
                     self._push_made,
+                    contexts=self.frame_contexts,
                     select=self._select,
                     why_not=lambda part, batch: why_not_shown(part, batch, self._feed.look),
                     fps=self.fps,

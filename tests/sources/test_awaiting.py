@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from gpuview.sources.awaiting import Awaiting
+from gpuview.sources.context import FrameContexts
 from gpuview.sources.parse import parse_source
+
+CONTEXT = FrameContexts().next()
 
 
 async def picture(value: float = 2.0) -> torch.Tensor:
@@ -44,15 +47,15 @@ class Camera:
 def test_an_async_source_gives_a_frame(source):
     (next_frame,) = parse_source(source).polled.values()
 
-    assert next_frame()[0, 0] == 2
+    assert next_frame(CONTEXT)[0, 0] == 2
 
 
 def test_an_async_iterable_stops_at_its_end():
     (next_frame,) = parse_source(pictures).polled.values()
 
-    assert [next_frame()[0, 0].item() for _ in range(2)] == [2, 3]
+    assert [next_frame(CONTEXT)[0, 0].item() for _ in range(2)] == [2, 3]
     with pytest.raises(StopIteration):
-        next_frame()
+        next_frame(CONTEXT)
 
 
 def test_a_source_has_one_loop_which_goes_on_between_frames():
@@ -69,17 +72,17 @@ def test_a_source_has_one_loop_which_goes_on_between_frames():
             await asyncio.sleep(0)
         return asyncio.get_running_loop()
 
-    call = Awaiting(next_frame)
-    loop = call()
-    assert call() is loop
+    call = Awaiting(lambda _: next_frame())
+    loop = call(CONTEXT)
+    assert call(CONTEXT) is loop
     assert set(ticks) == {loop}
 
 
 def test_a_frame_can_be_awaited_where_a_loop_runs_already():
-    call = Awaiting(picture)
+    call = Awaiting(lambda _: picture())
 
     async def cell() -> object:
-        return call()
+        return call(CONTEXT)
 
     assert asyncio.run(cell())[0, 0] == 2
 
@@ -92,10 +95,10 @@ def test_what_an_async_source_raises_is_raised_by_the_call_and_the_loop_goes_on(
         return "a frame"
 
     errors = [kind("no camera")]
-    call = Awaiting(fails)
+    call = Awaiting(lambda _: fails())
     with pytest.raises(kind, match="no camera"):
-        call()
-    assert call() == "a frame"
+        call(CONTEXT)
+    assert call(CONTEXT) == "a frame"
 
 
 def test_the_loop_and_its_tasks_end_with_the_source():
@@ -112,8 +115,8 @@ def test_the_loop_and_its_tasks_end_with_the_source():
         await asyncio.sleep(0)
 
     tasks: list[asyncio.Task[None]] = []
-    call = Awaiting(next_frame)
-    call()
+    call = Awaiting(lambda _: next_frame())
+    call(CONTEXT)
     del call
     gc.collect()
 
@@ -129,15 +132,15 @@ def test_closing_ends_a_frame_that_never_comes_and_the_next_call_starts_anew():
             await asyncio.Event().wait()
         return "a frame"
 
-    call = Awaiting(next_frame)
+    call = Awaiting(lambda _: next_frame())
     with ThreadPoolExecutor(1) as pool:
-        frame = pool.submit(call)
+        frame = pool.submit(call, CONTEXT)
         assert waiting.wait(30)
         call.close()
         assert isinstance(frame.exception(30), CancelledError)
-    assert call() == "a frame"
+    assert call(CONTEXT) == "a frame"
 
 
 def test_what_is_not_awaitable_is_returned_without_a_loop():
-    assert Awaiting(lambda: 3)() == 3
+    assert Awaiting(lambda _: 3)(CONTEXT) == 3
     assert not [each for each in threading.enumerate() if each.name == "gpuview-event-loop"]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gpuview.errors import FrameError
+from gpuview.sources.context import FrameContext, FrameContexts
 from gpuview.sources.parse import parse_source
 
 
@@ -26,6 +27,9 @@ class Zooming(nn.Module):
 class Classifier(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return image
+
+
+CONTEXT = FrameContexts().next()
 
 
 def model() -> nn.Sequential:
@@ -99,7 +103,7 @@ class Exported:
 def test_a_source_gives_a_frame(source):
     next_frame = only(parse_source(source))
 
-    assert next_frame()[0, 0] == 2.0
+    assert next_frame(CONTEXT)[0, 0] == 2.0
 
 
 def test_a_module_runs_without_a_graph_and_a_callable_with_one():
@@ -107,9 +111,9 @@ def test_a_module_runs_without_a_graph_and_a_callable_with_one():
     linear.forward = lambda: linear.weight * 2
     from_module, from_callable = only(parse_source(linear)), only(parse_source(linear.forward))
 
-    assert not from_module().requires_grad
-    assert not from_module().is_inference()
-    assert from_callable().requires_grad
+    assert not from_module(CONTEXT).requires_grad
+    assert not from_module(CONTEXT).is_inference()
+    assert from_callable(CONTEXT).requires_grad
 
 
 def test_a_module_that_needs_its_graph_is_told_how_to_keep_it():
@@ -117,15 +121,29 @@ def test_a_module_that_needs_its_graph_is_told_how_to_keep_it():
     linear.forward = lambda: linear.weight.sum().backward()
 
     with pytest.raises(FrameError, match=r"(?s)does not require grad.*GPUStream\(lambda"):
-        only(parse_source(linear))()
+        only(parse_source(linear))(CONTEXT)
 
 
 def test_a_tensor_is_given_again_and_again_as_it_changes_in_place():
     frame = torch.zeros(4, 4)
     next_frame = only(parse_source(frame))
 
-    assert next_frame() is frame
-    assert next_frame() is frame
+    assert next_frame(CONTEXT) is frame
+    assert next_frame(CONTEXT) is frame
+
+
+def frames_of(model: object) -> Iterator[torch.Tensor]:
+    yield torch.zeros(4, 4)
+
+
+class Zoomed:
+    def __call__(self, context: FrameContext, zoom: float = 2.0) -> FrameContext:
+        return context
+
+
+@pytest.mark.parametrize("source", [lambda context: context, Zoomed()], ids=["function", "object"])
+def test_a_callable_with_one_argument_takes_the_context_of_its_frame(source):
+    assert only(parse_source(source))(CONTEXT) is CONTEXT
 
 
 def one_frame() -> Iterator[torch.Tensor]:
@@ -136,10 +154,10 @@ def one_frame() -> Iterator[torch.Tensor]:
 def test_an_iterable_stops_at_its_end(source):
     next_frame = only(parse_source(source))
 
-    assert next_frame().shape == (4, 4)
+    assert next_frame(CONTEXT).shape == (4, 4)
 
     with pytest.raises(StopIteration):
-        next_frame()
+        next_frame(CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +190,16 @@ def test_a_compiled_module_is_treated_as_the_original(source, kind):
 
 
 @pytest.mark.parametrize(
-    "source", [lambda image: image, 3, "a picture"], ids=["function", "number", "text"]
+    "source",
+    [
+        lambda image, mask: image,
+        lambda *, image: image,
+        nn.Linear(2, 2).forward,
+        frames_of,
+        3,
+        "a picture",
+    ],
+    ids=["two arguments", "keyword", "forward", "generator function", "number", "text"],
 )
 def test_an_object_that_makes_no_frames_is_refused(source):
     with pytest.raises(FrameError, match=r"(?s)cannot get frames.*stream\.push\(model\(x\)\)"):

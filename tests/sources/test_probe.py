@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gpuview.errors import FrameError
+from gpuview.sources.context import FrameContexts
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
 from gpuview.sources.source import Source, start_source
@@ -38,6 +39,7 @@ class ProbeHarness(Recorder):
         self.source = start_source(
             parse_source(source),
             self.frames.put,
+            contexts=FrameContexts(),
             select=None,
             why_not=lambda part, batch: "",
             fps=1000,

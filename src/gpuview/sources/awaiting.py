@@ -7,6 +7,8 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 
+from gpuview.sources.context import FrameContext
+
 __all__ = ["Awaiting"]
 
 
@@ -17,23 +19,23 @@ class Awaiting:
     stands still while a cell runs.
 
     Args:
-        next_frame: Returns a frame or an awaitable of one, which raises StopAsyncIteration after
-            the last.
+        next_frame: Takes a frame's context, and returns the frame or an awaitable of it, which
+            raises StopAsyncIteration after the last.
     """
 
-    def __init__(self, next_frame: Callable[[], object]) -> None:
+    def __init__(self, next_frame: Callable[[FrameContext], object]) -> None:
         self._next_frame = next_frame
         self._lock = threading.Lock()  # guards the loop; never held for long
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def __call__(self) -> object:
+    def __call__(self, context: FrameContext) -> object:
         """Return the next frame.
 
         Raises:
             StopIteration: There is none.
             concurrent.futures.CancelledError: `close` was called.
         """
-        frame = self._next_frame()
+        frame = self._next_frame(context)
         if not inspect.isawaitable(frame):
             return frame
         with self._lock:

@@ -1,6 +1,6 @@
 """Classify a user's source, once, when a stream is created.
 
-polled     a function that returns the next frame
+polled     a function that returns the next frame; it may take the frame's context
 tapped     a module whose output is shown when the user's own code calls it
 undecided  a module whose inputs are all optional: polled if it can be called without one, or tapped
 panel      one of several named sources, each of which is polled or tapped
@@ -12,7 +12,6 @@ import inspect
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,11 @@ from gpuview.frames.picture.panel import Panel
 from gpuview.frames.picture.select import Select
 from gpuview.frames.picture.tensors import is_array
 from gpuview.sources.awaiting import Awaiting
+from gpuview.sources.context import FrameContext
 
 __all__ = ["NextFrame", "ParsedSource", "parse_source"]
 
-NextFrame = Callable[[], object]
+NextFrame = Callable[[FrameContext], object]
 
 _UNNAMED = ""  # the name of a single source
 _MOST_NAMES = 3
@@ -36,7 +36,7 @@ class ParsedSource:
     """Where a stream's frames come from. If nothing is polled or tapped, the user pushes them."""
 
     polled: dict[str, NextFrame]
-    """Functions without arguments, by name; they raise StopIteration after the last frame."""
+    """Functions by name; they raise StopIteration after the last frame."""
     tapped: dict[str, nn.Module]
     """The modules whose outputs are shown, by name."""
     names: tuple[str, ...] | None
@@ -74,10 +74,11 @@ def parse_source(source: object, layer: str | list[str] | None = None) -> Parsed
     """Classify ``source``.
 
     Args:
-        source: A module, a callable that takes no argument, an iterable of frames, one frame that
-            changes in place, a mapping or a list of these, or None. A module whose forward needs
-            an input is tapped; one that takes no input is polled; one whose inputs are all optional
-            is undecided. A generator function is called once. Each may be in a `Panel`.
+        source: A module, a callable that takes no argument or a `FrameContext`, an iterable of
+            frames, one frame that changes in place, a mapping or a list of these, or None. A module
+            whose forward needs an input is tapped; one that takes no input is polled; one whose
+            inputs are all optional is undecided. A generator function is called once. Each may be
+            in a `Panel`.
         layer: The dotted name of a module inside the module ``source``, or several names. These
             modules are tapped instead.
 
@@ -177,7 +178,7 @@ def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
         raise FrameError(
             f"cannot tap a {kind}: TorchScript calls no hooks",
-            expected="a module that runs as Python, or a callable that takes no argument",
+            expected="a module that runs as Python, or a callable",
             fix="push its output: stream = GPUStream(); stream.push(model(x))",
         )
     if getattr(module.forward, "__func__", None) is nn.Module.forward:  # a ModuleList's, say
@@ -194,21 +195,25 @@ def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
 
 def _as_next_frame(source: object) -> NextFrame:
     if isinstance(source, Tensor) or is_array(source):
-        return lambda: source
+        return lambda _: source
     if isinstance(source, nn.Module):
-        return Awaiting(partial(_call_without_graph, source))
-    if callable(source) and not _needs_argument(source):
+        return Awaiting(lambda _: _call_without_graph(source))
+    if callable(source) and (takes_context := _takes_context(source)) is not None:
+        if takes_context:
+            return Awaiting(source)
         if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
             return _as_next_frame(source())
-        return Awaiting(source)
+        return Awaiting(lambda _: source())
     if isinstance(source, AsyncIterable):
-        return Awaiting(aiter(source).__anext__)
+        frames = aiter(source)
+        return Awaiting(lambda _: anext(frames))
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping | list):
-        return iter(source).__next__
+        iterator = iter(source)
+        return lambda _: next(iterator)
     raise FrameError(
         f"cannot get frames from an object of type {type(source).__name__}",
-        expected="a module, a callable that takes no argument, an iterable of tensors, a tensor, "
-        "or a dict or list of these; async ones too",
+        expected="a module, a callable that takes no argument or the frame's context, an iterable "
+        "of tensors, a tensor, or a dict or list of these; async ones too",
         fix="push the frames yourself: stream = GPUStream(); stream.push(model(x))",
     )
 
@@ -241,12 +246,20 @@ def _inputs(module: nn.Module) -> list[bool]:
     return [each.kind is each.VAR_POSITIONAL or _is_required(each) for each in parameters]
 
 
-def _needs_argument(function: Callable[..., object]) -> bool:
+def _takes_context(function: Callable[..., object]) -> bool | None:
+    """Return whether a function needs one argument; None if it is not a source."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # written in C, without a signature
         return False
-    return any(_is_required(parameter) for parameter in parameters)
+    needed = [each for each in parameters if _is_required(each)]
+    if not needed:
+        return False
+    # A model's forward needs its input, and a generator is called only once.
+    is_forward = isinstance(getattr(function, "__self__", None), nn.Module)
+    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    is_one = len(needed) == 1 and needed[0].kind is not inspect.Parameter.KEYWORD_ONLY
+    return True if is_one and not (is_forward or is_generator) else None
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

@@ -12,6 +12,7 @@ from gpuview.frames.error_reporter import ErrorReporter, explained
 from gpuview.frames.picture.select import Select
 from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.batch import pictures_in
+from gpuview.sources.context import FrameContext, FrameContexts
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import NextFrame, ParsedSource
 from gpuview.sources.poll import Poller
@@ -54,6 +55,7 @@ def start_source(
     parsed: ParsedSource,
     push: Callable[[object], None],
     *,
+    contexts: FrameContexts,
     select: Select | None,
     why_not: Callable[[object, object], str],
     fps: float,
@@ -71,6 +73,7 @@ def start_source(
     Args:
         parsed: Where the frames come from; something is polled, tapped or undecided.
         push: Takes each frame, in the thread that made it.
+        contexts: Makes the context of each polled frame.
         select: Picks the part to show of each panel's frame.
         why_not: Returns why a part of a polled frame is left out, or ""; as for `pictures_in`.
         fps: The maximum frame rate.
@@ -84,6 +87,7 @@ def start_source(
         start = partial(
             start_source,
             push=push,
+            contexts=contexts,
             select=select,
             why_not=why_not,
             fps=fps,
@@ -115,7 +119,8 @@ def start_source(
     as_users_thread = as_on_this_thread()
 
     def poll_all() -> dict[str, object]:
-        return {name: poll() for name, poll in polled.items()}
+        context = contexts.next()
+        return {name: poll(context) for name, poll in polled.items()}
 
     def next_frame() -> object:
         frames = as_users_thread(poll_all)
@@ -208,9 +213,9 @@ def _checked(name: str, next_frame: NextFrame, pick: Callable[[str, object], obj
     """Wrap ``next_frame``: explain its errors, refuse None, and apply ``pick``."""
     who = f"the source {name!r}" if name else "the source"
 
-    def checked() -> object:
+    def checked(context: FrameContext) -> object:
         with explained(who, StopIteration):
-            frame = next_frame()
+            frame = next_frame(context)
         if frame is None:
             raise FrameError(
                 f"{who} returned None", expected="a tensor from each call", fix="return the tensor"
