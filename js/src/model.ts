@@ -20,6 +20,8 @@ export interface Traits {
   needs_peer_config: boolean;
   /** Kernel and stream, as the Jupyter server's extension finds them; empty where it cannot. */
   place: string;
+  /** Whether the server that started the kernel has the extension. */
+  has_server_extension: boolean;
   /** How the video may come. */
   carriers: readonly Carrier[];
 }

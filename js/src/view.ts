@@ -5,7 +5,7 @@ import { Attention } from "./attention";
 import { caption } from "./caption";
 import { commOpener } from "./carriers/comm_channel";
 import { Fallbacks, type Door } from "./carriers/fallbacks";
-import { viewUrl } from "./carriers/place";
+import { placeOf, viewUrl } from "./carriers/place";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
@@ -80,7 +80,7 @@ export class View {
       onPause: () => this.#dispatch({ type: "pause" }),
       onResume: () => this.#dispatch({ type: "resume", status: model.get("status") }),
       picture: () => this.#player.picture,
-      link: viewUrl(model.get("place"), document),
+      link: viewUrl(placeOf(model), document),
       stop: this.#closing.signal,
     });
     this.#player = new Player(this.#overlay.stage, {

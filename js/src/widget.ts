@@ -1,6 +1,6 @@
 // The widget as anywidget loads it: `initialize` for each model, then `render` for each output.
 
-import { socketUrl } from "./carriers/place";
+import { placeOf, socketUrl } from "./carriers/place";
 import { SocketDoor } from "./carriers/socket_channel";
 import { keepsViews, listen, type Model } from "./model";
 import { LatestRemoved } from "./latest_removed";
@@ -42,8 +42,6 @@ export default function widget(): Widget {
 }
 
 function socketDoor(model: Model): SocketDoor | null {
-  const url = model.get("carriers").includes("socket")
-    ? socketUrl(model.get("place"), document)
-    : null;
+  const url = model.get("carriers").includes("socket") ? socketUrl(placeOf(model), document) : null;
   return url === null ? null : new SocketDoor(url);
 }

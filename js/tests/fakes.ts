@@ -31,6 +31,7 @@ export class FakeModel implements Model {
     epoch: 0,
     needs_peer_config: false,
     place: "",
+    has_server_extension: true,
     carriers: ["webrtc"],
   };
   readonly #callbacks = new Set<readonly [ModelEvent, ModelCallback]>();

@@ -39,6 +39,7 @@ from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, OPTIONS, LiveOptions, unknown_attribute
 from gpuview.protocol.interaction_messages import FromView, Interaction
+from gpuview.protocol.local_socket import is_extension_announced
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
 from gpuview.protocol.page_messages import (
     Answer,
@@ -181,6 +182,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     epoch = traitlets.Int(1).tag(sync=True)
     needs_peer_config = traitlets.Bool(False).tag(sync=True)
     place = traitlets.Unicode().tag(sync=True)
+    has_server_extension = traitlets.Bool(False).tag(sync=True)
     carriers = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(
@@ -253,6 +255,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 epoch=self._engine.epoch,
                 needs_peer_config=self._pages.need_peer_config,
                 place=self._handle.place,
+                has_server_extension=is_extension_announced(os.environ),
                 carriers=list(settings.carriers),
                 status=to_wire(state.status),
             )

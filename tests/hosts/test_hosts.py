@@ -130,11 +130,17 @@ def test_marimo_plays_also_without_udp(chromium: BrowserContext, tmp_path: Path)
 
 
 def expect_comm_without_udp(chromium: BrowserContext, url: str) -> None:
-    """Open the page where no UDP passes: the picture comes through the kernel."""
+    """Open the page where no UDP passes: the picture comes through the kernel.
+
+    And the page asks for no extension, which these servers do not have.
+    """
     page = chromium.new_page()
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
     page.add_init_script(script=BLOCKED + WATCHED)
     page.goto(url)
     expect_carried_picture(page, "comm")
+    assert not [socket for socket in sockets if "gpuview" in socket]
 
 
 def expect_carried_picture(page: Page, carrier: str) -> None:

@@ -15,7 +15,9 @@ from gpuview.protocol.local_socket import (
     TEXT,
     Hello,
     MessageReader,
+    announce_extension,
     frame_message,
+    is_extension_announced,
     is_private,
     short_path,
     socket_files,
@@ -85,3 +87,18 @@ def test_only_what_is_ours_alone_is_private(tmp_path: Path) -> None:
     if os.getuid() == 0:  # only root can give files away
         os.chown(file, 1, -1)
         assert not is_private(file)
+
+
+def test_kernels_that_the_extensions_server_starts_know_of_it() -> None:
+    environment: dict[str, str] = {}
+    announce_extension(environment)
+    assert not is_extension_announced(environment)  # no kernel
+    assert is_extension_announced({**environment, "JPY_PARENT_PID": str(os.getpid())})
+
+
+@pytest.mark.parametrize("environment", [{}, {"JPY_PARENT_PID": "17"}])
+def test_kernels_of_another_server_do_not(environment: dict[str, str]) -> None:
+    assert not is_extension_announced(environment)
+    # As in a terminal of a server that has it.
+    announce_extension(environment)
+    assert not is_extension_announced(environment)

@@ -134,6 +134,10 @@ def test_page_says_that_the_stream_is_closed(kernel: ServedKernel, stream: str, 
     expect(page.locator("main")).to_have_attribute("data-state", "closed")
 
 
+def test_kernel_knows_that_its_server_has_the_extension(kernel: ServedKernel, stream: str) -> None:
+    assert holds(kernel, "stream.has_server_extension")
+
+
 def test_health_has_the_page_as_a_viewer(kernel: ServedKernel, stream: str, page: Page) -> None:
     open_view(page, kernel, stream)
     expect_picture(page)

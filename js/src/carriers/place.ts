@@ -1,5 +1,15 @@
 // Where the Jupyter server behind this page is, as its front ends say. Pure but for the document.
 
+import type { Model } from "../model";
+
+/** What the kernel says of where its streams are found. */
+export interface Place {
+  /** Kernel and stream; empty where no server can find them. */
+  readonly path: string;
+  /** Whether the server that started the kernel has the extension. */
+  readonly has_extension: boolean;
+}
+
 interface JupyterConfig {
   /** JupyterLab and Notebook 7 have one, and take over what the server's extensions say. */
   readonly appName?: unknown;
@@ -13,16 +23,17 @@ interface JupyterConfig {
 /**
  * Returns the URL of a stream's WebSocket; null if this page belongs to no Jupyter server, or to one
  * without the extension, as far as the page can say.
- *
- * @param place The trait: kernel and stream.
  */
-export function socketUrl(place: string, page: Document): string | null {
+export function socketUrl(place: Place, page: Document): string | null {
   const config = readConfig(page);
-  const base = baseOf(config, page);
-  if (place === "" || base === "") return null;
+  const base = baseOf(config, place, page);
+  if (base === "") return null;
   const here = new URL(page.baseURI);
   try {
-    const url = new URL(`${withSlash(textOf(config.wsUrl) || base)}gpuview/socket/${place}`, here);
+    const url = new URL(
+      `${withSlash(textOf(config.wsUrl) || base)}gpuview/socket/${place.path}`,
+      here,
+    );
     url.protocol = url.protocol.replace(/^http/, "ws");
     // As JupyterLab does: a server on the page's own host knows the page by its cookie.
     const token = textOf(config.token);
@@ -34,22 +45,29 @@ export function socketUrl(place: string, page: Document): string | null {
 }
 
 /** Returns the URL of the page that shows a stream alone; null if there can be none. */
-export function viewUrl(place: string, page: Document): string | null {
-  const base = baseOf(readConfig(page), page);
-  if (place === "" || base === "") return null;
+export function viewUrl(place: Place, page: Document): string | null {
+  const base = baseOf(readConfig(page), place, page);
+  if (base === "") return null;
   try {
-    return new URL(`${withSlash(base)}gpuview/view/${place}`, page.baseURI).href;
+    return new URL(`${withSlash(base)}gpuview/view/${place.path}`, page.baseURI).href;
   } catch {
     return null; // No URL.
   }
+}
+
+export function placeOf(model: Model): Place {
+  return { path: model.get("place"), has_extension: model.get("has_server_extension") };
 }
 
 /**
  * Returns where the extension is on the server; empty if it is not there. To ask for it would write
  * an error into the browser's console.
  */
-function baseOf(config: JupyterConfig, page: Document): string {
-  if (config.appName !== undefined && config.gpuview !== true) return "";
+function baseOf(config: JupyterConfig, place: Place, page: Document): string {
+  // JupyterLab may know a server that did not start the kernel.
+  const says_itself = config.appName !== undefined;
+  const has_extension = says_itself ? config.gpuview === true : place.has_extension;
+  if (place.path === "" || !has_extension) return "";
   // JupyterLab, Notebook and Voila have a configuration in the page; nbclassic an attribute.
   return textOf(config.baseUrl) || (page.body.dataset["baseUrl"] ?? "");
 }

@@ -57,6 +57,7 @@ export class RemoteModel implements Model {
       epoch: 1,
       needs_peer_config: true,
       place: "",
+      has_server_extension: true,
       // There is no comm, and the media process refuses what may not be used.
       carriers: ["webrtc", "socket"],
     };

@@ -3,7 +3,10 @@ import { expect, test } from "vitest";
 
 import { socketUrl, viewUrl } from "../../src/carriers/place";
 
-const PLACE = "0f1e2d-kernel/stream-1";
+const PATH = "0f1e2d-kernel/stream-1";
+const PLACE = { path: PATH, has_extension: true };
+const NOWHERE = { path: "", has_extension: true };
+const UNKNOWN = { path: PATH, has_extension: false };
 
 /** A page at https://hub.example/user/alice/lab, with what its front end put into it. */
 function page(config: object | string | null, base_url?: string): Document {
@@ -29,7 +32,7 @@ test.each([
   [{ baseUrl: "/", wsUrl: "wss://sockets.example/a/" }, "wss://sockets.example/a/gpuview/socket/"],
   [{ baseUrl: "/", wsUrl: "" }, "wss://hub.example/gpuview/socket/"],
 ])("%o leads to %s", (config, expected) => {
-  expect(socketUrl(PLACE, page(config))).toBe(expected + PLACE);
+  expect(socketUrl(PLACE, page(config))).toBe(expected + PATH);
 });
 
 test.each(["JupyterLab", "Jupyter Notebook"])(
@@ -39,19 +42,29 @@ test.each(["JupyterLab", "Jupyter Notebook"])(
     expect(socketUrl(PLACE, without)).toBeNull();
     expect(viewUrl(PLACE, without)).toBeNull();
     const with_it = page({ appName, baseUrl: "/", gpuview: true });
-    expect(socketUrl(PLACE, with_it)).toBe(`wss://hub.example/gpuview/socket/${PLACE}`);
-    expect(viewUrl(PLACE, with_it)).toBe(`https://hub.example/gpuview/view/${PLACE}`);
+    expect(socketUrl(PLACE, with_it)).toBe(`wss://hub.example/gpuview/socket/${PATH}`);
+    expect(viewUrl(PLACE, with_it)).toBe(`https://hub.example/gpuview/view/${PATH}`);
+    expect(socketUrl(UNKNOWN, with_it)).toBe(socketUrl(PLACE, with_it));
   },
 );
 
+test.each([
+  ["Voila's", page({ baseUrl: "/" })],
+  ["nbclassic's", page(null, "/")],
+])("where a page such as %s does not say it, the kernel does", (_whose, here) => {
+  expect(socketUrl(PLACE, here)).toBe(`wss://hub.example/gpuview/socket/${PATH}`);
+  expect(socketUrl(UNKNOWN, here)).toBeNull();
+  expect(viewUrl(UNKNOWN, here)).toBeNull();
+});
+
 test("the page of one stream is where the server's other pages are", () => {
   const here = page({ baseUrl: "/user/alice/", wsUrl: "wss://sockets.example/" });
-  expect(viewUrl(PLACE, here)).toBe(`https://hub.example/user/alice/gpuview/view/${PLACE}`);
-  expect(viewUrl(PLACE, page(null, "/nb/"))).toBe(`https://hub.example/nb/gpuview/view/${PLACE}`);
+  expect(viewUrl(PLACE, here)).toBe(`https://hub.example/user/alice/gpuview/view/${PATH}`);
+  expect(viewUrl(PLACE, page(null, "/nb/"))).toBe(`https://hub.example/nb/gpuview/view/${PATH}`);
 });
 
 test.each([
-  ["a kernel without a socket", "", page({ baseUrl: "/" })],
+  ["a kernel without a socket", NOWHERE, page({ baseUrl: "/" })],
   ["a page without a Jupyter server", PLACE, page(null)],
   ["nonsense", PLACE, page({ baseUrl: "http://[" })],
 ])("%s has no page of one stream", (_name, place, here) => {
@@ -59,7 +72,7 @@ test.each([
 });
 
 test("nbclassic says it in an attribute", () => {
-  expect(socketUrl(PLACE, page(null, "/nb/"))).toBe(`wss://hub.example/nb/gpuview/socket/${PLACE}`);
+  expect(socketUrl(PLACE, page(null, "/nb/"))).toBe(`wss://hub.example/nb/gpuview/socket/${PATH}`);
 });
 
 test.each([
@@ -68,7 +81,7 @@ test.each([
   ["a configuration that is null", PLACE, page("null")],
   ["a base that is no URL", PLACE, page({ baseUrl: "http://[/" })],
   ["a base of another kind", PLACE, page({ baseUrl: "ftp://files.example/" })],
-  ["a kernel that cannot be found", "", page({ baseUrl: "/" })],
+  ["a kernel that cannot be found", NOWHERE, page({ baseUrl: "/" })],
 ])("%s has none", (_case, place, made) => {
   expect(socketUrl(place, made)).toBeNull();
 });

@@ -10,6 +10,8 @@ Each message is a length of 32 bits, big-endian, then one byte for its kind, the
 kernel speaks the same over a socket pair for pages that are reached by the widget's comm only; no
 `Hello` is needed there.
 
+The extension also tells the kernels that its server starts that it is there, by their environment.
+
 This module is also imported where only the extension is installed: the standard library is enough.
 """
 
@@ -21,7 +23,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +35,9 @@ __all__ = [
     "Hello",
     "MessageReader",
     "SocketFiles",
+    "announce_extension",
     "frame_message",
+    "is_extension_announced",
     "is_private",
     "short_path",
     "socket_files",
@@ -47,6 +51,8 @@ MAX_FROM_PAGE_NBYTES = 256 * 1024
 
 MAX_FROM_MEDIA_NBYTES = 8 * 1024 * 1024
 """The longest message from the media process: a keyframe, or less."""
+
+_SERVER_VARIABLE, _STARTED_BY_VARIABLE = "JUPYTER_GPUVIEW_PID", "JPY_PARENT_PID"
 
 _PREFIX = struct.Struct(">IB")
 _KERNEL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -100,6 +106,21 @@ def socket_files(runtime_dir: str | os.PathLike[str], kernel_id: str) -> SocketF
         raise ValueError("a kernel's id has 1 to 64 letters, digits, _ and -")
     folder = Path(runtime_dir) / "gpuview"
     return SocketFiles(folder / f"{kernel_id}.sock", folder / f"{kernel_id}.token")
+
+
+def announce_extension(environment: MutableMapping[str, str]) -> None:
+    """Let the kernels that this process starts know that the extension is in it."""
+    environment[_SERVER_VARIABLE] = str(os.getpid())
+
+
+def is_extension_announced(environment: Mapping[str, str]) -> bool:
+    """Tell whether the server that started this kernel has the extension.
+
+    Other servers may be started from a terminal of that one, with its environment: jupyter-client
+    says which process has started the kernel.
+    """
+    server = environment.get(_SERVER_VARIABLE)
+    return server is not None and server == environment.get(_STARTED_BY_VARIABLE)
 
 
 @contextlib.contextmanager

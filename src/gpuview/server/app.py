@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Int, List, Unicode
 
+from gpuview.protocol.local_socket import announce_extension
 from gpuview.server.health import HealthHandler
 from gpuview.server.media_connection import MediaConnection
 from gpuview.server.refusal import CloseCode, Refused
@@ -49,10 +51,11 @@ class GPUViewServer(ExtensionApp):
         self.sockets: set[SocketHandler] = set()
 
     def initialize_settings(self) -> None:
-        """Tell JupyterLab's and Notebook 7's pages that the extension is here.
+        """Tell that the extension is here: JupyterLab's and Notebook 7's pages, and the kernels.
 
         A page without that asks for nothing, because browsers write each 404 to the console.
         """
+        announce_extension(os.environ)
         assert self.serverapp is not None
         self.serverapp.web_app.settings.setdefault("page_config_data", {})["gpuview"] = True
 
