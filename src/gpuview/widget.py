@@ -223,7 +223,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._are_views_seen = False
         self._source: Source | None = None
         self._interactions = Interactions(self._publish_interaction)
-        self.frame_contexts = FrameContexts()
+        self._frame_contexts = FrameContexts()
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
         with self._lock:  # The engine's callbacks wait until the stream is complete.
@@ -268,7 +268,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 self._source = start_source(
                     parsed,
                     self._push_made,
-                    contexts=self.frame_contexts,
+                    contexts=self._frame_contexts,
                     select=self._select,
                     why_not=lambda part, batch: why_not_shown(part, batch, self._feed.look),
                     fps=self.fps,
@@ -395,6 +395,11 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def viewers(self) -> tuple[str, ...]:
         """The ids of the views that are connected or connecting."""
         return self._viewers
+
+    @property
+    def frame_contexts(self) -> FrameContexts:
+        """What a camera and the source of this stream share."""
+        return self._frame_contexts
 
     def stats(self) -> StreamStats:
         """Return the current counters.
