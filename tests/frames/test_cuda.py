@@ -183,6 +183,24 @@ def test_a_hint_comes_without_waiting_and_goes_with_the_next_frame(sink):
     assert told == ["values reach only 2: value_range=(0, 2)", ""]
 
 
+def test_integers_that_are_no_labels_are_shown_without_waiting_and_a_hint_says_so(sink):
+    told: list[str] = []
+    writer = FrameWriter(sink, told.append)
+    depth_mm = torch.arange(64 * 64, device="cuda").view(64, 64)
+    torch.cuda._sleep(SECOND)
+    busy = torch.cuda.Event()
+    busy.record()
+
+    writer.write(depth_mm, Look())
+
+    assert not busy.query()
+    for thread in threading.enumerate():
+        if thread.name == "gpuview-hint":
+            thread.join(WAIT_S)
+    writer.close()
+    assert told == ["integers up to 4095 are no labels: value_range=(0, 4100)"]
+
+
 def test_labelled_panels_share_a_picture(sink, writer):
     writer.write({"black": grey(0), "white": grey(1)}, Look())
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuview import FrameError, Panel
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame
@@ -215,6 +216,27 @@ def test_two_channels_that_may_be_two_maps_say_so(hints):
     assert hints.after(flow.movedim(0, -1)) == ""
 
 
+def test_a_panel_whose_name_says_flow_needs_no_hint(hints):
+    flow = torch.rand(2, 20, 30)
+
+    assert hints.after({"a": flow}).startswith("'a': read as a flow")
+    assert hints.after({"optical Flow": flow}) == ""
+
+
+def test_a_reading_is_told_for_a_while_and_told_again_when_it_comes_back(hints):
+    flow = torch.rand(2, 20, 30)
+    for _ in range(19):
+        assert hints.after(flow) != ""
+        hints.now_s += 1
+    hints.now_s += 1
+
+    assert hints.after(flow) == ""
+    hints.now_s += 1
+    assert hints.after(flow) == ""
+    hints.after(torch.rand(3, 20, 30))
+    assert hints.after(flow) != ""
+
+
 def test_both_hints_are_given_at_once(hints):
     hints.after(spread(0, 2, torch.uint8).expand(16, 20, 30))
 
@@ -265,12 +287,12 @@ def test_a_hint_that_waits_for_a_device_is_reported_later_and_no_frame_is_due_me
         return Found("too dark")
 
     later.reporter.report_later(find, Look(), 10**12)
-    assert not later.reporter.is_due(Look(), 10**13)
+    assert not later.reporter.admit(Look(), 10**13)
     is_measured.set()
     end_of_hint_thread()
 
     assert later.told == ["too dark"]
-    assert later.reporter.is_due(Look(), 10**12)
+    assert later.reporter.admit(Look(), 10**12)
 
 
 def test_a_device_that_fails_while_it_is_measured_ends_nothing():
@@ -283,7 +305,7 @@ def test_a_device_that_fails_while_it_is_measured_ends_nothing():
     end_of_hint_thread()
 
     assert later.told == []
-    assert later.reporter.is_due(Look(), 10**12)
+    assert later.reporter.admit(Look(), 10**12)
 
 
 def test_a_hint_for_one_of_many_panels_names_it():
@@ -340,3 +362,83 @@ def classes(*indices: int) -> torch.Tensor:
 )
 def test_a_class_without_a_colour_is_named(hints, frame, colormap, hint):
     assert hints.after(frame, colormap=colormap) == hint
+
+
+DEPTH_MM = torch.arange(20 * 30).reshape(20, 30) * 5
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("name", [None, "depth"])
+def test_the_first_integers_that_are_no_labels_are_refused_with_the_fix(hints, dtype, name):
+    frame = DEPTH_MM.to(dtype)
+    where = "" if name is None else ", in panel 'depth'"
+    with pytest.raises(FrameError) as refused:
+        hints.after(frame if name is None else {name: frame})
+
+    assert str(refused.value) == (
+        f"integers up to 2995 are no labels{where}\n"
+        "  expected: 0 to 255, where 255 and -100 are ignored; or what other integers are\n"
+        '  try:      value_range=(0, 3000); or colormap="labels" if they are classes'
+    )
+
+
+def test_following_either_half_of_that_fix_shows_the_integers(hints):
+    hints.after(DEPTH_MM, value_range=(0, 3000))
+    hints.after(DEPTH_MM, colormap="labels")
+    hints.after({"depth": Panel(DEPTH_MM, value_range=(0, 3000))})
+
+
+@pytest.mark.parametrize(
+    ("indices", "is_refused"),
+    [
+        ((0, 255), False),
+        ((0, 254, 255, -100, -1), False),
+        ((0, 256), True),
+        ((0, -2), True),
+        ((-100, -50), True),
+        ((300, 301), True),
+    ],
+)
+def test_labels_are_few_numbers_from_0_and_those_that_are_ignored(hints, indices, is_refused):
+    if is_refused:
+        with pytest.raises(FrameError, match="are no labels"):
+            hints.after(classes(*indices))
+    else:
+        hints.after(classes(*indices))
+
+
+def test_a_frame_that_nobody_sees_is_refused_in_the_same_way():
+    with pytest.raises(FrameError, match="are no labels"):
+        FrameWriter(DiscardingSink()).check(DEPTH_MM, Look())
+
+
+def test_values_do_not_end_a_loop_whose_first_labels_were_good(hints):
+    hints.after(classes(0, 3))
+    hints.now_s += 1
+
+    assert hints.after(classes(0, 300)) == (
+        "integers up to 300 are no labels: value_range=(0, 300)"
+    )
+    hints.now_s += 0.01
+    assert hints.after(classes(0, 3)) == ""
+
+
+def test_negative_integers_are_no_labels(hints):
+    hints.after(classes(0, 3))
+    hints.now_s += 1
+
+    assert hints.after(classes(-9, 3)) == (
+        "integers from -9 to 3 are no labels: value_range=(-9, 3)"
+    )
+    hints.now_s += 1
+    assert hints.after(classes(-1, 3)) == "the class -1 has no colour: -100 or 255 to ignore it"
+
+
+def test_of_labels_and_other_integers_the_panel_is_named(hints):
+    frame = {"mask": classes(0, 3), "depth": classes(0, 3)}
+    hints.after(frame)
+    hints.now_s += 1
+
+    assert hints.after(frame | {"depth": classes(-9, 3000)}) == (
+        "'depth': integers from -9 to 3000 are no labels: Panel(..., value_range=(0, 3000))"
+    )

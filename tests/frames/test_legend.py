@@ -178,7 +178,7 @@ def test_while_a_device_is_busy_the_newest_frame_waits_to_be_reported():
 
     reporter.report_later(find_first, Look(), 10**12)
     assert has_begun.wait(WAIT_S)
-    assert reporter.is_due(Look(), 10**12 + 1, has_legend=True)
+    assert reporter.admit(Look(), 10**12 + 1, has_legend=True)
     for n in range(3):
         found = Found(legend=(Meaning(f"later {n}"),))
         reporter.report_later(lambda found=found: found, Look(), 10**12 + 1 + n)

@@ -14,6 +14,7 @@ __all__ = ["Found", "HintReporter"]
 
 _PERIOD_NS = 1_000_000_000
 _LEGEND_PERIOD_NS = 100_000_000
+_READING_NS = 20_000_000_000
 _MAX_BURST = 20
 
 
@@ -52,15 +53,17 @@ class HintReporter:
         self._found_ns = 0
         self._is_waiting = False
         self._pending: tuple[Callable[[], Found], Look, int] | None = None
-        self._reading = ""
+        self._reading = ""  # the hint that is told
+        self._newest_reading = ""
+        self._newest_since_ns = 0
         self._range = ""
         self._legend: tuple[Meaning, ...] = ()
         self._allowance = 0.0  # the frames with a legend that may be measured now
         self._allowed_ns = 0
 
-    def is_due(self, look: Look, now_ns: int, *, has_legend: bool = False) -> bool:
-        """Tell whether to measure the values of the frame pushed at ``now_ns``."""
-        if has_legend and self._is_allowed(now_ns):
+    def admit(self, look: Look, now_ns: int, *, has_legend: bool = False) -> bool:
+        """Decide whether the frame pushed at ``now_ns`` is measured; with a legend, count it."""
+        if has_legend and self._take_allowance(now_ns):
             return True
         if self._is_waiting:
             return False
@@ -69,10 +72,17 @@ class HintReporter:
             return True
         return not has_legend and now_ns - self._measured_ns >= _PERIOD_NS
 
-    def report_reading(self, hint: str) -> None:
-        """Report how the newest frame was read, if that needs a hint."""
-        if hint != self._reading:
-            self._reading = hint
+    def report_reading(self, hint: str, now_ns: int) -> None:
+        """Report how the newest frame was read, if that needs a hint.
+
+        A hint that stands for 20 s has been seen, and the next frame takes it away: the reading may
+        be the one that was meant.
+        """
+        if hint != self._newest_reading:
+            self._newest_reading, self._newest_since_ns = hint, now_ns
+        told = hint if now_ns - self._newest_since_ns < _READING_NS else ""
+        if told != self._reading:
+            self._reading = told
             self._tell()
 
     def report_found(self, found: Found, look: Look, now_ns: int) -> None:
@@ -115,7 +125,7 @@ class HintReporter:
         self._lock = threading.Lock()
         self._is_waiting = False
 
-    def _is_allowed(self, now_ns: int) -> bool:
+    def _take_allowance(self, now_ns: int) -> bool:
         new = (now_ns - self._allowed_ns) / _LEGEND_PERIOD_NS
         self._allowance, self._allowed_ns = min(_MAX_BURST, self._allowance + new), now_ns
         if self._allowance < 1:

@@ -35,7 +35,7 @@ class PushedFrame:
         if self.select is None or (isinstance(self.frame, Panel) and self.frame.select is not None):
             return self.frame
         if isinstance(self.frame, Panel):
-            return self.frame.holding(self.select(self.frame.source))
+            return self.frame.replaced(source=self.select(self.frame.source))
         return self.select(self.frame)
 
 
@@ -66,7 +66,7 @@ def to_keep(frame: object, depth: int = 0) -> tuple[object, object]:
         return Values(part), None if kind is None else (Values, kind)
     if isinstance(frame, Panel):
         part, kind = to_keep(frame.source, depth + 1)
-        return frame.keeping(part), None if kind is None else (frame.options, kind)
+        return frame.replaced(source=part), None if kind is None else (frame.options, kind)
     return frame, (frame.shape, frame.dtype) if isinstance(frame, np.ndarray) else None
 
 

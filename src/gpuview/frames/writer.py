@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError, MediaError, shorten
-from gpuview.frames.cpu.measure import measured
+from gpuview.frames.cpu.measure import extremes_of_no_classes, measured
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
 from gpuview.frames.picture.geometry import Plan, TileKind
-from gpuview.frames.picture.hints import is_measured, range_hint, reading_hint
+from gpuview.frames.picture.hints import is_measured, no_classes, range_hint, reading_hint
 from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.legend import Meaning, has_legend, legend_of
 from gpuview.frames.picture.look import Look
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from gpuview.frames.cuda.writer import CudaWriter
 
 __all__ = ["FrameWriter"]
+
+_MAX_NAMES = 64
 
 _planned = lru_cache(maxsize=64)(plan)
 
@@ -73,6 +75,7 @@ class FrameWriter:
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
         self._stats = WriteStats()
+        self._with_labels: set[str | None] = set()  # the panels that have shown some
         self.readings: dict[str | None, Reading] = {}
         """How the tensors of the newest frame were read or checked; see `layout.readings_of`."""
         self.map: PictureMap | None = None
@@ -97,7 +100,7 @@ class FrameWriter:
         capture_ns = time.monotonic_ns()
         with _explained():
             hints = outside_transforms(lambda: self._write(frame, look, capture_ns))
-        self._hints.report_reading(hints.reading)
+        self._hints.report_reading(hints.reading, capture_ns)
         if isinstance(hints.found, Found):
             self._hints.report_found(hints.found, look, capture_ns)
         elif hints.found is not None:
@@ -105,6 +108,7 @@ class FrameWriter:
 
     def _write(self, frame: object, look: Look, capture_ns: int) -> _Hints:
         names, tiles = read_frame(frame, look, self.readings)  # may call its library
+        self._check_first_labels(names, tiles)
         # Always in inference mode: buffers created in it cannot be written outside of it.
         with torch.inference_mode():
             kinds = tuple(each.kind for each in tiles)
@@ -112,8 +116,9 @@ class FrameWriter:
             device = _drawing_device(tiles)
             to_measure = self._to_measure(kinds, look, capture_ns)
             with self._lock:
+                ranges: Sequence[Tensor | None] = ()
                 if device is None:
-                    self._write_from_cpu(picture, tiles, capture_ns)
+                    ranges = self._write_from_cpu(picture, tiles, capture_ns)
                 else:
                     tiles = _moved(tiles, device)
                     self._cuda_writer().write(picture, tiles, capture_ns)
@@ -122,26 +127,25 @@ class FrameWriter:
                 self.map = _map_of(picture, names, tiles)
                 found = None
                 if to_measure is not None:
-                    found = self._find(names, tiles, picture, look, to_measure)
+                    found = self._find(names, tiles, picture, look, to_measure, ranges)
             return _Hints(reading_hint(names, tiles), found)
 
     def check(self, frame: object, look: Look) -> None:
-        """Find out whether `write` would refuse this frame, without reading its pixels.
+        """Find out whether `write` would refuse this frame, without drawing it.
 
         Raises:
             FrameError: The frame cannot be shown.
         """
         with _explained():
-            hint = outside_transforms(lambda: self._check(frame, look))
-        self._hints.report_reading(hint)
+            outside_transforms(lambda: self._check(frame, look))
 
-    def _check(self, frame: object, look: Look) -> str:
+    def _check(self, frame: object, look: Look) -> None:
         names, tiles = read_frame(frame, look, self.readings)
+        self._check_first_labels(names, tiles)
         picture = _planned(tuple(each.kind for each in tiles), names, look)
         _drawing_device(tiles)
         self.readings = readings_of(names, tiles)
         self.map = _map_of(picture, names, tiles)
-        return reading_hint(names, tiles)
 
     def stats(self) -> WriteStats:
         """Return the current counters. From any thread.
@@ -186,12 +190,28 @@ class FrameWriter:
             self._cuda = CudaWriter(self._sink, self._lock)
         return self._cuda
 
+    def _check_first_labels(self, names: tuple[str, ...] | None, tiles: Sequence[Tiles]) -> None:
+        """Refuse the first integers of a panel that nobody has explained, if they are no labels.
+
+        Later ones are shown, and a hint says so: values must not end a loop that has run for hours.
+        So are those of a device, because to read them would be to wait for it.
+        """
+        for name, each in zip(names or (None,), tiles, strict=True):
+            if each.content != "labels" or each.pixels.device.type != "cpu":
+                continue
+            if name in self._with_labels or len(self._with_labels) >= _MAX_NAMES:
+                continue
+            extremes = extremes_of_no_classes(each.pixels)
+            if extremes is not None:
+                raise _too_many(name, *extremes)
+            self._with_labels.add(name)
+
     def _to_measure(
         self, kinds: Sequence[TileKind], look: Look, capture_ns: int
     ) -> list[bool] | None:
         """Return which tensors to measure; None if the frame is not due."""
         for_legend = [has_legend(kind, look) for kind in kinds]
-        if not self._hints.is_due(look, capture_ns, has_legend=any(for_legend)):
+        if not self._hints.admit(look, capture_ns, has_legend=any(for_legend)):
             return None
         pairs = zip(kinds, for_legend, strict=True)
         return [is_wanted or is_measured(kind, look) for kind, is_wanted in pairs]
@@ -203,6 +223,7 @@ class FrameWriter:
         picture: Plan,
         look: Look,
         to_measure: Sequence[bool],
+        ranges: Sequence[Tensor | None],
     ) -> Found | Callable[[], Found]:
         """Measure the frame just written; for CUDA, return a function that waits for the result."""
         kinds = [each.kind for each in tiles]
@@ -216,21 +237,35 @@ class FrameWriter:
         if self._cuda is not None and self._is_newest_on_cuda:
             read = self._cuda.measure(tiles, to_measure)
             return lambda: found(read())
+        parts = zip(tiles, picture.panels, ranges, to_measure, strict=True)
         return found(
             [
-                measured(each.pixels, panel) if is_wanted else Measured()
-                for each, panel, is_wanted in zip(tiles, picture.panels, to_measure, strict=True)
+                measured(each.pixels, panel, raw) if is_wanted else Measured()
+                for each, panel, raw, is_wanted in parts
             ]
         )
 
-    def _write_from_cpu(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> None:
+    def _write_from_cpu(
+        self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int
+    ) -> Sequence[Tensor | None]:
+        """Return the `raw_ranges` of the tensors that are scaled by them."""
         begin = time.perf_counter()
-        nonfinite = write_picture(self._sink, picture, tiles, capture_ns)
+        nonfinite, ranges = write_picture(self._sink, picture, tiles, capture_ns)
         self._stats = WriteStats(
             self._stats.n_nan + nonfinite.n_nan,
             self._stats.n_inf + nonfinite.n_inf,
             conversion_ms=(time.perf_counter() - begin) * 1e3,
         )
+        return ranges
+
+
+def _too_many(name: str | None, least: float, greatest: float) -> FrameError:
+    problem, fix = no_classes(least, greatest)
+    return FrameError(
+        problem if name is None else f"{problem}, in panel {name!r}",
+        expected="0 to 255, where 255 and -100 are ignored; or what other integers are",
+        fix=f'{fix}; or colormap="labels" if they are classes',
+    )
 
 
 def _map_of(picture: Plan, names: tuple[str, ...] | None, tiles: Sequence[Tiles]) -> PictureMap:

@@ -233,7 +233,7 @@ def _values(parsed: ParsedSource, outputs: Mapping[str, TappedOutput]) -> dict[s
 def _in_its_panel(parsed: ParsedSource, name: str, selected: object) -> object:
     """Return ``selected`` with the options of the `Panel` that its source came in."""
     panel = parsed.panels.get(name)
-    return selected if panel is None else panel.holding(selected)
+    return selected if panel is None else panel.replaced(source=selected, select=None)
 
 
 def _as_frame(parsed: ParsedSource, frames: Mapping[str, object]) -> object:

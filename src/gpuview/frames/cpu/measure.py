@@ -12,7 +12,7 @@ from torch import Tensor
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import class_rows, is_classes
 from gpuview.frames.cpu.percentiles import MAX_SAMPLE, sampled
-from gpuview.frames.cpu.ranges import BLOCK_NUMEL, range_of_all, work_dtype
+from gpuview.frames.cpu.ranges import range_of_all, union, work_dtype
 from gpuview.frames.picture.colormap import (
     IGNORED_INDEX,
     IGNORED_ROW,
@@ -23,33 +23,55 @@ from gpuview.frames.picture.colormap import (
 from gpuview.frames.picture.geometry import PanelPlan, Scaling
 from gpuview.frames.picture.measured import N_CLASS_ROWS, Extremes, Measured
 
-__all__ = ["launch_present_rows", "measured", "present_rows", "share_outside"]
+__all__ = [
+    "extremes_of_no_classes",
+    "launch_present_rows",
+    "measured",
+    "present_rows",
+    "share_outside",
+]
 
 _MAX_INDICES = 1 << 17
 
 
-def measured(pixels: Tensor, panel: PanelPlan) -> Measured:
+def measured(pixels: Tensor, panel: PanelPlan, ranges: Tensor | None = None) -> Measured:
     """Measure one tensor. Waits for any device but the CPU.
 
     Args:
         pixels: ``(T, C, H, W)``, any strides, any real dtype.
         panel: How it is shown.
+        ranges: `raw_ranges` of the tiles, if they are known because the picture was scaled by them.
     """
     if is_classes(panel):
         is_on_cpu = pixels.device.type == "cpu"
         is_there = (present_rows if is_on_cpu else launch_present_rows)(pixels).tolist()
         rows = tuple(row for row in range(N_CLASS_ROWS) if is_there[row])
-        return Measured(finite_extremes(pixels), class_rows=rows)
+        return Measured(finite_extremes(_sparse(pixels)), class_rows=rows)
     scaling = panel.scaling
-    if panel.channels == 2 and pixels.device.type == "cpu":
-        return Measured(_speeds(pixels))
+    if ranges is not None:
+        return Measured(_known(union(ranges)))
     if scaling.auto == "robust" or panel.channels == 2:
-        low, high = range_of_all(pixels, scaling.auto).tolist()
-        return Measured((low, high) if low <= high else None)
+        return Measured(_known(range_of_all(pixels, scaling.auto)))
     extremes = finite_extremes(pixels)
     if scaling.auto is not None or extremes is None or _is_within(extremes, scaling):
         return Measured(extremes)
     return Measured(extremes, float(share_outside(pixels, scaling)))
+
+
+def extremes_of_no_classes(pixels: Tensor) -> Extremes:
+    """Return the extremes of integers that are no classes; None if they may be.
+
+    Classes are 0 to 255, -100, and -1.
+
+    Args:
+        pixels: ``(T, 1, H, W)`` of a signed integer type, on the CPU.
+    """
+    extremes = finite_extremes(pixels)
+    if extremes is None or (extremes[0] >= 0 and extremes[1] < N_INDICES):
+        return None
+    values = pixels.numpy()
+    others = values[(values < 0) | (values >= N_INDICES)]
+    return None if np.isin(others, (IGNORED_INDEX, -1)).all() else extremes
 
 
 def share_outside(pixels: Tensor, scaling: Scaling) -> Tensor:
@@ -109,19 +131,9 @@ def _sparse(pixels: Tensor) -> Tensor:
     return pixels[:, :, ::step, ::step]
 
 
-def _speeds(flow: Tensor) -> Extremes:
-    """Return 0 and the largest finite speed; of a CPU tensor."""
-    fastest = -math.inf
-    rows = max(1, BLOCK_NUMEL // (2 * flow.shape[3]))  # torch uses no threads for so few
-    with np.errstate(invalid="ignore", over="ignore"):
-        for tile in flow:
-            for strip in tile.split(rows, 1):
-                x, y = strip.double().numpy()
-                squares = x * x + y * y
-                if not np.isfinite(squares.max()):
-                    squares = squares[np.isfinite(squares)]
-                fastest = max(fastest, float(squares.max(initial=-math.inf)))
-    return (0.0, math.sqrt(fastest)) if fastest >= 0 else None
+def _known(of_all: Tensor) -> Extremes:
+    low, high = of_all.tolist()
+    return (low, high) if low <= high else None
 
 
 def _is_half(values: Tensor) -> bool:

@@ -24,7 +24,13 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, current_stream_id
-from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_known_finite, tile_ranges, work_dtype
+from gpuview.frames.cpu.ranges import (
+    BLOCK_NUMEL,
+    is_known_finite,
+    raw_ranges,
+    shown_ranges,
+    work_dtype,
+)
 from gpuview.frames.picture.colormap import (
     FLOW,
     IGNORED_INDEX,
@@ -103,11 +109,17 @@ def render(pixels: Tensor, panel: PanelPlan) -> Painted:
     return Painted(_arranged(cells, panel), n_nan, n_inf)
 
 
-def blocks(pixels: Tensor, panel: PanelPlan) -> Iterator[Block]:
-    """Paint a panel's tiles, block by block, without the background; see `render`."""
-    ranges = None
-    if panel.scaling.auto is not None:
-        ranges = tile_ranges(pixels, panel.scaling.auto)
+def blocks(pixels: Tensor, panel: PanelPlan, raw: Tensor | None = None) -> Iterator[Block]:
+    """Paint a panel's tiles, block by block, without the background; see `render`.
+
+    Args:
+        pixels: As for `render`.
+        panel: As for `render`.
+        raw: The tiles' `raw_ranges`, if they are known.
+    """
+    ranges, auto = None, panel.scaling.auto
+    if auto is not None:
+        ranges = shown_ranges(raw_ranges(pixels, auto) if raw is None else raw, auto)
     for tiles, rows, columns in _cuts(panel, is_small=pixels.device.type == "cpu"):
         part = pixels[tiles, :, rows.covered, columns.covered]
         own_ranges = None if ranges is None else ranges[tiles]

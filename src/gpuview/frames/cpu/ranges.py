@@ -14,7 +14,10 @@ __all__ = [
     "is_known_finite",
     "needs_float64",
     "range_of_all",
+    "raw_ranges",
+    "shown_ranges",
     "tile_ranges",
+    "union",
     "work_dtype",
 ]
 
@@ -23,36 +26,48 @@ _WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
 _HUGE = 1e30  # far beyond any range, but sums still fit float32
 
 
-def tile_ranges(pixels: Tensor, auto: AutoRange) -> Tensor:
-    """Return the range of each tile by its finite values; see `AutoRange`.
+def raw_ranges(pixels: Tensor, auto: AutoRange | None) -> Tensor:
+    """Return the smallest and the largest finite value of each tile; without outliers if "robust".
 
     Runs on ``pixels.device`` and synchronises no more than `render`.
 
     Returns:
         ``(T, 2)`` on ``pixels.device``; float64 for float64 and integers of at least 32 bits, else
-        float32. (0, 1) where no value is finite; (-1, 1) if it is symmetric.
+        float32. (inf, -inf) where no value is finite.
     """
-    dtype = work_dtype(pixels, None)
-    ranges = _robust_ranges(pixels) if auto == "robust" else _whole_ranges(pixels)
+    return _robust_ranges(pixels) if auto == "robust" else _whole_ranges(pixels)
+
+
+def tile_ranges(pixels: Tensor, auto: AutoRange) -> Tensor:
+    """Return the range by which each tile is scaled; see `shown_ranges`."""
+    return shown_ranges(raw_ranges(pixels, auto), auto)
+
+
+def shown_ranges(ranges: Tensor, auto: AutoRange) -> Tensor:
+    """Return the range by which each tile is scaled, given its `raw_ranges`; see `AutoRange`.
+
+    Returns:
+        ``(T, 2)``. (0, 1) where no value is finite; (-1, 1) if it is symmetric.
+    """
     if auto in ("frame", "symmetric"):
-        ranges = _union(ranges).expand(len(pixels), -1)
+        ranges = union(ranges).expand(len(ranges), -1)
     if auto == "symmetric":
         reach = torch.maximum(-ranges[:, :1], ranges[:, 1:])
         reach = reach.masked_fill(reach <= 0, 1)  # zeros are in the middle
         return torch.cat((-reach, reach), 1)
     is_known = ranges[:, :1] <= ranges[:, 1:]
-    return torch.where(is_known, ranges, torch.arange(2, dtype=dtype, device=pixels.device))
+    return torch.where(is_known, ranges, torch.arange(2, dtype=ranges.dtype, device=ranges.device))
 
 
 def range_of_all(pixels: Tensor, auto: AutoRange | None) -> Tensor:
     """Return the range that the ranges of all tiles are in; without outliers only if "robust".
 
-    Runs where `tile_ranges` does.
+    Runs where `raw_ranges` does.
 
     Returns:
         ``(2,)``; (inf, -inf) if no value is finite.
     """
-    return _union(_robust_ranges(pixels) if auto == "robust" else _whole_ranges(pixels))
+    return union(raw_ranges(pixels, auto))
 
 
 def _whole_ranges(pixels: Tensor) -> Tensor:
@@ -89,7 +104,7 @@ def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:
 def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """Return ``(T, 2)``, read ``rows`` rows at a time; (inf, -inf) where no value is finite."""
     parts = [_extremes(_magnitudes(strip.to(dtype))) for strip in torch.split(tiles, rows, 2)]
-    return _union(torch.stack(parts)) if len(parts) > 1 else parts[0]
+    return union(torch.stack(parts)) if len(parts) > 1 else parts[0]
 
 
 def _magnitudes(values: Tensor) -> Tensor:
@@ -99,7 +114,7 @@ def _magnitudes(values: Tensor) -> Tensor:
     return torch.hypot(values[:, :1], values[:, 1:])
 
 
-def _union(ranges: Tensor) -> Tensor:
+def union(ranges: Tensor) -> Tensor:
     """Return the union of ranges along the first dimension."""
     return torch.stack((ranges[..., 0].amin(0), ranges[..., 1].amax(0)), dim=-1)
 

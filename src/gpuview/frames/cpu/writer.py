@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,8 @@ from gpuview.frames.cpu.ranges import (
     is_exact_in_float32,
     is_known_finite,
     needs_float64,
-    tile_ranges,
+    raw_ranges,
+    shown_ranges,
 )
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan, Scaling
@@ -46,7 +47,7 @@ from gpuview.protocol.ring import PixelFormat, frame_nbytes
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink
 
-__all__ = ["NonFinite", "write_picture"]
+__all__ = ["Written", "write_picture"]
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -64,6 +65,14 @@ class NonFinite:
     n_inf: int = 0
 
 
+class Written(NamedTuple):
+    """What is known of a frame after it was written."""
+
+    nonfinite: NonFinite
+    ranges: Sequence[Tensor | None]
+    """The `raw_ranges` of each tensor that is scaled by them, and is on the CPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Slot:
     """A slot for one tensor that is shown pixel for pixel."""
@@ -75,9 +84,7 @@ class _Slot:
     """Pairs of source and destination, 2-D and of the same shape."""
 
 
-def write_picture(
-    sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int
-) -> NonFinite:
+def write_picture(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int) -> Written:
     """Write one picture to the sink, and publish it.
 
     The tensors have been read when this returns. Waits for a device other than the CPU.
@@ -92,9 +99,9 @@ def write_picture(
         MediaError: The sink has no memory for it.
     """
     pixels = tiles[0].pixels
-    panels = [
-        _with_range(panel, each.pixels) for panel, each in zip(plan.panels, tiles, strict=True)
-    ]
+    pairs = list(zip(plan.panels, tiles, strict=True))
+    ranges = [_raw_ranges(panel, each.pixels) for panel, each in pairs]
+    panels = [_with_range(panel, raw) for panel, raw in zip(plan.panels, ranges, strict=True)]
     plan = replace(plan, panels=tuple(panels))
     if _is_plain(plan) and pixels.device.type == "cpu":
         panel = plan.panels[0]
@@ -104,19 +111,24 @@ def write_picture(
             nonfinite = NonFinite() if is_finite else _colour_nonfinite(slot.picture, pixels[0])
             _pad(slot.picture, panel)
             sink.publish(slot.pixel_format, plan.width, plan.height, capture_ns)
-            return nonfinite
-    nonfinite = _paint(sink, plan, tiles)
+            return Written(nonfinite, ranges)
+    nonfinite = _paint(sink, plan, tiles, ranges)
     sink.publish(PixelFormat.RGB24P, plan.width, plan.height, capture_ns)
-    return nonfinite
+    return Written(nonfinite, ranges)
 
 
-def _with_range(panel: PanelPlan, pixels: Tensor) -> PanelPlan:
+def _raw_ranges(panel: PanelPlan, pixels: Tensor) -> Tensor | None:
+    is_scaled = panel.scaling.auto is not None and pixels.device.type == "cpu"
+    return raw_ranges(pixels, panel.scaling.auto) if is_scaled else None
+
+
+def _with_range(panel: PanelPlan, raw: Tensor | None) -> PanelPlan:
     """Replace an automatic range by the values' own, if it is one for all tiles and not empty."""
     auto = panel.scaling.auto
     is_for_each = auto in ("tile", "robust") and panel.n_tiles > 1
-    if auto is None or is_for_each or pixels.device.type != "cpu":
+    if auto is None or raw is None or is_for_each:
         return panel
-    low, high = tile_ranges(pixels, auto)[0].tolist()
+    low, high = shown_ranges(raw, auto)[0].tolist()
     return replace(panel, scaling=Scaling(low, high)) if _TINY < high - low < math.inf else panel
 
 
@@ -252,7 +264,9 @@ def _is_half(source: Tensor) -> bool:
     return source.dtype in (torch.float16, torch.bfloat16)
 
 
-def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> NonFinite:
+def _paint(
+    sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], ranges: Sequence[Tensor | None]
+) -> NonFinite:
     """Write any picture as RGB planes; does not publish it."""
     slot = sink.begin(frame_nbytes(PixelFormat.RGB24P, plan.width, plan.height))
     canvas = np.frombuffer(slot, np.uint8).reshape(3, plan.height, plan.width)
@@ -263,18 +277,20 @@ def _paint(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles]) -> NonFinite:
         image = label_image(label.text, label.height, label.width).movedim(-1, 0).numpy()
         canvas[:, label.y : label.y + label.height, label.x : label.x + label.width] = image
     n_nan = n_inf = 0
-    for panel, each in zip(plan.panels, tiles, strict=True):
+    for panel, each, raw in zip(plan.panels, tiles, ranges, strict=True):
         area = canvas[:, panel.y : panel.y + panel.height, panel.x : panel.x + panel.width]
-        paint = _paint_panel if each.pixels.device.type == "cpu" else _paint_elsewhere
-        nonfinite = paint(area, panel, each.pixels)
+        if each.pixels.device.type == "cpu":
+            nonfinite = _paint_panel(area, panel, each.pixels, raw)
+        else:
+            nonfinite = _paint_elsewhere(area, panel, each.pixels)
         n_nan, n_inf = n_nan + nonfinite.n_nan, n_inf + nonfinite.n_inf
     return NonFinite(n_nan, n_inf)
 
 
-def _paint_panel(area: Bytes, panel: PanelPlan, pixels: Tensor) -> NonFinite:
+def _paint_panel(area: Bytes, panel: PanelPlan, pixels: Tensor, raw: Tensor | None) -> NonFinite:
     """Paint a panel of a CPU tensor; ``area`` is its part of the canvas, ``(3, h, w)``."""
     n_nan = n_inf = 0
-    for block in blocks(pixels, panel):
+    for block in blocks(pixels, panel, raw):
         _place(block, area, panel)
         if block.nonfinite is not None:
             nan, inf = block.nonfinite.tolist()

@@ -19,7 +19,7 @@ from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
 
-__all__ = ["is_measured", "range_hint", "reading_hint"]
+__all__ = ["is_measured", "no_classes", "range_hint", "reading_hint"]
 
 _DARK = 0.1  # values that reach less of the range look black
 _OUTSIDE = 0.25  # of the range; resizing and models overshoot by less
@@ -31,18 +31,25 @@ _MAX_HINTS = 3  # of panels
 def reading_hint(names: Sequence[str] | None, tiles: Sequence[Tiles]) -> str:
     """Return a hint if a tensor is read in one of two ways that are as likely.
 
-    It is read as the one before it, and not as its shape suggests; or as a flow, ``(2, H, W)``.
+    It is read as the one before it, and not as its shape suggests; or as a flow, ``(2, H, W)``, in
+    a panel whose name does not say so.
     """
     for name, each in zip(names or (None,), tiles, strict=True):
         reading = each.reading
-        if each.content == "flow" and reading is not None and reading.layout == "CHW":
+        if reading is None:
+            continue
+        if each.content == "flow" and reading.layout == "CHW" and not _is_of_flow(name):
             return f"{_of(name)}read as a flow (x, y): layout='NHW' for two maps"
-        if reading is not None and reading.guess not in (None, reading.layout):
+        if reading.guess not in (None, reading.layout):
             return (
                 f"{_of(name)}read as {reading.layout}, like the frames before: "
                 f"layout={reading.guess!r} for the other reading"
             )
     return ""
+
+
+def _is_of_flow(name: str | None) -> bool:
+    return name is not None and "flow" in name.lower()
 
 
 def is_measured(kind: TileKind, look: Look) -> bool:
@@ -103,6 +110,8 @@ def _said(kind: TileKind, look: Look, found: Measured) -> _Said | None:
     if found.extremes is None or not is_measured(kind, look):
         return None
     n = n_classes(look.colormap_of(kind))
+    if kind.content == "labels" and _are_no_classes(*found.extremes):
+        return _Said(*no_classes(*found.extremes), is_option=True)
     if n is not None:
         return _about_classes(n, *found.extremes)
     better = _better_range(kind, look, found.extremes)
@@ -110,6 +119,22 @@ def _said(kind: TileKind, look: Look, found: Measured) -> _Said | None:
         return None
     problem = _reach(kind, look, found.extremes) + _outside(kind, look, found)
     return _Said(problem, f"value_range={better}", is_option=True)
+
+
+def _are_no_classes(least: float, greatest: float) -> bool:
+    return greatest >= N_INDICES or (least < -1 and least != IGNORED_INDEX)
+
+
+def no_classes(least: float, greatest: float) -> tuple[str, str]:
+    """Return what is wrong with integers that cannot be shown as labels, and the fix.
+
+    Args:
+        least: The smallest of them.
+        greatest: The largest.
+    """
+    start = f"from {least:.6g} to" if least < 0 else "up to"
+    problem = f"integers {start} {greatest:.6g} are no labels"
+    return problem, f"value_range={_range_around(least, greatest)}"
 
 
 def _about_classes(n: int, least: float, greatest: float) -> _Said | None:

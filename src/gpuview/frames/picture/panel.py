@@ -68,16 +68,10 @@ class Panel:
         )
         self._set(options=(self.look, self.layout, _hashable(select, self.select)))
 
-    def keeping(self, source: object) -> Panel:
-        """Return a panel with the same options around another tensor. Checks nothing."""
+    def replaced(self, **fields: object) -> Panel:
+        """Return a panel with other ``fields``, such as another source. Checks nothing."""
         panel = copy(self)
-        panel._set(source=source)
-        return panel
-
-    def holding(self, selected: object) -> Panel:
-        """Return a panel with the same options around what was selected. Checks nothing."""
-        panel = copy(self)
-        panel._set(source=selected, select=None)
+        panel._set(**fields)
         return panel
 
     def __copy__(self) -> Panel:
