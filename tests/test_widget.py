@@ -443,7 +443,8 @@ def test_the_range_of_a_map_is_told_as_text(make_stream: MakeStream) -> None:
 
 
 def test_snapshot_is_read_as_the_picture_in_the_cell(make_stream: MakeStream) -> None:
-    stream, _, _ = make_stream()
+    stream, engine, _ = make_stream()
+    engine.views("v1")
     stream.push(torch.rand(16, 20, 30))
     stream.push(torch.rand(3, 20, 30))
     assert stream.snapshot().size == (94, 20)  # three maps side by side
@@ -552,8 +553,11 @@ def test_bad_tensor_raises_in_the_pushing_thread_and_the_stream_lives_on(
 ) -> None:
     stream, engine, _ = make_stream()
     engine.views(*["v1"] * is_watched)
-    with pytest.raises(FrameError):
+    with pytest.raises(FrameError) as refused:
         stream.push(BAD_FRAMES[bad]())
+    told = stream.status
+    assert [told["problem"], told["expected"], told["fix"]] == list(refused.value.args)
+    assert len(refused.traceback) <= 3  # of this test, of `push`, and where it is raised
     stream.push(torch.zeros(4, 4))
     assert engine.handles[0].frames_pushed == is_watched
     assert stream.status["state"] == "live"

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -493,8 +494,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             self._feed.push(frame, self._select)
         except MediaError as exc:  # not the frame's fault, and the user's loop goes on
             self._errors.report(exc)
-        if not self._published.state.has_picture or self._published.state.has_ended:
-            self._published.update(has_picture=True, has_ended=False)
+        except FrameError as exc:
+            if str(exc) != str(self._published.state.source_error):
+                self._published.update(source_error=copy(exc))  # whose traceback holds no tensors
+            # The lines of our code say nothing to the user.
+            raise exc.with_traceback(None) from exc.__cause__
+        state, error = self._published.state, self._errors.error
+        if not state.has_picture or state.has_ended or state.source_error is not error:
+            self._published.update(has_picture=True, has_ended=False, source_error=error)
             self._saved.fill()
             self._tell_size()
 

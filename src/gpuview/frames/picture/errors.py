@@ -18,7 +18,7 @@ def naming_panel(name: str) -> Iterator[None]:
         yield
     except FrameError as exc:
         problem = f"{exc.problem}, in panel {name!r}"
-        raise FrameError(problem, expected=exc.expected, fix=exc.fix) from exc
+        raise FrameError(problem, expected=exc.expected, fix=exc.fix) from exc.__cause__
 
 
 class explaining:  # noqa: N801 - named like contextlib.suppress; a generator costs a microsecond
