@@ -1,4 +1,4 @@
-"""Processes by their id, from ``/proc``: their descendants, and whether they have ended."""
+"""Processes by their id, from ``/proc``: their descendants, their ends, their waits for a core."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["command_line", "descendants", "wait_until_gone"]
+__all__ = ["CoreWaits", "command_line", "descendants", "wait_until_gone"]
 
 
 def descendants(pid: int) -> tuple[int, ...]:
@@ -20,6 +20,30 @@ def descendants(pid: int) -> tuple[int, ...]:
 def command_line(pid: int) -> str:
     """Return the command line of a process; empty when it has ended."""
     return _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+
+
+class CoreWaits:
+    """How long the threads of some processes could have run, and had no core.
+
+    Args:
+        pids: The processes.
+    """
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+        self._waits_ns = self._read()
+
+    def take_s(self) -> float:
+        """Return the seconds since the last call, of all threads together."""
+        before, self._waits_ns = self._waits_ns, self._read()
+        # What ended meanwhile is left out.
+        waits_ns = (now - before.get(task, 0) for task, now in self._waits_ns.items())
+        return sum(waits_ns) / 1e9
+
+    def _read(self) -> dict[Path, int]:
+        files = (task / "schedstat" for pid in self._pids for task in _tasks(pid))
+        found = ((file, _read(file).split()) for file in files)
+        return {file: int(fields[1]) for file, fields in found if fields}
 
 
 def wait_until_gone(pids: Iterable[int], *, timeout_s: float) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
 from gpuview.protocol.page_messages import Answer, GetPeerConfig, Offer, PeerConfig, Status, Watch
+from gpuview.testing.carrier_page import CarrierPage
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
 from tests.kernel.conftest import PULL, StartKernel
 from tests.kernel.pages import CommPage, reach
 from tests.kernel.test_viewers import OFFER
+from tests.processes import CoreWaits
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -24,6 +27,24 @@ print("begun", flush=True)
 time.sleep(0.5)  # what is printed leaves the kernel
 re.match(r"(a+)+$", "a" * 60 + "b")
 """
+
+
+# Each frame is of another brightness than the four before it.
+FLASH = """
+import itertools, torch
+from gpuview import GPUStream
+turns = itertools.count()
+stream = GPUStream(lambda: torch.full((96, 128), 16 + 40 * (next(turns) % 5), dtype=torch.uint8))
+display(stream)
+"""
+SPIN_FOR_30_S = """
+import time
+until = time.monotonic() + 30
+while time.monotonic() < until:
+    for _ in range(100_000):
+        pass
+"""
+FREEZE_S = 0.2
 
 
 def test_page_through_the_kernel_sees_the_stream_while_a_cell_spins(kernel: Kernel) -> None:
@@ -58,6 +79,33 @@ def test_page_by_the_socket_sees_the_stream_while_the_kernel_is_stuck(kernel: Ke
     kernel.interrupt()
     with pytest.raises(CellError, match="KeyboardInterrupt"):
         cell.wait()
+
+
+def test_picture_never_freezes_in_30_s_of_pure_python(kernel: Kernel) -> None:
+    kernel.run(FLASH)
+    media_pid = kernel.evaluate("stream.stats().media_pid")
+    with reach(kernel) as page:
+        page.watch()
+        page.frames_after(30)
+        cell = kernel.start(SPIN_FOR_30_S)
+        waits = CoreWaits(os.getpid(), kernel.pid, media_pid)
+        brightness, changed_s = 0.0, time.monotonic()
+        pauses_s = []
+        while not cell.is_done:
+            brightness, now_s = next_picture(page, brightness), time.monotonic()
+            # A thread that has no core is the machine's, and everything else is ours.
+            pauses_s.append(now_s - changed_s - waits.take_s())
+            changed_s = now_s
+        cell.wait()
+    assert max(pauses_s) < FREEZE_S
+
+
+def next_picture(page: CarrierPage, brightness: float) -> float:
+    """Wait for a frame of another brightness, and return that."""
+    while True:
+        found = float(page.frames_after(1)[..., 1].mean())
+        if abs(found - brightness) > 20:
+            return found
 
 
 def test_socket_page_gets_its_ice_servers_from_the_kernel(start_kernel: StartKernel) -> None:
