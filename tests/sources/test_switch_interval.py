@@ -19,7 +19,7 @@ def switch_interval():
 
 def test_the_switch_interval_is_short_only_inside():
     with short_switch_interval():
-        assert sys.getswitchinterval() == pytest.approx(0.001)
+        assert sys.getswitchinterval() == pytest.approx(0.0002)
 
     assert sys.getswitchinterval() == pytest.approx(0.005)
 
@@ -29,7 +29,7 @@ def test_the_last_of_several_threads_restores_the_switch_interval():
     outer.__enter__()
     inner.__enter__()
     outer.__exit__(None, None, None)
-    assert sys.getswitchinterval() == pytest.approx(0.001)
+    assert sys.getswitchinterval() == pytest.approx(0.0002)
 
     inner.__exit__(None, None, None)
     assert sys.getswitchinterval() == pytest.approx(0.005)
@@ -43,7 +43,7 @@ def test_a_switch_interval_that_the_user_sets_meanwhile_stays():
 
 
 def test_a_shorter_switch_interval_is_not_lengthened():
-    sys.setswitchinterval(0.0002)
+    sys.setswitchinterval(0.0001)
     before = sys.getswitchinterval()
 
     with short_switch_interval():
