@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +20,13 @@ from nbconvert.exporters import (
     LatexExporter,
     MarkdownExporter,
     SlidesExporter,
+    WebPDFExporter,
 )
 from nbformat import NotebookNode
 from PIL import Image
+from playwright.async_api import BrowserType
+
+from tests.chromium import CHROMIUM
 
 PICTURES = ("image/png", "image/jpeg")
 
@@ -86,6 +91,23 @@ def test_the_exported_page_has_the_picture_without_any_network(tmp_path: Path) -
     assert "jupyter.widget-view" not in page
     (data,) = re.findall(r'<img\s[^>]*src="data:image/png;base64,([^"]+)"', page)
     assert colour_of(data) == RED
+
+
+@pytest.mark.browser
+def test_the_pdf_has_the_picture_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = BrowserType.launch
+    ours = {"executable_path": CHROMIUM}
+    monkeypatch.setattr(BrowserType, "launch", lambda self, **own: launch(self, **ours, **own))
+    executed = execute(tmp_path, MAKE + "GPUStream(lambda: red)")
+    pdf, _ = WebPDFExporter(disable_sandbox=True).from_notebook_node(executed)
+    streams = re.findall(rb"<<((?:(?!<<).)*?)>>\s*stream\r?\n(.*?)endstream", pdf, re.DOTALL)
+    packed = [(kind, data) for kind, data in streams if b"/FlateDecode" in kind]
+    (picture,) = (zlib.decompress(data) for kind, data in packed if b"/Image" in kind)
+    assert picture[:3] == bytes(RED)
+    texts = [pdf, *(zlib.decompress(data) for _, data in packed)]
+    assert not [secret for secret in SECRETS.values() if any(secret.encode() in t for t in texts)]
 
 
 @pytest.mark.parametrize("exporter", [LatexExporter, MarkdownExporter, SlidesExporter])
