@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +48,7 @@ class JupyterServer:
         options: More of its configuration.
         command: How it is started.
         env: Environment variables in addition to this process's.
+        token: Its users'; a new one unless given.
 
     Raises:
         RuntimeError: It did not start; the message has the end of its log.
@@ -60,8 +61,9 @@ class JupyterServer:
         *,
         command: tuple[str, ...] = (sys.executable, "-m", "jupyter_server"),
         env: Mapping[str, str] | None = None,
+        token: str = "",
     ) -> None:
-        self.token = secrets.token_hex(16)
+        self.token = token or secrets.token_hex(16)
         self.runtime_dir = home / "runtime"
         self._log = home / "server.log"
         self._process = self._start(home, dict(options or {}), command, dict(env or {}))
@@ -122,6 +124,11 @@ class JupyterServer:
         nbytes: int = psutil.Process(self._process.pid).memory_info().rss
         return nbytes
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def start_kernel(self) -> str:
         """Start a kernel and return its id."""
         return str(self.get("/api/kernels", method="POST").json()["id"])
@@ -164,9 +171,20 @@ class JupyterServer:
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"token {self.token}"}
 
+    def kill(self) -> None:
+        """Kill the server alone, as want of memory does; its kernels end by themselves.
+
+        Raises:
+            RuntimeError: One of them did not.
+        """
+        below = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        self._process.wait()
+        _expect_gone(below)
+
     def close(self) -> None:
         """Stop the server with all its kernels. Closing again does nothing."""
-        if self._process.poll() is not None:
+        if not self.is_running:
             return
         below = psutil.Process(self._process.pid).children(recursive=True)
         self._process.terminate()
@@ -175,9 +193,7 @@ class JupyterServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for process in psutil.wait_procs(below, timeout=_STOP_S)[1]:
-            process.kill()
-            raise RuntimeError(f"left behind: {process}")
+        _expect_gone(below)
 
     def __enter__(self) -> Self:
         return self
@@ -194,6 +210,12 @@ def closing_of(page: websocket.WebSocket) -> tuple[int, str]:
         page.shutdown()
     assert opcode == websocket.ABNF.OPCODE_CLOSE, data
     return struct.unpack(">H", data[:2])[0], data[2:].decode()
+
+
+def _expect_gone(processes: Sequence[psutil.Process]) -> None:
+    for process in psutil.wait_procs(processes, timeout=_STOP_S)[1]:
+        process.kill()
+        raise RuntimeError(f"left behind: {process}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -56,9 +56,10 @@ class ServedKernel:
                 return dict(reply["content"])
 
     def close(self) -> None:
-        """Shut the kernel down."""
+        """Shut the kernel down, unless its server has ended."""
         self._client.stop_channels()
-        self.server.end_kernel(self.id)
+        if self.server.is_running:
+            self.server.end_kernel(self.id)
 
     def __enter__(self) -> Self:
         return self

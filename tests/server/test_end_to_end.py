@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import websocket
@@ -125,6 +127,28 @@ def test_page_comes_back_after_the_media_process(
     came_back = "stream._engine.process.pid != ended and stream.viewers"
     wait_until(lambda: holds(kernel, came_back), "the next process has the page as a viewer")
     expect_picture(page)
+
+
+def test_page_keeps_its_picture_while_the_server_is_away_and_says_what_to_do_when_it_is_back(
+    page: Page, tmp_path: Path
+) -> None:
+    env = {"GPUVIEW_CARRIERS": "socket"}
+    with (
+        JupyterServer(tmp_path / "first", env=env) as server,
+        ServedKernel(server) as kernel,
+    ):
+        kernel.run(SHOW)
+        stream = str(wait_until(lambda: health_of(kernel), "the media process is up")["name"])
+        open_view(page, kernel, stream)
+        expect_picture(page)
+        server.kill()
+    main = page.locator("main")
+    expect(main).to_contain_text("again", timeout=30_000)
+    assert abs(page.evaluate(LEVEL) - 200) <= 4
+    port = {"ServerApp.port": urlsplit(server.url).port, "ServerApp.port_retries": 0}
+    with JupyterServer(tmp_path / "second", port, token=server.token):
+        expect(main).to_have_attribute("data-state", "gone", timeout=60_000)
+        expect(main).to_contain_text("kernel")
 
 
 def test_page_says_that_the_stream_is_closed(kernel: ServedKernel, stream: str, page: Page) -> None:
