@@ -294,6 +294,14 @@ export interface Knob {
   readonly options: string[];
 }
 
+/** A part of the picture; part of other messages. */
+export interface Place {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** What has happened to the picture, in order. */
 export interface Events {
   readonly type: "Events";
@@ -309,12 +317,119 @@ export interface SetKnob {
   readonly value: boolean | number | string | number[];
 }
 
+/** What is at a place of the picture? Answered by `Element`. */
+export interface GetElement {
+  readonly type: "GetElement";
+  readonly view: string;
+  /**
+   * Comes back with the answer. The newest question of a view is answered, and older ones may be
+   * left out.
+   */
+  readonly seq: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What is in a box, of the tile that it begins in? Answered by `Statistics`. */
+export interface GetStatistics {
+  readonly type: "GetStatistics";
+  readonly view: string;
+  readonly seq: number;
+  readonly x: number;
+  readonly y: number;
+  readonly to_x: number;
+  readonly to_y: number;
+}
+
+/** A part of the picture at the tensor's resolution; answered by `Region`. */
+export interface GetRegion {
+  readonly type: "GetRegion";
+  readonly view: string;
+  readonly seq: number;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+  /** The size that is wanted; the answer may be smaller. */
+  readonly pixel_width: number;
+  readonly pixel_height: number;
+}
+
+/** Answer this view with the values of the present frame from now on, or of the newest again. */
+export interface Freeze {
+  readonly type: "Freeze";
+  readonly view: string;
+  readonly is_on: boolean;
+}
+
 /** What a view may say; the `interaction` trait. */
 export interface Interaction {
   readonly type: "Interaction";
   /** Those that somebody waits for; no others are sent. */
   readonly events: EventType[];
   readonly knobs: Knob[];
+}
+
+/** What is at a place. Numbers are text, as JSON has no int64, NaN or Inf; without markup. */
+export interface Element {
+  readonly type: "Element";
+  readonly view: string;
+  readonly seq: number;
+  /** Whether it is of the frame that the view has frozen. */
+  readonly is_frozen: boolean;
+  /** Why nothing is known, if that is so. */
+  readonly problem: string;
+  readonly panel: string;
+  /** In the tensor, as in `[3, :, 12, 40]`; empty if there is no element. */
+  readonly index: string;
+  readonly row: number;
+  readonly column: number;
+  /** Of all channels. */
+  readonly values: string[];
+  readonly dtype: string;
+  readonly low: string;
+  /** What is shown as the ends of the colours. */
+  readonly high: string;
+  /** Where the element is shown. */
+  readonly place: Place;
+}
+
+/** What the values in a box have in common. As in `Element`, numbers may be text. */
+export interface Statistics {
+  readonly type: "Statistics";
+  readonly view: string;
+  readonly seq: number;
+  readonly is_frozen: boolean;
+  readonly problem: string;
+  readonly panel: string;
+  /** As in `[3, :, 10:20, 4:9]`; empty if the box begins in no tile. */
+  readonly index: string;
+  readonly dtype: string;
+  readonly n: number;
+  readonly n_nan: number;
+  readonly n_inf: number;
+  readonly least: string;
+  readonly greatest: string;
+  readonly mean: string;
+  readonly std: string;
+  /** Of a histogram of the finite values, from the least to the greatest. */
+  readonly counts: number[];
+  readonly place: Place;
+}
+
+/** A piece of a PNG; the pieces come in order. */
+export interface Region {
+  readonly type: "Region";
+  readonly view: string;
+  readonly seq: number;
+  readonly is_frozen: boolean;
+  readonly problem: string;
+  /** Of the whole PNG; 0 if there is none. */
+  readonly nbytes: number;
+  /** Of this piece in it. */
+  readonly offset: number;
+  /** Base64. */
+  readonly data: string;
 }
 
 /** What a page sends to the kernel. */
@@ -331,17 +446,31 @@ export type PageMessage =
   | CarrierText
   | CarrierClose
   | Events
-  | SetKnob;
+  | SetKnob
+  | GetElement
+  | GetStatistics
+  | GetRegion
+  | Freeze;
 
 /** What the kernel sends to a page. */
 export type KernelMessage =
-  Answer | Refusal | PeerConfig | Status | Candidates | CarrierData | CarrierClosed | Interaction;
+  | Answer
+  | Refusal
+  | PeerConfig
+  | Status
+  | Candidates
+  | CarrierData
+  | CarrierClosed
+  | Interaction
+  | Element
+  | Statistics
+  | Region;
 
 /** What a view says. */
-export type FromView = Events | SetKnob;
+export type FromView = Events | SetKnob | GetElement | GetStatistics | GetRegion | Freeze;
 
 /** What one view is told. */
-export type ToView = never;
+export type ToView = Element | Statistics | Region;
 
 /** The events of a view. */
 export type EventType =

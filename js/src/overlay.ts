@@ -84,6 +84,12 @@ export class Overlay {
     root.append(this.stage, line, this.#caption, this.#legend, this.#hint, details.element);
   }
 
+  /** Adds something that is switched on by a button and has a place below the picture. */
+  add(tool: { readonly button: HTMLElement; readonly strip: HTMLElement }): void {
+    this.controls.add(tool.button);
+    this.#caption.before(tool.strip);
+  }
+
   get root(): HTMLElement {
     return this.#root;
   }

@@ -9,6 +9,7 @@ import { placeOf, viewUrl } from "./carriers/place";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
+import { Inspector } from "./interaction/inspector";
 import { Line } from "./interaction/line";
 import { Latency, type ShownFrame } from "./latency";
 import type { Pong, Problem } from "./messages";
@@ -46,6 +47,7 @@ export class View {
   readonly #is_webrtc_allowed: boolean;
   readonly #attention: Attention;
   readonly #line: Line;
+  readonly #inspector: Inspector;
   /** WebRTC's. */
   #state: ViewState;
   /** Ends the present connection, or the wait before it. */
@@ -84,7 +86,10 @@ export class View {
       stop: this.#closing.signal,
     });
     this.#player = new Player(this.#overlay.stage, {
-      onSize: (size) => this.#overlay.showSize(size),
+      onSize: (size) => {
+        this.#overlay.showSize(size);
+        this.#inspector.resize(size);
+      },
       onCover: (is_covered) => {
         this.#overlay.showExact(is_covered);
         this.#paintControls();
@@ -103,6 +108,9 @@ export class View {
       ],
       stop: this.#closing.signal,
     });
+    const { stage } = this.#overlay;
+    this.#inspector = new Inspector({ stage, line: this.#line, stop: this.#closing.signal });
+    this.#overlay.add(this.#inspector);
     const comm = { open: commOpener(model, view), opens_at_ms: 0 };
     this.#fallbacks = new Fallbacks({
       view,

@@ -35,6 +35,7 @@ from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.picture.select import CurrentSelect, Index, Select, as_select
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
+from gpuview.interaction.inspector import Inspector
 from gpuview.interaction.interactions import Interactions, Reply
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
@@ -236,6 +237,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 on_hint=lambda hint: self._published.update(picture_hint=hint),
                 on_legend=self._follow_legend,
             )
+            self._inspector = Inspector(self._feed, self._interactions)
             labels = parsed.names or (() if layer is None else (str(layer),))
             self._saved = SavedOutput(
                 self._feed,
@@ -488,6 +490,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         if source is not None:
             source.close()
         self._feed.close()
+        self._inspector.close()
 
     def _show(self, frame: object) -> None:
         try:
@@ -604,6 +607,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         with self._lock:
             self._viewers = tuple(views)
             self._are_views_seen = not set(views) <= set(paused)
+            self._inspector.keep_views(views)
             self._pages.forget_answers_but(views)
             self._followed.watched(bool(views))
             self._follow_watchers()
@@ -644,6 +648,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._lock = threading.RLock()
         self._published.abandon(self._lock)
         self._interactions.renew_lock()
+        self._inspector.renew_lock()
         self._feed.abandon(error)
         self._recordings.abandon()
         if self._source is not None:

@@ -179,7 +179,7 @@ export class PacketConnection {
     const message = parse(text);
     if (message?.type === "Pong") this.#liveness?.hear(message);
     else if (message?.type === "Refusal") this.#refuse(message);
-    else if (message !== null) this.#options.onTold(message as ToView);
+    else if (message !== null) this.#options.onTold(message as unknown as ToView);
   }
 
   #take(message: Uint8Array<ArrayBuffer>): void {

@@ -71,6 +71,11 @@ export class Controls {
     this.#paintFloat();
   }
 
+  /** Puts another button before those that lead away from this picture. */
+  add(button: HTMLElement): void {
+    this.#float.before(button);
+  }
+
   /** Follows the view's state, and what it shows. */
   show(state: ViewState["name"]): void {
     this.#showPause(state);

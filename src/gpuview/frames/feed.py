@@ -18,6 +18,7 @@ from weakref import ref
 from gpuview.errors import MediaError, StreamClosedError
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.feed_stats import READ, UNWATCHED, FeedCounters, FeedStats
+from gpuview.frames.inspection import Inspection
 from gpuview.frames.picture.errors import explaining
 from gpuview.frames.picture.layout import Reading
 from gpuview.frames.picture.legend import Meaning
@@ -192,6 +193,24 @@ class Feed:
             return None
         synchronize(newest.frame)
         return newest.selected()
+
+    def inspect(self, before: Inspection | None) -> Inspection | None:
+        """Return the newest frame for a look at its values; None before the first frame.
+
+        Waits until its devices have written it.
+
+        Args:
+            before: What this returned the last time, which may still be the newest.
+
+        Raises:
+            FrameError: ``select`` failed, a device has failed, or the frame cannot be shown.
+        """
+        newest, look = self._newest, self._look
+        if newest is None:
+            return None
+        if before is not None and (before.number, before.look) == (newest.number, look):
+            return before
+        return Inspection(newest, look, self.readings)
 
     @property
     def readings(self) -> Mapping[str | None, Reading]:

@@ -15,7 +15,7 @@ from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.panel import Panel
 from gpuview.frames.picture.select import Select
 
-__all__ = ["PushedFrame", "synchronize", "to_keep", "unwrapped"]
+__all__ = ["PushedFrame", "devices_of", "synchronize", "to_keep", "unwrapped"]
 
 _MAX_DEPTH = 16
 
@@ -85,18 +85,18 @@ def unwrapped(frame: object) -> object:
     return [unwrapped(part) for part in frame] if isinstance(frame, list) else frame
 
 
-def _devices_of(frame: object) -> set[torch.device]:
+def devices_of(frame: object) -> set[torch.device]:
     """Return the CUDA devices that hold parts of ``frame``."""
     frame = unwrapped(frame)
     if isinstance(frame, Tensor):
         return {frame.device} if frame.is_cuda else set()
     parts = frame.values() if isinstance(frame, dict) else frame if isinstance(frame, list) else ()
-    return set().union(*map(_devices_of, parts))
+    return set().union(*map(devices_of, parts))
 
 
 def synchronize(frame: object) -> None:
     """Wait for the work that writes to ``frame``."""
-    for device in _devices_of(frame):
+    for device in devices_of(frame):
         try:
             torch.cuda.synchronize(device)
         except RuntimeError as exc:  # of any earlier work on the device

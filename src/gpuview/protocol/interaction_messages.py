@@ -25,14 +25,22 @@ __all__ = [
     "LOOSE_TYPES",
     "MAX_FROM_VIEW_CHARS",
     "TO_VIEW",
+    "Element",
     "EventType",
     "Events",
+    "Freeze",
     "FromView",
+    "GetElement",
+    "GetRegion",
+    "GetStatistics",
     "Interaction",
     "Knob",
     "KnobValue",
+    "Place",
+    "Region",
     "RenderEvent",
     "SetKnob",
+    "Statistics",
     "ToView",
     "Touch",
 ]
@@ -188,8 +196,135 @@ class Interaction(Message, frozen=True, kw_only=True):
     knobs: list[Knob] = []
 
 
-FROM_VIEW: tuple[type[FromView], ...] = (Events, SetKnob)
+# --- the inspector: places are shares of the picture's sides, from its upper left corner
+
+_Seq = Annotated[int, Meta(ge=0, le=2**53)]
+_Pixels = Annotated[int, Meta(ge=1, le=4096)]
+
+
+class GetElement(FromView, frozen=True, kw_only=True):
+    """What is at a place of the picture? Answered by `Element`."""
+
+    seq: _Seq
+    """Comes back with the answer. The newest question of a view is answered, and older ones may be
+    left out."""
+    x: _Number
+    y: _Number
+
+
+class GetStatistics(FromView, frozen=True, kw_only=True):
+    """What is in a box, of the tile that it begins in? Answered by `Statistics`."""
+
+    seq: _Seq
+    x: _Number
+    y: _Number
+    to_x: _Number
+    to_y: _Number
+
+
+class GetRegion(FromView, frozen=True, kw_only=True):
+    """A part of the picture at the tensor's resolution; answered by `Region`."""
+
+    seq: _Seq
+    x: _Number
+    y: _Number
+    width: _Number
+    height: _Number
+    pixel_width: _Pixels
+    """The size that is wanted; the answer may be smaller."""
+    pixel_height: _Pixels
+
+
+class Freeze(FromView, frozen=True, kw_only=True):
+    """Answer this view with the values of the present frame from now on, or of the newest again."""
+
+    is_on: bool
+
+    @property
+    def may_be_lost(self) -> bool:
+        return False
+
+
+class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the picture; part of other messages."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+_NOWHERE = Place(x=0, y=0, width=0, height=0)
+
+
+class Element(ToView, frozen=True, kw_only=True):
+    """What is at a place. Numbers are text, as JSON has no int64, NaN or Inf; without markup."""
+
+    seq: int
+    is_frozen: bool = False
+    """Whether it is of the frame that the view has frozen."""
+    problem: str = ""
+    """Why nothing is known, if that is so."""
+    panel: str = ""
+    index: str = ""
+    """In the tensor, as in ``[3, :, 12, 40]``; empty if there is no element."""
+    row: int = 0
+    column: int = 0
+    values: list[str] = []
+    """Of all channels."""
+    dtype: str = ""
+    low: str = ""
+    high: str = ""
+    """What is shown as the ends of the colours."""
+    place: Place = _NOWHERE
+    """Where the element is shown."""
+
+
+class Statistics(ToView, frozen=True, kw_only=True):
+    """What the values in a box have in common. As in `Element`, numbers may be text."""
+
+    seq: int
+    is_frozen: bool = False
+    problem: str = ""
+    panel: str = ""
+    index: str = ""
+    """As in ``[3, :, 10:20, 4:9]``; empty if the box begins in no tile."""
+    dtype: str = ""
+    n: int = 0
+    n_nan: int = 0
+    n_inf: int = 0
+    least: str = ""
+    greatest: str = ""
+    mean: str = ""
+    std: str = ""
+    counts: list[int] = []
+    """Of a histogram of the finite values, from the least to the greatest."""
+    place: Place = _NOWHERE
+
+
+class Region(ToView, frozen=True, kw_only=True):
+    """A piece of a PNG; the pieces come in order."""
+
+    seq: int
+    is_frozen: bool = False
+    problem: str = ""
+    nbytes: int = 0
+    """Of the whole PNG; 0 if there is none."""
+    offset: int = 0
+    """Of this piece in it."""
+    data: str = ""
+    """Base64."""
+
+
+FROM_VIEW: tuple[type[FromView], ...] = (
+    Events,
+    SetKnob,
+    GetElement,
+    GetStatistics,
+    GetRegion,
+    Freeze,
+)
 """All that a view says."""
 
-TO_VIEW: tuple[type[ToView], ...] = ()
+TO_VIEW: tuple[type[ToView], ...] = (Element, Statistics, Region)
 """All that one view is told."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from gpuview.frames.torch_compat import register_host_memory, unregister_host_memory
 
-__all__ = ["Event", "Gpu", "Stream"]
+__all__ = ["Event", "Gpu", "Stream", "reading_stream"]
 
 
 class Event:
@@ -132,6 +133,12 @@ class Gpu:
         """Clear CUDA's last error, which the next launch would otherwise report as its own."""
         with contextlib.suppress(RuntimeError):
             torch.zeros(1, device=self.device)
+
+
+@cache
+def reading_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which values are read for people who look at single ones."""
+    return _new_stream(device)
 
 
 def _new_stream(device: torch.device) -> torch.cuda.Stream:

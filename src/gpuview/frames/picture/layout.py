@@ -34,7 +34,7 @@ have three. A picture in colour does not bind the next tensor, because it may be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 import torch
@@ -137,6 +137,16 @@ class Tiles:
     """Of the whole tensor."""
 
     @property
+    def whole(self) -> Tensor:
+        """The whole tensor, in the user's memory."""
+        return self.pixels if self.tensor is None else self.tensor
+
+    def copied(self) -> Tiles:
+        """Return the same tiles in memory of our own."""
+        tensor = self.whole.clone()
+        return replace(self, pixels=_pixels(tensor, self.axes), tensor=tensor)
+
+    @property
     def kind(self) -> TileKind:
         """The properties that decide where the tiles go and how they are scaled; hashable."""
         n_tiles, channels, height, width = self.pixels.shape
@@ -203,12 +213,14 @@ def read_tiles(
         reading = _read(shape, first, before, may_end_in_channels=not is_values)
         layout = reading.layout
     _check_shape(shape, layout)
-    pixels = _as_batch(dense, layout)  # (N, C, H, W)
+    n_channels = _as_batch(dense, layout).shape[1]
     has_alpha = not is_values and (source.dtype == torch.uint8 or layout.endswith("C"))
-    if may_be_flow and pixels.shape[1] == 2:
-        return Tiles(pixels, "flow", None, reading, tensor=dense, axes=Axes(layout))
-    is_split = pixels.shape[1] not in (_WITH_ALPHA if has_alpha else _CHANNELS)
-    pixels = pixels[0].unsqueeze(1) if is_split else pixels[:, :3]
+    is_flow = may_be_flow and n_channels == 2
+    is_split = not is_flow and n_channels not in (_WITH_ALPHA if has_alpha else _CHANNELS)
+    axes = Axes(layout, is_split)
+    pixels = _pixels(dense, axes)
+    if is_flow:
+        return Tiles(pixels, "flow", None, reading, tensor=dense, axes=axes)
     of_maps = ("NHW",) if is_alone else ("HW", "NHW")
     is_picture = source.dtype in _PICTURE_DTYPES or not (is_split or layout in of_maps)
     content: Content = "picture" if is_picture else "map"
@@ -218,7 +230,6 @@ def read_tiles(
     if may_be_labels and pixels.shape[1] == 1 and source.dtype in _LABEL_DTYPES:
         content = "labels"
     original_dtype = None if source.dtype == dense.dtype else source.dtype
-    axes = Axes(layout, is_split)
     return Tiles(pixels, content, original_dtype, reading, tensor=dense, axes=axes)
 
 
@@ -278,6 +289,12 @@ def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
             expected="at least one element along each dimension",
             fix="find out where it became empty: a slice, or a filter that removed everything",
         )
+
+
+def _pixels(tensor: Tensor, axes: Axes) -> Tensor:
+    """Return a view of ``tensor`` as tiles, ``(T, C, H, W)``, without alpha."""
+    batch = _as_batch(tensor, axes.layout)
+    return batch[0].unsqueeze(1) if axes.is_split else batch[:, :3]
 
 
 def _as_batch(tensor: Tensor, layout: Layout) -> Tensor:

@@ -1,0 +1,190 @@
+"""The inspector reads the tensor's own values, in JupyterLab, also while a cell runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator
+
+from tests.browser.conftest import OpenNotebook
+from tests.browser.lab import NotebookPage
+from tests.browser.views import wait_for_states
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.browser
+
+SIDE = 8192
+
+MAKE = f"""
+import os
+import time
+import torch
+from gpuview import GPUStream
+
+rows = torch.arange({SIDE}, dtype=torch.int32)
+large = ((rows[:, None] * 7 + rows * 13) % 251).to(torch.uint8)
+stream = GPUStream()
+stream.push(large)
+"""
+
+# Pure Python beside the picture, until it is told to stop.
+SPIN = """
+n = 0
+while not os.path.exists("stop"):
+    n += 1
+    stream.push({"a<b>": torch.full((40, 60), n / 7), "b": torch.arange(2400.0).view(40, 60)})
+    until = time.monotonic() + 0.1
+    while time.monotonic() < until:
+        pass
+"""
+
+
+class Inspected:
+    """The first view of a notebook, inspected by mouse and keyboard."""
+
+    def __init__(self, notebook: NotebookPage) -> None:
+        self.notebook = notebook
+        self.mouse = notebook.page.mouse
+        self.button.click()
+        self.layer.wait_for()
+
+    @property
+    def button(self) -> Locator:
+        return self.find(".gpuview-inspect")
+
+    @property
+    def layer(self) -> Locator:
+        return self.find(".gpuview-layer")
+
+    def find(self, selector: str) -> Locator:
+        return self.notebook.page.locator(f".gpuview {selector}").first
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """Return a point of the page, by its place in what is seen of the picture."""
+        box = self.layer.bounding_box()
+        assert box is not None
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    def hover(self, x: float, y: float) -> tuple[list[int], str]:
+        """Rest there, and return the element's index and its value, as they are shown."""
+        self.mouse.move(*self.point(0.999, 0.999))
+        self.find(".gpuview-readout").wait_for(state="hidden")
+        self.mouse.move(*self.point(x, y))
+        self.find(".gpuview-readout").wait_for()
+        return self.read()
+
+    def read(self) -> tuple[list[int], str]:
+        text = self.find(".gpuview-readout .gpuview-index").inner_text()
+        numbers = re.findall(r"\d+", text.partition("]")[0])
+        return list(map(int, numbers)), self.find(".gpuview-value").inner_text()
+
+    def pixel(self, x: float, y: float) -> list[int]:
+        """Return the colour that lies over the video there."""
+        script = """([x, y]) => {
+          const canvas = document.querySelector(".gpuview-region");
+          const box = canvas.getBoundingClientRect();
+          const at = (point, start, side, n) => Math.floor(((point - start) / side) * n);
+          const left = at(x, box.left, box.width, canvas.width);
+          const top = at(y, box.top, box.height, canvas.height);
+          return [...canvas.getContext("2d").getImageData(left, top, 1, 1).data].slice(0, 3);
+        }"""
+        colour: list[int] = self.notebook.page.evaluate(script, list(self.point(x, y)))
+        return colour
+
+
+def test_large_map_is_read_to_the_element(open_notebook: OpenNotebook, tmp_path: Path) -> None:
+    notebook = open_notebook(MAKE, "stream")
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    seen = Inspected(notebook)
+
+    # Hovered as a whole: the tensor's value, although the video is smaller than the tensor.
+    (row, column), value = seen.hover(0.31, 0.62)
+    assert abs(row - 0.62 * SIDE) < 20
+    assert abs(column - 0.31 * SIDE) < 20
+    assert int(value) == notebook.python(f"large[{row}, {column}].item()")
+
+    # Zoomed until single elements are seen, which are those of the tensor.
+    for _ in range(20):
+        seen.mouse.wheel(0, -120)
+    wait_until(lambda: seen.find(".gpuview-zoom").inner_text() != "", "it is zoomed")
+    seen.find("canvas.gpuview-region").wait_for()
+    zoom = seen.find(".gpuview-zoom").inner_text()
+    for x, y in [(0.2, 0.3), (0.5, 0.5), (0.83, 0.41), (0.12, 0.9)]:
+        (row, column), value = seen.hover(x, y)
+        assert int(value) == notebook.python(f"large[{row}, {column}].item()")
+        wait_until(
+            lambda at=(x, y), v=value: seen.pixel(*at) == [int(v)] * 3,
+            f"the pixel {x, y} of {zoom}",
+        )
+    seen.layer.screenshot(path=tmp_path / "zoomed.png")
+
+    # A box of what is seen.
+    page = notebook.page
+    page.keyboard.down("Shift")
+    seen.mouse.move(*seen.point(0.25, 0.25))
+    seen.mouse.down()
+    seen.mouse.move(*seen.point(0.6, 0.7), steps=5)
+    seen.mouse.up()
+    page.keyboard.up("Shift")
+    seen.find(".gpuview-histogram").wait_for()
+    box = seen.find(".gpuview-found .gpuview-index").inner_text()
+    part = box[: box.index("]") + 1].lstrip()
+    found = seen.find(".gpuview-numbers").inner_text().split()
+    numbers = dict(zip(found[::2], found[1::2], strict=True))
+    assert int(numbers["min"]) == notebook.python(f"large{part}.min().item()")
+    assert int(numbers["max"]) == notebook.python(f"large{part}.max().item()")
+    assert int(numbers["values"]) == notebook.python(f"large{part}.numel()")
+    mean, std = (
+        notebook.python(f"large{part}.double().{of}")
+        for of in ("mean().item()", "std(correction=0).item()")
+    )
+    assert float(numbers["mean"]) == pytest.approx(mean, rel=1e-5)
+    assert float(numbers["std"]) == pytest.approx(std, rel=1e-5)
+
+    # Everything again by the keyboard, and out.
+    page.keyboard.press("0")
+    wait_until(lambda: seen.find(".gpuview-zoom").inner_text() == "", "the whole picture is seen")
+    page.keyboard.press("+")
+    seen.find(".gpuview-readout").wait_for()
+    page.keyboard.press("Escape")
+    seen.layer.wait_for(state="detached")
+    assert seen.button.get_attribute("aria-pressed") == "false"
+
+
+def test_values_are_read_and_frozen_while_a_cell_runs(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(MAKE, "stream", SPIN)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    stop = notebook.server.notebooks / "stop"
+    notebook.start(2)
+    try:
+        notebook.page.get_by_text("40").first.is_visible()
+        seen = Inspected(notebook)
+        panel = seen.find(".gpuview-readout .gpuview-more")
+        wait_until(lambda: (seen.hover(0.25, 0.6), "a<b>" in panel.inner_text())[1], "the panel")
+        values = set[str]()
+        wait_until(lambda: len(values.add(seen.read()[1]) or values) > 3, "the value moves")
+
+        seen.find(".gpuview-toggle").click()
+        seen.find(".gpuview-frozen").wait_for()
+        _, frozen = seen.hover(0.25, 0.6)
+        assert {seen.hover(x, 0.6)[1] for x in (0.2, 0.25, 0.3) * 3} == {frozen}
+        notebook.page.screenshot(path=notebook.server.notebooks / "frozen.png")
+        assert notebook.is_running
+
+        seen.find(".gpuview-toggle").click()
+        seen.hover(0.25, 0.6)
+        wait_until(lambda: seen.read()[1] != frozen, "the values go on")
+        assert notebook.is_running
+    finally:
+        stop.touch()
+    notebook.wait_for_end()
+    n = notebook.python("n")
+    assert float(frozen) * 7 == pytest.approx(round(float(frozen) * 7), abs=1e-4)
+    assert 0 < float(frozen) * 7 <= n
+    stop.unlink()
