@@ -25,7 +25,7 @@ from gpuview import GPUStream
 
 rows = torch.arange({SIDE}, dtype=torch.int32)
 large = ((rows[:, None] * 7 + rows * 13) % 251).to(torch.uint8)
-stream = GPUStream()
+stream = GPUStream(size=480)
 stream.push(large)
 """
 
@@ -49,6 +49,7 @@ class Inspected:
         self.mouse = notebook.page.mouse
         self.button.click()
         self.layer.wait_for()
+        self.layer.scroll_into_view_if_needed()
 
     @property
     def button(self) -> Locator:
