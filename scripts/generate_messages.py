@@ -33,6 +33,7 @@ FROM_PAGE = (
     messages.Bye,
     messages.KeepsViews,
     messages.Record,
+    messages.Room,
     messages.PageLog,
 )
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)

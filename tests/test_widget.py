@@ -387,6 +387,34 @@ def test_push_goes_on_when_the_media_process_has_ended_for_good(
     assert stats.frames_shown + sum(stats.frames_dropped.values()) == 5
 
 
+THREE_PANELS = [torch.zeros(3, 360, 640)] * 3
+
+
+def test_a_narrow_view_is_shown_its_panels_below_each_other(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    engine.views("v1")
+    stream.push(THREE_PANELS)
+    (handle,) = engine.handles
+    for frames, width in ((2, 500), (2, 540), (3, 2000)):
+        say(page, {"type": "Room", "width": width})
+        handle.wait_for(frames)
+    assert [width > height for width, height in handle.sizes] == [True, False, True]
+
+
+@pytest.mark.parametrize("fixed", [{"columns": 3}, {"size": 640}], ids=str)
+def test_a_picture_that_is_fixed_does_not_follow_the_room(
+    make_stream: MakeStream, fixed: dict[str, int]
+) -> None:
+    stream, engine, page = make_stream(**fixed)
+    engine.views("v1")
+    stream.push(THREE_PANELS)
+    say(page, {"type": "Room", "width": 400})
+    stream.push(THREE_PANELS)
+    (handle,) = engine.handles
+    assert len(handle.sizes) == 2
+    assert handle.sizes[0] == handle.sizes[1]
+
+
 def test_push_goes_on_while_there_is_no_memory_and_the_cell_says_so_until_there_is(
     make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,13 @@ export interface Record {
   readonly is_on: boolean;
 }
 
+/** A view has so much room for its picture, at first and after each change. */
+export interface Room {
+  readonly type: "Room";
+  /** In CSS pixels. */
+  readonly width: number;
+}
+
 /** A line for the kernel's log; sent only where `PeerConfig` asked for it. */
 export interface PageLog {
   readonly type: "PageLog";
@@ -440,6 +447,7 @@ export type PageMessage =
   | Bye
   | KeepsViews
   | Record
+  | Room
   | PageLog
   | Candidates
   | CarrierOpen

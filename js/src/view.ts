@@ -20,6 +20,7 @@ import { Overlay } from "./overlay";
 import { Peer } from "./peer";
 import { Player } from "./player";
 import { NO_PICTURE } from "./problems";
+import { Room } from "./room";
 import { favouriteState, isOver, shownState } from "./shown_state";
 import { Signalling } from "./signalling";
 import { begin, next, type Effect, type Step, type ViewEvent, type ViewState } from "./state";
@@ -46,6 +47,7 @@ export class View {
   readonly #fallbacks: Fallbacks;
   readonly #is_webrtc_allowed: boolean;
   readonly #attention: Attention;
+  readonly #room: Room | null;
   readonly #line: Line;
   readonly #inspector: Inspector;
   /** WebRTC's. */
@@ -126,6 +128,9 @@ export class View {
       stop: this.#closing.signal,
     });
     root.dataset["view"] = view;
+    // Where there is no way to the kernel, the views in its notebook decide.
+    const has_kernel = model.get("recording") !== null;
+    this.#room = has_kernel ? new Room(model, root, this.#closing.signal) : null;
     const first = begin(model.get("status"), kernel.signal.aborted);
     this.#state = first.state;
     this.#listen(kernel.signal);
@@ -151,6 +156,7 @@ export class View {
   /** Goes on in another output of the stream. */
   moveTo(root: HTMLElement): void {
     this.#overlay.moveTo(root);
+    this.#room?.moveTo(root);
   }
 
   /** Ends the connection, and takes the picture away. */

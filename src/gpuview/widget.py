@@ -32,6 +32,7 @@ from gpuview.frames.feed import Feed
 from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look, Size, ValueRange
+from gpuview.frames.picture.room import USUAL_ROOM, next_room
 from gpuview.frames.picture.select import CurrentSelect, Index, Select, as_select
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
@@ -39,7 +40,7 @@ from gpuview.interaction.inspector import Inspector
 from gpuview.interaction.interactions import Interactions, Reply
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
-from gpuview.options import LIMITS, LOOK, OPTIONS, LiveOptions, unknown_attribute
+from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
 from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.local_socket import is_extension_announced
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
@@ -101,16 +102,11 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
 
     A frame is a tensor or array of any real dtype on any device: ``(H, W)``, ``(H, W, C)``,
     ``(C, H, W)`` or a batch of these. One or three channels are a picture, and so is a lone
-    ``(H, W)``. All else holds maps, in a grid: ``(N, H, W)``, and each of any other number of
-    channels. A dict or list of tensors becomes labelled panels. The newest frame wins: older frames
-    that were not shown in time are dropped.
-
-    In a copy or a pickle of a model that holds a stream, a stand-in takes its place: ``push`` does
-    nothing there.
+    ``(H, W)``; all else holds maps, in a grid. A dict or list becomes labelled panels. The newest
+    frame wins: older frames that were not shown in time are dropped.
 
     All options but ``source``, ``layer`` and ``settings`` are attributes, which may be read and set
-    on a live stream, from any thread, and are checked as here. They hold from the next frame on,
-    and a picture that stands still is drawn again. ``layout`` takes the place of ipywidgets' trait
+    on a live stream, from any thread, and are checked as here. ``layout`` is not ipywidgets' trait
     of that name; to style a stream, put it in an ``ipywidgets.Box``.
 
     Args:
@@ -118,38 +114,27 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
 
             - A module or callable without arguments, an iterable of frames (async ones too), or a
               tensor that changes in place is polled ``fps`` times a second while a view is open, on
-              a thread of its own. A module runs without a graph; a callable runs as it would in a
-              cell. One that takes an argument is told the frame's number, its time, the size that
-              views have and what people do there: see `FrameContext`. What is no picture in a batch
-              is left out. A source that draws random numbers needs a generator of its own, or the
-              numbers of your training depend on who watches.
+              a thread of its own. A callable may take a `FrameContext`. What draws random numbers
+              needs a generator of its own.
             - A module that needs an input is tapped: each output is shown when your code calls it.
-              One whose inputs are all optional is called without any, and tapped if that raises.
             - A dict or list of these becomes labelled panels; a `Panel` has a look of its own.
               Polling ends with the first iterable that ends.
             - None: you `push` frames.
         fps: The maximum frame rate, up to 240.
         layout: ``"HW"``, ``"HWC"``, ``"CHW"``, ``"NHW"``, ``"NCHW"`` or ``"NHWC"``. None guesses
             from the shape.
-        value_range: ``(low, high)``, shown as black and white. ``"auto"`` takes the minimum and
-            maximum of each picture, ``"frame"`` those of all pictures in a tensor. None is (0, 255)
-            for uint8, (0, 1) for floating types, and ``"auto"`` for maps.
-        colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``, or the name
-            of any matplotlib colour map.
-        size: The longest side of the video in pixels, or its ``(width, height)``; at most
-            3840 x 2400 pixels in all. For several tiles or panels the longest side may be some
-            pixels shorter, so that none is cut.
-        columns: The number of columns of panels, or of the tiles of a single tensor. None takes the
-            one that wastes least.
-        layer: The dotted name of a submodule of ``source``, or a list of names. Their outputs are
-            shown instead of the model's.
+        value_range: ``(low, high)``, shown as black and white, or ``"auto"``, ``"frame"``,
+            ``"robust"`` or ``"symmetric"``, found in the values. None is (0, 255) for uint8, (0, 1)
+            for floating types, and ``"auto"`` for maps.
+        colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``,
+            ``"labels"``, or the name of any matplotlib colour map.
+        size: The longest side of the video in pixels, or its ``(width, height)``.
+        columns: Those of panels, or of a single tensor's tiles. None takes what wastes least.
+        layer: The dotted name of a submodule of ``source`` to tap, or a list of names.
         select: An index or a function that picks the part to show of each frame; with panels, of
             each panel's frame.
-        max_bitrate_bps: The maximum bitrate of the video, for each viewer. A picture takes what it
-            needs to look sharp, and no more.
-        caption: A line of text below the picture, such as ``"step 120, loss 0.31"``. It may be set
-            in each step of a loop: pages are told ten times a second, the newest wins. Markup is
-            shown as text, and beyond 300 characters it is shortened.
+        max_bitrate_bps: The maximum bitrate of the video, for each viewer.
+        caption: A line of text below the picture, of up to 300 characters.
         settings: Network settings. None reads them from the environment.
 
     Raises:
@@ -168,7 +153,6 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         "viewers",
         "close",
         "doctor",
-        *OPTIONS,
     )
     """See `gpuview.public_face`."""
 
@@ -222,6 +206,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         )
         self._published = PublishedStatus(state, self._publish_status, self._lock)
         self._viewers: tuple[str, ...] = ()
+        self._room = USUAL_ROOM
         self._are_views_seen = False
         self._source: Source | None = None
         self._interactions = Interactions(self._publish_interaction)
@@ -314,28 +299,22 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def push(self, frame: object) -> None:
         """Show ``frame`` next, in every view. From any thread; never blocks.
 
-        Without viewers, this takes about a microsecond and keeps only a reference; the frame is
-        read when a view joins, or is expected: in the 5 s after the stream was displayed. The
-        stream keeps its newest frame alive, without its autograd graph. If the media process has
-        failed or memory is used up, the frame is dropped and counted, and the views say why.
+        Without viewers, this takes about a microsecond and keeps a reference, without the graph. If
+        the media process has failed or memory is used up, the frame is dropped and counted, and the
+        views say why.
 
         Args:
-            frame: A tensor, an array, or a dict or list of these; see the class. With viewers, a
-                CPU frame is copied before this returns, and a CUDA frame is read in the order of
-                the current stream, so later work on that stream may overwrite it.
+            frame: As in the class. A CPU frame is read before this returns, and a CUDA frame in the
+                order of the current stream: later work there may overwrite it.
 
         Raises:
-            FrameError: The frame cannot be shown. Without viewers, only frames of a new type,
-                shape, dtype or device are checked.
+            FrameError: The frame cannot be shown.
             StreamClosedError: The stream is closed.
         """
         self._show(frame)
 
     def frame(self) -> object:
-        """Return the newest frame: the same object that was pushed, or that the source returned.
-
-        Before the first frame, this calls the source, in this thread. A tensor that was overwritten
-        in place has its present values.
+        """Return the newest frame itself. Before the first, this calls the source.
 
         Raises:
             FrameError: There is no frame.
@@ -345,10 +324,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         return self._feed.frame()
 
     def snapshot(self) -> Image:
-        """Return the newest frame as a `PIL.Image.Image`, pixel for pixel from the tensor.
+        """Return the newest frame, pixel for pixel. Before the first, this calls the source.
 
-        Before the first frame, this calls the source, as `frame` does. Waits for the frame's
-        device. Panels and tiles are arranged as in the video, but nothing is resized.
+        Waits for the frame's device.
 
         Raises:
             FrameError: There is no frame.
@@ -363,28 +341,16 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
             with stream.record("run.mp4"):
                 train()
 
-        The file holds the very packets that viewers get, at full size, so nothing is encoded twice.
-        Each frame has its true time: a loop that pushes once a second plays at that pace. Frames
-        are dropped as for viewers: beyond ``fps``, the newest wins. The kernel may be killed: the
-        file then ends with the last frame. If the media process is, the last second is lost, and
-        the recording goes on in a new file.
-
-        A picture of another size begins a new file, ``run-2.mp4`` and so on; names that are taken
-        are skipped. Without a frame there is no file. A disk that is too slow costs packets, and a
-        full one ends the recording, with an error in the views; the stream plays on. Each hour at
-        30 frames a second takes 8 MB of memory for the file's index.
-
-        Waits until the media process records: at most 10 s, and some milliseconds once it runs.
+        The file holds the packets that viewers get, each frame with its true time. A picture of
+        another size begins a new file, ``run-2.mp4`` and so on. Waits until the media process
+        records: at most 10 s.
 
         Args:
-            path: The file, whose name ends in ``.mp4``, in a folder that exists. ``~`` is the home
-                folder, and a relative path starts at the kernel's working directory.
-            overwrite: Whether files that exist are replaced. An existing ``path`` is otherwise
-                refused.
+            path: The file, whose name ends in ``.mp4``, in a folder that exists.
+            overwrite: Whether files that exist are replaced, and not refused.
 
         Returns:
             The recording, which goes on until its `Recording.stop`, or until the stream is closed.
-            A stream may have several.
 
         Raises:
             MediaEndedError: The media process has ended for good.
@@ -405,9 +371,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         return self._frame_contexts
 
     def stats(self) -> StreamStats:
-        """Return the current counters.
-
-        Waits for the media process, at most 10 s, and for the newest frame's device.
+        """Return the current counters. Waits for the media process, and for the frame's device.
 
         Raises:
             FrameError: The newest frame cannot be shown, or its device has failed.
@@ -430,7 +394,6 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def close(self) -> None:
         """End the stream and its recordings. Its views say so and keep their last picture.
 
-        The last frame takes the place of the view in each output, also in the saved notebook.
         Waits for the recordings' files, see `Recording.stop`. Safe to call twice.
         """
         if self._published.state.is_closed:
@@ -521,7 +484,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     # --- changed options: on the thread that sets them ---------------------------------------
 
     def _look(self) -> Look:
-        return Look(**{name: getattr(self, name) for name in LOOK})
+        return Look(**{name: getattr(self, name) for name in LOOK}, room=self._room)
 
     def _limits(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in LIMITS}
@@ -568,6 +531,14 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def _read_page(self, data: object) -> None:
         if not self._published.state.is_closed:
             self._pages.read(data)
+
+    def arrange_for(self, width: int) -> None:
+        room = next_room(self._room, width)
+        # A picture of another size would begin a new file.
+        if room != self._room and not self._recordings.is_active:
+            self._room = room
+            if self.size is None and self.columns is None:
+                self._follow_look(None)
 
     def views_are_kept(self) -> None:
         self._saved.views_are_kept()

@@ -23,6 +23,7 @@ from gpuview.frames.picture.geometry import (
 )
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.room import next_room
 from gpuview.protocol.ring import MIN_SIDE
 
 Rectangle = tuple[int, int, int, int]
@@ -240,6 +241,52 @@ def test_three_panels_are_side_by_side(sides):
     panels = plan([kind(*sides)] * 3, ["a", "b", "c"], Look()).panels
 
     assert len({panel.y for panel in panels}) == 1
+
+
+@pytest.mark.parametrize(("room", "columns"), [(960, 3), (680, 1), (480, 1), (320, 1)])
+def test_wide_panels_stand_below_each_other_in_a_narrow_cell(room, columns):
+    panels = plan([kind(360, 640)] * 3, ["a", "b", "c"], Look(room=room)).panels
+
+    assert len({panel.x for panel in panels}) == columns
+
+
+@given(
+    st.lists(st.builds(kind, st.integers(32, 800), st.integers(32, 800)), min_size=1, max_size=9),
+    st.sampled_from([960, 680, 480, 320]),
+)
+def test_a_narrow_cell_has_no_more_columns_and_labels_of_the_same_height(tiles, room):
+    names = [str(i) for i in range(len(tiles))]
+    usual, picture = plan(tiles, names, Look()), plan(tiles, names, Look(room=room))
+
+    def n_columns(picture: Plan) -> int:
+        return len({label.x for label in picture.labels})
+
+    assert n_columns(picture) <= n_columns(usual)
+    shown = min(1, room / picture.width)
+    least = min(24, min(label.width for label in picture.labels) * shown / 8)
+    assert picture.labels[0].height * shown >= least - 2
+
+
+@pytest.mark.parametrize("look", [{"size": 720}, {"size": (640, 480)}, {"columns": 2}], ids=str)
+@pytest.mark.parametrize("room", [320, 480, 680])
+def test_a_picture_whose_size_or_columns_are_given_does_not_follow_the_cell(look, room):
+    tiles, names = [kind(360, 640)] * 3, ["a", "b", "c"]
+
+    assert plan(tiles, names, Look(**look, room=room)) == plan(tiles, names, Look(**look))
+
+
+@given(st.integers(1, 65_536), st.floats(0.96, 1.04), st.sampled_from([960, 680, 480, 320]))
+def test_a_cell_that_wavers_by_a_few_pixels_keeps_its_arrangement(width, wavering, room):
+    room = next_room(room, width)
+    room = next_room(room, max(1, round(width * wavering)))
+
+    assert next_room(room, width) == room
+
+
+def test_the_room_of_a_cell_is_the_nearest_of_a_few():
+    rooms = [next_room(960, width) for width in (1, 320, 500, 640, 920, 1000, 4000)]
+
+    assert rooms == [320, 320, 480, 680, 960, 960, 960]
 
 
 def test_too_many_tiles_for_the_size_are_refused():

@@ -31,6 +31,7 @@ from gpuview.protocol.page_messages import (
     Problem,
     Record,
     Refusal,
+    Room,
 )
 from gpuview.protocol.wire import to_wire
 from gpuview.settings import Settings
@@ -59,6 +60,9 @@ class FakeWidget:
 
     def record_by_view(self, is_on: bool) -> None:
         self.sent.append({"record": is_on})
+
+    def arrange_for(self, width: int) -> None:
+        self.sent.append({"room": width})
 
     def interact(self, message: FromView, reply: Callable[[ToView], None]) -> None:
         reply(Told(view=message.view))
@@ -173,6 +177,15 @@ def test_a_page_says_that_its_views_are_kept() -> None:
     stream.say(KeepsViews())
     assert stream.widget.sent == [{"kept": True}]
     assert stream.passed_on == []
+
+
+def test_a_page_says_how_much_room_a_view_has_and_no_nonsense() -> None:
+    stream = Stream()
+    stream.say(Room(width=480))
+    assert stream.widget.sent == [{"room": 480}]
+    for width in (0, -1, 65_537, 1e9, "480", None):
+        stream.pages.read({"type": "Room", "width": width})
+        assert "width" in stream.widget.sent[-1]["problem"]
 
 
 def test_a_page_begins_and_ends_a_recording_and_says_no_more_than_that() -> None:

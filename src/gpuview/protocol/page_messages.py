@@ -8,7 +8,7 @@ what is accepted from a page: lengths, numbers of entries, the form of a view's 
 A page and the kernel talk over the widget's comm:
 
     page    Offer        in the ``offers`` trait (one entry a view) and again as a custom message
-    page    GetPeerConfig, Ack, Bye, Candidates, KeepsViews, PageLog, Record   custom messages
+    page    GetPeerConfig, Ack, Bye, Candidates, KeepsViews, PageLog, Record, Room   custom messages
     kernel  Answer, Refusal     in the ``answers`` trait (one entry a view), until the page's Ack
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
@@ -60,6 +60,7 @@ __all__ = [
     "Record",
     "Refusal",
     "RequestKeyframe",
+    "Room",
     "Status",
     "ViewId",
     "Watch",
@@ -141,6 +142,13 @@ class Record(Message, frozen=True, kw_only=True):
     """Begin a recording, or end it; the ``recording`` trait says what has come of it."""
 
     is_on: bool
+
+
+class Room(Message, frozen=True, kw_only=True):
+    """A view has so much room for its picture, at first and after each change."""
+
+    width: Annotated[int, Meta(ge=1, le=65_536)]
+    """In CSS pixels."""
 
 
 class PageLog(Message, frozen=True, kw_only=True):

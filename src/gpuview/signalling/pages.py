@@ -35,6 +35,7 @@ from gpuview.protocol.page_messages import (
     Problem,
     Record,
     Refusal,
+    Room,
 )
 from gpuview.protocol.wire import from_wire, to_wire
 from gpuview.settings import Settings
@@ -57,6 +58,7 @@ _FROM_PAGES: tuple[type[Message], ...] = (
     Offer,
     PageLog,
     Record,
+    Room,
     *_TUNNEL,
     *FROM_VIEW,
 )
@@ -82,6 +84,9 @@ class Widget(Protocol):
 
     def record_by_view(self, is_on: bool) -> None:
         """A page begins or ends its recording. Must not wait."""
+
+    def arrange_for(self, width: int) -> None:
+        """A view has so much room, in CSS pixels. Must not wait."""
 
     def interact(self, message: FromView, reply: Callable[[ToView], None]) -> None:
         """A view says something about the picture; what is told it goes back the same way. Must not
@@ -143,6 +148,8 @@ class Pages:
         match message:
             case GetPeerConfig():
                 self._asked_peer_configs.answer(message)
+            case Room():
+                self._widget.arrange_for(message.width)
             case PageLog():
                 self._log(message)
             case FromView():
@@ -211,6 +218,8 @@ class Pages:
                 self._widget.views_are_kept()
             case Record():
                 self._widget.record_by_view(message.is_on)
+            case Room():
+                self._widget.arrange_for(message.width)
             case PageLog():
                 self._log(message)
             case FromView():

@@ -28,6 +28,7 @@ from gpuview.frames.picture.geometry import (
     even_up,
 )
 from gpuview.frames.picture.layout import Layout, check_layout
+from gpuview.frames.picture.room import USUAL_ROOM
 from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
@@ -69,6 +70,8 @@ class Look:
     columns: int | None = None
     """Of panels, or of a single tensor's tiles: 1 to `MAX_COLUMNS`. None takes those that waste
     least."""
+    room: int = USUAL_ROOM
+    """Where there is neither a size nor columns: what a page has, a step of `picture.room`."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout)
@@ -77,6 +80,11 @@ class Look:
         object.__setattr__(self, "value_range", _checked_range(self.value_range))
         object.__setattr__(self, "size", _checked_size(self.size))
         object.__setattr__(self, "columns", _checked_columns(self.columns))
+
+    @property
+    def used_room(self) -> int:
+        """The room by which panels and tiles are arranged."""
+        return self.room if self.size is None and self.columns is None else USUAL_ROOM
 
     def value_range_of(self, kind: TileKind) -> ValueRange:
         """Return the value range that was set for tiles of this kind, by their panel or here."""

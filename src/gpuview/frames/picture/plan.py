@@ -29,7 +29,8 @@ from gpuview.frames.picture.geometry import (
 )
 from gpuview.frames.picture.grid import Grid, arrange
 from gpuview.frames.picture.look import Look, Size
-from gpuview.frames.picture.table import CELL_WIDTH, Table
+from gpuview.frames.picture.room import USUAL_ROOM
+from gpuview.frames.picture.table import Table
 from gpuview.protocol.ring import MIN_SIDE
 
 __all__ = ["plan"]
@@ -41,6 +42,7 @@ _GRID_SIDE = 640
 _GRID_ASPECT = 4 / 3
 _PICTURE_ASPECT = 16 / 9
 _READABLE_SIDE = 320
+_USUAL = Look()
 
 
 def plan(
@@ -55,9 +57,10 @@ def plan(
     Pure. Takes 10 us or more for each panel: cache the plan while the arguments are the same.
 
     A single tensor without a name fills the picture. Named tensors become labelled panels, row by
-    row, in ``look.columns``, or in as many as waste least in a picture of 16:9, or of the aspect of
-    ``look.size``. Each panel is enlarged by an integer factor until it can be read beside the
-    largest; then all panels are scaled by the same factor.
+    row, in ``look.columns``, or in as many as waste least: in a picture of the aspect of
+    ``look.size``, or as wide as ``look.room`` and as high as one of 16:9 in a usual cell. Each
+    panel is enlarged by an integer factor until it can be read beside the largest; then all panels
+    are scaled by the same factor.
 
     Args:
         tiles: One for each tensor.
@@ -106,13 +109,13 @@ class _SizedGrid:
         return cls(kind, grid, grid.enlarged(grid.usual_factor(grid_side)))
 
     @classmethod
-    def native(cls, kind: TileKind, columns: int | None) -> _SizedGrid:
+    def native(cls, kind: TileKind, look: Look) -> _SizedGrid:
         grid = arrange(
             kind.n_tiles,
             kind.tile,
-            aspect=_GRID_ASPECT,
+            aspect=_GRID_ASPECT * look.used_room / USUAL_ROOM,
             max_tile_aspect=math.inf,
-            columns=columns,
+            columns=look.columns,
         )
         return cls(kind, grid, kind.tile)
 
@@ -160,16 +163,17 @@ def _is_data(kind: TileKind) -> bool:
 
 def _plan_native(tiles: Sequence[TileKind], names: Sequence[str] | None, look: Look) -> Plan:
     if names is None:
-        grid = _SizedGrid.native(tiles[0], look.columns)
+        grid = _SizedGrid.native(tiles[0], look)
         return Plan(*grid.sides, (grid.panel_at((0, 0), look),))
-    grids = [_SizedGrid.native(kind, None) for kind in tiles]
-    table = Table.arranged(_sides(grids), aspect=_PICTURE_ASPECT, columns=look.columns)
+    grids = [_SizedGrid.native(kind, _USUAL) for kind in tiles]
+    aspect = _PICTURE_ASPECT * look.used_room / USUAL_ROOM
+    table = Table.arranged(_sides(grids), aspect=aspect, columns=look.columns, room=look.used_room)
     return _labelled(grids, names, table, look, table.sides)
 
 
 def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
     (kind,) = tiles
-    aspect = _aspect(look.size) or _GRID_ASPECT
+    aspect = _aspect(look, _GRID_ASPECT)
     grid = _SizedGrid.usual(kind, aspect, columns=look.columns)
     size = _affordable(look.size, grid.sides)
     box = _box(size, grid.sides)
@@ -180,8 +184,8 @@ def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
 
 def _plan_labelled(tiles: Sequence[TileKind], names: Sequence[str], look: Look) -> Plan:
     grids = _alike(tiles)
-    aspect = _aspect(look.size) or _PICTURE_ASPECT
-    table = Table.arranged(_sides(grids), aspect=aspect, columns=look.columns)
+    aspect = _aspect(look, _PICTURE_ASPECT)
+    table = Table.arranged(_sides(grids), aspect=aspect, columns=look.columns, room=look.used_room)
     size = _affordable(look.size, table.sides)
     box = _box(size, table.sides)
     if box is not None:
@@ -199,7 +203,7 @@ def _alike(tiles: Sequence[TileKind]) -> list[_SizedGrid]:
     make other panels tiny.
     """
     # Many panels need small grids: labels must stay readable at the width of a notebook cell.
-    grid_side = CELL_WIDTH // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
+    grid_side = USUAL_ROOM // math.ceil(math.sqrt(len(tiles) * _PICTURE_ASPECT))
     grids = [_SizedGrid.usual(kind, _GRID_ASPECT, grid_side) for kind in tiles]
     grids = [grid.fitted(_DATA_BOX) if grid.is_large_data else grid for grid in grids]
     heights, widths = zip(*_sides(grids), strict=True)
@@ -228,9 +232,11 @@ def _exceeds(sides: Sides, box: Sides) -> bool:
     return sides[0] > box[0] or sides[1] > box[1]
 
 
-def _aspect(size: Size) -> float | None:
-    """Return width by height, if the user gave both."""
-    return size[0] / size[1] if isinstance(size, tuple) else None
+def _aspect(look: Look, usual: float) -> float:
+    """Return width by height: the user's, or the usual ones in a usual cell, of the same height."""
+    if isinstance(look.size, tuple):
+        return look.size[0] / look.size[1]
+    return usual * look.used_room / USUAL_ROOM
 
 
 def _affordable(size: Size, sides: Sides) -> Size:

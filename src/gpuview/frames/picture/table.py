@@ -13,11 +13,9 @@ from itertools import accumulate, product
 from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import MAX_COLUMNS, MIN_CELL, Sides, even_down
 from gpuview.frames.picture.grid import waste
+from gpuview.frames.picture.room import USUAL_ROOM
 
-__all__ = ["CELL_WIDTH", "Table"]
-
-CELL_WIDTH = 960
-"""Roughly the width of a notebook cell, which shrinks wider pictures and their labels."""
+__all__ = ["Table"]
 
 _LABEL_HEIGHT = 24  # the minimum height of the line above each panel
 _LABEL_ASPECT = 8  # room for some 20 letters
@@ -31,13 +29,22 @@ class Table:
     panels: tuple[Sides, ...]
     """Without their labels."""
     columns: int
+    room: int = USUAL_ROOM
+    """The width in which it is seen."""
 
     @classmethod
-    def arranged(cls, panels: Iterable[Sides], *, aspect: float, columns: int | None) -> Table:
+    def arranged(
+        cls,
+        panels: Iterable[Sides],
+        *,
+        aspect: float,
+        columns: int | None,
+        room: int = USUAL_ROOM,
+    ) -> Table:
         """Choose the number of columns that wastes least, unless the user has; see `grid.waste`."""
         panels = tuple(panels)
         if columns is not None:
-            return cls(panels, min(columns, len(panels)))
+            return cls(panels, min(columns, len(panels)), room)
         area = sum(height * width for height, width in panels)
 
         def cost(table: Table) -> float:
@@ -46,7 +53,7 @@ class Table:
             return waste(width / height, aspect, 1 - area / cells)
 
         most = min(len(panels), MAX_COLUMNS)
-        return min((cls(panels, columns) for columns in range(1, most + 1)), key=cost)
+        return min((cls(panels, columns, room) for columns in range(1, most + 1)), key=cost)
 
     @property
     def row_heights(self) -> list[int]:
@@ -113,7 +120,7 @@ class Table:
         widths = self.column_widths
         width = sum(widths) + (self.columns - 1) * _GAP
         readable = min(
-            Fraction(width * _LABEL_HEIGHT, CELL_WIDTH), Fraction(min(widths), _LABEL_ASPECT)
+            Fraction(width * _LABEL_HEIGHT, self.room), Fraction(min(widths), _LABEL_ASPECT)
         )
         return max(_LABEL_HEIGHT, even_down(int(readable * scale)))
 
