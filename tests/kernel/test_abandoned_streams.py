@@ -30,7 +30,7 @@ def GPUStream(*args, **options):
 
 def is_alive(number=0):
     stream = made[number]()
-    return stream is not None and stream._state.is_closed is False
+    return stream is not None and stream._published.state.is_closed is False
 """
 CLOSE = """
 for ref in made:
