@@ -21,7 +21,9 @@ demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
-test: forget-skipped check browser hosts hub ipykernels laboratory
+# What the slow tests need is fetched while the quick part runs, except what goes into .venv itself.
+test: forget-skipped .venv/hub.stamp
+	@$(MAKE) --no-print-directory --jobs=4 lint vitest unit needs-of-slow-tests
 	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
@@ -73,14 +75,17 @@ clean:
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser forget-skipped hosts hub ipykernels laboratory
+.PHONY: browser forget-skipped hosts hub ipykernels laboratory needs-of-slow-tests
+needs-of-slow-tests: browser hosts hub ipykernels laboratory
+
 forget-skipped:
 	@rm -f $(SKIPPED)
 
 browser:
 	@scripts/need_chromium.sh
 
-laboratory:
+# After the browser, as only one apt-get can run.
+laboratory: | browser
 	@scripts/need_network_lab.sh
 
 hosts: .venv-hosts/.stamp
