@@ -17,7 +17,7 @@ _POLL_S = 0.05
 def wait_until(
     ask: Callable[[], T],
     what: str,
-    timeout_s: float = 60.0,
+    timeout_s: float = 120.0,
     *,
     describe: Callable[[], object] | None = None,
 ) -> T:
@@ -37,13 +37,13 @@ def wait_until(
 
 
 async def wait_until_async(ask: Callable[[], object], what: str) -> None:
-    """Let the event loop run until the answer is true, for a minute at most.
+    """Let the event loop run until the answer is true, for two minutes at most.
 
     Raises:
         TimeoutError: It did not become true.
     """
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + 120.0
     while not ask():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within a minute: {what}")
+            raise TimeoutError(f"not within two minutes: {what}")
         await asyncio.sleep(_POLL_S)

@@ -25,7 +25,7 @@ def states(notebook: NotebookPage) -> list[str]:
     return found
 
 
-def wait_for_states(notebook: NotebookPage, *wanted: str, timeout_s: float = 60.0) -> None:
+def wait_for_states(notebook: NotebookPage, *wanted: str, timeout_s: float = 120.0) -> None:
     """Wait until the page has exactly these views, from the top."""
     wait_until(
         lambda: states(notebook) == list(wanted),
