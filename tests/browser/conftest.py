@@ -1,4 +1,7 @@
-"""One JupyterLab for all browser tests, a Chromium per module, a notebook and kernel per test."""
+"""One JupyterLab for all browser tests, a Chromium per module, a notebook and kernel per test.
+
+Loading JupyterLab takes a browser longer than most tests do, so a module's notebooks share a tab.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ import gpuview
 from tests.browser.lab import Lab, NotebookPage, launch_chromium
 
 OpenNotebook = Callable[..., NotebookPage]
+
+_numbers = count()  # of notebooks
 
 
 @pytest.fixture(autouse=True)
@@ -42,19 +47,72 @@ def chromium() -> Iterator[BrowserContext]:
         yield browser.new_context(viewport={"width": 1100, "height": 1000})
 
 
-@pytest.fixture
-def open_notebook(lab: Lab, chromium: BrowserContext) -> Iterator[OpenNotebook]:
-    """Open a notebook with the given cells, or the one at ``path``, in its own browser tab.
+class SharedTab:
+    """The module's browser tab, which is loaded when it is first needed.
 
-    All tabs are closed after the test, which fails if a process outlives its kernel.
+    Args:
+        lab: What it shows.
+        chromium: Where it opens.
     """
-    names = count()
+
+    def __init__(self, lab: Lab, chromium: BrowserContext) -> None:
+        self._lab = lab
+        self._chromium = chromium
+        self._latest: NotebookPage | None = None
+
+    def open(self, path: str) -> NotebookPage:
+        """Open a notebook in it."""
+        if self._latest is None:
+            self._latest = NotebookPage(self._lab, self._chromium, path)
+        else:
+            self._latest = self._latest.open_beside(path)
+        return self._latest
+
+    def tidy(self) -> None:
+        """Close all other tabs, and the notebooks in this one, unless the test has closed it."""
+        kept = self._latest.page if self._latest else None
+        for page in self._chromium.pages:
+            if page is not kept:
+                page.close()
+        if self._latest is None or self._latest.page.is_closed():
+            self._latest = None
+            return
+        self._latest.discard_notebooks()
+        if self._latest.page.locator(".jp-Dialog").count():
+            self.close()  # nobody will answer
+
+    def close(self) -> None:
+        """Close it, so that the next notebook loads another."""
+        if self._latest is not None:
+            self._latest.page.close()
+            self._latest = None
+
+
+@pytest.fixture(scope="module")
+def shared_tab(lab: Lab, chromium: BrowserContext) -> SharedTab:
+    """The module's browser tab."""
+    return SharedTab(lab, chromium)
+
+
+@pytest.fixture
+def open_notebook(
+    lab: Lab, chromium: BrowserContext, shared_tab: SharedTab
+) -> Iterator[OpenNotebook]:
+    """Open a notebook with the given cells, or the one at ``path``.
+
+    The first of a test is in the module's tab. A further one has a tab of its own, as has one with
+    an ``init_script``. All are closed after the test, which fails if a process outlives its kernel.
+    """
+    is_first = True
 
     def open_(*cells: str, path: str | None = None, init_script: str = "") -> NotebookPage:
-        path = path or lab.write_notebook(f"test-{next(names)}", cells)
+        nonlocal is_first
+        path = path or lab.write_notebook(f"test-{next(_numbers)}", cells)
+        shares, is_first = is_first and not init_script, False
+        if shares:
+            return shared_tab.open(path)
         return NotebookPage(lab, chromium, path, init_script=init_script)
 
     yield open_
-    for page in chromium.pages:
-        page.close()
+    shared_tab.tidy()
     lab.shutdown_kernels()

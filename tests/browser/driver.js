@@ -43,6 +43,17 @@ window.driver = (() => {
       return found.sessionContext.session?.kernel?.status ?? null;
     },
 
+    async open(path) {
+      await window.jupyterapp.commands.execute("docmanager:open", { path });
+    },
+
+    discardAll() {
+      for (const widget of [...window.jupyterapp.shell.widgets("main")]) {
+        // Closing it would ask what to do with the changes.
+        if (widget.context) widget.dispose();
+      }
+    },
+
     kernelId: (path) => kernel(path).id,
 
     run,

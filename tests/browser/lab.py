@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import json
 import os
 import secrets
@@ -284,6 +285,19 @@ class NotebookPage:
             self.page.add_init_script(script=init_script)
         self.page.goto(server.notebook_url(path))
         self.wait_idle()
+
+    def open_beside(self, path: str) -> NotebookPage:
+        """Open another notebook in the same browser tab, which need not load JupyterLab again."""
+        other = copy.copy(self)
+        other.path = path
+        other.page.bring_to_front()
+        other._drive("open")
+        other.wait_idle()
+        return other
+
+    def discard_notebooks(self) -> None:
+        """Close every notebook in this browser tab without saving; the kernels stay."""
+        self._drive("discardAll")
 
     def reload(self) -> None:
         """Reload the page, as F5 does."""

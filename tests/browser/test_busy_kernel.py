@@ -121,19 +121,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("stream", [PUSHED, PULLED], ids=["pushed", "pulled"])
-@pytest.mark.parametrize("kind", sorted(CELLS))
 def test_picture_comes_while_the_cell_that_displays_it_runs(
-    open_notebook: OpenNotebook, kind: str, stream: str
+    open_notebook: OpenNotebook, stream: str
 ) -> None:
-    notebook = open_notebook(SETUP + stream, CELLS[kind])
-    notebook.run(0)
-    notebook.start(1)
-    wait_for_states(notebook, "playing")
-    assert notebook.is_running
+    notebook = open_notebook(SETUP + stream, *CELLS.values())
     stop = notebook.server.notebooks / "stop"
-    stop.touch()
-    notebook.wait_for_end()
-    stop.unlink()
+    notebook.run(0)
+    for cell, kind in enumerate(CELLS, start=1):
+        notebook.start(cell)
+        wait_for_states(notebook, "playing")
+        assert notebook.is_running, f"the cell that has to {kind} had ended"
+        stop.touch()
+        notebook.wait_for_end()
+        stop.unlink()
+        notebook.clear(cell)
+        wait_for_states(notebook)
 
 
 def test_picture_over_the_websocket_moves_as_well_while_a_cell_runs_python(
