@@ -157,7 +157,7 @@ def open_without_kernel(lab: Lab, chromium: BrowserContext, path: str) -> Page:
 
 def expect_picture(page: Page) -> None:
     picture = page.locator(".gpuview-saved-picture")
-    expect(picture).to_be_visible(timeout=30_000)
+    expect(picture).to_be_visible(timeout=120_000)
     expect(picture.get_by_role("img")).to_have_attribute("alt", PICTURE_ALT)
     expect(picture).to_contain_text("Run the cell to see the stream live")
     assert picture.locator("img").evaluate("image => [image.naturalWidth, image.width]") == [
