@@ -293,6 +293,8 @@ def test_views_in_boxes_shrink_alike_and_leave_room_for_what_is_beside_them(
     wait_for_states(notebook, *["playing"] * 4)
     for width in (920, 500):
         check_boxes(notebook, width)
+    check_row(notebook, 250)
+    check_boxes(notebook, 500)
     before = boxes(notebook, ".gpuview")
     notebook.page.get_by_role("button", name="Details").first.press("Enter")
     notebook.page.locator(".gpuview-rows").wait_for()
@@ -301,20 +303,27 @@ def test_views_in_boxes_shrink_alike_and_leave_room_for_what_is_beside_them(
 
 
 def check_boxes(notebook: NotebookPage, width: int) -> None:
+    right = check_row(notebook, width)
+    *_, beside = boxes(notebook, ".gpuview")
+    slider = boxes(notebook, ".widget-slider")[0]
+    assert slider["width"] >= 290
+    assert beside["right"] < slider["left"] < slider["right"] <= right + 1
+
+
+def check_row(notebook: NotebookPage, width: int) -> float:
+    """Give the cell this width, look at the three views in a row, and return its right edge."""
     style = f"it => it.style.cssText = 'flex: none; width: {width}px'"
     output = notebook.page.locator(".jp-OutputArea-output", has=notebook.page.locator(".gpuview"))
     output.evaluate(style)
     right = output.evaluate("it => it.getBoundingClientRect().right")
-    *row, beside = boxes(notebook, ".gpuview")
+    *row, _ = boxes(notebook, ".gpuview")
     assert len({round(each["width"]) for each in row}) == 1
     assert row[2]["right"] <= right + 1
     gaps = [row[1]["left"] - row[0]["right"], row[2]["left"] - row[1]["right"]]
     assert gaps == pytest.approx([8, 8], abs=1)
     for video in boxes(notebook, ".gpuview-video"):
         assert video["width"] / video["height"] == pytest.approx(640 / 360, rel=0.02)
-    slider = boxes(notebook, ".widget-slider")[0]
-    assert slider["width"] >= 290
-    assert beside["right"] < slider["left"] < slider["right"] <= right + 1
+    return float(right)
 
 
 def test_nothing_moves_when_the_first_frame_comes(open_notebook: OpenNotebook) -> None:
