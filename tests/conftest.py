@@ -71,6 +71,15 @@ def artifacts() -> Path:
 
 
 @pytest.fixture
+def make_stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Make streams whose engine and comm are fakes; see `tests.streams.MakeStream`."""
+    from tests.streams import making_streams  # most tests need no widget
+
+    with making_streams(monkeypatch) as make:
+        yield make
+
+
+@pytest.fixture
 def dead_server() -> Iterator[str]:
     """The address and port of a server that never answers, over UDP or TCP."""
     with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:

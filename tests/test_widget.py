@@ -39,7 +39,6 @@ from gpuview import (
     SettingsError,
     StreamClosedError,
     recording,
-    widget,
 )
 from gpuview.engine.shared import close_shared_engine
 from gpuview.errors import GpuviewError
@@ -49,35 +48,10 @@ from gpuview.protocol.page_messages import Answer, Bye, Candidates, Offer, Probl
 from gpuview.protocol.stats import RecordingCounters
 from gpuview.protocol.wire import to_wire
 from tests.fakes import FakeComm, FakeEngine, FakeHandle, sequence
+from tests.streams import MakeStream
 from tests.waiting import wait_until
 
 SDP = "v=0 and so on, with a fingerprint"
-MakeStream = Callable[..., tuple[GPUStream, FakeEngine, FakeComm]]
-
-
-@pytest.fixture
-def make_stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStream]:
-    """Make streams whose engine and comm are fakes."""
-    comms: list[FakeComm] = []
-
-    def create_comm(**opening: Any) -> FakeComm:
-        comms.append(FakeComm(**opening))
-        return comms[-1]
-
-    streams: list[GPUStream] = []
-
-    def make(source: object = None, **options: Any) -> tuple[GPUStream, FakeEngine, FakeComm]:
-        engine = FakeEngine()
-        monkeypatch.setattr(widget, "shared_engine", lambda settings: engine)
-        streams.append(GPUStream(source, **options))
-        # The comm that was made last is the stream's; its layout has one as well.
-        return streams[-1], engine, comms[-1]
-
-    monkeypatch.setattr(comm, "create_comm", create_comm)
-    yield make
-    for stream in streams:
-        stream.close()
-        ipywidgets.Widget.close(stream)
 
 
 def offer(view: str = "v1", seq: int = 1, sdp: str = SDP) -> dict[str, Any]:

@@ -44,6 +44,8 @@ const WAYS: Readonly<Record<Carrier, string>> = {
   comm: " through the kernel",
 };
 
+const LASTING: ReadonlySet<Status["part"]> = new Set(["recording", "handler"]);
+
 const KERNEL_GONE: Problem = {
   problem: "The kernel is gone. Run the cell again.",
   expected: "",
@@ -96,8 +98,8 @@ export function caption(
 function captionOfStatus(state: ViewState, status: Status): Caption | null {
   switch (status.state) {
     case "error":
-      // It lasts, so it must not hide why there is no picture.
-      if (status.part === "recording" && state.name !== "playing") return null;
+      // These last, so they must not hide why there is no picture.
+      if (LASTING.has(status.part) && state.name !== "playing") return null;
       return { ...QUIET, label: `${status.part} failed`, tone: "bad", message: status };
     case "restarting":
       return { ...QUIET, label: "restarting", tone: "busy" };

@@ -90,6 +90,11 @@ export class Overlay {
     this.#caption.before(tool.strip);
   }
 
+  /** Puts the knobs below the picture, and below the line about it for the keyboard. */
+  addKnobs(knobs: HTMLElement): void {
+    this.#legend.after(knobs);
+  }
+
   get root(): HTMLElement {
     return this.#root;
   }

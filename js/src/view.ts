@@ -10,9 +10,11 @@ import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
 import { Inspector } from "./interaction/inspector";
+import { PictureEvents } from "./interaction/events";
+import { Knobs } from "./interaction/knobs";
 import { Line } from "./interaction/line";
 import { Latency, type ShownFrame } from "./latency";
-import type { Pong, Problem } from "./messages";
+import type { Interaction, Pong, Problem } from "./messages";
 import { listen, type Model } from "./model";
 import { Monitor } from "./monitor";
 import { PictureRate } from "./motion";
@@ -50,6 +52,8 @@ export class View {
   readonly #room: Room | null;
   readonly #line: Line;
   readonly #inspector: Inspector;
+  readonly #events: PictureEvents;
+  readonly #knobs: Knobs;
   /** WebRTC's. */
   #state: ViewState;
   /** Ends the present connection, or the wait before it. */
@@ -127,6 +131,14 @@ export class View {
       onTold: (message) => this.#line.hear(message),
       stop: this.#closing.signal,
     });
+    this.#knobs = new Knobs(this.#line, this.#closing.signal);
+    this.#overlay.addKnobs(this.#knobs.element);
+    this.#events = new PictureEvents({
+      line: this.#line,
+      stage: this.#overlay.stage,
+      screen: () => this.#player.picture?.screen ?? null,
+      stop: this.#closing.signal,
+    });
     root.dataset["view"] = view;
     // Where there is no way to the kernel, the views in its notebook decide.
     const has_kernel = model.get("recording") !== null;
@@ -171,6 +183,9 @@ export class View {
     const [model, stop] = [this.#model, this.#closing.signal];
     const followStatus = () => this.#dispatch({ type: "status", status: model.get("status") });
     listen(model, "change:status", followStatus, stop);
+    const followInteraction = () => this.#followInteraction(model.get("interaction"));
+    listen(model, "change:interaction", followInteraction, stop);
+    followInteraction();
     listen(model, "change:epoch", () => this.#dispatch({ type: "epoch" }), stop);
     window.addEventListener("online", () => this.#hurry("online"), { signal: stop });
     const { connection } = navigator as NavigatorWithConnection;
@@ -187,6 +202,11 @@ export class View {
     every(DETAILS_MS, () => void this.#fillDetails(), stop);
     const leave = () => this.#dispatch({ type: "kernel-gone" });
     kernel_gone.addEventListener("abort", leave, { once: true, signal: stop });
+  }
+
+  #followInteraction(interaction: Interaction): void {
+    this.#events.follow(interaction);
+    this.#knobs.show(interaction.knobs);
   }
 
   /** Connecting may work again: ends a wait for the next connection soon. */

@@ -57,6 +57,7 @@ class SavedOutput:
         labels: What the source shows, by name; empty if it has no name.
         max_bytes: The greatest size of its file; 0 for no picture.
         caption: Returns the user's line, which stands below the picture.
+        knobs: Returns the knobs' values in a line, which stands there as well.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class SavedOutput:
         labels: tuple[str, ...],
         max_bytes: int,
         caption: Callable[[], str] = str,
+        knobs: Callable[[], str] = str,
     ) -> None:
         self._feed = feed
         self._ensure_frame = ensure_frame
         self._labels = labels
         self._max_bytes = max_bytes
         self._caption = caption
+        self._knobs = knobs
         self._shell = kernel_shell()
         self._maker: threading.Thread | None = None
         self._n_drawn = -1
@@ -142,7 +145,7 @@ class SavedOutput:
 
     def _with_picture(self, bundle: Bundle, words: str) -> tuple[Bundle, Bundle]:
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        line = " · ".join(filter(None, (f"{words} {now}", self._caption())))
+        line = " · ".join(filter(None, (f"{words} {now}", self._caption(), self._knobs())))
         picture = self._picture(line) if self._max_bytes else None
         if picture is None:
             return self._without_picture(bundle)
@@ -161,7 +164,8 @@ class SavedOutput:
         text = f"GPUStream of {', '.join(map(str, labels))}" if labels else "GPUStream"
         if len(text) > _MOST_LETTERS:
             text = text[: _MOST_LETTERS - 1] + "…"
-        return f"{text}, picture of {now}" if now else f"{text}, live in a running notebook"
+        text = f"{text}, picture of {now}" if now else f"{text}, live in a running notebook"
+        return "; ".join(filter(None, (text, self._knobs())))
 
     def _picture(self, line: str) -> SavedPicture | None:
         """Draw the newest frame, unless that takes too long.

@@ -38,6 +38,8 @@ from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.interaction.inspector import Inspector
 from gpuview.interaction.interactions import Interactions, Reply
+from gpuview.interaction.live import INTERACTION, LiveInteraction
+from gpuview.interaction.stream_interaction import StreamInteraction
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
@@ -66,6 +68,7 @@ from gpuview.sources.context import FrameContexts
 from gpuview.sources.hints import SourceHints
 from gpuview.sources.parse import parse_source
 from gpuview.sources.source import Source, start_source
+from gpuview.sources.thread_context import as_on_this_thread
 from gpuview.stats import StreamStats, stream_stats
 from gpuview.stream_copy import StreamCopy
 from gpuview.view_recording import RecordingState, ViewRecording
@@ -92,7 +95,7 @@ def _front_end(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
+class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     """A live picture of tensors, in any number of notebook outputs and browser tabs.
 
         display(GPUStream(generator))                     # polls a callable without arguments
@@ -153,6 +156,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         "viewers",
         "close",
         "doctor",
+        *INTERACTION,
     )
     """See `gpuview.public_face`."""
 
@@ -211,6 +215,12 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._source: Source | None = None
         self._interactions = Interactions(self._publish_interaction)
         self._frame_contexts = FrameContexts()
+        self._interaction = StreamInteraction(
+            self._interactions,
+            update=self._published.update,
+            picture_map=lambda: self._feed.map,
+            in_this_cell=as_on_this_thread,
+        )
         self._errors = ErrorReporter(self._source_failed, self._source_recovered)
         self._engine = shared_engine(settings)
         with self._lock:  # The engine's callbacks wait until the stream is complete.
@@ -230,6 +240,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                 labels,
                 settings.saved_picture_bytes,
                 caption=lambda: self.caption,
+                knobs=lambda: self._interaction.knobs.text,
             )
             self._pages = Pages(settings, self, self._handle)
             self._recordings = Recordings(
@@ -265,7 +276,9 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
                     on_waiting=lambda hint: self._published.update(waiting_hint=hint),
                     on_ended=lambda: self._published.update(has_ended=True),
                     on_captured=lambda: self._feed.drop("capturing"),
+                    between=self._interaction.run_waiting,
                 )
+                self._interaction.run_on(self._source)
             self.observe(self._follow_look, LOOK)
             self.observe(self._follow_select, "select")
             self.observe(self._follow_limits, LIMITS)
@@ -449,6 +462,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
     def _end(self) -> None:
         """Stop the source and refuse further frames."""
         self._published.end()
+        self._interaction.close()
         source, self._source = self._source, None  # releases the user's model
         if source is not None:
             source.close()
@@ -620,6 +634,7 @@ class GPUStream(LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
         self._published.abandon(self._lock)
         self._interactions.renew_lock()
         self._inspector.renew_lock()
+        self._interaction.abandon()
         self._feed.abandon(error)
         self._recordings.abandon()
         if self._source is not None:

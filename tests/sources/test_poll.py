@@ -1,5 +1,6 @@
 """The thread that polls a source for frames."""
 
+import queue
 import sys
 import threading
 import weakref
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from gpuview.errors import FrameError, MediaError
+from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.sources.poll import Poller
 from tests.sources.recorder import TIMEOUT_S, Recorder
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +123,7 @@ def test_frames_are_made_in_torchs_usual_mode_and_with_a_short_switch_interval(h
     made, interval = harness.frame()
     assert made.requires_grad
     assert not made.is_inference()
-    assert interval == pytest.approx(0.001)
+    assert interval == pytest.approx(0.0002)
 
 
 def test_an_error_of_the_source_and_its_recovery_are_reported_once(harness):
@@ -393,3 +396,55 @@ def test_the_users_interrupt_ends_the_first_frame(harness):
 
     with pytest.raises(KeyboardInterrupt):
         source.ensure_frame()
+
+
+def test_what_waits_between_frames_is_called_on_the_thread_at_once() -> None:
+    called: queue.Queue[threading.Thread] = queue.Queue()
+    makers: set[threading.Thread] = set()
+
+    def source() -> int:
+        makers.add(threading.current_thread())
+        return 0
+
+    poller = Poller(
+        source,
+        lambda frame: None,
+        fps=0.01,
+        errors=ErrorReporter(lambda error: None, lambda: None),
+        between=lambda: called.put(threading.current_thread()),
+    )
+    assert not poller.wake()
+    poller.watch(True)
+    wait_until(lambda: makers, "the first frame is made")
+    assert poller.wake()  # the next frame is due in a hundred seconds
+    assert called.get(timeout=30) in makers
+    poller.close()
+    assert not poller.wake()
+
+
+def test_frames_go_on_while_what_is_called_between_them_does_not_return() -> None:
+    gate, is_in = threading.Event(), threading.Event()
+    frames: queue.Queue[threading.Thread] = queue.Queue()
+
+    def between() -> None:
+        is_in.set()
+        gate.wait(30)
+
+    poller = Poller(
+        lambda: 0,
+        lambda frame: frames.put(threading.current_thread()),
+        fps=200,
+        errors=ErrorReporter(lambda error: None, lambda: None),
+        between=between,
+    )
+    poller.watch(True)
+    first = frames.get(timeout=30)
+    poller.wake()
+    assert is_in.wait(30)
+    poller.go_on()
+    wait_until(lambda: frames.get(timeout=30) is not first, "another thread makes frames")
+    gate.set()
+    first.join(30)
+    assert not first.is_alive()
+    assert frames.get(timeout=30) is not first
+    poller.close()

@@ -47,6 +47,7 @@ class ProbeHarness(Recorder):
             hints=SourceHints(self.waiting.append),
             on_waiting=self.tell,
             on_ended=lambda: None,
+            between=lambda: None,
             on_captured=lambda: None,
         )
         return self.source

@@ -62,6 +62,7 @@ __all__ = [
     "RequestKeyframe",
     "Room",
     "Status",
+    "StreamPart",
     "ViewId",
     "Watch",
 ]
@@ -86,6 +87,9 @@ Carrier = Literal["webrtc", "socket", "comm"]
 
 CARRIERS: tuple[Carrier, ...] = ("webrtc", "socket", "comm")
 """The best one first."""
+
+StreamPart = Literal["", "source", "encoder", "recording", "handler"]
+"""What of a stream may fail."""
 
 ViewId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 """1 to 64 of ``A-Za-z0-9_-``, made anew by the page for each view."""
@@ -250,7 +254,7 @@ class Status(Message, frozen=True, kw_only=True):
     """
 
     state: Literal["waiting", "live", "error", "restarting", "failed", "closed"]
-    part: Literal["", "source", "encoder", "recording"] = ""
+    part: StreamPart = ""
     """For error: the part that failed."""
     problem: str = ""
     expected: str = ""

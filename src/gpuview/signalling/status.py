@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpuview.errors import GpuviewError, MediaError
-from gpuview.protocol.page_messages import LegendEntry, Status
+from gpuview.protocol.page_messages import LegendEntry, Status, StreamPart
 
 __all__ = ["StreamState"]
 
@@ -24,6 +24,10 @@ class StreamState:
     source_error: GpuviewError | None = None
     recording_error: GpuviewError | None = None
     """Why a recording has ended; until another one begins."""
+    handler_error: GpuviewError | None = None
+    """What an event handler of the user's raised last."""
+    handler_hint: str = ""
+    """Which handler does not return; empty if none."""
     source_hint: str = ""
     """What of the source is not shown, and why; empty if nothing."""
     picture_hint: str = ""
@@ -70,12 +74,12 @@ class StreamState:
         if self.media == "restarting":
             return {"state": "restarting"}
         if self.has_picture:
-            hints = filter(None, (self.source_hint, self.picture_hint))
+            hints = filter(None, (self.handler_hint, self.source_hint, self.picture_hint))
             return {"state": "live", "hint": "; ".join(hints), "legend": list(self.legend)}
         return {"state": "waiting", "fix": self.waiting_hint, "hint": self.source_hint}
 
     @property
-    def _error(self) -> tuple[Literal["", "source", "encoder", "recording"], GpuviewError | None]:
+    def _error(self) -> tuple[StreamPart, GpuviewError | None]:
         """The error that matters most, and the part that it is of."""
         if self.media_error is not None:
             return "encoder", self.media_error
@@ -83,4 +87,6 @@ class StreamState:
             return "source", self.source_error
         if self.recording_error is not None:
             return "recording", self.recording_error
+        if self.handler_error is not None:
+            return "handler", self.handler_error
         return "", None

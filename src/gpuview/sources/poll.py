@@ -32,6 +32,7 @@ class Poller:
         on_ended: Called on the thread after an iterable's last frame.
         fps: The target frame rate; a slow source is polled less often.
         errors: Receives errors, and is cleared after a good frame, on the thread.
+        between: Called on the thread, between two frames, after each `wake`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Poller:
         on_ended: Callable[[], None] = lambda: None,
         fps: float,
         errors: ErrorReporter,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         self._next_frame = next_frame
         self._push = push
@@ -50,6 +52,8 @@ class Poller:
         self._on_ended = on_ended
         self._period = 1 / fps
         self._errors = errors
+        self._between = between
+        self._is_woken = False
         self._has_made_one = False
         self._source_ms: float | None = None
         self._making = threading.Lock()  # held while a frame is made
@@ -58,6 +62,7 @@ class Poller:
         self._is_watched = False
         self._has_ended = False
         self._is_closed = False
+        self._is_in_between = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -71,9 +76,24 @@ class Poller:
             self._is_watched = is_watched
             self._changed.notify()
             if is_watched and self._thread is None and not (self._has_ended or self._is_closed):
-                thread = threading.Thread(target=self._run, name="gpuview-source", daemon=True)
-                thread.start()
-                self._thread = thread
+                self._start()
+
+    def wake(self) -> bool:
+        """Have ``between`` called soon; return False if there is no thread now. From any thread."""
+        with self._changed:
+            if self._thread is None or not self._is_watched or self._is_closed:
+                return False
+            self._is_woken = True
+            self._changed.notify()
+            return True
+
+    def go_on(self) -> None:
+        """Make frames on another thread: this one is in a ``between`` that does not return."""
+        with self._changed:
+            if self._is_in_between and not self._is_closed:
+                self._is_in_between, self._thread = False, None
+                if self._is_watched:
+                    self._start()
 
     def set_fps(self, fps: float) -> None:
         """Make frames at this rate from now on. From any thread."""
@@ -128,14 +148,22 @@ class Poller:
             state = "watched" if self._is_watched else "idle"
         return f"<Poller {state} fps={1 / self._period:g}>"
 
+    def _start(self) -> None:
+        """Start a thread, in place of the present one."""
+        thread = threading.Thread(target=self._run, name="gpuview-source", daemon=True)
+        thread.start()
+        self._thread = thread
+
     def _run(self) -> None:
         try:
             while self._is_wanted():
                 self._make_frames()
+            self._between()  # what came since; no frame follows
         except StopIteration:  # an iterable has ended
             with self._changed:
                 self._has_ended = True
                 self._thread = None
+            self._between()
             # A generator that raised also ends; its own error says why.
             if not self._has_made_one and self._errors.error is None:
                 self._errors.report(_no_frame())
@@ -144,6 +172,8 @@ class Poller:
     def _is_wanted(self) -> bool:
         """Tell whether there is a viewer; if not, this thread ends and `watch` starts another."""
         with self._changed:
+            if self._thread is not threading.current_thread():
+                return False  # another has taken over
             if self._is_watched and not self._is_closed:
                 return True
             self._thread = None
@@ -160,13 +190,30 @@ class Poller:
 
     def _wait_until_due(self) -> bool:
         """Wait until the next frame is due; return False at once when there are no viewers."""
-        with self._changed:
-            while self._is_watched and not self._is_closed:
-                left = self._due - time.monotonic()
-                if left <= 0:
-                    return True
-                self._changed.wait(min(left, threading.TIMEOUT_MAX))
-            return False
+        while True:
+            with self._changed:
+                while not self._is_woken:
+                    if not self._is_mine:
+                        return False
+                    left = self._due - time.monotonic()
+                    if left <= 0:
+                        return True
+                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                if not self._is_mine:
+                    return False
+                self._is_woken, self._is_in_between = False, True
+            try:
+                self._between()
+            finally:
+                with self._changed:
+                    if self._thread is threading.current_thread():
+                        self._is_in_between = False
+
+    @property
+    def _is_mine(self) -> bool:
+        """Whether this thread is to make frames."""
+        is_present = self._thread is threading.current_thread()
+        return is_present and self._is_watched and not self._is_closed
 
     def _try_one(self) -> bool:
         try:

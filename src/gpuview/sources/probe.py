@@ -58,6 +58,12 @@ class ProbedSource:
         if is_watched and not self._is_probed:
             threading.Thread(target=self._probe, name="gpuview-probe", daemon=True).start()
 
+    def wake(self) -> bool:
+        return self._source.wake()
+
+    def go_on(self) -> None:
+        self._source.go_on()
+
     def set_fps(self, fps: float) -> None:
         with self._lock:
             self._fps = fps

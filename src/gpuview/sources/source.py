@@ -33,6 +33,16 @@ class Source(Protocol):
     def watch(self, is_watched: bool) -> None:
         """Start or stop making frames. From any thread; never waits for a frame."""
 
+    def wake(self) -> bool:
+        """Have what is to run between frames called soon, on the thread that makes them.
+
+        Returns:
+            False if there is no such thread now.
+        """
+
+    def go_on(self) -> None:
+        """Make frames on another thread: this one is in something that does not return."""
+
     def set_fps(self, fps: float) -> None:
         """Make at most so many frames a second from now on. From any thread."""
 
@@ -64,6 +74,7 @@ def start_source(
     on_waiting: Callable[[str], None],
     on_ended: Callable[[], None],
     on_captured: Callable[[], None],
+    between: Callable[[], None],
 ) -> Source:
     """Make frames from now on.
 
@@ -82,6 +93,7 @@ def start_source(
         on_waiting: As for `ProbedSource`.
         on_ended: As for `Poller`.
         on_captured: As for `Tap`.
+        between: As for `Poller`.
     """
     if parsed.undecided:
         start = partial(
@@ -96,6 +108,7 @@ def start_source(
             on_waiting=on_waiting,
             on_ended=on_ended,
             on_captured=on_captured,
+            between=between,
         )
         return ProbedSource(parsed, start, on_waiting)
 
@@ -131,7 +144,9 @@ def start_source(
             if isinstance(each, Awaiting):
                 each.close()
 
-    poller = Poller(next_frame, push, interrupt, on_ended=on_ended, fps=fps, errors=errors)
+    poller = Poller(
+        next_frame, push, interrupt, on_ended=on_ended, fps=fps, errors=errors, between=between
+    )
     return _PollerAndTap(poller, tap(newest.update)) if parsed.tapped else poller
 
 
@@ -149,6 +164,12 @@ class _PollerAndTap:
     def watch(self, is_watched: bool) -> None:
         self._tap.watch(is_watched)
         self._poller.watch(is_watched)
+
+    def wake(self) -> bool:
+        return self._poller.wake()
+
+    def go_on(self) -> None:
+        self._poller.go_on()
 
     def set_fps(self, fps: float) -> None:
         self._tap.set_fps(fps)

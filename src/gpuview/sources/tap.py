@@ -119,6 +119,13 @@ class Tap:
                 self._set_due()
                 self._time_silence()
 
+    def wake(self) -> bool:
+        """Return False: the user's code makes the frames."""
+        return False
+
+    def go_on(self) -> None:
+        """Do nothing: nothing of ours runs where frames are made."""
+
     def set_fps(self, fps: float) -> None:
         """Make at most so many frames a second from the next output on. From any thread."""
         with self._lock:
