@@ -29,6 +29,7 @@ from gpuview.errors import (
 
 if TYPE_CHECKING:
     from gpuview.frames.picture.panel import Panel
+    from gpuview.interaction.camera import FlyCamera, OrbitCamera
     from gpuview.recording import Recording
     from gpuview.settings import Settings
     from gpuview.sources.context import FrameContext
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ConnectTimeout",
+    "FlyCamera",
     "FrameContext",
     "FrameError",
     "GPUStream",
@@ -46,6 +48,7 @@ __all__ = [
     "MediaEndedError",
     "MediaError",
     "NetworkError",
+    "OrbitCamera",
     "Panel",
     "Recording",
     "RecordingError",
@@ -58,8 +61,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "FlyCamera": "gpuview.interaction.camera",
     "FrameContext": "gpuview.sources.context",
     "GPUStream": "gpuview.widget",
+    "OrbitCamera": "gpuview.interaction.camera",
     "Panel": "gpuview.frames.picture.panel",
     "Recording": "gpuview.recording",
     "Settings": "gpuview.settings",

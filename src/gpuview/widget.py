@@ -279,6 +279,8 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
                     between=self._interaction.run_waiting,
                 )
                 self._interaction.run_on(self._source)
+            if parsed.takes_context:
+                self._interaction.handlers.listen(self._frame_contexts.take, ("resize",))
             self.observe(self._follow_look, LOOK)
             self.observe(self._follow_select, "select")
             self.observe(self._follow_limits, LIMITS)
@@ -594,6 +596,7 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
             self._are_views_seen = not set(views) <= set(paused)
             self._inspector.keep_views(views)
             self._pages.forget_answers_but(views)
+            self._frame_contexts.keep_views(views)
             self._followed.watched(bool(views))
             self._follow_watchers()
             if views:

@@ -1,4 +1,4 @@
-"""Every code block of docs/tensors.md and docs/recipes.md runs."""
+"""Every code block of docs/tensors.md, docs/recipes.md and docs/gallery.md runs."""
 
 import re
 from pathlib import Path
@@ -32,6 +32,21 @@ def test_every_recipe_runs_and_is_short_and_has_a_small_picture(
     assert len(pictures) == len(recipes) == 10
     assert all(0 < (DOCS / picture).stat().st_size < MAX_NBYTES for picture in pictures)
     assert {path.name for path in tmp_path.iterdir()} == {"samples.png", "run.mp4"}
+
+
+def test_every_program_of_the_gallery_plays_and_has_a_small_picture(kernel: Kernel) -> None:
+    page = (DOCS / "gallery.md").read_text()
+    programs = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    pictures = re.findall(r"^!\[.+\]\((.+)\)$", page, re.MULTILINE)
+    assert len(programs) == len(pictures) == 5
+    assert all(0 < (DOCS / picture).stat().st_size < MAX_NBYTES for picture in pictures)
+    for program in programs:
+        assert len(program.splitlines()) < 80
+        kernel.run(program)
+        with kernel.view(kernel.stream("stream")) as viewer:
+            viewer.wait_for_frames(10)
+        assert kernel.evaluate("stream.status['problem']") == ""
+        kernel.run("stream.close()")
 
 
 def test_every_block_of_the_page_runs(kernel: Kernel, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from gpuview.sources.context import FrameContexts
 
 
@@ -27,7 +29,7 @@ def test_nothing_is_known_before_a_view_is_there():
 def test_a_frame_has_the_events_since_the_one_before_in_their_order():
     contexts = FrameContexts()
     for x in range(3):
-        contexts.add_event({"x": x})
+        contexts.take({"type": "pointer_move", "x": x})
 
     assert [event["x"] for event in contexts.next().events] == [0, 1, 2]
     assert contexts.next().events == ()
@@ -36,7 +38,7 @@ def test_a_frame_has_the_events_since_the_one_before_in_their_order():
 def test_events_that_no_frame_takes_are_bounded_and_the_newest_stay():
     contexts = FrameContexts()
     for x in range(2000):
-        contexts.add_event({"x": x})
+        contexts.take({"type": "pointer_move", "x": x})
     events = contexts.next().events
 
     assert len(events) == 1024
@@ -46,7 +48,8 @@ def test_events_that_no_frame_takes_are_bounded_and_the_newest_stay():
 def test_events_from_another_thread_come_in_one_frame_each():
     contexts = FrameContexts()
     thread = threading.Thread(
-        target=lambda: [contexts.add_event({"x": x}) for x in range(1000)], daemon=True
+        target=lambda: [contexts.take({"type": "pointer_move", "x": x}) for x in range(1000)],
+        daemon=True,
     )
     thread.start()
     seen = []
@@ -55,6 +58,39 @@ def test_events_from_another_thread_come_in_one_frame_each():
     seen += contexts.next().events
 
     assert [event["x"] for event in seen] == list(range(1000))
+
+
+def resized(view: str, width: float, height: float, ratio: float = 1) -> dict[str, object]:
+    return {"type": "resize", "view": view, "width": width, "height": height, "ratio": ratio}
+
+
+def test_the_size_is_the_largest_views_in_device_pixels_and_even():
+    contexts = FrameContexts()
+    contexts.take(resized("a", 101, 51, 1.5))
+    assert contexts.next().size == (150, 76)
+    contexts.take(resized("b", 640.4, 360))
+    contexts.take(resized("a", 100, 50))
+    assert contexts.next().size == (640, 360)
+
+    contexts.keep_views(["a"])
+    assert contexts.next().size == (100, 50)
+    contexts.keep_views([])
+    assert contexts.next().size == (100, 50), "a source goes on as it was"
+
+
+@pytest.mark.parametrize("width", [0, -5, 1e9])
+def test_a_size_that_is_absurd_is_bounded(width):
+    contexts = FrameContexts()
+    contexts.take(resized("a", width, width, 100))
+    assert contexts.size[0] >= 2
+    assert contexts.size[0] * contexts.size[1] <= 3840 * 2400
+
+
+def test_sizes_of_a_thousand_views_are_bounded():
+    contexts = FrameContexts()
+    for index in range(1000):
+        contexts.take(resized(str(index), 2 + 2 * index, 10))
+    assert contexts.size == (512, 10)
 
 
 def test_the_camera_is_read_once_for_each_frame():

@@ -32,6 +32,7 @@ def modules_after(statement: str) -> set[str]:
 def test_the_public_names_are_these() -> None:
     assert sorted(gpuview.__all__) == [
         "ConnectTimeout",
+        "FlyCamera",
         "FrameContext",
         "FrameError",
         "GPUStream",
@@ -39,6 +40,7 @@ def test_the_public_names_are_these() -> None:
         "MediaEndedError",
         "MediaError",
         "NetworkError",
+        "OrbitCamera",
         "Panel",
         "Recording",
         "RecordingError",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["CameraView", "FlyCamera", "OrbitCamera"]
 
 _POINTER = ("pointer_down", "pointer_move", "pointer_up", "wheel", "double_click")
-_EVENTS = (*_POINTER, "key_down", "key_up", "blur", "close")
+_EVENTS = (*_POINTER, "key_down", "key_up", "blur", "close", "resize")
 _TURN_RAD_PER_PX = 0.006
 _PAN_PER_PX = 0.002
 _TURN_RAD_PER_S = 1.5
@@ -177,6 +177,9 @@ class _Camera(ABC):
         return torch.as_tensor(values, dtype=torch.float32).to(self._device, non_blocking=True)
 
     def _handle(self, event: Mapping[str, Any]) -> None:
+        if event["type"] == "resize":
+            self._stream.frame_contexts.resize(event)
+            return
         with self._lock:
             if self._steering.takes(event):
                 self._advance(time.monotonic())

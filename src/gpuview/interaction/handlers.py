@@ -102,12 +102,14 @@ class Handlers:
         self._locate = locate
         self._lock = threading.Lock()
         self._added: tuple[_Added, ...] = ()
+        self._listener: Callable[[Event], None] | None = None
+        self._always: frozenset[str] = frozenset()
         interactions.answer(Events, self._take)
 
     @property
     def wanted(self) -> list[EventType]:
         """The types of events that somebody waits for."""
-        types = frozenset().union(*(each.types for each in self._added))
+        types = self._always.union(*(each.types for each in self._added))
         return [each for each in EVENT_TYPES if each in types]
 
     def add(self, handler: Handler, types: tuple[str, ...]) -> None:
@@ -129,6 +131,14 @@ class Handlers:
             added = _Added(handler, added.types.union(*earlier), added.context)
             self._added = (*others, added)
         self._tell(handler, added.types)
+
+    def listen(self, listener: Callable[[Event], None], types: tuple[EventType, ...]) -> None:
+        """Pass on each event that a handler gets, and all events of these types, at once.
+
+        The listener is called on the thread that hears pages, and must not wait.
+        """
+        self._listener, self._always = listener, frozenset(types)
+        self._interactions.change(events=self.wanted)
 
     def remove(self, handler: Handler, types: tuple[str, ...]) -> None:
         """Call a handler no more for these types; for none, if no type is given."""
@@ -157,6 +167,8 @@ class Handlers:
         for given in message.events:
             if given.type in wanted:
                 event = as_event(given, message.view, self._locate)
+                if self._listener is not None:
+                    self._listener(event)
                 self._calls.dispatcher.put(Work(self._call_all, event, is_event=True))
 
     def _call_all(self, event: Event) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["FrameContext", "FrameContexts"]
 
 _MAX_EVENTS = 1024
+_MAX_VIEWS = 256
+_MAX_PIXELS = 3840 * 2400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class FrameContext:
     """The stream's camera as it is now; None if it has none."""
     events: tuple[Mapping[str, Any], ...]
     """What people did in the views since the frame before, oldest first, as an event handler gets
-    it. At most 1024: the newest."""
+    it: of the types that have a handler, and ``resize``. At most 1024: the newest."""
 
 
 class HasView(Protocol):
@@ -54,15 +57,37 @@ class FrameContexts:
 
     def __init__(self) -> None:
         self.size: tuple[int, int] | None = None
+        """As in `FrameContext`."""
         self.camera: HasView | None = None
         self._events: deque[Mapping[str, Any]] = deque(maxlen=_MAX_EVENTS)
         self._lock = threading.Lock()  # guards what follows
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._number = 0
         self._began_s: float | None = None
 
-    def add_event(self, event: Mapping[str, Any]) -> None:
-        """Keep an event for the next frame."""
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Keep an event for the next frame, and a view's size for all frames."""
+        if event["type"] == "resize":
+            self.resize(event)
         self._events.append(event)
+
+    def resize(self, event: Mapping[str, Any]) -> None:
+        """Keep a view's size."""
+        size = _even_size(event["width"] * event["ratio"], event["height"] * event["ratio"])
+        with self._lock:
+            if len(self._sizes) < _MAX_VIEWS or event["view"] in self._sizes:
+                self._sizes[event["view"]] = size
+            self._choose_size()
+
+    def keep_views(self, views: Collection[str]) -> None:
+        """Forget the sizes of the views that have gone. The last one's stays in force."""
+        with self._lock:
+            self._sizes = {view: size for view, size in self._sizes.items() if view in views}
+            self._choose_size()
+
+    def _choose_size(self) -> None:
+        if self._sizes:
+            self.size = max(self._sizes.values(), key=math.prod)
 
     def next(self) -> FrameContext:
         """Return the context of a frame that is made now."""
@@ -83,3 +108,9 @@ class FrameContexts:
     def _take_events(self) -> list[Mapping[str, Any]]:
         # One at a time: another thread may add some meanwhile.
         return [self._events.popleft() for _ in range(len(self._events))]
+
+
+def _even_size(width: float, height: float) -> tuple[int, int]:
+    """Return the nearest even size, shrunk if it is larger than can be shown."""
+    scale = min(1.0, math.sqrt(_MAX_PIXELS / max(1.0, width * height)))
+    return max(2, 2 * int(width * scale / 2)), max(2, 2 * int(height * scale / 2))

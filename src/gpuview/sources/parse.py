@@ -45,6 +45,8 @@ class ParsedSource:
     """By name; see `decided`."""
     panels: dict[str, Panel] = field(default_factory=dict)
     """Those of the sources that came in a `Panel`, with its options, by name."""
+    takes_context: bool = False
+    """Whether a polled function makes something of the context."""
 
     @property
     def own_selects(self) -> dict[str, Select]:
@@ -67,6 +69,7 @@ class ParsedSource:
             self.tapped | {name: each for name, each in modules if name not in polled},
             self.names,
             panels=self.panels,
+            takes_context=self.takes_context,
         )
 
 
@@ -169,7 +172,11 @@ def _polled_or_tapped(sources: Mapping[str, object], names: tuple[str, ...] | No
             tapped[name] = _tappable(source)
         else:
             undecided[name] = _tappable(source)
-    return ParsedSource(polled, tapped, names, undecided, panels)
+    takes_context = any(
+        callable(each) and not isinstance(each, nn.Module) and _takes_context(each)
+        for each in sources.values()
+    )
+    return ParsedSource(polled, tapped, names, undecided, panels, takes_context)
 
 
 def _tappable(module: nn.Module, layer: str = "") -> nn.Module:
