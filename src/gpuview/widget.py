@@ -109,16 +109,18 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
     frame wins: older frames that were not shown in time are dropped.
 
     All options but ``source``, ``layer`` and ``settings`` are attributes, which may be read and set
-    on a live stream, from any thread, and are checked as here. ``layout`` is not ipywidgets' trait
-    of that name; to style a stream, put it in an ``ipywidgets.Box``.
+    on a live stream, from any thread, and are checked as here. They hold from the next frame on,
+    and a picture that stands still is drawn again. ``layout`` is not ipywidgets' trait of that
+    name; to style a stream, put it in an ``ipywidgets.Box``.
 
     Args:
         source: Where frames come from.
 
             - A module or callable without arguments, an iterable of frames (async ones too), or a
               tensor that changes in place is polled ``fps`` times a second while a view is open, on
-              a thread of its own. A callable may take a `FrameContext`. What draws random numbers
-              needs a generator of its own.
+              a thread of its own. A callable may take a `FrameContext`. A source that draws random
+              numbers needs a generator of its own, or the numbers of your training depend on who
+              watches.
             - A module that needs an input is tapped: each output is shown when your code calls it.
             - A dict or list of these becomes labelled panels; a `Panel` has a look of its own.
               Polling ends with the first iterable that ends.
@@ -126,13 +128,16 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         fps: The maximum frame rate, up to 240.
         layout: ``"HW"``, ``"HWC"``, ``"CHW"``, ``"NHW"``, ``"NCHW"`` or ``"NHWC"``. None guesses
             from the shape.
-        value_range: ``(low, high)``, shown as black and white, or ``"auto"``, ``"frame"``,
-            ``"robust"`` or ``"symmetric"``, found in the values. None is (0, 255) for uint8, (0, 1)
-            for floating types, and ``"auto"`` for maps.
+        value_range: ``(low, high)``, shown as black and white. ``"auto"`` takes the minimum and
+            maximum of each picture, ``"frame"`` those of all pictures in a tensor, ``"robust"`` the
+            1st and 99th percentile, and ``"symmetric"`` a range about 0. None is (0, 255) for
+            uint8, (0, 1) for floating types, and ``"auto"`` for maps.
         colormap: ``"gray"``, ``"viridis"``, ``"magma"``, ``"turbo"``, ``"coolwarm"``,
             ``"labels"``, or the name of any matplotlib colour map.
-        size: The longest side of the video in pixels, or its ``(width, height)``.
-        columns: Those of panels, or of a single tensor's tiles. None takes what wastes least.
+        size: The longest side of the video in pixels, or its ``(width, height)``; at most
+            3840 x 2400 pixels in all.
+        columns: The number of columns of panels, or of a single tensor's tiles. None takes the one
+            that wastes least in the width that the views have.
         layer: The dotted name of a submodule of ``source`` to tap, or a list of names.
         select: An index or a function that picks the part to show of each frame; with panels, of
             each panel's frame.
@@ -319,17 +324,21 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         views say why.
 
         Args:
-            frame: As in the class. A CPU frame is read before this returns, and a CUDA frame in the
-                order of the current stream: later work there may overwrite it.
+            frame: As in the class. With viewers, a CPU frame is copied before this returns, and a
+                CUDA frame is read in the order of the current stream: later work there may
+                overwrite it.
 
         Raises:
-            FrameError: The frame cannot be shown.
+            FrameError: The frame cannot be shown. Without viewers, only frames of a new type,
+                shape, dtype or device are checked.
             StreamClosedError: The stream is closed.
         """
         self._show(frame)
 
     def frame(self) -> object:
         """Return the newest frame itself. Before the first, this calls the source.
+
+        A tensor that was overwritten in place has its present values.
 
         Raises:
             FrameError: There is no frame.
@@ -339,9 +348,10 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         return self._feed.frame()
 
     def snapshot(self) -> Image:
-        """Return the newest frame, pixel for pixel. Before the first, this calls the source.
+        """Return the newest frame as a `PIL.Image.Image`, pixel for pixel from the tensor.
 
-        Waits for the frame's device.
+        Before the first frame, this calls the source. Waits for the frame's device. Panels and
+        tiles are arranged as in the video, but nothing is resized.
 
         Raises:
             FrameError: There is no frame.
@@ -357,12 +367,13 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
                 train()
 
         The file holds the packets that viewers get, each frame with its true time. A picture of
-        another size begins a new file, ``run-2.mp4`` and so on. Waits until the media process
-        records: at most 10 s.
+        another size begins a new file, ``run-2.mp4`` and so on. A full disk ends the recording,
+        with an error in the views; the stream plays on. Waits until the media process records: at
+        most 10 s.
 
         Args:
             path: The file, whose name ends in ``.mp4``, in a folder that exists.
-            overwrite: Whether files that exist are replaced, and not refused.
+            overwrite: Whether files that exist are replaced. Otherwise ``path`` must not exist.
 
         Returns:
             The recording, which goes on until its `Recording.stop`, or until the stream is closed.
@@ -386,7 +397,9 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         return self._frame_contexts
 
     def stats(self) -> StreamStats:
-        """Return the current counters. Waits for the media process, and for the frame's device.
+        """Return the current counters.
+
+        Waits for the media process, at most 10 s, and for the newest frame's device.
 
         Raises:
             FrameError: The newest frame cannot be shown, or its device has failed.
