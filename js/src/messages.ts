@@ -278,7 +278,7 @@ export interface RenderEvent {
   readonly key: string;
   /** The text of a `char`. */
   readonly data: string;
-  /** Of the picture on the page, in CSS pixels. */
+  /** Of the room for the picture on the page, in CSS pixels. */
   readonly width: number;
   readonly height: number;
   /** Device pixels for one of CSS. */

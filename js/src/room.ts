@@ -54,7 +54,7 @@ export class Room {
  * Returns the width that a view may have in its parent, 0 where that is hidden. The view's own width
  * would not do: it follows the picture's, which would then follow itself.
  */
-function roomOf(root: HTMLElement): number {
+export function roomOf(root: HTMLElement): number {
   const parent = root.parentElement;
   if (parent === null) return 0;
   const { display, flexDirection } = getComputedStyle(parent);

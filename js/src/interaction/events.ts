@@ -2,6 +2,8 @@
 // that no handler wants, so the notebook's shortcuts and the page's scrolling are left alone.
 
 import type { EventType, Interaction, RenderEvent, Touch } from "../messages";
+import type { Size } from "../picture_size";
+import { roomOf } from "../room";
 import type { Line } from "./line";
 
 /** The kernel reads no more of them at once. */
@@ -21,6 +23,9 @@ const BUTTONS = [1, 3, 2, 4, 5];
 const BUTTON_BITS = [1, 2, 3, 4, 5];
 /** CSS pixels of a line and of a page, where a wheel counts in these. */
 const WHEEL_SCALES = [1, 16, 600];
+const USUAL_RATIO = 16 / 9;
+/** As in the style of the video. */
+const MAX_SHARE_OF_WINDOW = 0.9;
 
 type Modified = Pick<MouseEvent, "shiftKey" | "ctrlKey" | "altKey" | "metaKey">;
 
@@ -217,10 +222,10 @@ export class PictureEvents {
   #watchSize(): void {
     const { stage, screen } = this.#options;
     const observer = new ResizeObserver(() => {
-      const { width, height } = (screen() ?? stage).getBoundingClientRect();
+      const { width, height } = roomFor(stage, screen());
       if (width > 0) this.#emit("resize", { width, height, ratio: window.devicePixelRatio });
     });
-    observer.observe(stage);
+    for (const each of [stage, rootOf(stage).parentElement]) if (each) observer.observe(each);
     this.#listening.signal.addEventListener("abort", () => observer.disconnect(), { once: true });
   }
 
@@ -283,17 +288,41 @@ function held({ buttons, modifiers }: RenderEvent): string {
 /** The part of an element that shows the picture, without the bars of a full screen. */
 export function pictureBox(screen: HTMLElement): DOMRectReadOnly {
   const box = screen.getBoundingClientRect();
-  const style = getComputedStyle(screen);
-  const ratio =
-    Number(style.getPropertyValue("--gpuview-width")) /
-    Number(style.getPropertyValue("--gpuview-height"));
-  if (!(ratio > 0) || !Number.isFinite(ratio) || box.height === 0) return box;
+  const ratio = ratioOf(screen);
+  if (ratio === null || box.height === 0) return box;
   const [width, height] = [
     Math.min(box.width, box.height * ratio),
     Math.min(box.height, box.width / ratio),
   ];
   const [x, y] = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2];
   return new DOMRect(x, y, width, height);
+}
+
+/**
+ * How large the picture may become where it is. Not how large it is: a source that follows this would
+ * follow itself.
+ */
+function roomFor(stage: HTMLElement, screen: HTMLElement | null): Size {
+  const ratio = (screen && ratioOf(screen)) ?? USUAL_RATIO;
+  const full = document.fullscreenElement;
+  const is_full = full?.contains(stage) ?? false;
+  const [width, height] = is_full
+    ? [full?.clientWidth ?? 0, full?.clientHeight ?? 0]
+    : [roomOf(rootOf(stage)), MAX_SHARE_OF_WINDOW * window.innerHeight];
+  const fitting = Math.min(width, height * ratio);
+  return { width: fitting, height: fitting / ratio };
+}
+
+function rootOf(stage: HTMLElement): HTMLElement {
+  return stage.closest<HTMLElement>(".gpuview") ?? stage;
+}
+
+/** The picture's width by its height; null before there is one. */
+function ratioOf(screen: HTMLElement): number | null {
+  const style = getComputedStyle(screen);
+  const side = (name: string) => Number(style.getPropertyValue(`--gpuview-${name}`));
+  const ratio = side("width") / side("height");
+  return ratio > 0 && Number.isFinite(ratio) ? ratio : null;
 }
 
 function modifiersOf(event: Modified): RenderEvent["modifiers"] {

@@ -196,7 +196,7 @@ class FrameWriter:
         Later ones are shown, and a hint says so: values must not end a loop that has run for hours.
         So are those of a device, because to read them would be to wait for it.
         """
-        for name, each in zip(names or (None,), tiles, strict=True):
+        for name, each in zip(names or [None] * len(tiles), tiles, strict=True):
             if each.content != "labels" or each.pixels.device.type != "cpu":
                 continue
             if name in self._with_labels or len(self._with_labels) >= _MAX_NAMES:

@@ -133,7 +133,7 @@ class RenderEvent(
     data: _Word = ""
     """The text of a ``char``."""
     width: _Number = 0
-    """Of the picture on the page, in CSS pixels."""
+    """Of the room for the picture on the page, in CSS pixels."""
     height: _Number = 0
     ratio: _Number = 0
     """Device pixels for one of CSS."""

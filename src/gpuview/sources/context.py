@@ -36,8 +36,9 @@ class FrameContext:
     time_s: float
     """Seconds since the first frame was asked for."""
     size: tuple[int, int] | None
-    """Width and height in device pixels of the largest view, both even and within what can be
-    shown; None until a view has been laid out."""
+    """Width and height in device pixels of the room that the largest view has, both even and within
+    what can be shown; None until a view has been laid out. The picture's own ratio is kept, at
+    first 16 to 9."""
     camera: CameraView | None
     """The stream's camera as it is now; None if it has none."""
     events: tuple[Mapping[str, Any], ...]
@@ -112,5 +113,8 @@ class FrameContexts:
 
 def _even_size(width: float, height: float) -> tuple[int, int]:
     """Return the nearest even size, shrunk if it is larger than can be shown."""
-    scale = min(1.0, math.sqrt(_MAX_PIXELS / max(1.0, width * height)))
-    return max(2, 2 * int(width * scale / 2)), max(2, 2 * int(height * scale / 2))
+    if width * height > _MAX_PIXELS:
+        scale = math.sqrt(_MAX_PIXELS / (width * height))
+        return max(2, 2 * int(width * scale / 2)), max(2, 2 * int(height * scale / 2))
+    # Not the next smaller: a picture's height would shrink each time that it is asked for again.
+    return max(2, 2 * round(width / 2)), max(2, 2 * round(height / 2))
