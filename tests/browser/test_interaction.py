@@ -138,6 +138,56 @@ def test_click_paints_and_a_slider_is_turned_while_a_cell_spins(
     assert notebook.text(2) == "read 1.0\n"
 
 
+HORIZON = """
+import torch
+from gpuview import GPUStream, OrbitCamera
+
+def render(context):
+    width, height = context.size or (320, 180)
+    sky = context.camera.rays(width, height)[..., 1:2] > 0.1
+    return sky.expand(-1, -1, 3).float()
+
+stream = GPUStream(render)
+camera = OrbitCamera(stream, elevation_deg=-30)
+stream
+"""
+
+
+def test_camera_turns_by_a_drag_and_the_picture_fills_the_room_of_its_cell(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(HORIZON)
+    notebook.run(0)
+    wait_for_states(notebook, "playing")
+    middle(notebook)  # what is out of sight is not drawn
+    room = """() => {
+      const { width } = document.querySelector(".gpuview").parentElement.getBoundingClientRect();
+      const height = Math.min(width * 9 / 16, 0.9 * innerHeight);
+      return [height * 16 / 9, height].map((side) => side * devicePixelRatio);
+    }"""
+
+    def is_filled() -> bool:
+        size = notebook.python("stream.frame_contexts.size")
+        wanted = notebook.page.evaluate(room)
+        return size is not None and all(abs(a - b) < 24 for a, b in zip(size, wanted, strict=True))
+
+    def sizes() -> Any:
+        return notebook.python("stream.frame_contexts.size"), notebook.page.evaluate(room)
+
+    wait_until(is_filled, "the source is asked for what the cell has room for", describe=sizes)
+    notebook.page.set_viewport_size({"width": 900, "height": 800})
+    wait_until(is_filled, "the same in a smaller window", describe=sizes)
+    width = "() => document.querySelector('.gpuview-video').videoWidth"
+    wait_until(lambda: notebook.page.evaluate(width) == sizes()[0][0], "the picture has that size")
+    wait_until(lambda: min(colour(notebook)) > 200, "the camera looks up")
+    x, y = middle(notebook)
+    notebook.page.mouse.move(x, y)
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(x, y + 150, steps=5)
+    notebook.page.mouse.up()
+    wait_until(lambda: max(colour(notebook)) < 50, "the drag has turned it to the ground")
+
+
 def test_mouse_wheel_keys_and_touch_do_what_a_handler_wants_and_nothing_else(
     open_notebook: OpenNotebook, artifacts: Path
 ) -> None:

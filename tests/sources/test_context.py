@@ -67,7 +67,7 @@ def resized(view: str, width: float, height: float, ratio: float = 1) -> dict[st
 def test_the_size_is_the_largest_views_in_device_pixels_and_even():
     contexts = FrameContexts()
     contexts.take(resized("a", 101, 51, 1.5))
-    assert contexts.next().size == (150, 76)
+    assert contexts.next().size == (152, 76)
     contexts.take(resized("b", 640.4, 360))
     contexts.take(resized("a", 100, 50))
     assert contexts.next().size == (640, 360)
