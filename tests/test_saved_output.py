@@ -137,6 +137,33 @@ class TestFrameAfterTheDisplay:
         assert set(replaced.get(timeout=30)) == {"text/plain", "image/png"}
         assert replaced.empty()
 
+    def test_the_last_picture_is_put_in_however_slow_the_machine_is(
+        self,
+        feed: Feed,
+        replaced: queue.SimpleQueue[dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        output = self.displayed(feed)
+        feed.push(RED)
+        draw = gpuview.saved_output.draw_saved_picture
+        is_drawing, may_draw = threading.Event(), threading.Event()
+
+        def draw_slowly(*args: Any, **options: Any) -> Any:
+            is_drawing.set()
+            may_draw.wait()
+            return draw(*args, **options)
+
+        monkeypatch.setattr(gpuview.saved_output, "_PATIENCE_S", 0.0)
+        monkeypatch.setattr(gpuview.saved_output, "draw_saved_picture", draw_slowly)
+        output.views_are_kept()
+        assert is_drawing.wait(30)
+        closing = threading.Thread(target=output.close, daemon=True)
+        closing.start()
+        may_draw.set()
+        closing.join(30)
+        newest = [replaced.get(timeout=30) for _ in range(replaced.qsize())][-1]
+        assert set(newest) == {"text/plain", "image/png"}
+
 
 @pytest.mark.parametrize(
     ("content", "software", "expected"),

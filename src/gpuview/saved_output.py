@@ -43,6 +43,8 @@ Bundle = dict[str, Any]
 
 _PICTURES_MIME = {"image/png", "image/jpeg"}
 _PATIENCE_S = 1.0
+_LAST_PATIENCE_S = 10.0
+"""For the last picture of a stream, which takes the place of a view that only says "closed"."""
 _MOST_LETTERS = 200
 # A loop of clear_output and display would be slowed by its pictures, and the page by their size.
 _PICTURES, _PICTURES_PER_S = 3, 0.2
@@ -131,11 +133,16 @@ class SavedOutput:
             self._replace(*self._with_picture(self._bundle, "Picture of"))
 
     def close(self) -> None:
-        """Put the last frame in the place of the view. Call it before the feed is closed."""
-        if self._filler is not None:
-            self._filler.join(_PATIENCE_S)
+        """Put the last frame in the place of the view. Call it before the feed is closed.
+
+        Takes the time of one `GPUStream.snapshot`, at most 10 s.
+        """
+        patience_s = _LAST_PATIENCE_S if self._feed.has_frame else _PATIENCE_S
+        for thread in (self._filler, self._maker):
+            if thread is not None:
+                thread.join(patience_s)
         if self._display_ids is not None:
-            self._replace(*self._with_picture({}, "Last picture,"))
+            self._replace(*self._with_picture({}, "Last picture,", patience_s))
 
     def _replace(self, data: Bundle, metadata: Bundle) -> None:
         if self._shell is None or self._display_ids is None or not data.keys() & _PICTURES_MIME:
@@ -143,10 +150,12 @@ class SavedOutput:
         for display_id in self._display_ids:
             replace_output(self._shell, display_id, data, metadata)
 
-    def _with_picture(self, bundle: Bundle, words: str) -> tuple[Bundle, Bundle]:
+    def _with_picture(
+        self, bundle: Bundle, words: str, patience_s: float = _PATIENCE_S
+    ) -> tuple[Bundle, Bundle]:
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         line = " · ".join(filter(None, (f"{words} {now}", self._caption(), self._knobs())))
-        picture = self._picture(line) if self._max_bytes else None
+        picture = self._picture(line, patience_s) if self._max_bytes else None
         if picture is None:
             return self._without_picture(bundle)
         data = {
@@ -167,7 +176,7 @@ class SavedOutput:
         text = f"{text}, picture of {now}" if now else f"{text}, live in a running notebook"
         return "; ".join(filter(None, (text, self._knobs())))
 
-    def _picture(self, line: str) -> SavedPicture | None:
+    def _picture(self, line: str, patience_s: float) -> SavedPicture | None:
         """Draw the newest frame, unless that takes too long.
 
         On a thread, like all that polls a source or reads a frame: it may hang.
@@ -179,7 +188,7 @@ class SavedOutput:
             target=self._draw, args=(line, made), name="gpuview-saved-picture", daemon=True
         )
         self._maker.start()
-        self._maker.join(_PATIENCE_S)
+        self._maker.join(patience_s)
         if not made:
             return None
         picture, self._n_drawn = made[0]
