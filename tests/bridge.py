@@ -10,7 +10,7 @@ from gpuview.testing.stream import StreamProxy
 
 __all__ = ["Bridge", "News"]
 
-_TRAITS = ("offers", "answers", "status", "epoch", "needs_peer_config")
+_TRAITS = ("offers", "answers", "status", "interaction", "epoch", "needs_peer_config")
 
 
 class News(TypedDict):

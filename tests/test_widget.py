@@ -389,6 +389,18 @@ def test_a_picture_that_is_fixed_does_not_follow_the_room(
     assert handle.sizes[0] == handle.sizes[1]
 
 
+def test_a_single_picture_is_not_drawn_again_for_another_room(make_stream: MakeStream) -> None:
+    stream, engine, page = make_stream()
+    engine.views("v1")
+    stream.push(THREE_PANELS[0])
+    say(page, {"type": "Room", "width": 400})
+    stream.push(THREE_PANELS)
+    (handle,) = engine.handles
+    assert len(handle.sizes) == 2
+    width, height = handle.sizes[1]
+    assert height > width, "what comes later is arranged for it"
+
+
 def test_push_goes_on_while_there_is_no_memory_and_the_cell_says_so_until_there_is(
     make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from weakref import ref
 
 from gpuview.errors import MediaError, StreamClosedError
@@ -159,8 +160,11 @@ class Feed:
         with self._lock:
             if look.layout != self._look.layout:
                 self._writer.readings = {}
+            is_only_room = look == replace(self._look, room=look.room)
             self._look = look
-        self.redraw()
+        shown = self.map
+        if not (is_only_room and shown is not None and shown.has_one_tile):
+            self.redraw()
 
     def redraw(self) -> None:
         """Read the newest frame again, in the background, because it is to look different."""

@@ -103,6 +103,11 @@ class PictureMap:
     axes: tuple[Axes, ...]
     """Of each panel's tensor."""
 
+    @property
+    def has_one_tile(self) -> bool:
+        """Whether there is nothing to arrange."""
+        return [panel.n_tiles for panel in self.plan.panels] == [1] and not self.plan.labels
+
     def at(self, x: float, y: float) -> Spot | None:
         """Return what is seen at a place; None for labels, gaps and all that is no tile."""
         if not (0 <= x < 1 and 0 <= y < 1):  # also refuses NaN
