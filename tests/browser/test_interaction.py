@@ -159,7 +159,8 @@ def test_camera_turns_by_a_drag_and_the_picture_fills_the_room_of_its_cell(
     notebook = open_notebook(HORIZON)
     notebook.run(0)
     wait_for_states(notebook, "playing")
-    middle(notebook)  # what is out of sight is not drawn
+    # What is out of sight is not drawn.
+    notebook.page.locator(".gpuview").last.scroll_into_view_if_needed()
     room = """() => {
       const view = [...document.querySelectorAll(".gpuview")].at(-1);
       const { width } = view.parentElement.getBoundingClientRect();
