@@ -62,7 +62,7 @@ class SharedTab:
 
     def open(self, path: str) -> NotebookPage:
         """Open a notebook in it."""
-        if self._latest is None:
+        if self._latest is None or self._latest.page.is_closed():
             self._latest = NotebookPage(self._lab, self._chromium, path)
         else:
             self._latest = self._latest.open_beside(path)
