@@ -14,16 +14,14 @@ export interface AskerOptions<Question> {
 
 export class Asker<Question> {
   readonly #options: AskerOptions<Question>;
-  #seq: number;
+  #seq = 0;
   #asked: Question | null = null;
   #next: Question | null = null;
   #wait = new AbortController();
   #asked_ms = -Infinity;
 
-  /** Numbers start at `seq`: more than those of an earlier one of the same view. */
-  constructor(options: AskerOptions<Question>, seq = 0) {
+  constructor(options: AskerOptions<Question>) {
     this.#options = options;
-    this.#seq = seq;
   }
 
   /** Asks this as soon as it may. */

@@ -5,6 +5,7 @@ import type { EventType, Interaction, RenderEvent, Touch } from "../messages";
 import type { Size } from "../picture_size";
 import { roomOf } from "../room";
 import type { Line } from "./line";
+import { contained, type Area } from "./viewport";
 
 /** The kernel reads no more of them at once. */
 const MAX_EVENTS = 64;
@@ -286,16 +287,11 @@ function held({ buttons, modifiers }: RenderEvent): string {
 }
 
 /** The part of an element that shows the picture, without the bars of a full screen. */
-export function pictureBox(screen: HTMLElement): DOMRectReadOnly {
+export function pictureBox(screen: HTMLElement): Area {
   const box = screen.getBoundingClientRect();
   const ratio = ratioOf(screen);
   if (ratio === null || box.height === 0) return box;
-  const [width, height] = [
-    Math.min(box.width, box.height * ratio),
-    Math.min(box.height, box.width / ratio),
-  ];
-  const [x, y] = [box.x + (box.width - width) / 2, box.y + (box.height - height) / 2];
-  return new DOMRect(x, y, width, height);
+  return contained(box, ratio, 1);
 }
 
 /**
@@ -309,8 +305,7 @@ function roomFor(stage: HTMLElement, screen: HTMLElement | null): Size {
   const [width, height] = is_full
     ? [full?.clientWidth ?? 0, full?.clientHeight ?? 0]
     : [roomOf(rootOf(stage)), MAX_SHARE_OF_WINDOW * window.innerHeight];
-  const fitting = Math.min(width, height * ratio);
-  return { width: fitting, height: fitting / ratio };
+  return contained({ left: 0, top: 0, width, height }, ratio, 1);
 }
 
 function rootOf(stage: HTMLElement): HTMLElement {
