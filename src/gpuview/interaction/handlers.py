@@ -169,7 +169,8 @@ class Handlers:
                 event = as_event(given, message.view, self._locate)
                 if self._listener is not None:
                     self._listener(event)
-                self._calls.dispatcher.put(Work(self._call_all, event, is_event=True))
+                if any(given.type in each.types for each in self._added):
+                    self._calls.dispatcher.put(Work(self._call_all, event, is_event=True))
 
     def _call_all(self, event: Event) -> None:
         for each in self._added:
