@@ -285,7 +285,7 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
                 )
                 self._interaction.run_on(self._source)
             if parsed.takes_context:
-                self._interaction.handlers.listen(self._frame_contexts.take, ("resize",))
+                self.use_frame_contexts()
             self.observe(self._follow_look, LOOK)
             self.observe(self._follow_select, "select")
             self.observe(self._follow_limits, LIMITS)
@@ -391,9 +391,9 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         """The ids of the views that are connected or connecting."""
         return self._viewers
 
-    @property
-    def frame_contexts(self) -> FrameContexts:
-        """What a camera and the source of this stream share."""
+    def use_frame_contexts(self) -> FrameContexts:
+        """Hear of the room that views have; return what a camera and the source share."""
+        self._interaction.handlers.listen(self._frame_contexts.take, ("resize",))
         return self._frame_contexts
 
     def stats(self) -> StreamStats:

@@ -169,12 +169,12 @@ def test_camera_turns_by_a_drag_and_the_picture_fills_the_room_of_its_cell(
     }"""
 
     def is_filled() -> bool:
-        size = notebook.python("stream.frame_contexts.size")
+        size = notebook.python("stream.use_frame_contexts().size")
         wanted = notebook.page.evaluate(room)
         return size is not None and all(abs(a - b) < 24 for a, b in zip(size, wanted, strict=True))
 
     def sizes() -> Any:
-        return notebook.python("stream.frame_contexts.size"), notebook.page.evaluate(room)
+        return notebook.python("stream.use_frame_contexts().size"), notebook.page.evaluate(room)
 
     wait_until(is_filled, "the source is asked for what the cell has room for", describe=sizes)
     viewport = notebook.page.viewport_size

@@ -19,6 +19,9 @@ class Stream:
         self.frame_contexts = FrameContexts()
         self.handlers = []
 
+    def use_frame_contexts(self):
+        return self.frame_contexts
+
     def add_event_handler(self, handler, *types):
         self.handlers.append(handler)
 

@@ -83,9 +83,9 @@ def test_source_with_a_context_is_told_the_room_of_its_views_and_no_handler_is_c
     stream, _, page = make_stream(lambda context: torch.zeros(8, 8))
     assert wanted(page) == ["resize"]
     happen(page, "resize", width=101, height=50, ratio=2)
-    assert stream.frame_contexts.size == (202, 100)
+    assert stream.use_frame_contexts().size == (202, 100)
     assert not [each for each in threading.enumerate() if each.name == "gpuview-handlers"]
-    assert [each["type"] for each in stream.frame_contexts.next().events] == ["resize"]
+    assert [each["type"] for each in stream.use_frame_contexts().next().events] == ["resize"]
 
 
 def test_event_says_which_element_of_the_tensor_is_under_the_pointer(

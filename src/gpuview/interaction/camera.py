@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["CameraView", "FlyCamera", "OrbitCamera"]
 
 _POINTER = ("pointer_down", "pointer_move", "pointer_up", "wheel", "double_click")
-_EVENTS = (*_POINTER, "key_down", "key_up", "blur", "close", "resize")
+_EVENTS = (*_POINTER, "key_down", "key_up", "blur", "close")
 _TURN_RAD_PER_PX = 0.006
 _PAN_PER_PX = 0.002
 _TURN_RAD_PER_S = 1.5
@@ -60,7 +60,7 @@ _TURN_KEYS = {
 class HasEvents(Protocol):
     """What a camera needs of a stream."""
 
-    frame_contexts: FrameContexts
+    def use_frame_contexts(self) -> FrameContexts: ...
 
     def add_event_handler(self, handler: Callable[..., object], *types: str) -> object: ...
 
@@ -129,7 +129,8 @@ class _Camera(ABC):
 
     def _begin(self) -> None:
         """Take part, once the camera is complete."""
-        self._stream.frame_contexts.camera = self
+        self._contexts = self._stream.use_frame_contexts()
+        self._contexts.camera = self
         self._stream.add_event_handler(self._handle, *_EVENTS)
 
     @property
@@ -171,15 +172,12 @@ class _Camera(ABC):
         )
 
     def _now(self) -> CameraView:
-        return self.at(time.monotonic(), self._stream.frame_contexts.size)
+        return self.at(time.monotonic(), self._contexts.size)
 
     def _tensor(self, values: Vector) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32).to(self._device, non_blocking=True)
 
     def _handle(self, event: Mapping[str, Any]) -> None:
-        if event["type"] == "resize":
-            self._stream.frame_contexts.resize(event)
-            return
         with self._lock:
             if self._steering.takes(event):
                 self._advance(time.monotonic())

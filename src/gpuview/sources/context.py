@@ -69,10 +69,10 @@ class FrameContexts:
     def take(self, event: Mapping[str, Any]) -> None:
         """Keep an event for the next frame, and a view's size for all frames."""
         if event["type"] == "resize":
-            self.resize(event)
+            self._resize(event)
         self._events.append(event)
 
-    def resize(self, event: Mapping[str, Any]) -> None:
+    def _resize(self, event: Mapping[str, Any]) -> None:
         """Keep a view's size."""
         size = _even_size(event["width"] * event["ratio"], event["height"] * event["ratio"])
         with self._lock:
