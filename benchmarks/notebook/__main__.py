@@ -79,7 +79,11 @@ def _figures(stretch: Stretch) -> str:
     if stretch.p50_ms is None:
         return "nothing shown"
     ages = f"{stretch.p50_ms:.0f}/{stretch.p95_ms:.0f}/{stretch.p99_ms:.0f} ms"
-    return f"{stretch.shown_fps:.1f} fps, {ages}, {stretch.cpu_ms_per_frame:.1f} ms CPU a frame"
+    costs = f"{stretch.cpu_ms_per_frame:.1f} ms CPU a frame"
+    touch = f"click {stretch.click_p50_ms:.0f} ms"
+    if stretch.value_p50_ms is not None:
+        touch += f", value {stretch.value_p50_ms:.0f} ms"
+    return f"{stretch.shown_fps:.1f} fps, {ages}, {costs}, {touch}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CONTENDERS", "SPIN_S", "cells"]
 
-SPIN_S = 10
+SPIN_S = 26
 """How long the last cell keeps the interpreter busy, in seconds."""
 
 _CARRIERS = {"gpuview": "", "gpuview by WebSocket": "socket", "gpuview through the kernel": "comm"}
@@ -19,13 +19,21 @@ class Animation(RemoteFrameBuffer):
     def get_frame(self):
         self.request_draw()
         return scene().numpy()
+
+    def handle_event(self, event):
+        if event["event_type"] == "pointer_down":
+            scene.click(event)
 """,
 }
 
 
 def _show(carrier: str) -> str:
     settings = f"Settings(carriers={carrier!r})" if carrier else "None"
-    return f"stream = GPUStream(scene, fps=30, settings={settings})\nstream"
+    return f"""
+stream = GPUStream(scene, fps=30, settings={settings})
+stream.add_event_handler(scene.click, "pointer_down")
+stream
+"""
 
 
 _SHOW = {

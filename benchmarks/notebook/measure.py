@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ import psutil
 from playwright.sync_api import BrowserContext
 
 from benchmarks.notebook.contenders import SPIN_S, cells
+from benchmarks.notebook.touch import (
+    N_TOUCHES,
+    answered_ms,
+    click_now_and_then,
+    hover_now_and_then,
+)
 from tests.browser.lab import Lab, NotebookPage
 
 __all__ = ["Run", "Stretch", "measure"]
@@ -21,8 +28,9 @@ _WARM_UP_S = 4.0
 _STRETCH_S = 8.0
 _WRAP_US = 2**40  # the time code's range
 
-Sample = tuple[float, int, int]
-"""When the page showed a frame (ms, its clock), the frame's counter, its time code (us)."""
+Sample = tuple[float, int, int, int]
+"""When the page showed a frame (ms, the kernel's clock), the frame's counter, its time code (us),
+and how many clicks it shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,12 @@ class Stretch:
     cpu_ms_per_frame: float | None
     """Of the kernel and all processes below it, per frame shown; when busy, without the kernel's
     main thread, which runs the cell."""
+    click_p50_ms: float | None
+    """From a click to the picture that shows its effect, after the rest of the stretch; clicks
+    without an effect count as infinite."""
+    value_p50_ms: float | None
+    """From the pointer's last move to the value that the inspector shows, after the clicks; None if
+    there is no inspector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +68,7 @@ class Run:
 
 
 def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, height: int) -> Run:
-    """Show the scene in new notebooks and watch the last one; takes about 45 s."""
+    """Show the scene in new notebooks and watch the last one; takes about 70 s."""
     path = lab.write_notebook("bench", cells(contender, width, height))
     first_pictures_ms = []
     for _ in range(_FIRST_PICTURES - 1):
@@ -64,21 +78,22 @@ def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, heig
         kernel = lab.kernel_process(notebook.kernel_id)
         notebook.show(1)
         time.sleep(_WARM_UP_S)
-        idle = _watch(lambda: _tree_cpu_s(kernel))
+        idle = _watch(notebook, lambda: _tree_cpu_s(kernel))
         notebook.start(2)
         time.sleep(1.0)
-        busy = _watch(lambda: _tree_cpu_s(kernel) - _main_thread_cpu_s(kernel))
+        busy = _watch(notebook, lambda: _tree_cpu_s(kernel) - _main_thread_cpu_s(kernel))
         notebook.wait_for_end()
         _check_spin(notebook, busy)
         first_pictures_ms.append(_first_picture_ms(notebook, offset_ms))
         samples = _samples(notebook, offset_ms)
+        clicks_ms = _click_latencies_ms(notebook)
     return Run(
         contender=contender,
         width=width,
         height=height,
         first_pictures_ms=tuple(first_pictures_ms),
-        idle=_stretch(samples, idle),
-        busy=_stretch(samples, busy),
+        idle=_stretch(samples, idle, clicks_ms[:N_TOUCHES]),
+        busy=_stretch(samples, busy, clicks_ms[N_TOUCHES:]),
     )
 
 
@@ -105,13 +120,19 @@ class _Window:
     began_s: float
     ended_s: float
     cpu_s: float
+    touched_s: float
+    """When the clicks and the hovering that follow had ended."""
+    values_ms: list[float]
 
 
-def _watch(cpu_s: Callable[[], float]) -> _Window:
-    """Let a stretch pass and return what it cost by the given clock."""
+def _watch(notebook: NotebookPage, cpu_s: Callable[[], float]) -> _Window:
+    """Let a stretch pass, return what it cost by the given clock; then touch the picture."""
     began_s, cpu_began_s = time.time(), cpu_s()
     time.sleep(_STRETCH_S)
-    return _Window(began_s, time.time(), cpu_s() - cpu_began_s)
+    ended_s, spent_s = time.time(), cpu_s() - cpu_began_s
+    click_now_and_then(notebook)
+    values_ms = hover_now_and_then(notebook)
+    return _Window(began_s, ended_s, spent_s, time.time(), values_ms)
 
 
 def _tree_cpu_s(kernel: psutil.Process) -> float:
@@ -128,21 +149,35 @@ def _main_thread_cpu_s(kernel: psutil.Process) -> float:
 
 def _check_spin(notebook: NotebookPage, window: _Window) -> None:
     began_s = notebook.python("spin_began")
-    if not (began_s <= window.began_s and window.ended_s <= began_s + SPIN_S):
+    if not (began_s <= window.began_s and window.touched_s <= began_s + SPIN_S):
         raise RuntimeError(f"the busy stretch {window} lies outside the spinning cell {began_s = }")
 
 
 def _samples(notebook: NotebookPage, offset_ms: float) -> list[Sample]:
     samples = notebook.page.evaluate("probe.samples")
-    return [(at_ms - offset_ms, counter, stamp_us) for at_ms, counter, stamp_us in samples]
+    return [(at_ms - offset_ms, *shown) for at_ms, *shown in samples]
 
 
-def _stretch(samples: Sequence[Sample], window: _Window) -> Stretch:
+def _click_latencies_ms(notebook: NotebookPage) -> list[float]:
+    clicked_ms = notebook.page.evaluate("probe.clicks")
+    samples = notebook.page.evaluate("probe.samples")
+    return answered_ms(clicked_ms, [(at_ms, n_clicks) for at_ms, _, _, n_clicks in samples])
+
+
+def _stretch(samples: Sequence[Sample], window: _Window, clicks_ms: Sequence[float]) -> Stretch:
     inside = [sample for sample in samples if window.began_s <= sample[0] / 1000 <= window.ended_s]
     shown_fps = len(inside) / (window.ended_s - window.began_s)
     if not inside:
-        return Stretch(shown_fps=0.0, p50_ms=None, p95_ms=None, p99_ms=None, cpu_ms_per_frame=None)
-    ages_ms = [(int(at_ms * 1000) - stamp_us) % _WRAP_US / 1000 for at_ms, _, stamp_us in inside]
+        return Stretch(
+            shown_fps=0.0,
+            p50_ms=None,
+            p95_ms=None,
+            p99_ms=None,
+            cpu_ms_per_frame=None,
+            click_p50_ms=None,
+            value_p50_ms=None,
+        )
+    ages_ms = [(int(at_ms * 1000) - stamp_us) % _WRAP_US / 1000 for at_ms, _, stamp_us, _ in inside]
     p50, p95, p99 = (float(value) for value in np.percentile(ages_ms, [50, 95, 99]))
     return Stretch(
         shown_fps=shown_fps,
@@ -150,4 +185,6 @@ def _stretch(samples: Sequence[Sample], window: _Window) -> Stretch:
         p95_ms=p95,
         p99_ms=p99,
         cpu_ms_per_frame=window.cpu_s * 1000 / len(inside),
+        click_p50_ms=statistics.median(clicks_ms),
+        value_p50_ms=statistics.median(window.values_ms) if window.values_ms else None,
     )

@@ -17,11 +17,15 @@ _ROWS: tuple[tuple[str, int, Callable[[Run], float | None]], ...] = (
     ("idle: p95, ms", 0, lambda run: run.idle.p95_ms),
     ("idle: p99, ms", 0, lambda run: run.idle.p99_ms),
     ("idle: CPU per frame shown, ms", 1, lambda run: run.idle.cpu_ms_per_frame),
+    ("idle: click to changed picture p50, ms", 0, lambda run: run.idle.click_p50_ms),
+    ("idle: value below the pointer p50, ms", 0, lambda run: run.idle.value_p50_ms),
     ("busy: frames shown per s", 1, lambda run: run.busy.shown_fps),
     ("busy: glass to glass p50, ms", 0, lambda run: run.busy.p50_ms),
     ("busy: p95, ms", 0, lambda run: run.busy.p95_ms),
     ("busy: p99, ms", 0, lambda run: run.busy.p99_ms),
     ("busy: CPU per frame shown, ms", 1, lambda run: run.busy.cpu_ms_per_frame),
+    ("busy: click to changed picture p50, ms", 0, lambda run: run.busy.click_p50_ms),
+    ("busy: value below the pointer p50, ms", 0, lambda run: run.busy.value_p50_ms),
 )
 
 
@@ -50,4 +54,4 @@ def _median(
 ) -> str:
     values = [read(run) for run in runs if (run.contender, run.width, run.height) == column]
     shown = [value for value in values if value is not None]
-    return f"{statistics.median(shown):.{digits}f}" if shown else "nothing shown"
+    return f"{statistics.median(shown):.{digits}f}" if shown else "-"

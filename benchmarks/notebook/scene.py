@@ -1,4 +1,4 @@
-"""The picture that every contender shows: a drifting pattern with a frame counter and a time code.
+"""The picture that every contender shows: a drifting pattern, a counter, a time code, and clicks.
 
 Imported by the kernel under test; the page reads the marker back (``tests/browser/probe.js``).
 """
@@ -28,6 +28,7 @@ class MarkedScene:
     def __init__(self, width: int, height: int) -> None:
         self._width = width
         self._counter = 0
+        self._n_clicks = 0
         self._pattern = _pattern(2 * width, height)
 
     def __call__(self) -> torch.Tensor:
@@ -37,8 +38,13 @@ class MarkedScene:
         frame = self._pattern[:, start : start + self._width].copy()
         frame[:_CELL, : _BITS * _CELL] = _row(_SYNC << 32 | self._counter)
         frame[_CELL : 2 * _CELL, : _BITS * _CELL] = _row(stamp_us % 2**_BITS)
+        frame[2 * _CELL : 3 * _CELL, : _BITS * _CELL] = _row(self._n_clicks)
         self._counter += 1
         return torch.from_numpy(frame)
+
+    def click(self, event: object) -> None:
+        """Show one click more from the next frame on."""
+        self._n_clicks += 1
 
 
 def _row(value: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

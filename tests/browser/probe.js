@@ -73,15 +73,17 @@ window.probe = (() => {
     return value;
   }
 
-  /** Return the frame's counter and time code, or null if it has none. */
+  /** Return the frame's counter, time code and number of clicks, or null if it has none. */
   function marker(source) {
-    const image = drawn(source, BITS * CELL, 2 * CELL);
+    const image = drawn(source, BITS * CELL, 3 * CELL);
     const first = bits(image, 0);
     if (Math.floor(first / 2 ** 32) !== SYNC) return null;
-    return { counter: first % 2 ** 32, stampUs: bits(image, 1) };
+    return { counter: first % 2 ** 32, stampUs: bits(image, 1), clicks: bits(image, 2) };
   }
 
-  const samples = []; // [when shown, ms on this page's clock; counter; time code, us]
+  // When shown, ms on this page's clock; counter; time code, us; number of clicks.
+  const samples = [];
+  const clicks = []; // when each was made, ms on this page's clock
   let lastCounter = null;
 
   function sample(source) {
@@ -89,7 +91,7 @@ window.probe = (() => {
     const read = marker(source);
     if (read === null || read.counter === lastCounter) return;
     lastCounter = read.counter;
-    samples.push([at, read.counter, read.stampUs]);
+    samples.push([at, read.counter, read.stampUs, read.clicks]);
   }
 
   function followVideo(video) {
@@ -132,14 +134,17 @@ window.probe = (() => {
   }
 
   /**
-   * Record the marker of every frame that the page's first picture shows from now on.
+   * Record every click but those on buttons, and the marker of every frame that the page's first picture shows from now on.
    *
    * All are read in the browser's rendering step, just before it paints: a video in its frame
    * callback, the canvas of another carrier and an image in an animation frame.
    */
   function watch() {
+    const note = ({ target, timeStamp }) =>
+      target.closest("button") ?? clicks.push(performance.timeOrigin + timeStamp);
+    window.addEventListener("pointerdown", note, { capture: true });
     look();
   }
 
-  return { pixels, digest, framesShown, marker, watch, samples };
+  return { pixels, digest, framesShown, watch, samples, clicks };
 })();
