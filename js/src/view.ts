@@ -9,33 +9,22 @@ import { placeOf, viewUrl } from "./carriers/place";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
-import { Inspector } from "./interaction/inspector";
-import { PictureEvents } from "./interaction/events";
-import { Knobs } from "./interaction/knobs";
+import { Interaction } from "./interaction/interaction";
 import { Line } from "./interaction/line";
-import { Latency, type ShownFrame } from "./latency";
-import type { Interaction, Pong, Problem } from "./messages";
+import type { Pong, Problem, ToView } from "./messages";
 import { listen, type Model } from "./model";
-import { Monitor } from "./monitor";
-import { PictureRate } from "./motion";
 import { Overlay } from "./overlay";
-import { Peer } from "./peer";
 import { Player } from "./player";
-import { NO_PICTURE } from "./problems";
 import { Room } from "./room";
 import { favouriteState, isOver, shownState } from "./shown_state";
 import { Signalling } from "./signalling";
 import { begin, next, type Effect, type Step, type ViewEvent, type ViewState } from "./state";
-import { snapshot, type Figures } from "./stats";
+import type { Figures } from "./stats";
 import type { CandidatePair } from "./stats_report";
-import { Stills } from "./stills";
-import { after, every } from "./timers";
-import { TrackVideo } from "./track_video";
+import { every } from "./timers";
+import { Webrtc } from "./webrtc";
 
 const DETAILS_MS = 1000;
-/** While another carrier shows the picture, WebRTC that has given up is tried again: first so soon. */
-const QUIET_RETRY_MS = 30_000;
-const MAX_QUIET_RETRY_MS = 300_000;
 
 export class View {
   readonly #model: Model;
@@ -44,29 +33,15 @@ export class View {
   readonly #details = new DetailsPanel(() => void this.#fillDetails());
   readonly #overlay: Overlay;
   readonly #player: Player;
-  /** Of the Jupyter server; null if it cannot be used. */
-  readonly #socket: Door | null;
+  readonly #webrtc: Webrtc;
   readonly #fallbacks: Fallbacks;
   readonly #is_webrtc_allowed: boolean;
   readonly #attention: Attention;
   readonly #room: Room | null;
   readonly #line: Line;
-  readonly #inspector: Inspector;
-  readonly #events: PictureEvents;
-  readonly #knobs: Knobs;
+  readonly #interaction: Interaction;
   /** WebRTC's. */
   #state: ViewState;
-  /** Ends the present connection, or the wait before it. */
-  #connection = new AbortController();
-  /** The present connection; null if there is none, or while waiting for the next. */
-  #peer: Peer | null = null;
-  /** Of the present connection. */
-  #video: TrackVideo | null = null;
-  /** Ends when WebRTC plays: then there is nothing left to ask over the socket. */
-  #asking = new AbortController();
-  #quiet_retries = 0;
-  /** The present connection or the last one, whose details can still be read. */
-  #latest: Peer | null = null;
   #figures: Figures | null = null;
 
   /**
@@ -77,7 +52,6 @@ export class View {
    */
   constructor(model: Model, root: HTMLElement, socket: Door | null, kernel: AbortController) {
     this.#model = model;
-    this.#socket = socket;
     const carriers = model.get("carriers");
     this.#is_webrtc_allowed = carriers.includes("webrtc");
     this.#signalling = new Signalling(model, () => kernel.abort());
@@ -94,7 +68,7 @@ export class View {
     this.#player = new Player(this.#overlay.stage, {
       onSize: (size) => {
         this.#overlay.showSize(size);
-        this.#inspector.resize(size);
+        this.#interaction.resize(size);
       },
       onCover: (is_covered) => {
         this.#overlay.showExact(is_covered);
@@ -108,34 +82,39 @@ export class View {
     this.#line = new Line({
       view,
       model,
-      ways: [
-        (message) => this.#peer?.say(message) ?? false,
-        (message) => this.#fallbacks.say(message),
-      ],
+      ways: [(message) => this.#webrtc.say(message), (message) => this.#fallbacks.say(message)],
       stop: this.#closing.signal,
     });
-    const { stage } = this.#overlay;
-    this.#inspector = new Inspector({ stage, line: this.#line, stop: this.#closing.signal });
-    this.#overlay.add(this.#inspector);
-    const comm = { open: commOpener(model, view), opens_at_ms: 0 };
-    this.#fallbacks = new Fallbacks({
-      view,
-      doors: { socket, comm: carriers.includes("comm") ? comm : null },
+    const shared = {
       player: this.#player,
       isFrameDue: () => this.#isFrameDue(),
       isPaused: () => !this.#attention.is_seen,
       made_ms: () => this.#made_ms,
       onChange: () => this.#paint(),
+      onPong: (pong: Pong) => this.#takeSize(pong),
+      onTold: (message: ToView) => this.#line.hear(message),
+    };
+    this.#webrtc = new Webrtc({
+      ...shared,
+      model,
+      signalling: this.#signalling,
+      socket,
+      state: () => this.#state.name,
+      emit: (event) => this.#dispatch(event),
+      onFigures: (figures, pair) => this.#showFigures(figures, pair),
+    });
+    const comm = { open: commOpener(model, view), opens_at_ms: 0 };
+    this.#fallbacks = new Fallbacks({
+      ...shared,
+      view,
+      doors: { socket, comm: carriers.includes("comm") ? comm : null },
       onFigures: (figures) => this.#showFigures(figures, null),
-      onPong: (pong) => this.#takeSize(pong),
-      onTold: (message) => this.#line.hear(message),
       stop: this.#closing.signal,
     });
-    this.#knobs = new Knobs(this.#line, this.#closing.signal);
-    this.#overlay.addKnobs(this.#knobs.element);
-    this.#events = new PictureEvents({
+    this.#interaction = new Interaction({
+      model,
       line: this.#line,
-      stage: this.#overlay.stage,
+      overlay: this.#overlay,
       screen: () => this.#player.picture?.screen ?? null,
       stop: this.#closing.signal,
     });
@@ -174,7 +153,7 @@ export class View {
   /** Ends the connection, and takes the picture away. */
   close(): void {
     this.#closing.abort();
-    this.#disconnect();
+    this.#webrtc.disconnect();
     this.#player.close();
     this.#signalling.bye();
   }
@@ -183,9 +162,6 @@ export class View {
     const [model, stop] = [this.#model, this.#closing.signal];
     const followStatus = () => this.#dispatch({ type: "status", status: model.get("status") });
     listen(model, "change:status", followStatus, stop);
-    const followInteraction = () => this.#followInteraction(model.get("interaction"));
-    listen(model, "change:interaction", followInteraction, stop);
-    followInteraction();
     listen(model, "change:epoch", () => this.#dispatch({ type: "epoch" }), stop);
     window.addEventListener("online", () => this.#hurry("online"), { signal: stop });
     const { connection } = navigator as NavigatorWithConnection;
@@ -204,15 +180,10 @@ export class View {
     kernel_gone.addEventListener("abort", leave, { once: true, signal: stop });
   }
 
-  #followInteraction(interaction: Interaction): void {
-    this.#events.follow(interaction);
-    this.#knobs.show(interaction.knobs);
-  }
-
   /** Connecting may work again: ends a wait for the next connection soon. */
   #hurry(type: "retry" | "online" | "network-change"): void {
     const has_failed = this.#state.name === "failed";
-    const is_waiting = this.#peer === null && !has_failed;
+    const is_waiting = !this.#webrtc.is_open && !has_failed;
     // What has failed behind a picture has nobody who would press "Try again".
     const is_quiet = has_failed && this.#fallbacks.shown !== null;
     this.#dispatch({ type: is_waiting ? "online" : is_quiet ? "retry" : type });
@@ -235,21 +206,23 @@ export class View {
       case "none":
         return;
       case "connect":
-        return this.#connect(effect.delay_ms);
+        if (this.#is_webrtc_allowed) this.#webrtc.connect(effect.delay_ms);
+        return;
       case "disconnect":
-        this.#disconnect();
+        this.#webrtc.disconnect();
         if (this.#state.name === "paused") this.#signalling.bye(); // No viewer from now on.
-        return this.#retryQuietly();
+        if (this.#state.name === "failed") this.#webrtc.retryQuietly(() => this.#isFallbackSeen());
+        return;
       case "play":
-        return this.#video?.play();
+        return this.#webrtc.play();
       case "probe":
-        return this.#peer?.probe();
+        return this.#webrtc.probe();
     }
   }
 
   #followAttention(): void {
     this.#overlay.root.toggleAttribute("data-paused", !this.#attention.is_seen);
-    this.#peer?.tellPaused();
+    this.#webrtc.tellPaused();
     this.#fallbacks.tellPaused();
     this.#followRace();
   }
@@ -264,16 +237,9 @@ export class View {
     if (is_over || this.#state.name === "paused") this.#fallbacks.close();
   }
 
-  /** Tries again behind the picture of another carrier, less and less often. */
-  #retryQuietly(): void {
-    if (this.#state.name !== "failed") return;
-    const retry = () => {
-      if (this.#fallbacks.shown === null || document.hidden) return this.#retryQuietly();
-      this.#quiet_retries += 1;
-      this.#dispatch({ type: "retry" });
-    };
-    const pause_ms = QUIET_RETRY_MS * 2 ** this.#quiet_retries;
-    after(Math.min(pause_ms, MAX_QUIET_RETRY_MS), retry, this.#connection.signal);
+  /** Whether another carrier shows the picture to somebody. */
+  #isFallbackSeen(): boolean {
+    return this.#fallbacks.shown !== null && !document.hidden;
   }
 
   #paint(): void {
@@ -295,76 +261,12 @@ export class View {
 
   #paintCaption(): void {
     const [state, status, carrier] = [this.#shown_state, this.#model.get("status"), this.#carrier];
-    const [problem, rest_ms] = [this.#peer?.problem ?? null, this.#figures?.rest_ms ?? null];
+    const [problem, rest_ms] = [this.#webrtc.problem, this.#figures?.rest_ms ?? null];
     this.#overlay.showCaption(caption(state, status, problem, carrier, rest_ms));
   }
 
   #paintControls(): void {
     this.#overlay.controls.show(this.#shown_state.name);
-  }
-
-  #connect(delay_ms: number): void {
-    this.#disconnect();
-    if (!this.#is_webrtc_allowed) return;
-    const stop = this.#connection.signal;
-    if (delay_ms === 0) this.#open(stop);
-    else after(delay_ms, () => document.hidden || this.#open(stop), stop); // Nobody looks: no hurry.
-  }
-
-  #open(stop: AbortSignal): void {
-    const [latency, rate] = [new Latency(), new PictureRate()];
-    const monitor = new Monitor({
-      read: async () => snapshot(await peer.stats()),
-      isPlaying: () => this.#state.name === "playing",
-      isFrameDue: () => this.#state.name === "waiting" && this.#isFrameDue(),
-      latency: () => latency.recent,
-      motion: () => rate.read(performance.now(), latency.onPage(this.#made_ms)),
-      onFigures: ({ pair }, figures) => this.#showFigures(figures, pair),
-      onNoPicture: () => this.#dispatch({ type: "lost", problem: NO_PICTURE }),
-      stop,
-    });
-    const onPlaying = () => {
-      this.#asking.abort();
-      this.#quiet_retries = 0;
-      this.#dispatch({ type: "frame" });
-      void monitor.measure();
-    };
-    const onCover = (picture: HTMLCanvasElement | null) => {
-      if (this.#video !== null) this.#player.cover(this.#video.element, picture);
-    };
-    const stills = new Stills({ onCover, stop });
-    const onFrame = (frame: ShownFrame) => {
-      latency.see(frame);
-      rate.see(frame);
-      stills.see(frame);
-    };
-    const onBlocked = () => this.#dispatch({ type: "blocked" });
-    const video = { player: this.#player, onPlaying, onFrame, onBlocked, stop };
-    this.#ask(stop);
-    const peer = new Peer({
-      signalling: this.#signalling,
-      needs_peer_config: this.#model.get("needs_peer_config"),
-      emit: (event) => this.#dispatch(event),
-      onChange: () => this.#paint(),
-      onTrack: (track) => (this.#video = new TrackVideo(track, video)),
-      latency: () => latency.recent,
-      isPaused: () => !this.#attention.is_seen,
-      onPong: (pong) => {
-        latency.hear(pong, performance.now());
-        this.#takeSize(pong);
-      },
-      onStill: (message) => stills.take(message),
-      onTold: (message) => this.#line.hear(message),
-      stop,
-    });
-    this.#latest = this.#peer = peer;
-  }
-
-  /** Asks the media process itself as well, past a kernel that may be busy. */
-  #ask(stop: AbortSignal): void {
-    if (this.#socket === null || this.#socket.opens_at_ms > performance.now()) return;
-    this.#asking = new AbortController();
-    this.#signalling.use(this.#socket.open, AbortSignal.any([stop, this.#asking.signal]));
   }
 
   /** Whether a connection should bring frames by now. */
@@ -394,16 +296,9 @@ export class View {
     if (width > 0) this.#player.setPictureSize({ width, height });
   }
 
-  #disconnect(): void {
-    if (this.#video !== null) this.#player.freeze(this.#video.element);
-    this.#connection.abort();
-    this.#connection = new AbortController();
-    [this.#peer, this.#video] = [null, null];
-  }
-
   /** Shows how things stand, if somebody has opened the details. */
   async #fillDetails(): Promise<void> {
-    const peer = this.#latest;
+    const peer = this.#webrtc.latest;
     if (document.hidden || !this.#details.is_open) return;
     await peer?.stats();
     const carrier = this.#carrier;
