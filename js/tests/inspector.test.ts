@@ -242,6 +242,51 @@ describe("the inspector", () => {
     expect(found?.querySelector("svg")?.getAttribute("aria-label")).toBe("Histogram from 0 to 9");
   });
 
+  test("two fingers zoom at their middle, and one moves what is seen", async () => {
+    const { inspector, at, said, tick, stage } = inspect();
+    inspector.button.click();
+    HTMLElement.prototype.setPointerCapture = () => undefined;
+    const finger = { pointerType: "touch" };
+    at("pointerdown", 250, 150, finger);
+    at("pointerdown", 350, 150, { ...finger, pointerId: 2 });
+    at("pointermove", 200, 150, finger);
+    at("pointermove", 400, 150, { ...finger, pointerId: 2 });
+    await tick();
+    const region = () => said.findLast((message) => message.type === "GetRegion");
+    expect(region()).toMatchObject({ x: 0.25, y: 0.25, width: 0.5, height: 0.5 });
+    at("pointerup", 400, 150, { ...finger, pointerId: 2 });
+    at("pointermove", 100, 150, finger);
+    at("pointerup", 100, 150, finger);
+    await tick(5000);
+    expect(region()).toMatchObject({ x: 0.375, y: 0.25, width: 0.5, height: 0.5 });
+    expect(stage.classList.contains("gpuview-zoomed")).toBe(true);
+    expect(said.some(({ type }) => type === "GetElement")).toBe(false);
+  });
+
+  test("a finger's tap reads the value there, which stays when the finger is lifted", async () => {
+    const { inspector, at, said, line, text, tick } = inspect();
+    inspector.button.click();
+    HTMLElement.prototype.setPointerCapture = () => undefined;
+    const finger = { pointerType: "touch" };
+    for (const name of ["pointerdown", "pointerup", "pointerleave"]) at(name, 300, 150, finger);
+    await tick();
+    const asked = said.findLast((message) => message.type === "GetElement");
+    expect(asked).toMatchObject({ x: 0.5, y: 0.5 });
+    line.hear({ ...FOUND, seq: asked?.seq ?? 0 });
+    expect(text()).toContain("0.5  nan  -inf");
+  });
+
+  test("the B key asks for the statistics of what is seen", async () => {
+    const { inspector, said, key, tick } = inspect();
+    inspector.button.click();
+    for (let at = 0; at < 2; at += 1) key("+");
+    expect(key("b").defaultPrevented).toBe(true);
+    await tick();
+    const box = said.findLast((message) => message.type === "GetStatistics");
+    expect(box?.x).toBeCloseTo(5 / 18);
+    expect(box?.to_y).toBeCloseTo(13 / 18);
+  });
+
   test("freezes, and lets go when it is switched off", async () => {
     const { inspector, said, tick, kinds } = inspect();
     inspector.button.click();

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator
 
 from tests.browser.conftest import OpenNotebook
-from tests.browser.lab import NotebookPage
+from tests.browser.inspected import Inspected
 from tests.browser.views import wait_for_states
 from tests.waiting import wait_until
 
@@ -39,60 +37,6 @@ while not os.path.exists("stop"):
     while time.monotonic() < until:
         pass
 """
-
-
-class Inspected:
-    """The first view of a notebook, inspected by mouse and keyboard."""
-
-    def __init__(self, notebook: NotebookPage) -> None:
-        self.notebook = notebook
-        self.mouse = notebook.page.mouse
-        self.button.click()
-        self.layer.wait_for()
-        self.layer.scroll_into_view_if_needed()
-
-    @property
-    def button(self) -> Locator:
-        return self.find(".gpuview-inspect")
-
-    @property
-    def layer(self) -> Locator:
-        return self.find(".gpuview-layer")
-
-    def find(self, selector: str) -> Locator:
-        return self.notebook.page.locator(f".gpuview {selector}").first
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        """Return a point of the page, by its place in what is seen of the picture."""
-        box = self.layer.bounding_box()
-        assert box is not None
-        return box["x"] + x * box["width"], box["y"] + y * box["height"]
-
-    def hover(self, x: float, y: float) -> tuple[list[int], str]:
-        """Rest there, and return the element's index and its value, as they are shown."""
-        self.mouse.move(*self.point(0.999, 0.999))
-        self.find(".gpuview-readout").wait_for(state="hidden")
-        self.mouse.move(*self.point(x, y))
-        self.find(".gpuview-readout").wait_for()
-        return self.read()
-
-    def read(self) -> tuple[list[int], str]:
-        text = self.find(".gpuview-readout .gpuview-index").inner_text()
-        numbers = re.findall(r"\d+", text.partition("]")[0])
-        return list(map(int, numbers)), self.find(".gpuview-value").inner_text()
-
-    def pixel(self, x: float, y: float) -> list[int]:
-        """Return the colour that lies over the video there."""
-        script = """([x, y]) => {
-          const canvas = document.querySelector(".gpuview-region");
-          const box = canvas.getBoundingClientRect();
-          const at = (point, start, side, n) => Math.floor(((point - start) / side) * n);
-          const left = at(x, box.left, box.width, canvas.width);
-          const top = at(y, box.top, box.height, canvas.height);
-          return [...canvas.getContext("2d").getImageData(left, top, 1, 1).data].slice(0, 3);
-        }"""
-        colour: list[int] = self.notebook.page.evaluate(script, list(self.point(x, y)))
-        return colour
 
 
 def test_large_map_is_read_to_the_element(open_notebook: OpenNotebook, tmp_path: Path) -> None:

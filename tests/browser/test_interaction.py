@@ -11,6 +11,7 @@ import pytest
 import gpuview
 from tests.browser.carriers import carrier_of
 from tests.browser.conftest import OpenNotebook
+from tests.browser.inspected import Inspected
 from tests.browser.lab import Lab, NotebookPage
 from tests.browser.views import wait_for_states, wait_for_text
 from tests.waiting import wait_until
@@ -104,6 +105,20 @@ def opened(open_notebook: OpenNotebook, carrier: str, *cells: str) -> NotebookPa
     return notebook
 
 
+def check_inspector(notebook: NotebookPage) -> None:
+    """Read the red of `paint`, its statistics, and the pixels of a part of the picture."""
+    seen = Inspected(notebook)
+    _, values = seen.hover(0.3, 0.4)
+    assert values.split()[0] == "255"
+    seen.mouse.wheel(0, -600)
+    seen.find("canvas.gpuview-region").wait_for()
+    assert seen.pixel(0.5, 0.5)[0] == 255
+    notebook.page.keyboard.press("b")
+    seen.find(".gpuview-histogram").wait_for()
+    notebook.page.keyboard.press("Escape")
+    seen.layer.wait_for(state="detached")
+
+
 @pytest.mark.parametrize("carrier", ["webrtc", "socket", "comm"])
 def test_click_paints_and_a_slider_is_turned_while_a_cell_spins(
     open_notebook: OpenNotebook, carrier: str
@@ -132,6 +147,7 @@ def test_click_paints_and_a_slider_is_turned_while_a_cell_spins(
     assert notebook.is_running
     notebook.page.mouse.click(*middle(notebook))  # the page may have scrolled
     wait_until(lambda: colour(notebook)[0] > 200, "a click paints while the cell spins")
+    check_inspector(notebook)
     assert notebook.is_running
     slider.press("End")
     notebook.wait_for_end()

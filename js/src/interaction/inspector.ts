@@ -8,6 +8,7 @@ import type { Size } from "../picture_size";
 import { after } from "../timers";
 import { Asker } from "./asker";
 import type { Line } from "./line";
+import { Pointing, type Point, type Wishes } from "./pointing";
 import { showElement, showStatistics } from "./readout";
 import { RegionLayer } from "./region";
 import * as viewport from "./viewport";
@@ -17,23 +18,14 @@ const HOVER_GAP_MS = 50;
 /** A stream that moves has other values below a pointer that rests. */
 const REST_MS = 250;
 const PIXELATED = 4;
-const STEP = 1.5;
 const MAX_REGION_PX = 2048;
-const HINT = "Wheel or + −: zoom · drag or arrows: move · Shift and drag: statistics · Esc: end";
+const HINT =
+  "Wheel or + −: zoom · drag or arrows: move · Shift and drag, or B: statistics · Esc: end";
 
 export interface InspectorOptions {
   readonly stage: HTMLElement;
   readonly line: Line;
   readonly stop: AbortSignal;
-}
-
-interface Drag {
-  readonly id: number;
-  readonly from: Place;
-  readonly part: Part;
-  readonly x: number;
-  readonly y: number;
-  readonly is_box: boolean;
 }
 
 export class Inspector {
@@ -48,19 +40,22 @@ export class Inspector {
   readonly #found = element("div", "gpuview-found");
   readonly #zoom = element("span", "gpuview-zoom");
   readonly #freeze = button("gpuview-toggle", "Freeze", () => this.#setFrozen(!this.#is_frozen));
-  readonly #select = button("gpuview-toggle", "Box", () => this.#setSelecting(!this.#is_selecting));
+  readonly #select = button("gpuview-toggle", "Box", () =>
+    this.#setSelecting(!this.#pointing.is_selecting),
+  );
   readonly #reset = button("gpuview-toggle", "Whole picture", () => this.#show(viewport.WHOLE));
   readonly #elements: Asker<Place>;
   readonly #boxes: Asker<{ from: Place; to: Place }>;
   readonly #region: RegionLayer;
+  readonly #pointing: Pointing;
   #size: Size = { width: 1, height: 1 };
   #part = viewport.WHOLE;
   #is_on = false;
   #is_frozen = false;
-  #is_selecting = false;
   /** What is below the pointer or, for who uses keys, in the middle; null if nobody looks. */
   #hover: Place | null = null;
-  #drag: Drag | null = null;
+  /** The first corner of the box that is drawn. */
+  #corner: Place = { x: 0, y: 0 };
   #resting = new AbortController();
 
   constructor(options: InspectorOptions) {
@@ -83,8 +78,11 @@ export class Inspector {
       onDrawn: (is_frozen) => this.#drawn(is_frozen),
       stop,
     });
+    this.#pointing = new Pointing(this.#layer, this.#wishes(), stop);
+    const observer = new ResizeObserver(() => this.#is_on && this.#place());
+    observer.observe(this.#layer);
+    stop.addEventListener("abort", () => observer.disconnect(), { once: true });
     this.#build();
-    this.#listen();
     line.listen((message) => this.#hear(message), stop);
   }
 
@@ -131,104 +129,52 @@ export class Inspector {
     this.strip.append(tools, element("div", "gpuview-more", HINT), this.#found);
   }
 
-  #listen(): void {
-    const { stop } = this.#options;
-    const on = <Name extends keyof HTMLElementEventMap>(
-      name: Name,
-      act: (event: HTMLElementEventMap[Name]) => void,
-    ) =>
-      this.#layer.addEventListener(
-        name,
-        (event) => {
-          event.stopPropagation(); // What is done here is not meant for the user's handlers.
-          act(event);
-        },
-        { signal: stop, passive: false },
-      );
-    on("pointermove", (event) => this.#move(event));
-    on("pointerdown", (event) => this.#press(event));
-    on("pointerup", (event) => this.#release(event));
-    on("pointercancel", (event) => this.#release(event));
-    on("pointerleave", () => this.#drag === null && this.#leave());
-    on("dblclick", () => this.#show(viewport.WHOLE));
-    on("wheel", (event) => this.#turn(event));
-    on("keydown", (event) => this.#type(event));
-    on("blur", () => this.#leave());
-    const observer = new ResizeObserver(() => this.#is_on && this.#place());
-    observer.observe(this.#layer);
-    stop.addEventListener("abort", () => observer.disconnect(), { once: true });
-  }
+  // --- what a person wants to see
 
-  // --- what a person does
-
-  #move(event: PointerEvent): void {
-    const at = this.#at(event);
-    const drag = this.#drag;
-    if (drag === null) return this.#look(at, false);
-    if (drag.is_box) {
-      this.#boxes.want({ from: drag.from, to: at });
-      this.#outlineBetween(drag.from, at);
-      return;
-    }
-    const area = this.#area;
-    const dx = ((drag.x - event.clientX) / area.width) * drag.part.width;
-    const dy = ((drag.y - event.clientY) / area.height) * drag.part.height;
-    this.#show(viewport.moved(drag.part, dx, dy));
-  }
-
-  #press(event: PointerEvent): void {
-    if (event.button !== 0) return;
-    this.#layer.focus({ preventScroll: true });
-    event.preventDefault();
-    this.#layer.setPointerCapture(event.pointerId);
-    const is_box = event.shiftKey || this.#is_selecting;
-    const from = this.#at(event);
-    const { pointerId: id, clientX: x, clientY: y } = event;
-    this.#drag = { id, from, part: this.#part, x, y, is_box };
-    this.#layer.classList.toggle("gpuview-dragged", !is_box);
-    this.#hide();
-  }
-
-  #release(event: PointerEvent): void {
-    if (this.#drag?.id !== event.pointerId) return;
-    this.#drag = null;
-    this.#layer.classList.remove("gpuview-dragged");
-  }
-
-  #turn(event: WheelEvent): void {
-    event.preventDefault();
-    const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
-    const factor = Math.exp((-event.deltaY * pixels) / 300);
-    this.#show(viewport.zoomed(this.#part, factor, this.#at(event)));
-    this.#look(this.#at(event), false);
-  }
-
-  #type(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = this.#part.width / 8;
-    const zoom = (factor: number) => viewport.zoomed(this.#part, factor, this.#middle);
-    const acts: Record<string, () => Part> = {
-      "+": () => zoom(STEP),
-      "=": () => zoom(STEP),
-      "-": () => zoom(1 / STEP),
-      "0": () => viewport.WHOLE,
-      ArrowLeft: () => viewport.moved(this.#part, -step, 0),
-      ArrowRight: () => viewport.moved(this.#part, step, 0),
-      ArrowUp: () => viewport.moved(this.#part, 0, -step),
-      ArrowDown: () => viewport.moved(this.#part, 0, step),
+  #wishes(): Wishes {
+    return {
+      look: (at) => this.#look(this.#at(at), false),
+      leave: () => this.#leave(),
+      pull: (from, to, factor) => this.#pull(from, to, factor),
+      step: (factor, right, down) => {
+        const { width, height } = this.#part;
+        this.#show(viewport.moved(this.#part, right * width, down * height));
+        this.#show(viewport.zoomed(this.#part, factor, this.#middle));
+        this.#look(this.#middle, true);
+      },
+      whole: () => this.#show(viewport.WHOLE),
+      beginBox: (at) => (this.#corner = this.#at(at)),
+      box: (to) => this.#box(this.#corner, this.#at(to)),
+      boxSeen: () => {
+        const { x, y, width, height } = this.#part;
+        this.#box({ x, y }, { x: x + width, y: y + height });
+      },
+      end: () => {
+        this.toggle();
+        this.button.focus();
+      },
     };
-    if (event.key === "Escape") {
-      this.toggle();
-      this.button.focus();
-    } else if (event.key in acts) {
-      this.#show((acts[event.key] ?? (() => this.#part))());
-      this.#look(this.#middle, true);
-    } else return;
-    event.preventDefault();
+  }
+
+  #pull(from: Point, to: Point, factor: number): void {
+    // First larger: a whole picture cannot be moved.
+    this.#part = viewport.zoomed(this.#part, factor, this.#at(from));
+    const area = this.#area;
+    const dx = ((from.x - to.x) / area.width) * this.#part.width;
+    const dy = ((from.y - to.y) / area.height) * this.#part.height;
+    this.#show(viewport.moved(this.#part, dx, dy));
+  }
+
+  #box(from: Place, to: Place): void {
+    this.#boxes.want({ from, to });
+    const [x, y] = [Math.min(from.x, to.x), Math.min(from.y, to.y)];
+    const [width, height] = [Math.abs(from.x - to.x), Math.abs(from.y - to.y)];
+    this.#put(this.#outline, { x, y, width, height });
+    this.#outline.hidden = false;
   }
 
   #setSelecting(is_selecting: boolean): void {
-    this.#is_selecting = is_selecting;
+    this.#pointing.is_selecting = is_selecting;
     this.#select.ariaPressed = String(is_selecting);
     this.#layer.classList.toggle("gpuview-selecting", is_selecting);
   }
@@ -261,8 +207,8 @@ export class Inspector {
     return { x: x + width / 2, y: y + height / 2 };
   }
 
-  #at({ clientX, clientY }: MouseEvent): Place {
-    return viewport.placeAt(this.#part, this.#area, clientX, clientY);
+  #at({ x, y }: Point): Place {
+    return viewport.placeAt(this.#part, this.#area, x, y);
   }
 
   #show(part: Part): void {
@@ -326,13 +272,6 @@ export class Inspector {
     style.height = `${at.height * area.height}px`;
   }
 
-  #outlineBetween(from: Place, to: Place): void {
-    const [x, y] = [Math.min(from.x, to.x), Math.min(from.y, to.y)];
-    const [width, height] = [Math.abs(from.x - to.x), Math.abs(from.y - to.y)];
-    this.#put(this.#outline, { x, y, width, height });
-    this.#outline.hidden = false;
-  }
-
   // --- values
 
   #look(at: Place, is_by_key: boolean): void {
@@ -359,7 +298,7 @@ export class Inspector {
         return this.#region.take(message);
       case "Element": {
         const at = this.#elements.answered(message.seq);
-        if (at === null || this.#hover === null || this.#drag !== null) return;
+        if (at === null || this.#hover === null || this.#pointing.is_dragging) return;
         this.#readout.hidden = this.#outline.hidden = message.index === "";
         if (message.index !== "") {
           showElement(this.#readout, message);
