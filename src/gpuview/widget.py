@@ -1,9 +1,4 @@
-"""`GPUStream`, the widget that users create.
-
-Secrets and addresses must not be saved with a notebook, so no trait keeps them: ``offers``
-serialises to nothing, an answer leaves ``answers`` once its page has it, and ICE servers travel in
-custom messages.
-"""
+"""`GPUStream`, the widget that users create."""
 
 from __future__ import annotations
 
@@ -12,11 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from copy import copy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-
-import anywidget
-import traitlets
 
 from gpuview.abandoned import follow
 from gpuview.engine.shared import shared_engine
@@ -43,6 +34,7 @@ from gpuview.interaction.stream_interaction import StreamInteraction
 from gpuview.ipykernel_compat import read_messages_while_cells_run
 from gpuview.log import log_to_stderr
 from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
+from gpuview.page_traits import PageTraits
 from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.local_socket import is_extension_announced
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
@@ -58,7 +50,7 @@ from gpuview.protocol.page_messages import (
 from gpuview.protocol.wire import to_wire
 from gpuview.public_face import PublicFace
 from gpuview.recording import Recording, Recordings
-from gpuview.saved_output import SavedOutput, comm_not_stored, display_value
+from gpuview.saved_output import SavedOutput, display_value
 from gpuview.settings import Settings
 from gpuview.signalling.pages import Pages
 from gpuview.signalling.published_status import PublishedStatus
@@ -71,7 +63,7 @@ from gpuview.sources.source import Source, start_source
 from gpuview.sources.thread_context import as_on_this_thread
 from gpuview.stats import StreamStats, stream_stats
 from gpuview.stream_copy import StreamCopy
-from gpuview.view_recording import RecordingState, ViewRecording
+from gpuview.view_recording import ViewRecording
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,19 +75,7 @@ __all__ = ["GPUStream", "StreamStats"]
 logger = logging.getLogger("gpuview")
 
 
-def _front_end(name: str) -> str:
-    path = Path(__file__).parent / "static" / name
-    if not path.exists():
-        raise ImportError(
-            f"gpuview's front end has not been built: {path.name} is missing\n"
-            "  expected: an installed wheel, or a source tree after its build\n"
-            "  try:      make build"
-        )
-    # For a path, anywidget would watch the file, and keep each stream alive for that.
-    return path.read_text(encoding="utf-8")
-
-
-class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=PublicFace):
+class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
     """A live picture of tensors, in any number of notebook outputs and browser tabs.
 
         display(GPUStream(generator))                     # polls a callable without arguments
@@ -164,21 +144,6 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         *INTERACTION,
     )
     """See `gpuview.public_face`."""
-
-    _esm = _front_end("widget.js")
-    _css = _front_end("widget.css")
-
-    comm: Any
-    offers = traitlets.Dict().tag(sync=True, echo_update=False, to_json=lambda _value, _widget: {})
-    answers = traitlets.Dict().tag(sync=True)
-    status = traitlets.Dict().tag(sync=True)
-    interaction = traitlets.Dict(to_wire(Interaction())).tag(sync=True)
-    recording = traitlets.Dict({"state": "off", "text": ""}).tag(sync=True)
-    epoch = traitlets.Int(1).tag(sync=True)
-    needs_peer_config = traitlets.Bool(False).tag(sync=True)
-    place = traitlets.Unicode().tag(sync=True)
-    has_server_extension = traitlets.Bool(False).tag(sync=True)
-    carriers = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(
         self,
@@ -468,12 +433,6 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
     def _ipython_display_(self) -> None:
         display_value(self._repr_mimebundle_)
 
-    def open(self) -> None:
-        """Open the comm; see Note [run by a program] in `saved_output`."""
-        if self.comm is None:
-            self.comm = comm_not_stored(self.get_state())
-        super().open()
-
     def _end(self) -> None:
         """Stop the source and refuse further frames."""
         self._published.end()
@@ -546,14 +505,6 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
         for data in change["new"].values():
             self._read_page(data)
 
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take the trait that pages write. The others are the kernel's, and are sent again.
-
-        Otherwise ipywidgets would pass a page's value on to all other pages.
-        """
-        super().set_state({name: sync_data[name] for name in sync_data if name == "offers"})
-        self._pages.restore([name for name in sync_data if name != "offers" and name in self.keys])
-
     def _read_custom(self, _widget: object, content: object, _buffers: object) -> None:
         self._read_page(content)
 
@@ -582,9 +533,6 @@ class GPUStream(LiveInteraction, LiveOptions, anywidget.AnyWidget, metaclass=Pub
     def _publish_interaction(self, interaction: Interaction) -> None:
         self.interaction = to_wire(interaction)
         self._handle.send(interaction)
-
-    def _publish_recording(self, state: RecordingState) -> None:
-        self.recording = {"state": state["state"], "text": state["text"]}
 
     # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------
 
