@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from gpuview.errors import SettingsError
-from gpuview.settings import Settings, split_list
+from gpuview.settings import Settings
+from gpuview.settings_rules import split_list
 from gpuview.webrtc.addresses import PRIVATE_RANGES, IPAddress, parse_address
 from gpuview.webrtc.ice_url import DEFAULT_PORT, DEFAULT_TLS_PORT, IceUrl, parse_ice_url
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
-from gpuview.errors import SettingsError
+from gpuview.errors import SettingsError, shorten
 from gpuview.protocol import interaction_messages as messages
 
 __all__ = ["Button", "Choice", "Knob", "Slider", "Toggle"]
@@ -111,7 +111,7 @@ class Knob:
 
     def _refuse(self, value: object, expected: str) -> SettingsError:
         return SettingsError(
-            f"cannot set the knob {self.name!r} to {_short(value)}",
+            f"cannot set the knob {self.name!r} to {shorten(repr(value), 80)}",
             expected=expected,
             fix="set a value that it can have, or make another knob",
         )
@@ -224,7 +224,7 @@ class Choice(Knob):
         is_good = all(isinstance(each, str) and len(each) <= 256 for each in texts)
         if not texts or not is_good or len(set(texts)) < len(texts):
             raise SettingsError(
-                f"cannot choose {_short(name)} from {_short(options)}",
+                f"cannot choose {shorten(repr(name), 80)} from {shorten(repr(options), 80)}",
                 expected="one or more different texts of at most 256 characters",
                 fix='stream.choice("optimizer", ["SGD", "Adam"])',
             )
@@ -238,7 +238,7 @@ class Choice(Knob):
 
     def _checked(self, value: Any) -> str:
         if value not in self.options:
-            raise self._refuse(value, f"one of {_short(list(self.options))}")
+            raise self._refuse(value, f"one of {shorten(repr(list(self.options)), 80)}")
         return str(value)
 
 
@@ -279,7 +279,7 @@ def _checked_name(name: object) -> str:
     is_text = isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS and name.isprintable()
     if not is_text:
         raise SettingsError(
-            f"cannot name a knob {_short(name)}",
+            f"cannot name a knob {shorten(repr(name), 80)}",
             expected=f"a text of 1 to {MAX_NAME_CHARS} printable characters",
             fix='stream.slider("lr", 1e-5, 1e-1, log=True)',
         )
@@ -288,16 +288,11 @@ def _checked_name(name: object) -> str:
 
 def _bad_slider(name: object, given: str) -> SettingsError:
     return SettingsError(
-        f"cannot make a slider {_short(name)} with {given}",
+        f"cannot make a slider {shorten(repr(name), 80)} with {given}",
         expected="finite numbers, low < high, 0 < step <= high - low; with log=True also 0 < low; "
         f"and a value, or a list of up to {MAX_NUMBERS}, from low to high",
         fix='stream.slider("lr", 1e-5, 1e-1, value=1e-3, log=True)',
     )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _text(value: Any) -> str:

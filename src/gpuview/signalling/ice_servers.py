@@ -17,7 +17,8 @@ from functools import partial
 
 from gpuview.errors import SettingsError
 from gpuview.protocol.page_messages import IceServer
-from gpuview.settings import IceServersFunction, Settings, split_list
+from gpuview.settings import IceServersFunction, Settings
+from gpuview.settings_rules import split_list
 from gpuview.signalling.time_limit import Overdue, call_within
 from gpuview.webrtc.ice_url import parse_ice_servers
 
