@@ -326,6 +326,23 @@ def check_row(notebook: NotebookPage, width: int) -> float:
     return float(right)
 
 
+def test_a_picture_is_as_wide_as_its_size_and_nothing_is_green_once_it_is_closed(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(
+        PULL, "sized = GPUStream(source, size=300)\ndisplay(sized)", "sized.close()"
+    )
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    (video,) = boxes(notebook, "video.gpuview-video")
+    assert video["width"] == 300
+    green = notebook.page.locator(".gpuview-dot[data-tone=good]")
+    assert green.count() == 1
+    notebook.run(2)
+    wait_until(lambda: green.count() == 0, "nothing is green")
+
+
 def test_nothing_moves_when_the_first_frame_comes(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(
         "import torch\nfrom gpuview import GPUStream\nstream = GPUStream(size=(300, 200))",

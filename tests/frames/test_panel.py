@@ -90,7 +90,7 @@ def test_a_panel_in_a_panel_is_refused():
         Panel(Panel(GREY))
 
 
-@pytest.mark.parametrize("collection", [{"a": GREY}, [GREY]])
+@pytest.mark.parametrize("collection", [{"a": GREY}, [GREY], {}, []])
 def test_a_panel_of_several_tensors_is_refused(collection):
     with pytest.raises(FrameError, match=r"(?s)as one panel.*\"a\": Panel\(a\)"):
         Panel(collection)
