@@ -105,7 +105,7 @@ function roundTrip(rtt_ms: number | null): string {
 function pictureLine(figures: Figures, size: string): Line {
   const { codec, decoder, fps, bytes_per_s, dropped, freezes, latency } = figures;
   const rate = `${fps.toFixed(0)} fps, ${(bytes_per_s / 1000).toFixed(0)} kB/s`;
-  const losses = `${dropped} frames dropped and ${freezes} freezes in the last second`;
+  const losses = `dropped frames: ${dropped}, freezes: ${freezes} in the last second`;
   return line(join(" · ", codec, decoder, size), `${rate}, ${latencyText(latency)}, ${losses}`);
 }
 

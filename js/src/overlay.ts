@@ -234,5 +234,5 @@ function entry({ text, colour }: LegendEntry): HTMLElement {
 
 function tooltip({ latency, rtt_ms, dropped, freezes }: Figures): string {
   const rtt = rtt_ms === null ? "round trip unknown" : `round trip ${rtt_ms.toFixed(0)} ms`;
-  return `${latencyText(latency)}, ${rtt}, ${dropped} frames dropped, ${freezes} freezes in the last second`;
+  return `${latencyText(latency)}, ${rtt}, dropped frames: ${dropped}, freezes: ${freezes} in the last second`;
 }

@@ -104,7 +104,7 @@ test("the picture's figures are those of the last second", () => {
     latency: { p50_ms: 21.4, p95_ms: 38.2 },
   } as const;
   expect(read({ figures, size: "640×360" })["picture"]).toEqual([
-    "H264 · FFmpeg · 640×360 | 30 fps, 228 kB/s, latency 21 ms (p95 38 ms), 2 frames dropped and 0 freezes in the last second",
+    "H264 · FFmpeg · 640×360 | 30 fps, 228 kB/s, latency 21 ms (p95 38 ms), dropped frames: 2, freezes: 0 in the last second",
   ]);
 });
 
