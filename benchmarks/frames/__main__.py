@@ -3,7 +3,7 @@
     python -m benchmarks.frames [--rounds 3] [--only cpu] [--out artifacts] [--from FILE]
 
 Writes ``bench-frames.json``, or ``bench-frames-cuda.json`` where there is an NVIDIA GPU, and, after
-a complete run, the tables in ``docs/benchmarks.md``. Takes about seven minutes; the machine should
+a complete run, the tables in ``docs/benchmarks.md``. Takes about nine minutes; the machine should
 have nothing else to do. ``--from`` takes the figures from such a file, which another machine wrote.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.document import replace_between_markers
-from benchmarks.frames import cpu, device, training
+from benchmarks.frames import cpu, device, training, unused
 from benchmarks.frames.report import Results, Row, page, table
 
 _ROOT = Path(__file__).parents[2]
@@ -31,6 +31,7 @@ _PARTS: dict[str, dict[str, Callable[[int], Iterator[Row]]]] = {
     },
     "training": {"A training loop with a tap": training.rows},
     "unwatched": {"`push` while nobody watches": cpu.unwatched},
+    "unused": {"A push beside what is not used, CPU time": unused.rows},
     "cpu": {"A frame on the CPU, CPU time": cpu.conversion},
 }
 
