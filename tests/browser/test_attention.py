@@ -2,28 +2,110 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from tests.browser.conftest import OpenNotebook
-from tests.browser.lab import NotebookPage
+from tests.browser.lab import Lab, NotebookPage
 from tests.browser.views import states, wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
 TWO_STREAMS = """
+import time
 import torch
 from gpuview import GPUStream
 
 asked = {"first": 0, "second": 0}
+asked_s = {}
 
 def source(name):
     def ask():
         asked[name] += 1
+        asked_s[name] = time.monotonic()
         return torch.full((90, 160), asked[name] % 256, dtype=torch.uint8)
     return ask
 
 first, second = (GPUStream(source(name), fps=30) for name in asked)
+"""
+
+COUNT_CONNECTIONS = """
+window.connections = 0;
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...args) {
+    super(...args);
+    window.connections += 1;
+  }
+};
+"""
+
+# How nobody comes to see the first view.
+HIDE = """
+([way, is_hidden]) => {
+  const view = document.querySelector(".gpuview");
+  const output = view.closest(".jp-Cell-outputArea");
+  if (way === "collapsed") output.style.display = is_hidden ? "none" : "";
+  if (way === "scrolled away") view.style.transform = is_hidden ? "translateY(9000px)" : "";
+  if (way === "another tab") {
+    Object.defineProperty(document, "hidden", { get: () => is_hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }
+}
+"""
+
+# The grey of the first frame that is shown afterwards and was not shown before.
+NEXT_NEW = """
+kept => new Promise(resolve => {
+  const video = document.querySelector("video.gpuview-video");
+  const look = () => {
+    const [[grey]] = probe.pixels(video, [[80, 45]]);
+    if ((grey - kept + 256) % 256 > 1 && (kept - grey + 256) % 256 > 1) resolve(grey);
+    else video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+})
+"""
+
+GREY = "probe.pixels(document.querySelector('video.gpuview-video'), [[80, 45]])[0][0]"
+
+A_FEW = 12
+"""Frames, of 30 a second. A new connection or a missed keyframe takes many more."""
+
+N_STREAMS = 10
+N_ON_SCREEN = 2
+
+TEN_STREAMS = f"""
+import ipywidgets
+import time
+import torch
+from gpuview import GPUStream
+
+asked = [0] * {N_STREAMS}
+asked_s = {{}}
+
+def source(number):
+    def ask():
+        asked[number] += 1
+        asked_s[number] = time.monotonic()
+        return torch.full((90, 160), asked[number] % 256, dtype=torch.uint8)
+    return ask
+
+streams = [GPUStream(source(number), fps=10) for number in range({N_STREAMS})]
+columns = ipywidgets.Layout(grid_template_columns="repeat(5, minmax(0, 1fr))")
+
+def encoded():
+    return [sum(each.frames for each in it.stats().encoders) for it in streams]
+"""
+
+SHOW_TEN = "ipywidgets.GridBox(streams, layout=columns)"
+
+# All but the first few.
+COLLAPSE_MOST = f"""
+is_collapsed => {{
+  const views = [...document.querySelectorAll(".gpuview")].slice({N_ON_SCREEN});
+  for (const view of views) view.style.display = is_collapsed ? "none" : "";
+}}
 """
 
 # As JupyterLab collapses it.
@@ -58,7 +140,68 @@ def test_output_that_is_collapsed_costs_its_source_nothing_until_it_is_opened(
     assert states(notebook) == ["playing", "playing"]
 
 
-def wait_for_more(notebook: NotebookPage, name: str, more: int) -> None:
+def test_a_view_that_is_seen_again_goes_on_within_a_few_frames_over_the_same_connection(
+    open_notebook: OpenNotebook,
+) -> None:
+    notebook = open_notebook(TWO_STREAMS, "first", init_script=COUNT_CONNECTIONS)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, "playing")
+    wait_for_more(notebook, "first", 10)
+    connections = notebook.page.evaluate("connections")
+    for way in ("collapsed", "scrolled away", "another tab"):
+        notebook.page.evaluate(HIDE, [way, True])
+        wait_until(lambda: are_paused(notebook) == [True], f"{way}, it pauses")
+        n_asked = wait_until_it_rests(notebook)
+        kept = notebook.page.evaluate(GREY)
+        notebook.page.evaluate(HIDE, [way, False])
+        grey = notebook.page.evaluate(NEXT_NEW, kept)
+        n_frames = (grey - n_asked + 1) % 256 - 1  # a video's grey may be one level too low
+        assert n_frames <= A_FEW, (way, n_frames)
+        assert states(notebook) == ["playing"]
+    assert notebook.page.evaluate("connections") == connections
+
+
+def test_ten_streams_cost_what_is_on_the_screen(lab: Lab, open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(TEN_STREAMS, SHOW_TEN)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for_states(notebook, *["playing"] * N_STREAMS)
+    kernel = lab.kernel_process(notebook.kernel_id)
+    all_cost = cpu_per_frame(notebook, kernel)
+
+    notebook.page.evaluate(COLLAPSE_MOST, True)
+    is_off = [n >= N_ON_SCREEN for n in range(N_STREAMS)]
+    wait_until(lambda: are_paused(notebook) == is_off, "all but a few pause")
+    wait_until_it_rests(notebook, N_ON_SCREEN)
+    asked, encoded = notebook.python("(asked, encoded())")
+    few_cost = cpu_per_frame(notebook, kernel)
+    assert notebook.python("asked")[N_ON_SCREEN:] == asked[N_ON_SCREEN:]
+    assert notebook.python("encoded()")[N_ON_SCREEN:] == encoded[N_ON_SCREEN:]
+    assert few_cost < all_cost / 2
+
+
+def cpu_per_frame(notebook: NotebookPage, kernel: psutil.Process) -> float:
+    """Return what the kernel and its media process take for each frame of the first stream."""
+
+    def spent() -> float:
+        times = [each.cpu_times() for each in (kernel, *kernel.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
+
+    began_s, began = spent(), notebook.python("asked[0]")
+    wait_for_more(notebook, 0, 50)
+    return (spent() - began_s) / (notebook.python("asked[0]") - began)
+
+
+def wait_until_it_rests(notebook: NotebookPage, stream: int | str = "first") -> int:
+    """Wait until a source has not been asked for a while; return how often it has been."""
+    rest_s = f"time.monotonic() - asked_s[{stream!r}]"
+    wait_until(lambda: notebook.python(rest_s) > 0.5, f"{stream} rests")
+    n_asked: int = notebook.python(f"asked[{stream!r}]")
+    return n_asked
+
+
+def wait_for_more(notebook: NotebookPage, name: int | str, more: int) -> None:
     """Wait until a source has been asked so many times more."""
     target = notebook.python(f"asked[{name!r}]") + more
     wait_until(
