@@ -4,7 +4,8 @@
 
 Writes ``artifacts/bench-notebook.json`` and, after a complete run, the tables in ``README.md`` and
 ``docs/benchmarks.md``. Takes about ten minutes; the machine should have nothing else to do.
-With ``--ssh`` the browser is behind an ``ssh -L``, and all UDP is dropped.
+With ``--ssh`` the browser is behind an ``ssh -L``, and all UDP is dropped. Ends with what is wanted
+of the carriers, and with the status 1 if one of these figures is missed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from benchmarks.notebook.contenders import CONTENDERS
 from benchmarks.notebook.measure import Run, Stretch, measure
 from benchmarks.notebook.places import behind_ssh, same_machine
 from benchmarks.notebook.report import notes, table
+from benchmarks.notebook.wanted import check
 
 _ROOT = Path(__file__).parents[2]
 _VIEWPORT: ViewportSize = {"width": 1500, "height": 1100}  # 1280x720 fits into the notebook
@@ -29,8 +32,8 @@ _SIZES = ((640, 360), (1280, 720))
 _PACKAGES = ("jupyter_rfb", "jupyterlab", "ipykernel", "torch", "numpy")
 
 
-def main() -> None:
-    """Measure, print, write."""
+def main() -> int:
+    """Measure, print, write; return 1 if a figure is not what is wanted of it."""
     options = _parse()
     runs: list[Run] = []
     place = behind_ssh if options.ssh else same_machine
@@ -46,6 +49,9 @@ def main() -> None:
         command = "python -m benchmarks.notebook --ssh" if options.ssh else "make bench-notebook"
         measured_on = environment(command, options.rounds, _PACKAGES, Chromium=browser.version)
     _write(runs, measured_on, is_complete=not options.only and not options.ssh)
+    comparison, is_as_wanted = check(runs)
+    print(comparison)
+    return 0 if is_as_wanted else 1
 
 
 def _parse() -> argparse.Namespace:
@@ -87,4 +93,4 @@ def _figures(stretch: Stretch) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,6 +26,12 @@ __all__ = ["Run", "Stretch", "measure"]
 _FIRST_PICTURES = 3  # single ones scatter by 100 ms
 _WARM_UP_S = 4.0
 _STRETCH_S = 8.0
+_AWAY_S = 3.0
+_COLLAPSE = """is_collapsed => {
+  const picture = document.querySelector(".gpuview-video, .renderview-wrapper img");
+  picture.closest(".jp-Cell-outputArea").style.display = is_collapsed ? "none" : "";
+  return performance.timeOrigin + performance.now();
+}"""
 _WRAP_US = 2**40  # the time code's range
 
 Sample = tuple[float, int, int, int]
@@ -65,6 +71,8 @@ class Run:
     idle: Stretch
     busy: Stretch
     """While a later cell runs pure Python."""
+    seen_again_ms: float | None
+    """From the moment that a collapsed output is opened to the next new frame."""
 
 
 def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, height: int) -> Run:
@@ -87,6 +95,7 @@ def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, heig
         first_pictures_ms.append(_first_picture_ms(notebook, offset_ms))
         samples = _samples(notebook, offset_ms)
         clicks_ms = _click_latencies_ms(notebook)
+        seen_again_ms = _seen_again_ms(notebook)
     return Run(
         contender=contender,
         width=width,
@@ -94,6 +103,7 @@ def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, heig
         first_pictures_ms=tuple(first_pictures_ms),
         idle=_stretch(samples, idle, clicks_ms[:N_TOUCHES]),
         busy=_stretch(samples, busy, clicks_ms[N_TOUCHES:]),
+        seen_again_ms=seen_again_ms,
     )
 
 
@@ -151,6 +161,16 @@ def _check_spin(notebook: NotebookPage, window: _Window) -> None:
     began_s = notebook.python("spin_began")
     if not (began_s <= window.began_s and window.touched_s <= began_s + SPIN_S):
         raise RuntimeError(f"the busy stretch {window} lies outside the spinning cell {began_s = }")
+
+
+def _seen_again_ms(notebook: NotebookPage) -> float | None:
+    """Collapse the output for longer than a view waits before it pauses, and open it again."""
+    notebook.page.evaluate(_COLLAPSE, True)
+    time.sleep(_AWAY_S)
+    opened_ms = notebook.page.evaluate(_COLLAPSE, False)
+    time.sleep(_AWAY_S)
+    shown_ms = [at_ms for at_ms, *_ in notebook.page.evaluate("probe.samples")]
+    return next((at_ms - opened_ms for at_ms in shown_ms if at_ms > opened_ms), None)
 
 
 def _samples(notebook: NotebookPage, offset_ms: float) -> list[Sample]:

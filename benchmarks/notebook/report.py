@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from benchmarks.document import markdown_table
 from benchmarks.notebook.measure import Run
 
-__all__ = ["notes", "table"]
+__all__ = ["ROWS", "notes", "table"]
 
-_ROWS: tuple[tuple[str, int, Callable[[Run], float | None]], ...] = (
+ROWS: tuple[tuple[str, int, Callable[[Run], float | None]], ...] = (
     ("first picture, ms", 0, lambda run: statistics.median(run.first_pictures_ms)),
     ("idle: frames shown per s", 1, lambda run: run.idle.shown_fps),
     ("idle: glass to glass p50, ms", 0, lambda run: run.idle.p50_ms),
@@ -26,7 +26,9 @@ _ROWS: tuple[tuple[str, int, Callable[[Run], float | None]], ...] = (
     ("busy: CPU per frame shown, ms", 1, lambda run: run.busy.cpu_ms_per_frame),
     ("busy: click to changed picture p50, ms", 0, lambda run: run.busy.click_p50_ms),
     ("busy: value below the pointer p50, ms", 0, lambda run: run.busy.value_p50_ms),
+    ("seen again, ms", 0, lambda run: run.seen_again_ms),
 )
+"""Title, digits, and how to read it from a run."""
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -36,7 +38,7 @@ def table(runs: Sequence[Run]) -> str:
     heads = [f"{contender} {width}x{height}" for contender, width, height in columns]
     rows = [
         (title, [_median(runs, column, read, digits) for column in columns])
-        for title, digits, read in _ROWS
+        for title, digits, read in ROWS
     ]
     return markdown_table(heads, rows)
 
