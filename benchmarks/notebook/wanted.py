@@ -25,7 +25,7 @@ class Wanted:
     at_most: float = float("inf")
 
 
-_SOCKET, _COMM = "gpuview by WebSocket", "gpuview through the kernel"
+_WEBRTC, _SOCKET, _COMM = "gpuview", "gpuview by WebSocket", "gpuview through the kernel"
 _720P, _360P = (1280, 720), (640, 360)
 
 WANTED = (
@@ -35,9 +35,13 @@ WANTED = (
     Wanted(_COMM, _360P, "first picture, ms", at_most=3000),
     Wanted(_COMM, _360P, "idle: frames shown per s", at_least=25),
     Wanted(_COMM, _360P, "idle: p95, ms", at_most=120),
+    Wanted(_WEBRTC, _720P, "idle: click to changed picture p50, ms", at_most=60),
+    Wanted(_WEBRTC, _720P, "busy: click to changed picture p50, ms", at_most=80),
+    Wanted(_WEBRTC, _720P, "idle: value below the pointer p50, ms", at_most=100),
+    Wanted(_WEBRTC, _720P, "busy: value below the pointer p50, ms", at_most=100),
     *(
         Wanted(contender, size, "seen again, ms", at_most=300)
-        for contender in ("gpuview", _SOCKET, _COMM)
+        for contender in (_WEBRTC, _SOCKET, _COMM)
         for size in (_360P, _720P)
     ),
 )
