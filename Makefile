@@ -75,8 +75,8 @@ clean:
 
 # --- what they need -----------------------------------------------------------------------------
 
-.PHONY: browser forget-skipped hosts hub ipykernels laboratory needs-of-slow-tests
-needs-of-slow-tests: browser hosts hub ipykernels laboratory
+.PHONY: browser forget-skipped hosts hub ipykernels laboratory needs-of-slow-tests vulkan
+needs-of-slow-tests: browser hosts hub ipykernels laboratory vulkan
 
 forget-skipped:
 	@rm -f $(SKIPPED)
@@ -87,6 +87,9 @@ browser:
 # After the browser, as only one apt-get can run.
 laboratory: | browser
 	@scripts/need_network_lab.sh
+
+vulkan: | laboratory
+	@scripts/need_vulkan.sh
 
 hosts: .venv-hosts/.stamp
 

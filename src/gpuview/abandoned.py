@@ -57,6 +57,8 @@ class FollowedStream:
 
     def __init__(self, stream: Any, close: Callable[[], None]) -> None:
         self.stream = ref(stream)
+        self.owner: ref[Any] = self.stream
+        """What people hold and display in place of the stream."""
         self.model_id: str = stream.model_id
         self.display_ids = DisplayIds(self.model_id)
         self.displays = Displays()
@@ -66,6 +68,10 @@ class FollowedStream:
         self._kept_alive: Any = None
         self._close = close
         self._n_references = -1
+
+    def owned_by(self, owner: Any) -> None:
+        """Something else stands for the stream: each lives as long as the other."""
+        self.owner = ref(owner)
 
     def described(self) -> None:
         """The stream is being described for a page, on this thread. From any thread."""
@@ -101,8 +107,8 @@ class FollowedStream:
         self._comm.close()
 
     def _count(self) -> int:
-        stream = self.stream()
-        return 0 if stream is None else sys.getrefcount(stream)
+        alive = (self.stream(), self.owner())
+        return sum(sys.getrefcount(each) for each in alive if each is not None)
 
 
 class AbandonedStreams:
@@ -179,7 +185,8 @@ class AbandonedStreams:
 
     def _collect(self, followed: list[FollowedStream]) -> None:
         streams = {each.model_id: each.stream for each in followed}
-        with unregistered(streams), without_results(self._shell, streams.values()):
+        shown = [*streams.values(), *(each.owner for each in followed)]
+        with unregistered(streams), without_results(self._shell, shown):
             gc.collect()
         for each in followed:
             if each.stream() is None:

@@ -361,6 +361,18 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         self._interaction.handlers.listen(self._frame_contexts.take, ("resize",))
         return self._frame_contexts
 
+    def use_source(self, source: Source, owner: object) -> None:
+        """Tell a source that makes frames by itself, and pushes them, what it must know.
+
+        Args:
+            source: It is told who watches.
+            owner: What people hold and display in place of this stream.
+        """
+        self._followed.owned_by(owner)
+        with self._lock:
+            self._source = source
+            self._follow_watchers()
+
     def stats(self) -> StreamStats:
         """Return the current counters.
 

@@ -9,7 +9,7 @@ import torch
 
 from gpuview.errors import SettingsError
 from gpuview.interaction.camera import FlyCamera, OrbitCamera
-from gpuview.sources.context import FrameContexts
+from gpuview.sources.context import FrameContexts, Room
 
 
 class Stream:
@@ -76,7 +76,7 @@ def test_matrices_follow_their_convention(stream, make, convention, up, near):
 
 def test_the_projection_has_the_shape_of_the_picture(stream):
     camera = OrbitCamera(stream, azimuth_deg=0, elevation_deg=0, fov_deg=90)
-    stream.frame_contexts.size = (200, 100)
+    stream.frame_contexts.room = Room((200, 100), 1)
 
     assert on_screen(camera, (6, 3, 0))[:2] == pytest.approx([1, 1], abs=1e-6)
 
@@ -97,7 +97,7 @@ def test_the_camera_is_upright_and_its_axes_are_a_rotation(stream, up, conventio
 @pytest.mark.parametrize("convention", ["opengl", "opencv"])
 def test_rays_go_through_the_pixels_whose_points_they_hit(stream, convention):
     camera = OrbitCamera(stream, convention=convention)
-    stream.frame_contexts.size = (8, 4)
+    stream.frame_contexts.room = Room((8, 4), 1)
     now = camera.at(0, (8, 4))
     rays = now.rays(8, 4)
 

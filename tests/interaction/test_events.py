@@ -53,6 +53,8 @@ class TestAsEvent:
             "modifiers": ("Shift",),
             "ntouches": 1,
             "touches": {7: {"x": 10, "y": 20, "pressure": 0.5}},
+            "u": 0.25,
+            "v": 0.5,
             "pixel": (3, 4),
             "panel": "model",
             "tile": 0,

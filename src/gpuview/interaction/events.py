@@ -77,6 +77,8 @@ def as_event(
         is_inside = given.u is not None and given.v is not None
         place = locate(given.u, given.v) if is_inside else None  # type: ignore[arg-type]
         event |= {
+            "u": given.u,
+            "v": given.v,
             "pixel": place and place.pixel,
             "panel": place and place.panel,
             "tile": place and place.tile,

@@ -8,16 +8,17 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from gpuview.interaction.camera import CameraView
 
-__all__ = ["FrameContext", "FrameContexts"]
+__all__ = ["FrameContext", "FrameContexts", "Room"]
 
 _MAX_EVENTS = 1024
 _MAX_VIEWS = 256
 _MAX_PIXELS = 3840 * 2400
+_MIN_RATIO, _MAX_RATIO = 0.1, 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,15 @@ class FrameContext:
     it: of the types that have a handler, and ``resize``. At most 1024: the newest."""
 
 
+class Room(NamedTuple):
+    """What the largest view has room for."""
+
+    size: tuple[int, int]
+    """As in `FrameContext`."""
+    ratio: float
+    """Device pixels for one CSS pixel."""
+
+
 class HasView(Protocol):
     """A camera."""
 
@@ -57,14 +67,19 @@ class FrameContexts:
     """Makes the context of each frame. From any thread."""
 
     def __init__(self) -> None:
-        self.size: tuple[int, int] | None = None
-        """As in `FrameContext`."""
+        self.room: Room | None = None
+        """None until a view has been laid out."""
         self.camera: HasView | None = None
         self._events: deque[Mapping[str, Any]] = deque(maxlen=_MAX_EVENTS)
         self._lock = threading.Lock()  # guards what follows
-        self._sizes: dict[str, tuple[int, int]] = {}
+        self._rooms: dict[str, Room] = {}
         self._number = 0
         self._began_s: float | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """As in `FrameContext`."""
+        return None if self.room is None else self.room.size
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Keep an event for the next frame, and a view's size for all frames."""
@@ -75,20 +90,21 @@ class FrameContexts:
     def _resize(self, event: Mapping[str, Any]) -> None:
         """Keep a view's size."""
         size = _even_size(event["width"] * event["ratio"], event["height"] * event["ratio"])
+        room = Room(size, min(max(event["ratio"], _MIN_RATIO), _MAX_RATIO))
         with self._lock:
-            if len(self._sizes) < _MAX_VIEWS or event["view"] in self._sizes:
-                self._sizes[event["view"]] = size
-            self._choose_size()
+            if len(self._rooms) < _MAX_VIEWS or event["view"] in self._rooms:
+                self._rooms[event["view"]] = room
+            self._choose_room()
 
     def keep_views(self, views: Collection[str]) -> None:
         """Forget the sizes of the views that have gone. The last one's stays in force."""
         with self._lock:
-            self._sizes = {view: size for view, size in self._sizes.items() if view in views}
-            self._choose_size()
+            self._rooms = {view: room for view, room in self._rooms.items() if view in views}
+            self._choose_room()
 
-    def _choose_size(self) -> None:
-        if self._sizes:
-            self.size = max(self._sizes.values(), key=math.prod)
+    def _choose_room(self) -> None:
+        if self._rooms:
+            self.room = max(self._rooms.values(), key=lambda room: math.prod(room.size))
 
     def next(self) -> FrameContext:
         """Return the context of a frame that is made now."""
