@@ -42,7 +42,7 @@ CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)
 TUNNEL_FROM_PAGE = (messages.CarrierOpen, messages.CarrierText, messages.CarrierClose)
 TUNNEL_FROM_KERNEL = (messages.CarrierData, messages.CarrierClosed)
 FOR_ALL = (interaction.Interaction,)
-PARTS = (messages.IceServer, messages.LegendEntry, messages.Problem)
+PARTS = (messages.IceServer, messages.ColourBar, messages.LegendEntry, messages.Problem)
 INTERACTION_PARTS = tuple(
     kind
     for kind in vars(interaction).values()

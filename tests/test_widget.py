@@ -443,12 +443,15 @@ def test_hint_is_told_while_it_holds_and_not_beside_an_error(make_stream: MakeSt
     assert (stream.status["state"], stream.status["hint"]) == ("live", "")
 
 
-def test_the_range_of_a_map_is_told_as_text(make_stream: MakeStream) -> None:
+def test_the_range_of_a_map_is_told_with_its_colours(make_stream: MakeStream) -> None:
     stream, engine, _ = make_stream()
     engine.views("v1")
     stream.push({"<b>depth</b>": torch.arange(64.0).reshape(8, 8)})
-    legend = [{"text": "<b>depth</b>: 0 … 63 (viridis)", "colour": ""}]
-    wait_until(lambda: stream.status["legend"] == legend, "the range is told")
+    wait_until(lambda: stream.status["legend"], "the range is told")
+    (entry,) = stream.status["legend"]
+    assert entry["text"] == "<b>depth</b>: 0 … 63 (viridis)"
+    assert (entry["bar"]["name"], entry["bar"]["high"]) == ("<b>depth</b>", "63")
+    assert entry["bar"]["colours"][0] == "#440154"
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
     assert stream.status["legend"] == []
     stream.push(torch.zeros(3, 8, 8))

@@ -62,12 +62,28 @@ export interface IceServer {
   readonly credential?: string;
 }
 
+/** The colours of a map, and the values at its ends; part of `LegendEntry`. */
+export interface ColourBar {
+  /** Of the panel, without markup; empty if there are no panels. */
+  readonly name: string;
+  /** `#rrggbb`, at equal distances from the low end to the high one. */
+  readonly colours: string[];
+  readonly low: string;
+  readonly high: string;
+  /** The value between both, if it is to be shown. */
+  readonly middle: string;
+  /** What else there is to know about the range; empty if nothing. */
+  readonly note: string;
+}
+
 /** What a part of the picture's colours means; part of `Status`. */
 export interface LegendEntry {
   /** Without markup. */
   readonly text: string;
   /** The colour that the text is about, as `#rrggbb`; empty if there is none. */
   readonly colour: string;
+  /** What says the same as the text to the eye. */
+  readonly bar?: ColourBar;
 }
 
 /** Something went wrong, which the connection may survive; a part of `Candidates`. */
@@ -157,7 +173,7 @@ export interface Status {
   readonly made_ms: number;
   /** A line of the user's, without markup. */
   readonly caption: string;
-  /** For live: what the colours mean, as far as it depends on the values. */
+  /** For live: what the colours mean. */
   readonly legend: LegendEntry[];
 }
 

@@ -2,6 +2,7 @@
 
 import { endpoint } from "./addresses";
 import type { Caption } from "./caption";
+import { colourBar } from "./colour_bar";
 import { Controls } from "./controls/controls";
 import { toggleFullscreen } from "./controls/fullscreen";
 import { latencyText } from "./details";
@@ -222,7 +223,8 @@ function paragraphs({ problem, expected, fix }: Problem): HTMLElement[] {
   ];
 }
 
-function entry({ text, colour }: LegendEntry): HTMLElement {
+function entry({ text, colour, bar }: LegendEntry): HTMLElement {
+  if (bar !== undefined) return colourBar(text, bar);
   const made = element("span", "gpuview-entry", text);
   if (colour !== "") {
     const swatch = element("span", "gpuview-swatch");

@@ -41,6 +41,7 @@ from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
 from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
+    ColourBar,
     GetPeerConfig,
     LegendEntry,
     PageLog,
@@ -73,6 +74,14 @@ if TYPE_CHECKING:
 __all__ = ["GPUStream", "StreamStats"]
 
 logger = logging.getLogger("gpuview")
+
+
+def _entry(meaning: Meaning) -> LegendEntry:
+    text, colour, bar = meaning
+    if bar is None:
+        return LegendEntry(text=text, colour=colour)
+    fields = bar._asdict() | {"colours": list(bar.colours)}
+    return LegendEntry(text=text, bar=ColourBar(**fields))
 
 
 class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
@@ -646,9 +655,7 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
                 self._source.watch(is_watched)
 
     def _follow_legend(self, legend: Sequence[Meaning]) -> None:
-        self._published.set_legend(
-            [LegendEntry(text=each.text, colour=each.colour) for each in legend]
-        )
+        self._published.set_legend([_entry(each) for each in legend])
 
     def _tell_size(self) -> None:
         chosen = self.size

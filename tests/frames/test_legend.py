@@ -14,8 +14,9 @@ from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.colormap import NO_CLASS_ROW, palette
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import Scaling
-from gpuview.frames.picture.legend import Meaning, has_legend
+from gpuview.frames.picture.legend import Bar, Meaning, has_legend
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.panel import Panel
 from gpuview.frames.writer import FrameWriter
 from tests.frames.discard import DiscardingSink
 from tests.frames.dtypes import FLOATS
@@ -92,7 +93,6 @@ def test_a_range_that_is_found_in_the_values_can_be_read(legends, frame, look, t
     [
         (spread(0, 1, 3, 20, 30), {}),
         (spread(0, 9), {"value_range": (0, 9)}),
-        (spread(0, 9, 8, 20, 30), {"value_range": (0, 9)}),
         (flow(3), {"value_range": (0, 9)}),
         (torch.full((8, 20, 30), torch.nan), {}),
         (torch.full((8, 20, 30), torch.nan), {"value_range": "robust"}),
@@ -101,6 +101,87 @@ def test_a_range_that_is_found_in_the_values_can_be_read(legends, frame, look, t
 )
 def test_there_is_no_legend_where_nothing_is_scaled_or_finite(legends, frame, look):
     assert legends.after(frame, **look) == []
+
+
+def bars(legends: Legends, frame: object, **look: object) -> list[Bar | None]:
+    legends.after(frame, **look)
+    return [meaning.bar for meaning in legends.told[-1]] if legends.told else []
+
+
+def ends(bar: Bar) -> tuple[str, str, str, str]:
+    return bar.low, bar.middle, bar.high, bar.note
+
+
+@pytest.mark.parametrize(
+    ("frame", "look", "expected"),
+    [
+        (spread(0.5234, 79.84), {"value_range": (-1.5, 80)}, ("-1.5", "", "80", "")),
+        (spread(0, 9), {}, ("0", "", "1", "")),
+        (spread(0, 9, 1, 20, 30).to(torch.uint8), {}, ("0", "", "255", "")),
+        (spread(0, 1) > 0.5, {}, ("0", "", "1", "")),
+        (spread(0.5234, 79.84), {"value_range": "auto"}, ("0.523", "", "79.8", "")),
+        (spread(0, 9, 8, 20, 30), {"value_range": "frame"}, ("0", "", "9", "")),
+        (spread(-2, 3), {"value_range": "symmetric"}, ("-3", "0", "3", "")),
+        (spread(-2, 3), {"value_range": (-1, 1)}, ("-1", "0", "1", "")),
+        (torch.zeros(20, 30), {"value_range": "auto"}, ("0", "", "0", "")),
+        (one_off(1000), {"value_range": "robust"}, ("0.01", "", "0.992", "without outliers")),
+        (spread(0, 9, 8, 20, 30), {}, ("min", "", "max", "of each of 8 tiles, within 0 … 9")),
+    ],
+)
+def test_a_bar_has_the_ends_of_its_range(legends, frame, look, expected):
+    (bar,) = bars(legends, frame, **{"colormap": "turbo", **look})
+    assert ends(bar) == expected
+
+
+@pytest.mark.parametrize("name", ["viridis", "coolwarm", "hot"])
+def test_the_colours_of_a_bar_are_the_maps_from_end_to_end_with_one_in_the_middle(legends, name):
+    (bar,) = bars(legends, spread(0, 9), colormap=name)
+    rows = [f"#{bytes(row).hex()}" for row in palette(name, torch.device("cpu"))[:256].tolist()]
+    assert (bar.colours[0], bar.colours[8], bar.colours[-1]) == (rows[0], rows[127], rows[255])
+    assert list(bar.colours) == sorted(bar.colours, key=rows.index)
+
+
+@pytest.mark.parametrize(
+    ("frame", "look"),
+    [
+        (spread(0, 9), {"value_range": "auto"}),
+        (spread(0, 1, 3, 20, 30), {"colormap": "viridis", "value_range": "auto"}),
+        (flow(3), {}),
+        (torch.arange(600).reshape(20, 30).clamp(max=5), {}),
+        (spread(0, 9), {"colormap": "tab10"}),
+    ],
+)
+def test_greys_colours_flows_and_labels_have_no_bar(legends, frame, look):
+    assert not any(bars(legends, frame, **look))
+
+
+def test_bars_have_their_panels_names_and_the_words_say_the_same(legends):
+    depth = Panel(spread(0, 9), value_range=(0, 80))
+    error = Panel(spread(-1, 2), value_range="symmetric")
+    found = bars(legends, {"image": spread(0, 1, 3, 20, 30), "depth": depth, "error": error})
+    assert [(each.name, *ends(each)) for each in found] == [
+        ("depth", "0", "", "80", ""),
+        ("error", "-2", "0", "2", ""),
+    ]
+    assert [each.text for each in legends.told[-1]] == [
+        "depth: 0 … 80 (viridis)",
+        "error: -2 … 2 (coolwarm)",
+    ]
+
+
+def test_a_bar_of_a_fixed_range_comes_at_once_goes_at_once_and_is_told_once(legends):
+    for _ in range(5):
+        assert legends.after(spread(0, 9), colormap="viridis") == ["0 … 1 (viridis)"]
+    assert legends.after(spread(0, 1, 3, 20, 30), colormap="viridis") == []
+    assert legends.after(spread(0, 9), colormap="viridis") == ["0 … 1 (viridis)"]
+    assert len(legends.told) == 3
+
+
+def test_for_a_fixed_range_no_values_are_measured(legends, monkeypatch):
+    monkeypatch.setattr("gpuview.frames.writer.measured", lambda *_: pytest.fail("measured"))
+    for n in range(30):
+        legends.now_s += 0.1
+        assert legends.after(spread(0, n), value_range=(0, 9), colormap="viridis")
 
 
 def test_a_range_stands_beside_the_name_of_its_panel(legends):
@@ -114,15 +195,15 @@ def test_a_range_stands_beside_the_name_of_its_panel(legends):
 @pytest.mark.parametrize(
     ("n_panels", "last"),
     [
-        (3, "2: 0 … 9 (viridis)"),
-        (4, "and 1 more panel"),
-        (6, "and 3 more panels"),
+        (6, "5: 0 … 9 (viridis)"),
+        (7, "and 1 more panel"),
+        (9, "and 3 more panels"),
     ],
 )
-def test_of_many_panels_three_ranges_are_told_and_the_others_counted(legends, n_panels, last):
+def test_of_many_panels_six_ranges_are_told_and_the_others_counted(legends, n_panels, last):
     told = legends.after([spread(0, 9)] * n_panels)
     assert told[:2] == ["0: 0 … 9 (viridis)", "1: 0 … 9 (viridis)"]
-    assert len(told) == min(n_panels, 4)
+    assert len(told) == min(n_panels, 7)
     assert told[-1] == last
 
 

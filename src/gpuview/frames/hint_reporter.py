@@ -68,7 +68,7 @@ class HintReporter:
         if self._is_waiting:
             return False
         is_same_look = look is self._look or look == self._look
-        if not is_same_look or self._range or (self._legend and not has_legend):
+        if not is_same_look or self._range:
             return True
         return not has_legend and now_ns - self._measured_ns >= _PERIOD_NS
 
@@ -93,17 +93,24 @@ class HintReporter:
         with self._lock:
             if now_ns < self._found_ns:
                 return  # a newer frame is on another device
-            self._found_ns = now_ns
             is_recent = look == self._look and now_ns - self._measured_ns < _PERIOD_NS
             has_changed = False
             if not (found.hint and self._range and is_recent):
                 has_changed = found.hint != self._range
                 self._look, self._measured_ns, self._range = look, now_ns, found.hint
-            before, self._legend = self._legend, found.legend
         if has_changed:
             self._tell()
-        if found.legend != before:
-            self._on_legend(found.legend)
+        self.report_legend(found.legend, now_ns)
+
+    def report_legend(self, legend: tuple[Meaning, ...], now_ns: int) -> None:
+        """Report the legend of the frame pushed at ``now_ns``."""
+        with self._lock:
+            if now_ns < self._found_ns:
+                return
+            self._found_ns = now_ns
+            before, self._legend = self._legend, legend
+        if legend != before:
+            self._on_legend(legend)
 
     def report_later(self, find: Callable[[], Found], look: Look, now_ns: int) -> None:
         """Call ``find``, which waits for a device, on a thread, and report its result.

@@ -50,6 +50,8 @@ class _Hints(NamedTuple):
     reading: str
     found: Found | Callable[[], Found] | None
     """A function waits for a device; None if the frame was not measured."""
+    legend: tuple[Meaning, ...] | None
+    """Of a frame whose values do not matter for it; None if it is as for the frame before."""
 
 
 class FrameWriter:
@@ -75,6 +77,7 @@ class FrameWriter:
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
         self._stats = WriteStats()
+        self._legend_plan: Plan | None = None  # of the frame before
         self._with_labels: set[str | None] = set()  # the panels that have shown some
         self.readings: dict[str | None, Reading] = {}
         """How the tensors of the newest frame were read or checked; see `layout.readings_of`."""
@@ -101,6 +104,8 @@ class FrameWriter:
         with _explained():
             hints = outside_transforms(lambda: self._write(frame, look, capture_ns))
         self._hints.report_reading(hints.reading, capture_ns)
+        if hints.legend is not None:
+            self._hints.report_legend(hints.legend, capture_ns)
         if isinstance(hints.found, Found):
             self._hints.report_found(hints.found, look, capture_ns)
         elif hints.found is not None:
@@ -114,7 +119,8 @@ class FrameWriter:
             kinds = tuple(each.kind for each in tiles)
             picture = _planned(kinds, names, look)
             device = _drawing_device(tiles)
-            to_measure = self._to_measure(kinds, look, capture_ns)
+            for_legend = [has_legend(kind, look) for kind in kinds]
+            to_measure = self._to_measure(kinds, look, for_legend, capture_ns)
             with self._lock:
                 ranges: Sequence[Tensor | None] = ()
                 if device is None:
@@ -128,7 +134,11 @@ class FrameWriter:
                 found = None
                 if to_measure is not None:
                     found = self._find(names, tiles, picture, look, to_measure, ranges)
-            return _Hints(reading_hint(names, tiles), found)
+            legend = None
+            if picture is not self._legend_plan and not any(for_legend):
+                legend = legend_of(names, kinds, look, [Measured()] * len(kinds))
+            self._legend_plan = picture
+            return _Hints(reading_hint(names, tiles), found, legend)
 
     def check(self, frame: object, look: Look) -> None:
         """Find out whether `write` would refuse this frame, without drawing it.
@@ -207,10 +217,9 @@ class FrameWriter:
             self._with_labels.add(name)
 
     def _to_measure(
-        self, kinds: Sequence[TileKind], look: Look, capture_ns: int
+        self, kinds: Sequence[TileKind], look: Look, for_legend: Sequence[bool], capture_ns: int
     ) -> list[bool] | None:
         """Return which tensors to measure; None if the frame is not due."""
-        for_legend = [has_legend(kind, look) for kind in kinds]
         if not self._hints.admit(look, capture_ns, has_legend=any(for_legend)):
             return None
         pairs = zip(kinds, for_legend, strict=True)
@@ -233,7 +242,7 @@ class FrameWriter:
             return Found(hint, legend_of(names, kinds, look, each))
 
         if not any(to_measure):
-            return Found()
+            return found([Measured()] * len(kinds))
         if self._cuda is not None and self._is_newest_on_cuda:
             read = self._cuda.measure(tiles, to_measure)
             return lambda: found(read())

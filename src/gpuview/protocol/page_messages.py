@@ -45,6 +45,7 @@ __all__ = [
     "CarrierData",
     "CarrierOpen",
     "CarrierText",
+    "ColourBar",
     "GetPeerConfig",
     "IceServer",
     "KeepsViews",
@@ -233,6 +234,21 @@ class PeerConfig(Message, frozen=True, kw_only=True):
     """Whether the page sends its log, as `PageLog`."""
 
 
+class ColourBar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The colours of a map, and the values at its ends; part of `LegendEntry`."""
+
+    name: str
+    """Of the panel, without markup; empty if there are no panels."""
+    colours: list[str]
+    """``#rrggbb``, at equal distances from the low end to the high one."""
+    low: str
+    high: str
+    middle: str = ""
+    """The value between both, if it is to be shown."""
+    note: str = ""
+    """What else there is to know about the range; empty if nothing."""
+
+
 class LegendEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a part of the picture's colours means; part of `Status`."""
 
@@ -240,6 +256,8 @@ class LegendEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Without markup."""
     colour: str = ""
     """The colour that the text is about, as ``#rrggbb``; empty if there is none."""
+    bar: ColourBar | None = None
+    """What says the same as the text to the eye."""
 
 
 class Status(Message, frozen=True, kw_only=True):
@@ -273,7 +291,7 @@ class Status(Message, frozen=True, kw_only=True):
     caption: str = ""
     """A line of the user's, without markup."""
     legend: list[LegendEntry] = []
-    """For live: what the colours mean, as far as it depends on the values."""
+    """For live: what the colours mean."""
 
 
 # --- page <-> media process -------------------------------------------------------------------

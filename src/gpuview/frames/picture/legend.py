@@ -1,17 +1,20 @@
-"""The legend: what the colours of a picture mean, as far as only its values say it. Pure.
+"""The legend: what the colours of a picture mean. Pure.
 
-It stands in the cell as text: ranges that are found in the values, and the classes that are there.
+It stands in the cell: a colour bar for each panel with a colour map, the ranges of others that are
+found in the values, and the classes that are there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
 
 from gpuview.errors import shorten
 from gpuview.frames.picture.colormap import (
+    FLOW,
     IGNORED_INDEX,
     IGNORED_ROW,
     N_INDICES,
@@ -23,12 +26,28 @@ from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
 
-__all__ = ["Meaning", "has_legend", "legend_of"]
+__all__ = ["Bar", "Meaning", "has_legend", "legend_of"]
 
 _NAME_CHARS = 40
-_MAX_RANGES = 3  # of panels
+_MAX_RANGES = 6  # of panels
+_N_STOPS = 17  # odd: one is in the middle
 _MAX_CLASSES = 12
 _CPU = torch.device("cpu")
+
+
+class Bar(NamedTuple):
+    """The colours of a map, with the values at its ends."""
+
+    name: str
+    """The panel's; empty if there are no panels."""
+    colours: tuple[str, ...]
+    """``#rrggbb``, at equal distances from the low end to the high one."""
+    low: str
+    high: str
+    middle: str = ""
+    """The value between both; empty if it says nothing."""
+    note: str = ""
+    """What else there is to know about the range; empty if nothing."""
 
 
 class Meaning(NamedTuple):
@@ -37,6 +56,8 @@ class Meaning(NamedTuple):
     text: str
     colour: str = ""
     """The colour that the words are about, ``#rrggbb``; empty if there is none."""
+    bar: Bar | None = None
+    """What says the same to the eye."""
 
 
 def has_legend(kind: TileKind, look: Look) -> bool:
@@ -50,7 +71,7 @@ def legend_of(
     look: Look,
     measured: Sequence[Measured],
 ) -> tuple[Meaning, ...]:
-    """Return the range of each panel whose range is found in its values, and the classes there.
+    """Return the range of each panel that has a colour map or is scaled, and the classes there.
 
     Args:
         names: The panels' names; None for a single tensor.
@@ -63,9 +84,9 @@ def legend_of(
     for name, kind, found in zip(names or (None,), kinds, measured, strict=True):
         if _has_classes(kind, look):
             classes |= dict.fromkeys(_classes(look.colormap_of(kind), found.class_rows))
-        elif found.extremes is not None and has_legend(kind, look):
-            start = "" if name is None else f"{shorten(name, _NAME_CHARS)}: "
-            ranges.append(Meaning(start + _range(kind, look, *found.extremes)))
+        elif (ends := _ends(kind, look, found)) is not None:
+            shown = "" if name is None else shorten(name, _NAME_CHARS)
+            ranges.append(_range(shown, kind, look, ends))
     lead = [Meaning("classes")] if classes else []
     return (
         *_at_most(_MAX_RANGES, ranges, "panel", "panels"),
@@ -98,16 +119,57 @@ def _css(rgb: Sequence[int]) -> str:
     return "#" + bytes(rgb).hex()
 
 
-def _range(kind: TileKind, look: Look, low: float, high: float) -> str:
-    auto = look.scaling_of(kind).auto
+def _has_bar(kind: TileKind, look: Look) -> bool:
+    return kind.channels == 1 and look.colormap_of(kind) not in ("gray", FLOW)
+
+
+def _ends(kind: TileKind, look: Look, found: Measured) -> tuple[float, float] | None:
+    """Return the values at the ends of the colours, if they are known and worth telling."""
+    scaling = look.scaling_of(kind)
+    if scaling.auto is None:
+        return (scaling.low, scaling.high) if _has_bar(kind, look) else None
+    if found.extremes is None or scaling.auto != "symmetric" or kind.content == "flow":
+        return found.extremes
+    low, high = found.extremes
+    largest = max(-low, high) or 1.0  # zeros are in the middle of -1 to 1
+    return -largest, largest
+
+
+def _range(name: str, kind: TileKind, look: Look, ends: tuple[float, float]) -> Meaning:
+    """Return what there is to say of a panel's range."""
+    start = f"{name}: " if name else ""
+    low, high = map(_number, ends)
     if kind.content == "flow":
-        return f"speeds up to {high:.3g}"
-    if auto == "symmetric":
-        high = max(-low, high) or 1.0  # zeros are in the middle of -1 to 1
-        low = -high
-    words = f"{low + 0.0:.3g} … {high + 0.0:.3g}"  # not -0
-    if auto in ("tile", "robust") and kind.n_tiles > 1:
-        words = f"each of {kind.n_tiles} tiles by its own range, within {words}"
-    if auto == "robust":
-        words += ", without outliers"
-    return words if kind.channels == 3 else f"{words} ({look.colormap_of(kind)})"
+        return Meaning(f"{start}speeds up to {high}")
+    auto, colormap = look.scaling_of(kind).auto, look.colormap_of(kind)
+    within = f"within {low} … {high}"
+    tiles = (
+        f"each of {kind.n_tiles} tiles" if auto in ("tile", "robust") and kind.n_tiles > 1 else ""
+    )
+    words = f"{tiles} by its own range, {within}" if tiles else f"{low} … {high}"
+    outliers = "without outliers" if auto == "robust" else ""
+    text = start + _joined(words, outliers)
+    if kind.channels == 1:
+        text += f" ({colormap})"
+    if not _has_bar(kind, look):
+        return Meaning(text)
+    if tiles:
+        note = _joined(f"of {tiles}, {within}", outliers)
+        return Meaning(text, bar=Bar(name, _stops(colormap), "min", "max", note=note))
+    middle = "0" if ends[0] == -ends[1] != 0 else ""
+    return Meaning(text, bar=Bar(name, _stops(colormap), low, high, middle, outliers))
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
+
+
+def _number(value: float) -> str:
+    return f"{value + 0.0:.3g}"  # not -0
+
+
+@cache
+def _stops(colormap: str) -> tuple[str, ...]:
+    rows = palette(colormap, _CPU)
+    last = N_INDICES - 1
+    return tuple(_css(rows[last * i // (_N_STOPS - 1)].tolist()) for i in range(_N_STOPS))
