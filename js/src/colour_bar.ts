@@ -14,23 +14,20 @@ export function colourBar(text: string, bar: ColourBar): HTMLElement {
   return made;
 }
 
-/** The strip between its numbers; it makes room for one in its middle. */
 function scale({ colours, low, middle, high }: ColourBar): HTMLElement {
-  const made = element("span", "gpuview-scale");
-  made.append(element("span", "gpuview-low", low));
-  if (middle === "") {
-    made.append(strip(colours));
-  } else {
-    const half = Math.ceil(colours.length / 2);
-    made.append(strip(colours.slice(0, half)), element("span", "gpuview-middle", middle));
-    made.append(strip(colours.slice(-half)));
-  }
-  made.append(element("span", "gpuview-high", high));
+  const made = element("span", "gpuview-bar-scale");
+  const strip = element("span", "gpuview-bar-strip", middle);
+  strip.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
+  strip.style.color = inkOn(colours[Math.floor(colours.length / 2)] ?? "");
+  made.append(element("span", "gpuview-bar-low", low), strip);
+  made.append(element("span", "gpuview-bar-high", high));
   return made;
 }
 
-function strip(colours: readonly string[]): HTMLElement {
-  const made = element("span", "gpuview-strip");
-  made.style.backgroundImage = `linear-gradient(to right, ${colours.join(", ")})`;
-  return made;
+/** Black or white, whichever can be read on a colour. */
+function inkOn(colour: string): string {
+  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((at) =>
+    parseInt(colour.slice(at, at + 2), 16),
+  );
+  return 0.3 * red + 0.59 * green + 0.11 * blue > 127 ? "#000" : "#fff";
 }

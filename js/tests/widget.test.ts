@@ -484,6 +484,25 @@ describe("the stream's status", () => {
     expect(legend().childNodes.length).toBe(0);
   });
 
+  test("a colour map is a strip of its colours between its ends, and text for a screen reader", async () => {
+    const text = "<b>error</b>: -3 … 3 (coolwarm)";
+    const colours = ["#3b4cc0", "#dddddd", "#b40426"];
+    const bar = { name: "<b>error</b>", colours, low: "-3", middle: "0", high: "3", note: "" };
+    const { model, root } = await show({
+      status: { ...LIVE, legend: [{ text, colour: "", bar }] },
+    });
+    await play(model, root);
+    const shown = root.querySelector(".gpuview-bar")!;
+    expect([shown.getAttribute("role"), shown.ariaLabel]).toEqual(["img", text]);
+    const parts = [...shown.querySelectorAll("span")].filter(
+      (each) => each.childElementCount === 0,
+    );
+    expect(parts.map((each) => each.textContent)).toEqual(["<b>error</b>", "-3", "0", "3"]);
+    const { style } = shown.querySelector<HTMLElement>(".gpuview-bar-strip")!;
+    expect(style.backgroundImage).toContain(colours.join(", "));
+    expect(style.color).toBe("#000");
+  });
+
   test("a stream that was already closed is not connected", async () => {
     const { model, root } = await show({ status: { ...LIVE, state: "closed" } });
     expect(state(root)).toBe("closed");
