@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 import torch
+from PIL import Image
 
 from gpuview.frames.picture.colormap import palette
 from tests.browser.conftest import OpenNotebook
@@ -97,6 +99,20 @@ def test_the_page_shows_a_maps_colours_and_those_of_nan_and_infinity(
 
     wait_for_colours(notebook, BAND_CENTRES, colours)
     assert notebook.python("(stream.stats().nan, stream.stats().inf)") == (80 * 240, 80 * 240)
+
+    bar = notebook.page.locator(".gpuview-bar")
+    assert bar.inner_text().split() == ["0", "1"]
+    assert bar.get_attribute("aria-label") == "0 … 1 (viridis)"
+    strip = Image.open(io.BytesIO(bar.locator(".gpuview-bar-strip").screenshot())).convert("RGB")
+    row = strip.height // 2
+    assert is_near(strip.getpixel((1, row)), colours[0])
+    assert is_near(strip.getpixel((strip.width - 2, row)), colours[2])
+
+
+def is_near(seen: object, colour: list[int]) -> bool:
+    """Compare with a colour of a map; a pixel beside the end of a bar is a few levels off."""
+    assert isinstance(seen, tuple)
+    return all(abs(a - b) <= 10 for a, b in zip(seen, colour, strict=True))
 
 
 def test_a_mapping_is_shown_as_labelled_panels_in_one_video(

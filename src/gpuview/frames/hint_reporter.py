@@ -31,9 +31,9 @@ class HintReporter:
     Measuring takes a part of a frame's time, so it is done once a second; at once for a new look,
     and for every frame while there is a hint, so that it is gone when it no longer holds.
 
-    Frames with a legend are measured ten times a second, and up to 20 that come at once: the last
-    of some frames that a cell or a slider pushes is to have its own numbers. After a faster source
-    has ended, they may be those of a frame up to 0.1 s older.
+    Frames whose legend depends on their values are measured ten times a second, and up to 20 that
+    come at once: the last of some frames that a cell or a slider pushes is to have its own numbers.
+    After a faster source has ended, they may be those of a frame up to 0.1 s older.
 
     Args:
         on_hint: Called with the hint, or an empty string, in the reporting thread.
@@ -62,7 +62,10 @@ class HintReporter:
         self._allowed_ns = 0
 
     def admit(self, look: Look, now_ns: int, *, has_legend: bool = False) -> bool:
-        """Decide whether the frame pushed at ``now_ns`` is measured; with a legend, count it."""
+        """Decide whether the frame pushed at ``now_ns`` is measured.
+
+        One whose legend depends on its values is counted.
+        """
         if has_legend and self._take_allowance(now_ns):
             return True
         if self._is_waiting:
