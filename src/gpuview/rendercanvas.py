@@ -75,9 +75,9 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
     """A canvas whose picture is a `GPUStream`: ``canvas.stream``, for its options and methods.
 
     It is displayed like a stream. It is drawn while somebody sees it or it is recorded, and once
-    when it is displayed. ``size`` is its size until a view is there, and its ratio; then it is as
-    large as the largest view has room for, in that view's device pixels. The title is the caption.
-    Alpha and the shape of the cursor are ignored.
+    when it is displayed. ``size`` is its size until a view is there. Then it keeps that ratio, and
+    is as large as the largest view has room for, in that view's device pixels. The title is the
+    caption. Alpha and the shape of the cursor are ignored.
 
     Args:
         args, kwargs: As for every canvas of rendercanvas.
@@ -102,6 +102,7 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
         self._arrived: deque[Event] = deque()
         self._contexts = self.stream.use_frame_contexts()
         self._room: Room | None = None
+        self._aspect = 16 / 9  # of a canvas without a size
         self._follow_max_fps(kwargs.get("max_fps"))
         self.stream.use_source(_Drawing(self), self)
         self._final_canvas_init()
@@ -202,12 +203,18 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
 
     def _follow_room(self) -> None:
         room = self._contexts.room
-        if room is not None and room != self._room:
-            self._room = room
-            self._size_info.set_physical_size(*room.size, room.ratio)
+        if room is None or room == self._room:
+            return
+        self._room = room
+        size = fitted(room.size, self._aspect)
+        # The page's room has the picture's ratio, which rounding changes: this comes to rest.
+        is_near = all(abs(a - b) <= 2 for a, b in zip(size, self.get_physical_size(), strict=True))
+        if not is_near or room.ratio != self.get_pixel_ratio():
+            self._size_info.set_physical_size(*size, room.ratio)
             self.request_draw()
 
     def _rc_set_logical_size(self, width: float, height: float) -> None:
+        self._aspect = max(width, 1.0) / max(height, 1.0)
         ratio = 1.0 if self._room is None else self._room.ratio
         sides = (max(1, round(side * ratio)) for side in (width, height))
         self._size_info.set_physical_size(*sides, ratio)
@@ -254,6 +261,14 @@ class _Drawing:
 
     def abandon(self) -> None:
         self._canvas.stream_closed()
+
+
+def fitted(room: tuple[int, int], aspect: float) -> tuple[int, int]:
+    """Return the largest width and height of a ratio that have room."""
+    width, height = room
+    if width > height * aspect:
+        return max(1, round(height * aspect)), height
+    return width, max(1, round(width / aspect))
 
 
 def in_canvas(event: Event, size: tuple[float, float]) -> dict[str, Any]:

@@ -127,6 +127,9 @@ def test_the_canvas_is_as_large_as_the_view_has_room_for(kernel: Kernel) -> None
     stream = paint(kernel)
     with kernel.view(stream) as viewer:
         viewer.wait_for_state("playing")
+        # Before the first picture, a page has room for one of 16 to 9.
+        happen(stream, "resize", width=480, height=270, ratio=1)
+        viewer.wait_until(lambda image: image.shape == (270, 360, 3))
         happen(stream, "resize", width=400, height=300, ratio=2)
         viewer.wait_until(lambda image: image.shape == (600, 800, 3))
     assert kernel.evaluate("canvas.get_logical_size()") == [400, 300]
