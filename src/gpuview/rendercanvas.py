@@ -102,7 +102,7 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
         self._arrived: deque[Event] = deque()
         self._contexts = self.stream.use_frame_contexts()
         self._room: Room | None = None
-        self._aspect = 16 / 9  # of a canvas without a size
+        self._rc_set_logical_size(640, 360)  # of a canvas without a size
         self._follow_max_fps(kwargs.get("max_fps"))
         self.stream.use_source(_Drawing(self), self)
         self._final_canvas_init()

@@ -46,9 +46,8 @@ class LiveInteraction:
         pointer_down, pointer_up, pointer_move, pointer_enter, pointer_leave, double_click, wheel,
         key_down, key_up, char, resize, close, and also focus and blur; ``"*"`` is all of them. An
         event is a dict with that specification's keys, and with ``view``, ``pixel``, ``panel`` and
-        ``tile``: the row and the column of the element under the pointer, the name of its panel,
-        and its tile in a grid; None where there is none. ``u`` and ``v`` are where the pointer is,
-        in shares of the picture's sides.
+        ``tile``: row and column of the element under the pointer, its panel's name, and its tile in
+        a grid, or None; and with ``u`` and ``v``, where it is in shares of the picture's sides.
 
         Handlers run one at a time: between two frames on the thread that polls the source, or on a
         thread of gpuview's where nothing is polled. Clicks and keys come in order, and none is lost
