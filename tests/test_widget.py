@@ -452,6 +452,9 @@ def test_the_range_of_a_map_is_told_with_its_colours(make_stream: MakeStream) ->
     assert entry["text"] == "<b>depth</b>: 0 … 63 (viridis)"
     assert (entry["bar"]["name"], entry["bar"]["high"]) == ("<b>depth</b>", "63")
     assert entry["bar"]["colours"][0] == "#440154"
+    stream.push(torch.ones(8, 8, dtype=torch.int64))
+    words = {"text": "classes", "colour": ""}  # and no null, which the page does not expect
+    wait_until(lambda: stream.status["legend"][0] == words, "the classes are told")
     engine.tell("encode_failed", MediaError("too large", expected="smaller", fix="shrink it"))
     assert stream.status["legend"] == []
     stream.push(torch.zeros(3, 8, 8))

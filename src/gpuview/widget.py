@@ -81,7 +81,7 @@ def _entry(meaning: Meaning) -> LegendEntry:
     if bar is None:
         return LegendEntry(text=text, colour=colour)
     fields = bar._asdict() | {"colours": list(bar.colours)}
-    return LegendEntry(text=text, bar=ColourBar(**fields))
+    return LegendEntry(text=text, colour=colour, bar=ColourBar(**fields))
 
 
 class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):

@@ -31,6 +31,12 @@ bands = torch.tensor([0.0, 0.5, 1.0, float("nan"), float("inf")]).repeat_interle
 stream = GPUStream(colormap="viridis")
 stream.push(bands.expand(240, 400))
 """
+PUSH_LABELS = """
+from gpuview import Panel
+
+labels = Panel(torch.ones(9, 9, dtype=torch.int64), colormap="labels")
+stream.push({"map": bands.expand(240, 400), "mask": labels})
+"""
 BAND_CENTRES = [(80 * band + 40, 120) for band in range(5)]
 BAND_ROWS = (0, 128, 255, 256, 257)  # of the palette
 
@@ -90,7 +96,7 @@ def test_a_tap_plays_while_the_cell_trains_and_leaves_the_model_as_it_was(
 def test_the_page_shows_a_maps_colours_and_those_of_nan_and_infinity(
     open_notebook: OpenNotebook,
 ) -> None:
-    notebook = open_notebook(SHOW_MAP, "stream")
+    notebook = open_notebook(SHOW_MAP, "stream", PUSH_LABELS)
     notebook.run(0)
     notebook.run(1)
     wait_for_states(notebook, "playing")
@@ -107,6 +113,11 @@ def test_the_page_shows_a_maps_colours_and_those_of_nan_and_infinity(
     row = strip.height // 2
     assert is_near(strip.getpixel((1, row)), colours[0])
     assert is_near(strip.getpixel((strip.width - 2, row)), colours[2])
+
+    notebook.run(2)
+    notebook.page.locator(".gpuview-swatch").wait_for(timeout=30_000)
+    legend = notebook.page.locator(".gpuview-legend").inner_text().split()
+    assert legend == ["map", "0", "1", "classes", "1"]
 
 
 def is_near(seen: object, colour: list[int]) -> bool:

@@ -249,12 +249,14 @@ class ColourBar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What else there is to know about the range; empty if nothing."""
 
 
-class LegendEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LegendEntry(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What a part of the picture's colours means; part of `Status`."""
 
     text: str
     """Without markup."""
-    colour: str = ""
+    colour: str
     """The colour that the text is about, as ``#rrggbb``; empty if there is none."""
     bar: ColourBar | None = None
     """What says the same as the text to the eye."""
