@@ -43,6 +43,7 @@ STATS = StreamStats(
     maximum=255.0,
     viewers=VIEWERS,
     encoders=(EncoderStats(codec="H264", width=640, height=360, frames=9, keyframes=1, nbytes=7),),
+    replay_bytes=0,
     network=NetworkStats(port=40000),
     media_pid=42,
 )

@@ -385,6 +385,21 @@ export interface Freeze {
   readonly is_on: boolean;
 }
 
+/**
+ * A picture that was shown before, answered by `Replay`. The media process answers it itself.
+ *
+ * Without a time, no picture is wanted: what is kept now is to stay for this view, until it is
+ * sent the stream again.
+ */
+export interface GetReplay {
+  readonly type: "GetReplay";
+  readonly view: string;
+  readonly seq: number;
+  readonly time_ms?: number;
+  /** So many pictures after the one of that time, or before it. */
+  readonly step: number;
+}
+
 /** What a view may say; the `interaction` trait. */
 export interface Interaction {
   readonly type: "Interaction";
@@ -455,6 +470,25 @@ export interface Region {
   readonly data: string;
 }
 
+/** A piece of a JPEG; the pieces come in order. */
+export interface Replay {
+  readonly type: "Replay";
+  readonly view: string;
+  readonly seq: number;
+  readonly problem: string;
+  /** When this picture was first shown. */
+  readonly time_ms: number;
+  /** The same of the oldest picture that is kept; 0 if there is none. */
+  readonly oldest_ms: number;
+  readonly newest_ms: number;
+  /** Of the whole JPEG; 0 if there is none. */
+  readonly nbytes: number;
+  /** Of this piece in it. */
+  readonly offset: number;
+  /** Base64. */
+  readonly data: string;
+}
+
 /** What a page sends to the kernel. */
 export type PageMessage =
   | Offer
@@ -474,7 +508,8 @@ export type PageMessage =
   | GetElement
   | GetStatistics
   | GetRegion
-  | Freeze;
+  | Freeze
+  | GetReplay;
 
 /** What the kernel sends to a page. */
 export type KernelMessage =
@@ -488,13 +523,15 @@ export type KernelMessage =
   | Interaction
   | Element
   | Statistics
-  | Region;
+  | Region
+  | Replay;
 
 /** What a view says. */
-export type FromView = Events | SetKnob | GetElement | GetStatistics | GetRegion | Freeze;
+export type FromView =
+  Events | SetKnob | GetElement | GetStatistics | GetRegion | Freeze | GetReplay;
 
 /** What one view is told. */
-export type ToView = Element | Statistics | Region;
+export type ToView = Element | Statistics | Region | Replay;
 
 /** The events of a view. */
 export type EventType =

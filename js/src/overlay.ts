@@ -88,7 +88,12 @@ export class Overlay {
   /** Adds something that is switched on by a button and has a place below the picture. */
   add(tool: { readonly button: HTMLElement; readonly strip: HTMLElement }): void {
     this.controls.add(tool.button);
-    this.#caption.before(tool.strip);
+    this.addBar(tool.strip);
+  }
+
+  /** Puts something that is seen only at times below the picture. */
+  addBar(bar: HTMLElement): void {
+    this.#caption.before(bar);
   }
 
   /** Puts the knobs below the picture, and below the line about it for the keyboard. */

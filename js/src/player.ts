@@ -116,13 +116,15 @@ export class Player {
   freeze(screen: Screen): void {
     if (!this.isShown(screen)) return;
     const cover = this.#takeCover();
-    const still = cover ?? (screen instanceof HTMLVideoElement ? draw(screen) : screen);
-    if (still !== screen) {
-      still.className = screen.className;
-      screen.after(still);
-      remove(screen);
-    }
-    [this.#shown, this.#is_live, this.#has_kept_exact] = [still, false, cover !== null];
+    this.#replace(screen, cover ?? draw(screen));
+    [this.#is_live, this.#has_kept_exact] = [false, cover !== null];
+  }
+
+  /** Shows another picture in place of the one that stands still. */
+  showAgain(picture: HTMLCanvasElement): void {
+    if (this.#shown === null || this.#is_live) return;
+    this.#replace(this.#shown, picture);
+    this.#has_kept_exact = false;
   }
 
   /** Removes the picture. */
@@ -139,6 +141,13 @@ export class Player {
     classList.toggle("gpuview-tiny", is_tiny);
     style.setProperty("--gpuview-width", String(width));
     style.setProperty("--gpuview-height", String(height));
+  }
+
+  #replace(screen: Screen, still: HTMLCanvasElement): void {
+    still.className = screen.className;
+    screen.after(still);
+    remove(screen);
+    this.#shown = still;
   }
 
   #takeCover(): HTMLCanvasElement | null {
@@ -160,12 +169,11 @@ function sizeOf(screen: Screen): Size {
     : { width: screen.width, height: screen.height };
 }
 
-/** Returns the present frame of a video. */
-export function draw(video: HTMLVideoElement): HTMLCanvasElement {
+/** Returns a copy of what a screen shows now. */
+export function draw(screen: Screen): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d")?.drawImage(video, 0, 0);
+  Object.assign(canvas, sizeOf(screen));
+  canvas.getContext("2d")?.drawImage(screen, 0, 0);
   return canvas;
 }
 

@@ -16,7 +16,7 @@ export type ViewState =
   | ({ readonly name: "reconnecting"; readonly problem: Problem | null } & Losses)
   /** Gave up, until a person retries, a late answer arrives or the media process is replaced. */
   | { readonly name: "failed"; readonly problem: Problem }
-  /** A person stopped the picture: there is no connection until they go on. */
+  /** A person stopped the picture: no other is sent until they go on. */
   | { readonly name: "paused" }
   /** `stream.close()` was called. */
   | { readonly name: "closed" }
@@ -69,6 +69,8 @@ export type Effect =
   /** Drop the present connection, if any, and make a new one. */
   | { readonly type: "connect"; readonly delay_ms: number }
   | { readonly type: "disconnect" }
+  /** Keep the picture, and the connection without one: what was shown before can be asked for. */
+  | { readonly type: "hold" }
   /** Start the present connection's video. */
   | { readonly type: "play" }
   /** Find out soon whether the present connection is alive. */
@@ -125,7 +127,7 @@ export function next(state: ViewState, event: ViewEvent): Step {
     case "play":
       return state.name === "blocked" ? play(state) : stay(state);
     case "pause":
-      return { state: { name: "paused" }, effect: { type: "disconnect" } };
+      return pause(state.name === "playing");
     case "lost":
       return lose(state, event.problem);
     case "unanswered":
@@ -147,11 +149,17 @@ export function next(state: ViewState, event: ViewEvent): Step {
   }
 }
 
+function pause(has_picture: boolean): Step {
+  return { state: { name: "paused" }, effect: { type: has_picture ? "hold" : "disconnect" } };
+}
+
 /** What fails meanwhile is found out when the picture is wanted again. */
 function nextPaused(state: ViewState, event: ViewEvent): Step {
   switch (event.type) {
     case "resume":
       return begin(event.status, false);
+    case "lost":
+      return pause(false);
     case "status":
       return event.status.state === "closed" ? followStatus(state, event.status) : stay(state);
     case "kernel-gone":

@@ -60,7 +60,7 @@ export class View {
       onRetry: () => this.#hurry("retry"),
       onPlay: () => this.#dispatch({ type: "play" }),
       onPause: () => this.#dispatch({ type: "pause" }),
-      onResume: () => this.#dispatch({ type: "resume", status: model.get("status") }),
+      onResume: () => this.#resume(),
       picture: () => this.#player.picture,
       link: viewUrl(placeOf(model), document),
       stop: this.#closing.signal,
@@ -88,7 +88,7 @@ export class View {
     const shared = {
       player: this.#player,
       isFrameDue: () => this.#isFrameDue(),
-      isPaused: () => !this.#attention.is_seen,
+      isPaused: () => !this.#attention.is_seen || this.#state.name === "paused",
       made_ms: () => this.#made_ms,
       onChange: () => this.#paint(),
       onPong: (pong: Pong) => this.#takeSize(pong),
@@ -108,7 +108,7 @@ export class View {
       ...shared,
       view,
       doors: { socket, comm: carriers.includes("comm") ? comm : null },
-      onFigures: (figures) => this.#showFigures(figures, null),
+      onFigures: (figures) => this.#state.name !== "paused" && this.#showFigures(figures, null),
       stop: this.#closing.signal,
     });
     this.#interaction = new Interaction({
@@ -116,6 +116,8 @@ export class View {
       line: this.#line,
       overlay: this.#overlay,
       screen: () => this.#player.picture?.screen ?? null,
+      onPicture: (picture) => this.#player.showAgain(picture),
+      onLive: () => this.#resume(),
       stop: this.#closing.signal,
     });
     root.dataset["view"] = view;
@@ -210,14 +212,26 @@ export class View {
         return;
       case "disconnect":
         this.#webrtc.disconnect();
-        if (this.#state.name === "paused") this.#signalling.bye(); // No viewer from now on.
+        if (this.#state.name === "paused") this.#pauseWithoutWebrtc();
         if (this.#state.name === "failed") this.#webrtc.retryQuietly(() => this.#isFallbackSeen());
         return;
+      case "hold":
+        return this.#webrtc.hold();
       case "play":
         return this.#webrtc.play();
       case "probe":
         return this.#webrtc.probe();
     }
+  }
+
+  #pauseWithoutWebrtc(): void {
+    this.#signalling.bye();
+    this.#fallbacks.hold();
+  }
+
+  #resume(): void {
+    if (this.#state.name === "paused") this.#fallbacks.close(); // They begin anew, as WebRTC does.
+    this.#dispatch({ type: "resume", status: this.#model.get("status") });
   }
 
   #followAttention(): void {
@@ -234,7 +248,7 @@ export class View {
     const is_over = isOver(this.#state, status);
     // Where nobody looks, nothing begins.
     this.#fallbacks.follow(state !== "showing" && (is_over || document.hidden) ? "idle" : state);
-    if (is_over || this.#state.name === "paused") this.#fallbacks.close();
+    if (is_over) this.#fallbacks.close();
   }
 
   /** Whether another carrier shows the picture to somebody. */
@@ -255,6 +269,8 @@ export class View {
       this.#figures = null;
       this.#overlay.showFigures(null, null);
     }
+    const is_connected = this.#webrtc.is_open || this.#fallbacks.is_connected;
+    this.#interaction.followPause(state.name === "paused" && is_connected);
     this.#paintCaption();
     this.#paintControls();
   }

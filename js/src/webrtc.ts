@@ -92,6 +92,12 @@ export class Webrtc {
     [this.#peer, this.#video] = [null, null];
   }
 
+  /** Keeps the picture, and the connection without one. */
+  hold(): void {
+    if (this.#video !== null) this.#options.player.freeze(this.#video.element);
+    this.tellPaused();
+  }
+
   /** Tries again behind another carrier's picture, while there is one, less and less often. */
   retryQuietly(isPictureSeen: () => boolean): void {
     const retry = () => {

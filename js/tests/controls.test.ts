@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
 import { fileName } from "../src/controls/save";
-import { FakePeerConnection, showFrame, type FakeModel } from "./fakes";
+import { FakePeerConnection, last, showFrame, type FakeModel } from "./fakes";
 import { hidePage, KEPT_MS, pass, peer, play, settle, show, state, usePage } from "./page";
 import { piece, png } from "./stills";
 
@@ -29,12 +29,23 @@ async function showPlaying(...args: Parameters<typeof show>) {
 }
 
 describe("pause", () => {
-  test("keeps the picture and ends the connection: nobody watches", async () => {
+  test("keeps the picture, and a connection that sends no other", async () => {
     const { model, root } = await showPlaying();
     await press(root, "Pause");
     expect([state(root), label(root)]).toEqual(["paused", "paused"]);
-    expect(peer().isClosed).toBe(true);
-    expect(byes(model)).toBe(1);
+    expect([peer().isClosed, byes(model)]).toEqual([false, 0]);
+    const ping = JSON.parse(last(peer().channel?.sent ?? []));
+    expect(ping).toMatchObject({ type: "Ping", is_paused: true });
+    expect(root.querySelector("video")).toBeNull();
+    expect(root.querySelector("canvas.gpuview-video")).not.toBeNull();
+  });
+
+  test("stays when the connection is lost", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Pause");
+    peer().become("failed");
+    await settle();
+    expect([state(root), peer().isClosed, byes(model)]).toEqual(["paused", true, 1]);
     expect(root.querySelector("canvas.gpuview-video")).not.toBeNull();
   });
 

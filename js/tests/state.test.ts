@@ -253,15 +253,24 @@ describe("a view that a person pauses", () => {
   const FAILED: ViewState = { name: "failed", problem: PROBLEM };
   const paused = after(PLAYING, ...of("pause"));
 
-  test.each([PLAYING, CONNECTING, FAILED])("disconnects: %o", (state) => {
+  test.each([
+    [PLAYING, "hold"],
+    [CONNECTING, "disconnect"],
+    [FAILED, "disconnect"],
+  ])("keeps a connection only if it has a picture: %o", (state, type) => {
     const step = after(state, ...of("pause"));
+    expect(step).toEqual({ state: { name: "paused" }, effect: { type } });
+  });
+
+  test("makes no other connection when that one is lost", () => {
+    const step = after(paused.state, ...of("lost"));
     expect(step).toEqual({ state: { name: "paused" }, effect: { type: "disconnect" } });
   });
 
-  test.each(of("online", "network-change", "retry", "epoch", "lost", "unanswered", "pause"))(
+  test.each(of("online", "network-change", "retry", "epoch", "unanswered", "pause"))(
     "connects for no other reason: $type",
     (event) => {
-      expect(next(paused.state, event)).toEqual({ ...paused, effect: { type: "none" } });
+      expect(next(paused.state, event)).toEqual({ state: paused.state, effect: { type: "none" } });
     },
   );
 

@@ -44,6 +44,8 @@ class StreamStats:
     """One for each view."""
     encoders: tuple[EncoderStats, ...]
     """One for each codec in use."""
+    replay_bytes: int
+    """The memory of the video that is kept, so that paused views can step back."""
     network: NetworkStats
     media_pid: int
     """The process id of the media process."""
@@ -78,6 +80,7 @@ def stream_stats(
         maximum=high,
         viewers=tuple(media.viewers),
         encoders=tuple(media.encoders),
+        replay_bytes=media.replay_nbytes,
         network=media.network,
         media_pid=media_pid,
     )

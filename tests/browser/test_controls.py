@@ -50,7 +50,6 @@ def test_pause_by_keyboard_keeps_the_picture_and_makes_no_more_of_them(
     pause = press(notebook, "Pause")
     wait_for_states(notebook, "paused")
     expect(pause).to_have_count(0)
-    wait_for_viewers(notebook, 0)
     kept = pixel(notebook)
     turn = wait_until_it_rests(notebook)
     press(notebook, "Play", exact=True)

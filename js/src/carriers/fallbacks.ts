@@ -116,10 +116,20 @@ export class Fallbacks {
 
   /**
    * Says something about the picture over the WebSocket; false if it is not open. The comm leads to
-   * the kernel without the media process.
+   * the kernel without the media process, unless that is to answer.
    */
   say(message: FromView): boolean {
-    return this.#open.get("socket")?.picture.say(message) ?? false;
+    const comm = message.type === "GetReplay" ? this.#open.get("comm") : undefined;
+    return (this.#open.get("socket") ?? comm)?.picture.say(message) ?? false;
+  }
+
+  /** Keeps the picture that is seen, and its connection without one; ends the others. */
+  hold(): void {
+    for (const [carrier, { picture }] of this.#open) {
+      if (carrier === this.shown) picture.freeze();
+      else this.#end(carrier, false);
+    }
+    this.tellPaused();
   }
 
   /** Tells the media process that `isPaused` has changed. */

@@ -88,6 +88,11 @@ export class Controls {
     if (state === "playing") void this.#lookForLink();
   }
 
+  /** Takes the keyboard from a control that is about to vanish with the pause. */
+  focusPause(): void {
+    this.#pause.focus();
+  }
+
   /** Goes on with the screen of another connection. */
   follow(screen: Screen): void {
     this.#floating.follow(screen);

@@ -8,6 +8,7 @@ import { PictureEvents } from "./events";
 import { Inspector } from "./inspector";
 import { Knobs } from "./knobs";
 import type { Line } from "./line";
+import { Replay } from "./replay";
 
 export interface InteractionOptions {
   readonly model: Model;
@@ -15,16 +16,25 @@ export interface InteractionOptions {
   readonly overlay: Overlay;
   /** What is seen now; null before the first picture. */
   readonly screen: () => Screen | null;
+  /** Gets each earlier picture that is to be seen in place of the one that stands still. */
+  readonly onPicture: (picture: HTMLCanvasElement) => void;
+  /** A person wants to see what is new. */
+  readonly onLive: () => void;
   readonly stop: AbortSignal;
 }
 
 export class Interaction {
   readonly #inspector: Inspector;
+  readonly #replay: Replay;
 
-  constructor({ model, line, overlay, screen, stop }: InteractionOptions) {
+  constructor(options: InteractionOptions) {
+    const { model, line, overlay, screen, onPicture, onLive, stop } = options;
     const { stage } = overlay;
     this.#inspector = new Inspector({ stage, line, stop });
     overlay.add(this.#inspector);
+    const onFocusLost = () => overlay.controls.focusPause();
+    this.#replay = new Replay({ line, onPicture, onLive, onFocusLost, stop });
+    overlay.addBar(this.#replay.bar);
     const knobs = new Knobs(line, stop);
     overlay.addKnobs(knobs.element);
     const events = new PictureEvents({ line, stage, screen, stop });
@@ -35,6 +45,11 @@ export class Interaction {
     };
     listen(model, "change:interaction", follow, stop);
     follow();
+  }
+
+  /** Follows whether the picture is paused, and earlier ones can be asked for. */
+  followPause(is_paused: boolean): void {
+    this.#replay.follow(is_paused);
   }
 
   /** Follows the size of the stream's picture. */

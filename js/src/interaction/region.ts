@@ -3,11 +3,11 @@
 import type { Region } from "../messages";
 import { pngSize } from "../still";
 import { Asker } from "./asker";
+import { Pieces } from "./pieces";
 import type { Part } from "./viewport";
 
 /** Between two questions: a moving stream is redrawn so often. */
 const GAP_MS = 150;
-const MAX_NBYTES = 4 * 1024 * 1024;
 
 export interface Wanted {
   readonly part: Part;
@@ -27,8 +27,7 @@ export class RegionLayer {
   readonly canvas = document.createElement("canvas");
   readonly #options: RegionOptions;
   readonly #asker: Asker<Wanted>;
-  #png = new Uint8Array(0);
-  #received = 0;
+  readonly #pieces = new Pieces();
   #decoding = 0;
   /** What is drawn; null if that is nothing. */
   #part: Part | null = null;
@@ -58,19 +57,10 @@ export class RegionLayer {
 
   take(piece: Region): void {
     if (!this.#asker.expects(piece.seq)) return;
-    const { nbytes, offset, data } = piece;
-    if (offset === 0)
-      [this.#png, this.#received] = [new Uint8Array(Math.min(nbytes, MAX_NBYTES)), 0];
-    const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
-    const is_next = offset === this.#received && offset + bytes.length <= this.#png.length;
-    if (is_next) {
-      this.#png.set(bytes, offset);
-      this.#received += bytes.length;
-    }
-    if (is_next && this.#received < this.#png.length) return;
+    const png = this.#pieces.take(piece);
+    if (png === "more") return;
     const wanted = this.#asker.answered(piece.seq);
-    if (wanted === null || !is_next || nbytes === 0) return;
-    void this.#draw(wanted.part, this.#png, piece.is_frozen);
+    if (wanted !== null && png !== null) void this.#draw(wanted.part, png, piece.is_frozen);
   }
 
   async #draw(part: Part, png: Uint8Array<ArrayBuffer>, is_frozen: boolean): Promise<void> {

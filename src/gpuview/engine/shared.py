@@ -74,6 +74,7 @@ def _configuration(settings: Settings) -> Configure:
         has_ice_servers=settings.has_kernel_ice_servers,
         encoder=settings.encoder,
         max_bitrate_bps=settings.max_bitrate_bps,
+        replay_s=settings.replay_s,
         has_webrtc="webrtc" in settings.carriers,
         socket_path=str(files.socket) if files else "",
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from gpuview.protocol.interaction_messages import (
     Region,
     Statistics,
     ToView,
+    pieces_of,
 )
 
 __all__ = ["Inspector"]
@@ -36,8 +36,6 @@ logger = logging.getLogger("gpuview")
 
 _MAX_VIEWS = 64
 _MAX_FROZEN = 8
-_PIECE_NBYTES = 32 * 1024
-"""Of a PNG, so that each message fits into the pipe and into a data channel."""
 
 Question = GetElement | GetStatistics | GetRegion | Freeze
 
@@ -146,7 +144,7 @@ class Inspector:
                 yield Statistics(**head, **_fields(box))
             case GetRegion():
                 png = b"" if frame is None else _png(frame, question)
-                yield from (Region(**head, **piece) for piece in _pieces(png))
+                yield from (Region(**head, **piece) for piece in pieces_of(png))
 
     def _freeze(self, question: Freeze) -> None:
         view = question.view
@@ -172,15 +170,6 @@ class Inspector:
 def _png(frame: Inspection, question: GetRegion) -> bytes:
     part = Rectangle(question.x, question.y, question.width, question.height)
     return frame.png(part, question.pixel_height, question.pixel_width)
-
-
-def _pieces(png: bytes) -> Iterator[dict[str, Any]]:
-    """Return the fields of a message for each piece; one without any if there is no PNG."""
-    if not png:
-        yield {}
-    for offset in range(0, len(png), _PIECE_NBYTES):
-        data = b64encode(png[offset : offset + _PIECE_NBYTES]).decode()
-        yield {"nbytes": len(png), "offset": offset, "data": data}
 
 
 def _fields(found: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aiortc import RTCCertificate
@@ -28,10 +29,11 @@ from gpuview.media.internal_error import problem_of
 from gpuview.media.negotiation import Negotiation, no_stream, refusal
 from gpuview.media.page_sessions import PageSession, PageSessions
 from gpuview.media.recorder_set import RecorderSet
+from gpuview.media.replays import Replays
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer import Viewer
 from gpuview.media.viewer_set import ViewerSet
-from gpuview.protocol.interaction_messages import TO_VIEW, Interaction, ToView
+from gpuview.protocol.interaction_messages import TO_VIEW, GetReplay, Interaction, ToView
 from gpuview.protocol.media_messages import (
     AttachRing,
     CloseStream,
@@ -102,8 +104,17 @@ class _Stream:
     negotiation: Negotiation
     recorders: RecorderSet
     pages: PageSessions
+    replays: Replays
+
+    def reap(self, now_s: float) -> None:
+        """Let go of viewers and pages that have gone, and of what was kept for them."""
+        self.viewers.remove_dead(now_s)
+        self.pages.remove_silent(now_s)
+        paused = {each.view for each in self.viewers if each.is_paused}
+        self.replays.keep_for(paused, is_watched=len(self.viewers) > 0)
 
     async def close(self) -> None:
+        await self.replays.close()
         await self.recorders.close()
         self.pages.close()
         await self.viewers.close()
@@ -158,9 +169,7 @@ class Hub:
             case PeerConfig() | Refusal() if stream is not None:
                 stream.pages.tell(message)
             case ToView() if stream is not None:
-                viewer = stream.viewers.get(message.view)
-                if not (isinstance(viewer, Viewer) and viewer.tell(message)):
-                    stream.pages.tell(message)
+                _tell(stream.viewers, stream.pages, message)
             case AttachRing() if stream is not None:
                 stream.fanout.encode_loop.attach(fds.pop())
             case DetachRing() if stream is not None:
@@ -211,18 +220,26 @@ class Hub:
             on_error=send_error,
         )
         fds.clear()  # the fanout owns the eventfd now
+
+        def hear(message: Message) -> None:
+            if isinstance(message, GetReplay):
+                replays.ask(message)
+            else:
+                send(message)
+
         viewers = ViewerSet(name, send, self._tasks)
         negotiation = Negotiation(
             self._configuration,
             fanout,
             viewers,
             open_network=self._open_network,
-            send_to_kernel=send,
+            send_to_kernel=hear,
             tasks=self._tasks,
         )
         recorders = RecorderSet(fanout, send, self._tasks)
-        pages = PageSessions(fanout, viewers, negotiation, send)
-        self._streams[name] = _Stream(send, fanout, viewers, negotiation, recorders, pages)
+        pages = PageSessions(fanout, viewers, negotiation, hear)
+        replays = Replays(fanout, partial(_tell, viewers, pages), self._configuration.replay_s)
+        self._streams[name] = _Stream(send, fanout, viewers, negotiation, recorders, pages, replays)
         if self._configuration.has_ice_servers and self._configuration.has_webrtc:
             # Query the servers before the first viewer comes. If no port is free now, that viewer's
             # offer is refused.
@@ -250,6 +267,7 @@ class Hub:
             frames_taken=encode_loop.frames_taken,
             viewers=[viewer.stats() for viewer in stream.viewers],
             encoders=encode_loop.stats(),
+            replay_nbytes=stream.replays.nbytes,
             network=network,
         )
 
@@ -339,12 +357,18 @@ class Hub:
         while True:
             await asyncio.sleep(_REAP_EVERY_S)
             for stream in list(self._streams.values()):
-                stream.viewers.remove_dead(time.monotonic())
-                stream.pages.remove_silent(time.monotonic())
+                stream.reap(time.monotonic())
 
     def __repr__(self) -> str:
         counts = {name: len(stream.viewers) for name, stream in self._streams.items()}
         return f"<Hub viewers={counts} network={self._network}>"
+
+
+def _tell(viewers: ViewerSet, pages: PageSessions, message: ToView) -> None:
+    """Tell one view something, over the connection that it has."""
+    viewer = viewers.get(message.view)
+    if not (isinstance(viewer, Viewer) and viewer.tell(message)):
+        pages.tell(message)
 
 
 def _prepare(configuration: Configure) -> None:

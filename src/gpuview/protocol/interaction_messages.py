@@ -12,7 +12,9 @@ tell `gpuview.interaction.interactions.Interactions.answer` what answers it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -32,6 +34,7 @@ __all__ = [
     "FromView",
     "GetElement",
     "GetRegion",
+    "GetReplay",
     "GetStatistics",
     "Interaction",
     "Knob",
@@ -39,10 +42,12 @@ __all__ = [
     "Place",
     "Region",
     "RenderEvent",
+    "Replay",
     "SetKnob",
     "Statistics",
     "ToView",
     "Touch",
+    "pieces_of",
 ]
 
 INTERACTION_CHANNEL = "gpuview-interaction"
@@ -316,6 +321,53 @@ class Region(ToView, frozen=True, kw_only=True):
     """Base64."""
 
 
+_PIECE_NBYTES = 32 * 1024
+"""Of an image, so that each message fits into the pipe and into a data channel."""
+
+
+def pieces_of(image: bytes) -> Iterator[dict[str, Any]]:
+    """Return the fields of a message for each piece of an image; one without any if it is empty."""
+    if not image:
+        yield {}
+    for offset in range(0, len(image), _PIECE_NBYTES):
+        data = b64encode(image[offset : offset + _PIECE_NBYTES]).decode()
+        yield {"nbytes": len(image), "offset": offset, "data": data}
+
+
+# --- replay: times are milliseconds on the clock of `gpuview.protocol.page_messages.Pong`
+
+
+class GetReplay(FromView, frozen=True, kw_only=True, omit_defaults=True):
+    """A picture that was shown before, answered by `Replay`. The media process answers it itself.
+
+    Without a time, no picture is wanted: what is kept now is to stay for this view, until it is
+    sent the stream again.
+    """
+
+    seq: _Seq
+    time_ms: Annotated[float, Meta(ge=0, le=1e15)] | None = None
+    step: Annotated[int, Meta(ge=-10_000, le=10_000)] = 0
+    """So many pictures after the one of that time, or before it."""
+
+
+class Replay(ToView, frozen=True, kw_only=True):
+    """A piece of a JPEG; the pieces come in order."""
+
+    seq: int
+    problem: str = ""
+    time_ms: float = 0
+    """When this picture was first shown."""
+    oldest_ms: float = 0
+    """The same of the oldest picture that is kept; 0 if there is none."""
+    newest_ms: float = 0
+    nbytes: int = 0
+    """Of the whole JPEG; 0 if there is none."""
+    offset: int = 0
+    """Of this piece in it."""
+    data: str = ""
+    """Base64."""
+
+
 FROM_VIEW: tuple[type[FromView], ...] = (
     Events,
     SetKnob,
@@ -323,8 +375,9 @@ FROM_VIEW: tuple[type[FromView], ...] = (
     GetStatistics,
     GetRegion,
     Freeze,
+    GetReplay,
 )
 """All that a view says."""
 
-TO_VIEW: tuple[type[ToView], ...] = (Element, Statistics, Region)
+TO_VIEW: tuple[type[ToView], ...] = (Element, Statistics, Region, Replay)
 """All that one view is told."""

@@ -67,6 +67,8 @@ class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
     encoder: EncoderSetting = "auto"
     max_bitrate_bps: int | None = None
     """No stream's bitrate is higher, whatever its own limit."""
+    replay_s: float = 10.0
+    """So many seconds of each stream's packets are kept; 0: none."""
     has_webrtc: bool = True
     """Whether views may use WebRTC."""
     socket_path: str = ""
@@ -176,6 +178,8 @@ class Stats(Message, frozen=True, kw_only=True):
     """Frames that were taken from the ring to be encoded; a repeated one counts once."""
     viewers: list[ViewerStats] = []
     encoders: list[EncoderStats] = []
+    replay_nbytes: int = 0
+    """The packets that are kept, so that views can step back."""
     network: NetworkStats = NetworkStats()
 
 

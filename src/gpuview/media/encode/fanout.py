@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.loop import EncodeLoop
-from gpuview.media.encode.schedule import JOIN_SPACING_S, LossRequests
+from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S, LossRequests
 from gpuview.media.encode.still import StillBoard
 from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
 from gpuview.protocol.media_messages import EncoderSetting
@@ -153,6 +153,15 @@ class Fanout:
             on_still=lambda still: _call_soon(loop, self.stills.post, still),
         )
         self.stills = StillBoard(self.encode_loop.want_stills)
+        self._keep: Callable[[Codec, Tier, Packet], bool] | None = None
+
+    def keep(self, keep: Callable[[Codec, Tier, Packet], bool]) -> None:
+        """Call ``keep`` with each packet that somebody gets. It causes no encode.
+
+        Args:
+            keep: Returns whether a keyframe of that codec and tier should follow soon.
+        """
+        self._keep = keep
 
     def subscribe(self, codec: Codec) -> Subscription:
         """Add a viewer. The first viewer of a codec starts its encoder."""
@@ -221,6 +230,8 @@ class Fanout:
             meter.add(now_s, packet.nbytes, packet.quantiser, is_keyframe=is_keyframe)
         for subscription in group.subscriptions:
             subscription.offer(tier, packet)
+        if self._keep is not None and self._keep(codec, tier, packet):
+            self.encode_loop.request_keyframe(codec, LOSS_SPACING_S, tier)
         if now_s >= group.review_s:
             group.review_s = now_s + _REVIEW_EVERY_S
             self._review(group, now_s)

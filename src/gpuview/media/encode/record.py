@@ -38,12 +38,14 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(slots=True)
 class KeyframePace:
-    """Says when a recording needs a keyframe that one can seek to.
+    """Says when packets that are kept need a keyframe that one can seek to.
 
-    Every 5 s of a moving picture. A still one gets fewer, because its packets are few: there is
-    little to decode from one keyframe to the next, and a keyframe is as large as 50 of them.
+    Every 5 s of a moving picture, unless told otherwise. A still one gets fewer, because its
+    packets are few: there is little to decode from one keyframe to the next, and a keyframe is as
+    large as 50 of them.
     """
 
+    every_s: float = 5.0
     _start: int = 0
     _n_packets: int = 0
 
@@ -53,7 +55,7 @@ class KeyframePace:
             self._start, self._n_packets = packet.timestamp, 0
             return False
         self._n_packets += 1
-        return packet.timestamp - self._start >= 5 * CLOCK_HZ and self._n_packets >= 60
+        return packet.timestamp - self._start >= self.every_s * CLOCK_HZ and self._n_packets >= 60
 
 
 class Recorder(Subscription):
