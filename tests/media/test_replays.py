@@ -15,7 +15,7 @@ from PIL import Image
 
 from gpuview.protocol.interaction_messages import GetReplay, Replay
 from gpuview.protocol.media_messages import GetStats, Stats
-from gpuview.protocol.page_messages import Ping
+from gpuview.protocol.page_messages import Ping, Pong
 from gpuview.testing.carrier_page import CarrierPage
 from tests.media.streaming import Streaming, elsewhere, streaming
 from tests.waiting import wait_until_async
@@ -118,6 +118,23 @@ def test_what_was_kept_at_the_pause_stays_while_others_watch(tmp_path: Path) -> 
             page.say(Ping(sent_ms=0, is_paused=False))
             await elsewhere(page.frames_after, 5)
             assert (await pause(page)).oldest_ms > kept.newest_ms
+
+    run(tmp_path, use, replay_s=1.0)
+
+
+def test_question_may_overtake_the_news_of_the_pause(tmp_path: Path) -> None:
+    async def use(stream: Streaming) -> None:
+        with stream.page() as page, stream.page() as other:
+            await watch(page, "H264")
+            await watch(other, "H264")
+            (kept,) = await ask(page)
+            stream.hub._streams["s1"].reap(0)
+            page.say(Ping(sent_ms=0, is_paused=True))
+            await elsewhere(page.hear, Pong)
+            for _ in range(4):
+                await elsewhere(other.frames_after, 30)
+                stream.hub._streams["s1"].reap(0)
+            assert (await ask(page, kept.oldest_ms))[0].time_ms == kept.oldest_ms
 
     run(tmp_path, use, replay_s=1.0)
 

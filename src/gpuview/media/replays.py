@@ -53,6 +53,7 @@ class Replays:
         if kept_s > 0:
             fanout.keep(self._history.take)
         self._loop = asyncio.get_running_loop()
+        self._asked: set[str] = set()
         self._decoder = PictureDecoder()  # belongs to the thread while there is one
         self._lock = threading.Lock()  # guards the rest
         self._questions: dict[str, _Question] = {}
@@ -65,6 +66,7 @@ class Replays:
 
     def ask(self, message: GetReplay) -> None:
         """Answer a view in a while. Never waits."""
+        self._asked.add(message.view)
         if message.time_ms is None:
             self._history.hold(message.view)
         question = _Question(message, self._history.span(message.view))
@@ -73,17 +75,24 @@ class Replays:
             while len(self._questions) > _MAX_WAITING:
                 del self._questions[next(iter(self._questions))]
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="gpuview-replay", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="gpuview-replay", daemon=True)
+                self._thread = thread
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread can be started now; the page asks again
+                    self._thread = None
 
     def keep_for(self, paused: Collection[str], *, is_watched: bool) -> None:
-        """Hold what only these views have a use for; if there is no view at all, keep nothing."""
+        """Hold what only these views have a use for; if there is no view at all, keep nothing.
+
+        A view's first question may overtake the news that it is paused, so who has asked since the
+        last call counts as well.
+        """
         if is_watched:
-            self._history.release_all_but(paused)
+            self._history.release_all_but({*paused, *self._asked})
         else:
             self._history.clear()
+        self._asked.clear()
         with self._lock:
             if self._thread is None and not paused:
                 self._decoder.forget()
