@@ -94,6 +94,62 @@ describe("pause", () => {
   });
 });
 
+describe("stepping back", () => {
+  const bar = (root: HTMLElement) => root.querySelector<HTMLElement>(".gpuview-replay");
+  const asked = () => peer().interaction?.sent.map((text) => JSON.parse(text)) ?? [];
+
+  /** The media process answers the last question, over the same connection. */
+  async function answer(fields: object) {
+    const { view, seq } = last(asked());
+    const kept = { time_ms: 9000, oldest_ms: 1000, newest_ms: 9000 };
+    const none = { problem: "", nbytes: 0, offset: 0, data: "" };
+    const told = { type: "Replay", view, seq, ...kept, ...none, ...fields };
+    peer().interaction?.hear(JSON.stringify(told));
+    await pass(50);
+  }
+
+  async function showPaused() {
+    const shown = await showPlaying();
+    peer().interaction?.open();
+    await press(shown.root, "Pause");
+    await answer({});
+    return shown;
+  }
+
+  test("shows an earlier picture in place of the one that is paused, and saves it", async () => {
+    vi.stubGlobal("createImageBitmap", async () => ({ width: 320, height: 180 }));
+    const { root } = await showPaused();
+    expect(bar(root)?.hidden).toBe(false);
+    const kept = root.querySelector(".gpuview-video");
+    const key = new KeyboardEvent("keydown", { key: "ArrowLeft" });
+    bar(root)?.querySelector("input")?.dispatchEvent(key);
+    await pass(50);
+    await answer({ time_ms: 8960, nbytes: 4, data: "SlBFRw==" });
+    const [picture, ...others] = root.querySelectorAll<HTMLCanvasElement>(".gpuview-video");
+    expect([picture?.width, others, kept?.isConnected]).toEqual([320, [], false]);
+    expect(find(root, "Save a PNG")?.title).toMatch("not pixel for pixel");
+  });
+
+  test("ends with Live, and the keyboard stays in the view", async () => {
+    const { model, root } = await showPaused();
+    const live = bar(root)?.querySelector("button");
+    live?.focus();
+    live?.click();
+    await settle();
+    expect(document.activeElement).toBe(find(root, "Pause"));
+    await play(model, root);
+    expect([state(root), bar(root)?.hidden]).toEqual(["playing", true]);
+  });
+
+  test("is over when the connection is lost, and the picture stays", async () => {
+    const { root } = await showPaused();
+    peer().become("failed");
+    await settle();
+    expect([state(root), bar(root)?.hidden]).toEqual(["paused", true]);
+    expect(root.querySelector("canvas.gpuview-video")).not.toBeNull();
+  });
+});
+
 describe("saving", () => {
   const saved: { name: string; width: number }[] = [];
 
