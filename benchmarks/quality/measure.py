@@ -16,14 +16,14 @@ from benchmarks.quality.contents import CONTENTS, Image
 from gpuview.media.encode.codec import CLOCK_HZ, Codec
 from gpuview.media.encode.encoder import Encoder
 
-__all__ = ["FPS", "WAYS", "Figures", "measure"]
+__all__ = ["CODECS", "FPS", "MAX_BITRATE_BPS", "WAYS", "Figures", "measure", "to_frame"]
 
 FPS = 30
 WAYS = ("JPEG 80", "H.264", "VP8")
 _FRAMES = 90
 _FROM = 15  # the first keyframe has been refined by then
-_MAX_BITRATE_BPS = 20_000_000
-_CODECS = {"H.264": (Codec("H264", "Main"), "h264"), "VP8": (Codec("VP8"), "vp8")}
+MAX_BITRATE_BPS = 20_000_000
+CODECS = {"H.264": (Codec("H264", "Main"), "h264"), "VP8": (Codec("VP8"), "vp8")}
 
 _reformatter = VideoReformatter()
 
@@ -42,7 +42,7 @@ class Figures:
 def measure(content: str, way: str) -> Figures:
     """Encode 3 s of a content from `CONTENTS` in a way from `WAYS`."""
     images = list(CONTENTS[content](_FRAMES))
-    frames = [_frame(image) for image in images]
+    frames = [to_frame(image) for image in images]
     if way == "JPEG 80":
         return _jpeg(images, frames)
     return _video(way, frames)
@@ -52,14 +52,14 @@ def _jpeg(images: Sequence[Image], frames: Sequence[av.VideoFrame]) -> Figures:
     start_s = time.thread_time()
     files = [simplejpeg.encode_jpeg(each, 80, colorsubsampling="420") for each in images]
     cpu_s = time.thread_time() - start_s
-    shown = [_frame(simplejpeg.decode_jpeg(each)) for each in files]
+    shown = [to_frame(simplejpeg.decode_jpeg(each)) for each in files]
     return _figures(frames, shown, sum(map(len, files)), cpu_s)
 
 
 def _video(way: str, frames: Sequence[av.VideoFrame]) -> Figures:
-    codec, decoder_name = _CODECS[way]
+    codec, decoder_name = CODECS[way]
     width, height = frames[0].width, frames[0].height
-    encoder = Encoder(codec, width, height, fps=FPS, max_bitrate_bps=_MAX_BITRATE_BPS)
+    encoder = Encoder(codec, width, height, fps=FPS, max_bitrate_bps=MAX_BITRATE_BPS)
     decoder = av.CodecContext.create(decoder_name, "r")
     shown: list[av.VideoFrame] = []
     nbytes, cpu_s = 0, 0.0
@@ -81,7 +81,7 @@ def _figures(
     return Figures(psnr_db, nbytes * 8 * FPS / len(frames) / 1e6, cpu_s * 1000 / len(frames))
 
 
-def _frame(image: Image) -> av.VideoFrame:
+def to_frame(image: Image) -> av.VideoFrame:
     """Convert as the media process does."""
     return _reformatter.reformat(
         av.VideoFrame.from_ndarray(image, format="rgb24"),

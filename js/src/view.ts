@@ -143,6 +143,7 @@ export class View {
 
   /** What brings the picture that is seen; null if it stands still, or there is none. */
   get #carrier(): Carrier | null {
+    if (this.#state.name === "paused") return null;
     return this.#state.name === "playing" ? "webrtc" : this.#fallbacks.shown;
   }
 
