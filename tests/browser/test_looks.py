@@ -62,6 +62,7 @@ READ = [
     ".gpuview-figures",
     ".gpuview-caption",
     ".gpuview-hint",
+    ".gpuview-replay-age",
     ".gpuview-knob-name",
     ".gpuview-knob select",
     ".gpuview-knob-button",
@@ -111,7 +112,7 @@ def test_three_views_in_a_row_cut_nothing_off(played: NotebookPage) -> None:
         for view in played.page.locator(".gpuview").all():
             assert view.evaluate(CUT_OFF) == [], width
             room = box_width(view.locator(".gpuview-knob").first)
-            for handle in view.locator("input[type=range]").all():
+            for handle in view.locator("input[type=range]:visible").all():
                 assert box_width(handle) >= 0.4 * room, width
             assert box_width(view.locator("select")) >= 50, width
 
@@ -127,8 +128,10 @@ def use_theme(notebook: NotebookPage, theme: str) -> None:
 
 
 def open_all(notebook: NotebookPage) -> None:
-    """Open the details of the second view, and the inspector of the third, with its box."""
+    """Pause the first view, and open the details of the second and the inspector of the third."""
     views = notebook.page.locator(".gpuview")
+    views.nth(0).get_by_role("button", name="Pause", exact=True).click()
+    views.nth(0).locator(".gpuview-replay input").press("ArrowLeft")
     views.nth(1).get_by_role("button", name="Details").click()
     views.nth(2).locator(".gpuview-inspect").click()
     views.nth(2).get_by_role("button", name="Box").click()
