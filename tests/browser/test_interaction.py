@@ -141,7 +141,7 @@ def test_click_paints_and_a_slider_is_turned_while_a_cell_spins(
     slider.focus()
     for _ in range(50):
         slider.press("PageUp")
-        if notebook.page.evaluate("() => +document.querySelector('[type=range]').value") >= 500:
+        if float(slider.input_value()) >= 500:
             break
     wait_until(lambda: colour(notebook)[1] > 100, "the loop has read the slider")
     assert notebook.is_running
