@@ -95,6 +95,20 @@ class TestCarriers:
         assert Settings().carriers == ("socket",)
 
 
+class TestReplay:
+    def test_it_is_some_seconds_or_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert Settings().replay_s == 10
+        assert Settings(replay_s=0).replay_s == 0
+        monkeypatch.setenv("GPUVIEW_REPLAY_S", "2.5")
+        assert Settings().replay_s == 2.5
+
+    @pytest.mark.parametrize("replay_s", [-1, 3601, float("nan"), "long"])
+    def test_what_is_no_such_time_is_an_error(self, replay_s: Any) -> None:
+        with pytest.raises(SettingsError, match="cannot use replay_s = ") as caught:
+            Settings(replay_s=replay_s)
+        assert caught.value.expected == "a number of seconds from 0 to 3600"
+
+
 class TestPublicIp:
     def test_one_address_of_each_family_can_be_given(self) -> None:
         settings = Settings(public_ip="203.0.113.9, 2001:db8::9")
