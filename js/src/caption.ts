@@ -18,8 +18,8 @@ export interface Caption {
   readonly message: Problem | null;
   /** Below the picture: what the user may want to change; empty if nothing. */
   readonly hint: string;
-  /** Below the picture: what its colours mean. */
-  readonly legend: readonly LegendEntry[];
+  /** Below the picture: what its colours mean; null if that of the picture before still holds. */
+  readonly legend: readonly LegendEntry[] | null;
   /** Whether the picture belongs to the past. */
   readonly is_dimmed: boolean;
   readonly can_retry: boolean;
@@ -76,7 +76,7 @@ export function caption(
         is_dimmed: true,
       };
     case "paused":
-      return { ...QUIET, label: "paused", tone: "idle" };
+      return { ...QUIET, label: "paused", tone: "idle", legend: null };
     case "failed":
       return {
         ...QUIET,

@@ -132,7 +132,7 @@ export class Overlay {
     if (this.#label.textContent !== label) this.#label.textContent = this.#label.title = label;
     this.#age.textContent = age;
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
-    this.#showLegend(legend);
+    if (legend !== null) this.showLegend(legend);
     this.stage.classList.toggle("gpuview-dimmed", rest.is_dimmed);
     this.#showMessage(message, rest.can_retry);
     this.#showPlay(rest.can_play);
@@ -201,7 +201,8 @@ export class Overlay {
     if (had_focus) (can_retry ? this.#retry : this.#details.button).focus();
   }
 
-  #showLegend(legend: readonly LegendEntry[]): void {
+  /** Says what the picture's colours mean. */
+  showLegend(legend: readonly LegendEntry[]): void {
     const shown = JSON.stringify(legend);
     if (shown === this.#shown_legend) return; // Somebody may be copying it.
     this.#shown_legend = shown;

@@ -116,7 +116,10 @@ export class View {
       line: this.#line,
       overlay: this.#overlay,
       screen: () => this.#player.picture?.screen ?? null,
-      onPicture: (picture) => this.#player.showAgain(picture),
+      onPicture: (picture) => {
+        this.#player.showAgain(picture);
+        this.#overlay.showLegend([]); // The ranges of an older picture are not known.
+      },
       onLive: () => this.#resume(),
       stop: this.#closing.signal,
     });

@@ -34,7 +34,7 @@ test("the legend is shown beside a picture that plays or rests, and no other", (
   expect(caption(PLAYING, status).legend).toBe(legend);
   expect(caption(PLAYING, { ...status, has_ended: true }).legend).toBe(legend);
   expect(captionWith(PLAYING, status, null, "webrtc", 5000).legend).toBe(legend);
-  expect(caption({ name: "paused" }, status).legend).toEqual([]);
+  expect(caption({ name: "paused" }, status).legend).toBeNull();
   expect(caption({ name: "gone" }, status).legend).toEqual([]);
 });
 
