@@ -155,3 +155,13 @@ def test_nothing_is_kept_after_it_was_cleared_before_a_keyframe_comes() -> None:
     assert shown(history) == []
     assert history.take(MAIN, Tier.FULL, packet(1))
     assert shown(history) == []
+
+
+def test_picture_that_a_poor_link_made_smaller_gets_a_sixth_of_the_keyframes() -> None:
+    keyframes = {Tier.FULL: 0, Tier.HALF: 0}
+    for tier in keyframes:
+        history, is_wanted = History(10, 10**9), True
+        for number in range(60 * FPS):
+            keyframes[tier] += is_wanted
+            is_wanted = history.take(MAIN, tier, packet(number, is_keyframe=is_wanted))
+    assert keyframes == {Tier.FULL: 12, Tier.HALF: 2}

@@ -20,6 +20,8 @@ __all__ = ["Group", "History", "KeptPacket", "Picture", "Span", "picture_at"]
 _CODECS = ("H264", "VP8", "JPEG")  # the best one first, among pictures of one size
 _ENDED_S = 2.0
 _LARGEST_SHARE = 4
+# On a link that takes no full picture, a keyframe is a fifth of a second of the rate.
+_POOR_TIMES = 3
 _MAX_HOLDS = 64
 
 _Track = tuple[Codec, Tier]
@@ -119,6 +121,7 @@ class History:
         self._kept = round(kept_s * CLOCK_HZ)
         self._max_nbytes = max_nbytes
         self._pace = KeyframePace(kept_s / 2)
+        self._poor_pace = KeyframePace(_POOR_TIMES * kept_s)
         self._track: _Track | None = None
         self._newest = 0  # timestamp
         self._groups: list[Group] = []
@@ -144,7 +147,8 @@ class History:
             return True
         self._newest = packet.timestamp
         self._groups[-1].add(packet)
-        is_due = self._pace.is_due(packet)
+        pace = self._pace if tier is Tier.FULL else self._poor_pace
+        is_due = pace.is_due(packet)
         self._drop_old()
         return is_due or not self._groups or self._is_large(self._groups[-1])
 
