@@ -29,7 +29,8 @@ from gpuview.errors import (
 
 if TYPE_CHECKING:
     from gpuview.frames.picture.panel import Panel
-    from gpuview.interaction.camera import FlyCamera, OrbitCamera
+    from gpuview.interaction.fly_camera import FlyCamera
+    from gpuview.interaction.orbit_camera import OrbitCamera
     from gpuview.recording import Recording
     from gpuview.settings import Settings
     from gpuview.sources.context import FrameContext
@@ -61,10 +62,10 @@ __all__ = [
 ]
 
 _LAZY = {
-    "FlyCamera": "gpuview.interaction.camera",
+    "FlyCamera": "gpuview.interaction.fly_camera",
     "FrameContext": "gpuview.sources.context",
     "GPUStream": "gpuview.widget",
-    "OrbitCamera": "gpuview.interaction.camera",
+    "OrbitCamera": "gpuview.interaction.orbit_camera",
     "Panel": "gpuview.frames.picture.panel",
     "Recording": "gpuview.recording",
     "Settings": "gpuview.settings",

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from gpuview.errors import SettingsError
-from gpuview.interaction.camera import FlyCamera, OrbitCamera
+from gpuview.interaction.fly_camera import FlyCamera
+from gpuview.interaction.orbit_camera import OrbitCamera
 from gpuview.sources.context import FrameContexts, Room
 
 
