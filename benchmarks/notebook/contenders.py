@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CONTENDERS", "SPIN_S", "cells"]
 
-SPIN_S = 26
+SPIN_S = 30
 """How long the last cell keeps the interpreter busy, in seconds."""
 
 _CARRIERS = {"gpuview": "", "gpuview by WebSocket": "socket", "gpuview through the kernel": "comm"}
