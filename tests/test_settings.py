@@ -106,7 +106,7 @@ class TestReplay:
     def test_what_is_no_such_time_is_an_error(self, replay_s: Any) -> None:
         with pytest.raises(SettingsError, match="cannot use replay_s = ") as caught:
             Settings(replay_s=replay_s)
-        assert caught.value.expected == "a number of seconds from 0 to 3600"
+        assert caught.value.expected == "a number of seconds from 0 to 600"
 
 
 class TestPublicIp:

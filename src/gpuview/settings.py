@@ -62,7 +62,7 @@ _FORMS: dict[str, tuple[str, object]] = {
     "encoder": ("'auto', 'x264', 'nvenc' or 'vp8'", "x264"),
     "max_bitrate_bps": ("a whole number from 100_000 to 100_000_000", 5_000_000),
     "carriers": ("some of 'webrtc', 'socket' and 'comm'", "webrtc,socket"),
-    "replay_s": ("a number of seconds from 0 to 3600", 30),
+    "replay_s": ("a number of seconds from 0 to 600", 30),
     "saved_picture_bytes": ("a whole number of bytes from 0 to 10_000_000", 0),
     "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
 }
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     UDP or a TURN server; ``socket``: a WebSocket of the jupyter-server extension; ``comm``: through
     the kernel. The best one that shows a picture is used."""
 
-    replay_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    replay_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How many seconds of video the media process keeps of each stream that is watched, so that a
     paused view can step back; 32 MiB at most. 0: none."""
 

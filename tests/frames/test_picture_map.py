@@ -183,13 +183,24 @@ def test_a_box_ends_with_the_tile_that_it_begins_in():
     assert shown.box(x, y, x, y) == Box(0, 0, range(3, 4), range(5, 6))
 
 
+def test_a_box_of_all_that_is_seen_is_of_a_tile_near_the_middle():
+    labelled = map_of({"a": torch.zeros(40, 60), "b": torch.zeros(40, 60)})
+    assert labelled.at(0, 0) is None
+    assert labelled.at(0.5, 0.5) is None
+    assert labelled.box(0, 0, 1, 1) == Box(0, 0, range(40), range(60))
+
+    grid = map_of(torch.zeros(9, 1, 10, 20), columns=3)
+    x, y = centre(grid.place(Box(0, 4, range(10), range(20))))
+    assert grid.box(x - 0.01, y - 0.01, x + 0.01, y + 0.01).tile == 4
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1.0, 1e300, -1e-9])
 def test_there_is_nothing_outside_of_the_picture(bad):
     shown = map_of(torch.zeros(8, 8))
 
     assert shown.at(bad, 0.5) is None
     assert shown.at(0.5, bad) is None
-    assert shown.box(bad, 0.5, 0.5, 0.5) is None
+    assert (shown.box(bad, 0.5, 0.5, 0.5) is None) == (not -1 < bad < 2)
     assert (shown.box(0.5, 0.5, bad, 0.5) is None) == (not math.isfinite(bad))
 
 

@@ -40,7 +40,7 @@ class PageChannel:
         """When the page last sent anything; None if it has not."""
         self.latency = PageLatency()
         self.is_paused = False
-        """Whether the page wants no picture now, because nobody can see it."""
+        """Whether the page wants no picture now: nobody can see it, or a person has paused it."""
         self.n_refused = 0
         """How much of what the page said was malformed or too much."""
         self._picture_size = picture_size

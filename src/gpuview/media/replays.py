@@ -16,7 +16,7 @@ from gpuview.errors import GpuviewError, shorten
 from gpuview.media.encode.codec import CLOCK_HZ
 from gpuview.media.encode.decode import PictureDecoder
 from gpuview.media.encode.fanout import Fanout
-from gpuview.media.encode.history import History, Span, picture_at
+from gpuview.media.encode.history import History, Picture, Span, picture_at
 from gpuview.protocol.interaction_messages import GetReplay, Replay, pieces_of
 
 __all__ = ["MAX_NBYTES", "Replays"]
@@ -54,7 +54,10 @@ class Replays:
             fanout.keep(self._history.take)
         self._loop = asyncio.get_running_loop()
         self._asked: set[str] = set()
-        self._decoder = PictureDecoder()  # belongs to the thread while there is one
+        self._stopped = threading.Event()
+        # Both belong to the thread while there is one.
+        self._decoder = PictureDecoder(self._stopped.is_set)
+        self._pictures: tuple[Span, list[Picture]] = (Span(), [])
         self._lock = threading.Lock()  # guards the rest
         self._questions: dict[str, _Question] = {}
         self._thread: threading.Thread | None = None
@@ -66,6 +69,8 @@ class Replays:
 
     def ask(self, message: GetReplay) -> None:
         """Answer a view in a while. Never waits."""
+        if self._stopped.is_set():
+            return
         self._asked.add(message.view)
         if message.time_ms is None:
             self._history.hold(message.view)
@@ -94,11 +99,13 @@ class Replays:
             self._history.clear()
         self._asked.clear()
         with self._lock:
-            if self._thread is None and not paused:
+            if self._thread is None and not self._history.is_held:
                 self._decoder.forget()
+                self._pictures = (Span(), [])
 
     async def close(self) -> None:
         """Answer nothing more, and wait for the thread."""
+        self._stopped.set()
         with self._lock:
             self._questions.clear()
             thread = self._thread
@@ -130,7 +137,7 @@ class Replays:
             return self._questions.pop(next(iter(self._questions)))
 
     def _answers(self, question: _Question) -> list[Replay]:
-        message, pictures = question.message, question.span.pictures()
+        message, pictures = question.message, self._pictures_of(question.span)
         if not pictures:
             return [Replay(view=message.view, seq=message.seq)]
         if message.time_ms is None:
@@ -149,6 +156,12 @@ class Replays:
             )
             for piece in pieces_of(jpeg)
         ]
+
+    def _pictures_of(self, span: Span) -> list[Picture]:
+        """Return the pictures; a view that steps back asks about one span again and again."""
+        if self._pictures[0] is not span:
+            self._pictures = (span, span.pictures())
+        return self._pictures[1]
 
     # --- on the event loop --------------------------------------------------------------------
 

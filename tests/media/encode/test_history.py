@@ -153,8 +153,26 @@ def test_nothing_is_kept_after_it_was_cleared_before_a_keyframe_comes() -> None:
     history.hold("v")
     history.clear()
     assert shown(history) == []
-    assert history.take(MAIN, Tier.FULL, packet(1))
+    assert not history.take(MAIN, Tier.FULL, packet(1))
     assert shown(history) == []
+
+
+def test_what_is_older_than_a_gap_is_not_kept_after_it() -> None:
+    history = History(10, 10**9)
+    for number in range(3):
+        history.take(MAIN, Tier.FULL, packet(number, is_keyframe=number == 0))
+    back = 300 * FPS  # nobody has looked for five minutes
+    for number in range(back, back + 3):
+        history.take(MAIN, Tier.FULL, packet(number, is_keyframe=number == back))
+    assert shown(history) == [back, back + 1, back + 2]
+
+
+def test_packets_that_nobody_looks_at_need_no_keyframe() -> None:
+    history = History(10, 10**9)
+    for number in range(5):  # those of a recording
+        assert not history.take(MAIN, Tier.FULL, packet(number, is_keyframe=number == 0))
+        history.clear()
+    assert history.nbytes == 0
 
 
 def test_picture_that_a_poor_link_made_smaller_gets_a_sixth_of_the_keyframes() -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 from gpuview.frames.picture.geometry import PanelPlan, Plan
 from gpuview.frames.picture.layout import Axes, ElementIndex
 
 __all__ = ["Box", "PictureMap", "Rectangle", "Spot", "Track", "tracks"]
+
+_INTO_BOX = ((0.0, 0.0), *product((0.5, 0.25, 0.75), repeat=2))
+"""Where a box looks for its tile, as shares of its sides: a gap may be in its middle."""
 
 
 class Rectangle(NamedTuple):
@@ -122,23 +126,26 @@ class PictureMap:
         return None
 
     def box(self, x: float, y: float, to_x: float, to_y: float) -> Box | None:
-        """Return the elements between two places, of the tile that the first one is in.
+        """Return the elements between two places, of one tile.
 
         Args:
-            x, y: Where it begins.
+            x, y: Where it begins. The tile there counts, or else one near the box's middle.
             to_x, to_y: The opposite corner, which may be anywhere: the box ends with the tile.
 
         Returns:
-            None if it begins in no tile, or something is not finite.
+            None if there is no tile, or something is not finite.
         """
-        spot = self.at(x, y)
-        if spot is None or not (math.isfinite(to_x) and math.isfinite(to_y)):
+        if not all(map(math.isfinite, (x, y, to_x, to_y))):
+            return None
+        places = ((x + (to_x - x) * right, y + (to_y - y) * down) for right, down in _INTO_BOX)
+        spot = next(filter(None, (self.at(*place) for place in places)), None)
+        if spot is None:
             return None
         panel = self.plan.panels[spot.panel]
         vertical, horizontal = tracks(panel)
         row, column = divmod(spot.tile, panel.columns)
-        rows = _between(spot.row, vertical.nearest(to_y * self.plan.height, row))
-        columns = _between(spot.column, horizontal.nearest(to_x * self.plan.width, column))
+        rows = _between(*(vertical.nearest(at * self.plan.height, row) for at in (y, to_y)))
+        columns = _between(*(horizontal.nearest(at * self.plan.width, column) for at in (x, to_x)))
         return Box(spot.panel, spot.tile, rows, columns)
 
     def place(self, box: Box) -> Rectangle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import av
@@ -12,8 +13,8 @@ from gpuview.media.encode.jpeg import Jpeg
 
 __all__ = ["MAX_JPEG_NBYTES", "PictureDecoder"]
 
-MAX_JPEG_NBYTES = 1024 * 1024
-"""About the most that one picture takes; a larger one is made coarser."""
+MAX_JPEG_NBYTES = 256 * 1024
+"""About the most that one picture takes; a larger one is made coarser, for poor links."""
 
 _MAX_DECODED_NBYTES = 32 * 1024 * 1024
 _DECODERS = {"H264": "h264", "VP8": "vp8"}
@@ -23,9 +24,13 @@ class PictureDecoder:
     """Decodes from a group's keyframe on, and goes on where it is. One thread at a time.
 
     It keeps the newest of what it has decoded, or each step back would begin at the keyframe.
+
+    Args:
+        is_stopped: Whether nothing is wanted any more; asked before each packet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_stopped: Callable[[], bool]) -> None:
+        self._is_stopped = is_stopped
         self._context: av.VideoCodecContext | None = None
         self._group: Group | None = None
         self._next = 0  # the index of the next packet
@@ -71,6 +76,8 @@ class PictureDecoder:
                 for frame in self._context.decode(av.Packet(packet.data)):
                     self._keep(self._next, frame)
                 self._next += 1
+                if self._is_stopped():
+                    break
         except av.FFmpegError as exc:
             self.forget()
             raise MediaError(

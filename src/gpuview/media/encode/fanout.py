@@ -156,7 +156,7 @@ class Fanout:
         self._keep: Callable[[Codec, Tier, Packet], bool] | None = None
 
     def keep(self, keep: Callable[[Codec, Tier, Packet], bool]) -> None:
-        """Call ``keep`` with each packet that somebody gets. It causes no encode.
+        """Call ``keep`` with each packet that somebody gets; nothing is encoded for it alone.
 
         Args:
             keep: Returns whether a keyframe of that codec and tier should follow soon.

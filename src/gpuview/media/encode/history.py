@@ -7,12 +7,12 @@ oldest goes first.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet
-from gpuview.media.encode.record import KeyframePace
+from gpuview.media.encode.keyframe_pace import KeyframePace
 from gpuview.media.encode.tiers import Tier
 
 __all__ = ["Group", "History", "KeptPacket", "Picture", "Span", "picture_at"]
@@ -20,8 +20,9 @@ __all__ = ["Group", "History", "KeptPacket", "Picture", "Span", "picture_at"]
 _CODECS = ("H264", "VP8", "JPEG")  # the best one first, among pictures of one size
 _ENDED_S = 2.0
 _LARGEST_SHARE = 4
-# On a link that takes no full picture, a keyframe is a fifth of a second of the rate.
-_POOR_TIMES = 3
+_LONGEST_GROUP_S = 5.0  # all of it may have to be decoded for one picture
+# On a link that takes no full picture, a keyframe is as much as a fifth of a second of video.
+_LONGEST_POOR_GROUP_S = 30.0
 _MAX_HOLDS = 64
 
 _Track = tuple[Codec, Tier]
@@ -120,17 +121,18 @@ class History:
     def __init__(self, kept_s: float, max_nbytes: int) -> None:
         self._kept = round(kept_s * CLOCK_HZ)
         self._max_nbytes = max_nbytes
-        self._pace = KeyframePace(kept_s / 2)
-        self._poor_pace = KeyframePace(_POOR_TIMES * kept_s)
+        self._pace = KeyframePace(min(kept_s / 2, _LONGEST_GROUP_S))
+        self._poor_pace = KeyframePace(_LONGEST_POOR_GROUP_S)
         self._track: _Track | None = None
         self._newest = 0  # timestamp
-        self._groups: list[Group] = []
+        self._groups: deque[Group] = deque()
+        self._groups_nbytes = 0
         self._holds: OrderedDict[str, Span] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
         """What is kept and held."""
-        return sum(each.nbytes for each in {*self._groups, *self._held})
+        return self._groups_nbytes + _nbytes(self._held)
 
     def take(self, codec: Codec, tier: Tier, packet: Packet) -> bool:
         """Keep a packet, if it is of the kept codec and size and can be decoded.
@@ -140,6 +142,8 @@ class History:
         """
         if not self._follows((codec, tier), packet):
             return False
+        if self._track is None and not packet.is_keyframe:
+            return False  # Whoever looks begins with a keyframe; others need none.
         if packet.is_keyframe:
             self._track = (codec, tier)
             self._groups.append(Group(codec.name))
@@ -147,10 +151,16 @@ class History:
             return True
         self._newest = packet.timestamp
         self._groups[-1].add(packet)
+        self._groups_nbytes += packet.nbytes
         pace = self._pace if tier is Tier.FULL else self._poor_pace
         is_due = pace.is_due(packet)
         self._drop_old()
         return is_due or not self._groups or self._is_large(self._groups[-1])
+
+    @property
+    def is_held(self) -> bool:
+        """Whether anything is kept for a view that steps back."""
+        return bool(self._holds)
 
     def span(self, view: str) -> Span:
         """Return what a view holds, or what is kept now."""
@@ -171,7 +181,7 @@ class History:
     def clear(self) -> None:
         """Keep and hold nothing."""
         self._track = None
-        self._groups.clear()
+        self._drop_all()
         self._holds.clear()
 
     def _follows(self, track: _Track, packet: Packet) -> bool:
@@ -188,14 +198,11 @@ class History:
         return Span(tuple(self._groups), len(self._groups[-1].packets) if self._groups else 0)
 
     def _drop_old(self) -> None:
-        groups = self._groups
-        while len(groups) > 1 and (
-            self._newest - groups[1].packets[0].timestamp >= self._kept or self._is_full(groups)
-        ):
-            del groups[0]
-        if self._is_full(groups):  # with one group
-            groups.clear()
-        while self._is_full(self._held):
+        while len(self._groups) > 1 and (self._is_first_old() or self._is_full):
+            self._groups_nbytes -= self._groups.popleft().nbytes
+        if self._is_full:  # with one group
+            self._drop_all()
+        while _nbytes(self._held) > self._max_nbytes:
             oldest = min(self._held, key=lambda group: group.packets[0].timestamp)
             self._holds = OrderedDict(
                 (view, span.without(oldest)) for view, span in self._holds.items()
@@ -204,13 +211,28 @@ class History:
     @property
     def _held(self) -> set[Group]:
         """The groups that only views hold."""
+        if not self._holds:
+            return set()
         return {group for span in self._holds.values() for group in span.groups} - {*self._groups}
 
-    def _is_full(self, groups: Collection[Group]) -> bool:
-        return sum(each.nbytes for each in groups) > self._max_nbytes
+    def _is_first_old(self) -> bool:
+        """Tell whether enough is kept without the oldest group; it may end long ago."""
+        return self._newest - self._groups[0].packets[-1].timestamp >= self._kept
+
+    @property
+    def _is_full(self) -> bool:
+        return self._groups_nbytes > self._max_nbytes
+
+    def _drop_all(self) -> None:
+        self._groups.clear()
+        self._groups_nbytes = 0
 
     def __repr__(self) -> str:
         return f"<History groups={len(self._groups)} holds={len(self._holds)}>"
+
+
+def _nbytes(groups: Collection[Group]) -> int:
+    return sum(each.nbytes for each in groups)
 
 
 def _rank(track: _Track) -> tuple[int, int]:

@@ -13,18 +13,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from gpuview.errors import RecordingError
 from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet
 from gpuview.media.encode.fanout import Subscription
+from gpuview.media.encode.keyframe_pace import KeyframePace
 from gpuview.media.encode.mp4 import Mp4File
 from gpuview.media.internal_error import problem_of
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress, StartRecording
 from gpuview.protocol.recording import numbered, open_next_file
 from gpuview.protocol.stats import RecordingCounters
 
-__all__ = ["CODEC", "KeyframePace", "Recorder"]
+__all__ = ["CODEC", "Recorder"]
 
 CODEC = Codec("H264", "Main")
 """What is recorded: the codec that nearly every viewer gets."""
@@ -34,28 +34,6 @@ _MAX_FILES = 100
 _KEYFRAME_SPACING_S = 0.5
 _REPORT_EVERY_S = 1.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(slots=True)
-class KeyframePace:
-    """Says when packets that are kept need a keyframe that one can seek to.
-
-    Every 5 s of a moving picture, unless told otherwise. A still one gets fewer, because its
-    packets are few: there is little to decode from one keyframe to the next, and a keyframe is as
-    large as 50 of them.
-    """
-
-    every_s: float = 5.0
-    _start: int = 0
-    _n_packets: int = 0
-
-    def is_due(self, packet: Packet) -> bool:
-        """Take the next packet; tell whether a keyframe should follow soon."""
-        if packet.is_keyframe:
-            self._start, self._n_packets = packet.timestamp, 0
-            return False
-        self._n_packets += 1
-        return packet.timestamp - self._start >= self.every_s * CLOCK_HZ and self._n_packets >= 60
 
 
 class Recorder(Subscription):
