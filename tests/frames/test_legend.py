@@ -64,7 +64,9 @@ def one_off(value: float) -> torch.Tensor:
     ("frame", "look", "text"),
     [
         (spread(0.5234, 79.84), {"value_range": "auto"}, "0.523 … 79.8 (gray)"),
-        (spread(-1e-5, 12345), {"value_range": "auto"}, "-1e-05 … 1.23e+04 (gray)"),
+        (spread(-1e-5, 12345), {"value_range": "auto"}, "-1e-05 … 12345 (gray)"),
+        (spread(1000.2, 1001.7), {"value_range": "auto"}, "1000 … 1002 (gray)"),
+        (spread(1000.2, 1000.4), {"value_range": "auto"}, "1000.2 … 1000.4 (gray)"),
         (spread(0, 9, 8, 20, 30), {"value_range": "frame"}, "0 … 9 (viridis)"),
         (
             spread(0, 9, 8, 20, 30),

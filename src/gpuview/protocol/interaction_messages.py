@@ -218,7 +218,8 @@ class GetElement(FromView, frozen=True, kw_only=True):
 
 
 class GetStatistics(FromView, frozen=True, kw_only=True):
-    """What is in a box, of the tile that it begins in? Answered by `Statistics`."""
+    """What is in a box, of the tile that it begins in or of one near its middle? Answered by
+    `Statistics`."""
 
     seq: _Seq
     x: _Number

@@ -32,6 +32,7 @@ _NAME_CHARS = 40
 _MAX_RANGES = 6  # of panels
 _N_STOPS = 17  # odd: one is in the middle
 _MAX_CLASSES = 12
+_MAX_WHOLE = 1e6  # from here on, numbers have an exponent
 _CPU = torch.device("cpu")
 
 
@@ -138,7 +139,7 @@ def _ends(kind: TileKind, look: Look, found: Measured) -> tuple[float, float] | 
 def _range(name: str, kind: TileKind, look: Look, ends: tuple[float, float]) -> Meaning:
     """Return what there is to say of a panel's range."""
     start = f"{name}: " if name else ""
-    low, high = map(_number, ends)
+    low, high = _numbers(*ends)
     if kind.content == "flow":
         return Meaning(f"{start}speeds up to {high}")
     auto, colormap = look.scaling_of(kind).auto, look.colormap_of(kind)
@@ -164,8 +165,16 @@ def _joined(*parts: str) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _number(value: float) -> str:
-    return f"{value + 0.0:.3g}"  # not -0
+def _numbers(low: float, high: float) -> tuple[str, str]:
+    """Return two numbers in as few digits as tell them apart, but at least three."""
+    texts = ((_number(low, digits), _number(high, digits)) for digits in range(3, 18))
+    return next((pair for pair in texts if pair[0] != pair[1]), (_number(low, 3), _number(high, 3)))
+
+
+def _number(value: float, digits: int) -> str:
+    if abs(value) < _MAX_WHOLE:
+        digits = max(digits, len(str(int(abs(value)))))
+    return f"{value + 0.0:.{digits}g}"  # not -0
 
 
 @cache
