@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from gpuview.errors import FrameError, StreamClosedError
+from gpuview.interaction.events import merged
 from gpuview.sources.context import Room
 from gpuview.widget import GPUStream
 
@@ -36,7 +37,7 @@ except ImportError as exc:
         '  try:      pip install "gpuview[rendercanvas]"'
     ) from exc
 
-if rendercanvas.version_info[0] != 2:
+if not (2, 7) <= rendercanvas.version_info[:2] < (3, 0):
     raise ImportError(
         f"gpuview.rendercanvas does not know rendercanvas {rendercanvas.__version__}\n"
         "  expected: rendercanvas 2.7 or newer, below 3\n"
@@ -48,6 +49,7 @@ __all__ = ["RenderCanvas", "loop"]
 Event = Mapping[str, Any]
 
 _MAX_FPS = 240  # of a stream
+_MAX_ARRIVED = 1024  # events, while a cell keeps the loop busy; then the oldest are lost
 
 _PASSED_ON = (
     "pointer_down",
@@ -99,7 +101,8 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
         self._is_watched = False
         self._is_draw_due = False
         self._has_drawn = False
-        self._arrived: deque[Event] = deque()
+        self._lock = threading.Lock()
+        self._arrived: deque[dict[str, Any]] = deque(maxlen=_MAX_ARRIVED)
         self._contexts = self.stream.use_frame_contexts()
         self._room: Room | None = None
         self._rc_set_logical_size(640, 360)  # of a canvas without a size
@@ -117,6 +120,14 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
         if wanted:
             self.stream.add_event_handler(self._take, *wanted)
         return added
+
+    def remove_event_handler(self, callback: Any, *types: str) -> None:
+        """As in rendercanvas."""
+        super().remove_event_handler(callback, *types)
+        heard = {each for each, handlers in self._events._event_handlers.items() if handlers}
+        unheard = [] if "*" in heard else [each for each in _PASSED_ON if each not in heard]
+        if unheard:
+            self.stream.remove_event_handler(self._take, *unheard)
 
     def set_update_mode(self, update_mode: str, **limits: float | None) -> None:
         """As in rendercanvas."""
@@ -165,15 +176,22 @@ class RenderCanvas(BaseRenderCanvas):  # type: ignore[misc]
         """Let the loop close this canvas."""
         self._is_closed = True
 
-    def _take(self, event: Event) -> None:
-        self._arrived.append(event)
+    def _take(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            together = merged(self._arrived[-1], event) if self._arrived else None
+            if together is not None:
+                self._arrived.pop()
+            self._arrived.append(event if together is None else together)
 
     # --- from rendercanvas, on the loop's thread ------------------------------------------------
 
     def _rc_gui_poll(self) -> None:
         self._follow_room()
-        while self._arrived:
-            self.submit_event(in_canvas(self._arrived.popleft(), self.get_logical_size()))
+        with self._lock:
+            arrived = list(self._arrived)
+            self._arrived.clear()
+        for event in arrived:
+            self.submit_event(in_canvas(event, self.get_logical_size()))
         self._draw_if_watched()
 
     def _rc_get_present_info(self, present_methods: list[str]) -> dict[str, Any] | None:

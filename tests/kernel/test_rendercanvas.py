@@ -192,3 +192,28 @@ def test_the_example_of_the_page_plays(vulkan: Kernel) -> None:
     vulkan.run(page.partition("```python\n")[2].partition("```")[0])
     with vulkan.view(vulkan.stream("canvas.stream")) as viewer:
         viewer.wait_for_frames(10)
+
+
+def test_events_that_come_while_a_cell_runs_are_merged_and_a_removed_handler_hears_none(
+    kernel: Kernel,
+) -> None:
+    stream = paint(kernel)
+    kernel.run("hear = heard.append\ncanvas.add_event_handler(hear, 'pointer_move', 'pointer_up')")
+    with kernel.view(stream) as viewer:
+        viewer.wait_for_state("playing")
+        cell = kernel.start(
+            "import time\n"
+            "while not any(each['type'] == 'pointer_up' for each in list(canvas._arrived)):\n"
+            "    time.sleep(0.01)"
+        )
+        for number in range(50):
+            happen(stream, "pointer_move", x=number, y=9, u=number / 100, v=0.5)
+        happen(stream, "pointer_up", x=9, y=9, u=0.5, v=0.5, button=1)
+        cell.wait()
+        kernel.wait_until("any(each['event_type'] == 'pointer_up' for each in heard)")
+    kinds = kernel.evaluate("[each['event_type'] for each in heard]")
+    assert kinds == ["pointer_move", "pointer_up"]
+    assert kernel.evaluate("heard[0]['x']") == pytest.approx(0.49 * 320)
+
+    kernel.run("canvas.remove_event_handler(hear, 'pointer_move', 'pointer_up')")
+    stream.wait_for(lambda traits: traits["interaction"]["events"] == ["resize"])

@@ -64,7 +64,7 @@ class HintReporter:
     def admit(self, look: Look, now_ns: int, *, has_legend: bool = False) -> bool:
         """Decide whether the frame pushed at ``now_ns`` is measured.
 
-        One whose legend depends on its values is counted.
+        One whose legend depends on its values uses up some of the allowance for such frames.
         """
         if has_legend and self._take_allowance(now_ns):
             return True

@@ -38,8 +38,8 @@ class FrameContext:
     """Seconds since the first frame was asked for."""
     size: tuple[int, int] | None
     """Width and height in device pixels of the room that the largest view has, both even and within
-    what can be shown; None until a view has been laid out. The picture's own ratio is kept, at
-    first 16 to 9."""
+    what can be shown; None until a view has been laid out. Its ratio is the picture's, or 16 to 9
+    before the first picture."""
     camera: CameraView | None
     """The stream's camera as it is now; None if it has none."""
     events: tuple[Mapping[str, Any], ...]
