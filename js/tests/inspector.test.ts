@@ -92,6 +92,20 @@ describe("questions", () => {
     one.cancel();
     expect(one.answered(2)).toBeNull();
   });
+
+  test("have time for as long as pieces of the answer come", async () => {
+    const { asker: one, asked } = asker();
+    one.want("a");
+    await vi.advanceTimersByTimeAsync(0);
+    for (let piece = 0; piece < 4; piece += 1) {
+      await vi.advanceTimersByTimeAsync(2000);
+      expect(one.hear(1)).toBe(true);
+    }
+    expect(one.answered(1)).toBe("a");
+    expect(one.hear(1)).toBe(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(asked).toHaveLength(1);
+  });
 });
 
 const FOUND: Found = {

@@ -84,6 +84,21 @@ describe("a picture that is paused", () => {
     expect(shown).toEqual([]);
   });
 
+  test("is asked about until there is an answer", async () => {
+    const { replay, asked, answer, slider } = paused();
+    replay.follow(true);
+    await vi.advanceTimersByTimeAsync(7000);
+    expect(asked.map(({ seq, ...question }) => question)).toEqual(
+      Array(3).fill({ type: "GetReplay", view: "v", step: 0 }),
+    );
+    await answer({});
+    expect(slider.min).toBe("-10");
+    replay.follow(false);
+    const n = asked.length;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(asked).toHaveLength(n);
+  });
+
   test.each([{ oldest_ms: NEWEST }, { oldest_ms: 0, newest_ms: 0, time_ms: 0 }])(
     "has none where nothing is kept: %o",
     async (kept) => {

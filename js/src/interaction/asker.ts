@@ -1,14 +1,17 @@
-// Asks the kernel one question at a time, the newest first, and not too often.
+// Asks one question at a time, the newest first, and not too often. The kernel answers, or the
+// media process.
 
 import { after } from "../timers";
 
-/** What is not answered by then is lost. */
+/** A question is lost if nothing of its answer has come for so long. */
 const LOST_MS = 3000;
 
 export interface AskerOptions<Question> {
   /** Asks; the answer carries the same number. */
   readonly ask: (question: Question, seq: number) => void;
   readonly gap_ms: number;
+  /** Whether a question is asked again if it is lost, and there is no newer one. */
+  readonly isRepeated?: (question: Question) => boolean;
   readonly stop: AbortSignal;
 }
 
@@ -46,30 +49,44 @@ export class Asker<Question> {
     return question;
   }
 
-  /** Whether an answer is the one that is waited for. */
-  expects(seq: number): boolean {
-    return seq === this.#seq && this.#asked !== null;
+  /** Takes note of a piece of an answer; returns whether it is of the one that is waited for. */
+  hear(seq: number): boolean {
+    if (seq !== this.#seq || this.#asked === null) return false;
+    this.#expectMore();
+    return true;
   }
 
   #askSoon(): void {
     this.#wait.abort();
     if (this.#next === null) return;
-    this.#wait = new AbortController();
-    const stop = AbortSignal.any([this.#wait.signal, this.#options.stop]);
     const wait_ms = this.#asked_ms + this.#options.gap_ms - performance.now();
-    after(Math.max(0, wait_ms), () => this.#askNow(stop), stop);
+    this.#after(Math.max(0, wait_ms), () => this.#askNow());
   }
 
-  #askNow(stop: AbortSignal): void {
+  #askNow(): void {
     if (this.#next === null) return;
     [this.#asked, this.#next] = [this.#next, null];
     this.#seq += 1;
     this.#asked_ms = performance.now();
     this.#options.ask(this.#asked, this.#seq);
-    const giveUp = () => {
-      this.#asked = null;
-      this.#askSoon();
-    };
-    after(LOST_MS, giveUp, stop);
+    this.#expectMore();
+  }
+
+  #expectMore(): void {
+    this.#after(LOST_MS, () => this.#giveUp());
+  }
+
+  #giveUp(): void {
+    const lost = this.#asked;
+    this.#asked = null;
+    if (lost !== null && this.#options.isRepeated?.(lost)) this.#next ??= lost;
+    this.#askSoon();
+  }
+
+  /** Waits for this and for nothing else. */
+  #after(wait_ms: number, act: () => void): void {
+    this.#wait.abort();
+    this.#wait = new AbortController();
+    after(wait_ms, act, AbortSignal.any([this.#wait.signal, this.#options.stop]));
   }
 }

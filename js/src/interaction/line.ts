@@ -1,4 +1,5 @@
-// How one view talks with the kernel about its picture: by the fastest way that is open. What it says
+// How one view talks about its picture with the kernel and with the media process: by the fastest
+// way that is open. What it says
 // over a connection to the media process reaches the kernel while a cell runs.
 
 import type { FromView, ToView } from "../messages";
@@ -31,7 +32,7 @@ export class Line {
     listen(options.model, "msg:custom", read, options.stop);
   }
 
-  /** Says something to the kernel. */
+  /** Says something to the kernel, or to the media process. */
   say(said: Said): void {
     const { view, model, ways } = this.#options;
     const message = { ...said, view } as FromView;

@@ -56,7 +56,7 @@ export class RegionLayer {
   }
 
   take(piece: Region): void {
-    if (!this.#asker.expects(piece.seq)) return;
+    if (!this.#asker.hear(piece.seq)) return;
     const png = this.#pieces.take(piece);
     if (png === "more") return;
     const wanted = this.#asker.answered(piece.seq);

@@ -50,6 +50,7 @@ export class Replay {
     this.#asker = new Asker({
       ask: (wish, seq) => line.say({ type: "GetReplay", seq, ...wish }),
       gap_ms: GAP_MS,
+      isRepeated: ({ time_ms }) => time_ms === undefined,
       stop,
     });
     this.#slider.type = "range";
@@ -96,7 +97,7 @@ export class Replay {
   }
 
   #hear(piece: Answer): void {
-    if (!this.#asker.expects(piece.seq)) return;
+    if (!this.#asker.hear(piece.seq)) return;
     const image = this.#pieces.take(piece);
     if (image === "more") return;
     const wish = this.#asker.answered(piece.seq);
