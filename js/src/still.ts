@@ -2,6 +2,7 @@
 // `gpuview/protocol/still.py`, which describes the messages.
 
 import { ticksSince } from "./latency";
+import { MAX_PIXELS } from "./image";
 import type { Size } from "./picture_size";
 
 /** The data channel's label. */
@@ -9,7 +10,6 @@ export const STILL_CHANNEL = "gpuview-still";
 
 const HEADER_NBYTES = 12;
 const MAX_NBYTES = 8 * 1024 * 1024;
-const MAX_PIXELS = 2 ** 25;
 /** The low bits of a frame's timestamp number its picture. */
 export const PICTURES = 32;
 const IHDR = 0x49484452;

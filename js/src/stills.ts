@@ -1,5 +1,6 @@
 // Shows the stills of one connection: each lies over the video while the video shows its picture.
 
+import { decodeOnto } from "./image";
 import type { ShownFrame } from "./latency";
 import { match, movedFrom, pngSize, StillAssembler, type Still } from "./still";
 
@@ -51,11 +52,10 @@ export class Stills {
     this.#newest = still;
     if (pngSize(still.png) === null) return;
     const blob = new Blob([still.png], { type: "image/png" });
-    const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" }).catch(
-      () => null,
-    );
-    if (bitmap === null || this.#options.stop.aborted || this.#newest !== still) return;
-    this.#decoded = { timestamp: still.timestamp, canvas: draw(bitmap) };
+    const isWanted = () => !this.#options.stop.aborted && this.#newest === still;
+    const canvas = await decodeOnto(document.createElement("canvas"), blob, isWanted);
+    if (canvas === null) return;
+    this.#decoded = { timestamp: still.timestamp, canvas };
     this.#update();
   }
 
@@ -71,12 +71,4 @@ export class Stills {
     this.#cover = cover;
     this.#options.onCover(cover);
   }
-}
-
-function draw(bitmap: ImageBitmap): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  canvas.width = bitmap.width;
-  canvas.height = bitmap.height;
-  canvas.getContext("bitmaprenderer")?.transferFromImageBitmap(bitmap);
-  return canvas;
 }

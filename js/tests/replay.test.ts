@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
+import { decodeOnto } from "../src/image";
 import { Line } from "../src/interaction/line";
 import { Pieces } from "../src/interaction/pieces";
 import { ageText, Replay } from "../src/interaction/replay";
@@ -181,6 +182,43 @@ test("an age has as many digits as are of use", () => {
     "at the pause",
     ...["0.03", "1.00", "1.0", "12.3"].map(before),
   ]);
+});
+
+describe("an image file", () => {
+  const [close, put] = [vi.fn(), vi.fn()];
+
+  async function decode(width: number, height: number, is_wanted = true) {
+    vi.stubGlobal("createImageBitmap", async () => ({ width, height, close }));
+    vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockImplementation(
+      (name) => (name === "bitmaprenderer" ? { transferFromImageBitmap: put } : null) as never,
+    );
+    const canvas = document.createElement("canvas");
+    const sides = [canvas.width, canvas.height];
+    const drawn = await decodeOnto(canvas, new Blob(), () => is_wanted);
+    return { canvas, drawn, has_kept_its_size: `${[canvas.width, canvas.height]}` === `${sides}` };
+  }
+
+  beforeEach(() => {
+    vi.clearAllMocks();
+    return () => vi.restoreAllMocks();
+  });
+
+  test("gives its pixels to a canvas of its size", async () => {
+    const { canvas, drawn } = await decode(64, 48);
+    expect(drawn).toBe(canvas);
+    expect([canvas.width, canvas.height]).toEqual([64, 48]);
+    expect(put).toHaveBeenCalledOnce();
+  });
+
+  test.each([
+    ["too large", 8192, 8192, true],
+    ["not wanted any more", 64, 48, false],
+  ])("that is %s is let go, and the canvas stays as it was", async (_name, ...of) => {
+    const { drawn, has_kept_its_size } = await decode(...of);
+    expect([drawn, has_kept_its_size]).toEqual([null, true]);
+    expect(close).toHaveBeenCalledOnce();
+    expect(put).not.toHaveBeenCalled();
+  });
 });
 
 describe("an image in pieces", () => {

@@ -1,6 +1,6 @@
 // How one view talks about its picture with the kernel and with the media process: by the fastest
-// way that is open. What it says
-// over a connection to the media process reaches the kernel while a cell runs.
+// way that is open. What it says over a connection to the media process reaches the kernel while a
+// cell runs.
 
 import type { FromView, ToView } from "../messages";
 import { listen, type Model } from "../model";

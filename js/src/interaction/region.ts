@@ -1,5 +1,6 @@
 // A part of the picture at the tensor's resolution, which lies over the video where it is zoomed.
 
+import { decodeOnto } from "../image";
 import type { Region } from "../messages";
 import { pngSize } from "../still";
 import { Asker } from "./asker";
@@ -66,14 +67,10 @@ export class RegionLayer {
   async #draw(part: Part, png: Uint8Array<ArrayBuffer>, is_frozen: boolean): Promise<void> {
     this.#decoding += 1;
     const number = this.#decoding;
-    const size = pngSize(png);
-    if (size === null) return;
+    if (pngSize(png) === null) return;
     const blob = new Blob([png], { type: "image/png" });
-    const options = { colorSpaceConversion: "none" } as const;
-    const bitmap = await createImageBitmap(blob, options).catch(() => null);
-    if (bitmap === null || number !== this.#decoding || this.#options.stop.aborted) return;
-    [this.canvas.width, this.canvas.height] = [size.width, size.height];
-    this.canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    const isWanted = () => number === this.#decoding && !this.#options.stop.aborted;
+    if ((await decodeOnto(this.canvas, blob, isWanted)) === null) return;
     this.canvas.hidden = false;
     this.#part = part;
     this.#options.onDrawn(is_frozen);

@@ -2,6 +2,7 @@
 // last seconds, and shows a picture of them when it is asked, whatever the kernel does.
 
 import { element, button } from "../dom";
+import { decodeOnto } from "../image";
 import type { Replay as Answer } from "../messages";
 import { Asker } from "./asker";
 import type { Line } from "./line";
@@ -9,7 +10,6 @@ import { Pieces } from "./pieces";
 
 /** Between two questions, while somebody drags. */
 const GAP_MS = 30;
-const MAX_PIXELS = 2 ** 25;
 
 /** A picture, by a time on the media process's clock and so many pictures from there; without a
  * time, only how far back one can step. */
@@ -120,12 +120,9 @@ export class Replay {
     this.#decoding += 1;
     const number = this.#decoding;
     const blob = new Blob([jpeg], { type: "image/jpeg" });
-    const bitmap = await createImageBitmap(blob).catch(() => null);
-    if (bitmap === null || number !== this.#decoding || this.#options.stop.aborted) return;
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-    if (bitmap.width * bitmap.height > MAX_PIXELS) return;
-    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    const isWanted = () => number === this.#decoding && !this.#options.stop.aborted;
+    const canvas = await decodeOnto(document.createElement("canvas"), blob, isWanted);
+    if (canvas === null) return;
     this.#options.onPicture(canvas);
     this.#sayAge(time_ms);
     // What was wanted meanwhile goes from where this was wanted from.
