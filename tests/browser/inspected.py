@@ -59,7 +59,7 @@ class Inspected:
           const at = (point, start, side, n) => Math.floor(((point - start) / side) * n);
           const left = at(x, box.left, box.width, canvas.width);
           const top = at(y, box.top, box.height, canvas.height);
-          return [...canvas.getContext("2d").getImageData(left, top, 1, 1).data].slice(0, 3);
+          return probe.pixels(canvas, [[left, top]])[0];
         }"""
         colour: list[int] = self.notebook.page.evaluate(script, list(self.point(x, y)))
         return colour
