@@ -116,10 +116,7 @@ export class View {
       line: this.#line,
       overlay: this.#overlay,
       screen: () => this.#player.picture?.screen ?? null,
-      onPicture: (picture) => {
-        this.#player.showAgain(picture);
-        this.#overlay.showLegend([]); // The ranges of an older picture are not known.
-      },
+      onPicture: (picture, is_newest) => this.#showAgain(picture, is_newest),
       onLive: () => this.#resume(),
       stop: this.#closing.signal,
     });
@@ -236,6 +233,14 @@ export class View {
   #resume(): void {
     if (this.#state.name === "paused") this.#fallbacks.close(); // They begin anew, as WebRTC does.
     this.#dispatch({ type: "resume", status: this.#model.get("status") });
+  }
+
+  /** Shows a picture of those that were before the pause, up to the newest. */
+  #showAgain(picture: HTMLCanvasElement, is_newest: boolean): void {
+    // What is exact stood still before the pause, so it is the newest, and better than its video.
+    if (is_newest && this.#player.picture?.is_exact) return;
+    this.#player.showAgain(picture);
+    this.#overlay.showLegend([]); // The ranges of an older picture are not known.
   }
 
   #followAttention(): void {

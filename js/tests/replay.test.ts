@@ -26,7 +26,11 @@ function paused() {
   const say = (message: FromView) => message.type === "GetReplay" && asked.push(message) > 0;
   const line = new Line({ view: "v", model: new FakeModel(), ways: [say], stop: stop.signal });
   const [onLive, onFocusLost] = [vi.fn(), vi.fn()];
-  const onPicture = (picture: HTMLCanvasElement) => shown.push(picture);
+  const newest: boolean[] = [];
+  const onPicture = (picture: HTMLCanvasElement, is_newest: boolean) => {
+    shown.push(picture);
+    newest.push(is_newest);
+  };
   const replay = new Replay({ line, onPicture, onLive, onFocusLost, stop: stop.signal });
   document.body.append(replay.bar);
   const slider = replay.bar.querySelector("input") as HTMLInputElement;
@@ -46,20 +50,25 @@ function paused() {
     });
     await vi.advanceTimersByTimeAsync(50);
   };
+  /** Answers with a picture of that time. */
+  const show = (time_ms: number) => answer({ time_ms, nbytes: 4, data: JPEG });
   return {
     replay,
     asked,
     shown,
+    newest,
     slider,
     onLive,
     onFocusLost,
     answer,
-    /** Answers with a picture of that time. */
-    show: (time_ms: number) => answer({ time_ms, nbytes: 4, data: JPEG }),
+    show,
+    /** Steps can be made, from the newest picture that was kept. */
     begin: async () => {
       replay.follow(true);
       await vi.advanceTimersByTimeAsync(0);
       await answer({});
+      await show(NEWEST);
+      [asked.length, shown.length, newest.length] = [0, 0, 0];
     },
     press: async (key: string) => {
       slider.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
@@ -75,14 +84,18 @@ function paused() {
 }
 
 describe("a picture that is paused", () => {
-  test("has a bar over all that is kept, and is not changed by that", async () => {
-    const { replay, asked, slider, shown, begin, age } = paused();
+  test("has a bar over all that is kept, and becomes the newest of it", async () => {
+    const { replay, asked, slider, answer, show, shown, newest, age } = paused();
     expect(replay.bar.hidden).toBe(true);
-    await begin();
+    replay.follow(true);
+    await vi.advanceTimersByTimeAsync(0);
     expect(asked).toEqual([{ type: "GetReplay", view: "v", seq: last(asked).seq, step: 0 }]);
+    await answer({});
     expect([replay.bar.hidden, slider.min, slider.value]).toEqual([false, "-10", "0"]);
+    expect(last(asked)).toMatchObject({ time_ms: NEWEST, step: 0 });
+    await show(NEWEST);
     expect([age(), slider.ariaValueText]).toEqual(["at the pause", "at the pause"]);
-    expect(shown).toEqual([]);
+    expect([shown.length, newest]).toEqual([1, [true]]);
   });
 
   test("is asked about until there is an answer", async () => {
@@ -112,12 +125,12 @@ describe("a picture that is paused", () => {
   );
 
   test("shows the picture of the time that the handle is dragged to, and its own age", async () => {
-    const { asked, shown, drag, begin, show, age, slider } = paused();
+    const { asked, shown, newest, drag, begin, show, age, slider } = paused();
     await begin();
     await drag(-4);
     expect(last(asked)).toMatchObject({ time_ms: NEWEST - 4000, step: 0 });
     await show(NEWEST - 4200);
-    expect([last(shown).width, last(shown).height]).toEqual([64, 48]);
+    expect([last(shown).width, last(shown).height, newest]).toEqual([64, 48, [false]]);
     expect([age(), slider.ariaValueText]).toEqual(Array(2).fill("4.2 s before the pause"));
     expect(slider.valueAsNumber).toBe(-4); // Where the pointer holds it.
   });
@@ -140,7 +153,7 @@ describe("a picture that is paused", () => {
     const { asked, press, begin, show } = paused();
     await begin();
     for (const key of ["ArrowLeft", "ArrowLeft", "ArrowLeft"]) await press(key);
-    expect(asked).toHaveLength(2);
+    expect(asked).toHaveLength(1);
     await show(NEWEST - 40);
     expect(last(asked)).toMatchObject({ time_ms: NEWEST, step: -3 });
     await show(NEWEST - 120);

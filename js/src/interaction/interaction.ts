@@ -16,8 +16,8 @@ export interface InteractionOptions {
   readonly overlay: Overlay;
   /** What is seen now; null before the first picture. */
   readonly screen: () => Screen | null;
-  /** Gets each earlier picture that is to be seen in place of the one that stands still. */
-  readonly onPicture: (picture: HTMLCanvasElement) => void;
+  /** Shows an earlier picture in place of the frozen one; the newest of them is not older. */
+  readonly onPicture: (picture: HTMLCanvasElement, is_newest: boolean) => void;
   /** A person wants to see what is new. */
   readonly onLive: () => void;
   readonly stop: AbortSignal;

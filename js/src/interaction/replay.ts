@@ -20,8 +20,8 @@ interface Wish {
 
 export interface ReplayOptions {
   readonly line: Line;
-  /** Gets each picture that is to be seen in place of the one that stands still. */
-  readonly onPicture: (picture: HTMLCanvasElement) => void;
+  /** Shows an earlier picture in place of the frozen one; the newest of them is not older. */
+  readonly onPicture: (picture: HTMLCanvasElement, is_newest: boolean) => void;
   /** "Live" was pressed. */
   readonly onLive: () => void;
   /** The bar vanishes, and has had the keyboard. */
@@ -107,10 +107,12 @@ export class Replay {
     else if (image !== null) void this.#draw(wish, piece.time_ms, image);
   }
 
-  /** Shows how far back one can step. */
+  /** Shows how far back one can step, and from where: more may be kept than the page has shown. */
   #begin({ oldest_ms, newest_ms }: Answer): void {
-    [this.#from_ms, this.#step, this.#newest_ms] = [newest_ms, 0, newest_ms];
+    this.#newest_ms = newest_ms;
     this.bar.hidden = oldest_ms >= newest_ms;
+    if (this.bar.hidden) return;
+    this.#want(newest_ms, 0);
     this.#slider.min = String((oldest_ms - newest_ms) / 1000);
     this.#slider.value = "0";
     this.#sayAge(newest_ms);
@@ -123,7 +125,7 @@ export class Replay {
     const isWanted = () => number === this.#decoding && !this.#options.stop.aborted;
     const canvas = await decodeOnto(document.createElement("canvas"), blob, isWanted);
     if (canvas === null) return;
-    this.#options.onPicture(canvas);
+    this.#options.onPicture(canvas, time_ms >= this.#newest_ms);
     this.#sayAge(time_ms);
     // What was wanted meanwhile goes from where this was wanted from.
     if (wish.time_ms !== this.#from_ms || wish.step !== this.#step) return;
