@@ -132,7 +132,10 @@ export class Overlay {
     if (this.#label.textContent !== label) this.#label.textContent = this.#label.title = label;
     this.#age.textContent = age;
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
-    if (legend !== null) this.showLegend(legend);
+    if (legend !== null) {
+      this.#showLegend(legend);
+      this.hideLegend(false);
+    }
     this.stage.classList.toggle("gpuview-dimmed", rest.is_dimmed);
     this.#showMessage(message, rest.can_retry);
     this.#showPlay(rest.can_play);
@@ -201,8 +204,12 @@ export class Overlay {
     if (had_focus) (can_retry ? this.#retry : this.#details.button).focus();
   }
 
-  /** Says what the picture's colours mean. */
-  showLegend(legend: readonly LegendEntry[]): void {
+  /** Hides what the colours of the paused picture mean, until it is seen again. */
+  hideLegend(is_hidden: boolean): void {
+    this.#legend.hidden = is_hidden;
+  }
+
+  #showLegend(legend: readonly LegendEntry[]): void {
     const shown = JSON.stringify(legend);
     if (shown === this.#shown_legend) return; // Somebody may be copying it.
     this.#shown_legend = shown;

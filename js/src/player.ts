@@ -83,10 +83,7 @@ export class Player {
 
   /** Follows the size of a screen's frames. */
   measure(screen: Screen): void {
-    if (!this.isShown(screen)) return;
-    const size = pictureSize(sizeOf(screen), this.#said);
-    this.#layOut(size);
-    this.#options.onSize(size);
+    if (this.isShown(screen)) this.#followSize(screen);
   }
 
   /** Keeps the room for a first picture of this size. */
@@ -120,11 +117,12 @@ export class Player {
     [this.#is_live, this.#has_kept_exact] = [false, cover !== null];
   }
 
-  /** Shows another picture in place of the one that stands still. */
+  /** Shows another picture in place of the frozen one. */
   showAgain(picture: HTMLCanvasElement): void {
     if (this.#shown === null || this.#is_live) return;
     this.#replace(this.#shown, picture);
     this.#has_kept_exact = false;
+    this.#followSize(picture);
   }
 
   /** Removes the picture. */
@@ -132,6 +130,12 @@ export class Player {
     this.#takeCover()?.remove();
     if (this.#shown !== null) remove(this.#shown);
     [this.#shown, this.#is_live, this.#has_kept_exact] = [null, false, false];
+  }
+
+  #followSize(screen: Screen): void {
+    const size = pictureSize(sizeOf(screen), this.#said);
+    this.#layOut(size);
+    this.#options.onSize(size);
   }
 
   #layOut({ width, height }: Size): void {

@@ -240,7 +240,8 @@ export class View {
     // What is exact stood still before the pause, so it is the newest, and better than its video.
     if (is_newest && this.#player.picture?.is_exact) return;
     this.#player.showAgain(picture);
-    this.#overlay.showLegend([]); // The ranges of an older picture are not known.
+    this.#overlay.hideLegend(!is_newest); // The ranges of an older picture are not known.
+    this.#paintControls();
   }
 
   #followAttention(): void {

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
 import { fileName } from "../src/controls/save";
-import { FakePeerConnection, last, showFrame, type FakeModel } from "./fakes";
+import { FakePeerConnection, last, LIVE, showFrame, type FakeModel } from "./fakes";
 import { hidePage, KEPT_MS, pass, peer, play, settle, show, state, usePage } from "./page";
 import { piece, png } from "./stills";
 
@@ -128,6 +128,59 @@ describe("stepping back", () => {
     const [picture, ...others] = root.querySelectorAll<HTMLCanvasElement>(".gpuview-video");
     expect([picture?.width, others, kept?.isConnected]).toEqual([320, [], false]);
     expect(find(root, "Save a PNG")?.title).toMatch("not pixel for pixel");
+  });
+
+  /** Presses a key on the slider; a picture of that time is the answer. */
+  async function step(root: HTMLElement, key: string, time_ms: number) {
+    bar(root)?.querySelector("input")?.dispatchEvent(new KeyboardEvent("keydown", { key }));
+    await pass(50);
+    await answer({ time_ms, nbytes: 4, data: "SlBFRw==" });
+  }
+
+  test("keeps the exact picture at the pause, and says that an earlier one is video", async () => {
+    const [width, height] = [640, 360];
+    vi.stubGlobal("createImageBitmap", async () => ({ width, height }));
+    const { root } = await showPlaying();
+    peer().interaction?.open();
+    showFrame(root, { rtpTimestamp: 3205 });
+    peer().stills?.hear(piece(3205, 100, 0, png(width, height, 100)));
+    await settle();
+    await press(root, "Pause");
+    await answer({});
+    await answer({ nbytes: 4, data: "SlBFRw==" });
+    expect(find(root, "Save a PNG")?.title).toMatch("every pixel");
+    await step(root, "ArrowLeft", 8960);
+    expect(find(root, "Save a PNG")?.title).toMatch("not pixel for pixel");
+  });
+
+  test("says the size of what is seen, and what the colours mean only at the pause", async () => {
+    const bitmap = { width: 640, height: 360 };
+    vi.stubGlobal("createImageBitmap", async () => ({ ...bitmap }));
+    const legend = (root: HTMLElement) => root.querySelector<HTMLElement>(".gpuview-legend");
+    const shape = (root: HTMLElement) => [
+      root.querySelector(".gpuview-figures")?.textContent,
+      root.querySelector<HTMLElement>(".gpuview-stage")?.style.getPropertyValue("--gpuview-height"),
+    ];
+    const entry = { text: "0 to 1", colour: "" };
+    const { model, root } = await showPlaying({ status: { ...LIVE, legend: [entry] } });
+    peer().interaction?.open();
+    await press(root, "Pause");
+    await answer({});
+    await answer({ nbytes: 4, data: "SlBFRw==" });
+    expect([legend(root)?.textContent, legend(root)?.hidden]).toEqual(["0 to 1", false]);
+    expect(shape(root)).toEqual(["640×360", "360"]);
+    bitmap.height = 480;
+    await step(root, "ArrowLeft", 8960);
+    expect(legend(root)?.hidden).toBe(true);
+    expect(shape(root)).toEqual(["640×480", "480"]);
+    bitmap.height = 360;
+    await step(root, "ArrowRight", 9000);
+    expect(legend(root)?.hidden).toBe(false);
+    expect(shape(root)).toEqual(["640×360", "360"]);
+    await step(root, "ArrowLeft", 8960);
+    await press(root, "Play");
+    await play(model, root);
+    expect(legend(root)?.hidden).toBe(false);
   });
 
   test("ends with Live, and the keyboard stays in the view", async () => {
