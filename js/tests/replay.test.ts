@@ -172,6 +172,18 @@ describe("a picture that is paused", () => {
     expect([shown.length, age()]).toEqual([1, "3.0 s before the pause"]);
   });
 
+  test("can be stepped back in for as far as pictures are still kept", async () => {
+    const { replay, answer, begin, drag, slider, shown, age } = paused();
+    await begin();
+    await drag(-9);
+    await answer({ time_ms: NEWEST - 5000, oldest_ms: NEWEST - 5000, nbytes: 4, data: JPEG });
+    expect([slider.min, age()]).toEqual(["-5", "5.0 s before the pause"]);
+    await drag(-4);
+    await answer({ time_ms: 0, oldest_ms: 0, newest_ms: 0 });
+    expect([age(), slider.ariaValueText]).toEqual(Array(2).fill("no longer kept"));
+    expect([replay.bar.hidden, shown.length]).toEqual([false, 1]);
+  });
+
   test("goes on with Live, and what comes later is for nothing", async () => {
     const { replay, drag, begin, show, shown, onLive, onFocusLost } = paused();
     await begin();

@@ -10,6 +10,7 @@ import { Pieces } from "./pieces";
 
 /** Between two questions, while somebody drags. */
 const GAP_MS = 30;
+const GONE = "no longer kept";
 
 /** A picture, by a time on the media process's clock and so many pictures from there; without a
  * time, only how far back one can step. */
@@ -104,7 +105,7 @@ export class Replay {
     if (wish === null) return;
     if (piece.problem !== "") this.#age.textContent = piece.problem;
     else if (wish.time_ms === undefined) this.#begin(piece);
-    else if (image !== null) void this.#draw(wish, piece.time_ms, image);
+    else this.#show(wish, piece, image);
   }
 
   /** Shows how far back one can step, and from where: more may be kept than the page has shown. */
@@ -113,9 +114,20 @@ export class Replay {
     this.bar.hidden = oldest_ms >= newest_ms;
     if (this.bar.hidden) return;
     this.#want(newest_ms, 0);
-    this.#slider.min = String((oldest_ms - newest_ms) / 1000);
+    this.#follow(oldest_ms);
     this.#slider.value = "0";
     this.#sayAge(newest_ms);
+  }
+
+  /** What is held of a long pause may have to make room for others. */
+  #show(wish: Wish, { oldest_ms, time_ms }: Answer, image: Uint8Array<ArrayBuffer> | null): void {
+    if (oldest_ms === 0) this.#age.textContent = this.#slider.ariaValueText = GONE;
+    else this.#follow(oldest_ms);
+    if (image !== null) void this.#draw(wish, time_ms, image);
+  }
+
+  #follow(oldest_ms: number): void {
+    this.#slider.min = String((oldest_ms - this.#newest_ms) / 1000);
   }
 
   async #draw(wish: Wish, time_ms: number, jpeg: Uint8Array<ArrayBuffer>): Promise<void> {
