@@ -280,7 +280,7 @@ export class View {
       this.#overlay.showFigures(null, null);
     }
     const is_connected = this.#webrtc.is_open || this.#fallbacks.is_connected;
-    this.#interaction.followPause(state.name === "paused" && is_connected);
+    this.#interaction.followPause(state.name === "paused", is_connected);
     this.#paintCaption();
     this.#paintControls();
   }

@@ -194,12 +194,15 @@ describe("stepping back", () => {
     expect([state(root), bar(root)?.hidden]).toEqual(["playing", true]);
   });
 
-  test("is over when the connection is lost, and the picture stays", async () => {
+  test("is over when the connection is lost, as it says; the picture and Live stay", async () => {
     const { root } = await showPaused();
     peer().become("failed");
     await settle();
-    expect([state(root), bar(root)?.hidden]).toEqual(["paused", true]);
+    expect([state(root), bar(root)?.hidden]).toEqual(["paused", false]);
+    expect(bar(root)?.textContent).toBe("the connection was lost; Live shows what is newLive");
     expect(root.querySelector("canvas.gpuview-video")).not.toBeNull();
+    bar(root)?.querySelector("button")?.click();
+    expect([state(root), bar(root)?.hidden]).toEqual(["connecting", true]);
   });
 });
 

@@ -64,7 +64,7 @@ function paused() {
     show,
     /** Steps can be made, from the newest picture that was kept. */
     begin: async () => {
-      replay.follow(true);
+      replay.follow(true, true);
       await vi.advanceTimersByTimeAsync(0);
       await answer({});
       await show(NEWEST);
@@ -87,7 +87,7 @@ describe("a picture that is paused", () => {
   test("has a bar over all that is kept, and becomes the newest of it", async () => {
     const { replay, asked, slider, answer, show, shown, newest, age } = paused();
     expect(replay.bar.hidden).toBe(true);
-    replay.follow(true);
+    replay.follow(true, true);
     await vi.advanceTimersByTimeAsync(0);
     expect(asked).toEqual([{ type: "GetReplay", view: "v", seq: last(asked).seq, step: 0 }]);
     await answer({});
@@ -100,14 +100,14 @@ describe("a picture that is paused", () => {
 
   test("is asked about until there is an answer", async () => {
     const { replay, asked, answer, slider } = paused();
-    replay.follow(true);
+    replay.follow(true, true);
     await vi.advanceTimersByTimeAsync(7000);
     expect(asked.map(({ seq, ...question }) => question)).toEqual(
       Array(3).fill({ type: "GetReplay", view: "v", step: 0 }),
     );
     await answer({});
     expect(slider.min).toBe("-10");
-    replay.follow(false);
+    replay.follow(false, true);
     const n = asked.length;
     await vi.advanceTimersByTimeAsync(10_000);
     expect(asked).toHaveLength(n);
@@ -117,7 +117,7 @@ describe("a picture that is paused", () => {
     "has none where nothing is kept: %o",
     async (kept) => {
       const { replay, answer } = paused();
-      replay.follow(true);
+      replay.follow(true, true);
       await vi.advanceTimersByTimeAsync(0);
       await answer(kept);
       expect(replay.bar.hidden).toBe(true);
@@ -184,6 +184,29 @@ describe("a picture that is paused", () => {
     expect([replay.bar.hidden, shown.length]).toEqual([false, 1]);
   });
 
+  test("says that the connection was lost, and lets a person go on", async () => {
+    const { replay, begin, drag, show, slider, shown, age } = paused();
+    await begin();
+    await drag(-4);
+    slider.focus();
+    replay.follow(true, false);
+    await show(NEWEST - 4000);
+    expect([replay.bar.hidden, slider.hidden, shown.length]).toEqual([false, true, 0]);
+    expect(age()).toBe("the connection was lost; Live shows what is new");
+    expect(document.activeElement).toBe(replay.bar.querySelector("button"));
+    replay.follow(false, true);
+    expect(replay.bar.hidden).toBe(true);
+    await begin();
+    expect([replay.bar.hidden, slider.hidden, age()]).toEqual([false, false, "at the pause"]);
+  });
+
+  test("has no bar without a connection", async () => {
+    const { replay, asked } = paused();
+    replay.follow(true, false);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([replay.bar.hidden, asked]).toEqual([true, []]);
+  });
+
   test("goes on with Live, and what comes later is for nothing", async () => {
     const { replay, drag, begin, show, shown, onLive, onFocusLost } = paused();
     await begin();
@@ -192,7 +215,7 @@ describe("a picture that is paused", () => {
     live?.focus();
     live?.click();
     expect(onLive).toHaveBeenCalledOnce();
-    replay.follow(false);
+    replay.follow(false, true);
     expect(onFocusLost).toHaveBeenCalledOnce();
     await show(NEWEST - 4000);
     expect([replay.bar.hidden, shown.length]).toEqual([true, 0]);

@@ -47,9 +47,9 @@ export class Interaction {
     follow();
   }
 
-  /** Follows whether the picture is paused, and earlier ones can be asked for. */
-  followPause(is_paused: boolean): void {
-    this.#replay.follow(is_paused);
+  /** Follows whether the picture is paused, and whether earlier ones can be asked for. */
+  followPause(is_paused: boolean, is_connected: boolean): void {
+    this.#replay.follow(is_paused, is_connected);
   }
 
   /** Follows the size of the stream's picture. */

@@ -11,6 +11,7 @@ import { Pieces } from "./pieces";
 /** Between two questions, while somebody drags. */
 const GAP_MS = 30;
 const GONE = "no longer kept";
+const LOST = "the connection was lost; Live shows what is new";
 
 /** A picture, by a time on the media process's clock and so many pictures from there; without a
  * time, only how far back one can step. */
@@ -36,6 +37,7 @@ export class Replay {
   readonly #options: ReplayOptions;
   readonly #slider = document.createElement("input");
   readonly #age = element("span", "gpuview-replay-age");
+  readonly #live: HTMLButtonElement;
   readonly #asker: Asker<Wish>;
   readonly #pieces = new Pieces();
   #is_on = false;
@@ -61,20 +63,37 @@ export class Replay {
     this.#slider.title = "Drag to step back, arrows: one picture, Home and End: the ends";
     this.#slider.addEventListener("input", () => this.#drag(), { signal: stop });
     this.#slider.addEventListener("keydown", (event) => this.#type(event), { signal: stop });
-    const live = button("gpuview-toggle", "Live", onLive);
-    live.title = "Live: show what is new";
-    this.bar.append(this.#slider, this.#age, live);
+    this.#live = button("gpuview-toggle", "Live", onLive);
+    this.#live.title = "Live: show what is new";
+    this.bar.append(this.#slider, this.#age, this.#live);
     this.bar.hidden = true;
     line.listen((message) => message.type === "Replay" && this.#hear(message), stop);
   }
 
-  /** Follows whether a person has stopped the picture, and the media process can be asked. */
-  follow(is_on: boolean): void {
-    if (is_on === this.#is_on) return;
+  /** Follows whether a person has stopped the picture, and whether the media process can be asked. */
+  follow(is_paused: boolean, is_connected: boolean): void {
+    const is_on = is_paused && is_connected;
+    if (is_on !== this.#is_on) this.#turn(is_on);
+    if (!is_paused) this.#hide();
+    else if (!is_connected) this.#sayLost();
+  }
+
+  #turn(is_on: boolean): void {
     this.#is_on = is_on;
     this.#decoding += 1;
     this.#asker.cancel();
-    if (is_on) return this.#asker.want({ step: 0 });
+    if (is_on) this.#asker.want({ step: 0 });
+  }
+
+  #sayLost(): void {
+    const had_focus = this.#slider.matches(":focus");
+    this.#slider.hidden = true;
+    this.#age.textContent = LOST;
+    if (had_focus) this.#live.focus();
+  }
+
+  #hide(): void {
+    if (this.bar.hidden) return;
     const had_focus = this.bar.querySelector(":focus") !== null;
     this.bar.hidden = true;
     if (had_focus) this.#options.onFocusLost();
@@ -112,6 +131,7 @@ export class Replay {
   #begin({ oldest_ms, newest_ms }: Answer): void {
     this.#newest_ms = newest_ms;
     this.bar.hidden = oldest_ms >= newest_ms;
+    this.#slider.hidden = false;
     if (this.bar.hidden) return;
     this.#want(newest_ms, 0);
     this.#follow(oldest_ms);
