@@ -290,6 +290,34 @@ describe("the inspector", () => {
     expect(text()).toContain("0.5  nan  -inf");
   });
 
+  test.each(["pointercancel", "lostpointercapture"])("a finger is let go at %s", async (name) => {
+    const { inspector, at, kinds, tick } = inspect();
+    inspector.button.click();
+    HTMLElement.prototype.setPointerCapture = () => undefined;
+    const finger = { pointerType: "touch" };
+    at("pointerdown", 300, 150, finger);
+    at(name, 300, 150, finger);
+    await tick(1000);
+    expect(kinds()).toEqual([]); // It was no tap.
+    at("pointermove", 200, 100);
+    await tick();
+    expect(kinds()).toEqual(["GetElement"]); // Nothing is dragged.
+  });
+
+  test("what is held when the inspector is switched off is let go", async () => {
+    const { inspector, at, key, kinds, layer, tick } = inspect();
+    inspector.button.click();
+    HTMLElement.prototype.setPointerCapture = () => undefined;
+    at("pointerdown", 300, 150, { pointerType: "touch" });
+    key("Escape");
+    expect(layer()).toBeNull();
+    inspector.button.click();
+    expect(layer()?.classList.contains("gpuview-dragged")).toBe(false);
+    at("pointermove", 200, 100);
+    await tick();
+    expect(kinds()).toEqual(["GetElement"]);
+  });
+
   test("the B key asks for the statistics of what is seen", async () => {
     const { inspector, said, key, tick } = inspect();
     inspector.button.click();

@@ -102,6 +102,7 @@ export class Inspector {
       this.#layer.focus({ preventScroll: true });
       return;
     }
+    this.#pointing.forget();
     this.#setFrozen(false);
     this.#setSelecting(false);
     this.#leave();

@@ -69,13 +69,20 @@ export class Pointing {
     on("pointermove", (event) => this.#move(event));
     on("pointerdown", (event) => this.#press(event));
     on("pointerup", (event) => this.#release(event));
-    on("pointercancel", (event) => this.#release(event));
+    // Then something else has taken it, and it was no tap.
+    on("pointercancel", ({ pointerId }) => this.#drop(pointerId));
+    on("lostpointercapture", ({ pointerId }) => this.#drop(pointerId));
     // A finger leaves whenever it is lifted; what it has tapped stays of interest.
     on("pointerleave", ({ pointerType }) => pointerType === "touch" || this.#leave());
     on("dblclick", () => wishes.whole());
     on("wheel", (event) => this.#turn(event));
     on("keydown", (event) => this.#type(event));
     on("blur", () => wishes.leave());
+  }
+
+  /** Forgets what is held: a layer that leaves the document does not hear when it is let go. */
+  forget(): void {
+    for (const id of [...this.#held.keys()]) this.#drop(id);
   }
 
   /** Whether a button is down, or a finger on the picture. */
@@ -111,9 +118,15 @@ export class Pointing {
   }
 
   #release(event: PointerEvent): void {
-    if (!this.#held.delete(event.pointerId) || this.is_dragging) return;
-    this.#layer.classList.remove("gpuview-dragged");
-    if (!this.#has_moved) this.#wishes.look(pointOf(event));
+    const is_tap = this.#drop(event.pointerId) && !this.is_dragging && !this.#has_moved;
+    if (is_tap) this.#wishes.look(pointOf(event));
+  }
+
+  /** Holds it no longer; returns whether it was held. */
+  #drop(id: number): boolean {
+    const was_held = this.#held.delete(id);
+    if (!this.is_dragging) this.#layer.classList.remove("gpuview-dragged");
+    return was_held;
   }
 
   #leave(): void {
