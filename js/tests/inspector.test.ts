@@ -318,11 +318,11 @@ describe("the inspector", () => {
     expect(kinds()).toEqual(["GetElement"]);
   });
 
-  test("the B key asks for the statistics of what is seen", async () => {
+  test.each(["b", "B"])("the key %s asks for the statistics of what is seen", async (name) => {
     const { inspector, said, key, tick } = inspect();
     inspector.button.click();
     for (let at = 0; at < 2; at += 1) key("+");
-    expect(key("b").defaultPrevented).toBe(true);
+    expect(key(name).defaultPrevented).toBe(true);
     await tick();
     const box = said.findLast((message) => message.type === "GetStatistics");
     expect(box?.x).toBeCloseTo(5 / 18);

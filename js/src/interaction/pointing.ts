@@ -146,7 +146,7 @@ export class Pointing {
     const step = STEPS[event.key];
     if (step !== undefined) this.#wishes.step(...step);
     else if (event.key === "0") this.#wishes.whole();
-    else if (event.key === "b") this.#wishes.boxSeen();
+    else if (event.key.toLowerCase() === "b") this.#wishes.boxSeen();
     else if (event.key === "Escape") this.#wishes.end();
     else return;
     event.preventDefault();
