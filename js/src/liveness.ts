@@ -25,7 +25,7 @@ export interface LivenessOptions {
   readonly send: (ping: Ping) => void;
   /** How old the picture is; told with each ping. */
   readonly latency: () => Percentiles | null;
-  /** Whether nobody can see the picture; told with each ping. */
+  /** Whether nobody can see the picture, or a person has paused it; told with each ping. */
   readonly isPaused: () => boolean;
   readonly onPong: (pong: Pong) => void;
   readonly onDead: () => void;

@@ -41,7 +41,7 @@ export interface PeerOptions {
   readonly onTrack: (track: MediaStreamTrack) => void;
   /** How old the picture is; told to the media process. */
   readonly latency: () => Percentiles | null;
-  /** Whether nobody can see the picture; told to the media process. */
+  /** Whether nobody can see the picture, or a person has paused it; told to the media process. */
   readonly isPaused: () => boolean;
   readonly onPong: (pong: Pong) => void;
   /** Gets what comes over the data channel for stills. */

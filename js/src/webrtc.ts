@@ -32,7 +32,7 @@ export interface WebrtcOptions {
   readonly emit: (event: ViewEvent) => void;
   /** Whether a connection should bring frames by now. */
   readonly isFrameDue: () => boolean;
-  /** Whether nobody can see the picture. */
+  /** Whether nobody can see the picture, or a person has paused it. */
   readonly isPaused: () => boolean;
   /** When the newest frame was made, on the media process's clock; null if that is not known. */
   readonly made_ms: () => number | null;
@@ -124,7 +124,7 @@ export class Webrtc {
     return this.#peer?.say(message) ?? false;
   }
 
-  /** Tells the media process anew whether anybody sees the picture. */
+  /** Tells the media process that `isPaused` has changed. */
   tellPaused(): void {
     this.#peer?.tellPaused();
   }

@@ -34,7 +34,7 @@ export interface PacketConnectionOptions {
   readonly undecodable: Set<Codec>;
   /** How old the picture is; told to the media process. */
   readonly latency: () => Percentiles | null;
-  /** Whether nobody can see the picture; told to the media process. */
+  /** Whether nobody can see the picture, or a person has paused it; told to the media process. */
   readonly isPaused: () => boolean;
   /** The media process answers. */
   readonly onConnected: () => void;

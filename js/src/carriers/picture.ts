@@ -22,7 +22,7 @@ export interface PictureOptions {
   readonly player: Player;
   /** Whether the stream has frames, and somebody looks. */
   readonly isFrameDue: () => boolean;
-  /** Whether nobody can see it. */
+  /** Whether nobody can see it, or a person has paused it. */
   readonly isPaused: () => boolean;
   /** When the newest frame was made, on the media process's clock; null if that is not known. */
   readonly made_ms: () => number | null;
