@@ -16,8 +16,9 @@ export type ViewState =
   | ({ readonly name: "reconnecting"; readonly problem: Problem | null } & Losses)
   /** Gave up, until a person retries, a late answer arrives or the media process is replaced. */
   | { readonly name: "failed"; readonly problem: Problem }
-  /** A person stopped the picture: no other is sent until they go on. */
-  | { readonly name: "paused" }
+  /** A person stopped the picture: no other is sent until they go on. `is_held`: there still is the
+   * connection that brought it. */
+  | { readonly name: "paused"; readonly is_held: boolean }
   /** `stream.close()` was called. */
   | { readonly name: "closed" }
   /** The kernel was restarted or shut down, and the widget's other half with it. */
@@ -71,6 +72,8 @@ export type Effect =
   | { readonly type: "disconnect" }
   /** Keep the picture, and the connection without one: what was shown before can be asked for. */
   | { readonly type: "hold" }
+  /** Go on with the connection that was kept. */
+  | { readonly type: "go-on" }
   /** Start the present connection's video. */
   | { readonly type: "play" }
   /** Find out soon whether the present connection is alive. */
@@ -149,17 +152,19 @@ export function next(state: ViewState, event: ViewEvent): Step {
   }
 }
 
-function pause(has_picture: boolean): Step {
-  return { state: { name: "paused" }, effect: { type: has_picture ? "hold" : "disconnect" } };
+function pause(is_held: boolean): Step {
+  return { state: { name: "paused", is_held }, effect: { type: is_held ? "hold" : "disconnect" } };
 }
 
 /** What fails meanwhile is found out when the picture is wanted again. */
-function nextPaused(state: ViewState, event: ViewEvent): Step {
+function nextPaused(state: ViewState & { name: "paused" }, event: ViewEvent): Step {
   switch (event.type) {
     case "resume":
-      return begin(event.status, false);
+      return state.is_held ? goOn(event.status) : begin(event.status, false);
     case "lost":
       return pause(false);
+    case "epoch": // What was held led to the media process before.
+      return state.is_held ? pause(false) : stay(state);
     case "status":
       return event.status.state === "closed" ? followStatus(state, event.status) : stay(state);
     case "kernel-gone":
@@ -167,6 +172,12 @@ function nextPaused(state: ViewState, event: ViewEvent): Step {
     default:
       return stay(state);
   }
+}
+
+function goOn(status: Status): Step {
+  const waiting: ViewState = { name: "waiting", losses: 0, has_played: true };
+  const step = followStatus(waiting, status);
+  return step.state.name === "waiting" ? { ...step, effect: { type: "go-on" } } : step;
 }
 
 /** The pause before the next connection, after so many losses: 0, 1, 2, 4, 8, 20, 20, ... s. */

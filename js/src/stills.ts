@@ -48,6 +48,12 @@ export class Stills {
     this.#update();
   }
 
+  /** Lays the still over a video that begins anew, if it shows its picture. */
+  coverAgain(): void {
+    this.#cover = null;
+    this.#update();
+  }
+
   async #decode(still: Still): Promise<void> {
     this.#newest = still;
     if (pngSize(still.png) === null) return;

@@ -18,10 +18,12 @@ export interface TrackVideoOptions {
 
 export class TrackVideo {
   readonly element: HTMLVideoElement;
+  readonly #track: MediaStreamTrack;
   readonly #options: TrackVideoOptions;
 
   /** Shows the track in the player from its first frame on. */
   constructor(track: MediaStreamTrack, options: TrackVideoOptions) {
+    this.#track = track;
     this.#options = options;
     const { player, onPlaying, onFrame, stop } = options;
     const video = newVideo(track);
@@ -43,6 +45,11 @@ export class TrackVideo {
     });
     onEachFrame(video, onFrame, stop);
     player.add(video, stop);
+  }
+
+  /** Shows the track again, from its next frame on, after the player has kept a picture of it. */
+  again(): TrackVideo {
+    return new TrackVideo(this.#track, this.#options);
   }
 
   play(): void {

@@ -218,6 +218,8 @@ export class View {
         return;
       case "hold":
         return this.#webrtc.hold();
+      case "go-on":
+        return this.#webrtc.goOn();
       case "play":
         return this.#webrtc.play();
       case "probe":
@@ -231,7 +233,7 @@ export class View {
   }
 
   #resume(): void {
-    if (this.#state.name === "paused") this.#fallbacks.close(); // They begin anew, as WebRTC does.
+    if (this.#state.name === "paused") this.#fallbacks.close(); // They begin anew.
     this.#dispatch({ type: "resume", status: this.#model.get("status") });
   }
 

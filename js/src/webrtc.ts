@@ -98,6 +98,13 @@ export class Webrtc {
     this.tellPaused();
   }
 
+  /** Goes on with what was held, from its next frame; call it in a person's click. */
+  goOn(): void {
+    this.#video = this.#video?.again() ?? null;
+    this.play();
+    this.tellPaused();
+  }
+
   /** Tries again behind another carrier's picture, while there is one, less and less often. */
   retryQuietly(isPictureSeen: () => boolean): void {
     const retry = () => {
@@ -178,6 +185,7 @@ export class Webrtc {
       onPlaying: () => {
         this.#asking.abort();
         this.#quiet_retries = 0;
+        stills.coverAgain();
         emit({ type: "frame" });
         void monitor.measure();
       },

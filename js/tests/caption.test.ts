@@ -34,12 +34,12 @@ test("the legend is shown beside a picture that plays or rests, and no other", (
   expect(caption(PLAYING, status).legend).toBe(legend);
   expect(caption(PLAYING, { ...status, has_ended: true }).legend).toBe(legend);
   expect(captionWith(PLAYING, status, null, "webrtc", 5000).legend).toBe(legend);
-  expect(caption({ name: "paused" }, status).legend).toBeNull();
+  expect(caption({ name: "paused", is_held: true }, status).legend).toBeNull();
   expect(caption({ name: "gone" }, status).legend).toEqual([]);
 });
 
 test("a picture that a person stopped is theirs to look at: nothing covers or dims it", () => {
-  const paused = caption({ name: "paused" }, ERROR);
+  const paused = caption({ name: "paused", is_held: true }, ERROR);
   expect(paused).toMatchObject({ label: "paused", message: null, is_dimmed: false });
 });
 

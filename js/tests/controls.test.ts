@@ -63,17 +63,38 @@ describe("pause", () => {
     expect(FakePeerConnection.made).toHaveLength(1);
   });
 
-  test("ends with play, by a new connection", async () => {
-    const { model, root } = await showPlaying();
+  test("ends with play, by the same connection", async () => {
+    const start = vi.spyOn(HTMLVideoElement.prototype, "play");
+    const { root } = await showPlaying();
     await press(root, "Pause");
     const kept = root.querySelector("canvas.gpuview-video");
+    start.mockClear();
     await press(root, "Play");
-    expect(find(root, "Pause")).toBeDefined();
+    expect(state(root)).toBe("waiting");
+    expect(start).toHaveBeenCalledOnce();
+    expect(JSON.parse(last(peer().channel?.sent ?? []))).toMatchObject({ is_paused: false });
     expect(kept?.isConnected).toBe(true); // Until there is a newer picture.
-    await play(model, root);
+    showFrame(root);
+    await settle();
     expect(state(root)).toBe("playing");
     expect(kept?.isConnected).toBe(false);
-    expect(FakePeerConnection.made).toHaveLength(2);
+    expect(root.querySelectorAll("video.gpuview-video")).toHaveLength(1);
+    expect(FakePeerConnection.made).toHaveLength(1);
+    await press(root, "Pause"); // As often as one likes.
+    await press(root, "Play");
+    showFrame(root);
+    await settle();
+    expect([state(root), FakePeerConnection.made.length]).toEqual(["playing", 1]);
+  });
+
+  test("ends by a new connection when that one was lost", async () => {
+    const { model, root } = await showPlaying();
+    await press(root, "Pause");
+    peer().become("failed");
+    await settle();
+    await press(root, "Play");
+    await play(model, root);
+    expect([state(root), FakePeerConnection.made.length]).toEqual(["playing", 2]);
   });
 
   test("stays when a loop clears the output and displays the stream again", async () => {
@@ -162,7 +183,7 @@ describe("stepping back", () => {
       root.querySelector<HTMLElement>(".gpuview-stage")?.style.getPropertyValue("--gpuview-height"),
     ];
     const entry = { text: "0 to 1", colour: "" };
-    const { model, root } = await showPlaying({ status: { ...LIVE, legend: [entry] } });
+    const { root } = await showPlaying({ status: { ...LIVE, legend: [entry] } });
     peer().interaction?.open();
     await press(root, "Pause");
     await answer({});
@@ -179,18 +200,20 @@ describe("stepping back", () => {
     expect(shape(root)).toEqual(["640×360", "360"]);
     await step(root, "ArrowLeft", 8960);
     await press(root, "Play");
-    await play(model, root);
+    showFrame(root);
+    await settle();
     expect(legend(root)?.hidden).toBe(false);
   });
 
   test("ends with Live, and the keyboard stays in the view", async () => {
-    const { model, root } = await showPaused();
+    const { root } = await showPaused();
     const live = bar(root)?.querySelector("button");
     live?.focus();
     live?.click();
     await settle();
     expect(document.activeElement).toBe(find(root, "Pause"));
-    await play(model, root);
+    showFrame(root);
+    await settle();
     expect([state(root), bar(root)?.hidden]).toEqual(["playing", true]);
   });
 
@@ -251,6 +274,21 @@ describe("saving", () => {
     expect(find(root, "Save a PNG")?.title).toMatch("every pixel");
     await press(root, "Save a PNG");
     expect(saved.map(({ width }) => width)).toEqual([1280, 1280]);
+  });
+
+  test("takes the exact picture after a pause, while it still stands", async () => {
+    const { root } = await showPlaying();
+    await sendStill();
+    await press(root, "Pause");
+    await press(root, "Play");
+    const [repeat, another] = [3205 + 32 * 3000, 3206 + 32 * 6000];
+    showFrame(root, { rtpTimestamp: repeat });
+    await settle();
+    expect(state(root)).toBe("playing");
+    expect(find(root, "Save a PNG")?.title).toMatch("every pixel");
+    showFrame(root, { rtpTimestamp: another });
+    await settle();
+    expect(find(root, "Save a PNG")?.title).toMatch("not pixel for pixel");
   });
 
   test("says so when the browser cannot", async () => {

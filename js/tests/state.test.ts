@@ -254,20 +254,27 @@ describe("a view that a person pauses", () => {
   const paused = after(PLAYING, ...of("pause"));
 
   test.each([
-    [PLAYING, "hold"],
-    [CONNECTING, "disconnect"],
-    [FAILED, "disconnect"],
-  ])("keeps a connection only if it has a picture: %o", (state, type) => {
+    [PLAYING, true, "hold"],
+    [CONNECTING, false, "disconnect"],
+    [FAILED, false, "disconnect"],
+  ])("keeps a connection only if it has a picture: %o", (state, is_held, type) => {
     const step = after(state, ...of("pause"));
-    expect(step).toEqual({ state: { name: "paused" }, effect: { type } });
+    expect(step).toEqual({ state: { name: "paused", is_held }, effect: { type } });
   });
 
-  test("makes no other connection when that one is lost", () => {
-    const step = after(paused.state, ...of("lost"));
-    expect(step).toEqual({ state: { name: "paused" }, effect: { type: "disconnect" } });
+  test.each(of("lost", "epoch"))("makes no other connection when that one ends: $type", (event) => {
+    const step = after(paused.state, event);
+    expect(step).toEqual({
+      state: { name: "paused", is_held: false },
+      effect: { type: "disconnect" },
+    });
+    expect(next(step.state, { type: "epoch" })).toEqual({
+      state: step.state,
+      effect: { type: "none" },
+    });
   });
 
-  test.each(of("online", "network-change", "retry", "epoch", "unanswered", "pause"))(
+  test.each(of("online", "network-change", "retry", "unanswered", "pause"))(
     "connects for no other reason: $type",
     (event) => {
       expect(next(paused.state, event)).toEqual({ state: paused.state, effect: { type: "none" } });
@@ -283,9 +290,18 @@ describe("a view that a person pauses", () => {
     expect(resumed.state).toEqual(FAILED);
   });
 
-  test("connects at once when it is to go on", () => {
+  test("goes on with the connection that it has kept", () => {
+    const step = next(paused.state, RESUME);
+    expect(step.state).toEqual({ name: "waiting", losses: 0, has_played: true });
+    expect(step.effect).toEqual({ type: "go-on" });
+    expect(after(step.state, ...of("frame")).state).toEqual(PLAYING);
+    expect(after(step.state, LOST).effect.type).toBe("connect");
+  });
+
+  test("connects at once when it has kept none", () => {
     const connect = { type: "connect", delay_ms: 0 };
-    expect(next(paused.state, RESUME)).toEqual({ state: CONNECTING, effect: connect });
+    const lost = after(paused.state, LOST).state;
+    expect(next(lost, RESUME)).toEqual({ state: CONNECTING, effect: connect });
     expect(next(PLAYING, RESUME)).toEqual({ state: PLAYING, effect: { type: "none" } });
   });
 
