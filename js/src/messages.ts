@@ -353,7 +353,10 @@ export interface GetElement {
   readonly y: number;
 }
 
-/** What is in a box, of the tile that it begins in? Answered by `Statistics`. */
+/**
+ * What is in a box, of the tile that it begins in or of one near its middle? Answered by
+ * `Statistics`.
+ */
 export interface GetStatistics {
   readonly type: "GetStatistics";
   readonly view: string;
