@@ -185,7 +185,7 @@ export interface Ping {
   /** From the capture of a frame until it was on the screen; None while that is unknown. */
   readonly latency_p50_ms?: number;
   readonly latency_p95_ms?: number;
-  /** Whether nobody can see the picture now, so that none is wanted. */
+  /** Whether no picture is wanted now: nobody can see it, or a person has paused it. */
   readonly is_paused: boolean;
 }
 

@@ -308,7 +308,7 @@ class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
     """From the capture of a frame until it was on the screen; None while that is unknown."""
     latency_p95_ms: _Latency | None = None
     is_paused: bool = False
-    """Whether nobody can see the picture now, so that none is wanted."""
+    """Whether no picture is wanted now: nobody can see it, or a person has paused it."""
 
 
 class Pong(Message, frozen=True, kw_only=True):
