@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from gpuview.testing.errors import (
     WaitTimeoutError,
 )
 from gpuview.testing.kernel import Kernel
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -77,6 +79,21 @@ def test_waiting_in_vain_says_for_what(kernel: Kernel) -> None:
         kernel.wait_until("1 > 2", timeout_s=0.0)
     with pytest.raises(WaitTimeoutError, match="a GPUStream to be displayed"):
         kernel.stream(timeout_s=0.0)
+
+
+def test_nothing_is_lost_of_a_kernel_that_publishes_while_python_reads_nothing(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    published = tmp_path / "published"
+    kernel.run("from comm import create_comm\nsent = create_comm('nobody')")
+    with kernel._changing.change():  # the thread that reads waits for this lock
+        cell = kernel.start(
+            "for number in range(5000): sent.send({'number': number})\n"
+            f"open({str(published)!r}, 'w').close()"
+        )
+        wait_until(published.exists, "everything is published")
+    cell.wait()
+    assert kernel.evaluate("1 + 1") == 2
 
 
 def test_a_running_cell_can_be_interrupted(kernel: Kernel) -> None:

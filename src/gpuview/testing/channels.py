@@ -39,8 +39,7 @@ class Channels:
         self._session = client.session
         # pyzmq starts a thread that never ends when it sends a message without copying it.
         self._session.copy_threshold = sys.maxsize
-        # Or a kernel that publishes faster than Python reads would lose messages, such as the end of
-        # a cell.
+        # Or what a kernel publishes faster than Python reads is lost, such as the end of a cell.
         client.context.setsockopt(zmq.RCVHWM, 0)
         identity = self._session.bsession
         self._sockets = {
