@@ -22,6 +22,7 @@ import numpy as np
 
 from gpuview.errors import FrameError, StreamClosedError
 from gpuview.interaction.events import merged
+from gpuview.protocol.interaction_messages import EVENT_TYPES
 from gpuview.sources.context import Room
 from gpuview.widget import GPUStream
 
@@ -51,18 +52,7 @@ Event = Mapping[str, Any]
 _MAX_FPS = 240  # of a stream
 _MAX_ARRIVED = 1024  # events, while a cell keeps the loop busy; then the oldest are lost
 
-_PASSED_ON = (
-    "pointer_down",
-    "pointer_up",
-    "pointer_move",
-    "pointer_enter",
-    "pointer_leave",
-    "double_click",
-    "wheel",
-    "key_down",
-    "key_up",
-    "char",
-)
+_PASSED_ON = tuple(each for each in EVENT_TYPES if each not in ("resize", "focus", "blur", "close"))
 """A canvas makes its own ``resize`` and ``close``: a view that is closed is not its end."""
 
 _OUR_KEYS = frozenset({"type", "timestamp", "view", "u", "v", "pixel", "panel", "tile"})
