@@ -7,7 +7,7 @@ import pytest
 
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
-from tests.browser.views import states, wait_for_states
+from tests.browser.views import COUNT_CONNECTIONS, states, wait_for_states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -28,16 +28,6 @@ def source(name):
     return ask
 
 first, second = (GPUStream(source(name), fps=30) for name in asked)
-"""
-
-COUNT_CONNECTIONS = """
-window.connections = 0;
-window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(...args) {
-    super(...args);
-    window.connections += 1;
-  }
-};
 """
 
 # How nobody comes to see the first view.

@@ -9,6 +9,7 @@ import pytest
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import Lab, NotebookPage
 from tests.browser.views import (
+    COUNT_CONNECTIONS,
     states,
     wait_for_frames,
     wait_for_states,
@@ -45,16 +46,6 @@ const play = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () {
   if (window.event?.type === "click") return play.call(this);
   return Promise.reject(new DOMException("no click", "NotAllowedError"));
-};
-"""
-
-COUNT_CONNECTIONS = """
-window.connections = 0;
-window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(...args) {
-    super(...args);
-    window.connections += 1;
-  }
 };
 """
 

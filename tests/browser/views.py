@@ -8,6 +8,7 @@ from tests.browser.lab import NotebookPage
 from tests.waiting import wait_until
 
 __all__ = [
+    "COUNT_CONNECTIONS",
     "largest_error",
     "states",
     "wait_for_frames",
@@ -16,6 +17,17 @@ __all__ = [
     "wait_for_viewers",
     "wait_until_silent",
 ]
+
+COUNT_CONNECTIONS = """
+window.connections = 0;
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...args) {
+    super(...args);
+    window.connections += 1;
+  }
+};
+"""
+"""An init script: the page counts the WebRTC connections that it makes."""
 
 
 def states(notebook: NotebookPage) -> list[str]:
