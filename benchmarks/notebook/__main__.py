@@ -3,7 +3,7 @@
     python -m benchmarks.notebook [--rounds 3] [--only jupyter_rfb] [--ssh]
 
 Writes ``artifacts/bench-notebook.json`` and, after a complete run, the tables in ``README.md`` and
-``docs/benchmarks.md``. Takes about ten minutes; the machine should have nothing else to do.
+``docs/benchmarks.md``. A round takes about 13 minutes; the machine should have nothing else to do.
 With ``--ssh`` the browser is behind an ``ssh -L``, and all UDP is dropped. Ends with what is wanted
 of the carriers, and with the status 1 if one of these figures is missed.
 """
