@@ -89,6 +89,21 @@ def test_one_source_that_hangs_is_asked_once(feed: Feed) -> None:
     calls[0].join()
 
 
+class SlowDrawing:
+    """From now on drawing takes until it may end, and a cell waits for no picture."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
+        self._draw = gpuview.saved_output.draw_saved_picture
+        monkeypatch.setattr(gpuview.saved_output, "_PATIENCE_S", 0.0)
+        monkeypatch.setattr(gpuview.saved_output, "draw_saved_picture", self._draw_slowly)
+
+    def _draw_slowly(self, *args: Any, **options: Any) -> Any:
+        self.has_begun.set()
+        self.may_end.wait()
+        return self._draw(*args, **options)
+
+
 class TestFrameAfterTheDisplay:
     @pytest.fixture
     def replaced(self, monkeypatch: pytest.MonkeyPatch) -> queue.SimpleQueue[dict[str, Any]]:
@@ -145,24 +160,30 @@ class TestFrameAfterTheDisplay:
     ) -> None:
         output = self.displayed(feed)
         feed.push(RED)
-        draw = gpuview.saved_output.draw_saved_picture
-        is_drawing, may_draw = threading.Event(), threading.Event()
-
-        def draw_slowly(*args: Any, **options: Any) -> Any:
-            is_drawing.set()
-            may_draw.wait()
-            return draw(*args, **options)
-
-        monkeypatch.setattr(gpuview.saved_output, "_PATIENCE_S", 0.0)
-        monkeypatch.setattr(gpuview.saved_output, "draw_saved_picture", draw_slowly)
+        drawing = SlowDrawing(monkeypatch)
         output.views_are_kept()
-        assert is_drawing.wait(30)
+        assert drawing.has_begun.wait(30)
         closing = threading.Thread(target=output.close, daemon=True)
         closing.start()
-        may_draw.set()
+        drawing.may_end.set()
         closing.join(30)
         newest = [replaced.get(timeout=30) for _ in range(replaced.qsize())][-1]
         assert set(newest) == {"text/plain", "image/png"}
+
+    def test_a_picture_that_the_display_did_not_wait_for_is_put_in_once_it_is_drawn(
+        self,
+        feed: Feed,
+        replaced: queue.SimpleQueue[dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        feed.push(RED)
+        drawing = SlowDrawing(monkeypatch)
+        output = self.displayed(feed)
+        assert drawing.has_begun.wait(30)
+        output.views_are_kept()
+        drawing.may_end.set()
+        assert set(replaced.get(timeout=30)) == {*VIEW, "image/png"}
+        output.close()
 
 
 @pytest.mark.parametrize(

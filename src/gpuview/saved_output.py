@@ -43,8 +43,8 @@ Bundle = dict[str, Any]
 
 _PICTURES_MIME = {"image/png", "image/jpeg"}
 _PATIENCE_S = 1.0
-_LAST_PATIENCE_S = 10.0
-"""For the last picture of a stream, which takes the place of a view that only says "closed"."""
+_LONG_PATIENCE_S = 10.0
+"""For a picture that no cell waits for, and for the last one, which takes the view's place."""
 _MOST_LETTERS = 200
 # A loop of clear_output and display would be slowed by its pictures, and the page by their size.
 _PICTURES, _PICTURES_PER_S = 3, 0.2
@@ -123,21 +123,26 @@ class SavedOutput:
         if self._is_missing and self._are_views_kept and self._feed.has_frame:
             self._is_missing = False
             self._filler = threading.Thread(
-                target=self.renew, name="gpuview-fill-output", daemon=True
+                target=self._fill, name="gpuview-fill-output", daemon=True
             )
             self._filler.start()
 
-    def renew(self) -> None:
+    def _fill(self) -> None:
+        if self._maker is not None:
+            self._maker.join(_LONG_PATIENCE_S)
+        self.renew(_LONG_PATIENCE_S)
+
+    def renew(self, patience_s: float = _PATIENCE_S) -> None:
         """Put the newest frame into the outputs that have been displayed."""
         if self._n_drawn != self._feed.n_pushed:
-            self._replace(*self._with_picture(self._bundle, "Picture of"))
+            self._replace(*self._with_picture(self._bundle, "Picture of", patience_s))
 
     def close(self) -> None:
         """Put the last frame in the place of the view. Call it before the feed is closed.
 
         Takes the time of one `GPUStream.snapshot`, at most 10 s.
         """
-        patience_s = _LAST_PATIENCE_S if self._feed.has_frame else _PATIENCE_S
+        patience_s = _LONG_PATIENCE_S if self._feed.has_frame else _PATIENCE_S
         for thread in (self._filler, self._maker):
             if thread is not None:
                 thread.join(patience_s)
