@@ -102,6 +102,15 @@ def test_another_rate_holds_at_once_however_long_the_wait_was_to_be(harness):
     assert repr(source) == "<Poller watched fps=1000>"
 
 
+def test_a_click_is_shown_at_once_however_long_the_wait_was_to_be(harness):
+    source = harness.start(iter(range(9)).__next__, fps=1e-6)
+    assert harness.frame() == 0
+
+    assert source.wake()
+
+    assert harness.frame() == 1
+
+
 def stop_watching(source: Poller) -> None:
     """Return once the thread has seen that nobody watches, and has ended."""
     source.watch(False)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explain, explained
-from gpuview.sources.pacing import RETRY_S, next_due
+from gpuview.sources.pacing import RETRY_S, Haste, next_due
 from gpuview.sources.switch_interval import short_switch_interval
 
 __all__ = ["Poller"]
@@ -32,7 +32,8 @@ class Poller:
         on_ended: Called on the thread after an iterable's last frame.
         fps: The target frame rate; a slow source is polled less often.
         errors: Receives errors, and is cleared after a good frame, on the thread.
-        between: Called on the thread, between two frames, after each `wake`.
+        between: Called on the thread, between two frames, after each `wake`. The next frame may be
+            made sooner for it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Poller:
         self._making = threading.Lock()  # held while a frame is made
         self._changed = threading.Condition()  # guards what follows
         self._due = 0.0
+        self._haste = Haste()
         self._is_watched = False
         self._has_ended = False
         self._is_closed = False
@@ -208,6 +210,7 @@ class Poller:
                 with self._changed:
                     if self._thread is threading.current_thread():
                         self._is_in_between = False
+                        self._due = self._haste.due(time.monotonic(), self._due, self._period)
 
     @property
     def _is_mine(self) -> bool:

@@ -15,8 +15,8 @@ from gpuview.media.encode.schedule import (
     LookClock,
     LossRequests,
     RefreshClock,
+    StartClock,
     StillClock,
-    earliest_start,
 )
 
 
@@ -101,12 +101,30 @@ def test_changing_picture_is_never_due_for_a_repeat() -> None:
 
 @pytest.mark.parametrize("fps", [5.0, 30.0, 60.0])
 def test_source_that_keeps_its_rate_but_wobbles_loses_no_frame(fps: float) -> None:
-    early = 0.2 / fps
-    assert earliest_start(10.0, fps) <= 10.0 + 1 / fps - early
+    wobbles = [0.2 if frame % 2 else -0.2 for frame in range(100)]
+    times = [(frame + wobble) / fps for frame, wobble in enumerate(wobbles)]
+    assert started(times, fps) == times
 
 
 def test_source_that_is_four_times_too_fast_is_held_back() -> None:
-    assert earliest_start(10.0, 30.0) > 10.0 + 1 / 120
+    times = [frame / 120 for frame in range(1200)]
+    assert 300 <= len(started(times, fps=30.0)) <= 401
+
+
+def test_source_that_keeps_its_rate_may_be_early_once() -> None:
+    click = [10 / 30, 10 / 30 + 0.002, 10 / 30 + 0.004]
+    times = [frame / 30 for frame in range(10)] + click
+    assert started(times, fps=30.0) == times[:-1]
+
+
+def started(times: list[float], fps: float) -> list[float]:
+    """Return those of the frames that come at these times which are encoded."""
+    clock, found = StartClock(), []
+    for now_s in times:
+        if now_s >= clock.earliest_s(fps):
+            clock.started(now_s, fps)
+            found.append(now_s)
+    return found
 
 
 def test_frame_of_a_device_is_looked_for_often_at_first_and_never_seldom() -> None:

@@ -22,7 +22,7 @@ import av
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.convert import SlotConverter, TierScaler
 from gpuview.media.encode.output import RETRY_S, Output
-from gpuview.media.encode.schedule import LookClock, RefreshClock, earliest_start
+from gpuview.media.encode.schedule import LookClock, RefreshClock, StartClock
 from gpuview.media.encode.still import Still, StillMaker
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.internal_error import log_fault, problem_of
@@ -81,7 +81,7 @@ class EncodeLoop:
         self._frame: av.VideoFrame | None = None
         self._frame_seq = 0
         self._capture_ns = 0
-        self._last_start_s = float("-inf")
+        self._starts = StartClock()
         self._refresh = RefreshClock()
         self._look = LookClock()
         self._stills = StillMaker(on_still)
@@ -268,12 +268,12 @@ class EncodeLoop:
     def _step_forward(self, outputs: list[Output], slot: Slot, now_s: float) -> float:
         """Encode the new frame in ``slot``, unless it is too soon after the last frame."""
         free_s = min(output.free_s for output in outputs)
-        start_s = max(earliest_start(self._last_start_s, self._fps), free_s)
+        start_s = max(self._starts.earliest_s(self._fps), free_s)
         if now_s < start_s and not _waiting(outputs, now_s):
             return min([start_s, *(output.keyframe_s for output in outputs)])
         if not self._take(slot):
             return now_s  # overwritten during the read: a newer frame is there
-        self._last_start_s = now_s
+        self._starts.started(now_s, self._fps)
         self._look.arrived()
         for output in outputs:
             output.is_behind = True
@@ -305,7 +305,7 @@ class EncodeLoop:
         if look_s is None:
             return due_s
         # There is no use in finding a frame before it may be encoded.
-        return min(due_s, max(look_s, earliest_start(self._last_start_s, self._fps)))
+        return min(due_s, max(look_s, self._starts.earliest_s(self._fps)))
 
     def _next_look(self, now_s: float) -> float | None:
         """Return when to look for a frame from a device; None if no frame is expected."""

@@ -16,8 +16,8 @@ __all__ = [
     "LookClock",
     "LossRequests",
     "RefreshClock",
+    "StartClock",
     "StillClock",
-    "earliest_start",
 ]
 
 JOIN_SPACING_S = 0.1
@@ -139,10 +139,22 @@ class LookClock:
         return now_s + min(max(_LOOK_S, waited_s / 8), max(_LOOK_LATE_S, waited_s / 1000))
 
 
-def earliest_start(last_start_s: float, fps: float) -> float:
-    """Return when the next new frame may be encoded.
+@dataclass(slots=True)
+class StartClock:
+    """Says when the next new frame may be encoded: three quarters of a period after the last.
 
-    It is three quarters of a period after the last frame. A source with the right rate but some
-    jitter keeps every frame; a much faster source loses its older frames.
+    So a source with the right rate but some jitter keeps every frame, and a much faster source
+    loses its older frames. A source that has kept its rate may be early once: a frame that shows
+    what a click has done does not wait.
     """
-    return last_start_s + 0.75 / fps
+
+    _spent_s: float = float("-inf")
+    """When all starts so far would have been, three quarters of a period apart."""
+
+    def earliest_s(self, fps: float) -> float:
+        """Return when the next new frame may be encoded."""
+        return self._spent_s - 0.75 / fps
+
+    def started(self, now_s: float, fps: float) -> None:
+        """Note that a new frame is encoded."""
+        self._spent_s = max(self._spent_s, now_s) + 0.75 / fps
