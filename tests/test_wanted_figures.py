@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from benchmarks.notebook.measure import Run, Stretch
+from benchmarks.notebook.measure import Run, Stretch, longest_pause_ms
 from benchmarks.notebook.report import ROWS
 from benchmarks.notebook.wanted import WANTED, Wanted, check
 
@@ -26,6 +26,7 @@ def run(contender: str = "ours", **figures: float | None) -> Run:
         first_pictures_ms=(500.0,),
         idle=Stretch(**{**usual, **figures}),
         busy=Stretch(**usual),
+        longest_pause_ms=30.0,
         seen_again_ms=30.0,
     )
 
@@ -61,3 +62,11 @@ def test_a_contender_that_did_not_run_is_left_out() -> None:
 
 def test_every_bound_is_on_a_row_of_the_table() -> None:
     assert {each.row for each in WANTED} <= {title for title, *_ in ROWS}
+
+
+def test_the_longest_pause_is_between_two_frames_of_that_time() -> None:
+    samples = [
+        (at_ms, number, 0, 0) for number, at_ms in enumerate([0, 900, 1000, 1250, 1300, 9e3])
+    ]
+    assert longest_pause_ms(samples, 1.0, 2.0) == 250
+    assert longest_pause_ms(samples[:1], 0.0, 2.0) is None

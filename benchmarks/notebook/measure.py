@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import psutil
@@ -21,7 +22,7 @@ from benchmarks.notebook.touch import (
 )
 from tests.browser.lab import Lab, NotebookPage
 
-__all__ = ["Run", "Stretch", "measure"]
+__all__ = ["Run", "Stretch", "longest_pause_ms", "measure"]
 
 _FIRST_PICTURES = 3  # single ones scatter by 100 ms
 _WARM_UP_S = 4.0
@@ -71,6 +72,8 @@ class Run:
     idle: Stretch
     busy: Stretch
     """While a later cell runs pure Python."""
+    longest_pause_ms: float | None
+    """Between two frames shown, in all the time that this cell runs: 30 s."""
     seen_again_ms: float | None
     """From the moment that a collapsed output is opened to the next new frame."""
 
@@ -91,7 +94,7 @@ def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, heig
         time.sleep(1.0)
         busy = _watch(notebook, lambda: _tree_cpu_s(kernel) - _main_thread_cpu_s(kernel))
         notebook.wait_for_end()
-        _check_spin(notebook, busy)
+        spin_began_s = _check_spin(notebook, busy)
         first_pictures_ms.append(_first_picture_ms(notebook, offset_ms))
         samples = _samples(notebook, offset_ms)
         clicks_ms = _click_latencies_ms(notebook)
@@ -103,6 +106,7 @@ def measure(lab: Lab, chromium: BrowserContext, contender: str, width: int, heig
         first_pictures_ms=tuple(first_pictures_ms),
         idle=_stretch(samples, idle, clicks_ms[:N_TOUCHES]),
         busy=_stretch(samples, busy, clicks_ms[N_TOUCHES:]),
+        longest_pause_ms=longest_pause_ms(samples, spin_began_s, spin_began_s + SPIN_S),
         seen_again_ms=seen_again_ms,
     )
 
@@ -157,10 +161,22 @@ def _main_thread_cpu_s(kernel: psutil.Process) -> float:
     return float(main.user_time + main.system_time)
 
 
-def _check_spin(notebook: NotebookPage, window: _Window) -> None:
-    began_s = notebook.python("spin_began")
+def _check_spin(notebook: NotebookPage, window: _Window) -> float:
+    """Return when the spinning cell began.
+
+    Raises:
+        RuntimeError: It did not spin in all of the busy stretch.
+    """
+    began_s = float(notebook.python("spin_began"))
     if not (began_s <= window.began_s and window.touched_s <= began_s + SPIN_S):
         raise RuntimeError(f"the busy stretch {window} lies outside the spinning cell {began_s = }")
+    return began_s
+
+
+def longest_pause_ms(samples: Sequence[Sample], began_s: float, ended_s: float) -> float | None:
+    """Return the longest time without a new frame; None if fewer than two were shown."""
+    shown_ms = [at_ms for at_ms, *_ in samples if began_s <= at_ms / 1000 <= ended_s]
+    return max((later - at for at, later in pairwise(shown_ms)), default=None)
 
 
 def _seen_again_ms(notebook: NotebookPage) -> float | None:

@@ -23,6 +23,7 @@ ROWS: tuple[tuple[str, int, Callable[[Run], float | None]], ...] = (
     ("busy: glass to glass p50, ms", 0, lambda run: run.busy.p50_ms),
     ("busy: p95, ms", 0, lambda run: run.busy.p95_ms),
     ("busy: p99, ms", 0, lambda run: run.busy.p99_ms),
+    ("busy: longest pause in 30 s, ms", 0, lambda run: run.longest_pause_ms),
     ("busy: CPU per frame shown, ms", 1, lambda run: run.busy.cpu_ms_per_frame),
     ("busy: click to changed picture p50, ms", 0, lambda run: run.busy.click_p50_ms),
     ("busy: value below the pointer p50, ms", 0, lambda run: run.busy.value_p50_ms),
