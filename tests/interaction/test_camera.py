@@ -200,10 +200,12 @@ def test_who_began_last_steers_unless_a_button_is_held_elsewhere(stream):
 
     pointer(stream, "pointer_down", 0, 0, view="a")
     assert not moves(lambda: drag(stream, (50, 0), view="b")), "a holds a button"
+    assert camera.events_refused == 1
     assert moves(lambda: pointer(stream, "pointer_move", 60, 0, view="a"))
     pointer(stream, "pointer_up", 60, 0, view="a", buttons=())
     assert moves(lambda: drag(stream, (50, 0), view="b")), "b takes over"
     assert not moves(lambda: pointer(stream, "pointer_move", 99, 0, view="a")), "a watches"
+    assert camera.events_refused == 1, "who only moves the pointer does not try to steer"
     pointer(stream, "pointer_down", 0, 0, view="b")
     stream.send("close", view="b")
     assert moves(lambda: drag(stream, (50, 0), view="a")), "b has gone"

@@ -153,6 +153,11 @@ class Camera(ABC):
         """In world coordinates, ``(3,)``."""
         return self._now().position
 
+    @property
+    def events_refused(self) -> int:
+        """How many clicks, turns of the wheel and keys came from views that did not steer."""
+        return self._steering.n_refused
+
     def close(self) -> None:
         """Stay where it is, and steer no more."""
         self._stream.remove_event_handler(self._handle, *_EVENTS)

@@ -21,6 +21,8 @@ class Steering:
     """Decides which view steers: the one that began last, unless a button is held in another."""
 
     def __init__(self) -> None:
+        self.n_refused = 0
+        """How many clicks, turns of the wheel and keys came from views that do not steer."""
         self._view: object = None
         self._is_held = False
 
@@ -30,6 +32,7 @@ class Steering:
         if event["type"] in _BEGINS and not self._is_held:
             self._view = view
         if view != self._view:
+            self.n_refused += event["type"] in _BEGINS
             return False
         if event["type"] in ("pointer_down", "pointer_up"):
             self._is_held = bool(event["buttons"] or event["ntouches"])
