@@ -21,7 +21,7 @@ from gpuview.protocol.page_messages import (
     Refusal,
     Status,
 )
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.protocol.stats import NetworkStats
 
 __all__ = ["FakeComm", "FakeEngine", "FakeHandle", "Listener"]

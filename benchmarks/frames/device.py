@@ -26,7 +26,7 @@ from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.writer import FrameWriter
-from gpuview.protocol.ring import PixelFormat, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from tests.frames.ring import RingSink
 
 __all__ = ["copies", "kernels", "pushes"]

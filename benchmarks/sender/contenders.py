@@ -18,7 +18,7 @@ from gpuview.engine.engine import Engine
 from gpuview.engine.shared import shared_engine
 from gpuview.engine.stream import StreamHandle
 from gpuview.protocol.page_messages import Answer, Offer
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.settings import Settings
 
 __all__ = ["CONTENDERS", "Contender"]

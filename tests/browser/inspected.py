@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Locator
-
-from tests.browser.lab import NotebookPage
+from playwright.sync_api import Locator, Page
 
 __all__ = ["Inspected"]
 
 
 class Inspected:
-    """The first view of a notebook, inspected by mouse and keyboard."""
+    """The first view of a page, inspected by mouse and keyboard."""
 
-    def __init__(self, notebook: NotebookPage) -> None:
-        self.notebook = notebook
-        self.mouse = notebook.page.mouse
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.mouse = page.mouse
         self.button.click()
         self.layer.wait_for()
         self.layer.scroll_into_view_if_needed()
@@ -30,7 +28,7 @@ class Inspected:
         return self.find(".gpuview-layer")
 
     def find(self, selector: str) -> Locator:
-        return self.notebook.page.locator(f".gpuview {selector}").first
+        return self._page.locator(f".gpuview {selector}").first
 
     def point(self, x: float, y: float) -> tuple[float, float]:
         """Return a point of the page, by its place in what is seen of the picture."""
@@ -61,5 +59,5 @@ class Inspected:
           const top = at(y, box.top, box.height, canvas.height);
           return probe.pixels(canvas, [[left, top]])[0];
         }"""
-        colour: list[int] = self.notebook.page.evaluate(script, list(self.point(x, y)))
+        colour: list[int] = self._page.evaluate(script, list(self.point(x, y)))
         return colour

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 import gpuview
 from tests.browser.conftest import OpenNotebook
+from tests.browser.inspected import Inspected
 from tests.browser.lab import Lab, NotebookPage
 from tests.browser.views import wait_for_frames, wait_for_states, wait_for_viewers
 from tests.waiting import wait_until
@@ -100,7 +101,9 @@ def test_full_screen_by_keyboard_has_the_picture(open_notebook: OpenNotebook) ->
     stage.wait_for(state="detached")
 
 
-def test_link_leads_to_a_page_that_plays(chromium: BrowserContext, tmp_path: Path) -> None:
+def test_link_leads_to_a_page_that_plays_and_whose_values_can_be_read(
+    chromium: BrowserContext, tmp_path: Path
+) -> None:
     package = {"PYTHONPATH": str(Path(gpuview.__file__).parents[1])}
     with Lab(tmp_path, package, has_extension=True) as lab:
         notebook = NotebookPage(lab, chromium, lab.write_notebook("link", [MAKE, "stream"]))
@@ -113,6 +116,9 @@ def test_link_leads_to_a_page_that_plays(chromium: BrowserContext, tmp_path: Pat
         alone = chromium.new_page()
         alone.goto(notebook.page.evaluate("navigator.clipboard.readText()"))
         alone.locator(".gpuview[data-state=playing]").wait_for()
+        (row, column), value = Inspected(alone).hover(0.25, 0.75)
+        assert (row, column) == (pytest.approx(135, abs=3), pytest.approx(80, abs=3))
+        assert 0 <= int(value) <= 255
         for page in chromium.pages:
             page.close()
         lab.shutdown_kernels()

@@ -44,7 +44,7 @@ def test_large_map_is_read_to_the_element(open_notebook: OpenNotebook, tmp_path:
     notebook.run(0)
     notebook.run(1)
     wait_for_states(notebook, "playing")
-    seen = Inspected(notebook)
+    seen = Inspected(notebook.page)
 
     # Hovered as a whole: the tensor's value, although the video is smaller than the tensor.
     (row, column), value = seen.hover(0.31, 0.62)
@@ -111,7 +111,7 @@ def test_values_are_read_and_frozen_while_a_cell_runs(open_notebook: OpenNoteboo
     notebook.start(2)
     try:
         notebook.page.get_by_text("40").first.is_visible()
-        seen = Inspected(notebook)
+        seen = Inspected(notebook.page)
         panel = seen.find(".gpuview-readout .gpuview-more")
         wait_until(lambda: (seen.hover(0.25, 0.6), "a<b>" in panel.inner_text())[1], "the panel")
         values = set[str]()

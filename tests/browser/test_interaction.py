@@ -107,7 +107,7 @@ def opened(open_notebook: OpenNotebook, carrier: str, *cells: str) -> NotebookPa
 
 def check_inspector(notebook: NotebookPage) -> None:
     """Read the red of `paint`, its statistics, and the pixels of a part of the picture."""
-    seen = Inspected(notebook)
+    seen = Inspected(notebook.page)
     _, values = seen.hover(0.3, 0.4)
     assert values.split()[0] == "255"
     seen.mouse.wheel(0, -600)

@@ -31,7 +31,7 @@ from gpuview.errors import (
 )
 from gpuview.ipykernel_compat import KernelPlace
 from gpuview.protocol.page_messages import Offer, Refusal
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener

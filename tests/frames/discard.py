@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 
 __all__ = ["DiscardingSink"]
 

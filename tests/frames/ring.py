@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Self
 
+from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     HOST_SLOTS,
-    PixelFormat,
     Reservation,
     RingReader,
     RingWriter,

@@ -14,7 +14,7 @@ from gpuview.frames.picture.geometry import Content, Plan
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.encoded import EncoderSink
 from tests.frames.reference import assert_i420_within_one_level, picture_bounds

@@ -21,11 +21,8 @@ from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.writer import FrameWriter
-from gpuview.protocol.ring import (
-    DEVICE_SLOTS,
-    PixelFormat,
-    Slot,
-)
+from gpuview.protocol.pixel_format import PixelFormat
+from gpuview.protocol.ring import DEVICE_SLOTS, Slot
 from tests.frames.reference import (
     assert_i420_within_one_level,
     assert_rgb_is_rounded,

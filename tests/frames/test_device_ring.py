@@ -29,7 +29,8 @@ from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.measured import Measured
 from gpuview.protocol.media_messages import OpenStream
-from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, PixelFormat, RingReader, Slot
+from gpuview.protocol.pixel_format import PixelFormat
+from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, RingReader, Slot
 from tests.fakes import Listener
 from tests.frames.fake_gpu import FakeGpu
 

@@ -21,7 +21,7 @@ from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.select import as_select
 from gpuview.frames.snapshot import extremes, snapshot
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 from tests.waiting import wait_until
 
 TIMEOUT_S = 30

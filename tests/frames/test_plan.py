@@ -24,7 +24,7 @@ from gpuview.frames.picture.geometry import (
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.picture.room import next_room
-from gpuview.protocol.ring import MIN_SIDE
+from gpuview.protocol.pixel_format import MIN_SIDE
 
 Rectangle = tuple[int, int, int, int]
 

@@ -15,7 +15,7 @@ from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.sink import WriteStats
 from gpuview.frames.writer import FrameWriter
-from gpuview.protocol.ring import PixelFormat, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from tests.frames.encoded import EncoderSink
 from tests.frames.reference import assert_i420_within_one_level, picture_bounds
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from gpuview.media.hub import Hub
 from gpuview.protocol.media_messages import AttachRing, Configure, OpenStream
 from gpuview.protocol.page_messages import Message
-from gpuview.protocol.ring import HOST_SLOTS, PixelFormat, RingWriter, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
+from gpuview.protocol.ring import HOST_SLOTS, RingWriter
 from gpuview.testing.carrier_page import CarrierPage, connect
 
 __all__ = ["Streaming", "streaming"]

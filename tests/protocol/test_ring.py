@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gpuview.errors import MediaError
 from gpuview.protocol.fence import Fence
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from gpuview.protocol.ring import (
     CAPTURE_WORD,
     DEVICE_SLOTS,
@@ -24,12 +25,10 @@ from gpuview.protocol.ring import (
     HEADER_NBYTES,
     HEIGHT_WORD,
     WIDTH_WORD,
-    PixelFormat,
     Reservation,
     RingReader,
     RingWriter,
     Slot,
-    frame_nbytes,
     free_slot,
 )
 

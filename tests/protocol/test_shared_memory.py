@@ -8,7 +8,8 @@ import tempfile
 
 import pytest
 
-from gpuview.protocol.ring import PixelFormat, RingReader, RingWriter
+from gpuview.protocol.pixel_format import PixelFormat
+from gpuview.protocol.ring import RingReader, RingWriter
 from gpuview.protocol.shared_memory import allocate
 
 

@@ -33,7 +33,8 @@ from gpuview.protocol.page_messages import (
     PageLog,
     Refusal,
 )
-from gpuview.protocol.ring import DEVICE_SLOTS, HOST_SLOTS, PixelFormat, Reservation, RingWriter
+from gpuview.protocol.pixel_format import PixelFormat
+from gpuview.protocol.ring import DEVICE_SLOTS, HOST_SLOTS, Reservation, RingWriter
 from gpuview.protocol.wire import encode
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from gpuview.protocol.ring import PixelFormat, Reservation
+from gpuview.protocol.pixel_format import PixelFormat
+from gpuview.protocol.ring import Reservation
 
 __all__ = ["DeviceSink", "FrameSink", "WriteStats"]
 

@@ -21,7 +21,7 @@ from gpuview.frames.picture.look import Look, Size
 from gpuview.frames.picture.measured import Extremes
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
-from gpuview.protocol.ring import MIN_SIDE
+from gpuview.protocol.pixel_format import MIN_SIDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image

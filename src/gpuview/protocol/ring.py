@@ -26,7 +26,6 @@ replaced when frames outgrow it. A GPU writes to no eventfd, so the reader has t
 
 from __future__ import annotations
 
-import enum
 import mmap
 import os
 import struct
@@ -37,6 +36,7 @@ from typing import Self
 
 from gpuview.errors import MediaError, system_refusal
 from gpuview.protocol.fence import Fence
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from gpuview.protocol.shared_memory import allocate
 
 __all__ = [
@@ -46,20 +46,14 @@ __all__ = [
     "HEADER_NBYTES",
     "HEIGHT_WORD",
     "HOST_SLOTS",
-    "MIN_SIDE",
     "SEQ_WORD",
     "WIDTH_WORD",
-    "PixelFormat",
     "Reservation",
     "RingReader",
     "RingWriter",
     "Slot",
-    "frame_nbytes",
     "free_slot",
 ]
-
-MIN_SIDE = 16
-"""Frames in the ring have even sides of at least this many pixels: below, codecs refuse."""
 
 HOST_SLOTS = 3
 """The newest slot, the slot that is read, and the slot that is written."""
@@ -80,35 +74,6 @@ _WORD_NBYTES = 8
 # Words of the ring's own page.
 _W_MAGIC, _W_SLOT_NBYTES, _W_SLOTS, _W_ISSUED, _W_MARK = range(5)
 _W_SEQS, _W_SEQ_STEP = 8, 8  # the slots' numbers, each in a cache line of its own
-
-
-class PixelFormat(enum.IntEnum):
-    """The layout of a slot's bytes."""
-
-    RGB24 = 1
-    """``(H, W, 3)`` uint8, gamma-encoded, full range."""
-    I420 = 2
-    """``(H, W)`` luma, then two ``(H/2, W/2)`` chroma planes; uint8, BT.601 limited range."""
-    RGB24P = 3
-    """RGB in planes: ``(3, H, W)``."""
-    GREY8 = 4
-    """``(H, W)`` uint8, gamma-encoded, full range: red, green and blue are the same."""
-    I420_RGB24P = 5
-    """The same picture twice, for the encoder and without loss: `I420`, then `RGB24P`."""
-
-
-_BITS_PER_PIXEL = {
-    PixelFormat.RGB24: 24,
-    PixelFormat.I420: 12,
-    PixelFormat.RGB24P: 24,
-    PixelFormat.GREY8: 8,
-    PixelFormat.I420_RGB24P: 36,
-}
-
-
-def frame_nbytes(pixel_format: PixelFormat, width: int, height: int) -> int:
-    """Return the size in bytes of one frame; ``width`` and ``height`` are even."""
-    return width * height * _BITS_PER_PIXEL[pixel_format] // 8
 
 
 @dataclass(frozen=True, slots=True)

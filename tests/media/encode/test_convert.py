@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gpuview.media.encode.convert import SlotConverter
-from gpuview.protocol.ring import PixelFormat, RingReader, RingWriter, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
+from gpuview.protocol.ring import RingReader, RingWriter
 from tests.frames.encoded import planes_of
 from tests.frames.reference import reference_i420
 

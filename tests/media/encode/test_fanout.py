@@ -18,7 +18,8 @@ from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.encode.timestamp import PICTURES
 from gpuview.protocol.page_messages import Problem
-from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
+from gpuview.protocol.ring import RingWriter
 
 MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")
 

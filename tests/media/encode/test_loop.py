@@ -17,16 +17,15 @@ from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.still import Still
 from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.page_messages import Problem
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from gpuview.protocol.ring import (
     DEVICE_SLOTS,
     FORMAT_WORD,
     HEADER_NBYTES,
     HEIGHT_WORD,
     WIDTH_WORD,
-    PixelFormat,
     Reservation,
     RingWriter,
-    frame_nbytes,
 )
 from tests.waiting import wait_until
 

@@ -34,8 +34,9 @@ from gpuview.protocol.media_messages import (
     StartRecording,
     StopRecording,
 )
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from gpuview.protocol.recording import open_file
-from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
+from gpuview.protocol.ring import RingWriter
 from gpuview.protocol.stats import RecordingCounters
 from tests.waiting import wait_until, wait_until_async
 

@@ -12,7 +12,8 @@ import pytest
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.still import Still, StillBoard
-from gpuview.protocol.ring import PixelFormat, RingWriter, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
+from gpuview.protocol.ring import RingWriter
 from gpuview.testing.peer import Image, image_of
 
 WAIT_S = 30

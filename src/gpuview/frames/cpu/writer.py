@@ -42,7 +42,7 @@ from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Tiles
-from gpuview.protocol.ring import PixelFormat, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.picture.geometry import Label, PanelPlan
-from gpuview.protocol.ring import HEADER_NBYTES, PixelFormat, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
+from gpuview.protocol.ring import HEADER_NBYTES
 
 __all__ = ["i420_nbytes", "part", "planes", "record_nbytes", "rgb_planes"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Event, Gpu
-from gpuview.protocol.ring import PixelFormat
+from gpuview.protocol.pixel_format import PixelFormat
 
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink

@@ -186,7 +186,7 @@ class Plan:
 
     height: int
     width: int
-    """Both even, and at least `gpuview.protocol.ring.MIN_SIDE` in an encoded picture."""
+    """Both even, and at least `gpuview.protocol.pixel_format.MIN_SIDE` in an encoded picture."""
     panels: tuple[PanelPlan, ...]
     """One for each tensor, in order."""
     labels: tuple[Label, ...] = ()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import LARGE_SIDE, MIN_CELL, Sides, even_up
-from gpuview.protocol.ring import MIN_SIDE
+from gpuview.protocol.pixel_format import MIN_SIDE
 
 __all__ = ["Grid", "arrange", "waste"]
 

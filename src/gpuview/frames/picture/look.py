@@ -29,7 +29,7 @@ from gpuview.frames.picture.geometry import (
 )
 from gpuview.frames.picture.layout import Layout, check_layout
 from gpuview.frames.picture.room import USUAL_ROOM
-from gpuview.protocol.ring import MIN_SIDE
+from gpuview.protocol.pixel_format import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]
 

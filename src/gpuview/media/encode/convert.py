@@ -7,7 +7,8 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from gpuview.media.encode.tiers import Tier, scaled_side
-from gpuview.protocol.ring import PixelFormat, Slot, frame_nbytes
+from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
+from gpuview.protocol.ring import Slot
 
 __all__ = ["SlotConverter", "TierScaler", "copied_without_loss"]
 
