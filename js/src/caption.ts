@@ -44,7 +44,7 @@ const WAYS: Readonly<Record<Carrier, string>> = {
   comm: " through the kernel",
 };
 
-const LASTING: ReadonlySet<Status["part"]> = new Set(["recording", "handler"]);
+const LASTING: ReadonlySet<Status["part"]> = new Set(["recording", "publishing", "handler"]);
 
 const KERNEL_GONE: Problem = {
   problem: "The kernel is gone. Run the cell again.",

@@ -154,7 +154,7 @@ export interface Status {
   readonly type: "Status";
   readonly state: "waiting" | "live" | "error" | "restarting" | "failed" | "closed";
   /** For error: the part that failed. */
-  readonly part: "" | "source" | "encoder" | "recording" | "handler";
+  readonly part: "" | "source" | "encoder" | "recording" | "publishing" | "handler";
   readonly problem: string;
   readonly expected: string;
   readonly fix: string;

@@ -21,6 +21,7 @@ from gpuview.errors import (
     MediaEndedError,
     MediaError,
     NetworkError,
+    PublishError,
     RecordingError,
     SettingsError,
     SignalError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gpuview.frames.picture.panel import Panel
     from gpuview.interaction.fly_camera import FlyCamera
     from gpuview.interaction.orbit_camera import OrbitCamera
+    from gpuview.publication import Publication
     from gpuview.recording import Recording
     from gpuview.settings import Settings
     from gpuview.sources.context import FrameContext
@@ -51,6 +53,8 @@ __all__ = [
     "NetworkError",
     "OrbitCamera",
     "Panel",
+    "Publication",
+    "PublishError",
     "Recording",
     "RecordingError",
     "Settings",
@@ -67,6 +71,7 @@ _LAZY = {
     "GPUStream": "gpuview.widget",
     "OrbitCamera": "gpuview.interaction.orbit_camera",
     "Panel": "gpuview.frames.picture.panel",
+    "Publication": "gpuview.publication",
     "Recording": "gpuview.recording",
     "Settings": "gpuview.settings",
     "StreamStats": "gpuview.stats",

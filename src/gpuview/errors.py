@@ -8,6 +8,7 @@ The tree:
     ├── SignalError            this offer or message cannot be answered
     ├── NetworkError           no route: range used up, no usable address
     │   └── ConnectTimeout
+    ├── PublishError           this address takes no video, or no longer
     ├── RecordingError         this file cannot be recorded to, or no longer
     ├── StreamClosedError      the stream is closed: make another, or stop pushing
     └── MediaError             the media process or its encoder failed: try again later
@@ -28,6 +29,7 @@ __all__ = [
     "MediaEndedError",
     "MediaError",
     "NetworkError",
+    "PublishError",
     "RecordingError",
     "SettingsError",
     "SignalError",
@@ -93,6 +95,10 @@ class NetworkError(GpuviewError):
 
 class ConnectTimeout(NetworkError):  # noqa: N818 - named like TimeoutError
     """The page and the media process did not find a route to each other in time."""
+
+
+class PublishError(GpuviewError):
+    """A stream cannot be published to this address, or no longer: its token is wrong, say."""
 
 
 class RecordingError(GpuviewError):

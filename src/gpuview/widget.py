@@ -37,7 +37,7 @@ from gpuview.options import LIMITS, LOOK, LiveOptions, unknown_attribute
 from gpuview.page_traits import PageTraits
 from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.local_socket import is_extension_announced
-from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
+from gpuview.protocol.media_messages import PublishingChanged, RecordingEnded, RecordingProgress
 from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
@@ -50,6 +50,7 @@ from gpuview.protocol.page_messages import (
 )
 from gpuview.protocol.wire import to_wire
 from gpuview.public_face import PublicFace
+from gpuview.publication import Publication, Publications
 from gpuview.recording import Recording, Recordings
 from gpuview.saved_output import SavedOutput, display_value
 from gpuview.settings import Settings
@@ -146,6 +147,7 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         "frame",
         "snapshot",
         "record",
+        "publish",
         "stats",
         "viewers",
         "close",
@@ -227,6 +229,11 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
                 lambda: self._handle.frames_pushed,
                 on_change=self._follow_watchers,
                 on_failed=lambda error: self._published.update(recording_error=error),
+            )
+            self._publications = Publications(
+                self._handle.send,
+                on_failed=lambda error: self._published.update(publish_error=error),
+                on_hint=lambda hint: self._published.update(publish_hint=hint),
             )
             self._view_recording = ViewRecording(self.record, self._publish_recording)
             super().__init__(
@@ -360,6 +367,31 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         self._handle.check_open()
         return self._recordings.start(path, overwrite=overwrite)
 
+    def publish(self, url: str, *, token: str | None = None) -> Publication:
+        """Send what is shown to an ingest for large audiences, by WHIP (RFC 9725).
+
+            publication = stream.publish("https://live.example.org/whip", token=os.environ["TOKEN"])
+
+        MediaMTX, Janus, LiveKit, Broadcast Box and others take it, and pass it on to any number of
+        people: one upload, of the packets that viewers get. It keeps to what the ingest's side of
+        the network takes, and comes back after an outage. Does not wait.
+
+        Args:
+            url: The ingest's WHIP URL.
+            token: Its bearer token.
+
+        Returns:
+            The publication, which goes on until its `Publication.stop`, or until the stream is
+            closed. If the ingest refuses it, the views say so.
+
+        Raises:
+            MediaEndedError: The media process has ended for good.
+            PublishError: ``url`` is no web address, or ``token`` cannot be sent.
+            StreamClosedError: The stream is closed.
+        """
+        self._handle.check_open()
+        return self._publications.start(url, token)
+
     @property
     def viewers(self) -> tuple[str, ...]:
         """The ids of the views that are connected or connecting."""
@@ -417,6 +449,7 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         self._end()
         self._published.publish()
         self._handle.close()
+        self._publications.end()
         self._viewers = ()
         self._pages.forget_all()
 
@@ -588,9 +621,13 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
         self._recordings.receive(message)
 
+    def published(self, message: PublishingChanged) -> None:
+        self._publications.receive(message)
+
     def process_started(self, epoch: int) -> None:
         self.viewers_changed(())
         self._recordings.resume()
+        self._publications.resume()
         with self._lock:
             self.epoch = epoch
             self._published.update(media="restarting", media_error=None)
@@ -605,12 +642,14 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         self.viewers_changed(())
         if isinstance(error, MediaEndedError):
             self._recordings.end(error)
+            self._publications.end()
         self._published.update(media="failed", media_error=error)
 
     def encode_failed(self, error: MediaError | None) -> None:
         self._published.update(media_error=error)
 
     def engine_closing(self) -> None:
+        self._publications.end()
         self._recordings.end(None)  # The media process still closes their files.
         self._end()  # The status stays as it is: each page notices by itself that the kernel ended.
 
@@ -622,6 +661,7 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         self._interaction.abandon()
         self._feed.abandon(error)
         self._recordings.abandon()
+        self._publications.end()
         if self._source is not None:
             self._source.abandon()
 

@@ -11,7 +11,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gpuview.errors import SignalError
-from gpuview.media import hub, negotiation, viewer
+from gpuview.media import hub, negotiation, peer_video, viewer
 from gpuview.media.encode.fanout import Subscription
 from gpuview.media.hub import Hub
 from gpuview.media.ice import upstream
@@ -433,7 +433,7 @@ def test_offer_is_answered_with_vp8_where_this_pyav_encodes_no_h264(
         assert "VP8/90000" in answer.sdp
         assert "H264" not in answer.sdp
 
-    monkeypatch.setattr(viewer, "usable_codecs", lambda setting: ("VP8",))
+    monkeypatch.setattr(peer_video, "usable_codecs", lambda setting: ("VP8",))
     run("", use)
 
 

@@ -19,6 +19,7 @@ from gpuview.protocol.media_messages import (
     DetachRing,
     EncodeFailed,
     OpenStream,
+    PublishingChanged,
     RecordingEnded,
     RecordingProgress,
     SetLimits,
@@ -71,6 +72,9 @@ class StreamListener(Protocol):
 
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
         """A recording goes on, or has ended."""
+
+    def published(self, message: PublishingChanged) -> None:
+        """A publication does something else now."""
 
     def carried(self, view: str, content: str | bytes) -> None:
         """A message for a page came through its tunnel, text or binary. On a thread of its own."""
@@ -303,6 +307,8 @@ class StreamHandle:
                 self.tell(lambda listener: listener.asked(message))
             case RecordingProgress() | RecordingEnded():
                 self.tell(lambda listener: listener.recorded(message))
+            case PublishingChanged():
+                self.tell(lambda listener: listener.published(message))
 
     def tell(self, say: Callable[[StreamListener], None]) -> None:
         """Notify the listener; its exceptions must not end the engine's thread."""

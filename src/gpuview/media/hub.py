@@ -28,6 +28,7 @@ from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.internal_error import problem_of
 from gpuview.media.negotiation import Negotiation, no_stream, refusal
 from gpuview.media.page_sessions import PageSession, PageSessions
+from gpuview.media.publication_set import PublicationSet
 from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.replays import Replays
 from gpuview.media.tasks import BackgroundTasks
@@ -46,8 +47,10 @@ from gpuview.protocol.media_messages import (
     OpenCarrier,
     OpenStream,
     SetLimits,
+    StartPublishing,
     StartRecording,
     Stats,
+    StopPublishing,
     StopRecording,
     StreamHealth,
     WantIceServers,
@@ -82,8 +85,10 @@ FROM_KERNEL: tuple[type[Message], ...] = (
     PeerConfig,
     Refusal,
     SetLimits,
+    StartPublishing,
     StartRecording,
     Status,
+    StopPublishing,
     StopRecording,
     *TO_VIEW,
 )
@@ -103,6 +108,7 @@ class _Stream:
     viewers: ViewerSet
     negotiation: Negotiation
     recorders: RecorderSet
+    publications: PublicationSet
     pages: PageSessions
     replays: Replays
 
@@ -183,6 +189,10 @@ class Hub:
                 stream.recorders.start(message, fds)
             case StopRecording() if stream is not None:
                 stream.recorders.stop(message)
+            case StartPublishing() if stream is not None:
+                stream.publications.start(message)
+            case StopPublishing() if stream is not None:
+                stream.publications.stop(message)
             case Candidates() if stream is not None:
                 stream.negotiation.take_candidates(message)
             case Bye() if stream is not None:
@@ -237,9 +247,12 @@ class Hub:
             tasks=self._tasks,
         )
         recorders = RecorderSet(fanout, send, self._tasks)
+        publications = PublicationSet(fanout, viewers, self._open_network, send)
         pages = PageSessions(fanout, viewers, negotiation, hear)
         replays = Replays(fanout, partial(_tell, viewers, pages), self._configuration.replay_s)
-        self._streams[name] = _Stream(send, fanout, viewers, negotiation, recorders, pages, replays)
+        self._streams[name] = _Stream(
+            send, fanout, viewers, negotiation, recorders, publications, pages, replays
+        )
         if self._configuration.has_ice_servers and self._configuration.has_webrtc:
             # Query the servers before the first viewer comes. If no port is free now, that viewer's
             # offer is refused.

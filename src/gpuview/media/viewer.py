@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from aiortc import (
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCIceCandidate,
-    RTCPeerConnection,
-    RTCRtpCodecParameters,
-    RTCSessionDescription,
-    VideoStreamTrack,
-)
+from aiortc import RTCDataChannel, RTCIceCandidate, RTCSessionDescription
 
 from gpuview.errors import ConnectTimeout, SignalError
-from gpuview.media import rtp_sender
-from gpuview.media.encode.choice import usable_codecs
-from gpuview.media.encode.codec import Packet, codec_of
-from gpuview.media.encode.fanout import Fanout, Subscription
+from gpuview.media.encode.fanout import Fanout
 from gpuview.media.ice import upstream
 from gpuview.media.ice.network import Network
 from gpuview.media.interaction_channel import InteractionChannel
 from gpuview.media.internal_error import log_fault
-from gpuview.media.link.controller import START_BPS
-from gpuview.media.link.link import NOTHING_SENT, Link
 from gpuview.media.page_channel import PageChannel
-from gpuview.media.rtp.packets import StreamFormat
-from gpuview.media.rtp.sender import VideoSender
+from gpuview.media.peer_video import PeerVideo
 from gpuview.media.still_sender import StillDataChannel, StillSender
 from gpuview.protocol.interaction_messages import INTERACTION_CHANNEL, FromView, ToView
 from gpuview.protocol.page_messages import MAX_CANDIDATES, Candidates, Carrier, Offer
@@ -56,8 +40,6 @@ CONNECT_TIMEOUT_S = 15.0
 
 SILENCE_TIMEOUT_S = 8.0
 """A page that has not pinged for this long has gone; aiortc would notice after 30 s."""
-
-_CLOSE_TIMEOUT_S = 5.0
 
 _STATES = ("connection", "iceConnection", "iceGathering", "signaling")
 
@@ -105,7 +87,6 @@ class Viewer:
         self._offer = offer
         self._network = network
         self._page_candidates: dict[str, bool] = {}  # the value: whether it is in use
-        self._fanout = fanout
         self._on_closed = on_closed
         self._on_paused = on_paused
         self._is_closed = False
@@ -113,12 +94,10 @@ class Viewer:
         self._connected_s: float | None = None
         self._channel = PageChannel(lambda: fanout.encode_loop.picture_size, self._follow_paused)
         self._interaction = InteractionChannel(self.view, on_said)
-        self._subscription: Subscription | None = None
-        self._sender: VideoSender | None = None
-        self._quantiser: int | None = None  # of the last frame sent
-        self._stills = StillSender(fanout.stills, self._rate_bps)
-        # Not None: aiortc would use a public STUN server.
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._video = PeerVideo(fanout, self._sending_failed)
+        self._stills = StillSender(fanout.stills, self._video.rate_bps)
+        self._video.on_packet = self._stills.follow
+        self._connection = self._video.connection
         self._connection.on("connectionstatechange", self._connection_changed)
         self._connection.on("datachannel", self._listen)
         for name in _STATES:
@@ -139,12 +118,7 @@ class Viewer:
             MediaError: This PyAV encodes neither H.264 nor VP8.
             SignalError: The offer cannot be answered.
         """
-        codecs = usable_codecs(self._fanout.encoder)
-        sender = self._connection.addTrack(VideoStreamTrack())
-        rtp_sender.take_over(sender, self._start_sending, self._sending_failed)
-        (transceiver,) = self._connection.getTransceivers()
-        transceiver.direction = "sendonly"
-        rtp_sender.prefer_codecs(transceiver, codecs)
+        codecs = self._video.add_track()
         # Our candidates are enough: the page's address is learned from its connectivity check.
         # aiortc would spend a second on each `.local` name, and give up at `end-of-candidates`.
         offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
@@ -183,8 +157,7 @@ class Viewer:
 
     def set_ceiling(self, max_bitrate_bps: int) -> None:
         """Never send more than this from now on."""
-        if self._sender is not None:
-            self._sender.link.set_ceiling(max_bitrate_bps)
+        self._video.set_ceiling(max_bitrate_bps)
 
     def tell(self, message: ToView) -> bool:
         """Tell the view something; return whether it can be told over this connection."""
@@ -209,46 +182,18 @@ class Viewer:
     async def close(self) -> None:
         """End the connection and unsubscribe from its encoder. Safe to call twice."""
         self._is_closed = True
-        if self._subscription is not None:
-            self._fanout.unsubscribe(self._subscription)
         self._connection.remove_all_listeners()
+        self._video.stop()
         await self._stills.close()
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._connection.close()
-        finally:
-            # aiortc's objects form cycles and hold 2.6 MB of packets for retransmission. This takes
-            # some 5 ms, because the imported objects are frozen.
-            gc.collect()
+        await self._video.close()
 
     def stats(self) -> ViewerStats:
-        pair = upstream.selected_pair(self._connection)
-        sender, subscription = self._sender, self._subscription
-        link = sender.link.stats(time.monotonic()) if sender else NOTHING_SENT
-        return ViewerStats(
-            view=self.view,
-            carrier=self.carrier,
-            state=self._connection.connectionState,
-            codec=self._codec,
-            local=pair.local if pair else "",
-            remote=pair.remote if pair else "",
-            frames_sent=sender.n_frames if sender else 0,
-            frames_dropped=subscription.n_dropped if subscription else 0,
-            estimate_bps=link.estimate_bps,
-            sent_bps=link.sent_bps,
-            loss=link.loss,
-            round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
-            tier=str(subscription.tier) if subscription else "",
-            quantiser=self._quantiser,
+        return self._video.stats(
+            self.view,
             latency_p50_ms=self._channel.latency.p50_ms,
             latency_p95_ms=self._channel.latency.p95_ms,
             messages_refused=self._interaction.n_refused,
         )
-
-    @property
-    def _codec(self) -> str:
-        """The codec that it receives; empty before anything was sent."""
-        return str(self._subscription.codec) if self._subscription else ""
 
     def _timeout(self) -> ConnectTimeout:
         port = self._network.mux.port
@@ -280,38 +225,6 @@ class Viewer:
         state = getattr(self._connection, f"{name}State")
         logger.debug("view %s: %sState is %s", self.view, name, state)
 
-    def _start_sending(
-        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: rtp_sender.Srtp
-    ) -> VideoSender:
-        subscription = self._subscription = self._fanout.subscribe(codec_of(codec))
-
-        async def next_packet() -> Packet:
-            packet = await subscription.next()
-            self._quantiser = packet.quantiser
-            self._stills.follow(packet)
-            return packet
-
-        self._sender = VideoSender(
-            negotiated,
-            srtp,
-            self._new_link(),
-            send=partial(upstream.send_datagrams, self._connection),
-            next_frame=next_packet,
-            on_room=lambda target_bps, free_s: subscription.report(
-                target_bps=target_bps, free_s=free_s
-            ),
-            on_keyframe_request=subscription.request_keyframe,
-            on_failure=self._sending_failed,
-        )
-        return self._sender
-
-    def _new_link(self) -> Link:
-        ceiling_bps = self._fanout.encode_loop.max_bitrate_bps
-        pair = upstream.selected_pair(self._connection)
-        # No network has to be found out about: the first picture is sharp, and comes at once.
-        start_bps = ceiling_bps if pair is not None and pair.is_local else START_BPS
-        return Link(time.monotonic(), ceiling_bps=ceiling_bps, start_bps=start_bps)
-
     def _sending_failed(self, exc: Exception) -> None:
         # The page sees the connection end, and makes a new one. Nothing would tell it otherwise.
         if isinstance(exc, ConnectionError):
@@ -331,17 +244,9 @@ class Viewer:
             self._on_closed(self)
 
     def _follow_paused(self) -> None:
-        if self._subscription is not None and not self._is_closed:
-            follow = self._fanout.pause if self.is_paused else self._fanout.resume
-            follow(self._subscription)
+        if not self._is_closed:
+            self._video.pause(self.is_paused)
         self._on_paused()
-
-    def _rate_bps(self) -> float:
-        """What the link takes, as far as is known."""
-        limit_bps = self._fanout.encode_loop.max_bitrate_bps
-        if self._subscription is None:
-            return limit_bps
-        return min(limit_bps, self._subscription.member.target_bps)
 
     def _listen(self, channel: RTCDataChannel) -> None:
         if channel.label == STILL_CHANNEL:
@@ -352,7 +257,7 @@ class Viewer:
             self._channel.listen(channel)
 
     def __repr__(self) -> str:
-        return f"<Viewer {self.view} {self._connection.connectionState} {self._codec}>"
+        return f"<Viewer {self.view} {self._video}>"
 
 
 def _ice_candidate(text: str) -> RTCIceCandidate:

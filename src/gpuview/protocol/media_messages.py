@@ -28,12 +28,16 @@ __all__ = [
     "Log",
     "OpenCarrier",
     "OpenStream",
+    "PublishingChanged",
+    "PublishingState",
     "Ready",
     "RecordingEnded",
     "RecordingProgress",
     "SetLimits",
+    "StartPublishing",
     "StartRecording",
     "Stats",
+    "StopPublishing",
     "StopRecording",
     "StreamHealth",
     "Viewers",
@@ -46,6 +50,9 @@ __all__ = [
 
 EncoderSetting = Literal["auto", "x264", "nvenc", "vp8"]
 """What encodes. ``auto``: NVENC where it works, else x264; and libvpx for who takes no H.264."""
+
+
+PublishingState = Literal["connecting", "live", "waiting", "ended"]
 
 
 class Configure(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -119,6 +126,22 @@ class StopRecording(Message, frozen=True, kw_only=True):
     recording: int
     seq: int
     """The frame's number in the ring."""
+
+
+class StartPublishing(Message, frozen=True, kw_only=True):
+    """The stream is sent to a WHIP ingest from now on (RFC 9725)."""
+
+    publication: int
+    """Unique within the stream."""
+    url: str
+    token: str = ""
+    """The bearer token; empty: none."""
+
+
+class StopPublishing(Message, frozen=True, kw_only=True):
+    """The ingest is told that the stream has ended; answered by `PublishingChanged`."""
+
+    publication: int
 
 
 class OpenCarrier(Message, frozen=True, kw_only=True):
@@ -205,6 +228,15 @@ class RecordingEnded(Message, frozen=True, kw_only=True, omit_defaults=True):
     counters: RecordingCounters = RecordingCounters()
     problem: Problem | None = None
     """Why, if it was not stopped."""
+
+
+class PublishingChanged(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """What a publication is doing now."""
+
+    publication: int
+    state: PublishingState
+    problem: Problem | None = None
+    """Why it is ``"waiting"`` to try again, or has ``"ended"`` without being stopped."""
 
 
 class Log(Message, frozen=True, kw_only=True):

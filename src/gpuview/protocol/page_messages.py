@@ -89,7 +89,7 @@ Carrier = Literal["webrtc", "socket", "comm"]
 CARRIERS: tuple[Carrier, ...] = ("webrtc", "socket", "comm")
 """The best one first."""
 
-StreamPart = Literal["", "source", "encoder", "recording", "handler"]
+StreamPart = Literal["", "source", "encoder", "recording", "publishing", "handler"]
 """What of a stream may fail."""
 
 ViewId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]

@@ -24,12 +24,16 @@ class StreamState:
     source_error: GpuviewError | None = None
     recording_error: GpuviewError | None = None
     """Why a recording has ended; until another one begins."""
+    publish_error: GpuviewError | None = None
+    """Why a publication has ended; until another one begins."""
     handler_error: GpuviewError | None = None
     """What an event handler of the user's raised last."""
     handler_hint: str = ""
     """Which handler does not return; empty if none."""
     source_hint: str = ""
     """What of the source is not shown, and why; empty if nothing."""
+    publish_hint: str = ""
+    """Why it is not published now; empty if it is, or is not to be."""
     picture_hint: str = ""
     """What the user may want to set, and why; empty if nothing."""
     legend: tuple[LegendEntry, ...] = ()
@@ -74,9 +78,13 @@ class StreamState:
         if self.media == "restarting":
             return {"state": "restarting"}
         if self.has_picture:
-            hints = filter(None, (self.handler_hint, self.source_hint, self.picture_hint))
+            hints = filter(None, self._hints)
             return {"state": "live", "hint": "; ".join(hints), "legend": list(self.legend)}
         return {"state": "waiting", "fix": self.waiting_hint, "hint": self.source_hint}
+
+    @property
+    def _hints(self) -> tuple[str, ...]:
+        return self.handler_hint, self.publish_hint, self.source_hint, self.picture_hint
 
     @property
     def _error(self) -> tuple[StreamPart, GpuviewError | None]:
@@ -87,6 +95,8 @@ class StreamState:
             return "source", self.source_error
         if self.recording_error is not None:
             return "recording", self.recording_error
+        if self.publish_error is not None:
+            return "publishing", self.publish_error
         if self.handler_error is not None:
             return "handler", self.handler_error
         return "", None

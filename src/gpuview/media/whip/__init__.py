@@ -1,0 +1,1 @@
+"""Sends a stream to an ingest for large audiences, by WHIP."""
