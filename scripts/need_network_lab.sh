@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make sure that what the network tests build their internet of is there, where that can be done.
-# Elsewhere they are skipped, and say so.
+# Make sure that Janus and what the network tests build their internet of is there, where that can be
+# done. Elsewhere they are skipped, and say so.
 set -eu
 packages=""
 need() { command -v "$1" >/dev/null || packages="$packages $2"; }
@@ -12,6 +12,7 @@ need sysctl procps
 need openssl openssl
 need nft nftables
 need turnserver coturn
+need janus janus
 need firefox-esr firefox-esr
 need ssh openssh-client
 need dropbear dropbear-bin

@@ -42,8 +42,8 @@ class Ingest:
         self._loop = asyncio.new_event_loop()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._threads = [
-            threading.Thread(target=self._loop.run_forever, name="ingest-loop"),
-            threading.Thread(target=self._http.serve_forever, args=(0.05,), name="ingest-http"),
+            threading.Thread(target=self._loop.run_forever, daemon=True),
+            threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True),
         ]
         for thread in self._threads:
             thread.start()

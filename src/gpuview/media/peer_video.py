@@ -87,6 +87,11 @@ class PeerVideo:
             return limit_bps
         return min(limit_bps, self._subscription.member.target_bps)
 
+    @property
+    def heard_s(self) -> float:
+        """When the other side has reported last, on ``time.monotonic``; 0 before the sending."""
+        return self._sender.heard_s if self._sender is not None else 0.0
+
     def stop(self) -> None:
         """Take no more packets. Safe to call twice."""
         if self._subscription is not None:

@@ -74,7 +74,8 @@ class VideoSender:
         self._outgoing = Outgoing(negotiated, srtp, link)
         self._pacer: Pacer[SentPacket] = Pacer(link.target_bps)
         self._last_request_s = float("-inf")
-        now_s = time.monotonic()
+        now_s = self.heard_s = time.monotonic()
+        """When the other side has sent RTCP last, on ``time.monotonic``."""
         self._rtcp_budget = Budget(now_s, _MAX_RTCP_PER_S)
         self._nack_budget = Budget(now_s, _MAX_NACKED_PER_S)
         self._pace_timer: asyncio.TimerHandle | None = None
@@ -96,7 +97,7 @@ class VideoSender:
 
     def take_rtcp(self, data: bytes) -> None:
         """Act on a decrypted RTCP packet of the page."""
-        now_s = time.monotonic()
+        now_s = self.heard_s = time.monotonic()
         if self._is_over or not self._rtcp_budget.spend(now_s, 1):
             return
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
@@ -35,6 +36,10 @@ _SETTLE_S = 1.0
 """The most time an offer waits for STUN and TURN servers: later candidates are not sent."""
 
 _CONNECT_TIMEOUT_S = 15.0
+_SILENCE_TIMEOUT_S = 15.0
+"""RTCP comes at least every 5 s. ICE would notice after 30 s that nobody is there."""
+
+_LOOK_EVERY_S = 1.0
 _CLOSE_TIMEOUT_S = 5.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 30.0
 
@@ -158,8 +163,8 @@ class Publication:
             await _accept(video.connection, await asyncio.shield(begun))
             await self._wait_until_connected(video.connection, changed)
             self._follow(is_live=True)
-            changed.clear()
-            await changed.wait()  # what is connected can only fail, and so can the sending
+            changed.clear()  # what is connected can only fail, and so can the sending
+            await _wait_until_gone(video, changed)
         finally:
             self._follow(is_live=False)
             await self._hang_up(video, begun)
@@ -223,6 +228,16 @@ class Publication:
 
     def __repr__(self) -> str:
         return f"<Publication {self.view} {self._video or 'without a connection'}>"
+
+
+async def _wait_until_gone(video: PeerVideo, ended: asyncio.Event) -> None:
+    """Wait until the connection has ended, or the other side has been silent for too long."""
+    began_s = time.monotonic()
+    while time.monotonic() - max(began_s, video.heard_s) < _SILENCE_TIMEOUT_S:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await ended.wait()
+                return
 
 
 async def _accept(connection: RTCPeerConnection, session: Session) -> None:
