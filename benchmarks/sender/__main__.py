@@ -107,7 +107,8 @@ def _table(costs: list[Cost]) -> str:
     rows = []
     for name in dict.fromkeys(cost.contender for cost in costs):
         mine = {cost.viewers: cost for cost in costs if cost.contender == name}
-        more = (mine[10].cpu_ms - mine[1].cpu_ms) / 9
+        most = max(mine)
+        more = (mine[most].cpu_ms - mine[1].cpu_ms) / (most - 1)
         cells = [f"{mine[n].cpu_ms:.1f}" if n in mine else "" for n in (1, 10, 30)]
         rate = f"{mine[1].mbit_s:.1f}" if mine[1].mbit_s else ""
         speeds = ", ".join(f"{cost.fps:.0f}" for cost in mine.values())
