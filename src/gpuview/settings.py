@@ -32,7 +32,7 @@ from gpuview.protocol.media_messages import EncoderSetting
 from gpuview.protocol.page_messages import CARRIERS, Carrier, IceServer
 from gpuview.protocol.wire import to_wire
 from gpuview.settings_rules import check, split_list
-from gpuview.webrtc.ice_url import parse_ice_servers
+from gpuview.webrtc.ice_server_list import parse_ice_servers
 
 __all__ = ["IceServersFunction", "Settings"]
 

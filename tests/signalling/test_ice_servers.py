@@ -17,12 +17,12 @@ from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import (
     call_for_ice_servers,
-    ephemeral_credentials,
     has_expired,
     has_same_kernel_servers,
     ice_servers_for,
     kernel_servers,
 )
+from gpuview.webrtc.turn_login import ephemeral_credentials
 
 TURN: dict[str, Any] = {
     "turn_url": "turn:turn.example.org",

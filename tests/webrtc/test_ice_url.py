@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gpuview.errors import SettingsError
 from gpuview.protocol.page_messages import IceServer
+from gpuview.webrtc.ice_server_list import parse_ice_servers
 from gpuview.webrtc.ice_url import (
     IceUrl,
-    parse_ice_servers,
     parse_ice_url,
     server_urls,
 )

@@ -7,8 +7,6 @@ They come from the list in the settings or from a user's function, followed by t
 from __future__ import annotations
 
 import asyncio
-import base64
-import hmac
 import inspect
 import re
 import time
@@ -20,11 +18,11 @@ from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import IceServersFunction, Settings
 from gpuview.settings_rules import split_list
 from gpuview.signalling.time_limit import Overdue, call_within
-from gpuview.webrtc.ice_url import parse_ice_servers
+from gpuview.webrtc.ice_server_list import parse_ice_servers
+from gpuview.webrtc.turn_login import ephemeral_credentials
 
 __all__ = [
     "call_for_ice_servers",
-    "ephemeral_credentials",
     "has_expired",
     "has_same_kernel_servers",
     "ice_servers_for",
@@ -88,25 +86,6 @@ def _short_forms(settings: Settings, user: str, now_s: float) -> tuple[IceServer
         urls = list(split_list(settings.turn_url))
         servers.append(IceServer(urls=urls, username=username, credential=credential))
     return tuple(servers)
-
-
-def ephemeral_credentials(secret: str, user: str, now_s: float, ttl_s: int) -> tuple[str, str]:
-    """Make a username and a credential that a TURN server accepts for a limited time.
-
-    The server checks them with the shared secret: coturn's ``use-auth-secret``.
-
-    Args:
-        secret: coturn's ``static-auth-secret``.
-        user: The name in the server's log.
-        now_s: The present, in seconds since 1970.
-        ttl_s: How long they are valid.
-
-    Source:
-        draft-uberti-behave-turn-rest-00.
-    """
-    username = f"{int(now_s) + ttl_s}:{user}"
-    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
-    return username, base64.b64encode(digest).decode()
 
 
 def has_expired(server: IceServer, now_s: float) -> bool:

@@ -1,30 +1,31 @@
-"""ICE servers in the W3C's form, and their URLs. Pure.
+"""The URLs of STUN and TURN servers. Pure, and without the messages' library.
 
-For a bad URL, a page's ``RTCPeerConnection`` throws without a reason. So the servers are parsed
-here, when the settings are made.
+For a bad URL, a page's ``RTCPeerConnection`` throws without a reason. So they are parsed here, when
+the settings are made.
 
 Source:
-    W3C WebRTC section 4.2.4 (RTCIceServer); RFC 7064 (stun), RFC 7065 (turn).
+    RFC 7064 (stun), RFC 7065 (turn).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from gpuview.errors import SettingsError, closest
-from gpuview.protocol.page_messages import IceServer
 from gpuview.webrtc.addresses import is_host_name, parse_address
+
+if TYPE_CHECKING:
+    from gpuview.protocol.page_messages import IceServer
 
 __all__ = [
     "DEFAULT_PORT",
     "DEFAULT_TLS_PORT",
     "IceServerUrl",
     "IceUrl",
-    "parse_ice_servers",
     "parse_ice_url",
     "server_urls",
 ]
@@ -34,7 +35,6 @@ Scheme = Literal["stun", "stuns", "turn", "turns"]
 _SCHEMES = ("stun", "stuns", "turn", "turns")
 DEFAULT_PORT = 3478
 DEFAULT_TLS_PORT = 5349
-_KEYS = IceServer.__struct_fields__
 _EXAMPLE = "turn:turn.example.org:3478?transport=udp"
 
 _URL = re.compile(
@@ -113,81 +113,6 @@ def parse_ice_url(url: str) -> IceUrl:
         host=host.strip("[]"),
         port=int(port or (DEFAULT_TLS_PORT if is_secure else DEFAULT_PORT)),
         transport=cast(Literal["udp", "tcp"], transport or ("tcp" if is_secure else "udp")),
-    )
-
-
-def parse_ice_servers(value: object) -> tuple[IceServer, ...]:
-    """Parse a list of ICE servers.
-
-    Args:
-        value: A list or tuple of `IceServer`, or of ``{"urls": str or list of str, "username": str,
-            "credential": str}``, the last two for TURN only.
-
-    Raises:
-        SettingsError: It is not such a list, a key is unknown, a URL is malformed, or a TURN server
-            has no username and credential.
-    """
-    if not isinstance(value, list | tuple):
-        raise SettingsError(
-            f"cannot read ICE servers from a value of type {type(value).__name__}",
-            expected='a list such as [{"urls": "stun:stun.example.org"}]',
-            fix="put [ ] around a single server",
-        )
-    return tuple(_parse_server(entry) for entry in value)
-
-
-def _parse_server(entry: object) -> IceServer:
-    known = isinstance(entry, IceServer)
-    fields = {key: getattr(entry, key) for key in _KEYS} if known else entry
-    if not isinstance(fields, Mapping):
-        raise SettingsError(
-            f"cannot read an ICE server from a value of type {type(entry).__name__}",
-            expected='an object such as {"urls": "stun:stun.example.org"}',
-            fix='put {"urls": ...} around the URL',
-        )
-    _refuse_unknown_keys(fields)
-    urls = _parse_urls(fields.get("urls"))
-    username, credential = _text(fields, "username"), _text(fields, "credential")
-    if any(url.startswith("turn") for url in urls) and not (username and credential):
-        raise SettingsError(
-            f"cannot use {', '.join(urls)} without a username and a credential",
-            expected="a TURN server with both",
-            fix="add the TURN server's username and credential",
-        )
-    return IceServer(urls=urls, username=username, credential=credential)
-
-
-def _refuse_unknown_keys(fields: Mapping[Any, object]) -> None:
-    for key in fields:
-        if key not in _KEYS:
-            meant = closest(str(key), _KEYS)
-            raise SettingsError(
-                f"cannot read an ICE server with the key {key!r}",
-                expected=f"only the keys {', '.join(_KEYS)}",
-                fix=f"write {meant!r}" if meant else "leave it out",
-            )
-
-
-def _parse_urls(value: object) -> list[str]:
-    urls = [value] if isinstance(value, str) else value
-    if not isinstance(urls, list | tuple) or not urls:
-        raise SettingsError(
-            f"cannot read an ICE server with urls = {value!r}",
-            expected="a URL, or a list of at least one",
-            fix=f"write {_EXAMPLE!r}",
-        )
-    return [_match_url(url).string for url in urls]
-
-
-def _text(fields: Mapping[Any, object], key: str) -> str | None:
-    value = fields.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    # The value is not shown: it may be the credential.
-    raise SettingsError(
-        f"cannot read an ICE server whose {key} is of type {type(value).__name__}",
-        expected="a string",
-        fix=f"put quotes around the {key}",
     )
 
 
