@@ -348,3 +348,42 @@ class TestSettings:
 
 def _no_servers() -> list[dict[str, str]]:
     return []
+
+
+class TestEndpointForLogins:
+    URL = "http://127.0.0.1:8000/services/gpuview/"
+
+    def test_it_counts_as_a_turn_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GPUVIEW_TURN_CREDENTIALS_URL", self.URL)
+        settings = Settings(ice_transport_policy="relay", kernel_ice_transport_policy="relay")
+        assert settings.turn_credentials_url == self.URL
+        assert settings.has_ice_servers
+        assert settings.has_kernel_ice_servers
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "hub",
+            "ftp://hub/",
+            "http://",
+            "http://hub:x/",
+            "http://[::1/",
+            "http://hub/\r\n",
+            "http://hub/ a",
+        ],
+    )
+    def test_what_is_no_such_url_is_an_error(self, url: str) -> None:
+        with pytest.raises(SettingsError, match="cannot use turn_credentials_url = "):
+            Settings(turn_credentials_url=url)
+
+    @pytest.mark.parametrize("name", ["turn_credentials_token", "turn_credentials_key"])
+    def test_secrets_are_not_shown(self, name: str) -> None:
+        with pytest.raises(SettingsError, match="without its endpoint"):
+            Settings(**{name: "s3cret"})  # type: ignore[arg-type]
+        for value in ("s3cret\n", 53, "s3crét"):
+            with pytest.raises(SettingsError, match=f"cannot use {name}") as caught:
+                Settings(turn_credentials_url=self.URL, **{name: value})  # type: ignore[arg-type]
+            assert "cr" not in str(caught.value).replace(name, "").replace(name.upper(), "")
+        with pytest.raises(SettingsError) as caught:
+            Settings(turn_credentials_url="http://ann:s3cret@hub/")
+        assert "s3cret" not in str(caught.value)

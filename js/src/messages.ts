@@ -138,6 +138,8 @@ export interface PeerConfig {
   readonly ice_transport_policy: "all" | "relay";
   /** Whether the page sends its log, as `PageLog`. */
   readonly wants_log: boolean;
+  /** Why servers are missing; the page connects with the others. */
+  readonly problems: Problem[];
 }
 
 /**

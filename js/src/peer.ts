@@ -68,6 +68,8 @@ export class Peer {
   #remote_candidates: readonly string[] = [];
   #rejected: readonly ConnectionProblem[] = [];
   #kernel_problems: readonly ConnectionProblem[] = [];
+  /** Why the kernel could not tell all servers. */
+  #missing_servers: readonly ConnectionProblem[] = [];
   /** All of them, the oldest first. */
   #problems: readonly ConnectionProblem[] = [];
   #pairs: readonly CandidatePair[] = [];
@@ -145,6 +147,7 @@ export class Peer {
       if (stop.aborted) return;
       if (config.type === "Refusal") return this.#emit({ type: "refused", problem: config });
       this.#config = config;
+      this.#missing_servers = config.problems.map(kernelProblem);
     }
     const connection = this.#open();
     onTrack(connection.addTransceiver("video", { direction: "recvonly" }).receiver.track);
@@ -264,7 +267,8 @@ export class Peer {
     const gathering = this.#gathering;
     if (gathering === null) return;
     const own = [...gathering.servers.problems, ...this.#rejected];
-    this.#problems = oldestFirst(this.#problems, [...this.#kernel_problems, ...own]);
+    const kernels = unique([...this.#missing_servers, ...this.#kernel_problems]);
+    this.#problems = oldestFirst(this.#problems, [...kernels, ...own]);
     this.#trickle.update(gathering.for_kernel, own.map(asMessage));
     this.#options.onChange();
     const is_hopeless = this.#config.ice_transport_policy === "relay" && gathering.areRelaysLost;
@@ -286,6 +290,11 @@ export class Peer {
   #emit(event: ConnectionEvent): void {
     if (!this.#options.stop.aborted) this.#options.emit(event);
   }
+}
+
+/** The kernel's side may lack the same servers for the same reason. */
+function unique(problems: readonly ConnectionProblem[]): readonly ConnectionProblem[] {
+  return [...new Map(problems.map((each) => [each.problem, each])).values()];
 }
 
 function asMessage({ problem, expected, fix }: Problem): Problem {

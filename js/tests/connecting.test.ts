@@ -178,6 +178,16 @@ describe("a server that fails", () => {
     expect(root.textContent).toMatch(`on the kernel's side: ${PROBLEM.problem}`);
   });
 
+  test("that servers are missing is said, once for both sides, and delays nothing", async () => {
+    const missing = { ...PROBLEM, problem: "there is no TURN login: the service answers with 403" };
+    const { model, root } = await showWith({ ice_servers: [], problems: [missing] });
+    expect(model.sentOf("Offer")).toHaveLength(1);
+    model.add([], [missing]);
+    expect(root.textContent).toMatch(`on the kernel's side: ${missing.problem}`);
+    await pressDetails(root);
+    expect(details(root).split(missing.problem)).toHaveLength(2);
+  });
+
   test("ends a view that may use only relays at once", async () => {
     const { model, root } = await showWith({ ice_transport_policy: "relay" });
     peer().fail(`${TURN}?transport=udp`, 401, "Unauthorized.");

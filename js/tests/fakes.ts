@@ -113,8 +113,16 @@ export class FakeModel implements Model {
 
   /** The kernel tells a view how to connect. */
   configure(view: string, config: Partial<PeerConfig> = {}): void {
-    const plain = { ice_servers: [], ice_transport_policy: "all", wants_log: false };
-    this.fire("msg:custom", { type: "PeerConfig", view, ...plain, ...config });
+    const message: PeerConfig = {
+      type: "PeerConfig",
+      view,
+      ice_servers: [],
+      ice_transport_policy: "all",
+      wants_log: false,
+      problems: [],
+      ...config,
+    };
+    this.fire("msg:custom", message);
   }
 
   /** The kernel adds to its answer to the newest offer. */

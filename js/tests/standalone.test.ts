@@ -84,6 +84,7 @@ test("the page connects below the server's base URL, and asks how before it offe
     ice_servers: [],
     ice_transport_policy: "all",
     wants_log: false,
+    problems: [],
   });
   await pass(0);
   expect(last(socket.sent)).toMatchObject({ type: "Offer", view, seq: 1 });

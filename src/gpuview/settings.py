@@ -42,7 +42,12 @@ IceServersFunction = Callable[[], object]
 _PREFIX = "GPUVIEW_"
 # The tests' own.
 _NOT_SETTINGS = {"GPUVIEW_REQUIRE_CUDA", "GPUVIEW_REQUIRE_NETWORK", "GPUVIEW_WRITE_DOCS"}
-_SECRETS = ("turn_secret", "turn_credential")
+_SECRETS = (
+    "turn_secret",
+    "turn_credential",
+    "turn_credentials_token",
+    "turn_credentials_key",
+)
 _YEAR_S = 365 * 86400
 
 _Port = Annotated[int, Field(ge=1, le=65535)]
@@ -131,6 +136,17 @@ class Settings(BaseSettings):
     turn_ttl_s: Annotated[int, Field(ge=1, le=_YEAR_S)] = 86400
     """How many seconds a login made from ``turn_secret`` is valid."""
 
+    turn_credentials_url: str | None = None
+    """Where to ask for TURN servers with a login for each viewer: a service of the Hub's, or any
+    endpoint of the TURN REST form. If it fails, the cell says so, and the other servers serve."""
+
+    turn_credentials_token: str | None = Field(default=None, repr=False)
+    """The bearer token for that endpoint. None: the server's own token, ``JUPYTERHUB_API_TOKEN``,
+    if the endpoint is a service of its Hub."""
+
+    turn_credentials_key: str | None = Field(default=None, repr=False)
+    """What that endpoint wants as the ``key`` of its query."""
+
     ice_transport_policy: _Policy = "all"
     """``relay``: pages use TURN relays only."""
 
@@ -184,12 +200,13 @@ class Settings(BaseSettings):
 
     @property
     def has_ice_servers(self) -> bool:
-        """Whether there are servers for pages, or a function that may know some."""
-        return bool(self.ice_servers or self.stun_url or self.turn_url)
+        """Whether there are servers for pages, or a function or an endpoint that may know some."""
+        listed = self.ice_servers or self.stun_url or self.turn_url
+        return bool(listed or self.turn_credentials_url)
 
     @property
     def has_kernel_ice_servers(self) -> bool:
-        """Whether there are servers for the kernel's side, or a function that may know some."""
+        """Whether there are servers for the kernel's side, or what may know some."""
         if self.kernel_ice_servers is None:
             return self.has_ice_servers
         return bool(self.kernel_ice_servers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from gpuview.errors import SettingsError
 from gpuview.protocol.page_messages import IceServer
@@ -31,6 +32,7 @@ def check(settings: Settings) -> None:
     _check_public_ip(settings)
     _check_schemes(settings)
     _check_login(settings)
+    _check_endpoint(settings)
     _check_policies(settings)
 
 
@@ -104,6 +106,46 @@ def _check_login(settings: Settings) -> None:
         )
 
 
+def _check_endpoint(settings: Settings) -> None:
+    url = settings.turn_credentials_url
+    if url is None:
+        if settings.turn_credentials_token is None and settings.turn_credentials_key is None:
+            return
+        raise SettingsError(
+            "cannot use turn_credentials_token or turn_credentials_key without its endpoint",
+            expected="the URL of the endpoint that makes TURN logins",
+            fix="set GPUVIEW_TURN_CREDENTIALS_URL",
+        )
+    for name in ("turn_credentials_token", "turn_credentials_key"):
+        value = getattr(settings, name)
+        if value is not None and not (value.isascii() and value.isprintable()):
+            # The value is not shown, and no header can carry it.
+            raise SettingsError(
+                f"cannot use {name}: it has letters beyond ASCII, or a line's end",
+                expected="printable ASCII letters",
+                fix=f"set it anew: GPUVIEW_{name.upper()}",
+            )
+    if not _is_http_url(url):
+        # What stands before an @ may be a password, so it is not repeated.
+        shown = "..." if "@" in url else url
+        raise SettingsError(
+            f"cannot use turn_credentials_url = {shown!r}",
+            expected="a URL with http: or https:, a host, and no @",
+            fix="turn_credentials_url='http://127.0.0.1:8000/services/gpuview/'",
+        )
+
+
+def _is_http_url(url: str) -> bool:
+    if not (url.isascii() and url.isprintable()) or any(each in url for each in "@ #"):
+        return False
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for what is no port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _check_schemes(settings: Settings) -> None:
     for name in ("stun_url", "turn_url"):
         kind = name.removesuffix("_url")
@@ -118,7 +160,8 @@ def _check_schemes(settings: Settings) -> None:
 
 def _check_policies(settings: Settings) -> None:
     listed = settings.ice_servers
-    may_have_turn = settings.turn_url is not None or callable(listed) or _has_turn(listed)
+    given = settings.turn_url or settings.turn_credentials_url
+    may_have_turn = given is not None or callable(listed) or _has_turn(listed)
     if settings.ice_transport_policy == "relay" and not may_have_turn:
         raise _no_relay("ice_transport_policy")
     if settings.kernel_ice_servers is not None:

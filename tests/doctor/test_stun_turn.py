@@ -10,7 +10,9 @@ import pytest
 from gpuview.doctor.report import Check
 from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
 from gpuview.settings import Settings
+from gpuview.signalling.turn_credentials import forget_turn_logins
 from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
+from tests.credentials_endpoint import CredentialsEndpoint, login
 from tests.names import resolve_nothing
 
 STUN = "stun:stun.example.org"
@@ -34,7 +36,8 @@ def test_servers_are_those_of_pages_and_of_the_kernel_once_each() -> None:
         turn_credential="swordfish",
         kernel_ice_servers=[{"urls": STUN}, {"urls": "stun:10.0.0.1"}],  # type: ignore[arg-type]
     )
-    found = servers_of(settings)
+    found, checks = servers_of(settings)
+    assert checks == []
     assert [each.text for each in found] == [STUN, TURN, f"{TURN}?transport=tcp", "stun:10.0.0.1"]
     assert found[1].login == ("me", "swordfish")
     assert "swordfish" not in repr(found)
@@ -42,7 +45,21 @@ def test_servers_are_those_of_pages_and_of_the_kernel_once_each() -> None:
 
 def test_login_is_minted_for_the_doctor() -> None:
     settings = Settings(turn_url=TURN, turn_secret="north")
-    assert servers_of(settings)[0].login[0].endswith(":doctor")
+    assert servers_of(settings)[0][0].login[0].endswith(":doctor")
+
+
+def test_endpoint_for_logins_is_asked_and_its_failure_is_shown() -> None:
+    with CredentialsEndpoint(lambda _: login(uris=[TURN])) as endpoint:
+        settings = Settings(stun_url=STUN, turn_credentials_url=f"http://{endpoint.host}/turn")
+        found, checks = servers_of(settings)
+        assert [each.text for each in found] == [STUN, TURN]
+        assert checks == [Check("TURN logins", "ok", "1800000000:ann, for 600 s")]
+    forget_turn_logins()
+    found, (check,) = servers_of(settings)
+    assert [each.text for each in found] == [STUN]
+    assert check.mark == "fail"
+    assert f"{settings.turn_credentials_url} cannot be reached" in check.found
+    forget_turn_logins()
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_function_for_ice_servers_of_a_cell_that_ran_again_takes_the_place_of_th
     engine, _, _ = open_stream(ice_servers=lambda: [{"urls": "stun:old"}])
     again, _, _ = open_stream(ice_servers=lambda: [{"urls": "stun:new"}])
     assert again is engine
-    assert kernel_servers(engine.settings)[0].urls == ["stun:new"]
+    assert kernel_servers(engine.settings)[0][0].urls == ["stun:new"]
 
 
 def test_settings_reach_the_media_process_with_their_names_looked_up() -> None:

@@ -41,7 +41,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestServers:
     def test_without_any_there_are_none(self) -> None:
-        assert ice_servers_for(Settings(), "me") == kernel_servers(Settings()) == ()
+        assert ice_servers_for(Settings(), "me") == kernel_servers(Settings())[0] == ()
 
     def test_the_short_forms_come_after_the_list(self) -> None:
         first = IceServer(urls=["stun:first.example.org"])
@@ -70,7 +70,7 @@ class TestServers:
         (ann,), (bob,) = ice_servers_for(settings, "ann"), ice_servers_for(settings, "bob")
         assert (ann.username, bob.username) == ("1800000600:ann", "1800000600:bob")
         assert ann.credential != bob.credential
-        (kernel,) = kernel_servers(settings)
+        ((kernel,), _) = kernel_servers(settings)
         assert kernel.username == "1800000600:kernel"
 
     def test_never_show_a_secret(self) -> None:
@@ -133,14 +133,14 @@ class TestKernelServers:
     def test_are_the_pages_unless_said(self) -> None:
         settings = Settings(stun_url="stun:a")
         assert settings.has_kernel_ice_servers
-        assert kernel_servers(settings) == (IceServer(urls=["stun:a"]),)
+        assert kernel_servers(settings) == ((IceServer(urls=["stun:a"]),), None)
 
     @pytest.mark.parametrize("text", ['[{"urls": "stun:b"}]', "[]"])
     def test_can_be_others_or_none(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         monkeypatch.setenv("GPUVIEW_KERNEL_ICE_SERVERS", text)
         settings = Settings(stun_url="stun:a")
         expected = tuple(IceServer(urls=[each["urls"]]) for each in json.loads(text))
-        assert kernel_servers(settings) == expected
+        assert kernel_servers(settings) == (expected, None)
         assert settings.has_kernel_ice_servers == bool(expected)
 
     def test_are_the_same_in_settings_that_differ_elsewhere(self) -> None:
@@ -148,6 +148,8 @@ class TestKernelServers:
         assert has_same_kernel_servers(settings, Settings(**TURN, log="info"))
         other = TURN | {"turn_credential": "another"}
         assert not has_same_kernel_servers(settings, Settings(**other))
+        asked = Settings(**TURN, turn_credentials_url="http://hub/services/gpuview/")
+        assert not has_same_kernel_servers(settings, asked)
 
     def test_of_a_function_are_the_same_when_its_cell_has_run_again(self) -> None:
         one, again = Settings(ice_servers=_no_servers), Settings(ice_servers=lambda: ())

@@ -11,6 +11,8 @@ import pytest
 from gpuview.protocol.page_messages import GetPeerConfig, IceServer, PeerConfig, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.peer_config import PeerConfigs
+from gpuview.signalling.turn_credentials import forget_turn_logins
+from tests.credentials_endpoint import Answer, Asked, CredentialsEndpoint, login
 
 TURN = {"turn_url": "turn:turn.example.org", "turn_username": "ann", "turn_credential": "s3cret"}
 WAIT_S = 30
@@ -39,6 +41,7 @@ def peer_configs(settings: Settings) -> tuple[PeerConfigs, Pages]:
         (Settings(log="debug"), True),
         (Settings(stun_url="stun:a"), True),
         (Settings(ice_servers=list), True),
+        (Settings(turn_credentials_url="http://hub/services/gpuview/"), True),
         (Settings(**TURN, ice_transport_policy="relay"), True),  # type: ignore[arg-type]
         (Settings(kernel_ice_servers=(IceServer(urls=["stun:a"]),)), False),
     ],
@@ -117,3 +120,42 @@ def _wait_for_threads() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("gpuview-peer-config"):
             thread.join(WAIT_S)
+
+
+def test_where_no_logins_are_to_be_had_the_page_is_told_why_and_connects_with_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with CredentialsEndpoint(lambda _: (403, b"")) as endpoint:
+        url = f"http://{endpoint.host}/turn"
+        asked, pages = peer_configs(Settings(turn_credentials_url=url, stun_url="stun:a"))
+        with caplog.at_level(logging.WARNING):
+            asked.answer(GetPeerConfig(view="v1"))
+            peer_config = pages.hear()
+    forget_turn_logins()
+    assert isinstance(peer_config, PeerConfig)
+    assert peer_config.ice_servers == [IceServer(urls=["stun:a"])]
+    (problem,) = peer_config.problems
+    assert problem.problem == (
+        f"there is no TURN login: {url} answers with the HTTP status 403; no token was sent"
+    )
+    assert "view v1 connects without TURN" in caplog.text
+
+
+def test_an_endpoint_is_asked_on_another_thread() -> None:
+    may_answer = threading.Event()
+
+    def answer(_: Asked) -> Answer:
+        may_answer.wait(WAIT_S)
+        return login()
+
+    with CredentialsEndpoint(answer) as endpoint:
+        asked, pages = peer_configs(Settings(turn_credentials_url=f"http://{endpoint.host}/turn"))
+        for _ in range(3):  # a page repeats itself
+            asked.answer(GetPeerConfig(view="v1"))
+        assert pages.heard.empty()
+        may_answer.set()
+        peer_config = pages.hear()
+        assert len(endpoint.asked) == 1
+    forget_turn_logins()
+    assert isinstance(peer_config, PeerConfig)
+    assert peer_config.ice_servers[0].username == "1800000000:ann"

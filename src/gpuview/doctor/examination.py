@@ -65,10 +65,12 @@ async def _check_network(settings: Settings | None, via: tuple[str, int] | None)
     if settings is None:
         return []
     try:
-        # STUN servers first: the media process prefers their public address, too.
-        servers = sorted(servers_of(settings), key=lambda each: each.url.is_turn)
+        # Waits for a user's function, and for the endpoint that makes TURN logins.
+        found, logins = await asyncio.to_thread(servers_of, settings)
     except SettingsError as exc:
         return [Check.failed("ICE servers", exc)]
+    # STUN servers first: the media process prefers their public address, too.
+    servers = sorted(found, key=lambda each: each.url.is_turn)
     async with AsyncExitStack() as stack:
         ports, socks = bind_range(settings)
         clients = {
@@ -81,7 +83,7 @@ async def _check_network(settings: Settings | None, via: tuple[str, int] | None)
         public, public_ips = await _check_public_ip(settings, queries)
         results = await queries
         inbound = await _check_inbound(settings, public_ips, clients, via, results)
-    return [public, ports, *(each.check(public_ips) for each in results), *inbound]
+    return [public, ports, *logins, *(each.check(public_ips) for each in results), *inbound]
 
 
 async def _check_public_ip(

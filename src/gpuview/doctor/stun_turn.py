@@ -15,6 +15,7 @@ from gpuview.media.ice.sockets import Address
 from gpuview.media.ice.stun_client import StunResponse
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
+from gpuview.signalling.turn_credentials import fetch_turn_login
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
 __all__ = ["ANSWER_TIMEOUT_S", "ServerResult", "query_server", "servers_of"]
@@ -23,13 +24,23 @@ ANSWER_TIMEOUT_S = 2.5
 """A server counts as silent after this time, which includes resolving its name."""
 
 
-def servers_of(settings: Settings) -> list[IceServerUrl]:
-    """Return the pages' servers, then those for the kernel's side only.
+def servers_of(settings: Settings) -> tuple[list[IceServerUrl], list[Check]]:
+    """Return the pages' servers, then those for the kernel's side only; and whether the endpoint
+    that makes TURN logins answers, if there is one.
 
     Raises:
         SettingsError: The user's function for ICE servers failed.
     """
-    return server_urls(ice_servers_for(settings, "doctor") + (settings.kernel_ice_servers or ()))
+    listed, own = ice_servers_for(settings, "doctor"), settings.kernel_ice_servers or ()
+    name = "TURN logins"
+    try:
+        login = fetch_turn_login(settings, "doctor")
+    except NetworkError as exc:
+        return server_urls(listed + own), [Check.failed(name, exc)]
+    if login is None:
+        return server_urls(listed + own), []
+    found = f"{login.server.username}, for {login.ttl_s:g} s"
+    return server_urls((*listed, login.server, *own)), [Check(name, "ok", found)]
 
 
 @dataclass(frozen=True, slots=True)

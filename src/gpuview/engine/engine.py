@@ -14,6 +14,7 @@ from gpuview.engine.restart import died_too_often, may_restart
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.engine.tunnels import Tunnels
 from gpuview.errors import (
+    GpuviewError,
     MediaEndedError,
     MediaError,
     SettingsError,
@@ -277,7 +278,7 @@ class Engine:
         """Send the servers. Runs on its own thread, because a user's function may be slow."""
         servers = self._last_ice_servers
         if anew or servers is None or not _is_good(servers):
-            servers = _ice_servers(self.settings)
+            servers = _ice_servers(self.settings, anew)
             self._last_ice_servers = servers
         self._process.send(encode("", servers))
 
@@ -344,15 +345,20 @@ class Engine:
         return f"<Engine {state} epoch={self.epoch} streams={len(self._streams)}>"
 
 
-def _ice_servers(settings: Settings) -> IceServers:
-    """Return the servers for the kernel's side, or the problem for the media process to log."""
+def _ice_servers(settings: Settings, anew: bool) -> IceServers:
+    """Return the servers for the kernel's side, and the problem for the media process to tell."""
     try:
-        message = IceServers(ice_servers=list(kernel_servers(settings)))
+        servers, failure = kernel_servers(settings, anew=anew)
+        problems = [] if failure is None else [_as_problem(failure)]
+        message = IceServers(ice_servers=list(servers), problems=problems)
         _check_length(message)
     except SettingsError as exc:
-        problem = Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)
-        return IceServers(problems=[problem])
+        return IceServers(problems=[_as_problem(exc)])
     return message
+
+
+def _as_problem(error: GpuviewError) -> Problem:
+    return Problem(problem=error.problem, expected=error.expected, fix=error.fix)
 
 
 def _is_good(servers: IceServers) -> bool:

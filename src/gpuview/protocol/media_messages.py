@@ -163,7 +163,7 @@ class GetStats(Message, frozen=True, kw_only=True):
 class IceServers(Message, frozen=True, kw_only=True):
     """The STUN and TURN servers for the media process itself; answers `WantIceServers`.
 
-    Not about a stream. Without servers, ``problems`` says why.
+    Not about a stream. Where servers are missing, ``problems`` says why.
     """
 
     ice_servers: list[IceServer] = []

@@ -232,6 +232,8 @@ class PeerConfig(Message, frozen=True, kw_only=True):
     ice_transport_policy: Literal["all", "relay"] = "all"
     wants_log: bool = False
     """Whether the page sends its log, as `PageLog`."""
+    problems: list[Problem] = []
+    """Why servers are missing; the page connects with the others."""
 
 
 class ColourBar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

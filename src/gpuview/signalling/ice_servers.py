@@ -1,7 +1,8 @@
 """The STUN and TURN servers for one page or for the kernel's side.
 
 They come from the list in the settings or from a user's function, followed by the short forms
-``stun_url`` and ``turn_url``. With ``turn_secret``, each login is made from the secret.
+``stun_url`` and ``turn_url``. With ``turn_secret``, each login is made from the secret. Last come
+those of the endpoint at ``turn_credentials_url``, which makes logins itself.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 from collections.abc import Awaitable
 from functools import partial
 
-from gpuview.errors import SettingsError
+from gpuview.errors import NetworkError, SettingsError
 from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import IceServersFunction, Settings
 from gpuview.settings_rules import split_list
 from gpuview.signalling.time_limit import Overdue, call_within
+from gpuview.signalling.turn_credentials import fetch_turn_login
 from gpuview.webrtc.ice_server_list import parse_ice_servers
 from gpuview.webrtc.turn_login import ephemeral_credentials
 
@@ -27,14 +29,39 @@ __all__ = [
     "has_same_kernel_servers",
     "ice_servers_for",
     "kernel_servers",
+    "servers_with_logins",
 ]
 
 _CALL_S = 10.0
 _END = re.compile(r"([0-9]{9,12})(?::|$)")
 
 
+def servers_with_logins(
+    settings: Settings, user: str, *, anew: bool = False
+) -> tuple[tuple[IceServer, ...], NetworkError | None]:
+    """Return all servers for one page, and why some are missing.
+
+    Waits for a user's function, at most 10 s, and for the endpoint that makes TURN logins, at most
+    4 s. Without that endpoint's answer the other servers are used. From any thread.
+
+    Args:
+        settings: The stream's.
+        user: The name in the TURN server's log.
+        anew: A TURN server has refused the login that it was given.
+
+    Raises:
+        SettingsError: The function raised, took too long, or returned something else.
+    """
+    servers = ice_servers_for(settings, user)
+    try:
+        login = fetch_turn_login(settings, user, anew=anew)
+    except NetworkError as exc:
+        return servers, exc
+    return servers if login is None else (*servers, login.server), None
+
+
 def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
-    """Return the servers for one page.
+    """Return the servers for one page, but for those of the endpoint that makes TURN logins.
 
     Waits for a user's function, at most 10 s. From any thread.
 
@@ -51,11 +78,13 @@ def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
     return listed + _short_forms(settings, user, time.time())
 
 
-def kernel_servers(settings: Settings) -> tuple[IceServer, ...]:
-    """Return the servers for the kernel's side, as `ice_servers_for` does for pages."""
+def kernel_servers(
+    settings: Settings, *, anew: bool = False
+) -> tuple[tuple[IceServer, ...], NetworkError | None]:
+    """Return the servers for the kernel's side, as `servers_with_logins` does for pages."""
     if settings.kernel_ice_servers is None:
-        return ice_servers_for(settings, "kernel")
-    return settings.kernel_ice_servers
+        return servers_with_logins(settings, "kernel", anew=anew)
+    return settings.kernel_ice_servers, None
 
 
 def has_same_kernel_servers(first: Settings, second: Settings) -> bool:
@@ -70,7 +99,13 @@ def _kernel_values(settings: Settings) -> tuple[object, ...]:
     if settings.kernel_ice_servers is not None:
         return settings.kernel_ice_servers
     listed = settings.ice_servers
-    return "a function" if callable(listed) else listed, _short_forms(settings, "", now_s=0.0)
+    endpoint = (
+        settings.turn_credentials_url,
+        settings.turn_credentials_token,
+        settings.turn_credentials_key,
+    )
+    shown = "a function" if callable(listed) else listed
+    return shown, endpoint, _short_forms(settings, "", now_s=0.0)
 
 
 def _short_forms(settings: Settings, user: str, now_s: float) -> tuple[IceServer, ...]:

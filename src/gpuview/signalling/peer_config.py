@@ -6,10 +6,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from gpuview.errors import SettingsError
-from gpuview.protocol.page_messages import GetPeerConfig, PeerConfig, Refusal
+from gpuview.errors import NetworkError, SettingsError
+from gpuview.protocol.page_messages import GetPeerConfig, PeerConfig, Problem, Refusal
 from gpuview.settings import Settings
-from gpuview.signalling.ice_servers import ice_servers_for
+from gpuview.signalling.ice_servers import servers_with_logins
 
 __all__ = ["PeerConfigs"]
 
@@ -19,7 +19,7 @@ _MAX_PENDING = 64
 
 
 class PeerConfigs:
-    """Answers `GetPeerConfig`; calls a user's function on a thread of its own.
+    """Answers `GetPeerConfig`; what may take a while has a thread of its own.
 
     Args:
         settings: The stream's settings.
@@ -42,10 +42,12 @@ class PeerConfigs:
     def answer(self, message: GetPeerConfig) -> None:
         """Send the view its `PeerConfig`, or a `Refusal` with the reason. Never waits.
 
-        A page repeats its request until it has the reply; the user's function is called once.
+        A page repeats its request until it has the reply; a user's function or an endpoint is asked
+        once.
         """
         view = message.view
-        if not callable(self._settings.ice_servers):
+        settings = self._settings
+        if not callable(settings.ice_servers) and settings.turn_credentials_url is None:
             self._answer_view(view)
             return
         with self._lock:
@@ -65,17 +67,24 @@ class PeerConfigs:
     def _answer_view(self, view: str) -> None:
         settings = self._settings
         try:
-            servers = ice_servers_for(settings, view)
+            servers, failure = servers_with_logins(settings, view)
         except SettingsError as exc:
             logger.warning("cannot send view %s its ICE servers: %s", view, exc)
             parts = {"problem": exc.problem, "expected": exc.expected, "fix": exc.fix}
             self._send(Refusal(view=view, seq=0, **parts))
             return
+        if failure is not None:
+            logger.warning("view %s connects without TURN: %s", view, failure)
         self._send(
             PeerConfig(
                 view=view,
                 ice_servers=list(servers),
                 ice_transport_policy=settings.ice_transport_policy,
                 wants_log=settings.log == "debug",
+                problems=[] if failure is None else [_as_problem(failure)],
             )
         )
+
+
+def _as_problem(error: NetworkError) -> Problem:
+    return Problem(problem=error.problem, expected=error.expected, fix=error.fix)

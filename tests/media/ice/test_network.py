@@ -292,6 +292,23 @@ def test_kernel_that_has_no_servers_to_give_says_why() -> None:
 
 
 @needs_coturn
+def test_relay_comes_when_logins_are_to_be_had_again(turn: TurnServer) -> None:
+    async def use(harness: NetworkHarness) -> None:
+        problem = Problem(problem="there is no TURN login", expected="one", fix="start the service")
+        stun = stun_at(f"127.0.0.1:{PORT}")
+        harness._servers = IceServers(ice_servers=[stun], problems=[problem])
+        await harness.wait_for(lambda: harness.network.servers.mapped)
+        assert harness.network.servers.problems == [problem]
+        harness._servers = IceServers(ice_servers=[stun, IceServer(urls=[UDP], **LOGIN)])
+        assert (await harness.relay()).relay_url == UDP
+        assert harness.network.servers.problems == []
+        # No login was refused, so those of the views stay as they are.
+        assert harness.asked == [False] * len(harness.asked)
+
+    run(use)
+
+
+@needs_coturn
 @pytest.mark.parametrize("url", [UDP, TCP, TLS], ids=["udp", "tcp", "tls"])
 def test_relay_comes_over_every_transport(
     turn: TurnServer, url: str, certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch

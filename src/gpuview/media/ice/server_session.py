@@ -125,7 +125,7 @@ class ServerSession:
         async with asyncio.TaskGroup() as group:
             if stun:
                 group.create_task(self._keep_mapped(stun))
-            if turn:
+            if turn or _NO_SERVERS in self._problems:
                 group.create_task(self._keep_relay(turn))
 
     async def _fetch_servers(self, *, anew: bool = False) -> list[IceServerUrl]:
@@ -177,15 +177,16 @@ class ServerSession:
     async def _keep_relay(self, servers: list[IceServerUrl]) -> None:
         pauses_s = pauses()
         while True:
-            relay = await self._first_relay(servers)
+            # There may be none yet, because what makes logins for them does not answer.
+            relay = await self._first_relay(servers) if servers else None
             self._stop_awaiting(*(each.text for each in servers))
             if relay is None:
                 await asyncio.sleep(next(pauses_s))
             else:
                 pauses_s = pauses()
                 await self._use(relay)
-            earlier = servers
-            servers = _turn_servers(await self._fetch_servers(anew=relay is None))
+            earlier, is_refused = servers, bool(servers) and relay is None
+            servers = _turn_servers(await self._fetch_servers(anew=is_refused))
             for text in {each.text for each in earlier} - {each.text for each in servers}:
                 self._forget_problem(text)
 
