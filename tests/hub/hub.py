@@ -1,4 +1,4 @@
-"""A real JupyterHub on one machine of a `tests.network.topology.Internet`, and its users.
+"""A real JupyterHub and its users, on a machine of a `tests.network.topology.Internet` or here.
 
 Hub, proxy, single-user servers and their kernels are processes of that machine; their files are in
 a folder of the test's.
@@ -6,15 +6,16 @@ a folder of the test's.
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
 import psutil
 from playwright.sync_api import BrowserContext
 
 from tests.browser.lab import NotebookServer, expect_gone, write_settings
-from tests.network.topology import Node
 from tests.waiting import wait_until
 
 __all__ = ["Hub", "UserServer"]
@@ -38,21 +39,32 @@ c.ConfigurableHTTPProxy.command = [{proxy!r}]
 """
 
 
+class Machine(Protocol):
+    """What a hub runs on: a node of an internet, or this machine itself."""
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a process."""
+
+
 class Hub:
-    """A hub that is up, on port 8000 of its machine.
+    """A hub that is up, on port 8000 of its machine unless another is given.
 
     Args:
         node: The machine.
         home: An empty folder for its state and its users' homes.
         address: Where browsers find the machine.
         config: What the administrator has added to ``jupyterhub_config.py``.
+        port: Where its proxy listens.
 
     Raises:
         RuntimeError: It did not start; carries the end of its log.
     """
 
-    def __init__(self, node: Node, home: Path, address: str, config: str) -> None:
-        self.url = f"http://{address}:{PORT}"
+    def __init__(
+        self, node: Machine, home: Path, address: str, config: str, *, port: int = PORT
+    ) -> None:
+        self.url = f"http://{address}:{port}"
+        self._port = port
         self._home = home
         self._log = home / "hub.log"
         self._write_config(config)
@@ -68,7 +80,7 @@ class Hub:
 
     def _write_config(self, config: str) -> None:
         own = _CONFIG.format(
-            port=PORT,
+            port=self._port,
             password=_PASSWORD,
             homes=str(self._home / "users" / "{username}"),
             python=sys.executable,
@@ -81,8 +93,13 @@ class Hub:
             raise RuntimeError(f"the hub ended:\n{self._end_of_log()}")
         return "JupyterHub is now running" in self._log.read_text()
 
+    @property
+    def log(self) -> str:
+        """What the hub, its proxy and its services have printed so far."""
+        return self._log.read_text(errors="replace")
+
     def _end_of_log(self) -> str:
-        return self._log.read_text()[-3000:]
+        return self.log[-3000:]
 
     def log_in(self, context: BrowserContext, name: str) -> UserServer:
         """Log in as a person does, and wait until the user's own server shows its JupyterLab."""

@@ -89,7 +89,7 @@ def test_the_picture_comes_through_turn_if_nothing_else_passes(
 ) -> None:
     monkeypatch.setenv("TURN_SECRET", SECRET)
     internet.only_via(TURN_IP)
-    config = documented("TURN")
+    config = documented("A TURN secret in the kernels")
     with TurnServer(tmp_path / "turn", coturn_config(config), turn_host.prefix):
         notebook = log_in(start_hub(config), chromium, "alice")
         notebook.run(0)

@@ -1,4 +1,4 @@
-"""The extension alone, in the environment of a Jupyter server that has no torch."""
+"""The extension and the Hub's service alone, in environments that have no torch."""
 
 from __future__ import annotations
 
@@ -31,18 +31,25 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_wheel_holds_the_extension_and_little_else(wheel: Path) -> None:
+def test_wheel_holds_the_extension_the_hubs_service_and_little_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name for name in names if name.startswith("gpuview/")}
-    source = ROOT / "src" / "gpuview" / "server"
-    server = {f"gpuview/server/{path.name}" for path in source.iterdir() if path.is_file()}
-    assert packed == server | {
+    source = ROOT / "src" / "gpuview"
+    folders = [source / "server", source / "hub"]
+    whole = {path for folder in folders for path in folder.iterdir() if path.is_file()}
+    assert packed == {f"gpuview/{path.relative_to(source)}" for path in whole} | {
         "gpuview/__init__.py",
         "gpuview/errors.py",
         "gpuview/protocol/__init__.py",
         "gpuview/protocol/local_socket.py",
+        "gpuview/signalling/__init__.py",
+        "gpuview/signalling/rate_limit.py",
         "gpuview/static/view.css",
         "gpuview/static/view.js",
+        "gpuview/webrtc/__init__.py",
+        "gpuview/webrtc/addresses.py",
+        "gpuview/webrtc/ice_url.py",
+        "gpuview/webrtc/turn_login.py",
     }
 
 
@@ -58,6 +65,9 @@ def test_kernels_of_another_environment_are_reached_from_a_server_without_torch(
     look = f"from importlib.util import find_spec; print([*filter(find_spec, {HEAVY})])"
     found = subprocess.run([python, "-c", look], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
+    # The Hub's service needs what jupyterhub brings, and no more of gpuview than this wheel has.
+    hub = "import gpuview.hub.configuration, gpuview.hub.handlers, gpuview.hub.user_limits"
+    subprocess.run([python, "-c", hub], check=True, capture_output=True)
 
     home = tmp_path / "jupyter"
     write_kernelspec(home / "data" / "kernels" / "elsewhere")
