@@ -18,7 +18,10 @@ from typing import Any
 import pytest
 
 from gpuview.doctor.stun_turn import query_server
+from gpuview.errors import NetworkError
 from gpuview.protocol.page_messages import IceServer
+from gpuview.settings import Settings
+from gpuview.signalling.turn_credentials import fetch_turn_login, forget_turn_logins
 from gpuview.testing.kernel import Kernel
 from gpuview.webrtc.ice_url import server_urls
 from tests.hub.conftest import documented
@@ -41,15 +44,13 @@ PATH = "/services/gpuview/"
 ASK = f"{PATH}?service=turn"
 NOBODY = 65534
 
-# The guide's configuration, with other ports, options and a file that a test may write.
-HERE = """
+# The guide's block comes after the first line, and has other ports and options after the others.
+BEFORE = "c.JupyterHub.services = []\n"
+AFTER = """
 service = c.JupyterHub.services[0]
 service["url"] = {url!r}
 service["command"] = [each for each in service["command"] if each[:2] != "--"] + list({options})
-(name,) = c.Spawner.environment
-c.Spawner.environment = {{
-    name: c.Spawner.environment[name].replace(":8000/", ":{hub_port}/")
-}}
+c.Spawner.environment = {{"GPUVIEW_TURN_CREDENTIALS_URL": {url!r} + "/services/gpuview/"}}
 """
 # What a user's server gets from the service with its own token.
 ASK_FOR_LOGIN = """
@@ -94,9 +95,8 @@ class Site:
         self.secret_file.chmod(0o600)
         os.chown(self.secret_file, NOBODY, NOBODY)
         options = (f"--turn-url={self.turn_url}", f"--secret-file={self.secret_file}", *options)
-        self.config = documented("TURN") + HERE.format(
-            url=f"http://127.0.0.1:{free_port()}", options=options, hub_port=self.hub_port
-        )
+        url = f"http://127.0.0.1:{free_port()}"
+        self.config = BEFORE + documented("TURN") + AFTER.format(url=url, options=options)
 
     def hub(self) -> LoopbackHub:
         return LoopbackHub(self.folder / "hub", self.hub_port, self.config)
@@ -238,6 +238,38 @@ def test_health_is_for_anybody_and_the_counters_are_for_whoever_reads_the_hubs(
     assert counted(hub, "gpuview_turn_logins_total") == before + 1
     assert counted(hub, 'gpuview_turn_refused_total{status="403"}') == refused + 1
     assert hub.ask(f"{PATH}elsewhere").status == 404
+
+
+def test_it_answers_that_the_hub_is_down_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    port = free_port()
+    env = {
+        **os.environ,
+        "JUPYTERHUB_SERVICE_PREFIX": PATH,
+        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
+        "JUPYTERHUB_API_TOKEN": "of-the-service",
+        "JUPYTERHUB_API_URL": f"http://127.0.0.1:{free_port()}/hub/api",
+        "TURN_URL": URL,
+        "TURN_SECRET": SECRET,
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        service = subprocess.Popen(
+            [sys.executable, "-m", "gpuview.hub"], env=env, stdout=file, stderr=file
+        )
+    try:
+        wait_until(
+            lambda: "TURN logins for" in log.read_text(), "it serves", describe=log.read_text
+        )
+        settings = Settings(
+            turn_credentials_url=f"http://127.0.0.1:{port}{PATH}", turn_credentials_token="t0ken"
+        )
+        with pytest.raises(NetworkError, match="answers with the HTTP status 503"):
+            fetch_turn_login(settings, "v1")
+    finally:
+        forget_turn_logins()
+        service.terminate()
+        assert service.wait(60) == 0
+    assert "t0ken" not in log.read_text()
 
 
 def test_nothing_secret_is_logged(hub: LoopbackHub) -> None:

@@ -45,6 +45,7 @@ class GPUViewHub(Application):
         "turn-url": "GPUViewHub.turn_url",
         "secret-file": "GPUViewHub.secret_file",
         "ttl": "GPUViewHub.ttl_s",
+        "ip": "GPUViewHub.ip",
     }
 
     config_file = Unicode("", help="A Python file with more configuration.").tag(config=True)
@@ -57,6 +58,11 @@ class GPUViewHub(Application):
     secret_file = Unicode(
         help="The file with coturn's static-auth-secret, which only the Hub's user can read. "
         "Default: the environment's TURN_SECRET_FILE; or else TURN_SECRET is the secret itself."
+    ).tag(config=True)
+
+    ip = Unicode(
+        help="The address to listen at. Default: that of the service's URL, which may be another "
+        "machine's name for this one."
     ).tag(config=True)
 
     ttl_s = Int(
@@ -115,7 +121,7 @@ class GPUViewHub(Application):
             max_body_size=_MAX_BODY_NBYTES,
             idle_connection_timeout=_IDLE_S,
         )
-        server.listen(self.port, self.host)
+        server.listen(self.port, self.ip or self.host)
         self.log.info("TURN logins for %s at %s", ", ".join(self.turn_urls), self.prefix)
         await stop.wait()
         server.stop()
