@@ -20,13 +20,17 @@ from tests.waiting import wait_until
 
 __all__ = ["LoopbackHub", "Reply", "UserKernel"]
 
-_ADMIN = uuid.uuid4().hex
+_ADMIN, _ROBOT = uuid.uuid4().hex, uuid.uuid4().hex
 _CONFIG = """
 c.JupyterHub.hub_port = {hub_port}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
 c.ConfigurableHTTPProxy.auth_token = "{admin}"
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.services.append({{"name": "tests", "api_token": "{admin}"}})
+c.JupyterHub.services.append({{"name": "robot", "api_token": "{robot}"}})
+c.JupyterHub.load_roles.append(
+    {{"name": "robot", "services": ["robot"], "scopes": ["custom:gpuview:turn"]}}
+)
 c.JupyterHub.load_roles.append(
     {{
         "name": "tests",
@@ -66,7 +70,7 @@ class LoopbackHub(Hub):
 
     def __init__(self, home: Path, port: int, config: str) -> None:
         ports = {"port": port, "hub_port": free_port(), "proxy_port": free_port()}
-        own = _CONFIG.format(**ports, admin=_ADMIN)
+        own = _CONFIG.format(**ports, admin=_ADMIN, robot=_ROBOT)
         home.mkdir(exist_ok=True)
         super().__init__(_ThisMachine(), home, "127.0.0.1", f"{config}\n{own}", port=port)
         self._homes = home / "users"
@@ -107,6 +111,11 @@ class LoopbackHub(Hub):
     def admin_token(self) -> str:
         """The token of the service that the tests are to the hub; it has not gpuview's scope."""
         return _ADMIN
+
+    @property
+    def robot_token(self) -> str:
+        """The token of a service of the hub's that has gpuview's scope."""
+        return _ROBOT
 
     def token_of(self, user: str, scopes: Sequence[str]) -> str:
         """Make a token of a user's, as the hub's page for tokens does."""

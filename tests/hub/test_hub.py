@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.browser.views import (
 )
 from tests.hub.conftest import PUBLIC_IP, TURN_IP, StartHub, documented
 from tests.hub.hub import Hub
+from tests.jupyterhub_page import blocks
 from tests.network.page import Pair, selected_pair
 from tests.network.topology import Internet, Lan, Node
 from tests.network.world import RAMP
@@ -51,6 +53,11 @@ url => new Promise((resolve) => {
 """
 STATUS = "async url => (await fetch(url)).status"
 TURN_CHECKS = "[each.mark for each in GPUStream.doctor().checks if each.name.startswith('TURN')]"
+# The service that the servers are told to ask does not run.
+NO_SERVICE = """
+url = "http://127.0.0.1:10105/services/gpuview/"
+c.Spawner.environment["GPUVIEW_TURN_CREDENTIALS_URL"] = url
+"""
 TWO_PORTS = 'c.Spawner.environment["GPUVIEW_PORT_MAX"] = "10112"\n'
 
 
@@ -102,6 +109,50 @@ def test_the_picture_comes_through_turn_if_nothing_else_passes(
     saved = json.dumps(notebook.save())
     assert SECRET not in saved
     assert "turn.example.org" not in saved
+
+
+def test_each_user_relays_with_a_login_that_the_hubs_service_makes(
+    internet: Internet, turn_host: Node, start_hub: StartHub, chromium: Browser, tmp_path: Path
+) -> None:
+    internet.only_via(TURN_IP)
+    secret = tmp_path / "turn-secret"
+    secret.write_text(f"{SECRET}\n")
+    secret.chmod(0o600)
+    config = documented("TURN").replace("/etc/jupyterhub/turn-secret", str(secret))
+    (coturn,) = [each.text for each in blocks("ini")]
+    with TurnServer(
+        tmp_path / "turn", coturn.replace("THE-SECRET", SECRET), turn_host.prefix
+    ) as turn:
+        hub = start_hub(config)
+        alice, bob = (log_in(hub, chromium, name) for name in ("alice", "bob"))
+        for notebook in (alice, bob):
+            notebook.run(0)
+            wait_for_states(notebook, "playing")
+            wait_for_frames(notebook, 30)
+            pair = pair_of(notebook)
+            assert "relay" in (pair.local, pair.remote)
+        checks = alice.python(TURN_CHECKS)
+        logins = set(re.findall(r"user <\d+:(\w+)>.*ALLOCATE processed, success", turn.log))
+    assert checks == ["ok", "ok", "ok"]
+    assert logins == {"alice", "bob"}
+    saved = json.dumps(alice.save())
+    assert SECRET not in saved
+    assert "turn.example.org" not in saved
+
+
+def test_where_no_logins_are_to_be_had_the_view_says_so_and_takes_the_direct_path(
+    office: Lan, start_hub: StartHub, chromium: Browser
+) -> None:
+    office.router.forward("udp", 10111, 10112)
+    hub = start_hub(documented("Forwarded ports") + TWO_PORTS + NO_SERVICE)
+    alice = log_in(hub, chromium, "alice")
+    alice.run(0)
+    wait_for_states(alice, "playing")
+    wait_for_frames(alice, 30)
+    assert pair_of(alice).address == f"{PUBLIC_IP}:10111"
+    alice.page.get_by_role("button", name="Details").click()
+    wait_for_text(alice, "there is no TURN login: http://127.0.0.1:10105/services/gpuview/ cannot")
+    assert "there is no TURN login" not in json.dumps(alice.save())
 
 
 def test_where_udp_is_blocked_the_proxy_leads_to_streams_and_only_their_own_user(

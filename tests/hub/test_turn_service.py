@@ -187,6 +187,7 @@ def test_no_users_server_can_read_the_secret(site: Site, alice: UserKernel) -> N
         ("made-up", 403, "does not know this token"),
         ("bob without the scope", 403, f"has not the scope {SCOPE}"),
         ("a service", 403, f"has not the scope {SCOPE}"),
+        ("a service with the scope", 403, "logins are for users"),
         ("bob", 200, ""),
     ],
 )
@@ -197,6 +198,7 @@ def test_only_a_users_token_with_the_scope_gets_a_login(
         "bob without the scope": lambda: hub.token_of("bob", ["access:servers!user"]),
         "bob": lambda: hub.token_of("bob", [SCOPE]),
         "a service": lambda: hub.admin_token,
+        "a service with the scope": lambda: hub.robot_token,
     }
     reply = hub.ask(ASK, token=made[token]() if token in made else token)
     assert reply.status == status
