@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,12 @@ class Asked:
         self.path = parts.path
         self.query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self.headers = {name.lower(): value for name, value in headers.items()}
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client has given up
+            super().handle_error(request, client_address)
 
 
 class CredentialsEndpoint:
@@ -58,7 +65,7 @@ class CredentialsEndpoint:
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
         self.host = f"127.0.0.1:{self._server.server_address[1]}"

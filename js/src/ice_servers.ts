@@ -193,7 +193,9 @@ function failure(server: Server, { errorCode, errorText }: ServerError): Problem
     return {
       problem: `${name} refuses the username or credential (${reason})`,
       expected: "a username and credential that the server knows and that have not expired",
-      fix: "correct GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL, or GPUVIEW_TURN_SECRET and the clocks",
+      fix:
+        "correct GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL, or GPUVIEW_TURN_SECRET and the " +
+        "clocks, or the secret of the service at GPUVIEW_TURN_CREDENTIALS_URL",
     };
   }
   if (NO_ROOM.includes(errorCode)) {

@@ -44,6 +44,14 @@ PATH = "/services/gpuview/"
 ASK = f"{PATH}?service=turn"
 NOBODY = 65534
 
+# The Hub has given it the address of another machine.
+ELSEWHERE = {
+    "TURN_SECRET": SECRET,
+    "JUPYTERHUB_SERVICE_PREFIX": PATH,
+    "JUPYTERHUB_SERVICE_URL": "http://203.0.113.9:10105",
+    "JUPYTERHUB_API_TOKEN": "t0ken",
+    "JUPYTERHUB_API_URL": "http://203.0.113.9:8081/hub/api",
+}
 # The guide's block comes after the first line, and has other ports and options after the others.
 BEFORE = "c.JupyterHub.services = []\n"
 AFTER = """
@@ -308,6 +316,7 @@ def test_where_the_hub_is_down_the_viewer_is_told_and_stun_goes_on(tmp_path: Pat
         ([f"--turn-url={URL}"], {"TURN_SECRET": "t00-short"}, "a secret of 9 characters"),
         ([], {"TURN_SECRET": SECRET}, "cannot make logins for turn_url = ''"),
         ([f"--turn-url={URL}"], {"TURN_SECRET": SECRET}, "cannot run without a JupyterHub"),
+        ([f"--turn-url={URL}"], ELSEWHERE, "cannot listen at 203.0.113.9 port 10105: "),
     ],
 )
 def test_it_refuses_to_start_with_a_sentence_in_three_parts(

@@ -133,14 +133,14 @@ class TestKernelServers:
     def test_are_the_pages_unless_said(self) -> None:
         settings = Settings(stun_url="stun:a")
         assert settings.has_kernel_ice_servers
-        assert kernel_servers(settings) == ((IceServer(urls=["stun:a"]),), None)
+        assert kernel_servers(settings) == ((IceServer(urls=["stun:a"]),), [])
 
     @pytest.mark.parametrize("text", ['[{"urls": "stun:b"}]', "[]"])
     def test_can_be_others_or_none(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         monkeypatch.setenv("GPUVIEW_KERNEL_ICE_SERVERS", text)
         settings = Settings(stun_url="stun:a")
         expected = tuple(IceServer(urls=[each["urls"]]) for each in json.loads(text))
-        assert kernel_servers(settings) == (expected, None)
+        assert kernel_servers(settings) == (expected, [])
         assert settings.has_kernel_ice_servers == bool(expected)
 
     def test_are_the_same_in_settings_that_differ_elsewhere(self) -> None:

@@ -138,7 +138,7 @@ def test_where_no_logins_are_to_be_had_the_page_is_told_why_and_connects_with_th
     assert problem.problem == (
         f"there is no TURN login: {url} answers with the HTTP status 403; no token was sent"
     )
-    assert "view v1 connects without TURN" in caplog.text
+    assert "view v1 connects with fewer servers: there is no TURN login" in caplog.text
 
 
 def test_an_endpoint_is_asked_on_another_thread() -> None:

@@ -14,7 +14,6 @@ from gpuview.engine.restart import died_too_often, may_restart
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.engine.tunnels import Tunnels
 from gpuview.errors import (
-    GpuviewError,
     MediaEndedError,
     MediaError,
     SettingsError,
@@ -348,17 +347,13 @@ class Engine:
 def _ice_servers(settings: Settings, anew: bool) -> IceServers:
     """Return the servers for the kernel's side, and the problem for the media process to tell."""
     try:
-        servers, failure = kernel_servers(settings, anew=anew)
-        problems = [] if failure is None else [_as_problem(failure)]
+        servers, problems = kernel_servers(settings, anew=anew)
         message = IceServers(ice_servers=list(servers), problems=problems)
         _check_length(message)
     except SettingsError as exc:
-        return IceServers(problems=[_as_problem(exc)])
+        problem = Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)
+        return IceServers(problems=[problem])
     return message
-
-
-def _as_problem(error: GpuviewError) -> Problem:
-    return Problem(problem=error.problem, expected=error.expected, fix=error.fix)
 
 
 def _is_good(servers: IceServers) -> bool:

@@ -16,7 +16,7 @@ from traitlets import Int, Unicode, default
 from traitlets.config import Application
 
 from gpuview.errors import GpuviewError
-from gpuview.hub.configuration import parse_turn_urls, place, read_secret
+from gpuview.hub.configuration import cannot_listen, parse_turn_urls, place, read_secret
 from gpuview.hub.handlers import (
     CredentialsHandler,
     HealthHandler,
@@ -121,7 +121,11 @@ class GPUViewHub(Application):
             max_body_size=_MAX_BODY_NBYTES,
             idle_connection_timeout=_IDLE_S,
         )
-        server.listen(self.port, self.ip or self.host)
+        host = self.ip or self.host
+        try:
+            server.listen(self.port, host)
+        except OSError as exc:
+            sys.exit(f"gpuview.hub: {cannot_listen(host, self.port, exc)}")
         self.log.info("TURN logins for %s at %s", ", ".join(self.turn_urls), self.prefix)
         await stop.wait()
         server.stop()

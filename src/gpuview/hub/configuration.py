@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gpuview.errors import SettingsError
+from gpuview.errors import NetworkError, SettingsError
 from gpuview.webrtc.ice_url import parse_ice_url
 
-__all__ = ["parse_turn_urls", "place", "read_secret"]
+__all__ = ["cannot_listen", "parse_turn_urls", "place", "read_secret"]
 
 _MIN_CHARS = 16
 _MAX_NBYTES = 4096
@@ -104,3 +104,12 @@ def place(environ: Mapping[str, str]) -> tuple[str, str, int]:
             fix="see docs/jupyterhub.md",
         )
     return prefix.rstrip("/") + "/", url.hostname, url.port
+
+
+def cannot_listen(host: str, port: int, exc: OSError) -> NetworkError:
+    """Return the error for an address that the service cannot listen at."""
+    return NetworkError(
+        f"cannot listen at {host} port {port}: {exc.strerror or exc}",
+        expected="a free port, and an address of this machine",
+        fix="change the url of the service in c.JupyterHub.services, or give --ip",
+    )

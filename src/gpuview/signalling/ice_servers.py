@@ -15,7 +15,7 @@ from collections.abc import Awaitable
 from functools import partial
 
 from gpuview.errors import NetworkError, SettingsError
-from gpuview.protocol.page_messages import IceServer
+from gpuview.protocol.page_messages import IceServer, Problem
 from gpuview.settings import IceServersFunction, Settings
 from gpuview.settings_rules import split_list
 from gpuview.signalling.time_limit import Overdue, call_within
@@ -38,8 +38,8 @@ _END = re.compile(r"([0-9]{9,12})(?::|$)")
 
 def servers_with_logins(
     settings: Settings, user: str, *, anew: bool = False
-) -> tuple[tuple[IceServer, ...], NetworkError | None]:
-    """Return all servers for one page, and why some are missing.
+) -> tuple[tuple[IceServer, ...], list[Problem]]:
+    """Return all servers for one page, and for people why some are missing.
 
     Waits for a user's function, at most 10 s, and for the endpoint that makes TURN logins, at most
     4 s. Without that endpoint's answer the other servers are used. From any thread.
@@ -56,8 +56,8 @@ def servers_with_logins(
     try:
         login = fetch_turn_login(settings, user, anew=anew)
     except NetworkError as exc:
-        return servers, exc
-    return servers if login is None else (*servers, login.server), None
+        return servers, [Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)]
+    return servers if login is None else (*servers, login.server), []
 
 
 def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
@@ -80,11 +80,11 @@ def ice_servers_for(settings: Settings, user: str) -> tuple[IceServer, ...]:
 
 def kernel_servers(
     settings: Settings, *, anew: bool = False
-) -> tuple[tuple[IceServer, ...], NetworkError | None]:
+) -> tuple[tuple[IceServer, ...], list[Problem]]:
     """Return the servers for the kernel's side, as `servers_with_logins` does for pages."""
     if settings.kernel_ice_servers is None:
         return servers_with_logins(settings, "kernel", anew=anew)
-    return settings.kernel_ice_servers, None
+    return settings.kernel_ice_servers, []
 
 
 def has_same_kernel_servers(first: Settings, second: Settings) -> bool:

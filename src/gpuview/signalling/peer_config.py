@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from gpuview.errors import NetworkError, SettingsError
-from gpuview.protocol.page_messages import GetPeerConfig, PeerConfig, Problem, Refusal
+from gpuview.errors import SettingsError
+from gpuview.protocol.page_messages import GetPeerConfig, PeerConfig, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import servers_with_logins
 
@@ -67,24 +67,20 @@ class PeerConfigs:
     def _answer_view(self, view: str) -> None:
         settings = self._settings
         try:
-            servers, failure = servers_with_logins(settings, view)
+            servers, problems = servers_with_logins(settings, view)
         except SettingsError as exc:
             logger.warning("cannot send view %s its ICE servers: %s", view, exc)
             parts = {"problem": exc.problem, "expected": exc.expected, "fix": exc.fix}
             self._send(Refusal(view=view, seq=0, **parts))
             return
-        if failure is not None:
-            logger.warning("view %s connects without TURN: %s", view, failure)
+        for each in problems:
+            logger.warning("view %s connects with fewer servers: %s", view, each.problem)
         self._send(
             PeerConfig(
                 view=view,
                 ice_servers=list(servers),
                 ice_transport_policy=settings.ice_transport_policy,
                 wants_log=settings.log == "debug",
-                problems=[] if failure is None else [_as_problem(failure)],
+                problems=problems,
             )
         )
-
-
-def _as_problem(error: NetworkError) -> Problem:
-    return Problem(problem=error.problem, expected=error.expected, fix=error.fix)

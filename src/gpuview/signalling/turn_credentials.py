@@ -37,6 +37,7 @@ _ANSWER_S = 4.0
 _MAX_ANSWER_NBYTES = 64 * 1024
 _MAX_KEPT = 256
 _FAILURE_KEPT_S = 5.0
+_SILENCE_KEPT_S = 30.0  # each time that it is asked again, a view waits
 _MAX_TTL_S = 366 * 86400
 _EXPECTED = 'an answer such as {"username": ..., "password": ..., "ttl": 3600, "uris": [...]}'
 _STATUS_FIXES = {
@@ -186,7 +187,9 @@ def _ask(endpoint: _Endpoint, user: str) -> TurnLogin | _Failure:
         content = call_within(_ANSWER_S, partial(_get, endpoint, endpoint.request(user)))
         login = read_login(content, time.monotonic())
     except Exception as exc:  # an HTTP library fails in many ways, and the picture goes on
-        failure = _Failure(_error(endpoint, exc), time.monotonic() + _FAILURE_KEPT_S)
+        is_silent = isinstance(exc, TimeoutError) or isinstance(_reason(exc), TimeoutError)
+        kept_s = _SILENCE_KEPT_S if is_silent else _FAILURE_KEPT_S
+        failure = _Failure(_error(endpoint, exc), time.monotonic() + kept_s)
         with _lock:
             _failures[endpoint] = failure
         return failure
@@ -269,7 +272,7 @@ def _error(endpoint: _Endpoint, exc: Exception) -> NetworkError:
         case Overdue():
             why, fix = f"has not answered: {exc}", _unreachable_fix(endpoint)
         case OSError() | HTTPException():
-            why, fix = f"cannot be reached: {_reason(exc)}", _unreachable_fix(endpoint)
+            why, fix = f"cannot be reached: {_words(exc)}", _unreachable_fix(endpoint)
         case ValueError():
             why = f"gave {exc}"
         case _:
@@ -279,11 +282,15 @@ def _error(endpoint: _Endpoint, exc: Exception) -> NetworkError:
     )
 
 
-def _reason(exc: Exception) -> str:
-    reason = getattr(exc, "reason", None)  # of an URLError
-    cause = reason if isinstance(reason, OSError) else exc
-    strerror = getattr(cause, "strerror", None)
-    return strerror or type(cause).__name__
+def _reason(exc: Exception) -> Exception:
+    """Return what an URLError is about, or the exception itself."""
+    reason = getattr(exc, "reason", None)
+    return reason if isinstance(reason, Exception) else exc
+
+
+def _words(exc: Exception) -> str:
+    cause = _reason(exc)
+    return getattr(cause, "strerror", None) or type(cause).__name__
 
 
 def _unreachable_fix(endpoint: _Endpoint) -> str:

@@ -65,7 +65,8 @@ def _refused(url: str, code: int, reason: str) -> NetworkError:
         return NetworkError(
             f"{url} refuses the username or the credential: {code} {reason}",
             expected="that TURN server's login; with a shared secret, clocks that agree as well",
-            fix="correct GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL, or GPUVIEW_TURN_SECRET",
+            fix="correct GPUVIEW_TURN_USERNAME and GPUVIEW_TURN_CREDENTIAL, or GPUVIEW_TURN_SECRET,"
+            " or the secret of the service at GPUVIEW_TURN_CREDENTIALS_URL",
         )
     if code in _FULL:
         return NetworkError(
