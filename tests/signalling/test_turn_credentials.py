@@ -143,6 +143,13 @@ class TestKeeping:
             now_s += passed_s
             fetch_turn_login(settings, "ann")
             assert len(endpoint.asked) == n_asked
+        # What has ended does not hide that the endpoint has just failed.
+        now_s += 1000
+        endpoint.answer = lambda _: (503, b"")
+        for _ in range(2):
+            with pytest.raises(NetworkError):
+                fetch_turn_login(settings, "ann")
+        assert len(endpoint.asked) == 3
 
     def test_what_a_turn_server_has_refused_is_not_used_again(
         self, endpoint: CredentialsEndpoint

@@ -118,13 +118,16 @@ def fetch_turn_login(settings: Settings, user: str, *, anew: bool = False) -> Tu
     endpoint = _endpoint(settings, os.environ)
     if anew:
         forget_turn_logins()
-    with _lock:
-        known = _kept.get((endpoint, user)) or _failures.get(endpoint)
-    if known is None or known.good_until_s <= time.monotonic():
-        known = _ask(endpoint, user)
+    known = _known(endpoint, user, time.monotonic()) or _ask(endpoint, user)
     if isinstance(known, _Failure):
         raise known.error.with_traceback(None)
     return known
+
+
+def _known(endpoint: _Endpoint, user: str, now_s: float) -> TurnLogin | _Failure | None:
+    with _lock:
+        kept = (_kept.get((endpoint, user)), _failures.get(endpoint))
+    return next((each for each in kept if each is not None and each.good_until_s > now_s), None)
 
 
 def forget_turn_logins() -> None:
