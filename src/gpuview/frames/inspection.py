@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gpuview.frames.cpu.paint import is_classes
@@ -241,8 +242,6 @@ def _is_part(part: Rectangle) -> bool:
 
 
 def _as_png(rgb: npt.NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
     file = BytesIO()
     Image.fromarray(rgb).save(file, "PNG", compress_level=1)
     return file.getvalue()

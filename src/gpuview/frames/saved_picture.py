@@ -10,16 +10,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from PIL import Image
 
 from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading
 from gpuview.frames.picture.look import Look
 from gpuview.frames.snapshot import preview
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["SavedPicture", "draw_saved_picture"]
 
@@ -85,9 +84,7 @@ def draw_saved_picture(
     return None
 
 
-def _with_line(picture: Image, line: str) -> Image:
-    from PIL import Image
-
+def _with_line(picture: Image.Image, line: str) -> Image.Image:
     width, height = picture.size
     whole = Image.new("RGB", (width, height + _LINE_HEIGHT), BACKGROUND)
     whole.paste(picture)
@@ -95,13 +92,13 @@ def _with_line(picture: Image, line: str) -> Image:
     return whole
 
 
-def _png(picture: Image) -> bytes:
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "png", compress_level=_COMPRESS_LEVEL)
     return file.getvalue()
 
 
-def _jpeg(picture: Image) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "jpeg", quality=_QUALITY, subsampling=0)
     return file.getvalue()

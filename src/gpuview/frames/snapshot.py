@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gpuview.frames.cpu.extremes import finite_extremes
@@ -23,15 +23,12 @@ from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
 from gpuview.protocol.pixel_format import MIN_SIDE
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 __all__ = ["extremes", "preview", "snapshot"]
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def snapshot(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Image:
+def snapshot(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Image.Image:
     """Draw ``frame`` as in the video, but at the tensor's own resolution.
 
     Waits for the frame's device. A uint8 picture comes back unchanged.
@@ -47,8 +44,6 @@ def snapshot(frame: object, look: Look, readings: Mapping[str | None, Reading]) 
     Raises:
         FrameError: The frame cannot be shown.
     """
-    from PIL import Image
-
     return Image.fromarray(outside_transforms(lambda: _drawn(frame, look, readings)))
 
 
@@ -58,7 +53,7 @@ def preview(
     readings: Mapping[str | None, Reading],
     *,
     longest_side: int,
-) -> tuple[Image, int]:
+) -> tuple[Image.Image, int]:
     """Draw ``frame`` as in the video, but no larger than ``longest_side``, in pixels.
 
     Waits for the frame's device.
@@ -75,8 +70,6 @@ def preview(
     Raises:
         FrameError: The frame cannot be shown.
     """
-    from PIL import Image
-
     pixels, width = outside_transforms(lambda: _previewed(frame, look, readings, longest_side))
     return Image.fromarray(pixels), width
 

@@ -7,16 +7,13 @@ from bisect import bisect_right
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from gpuview.frames.picture.geometry import BACKGROUND
-
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 __all__ = ["label_image"]
 
@@ -45,8 +42,6 @@ def label_image(text: str, height: int, width: int) -> Tensor:
     Returns:
         ``(height, width, 3)`` uint8 on the CPU.
     """
-    from PIL import Image, ImageDraw
-
     font = _font(max(1, round(height * _FONT_SHARE)))
     margin = round(height * _MARGIN_SHARE)
     image = Image.new("RGB", (width, height), BACKGROUND)
@@ -57,9 +52,7 @@ def label_image(text: str, height: int, width: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> FreeTypeFont | ImageFont:
-    from PIL import ImageFont
-
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     # DejaVu Sans has accents, Greek and arrows; Pillow's own font is ASCII only.
     package = find_spec("matplotlib")  # not imported, which would be slow
     folders = package.submodule_search_locations if package else None
@@ -76,7 +69,7 @@ def _printable(text: str) -> str:
     return _UNPRINTABLE.sub(" ", text).strip()
 
 
-def _shortened(text: str, font: FreeTypeFont | ImageFont, width: float) -> str:
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
     """Return as much of ``text`` as fits into ``width``, with an ellipsis if it is cut."""
     if font.getlength(text) <= width:
         return text

@@ -5,13 +5,13 @@ Dtypes are only accepted or refused here. The writers turn 16-bit floats into fl
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
@@ -19,9 +19,6 @@ from torch.utils.dlpack import from_dlpack
 from gpuview.errors import FrameError
 from gpuview.frames.picture.errors import explaining
 from gpuview.frames.torch_compat import has_memory
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["Dense", "as_dense", "is_array"]
 
@@ -97,7 +94,7 @@ def _unwrapped(frame: object) -> Dense:
         return _from_masked(frame)
     if isinstance(frame, np.ndarray):
         return _from_numpy(frame)
-    if _is_image(frame):
+    if isinstance(frame, Image):
         return _from_image(frame)
     if hasattr(frame, "__dlpack__"):
         return _from_dlpack(frame)
@@ -140,11 +137,6 @@ def _from_masked(array: np.ma.MaskedArray[Any, Any]) -> Dense:
         values = values.astype(np.float64 if is_wide else np.float32)
     filled = _from_numpy(np.where(mask, values.dtype.type(np.nan), values))
     return Dense(filled.tensor, dense.dtype)
-
-
-def _is_image(frame: object) -> TypeGuard[Image]:
-    pillow = sys.modules.get("PIL.Image")  # imported already if there is an image
-    return pillow is not None and isinstance(frame, pillow.Image)
 
 
 def _from_image(image: Image) -> Dense:
