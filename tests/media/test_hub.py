@@ -53,7 +53,7 @@ def test_administrator_s_bitrate_limits_every_stream(
         hub = Hub(lambda name, message: None)
         hub.receive("", Configure(max_bitrate_bps=admin_bps), [])
         hub.receive("s", OpenStream(fps=30, max_bitrate_bps=own_bps), [os.eventfd(0)])
-        encode_loop = hub._streams["s"].fanout.encode_loop
+        encode_loop = hub._streams["s"].fanout.encodes
         assert encode_loop._max_bitrate_bps == used_bps
         hub.receive("s", SetLimits(fps=30, max_bitrate_bps=own_bps + 1), [])
         assert encode_loop._max_bitrate_bps == min(own_bps + 1, admin_bps or own_bps + 1)
@@ -413,7 +413,7 @@ def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
         await harness.reply()
         (found,) = harness.viewers
         close, found.close = found.close, fail  # type: ignore[method-assign, assignment]
-        encode_loop = harness.hub._streams["s"].fanout.encode_loop
+        encode_loop = harness.hub._streams["s"].fanout.encodes
         harness.say(CloseStream())
         await harness.rest()
         assert "closed" in repr(encode_loop)

@@ -98,7 +98,7 @@ def test_viewers_of_one_codec_share_an_encoder(tmp_path: Path) -> None:
         async with watching(stream) as one, watching(stream) as other:
             for page in (one, other):
                 await elsewhere(page.frames_after, 5)
-            encoders = stream.hub._streams["s1"].fanout.encode_loop.stats()
+            encoders = stream.hub._streams["s1"].fanout.encodes.stats()
             assert [each.codec for each in encoders] == ["H264 Main"]
             assert sorted(views(stream)) == sorted([one.view, other.view])
 

@@ -186,7 +186,7 @@ def test_without_viewers_nothing_is_kept_and_nothing_is_encoded_for_it(tmp_path:
         with stream.page() as page:
             await watch(page, "H264")
             assert await replay_nbytes(stream) > 0
-            encoders = stream.hub._streams["s1"].fanout.encode_loop.stats()
+            encoders = stream.hub._streams["s1"].fanout.encodes.stats()
             assert [each.codec for each in encoders] == ["H264 Main"]
         viewers = stream.hub._streams["s1"].viewers
         await wait_until_async(lambda: len(viewers) == 0, "the viewer has gone")

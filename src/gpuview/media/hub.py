@@ -20,7 +20,9 @@ from gpuview.errors import NetworkError, SignalError
 from gpuview.media.carriers.connection import Connection
 from gpuview.media.carriers.socket_server import OnMessage, SocketServer
 from gpuview.media.encode.choice import find_encoders
-from gpuview.media.encode.fanout import Fanout
+from gpuview.media.encode.encodes import Encodes
+from gpuview.media.encode.fanout import Fanout, encoding_frames
+from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import bind_sockets
@@ -176,13 +178,11 @@ class Hub:
                 stream.pages.tell(message)
             case ToView() if stream is not None:
                 _tell(stream.viewers, stream.pages, message)
-            case AttachRing() if stream is not None:
-                stream.fanout.encode_loop.attach(fds.pop())
-            case DetachRing() if stream is not None:
-                stream.fanout.encode_loop.detach()
+            case AttachRing() | DetachRing() if stream is not None:
+                _change_ring(stream.fanout.encodes, message, fds)
             case SetLimits() if stream is not None:
                 max_bitrate_bps = self._max_bitrate_bps(message)
-                stream.fanout.encode_loop.set_limits(message.fps, max_bitrate_bps)
+                stream.fanout.encodes.set_limits(message.fps, max_bitrate_bps)
                 for each in stream.viewers:
                     each.set_ceiling(max_bitrate_bps)
             case StartRecording() if stream is not None:
@@ -222,13 +222,15 @@ class Hub:
             error = error or _NO_PROBLEM
             send(EncodeFailed(problem=error.problem, expected=error.expected, fix=error.fix))
 
-        fanout = Fanout(
+        encoder = self._configuration.encoder
+        make_encodes = encoding_frames(
             fds[0],
             fps=message.fps,
             max_bitrate_bps=self._max_bitrate_bps(message),
-            encoder=self._configuration.encoder,
+            encoder=encoder,
             on_error=send_error,
         )
+        fanout = Fanout(make_encodes, encoder)
         fds.clear()  # the fanout owns the eventfd now
 
         def hear(message: Message) -> None:
@@ -274,12 +276,12 @@ class Hub:
         network = self._network.stats() if self._network is not None else NetworkStats()
         if stream is None:
             return Stats(request=request, network=network)
-        encode_loop = stream.fanout.encode_loop
+        encodes = stream.fanout.encodes
         return Stats(
             request=request,
-            frames_taken=encode_loop.frames_taken,
+            frames_taken=encodes.frames_taken,
             viewers=[viewer.stats() for viewer in stream.viewers],
-            encoders=encode_loop.stats(),
+            encoders=encodes.stats(),
             replay_nbytes=stream.replays.nbytes,
             network=network,
         )
@@ -358,9 +360,9 @@ class Hub:
                 StreamHealth(
                     name=name,
                     state=stream.pages.state,
-                    frames_taken=stream.fanout.encode_loop.frames_taken,
+                    frames_taken=stream.fanout.encodes.frames_taken,
                     viewers=[viewer.stats() for viewer in stream.viewers],
-                    encoders=stream.fanout.encode_loop.stats(),
+                    encoders=stream.fanout.encodes.stats(),
                 )
                 for name, stream in self._streams.items()
             ],
@@ -382,6 +384,16 @@ def _tell(viewers: ViewerSet, pages: PageSessions, message: ToView) -> None:
     viewer = viewers.get(message.view)
     if not (isinstance(viewer, Viewer) and viewer.tell(message)):
         pages.tell(message)
+
+
+def _change_ring(encodes: Encodes, message: AttachRing | DetachRing, fds: list[int]) -> None:
+    """Take another ring, or none; a stream of packets has no use for one."""
+    if not isinstance(encodes, EncodeLoop):
+        return
+    if isinstance(message, AttachRing):
+        encodes.attach(fds.pop())
+    else:
+        encodes.detach()
 
 
 def _prepare(configuration: Configure) -> None:

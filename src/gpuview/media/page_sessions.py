@@ -160,7 +160,7 @@ class PageSession:
         self._carrier: Carrier = carrier
         self._sessions = sessions
         self._viewer: CarrierViewer | None = None
-        picture = sessions.fanout.encode_loop
+        picture = sessions.fanout.encodes
         self._channel = PageChannel(lambda: picture.picture_size, self._follow_paused)
         self._heard_s = time.monotonic()
         self._budget = Budget(self._heard_s, _MAX_MESSAGES_PER_S)

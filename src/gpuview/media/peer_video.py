@@ -82,7 +82,7 @@ class PeerVideo:
 
     def rate_bps(self) -> float:
         """Return what the link takes, as far as is known."""
-        limit_bps = self._fanout.encode_loop.max_bitrate_bps
+        limit_bps = self._fanout.encodes.max_bitrate_bps
         if self._subscription is None:
             return limit_bps
         return min(limit_bps, self._subscription.member.target_bps)
@@ -175,7 +175,7 @@ class PeerVideo:
         return self._sender
 
     def _new_link(self) -> Link:
-        ceiling_bps = self._fanout.encode_loop.max_bitrate_bps
+        ceiling_bps = self._fanout.encodes.max_bitrate_bps
         pair = upstream.selected_pair(self.connection)
         # No network has to be found out about: the first picture is sharp, and comes at once.
         start_bps = ceiling_bps if pair is not None and pair.is_local else START_BPS

@@ -91,7 +91,7 @@ class RecorderSet:
         """End a recording with the frame ``seq``, which may not have been encoded yet."""
         deadline_s = self._loop.time() + _LAST_FRAME_S
         while seq > 0 and self._loop.time() < deadline_s:
-            if recorder.has_begun and self._fanout.encode_loop.encoded_seq >= seq:
+            if recorder.has_begun and self._fanout.encodes.encoded_seq >= seq:
                 await asyncio.sleep(0)  # its packets are on their way through the event loop
                 break
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -92,7 +92,7 @@ class Viewer:
         self._is_closed = False
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
-        self._channel = PageChannel(lambda: fanout.encode_loop.picture_size, self._follow_paused)
+        self._channel = PageChannel(lambda: fanout.encodes.picture_size, self._follow_paused)
         self._interaction = InteractionChannel(self.view, on_said)
         self._video = PeerVideo(fanout, self._sending_failed)
         self._stills = StillSender(fanout.stills, self._video.rate_bps)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gpuview.media.encode.codec import Codec, Packet
-from gpuview.media.encode.fanout import Fanout, Subscription
+from gpuview.media.encode.fanout import Fanout, Subscription, encoding_frames
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.encode.timestamp import PICTURES
 from gpuview.protocol.page_messages import Problem
@@ -145,10 +145,10 @@ class Feed:
         nbytes = pixels.size
         if not self._rings or self._rings[-1].slot_nbytes < nbytes:
             self._rings.append(RingWriter.create(nbytes))
-            fanout.encode_loop.attach(os.dup(self._rings[-1].fd))
+            fanout.encodes.attach(os.dup(self._rings[-1].fd))
         self._rings[-1].begin(nbytes)[:] = pixels
         self._rings[-1].publish(PixelFormat.I420, width, height)
-        fanout.encode_loop._wake()
+        fanout.encodes._wake()
 
     def close(self) -> None:
         for ring in self._rings:
@@ -163,7 +163,9 @@ def run(
 
     async def main() -> None:
         feed = Feed()
-        fanout = Fanout(feed.event_fd, fps=200, max_bitrate_bps=10**6, on_error=on_error)
+        fanout = Fanout(
+            encoding_frames(feed.event_fd, fps=200, max_bitrate_bps=10**6, on_error=on_error)
+        )
         try:
             async with asyncio.timeout(60):
                 await work(fanout, feed)
@@ -181,7 +183,7 @@ def test_all_viewers_of_a_codec_get_the_same_packets_from_one_encoder() -> None:
             feed.show(fanout, level)
             packets = [await viewer.next() for viewer in viewers]
             assert all(each is packets[0] for each in packets)
-        (stats,) = fanout.encode_loop.stats()
+        (stats,) = fanout.encodes.stats()
         assert stats.codec == "H264 Main"
         assert stats.keyframes == 1
 
@@ -205,7 +207,7 @@ def test_two_codecs_are_two_encoders() -> None:
         feed.show(fanout, 100)
         for viewer in viewers:
             assert (await viewer.next()).is_keyframe
-        assert {each.codec for each in fanout.encode_loop.stats()} == {"H264 Main", "VP8"}
+        assert {each.codec for each in fanout.encodes.stats()} == {"H264 Main", "VP8"}
 
     run(work)
 
@@ -214,9 +216,9 @@ def test_last_viewer_takes_the_encoder_along() -> None:
     async def work(fanout: Fanout, feed: Feed) -> None:
         viewers = [fanout.subscribe(MAIN) for _ in range(2)]
         fanout.unsubscribe(viewers[0])
-        assert len(fanout.encode_loop.stats()) == 1
+        assert len(fanout.encodes.stats()) == 1
         fanout.unsubscribe(viewers[1])
-        assert fanout.encode_loop.stats() == []
+        assert fanout.encodes.stats() == []
 
     run(work)
 
@@ -228,9 +230,9 @@ def test_picture_that_changes_its_size_starts_with_a_keyframe() -> None:
             feed.show(fanout, 90, width, height)
             while not (await viewer.next()).is_keyframe:
                 pass
-            (stats,) = fanout.encode_loop.stats()
+            (stats,) = fanout.encodes.stats()
             assert (stats.width, stats.height) == (width, height)
-        assert fanout.encode_loop.stats()[0].keyframes == 3
+        assert fanout.encodes.stats()[0].keyframes == 3
 
     run(work)
 
@@ -319,11 +321,11 @@ def test_viewers_in_two_tiers_get_two_sizes_and_a_move_costs_the_others_no_keyfr
             feed.show(fanout, level)
         assert (packet.width, packet.height, packet.is_keyframe) == (32, 24, True)
         assert not (await good.next()).is_keyframe
-        tiers = {each.tier: each for each in fanout.encode_loop.stats()}
+        tiers = {each.tier: each for each in fanout.encodes.stats()}
         assert tiers["full"].keyframes == 1
         assert (tiers["half"].width, tiers["half"].height) == (32, 24)
         fanout.unsubscribe(poor)
-        assert [each.tier for each in fanout.encode_loop.stats()] == ["full"]
+        assert [each.tier for each in fanout.encodes.stats()] == ["full"]
 
     run(work)
 
@@ -338,7 +340,7 @@ def test_link_that_is_full_holds_frames_before_the_encoder_and_gets_the_newest_o
             feed.show(fanout, level)
         await viewer.next()
         assert time.monotonic() >= viewer.member.free_s
-        assert fanout.encode_loop.frames_taken == 2
+        assert fanout.encodes.frames_taken == 2
 
     run(work)
 
@@ -362,7 +364,7 @@ def test_one_late_viewer_does_not_hold_the_others() -> None:
 def test_mush_becomes_a_smaller_picture_and_never_stands_still() -> None:
     async def work(fanout: Fanout, feed: Feed) -> None:
         viewer = fanout.subscribe(MAIN)
-        fanout.encode_loop.set_limits(200, 10**5)
+        fanout.encodes.set_limits(200, 10**5)
         noise = np.random.default_rng(0)
         while True:
             feed.show_pixels(
@@ -382,7 +384,7 @@ def test_nobody_watching_costs_no_encoding() -> None:
             feed.show(fanout, level)
         viewer = fanout.subscribe(MAIN)
         assert (await viewer.next()).is_keyframe
-        assert fanout.encode_loop.frames_taken == 1
+        assert fanout.encodes.frames_taken == 1
 
     run(work)
 
@@ -395,12 +397,12 @@ def test_paused_viewer_costs_no_encoding_and_comes_back_with_a_keyframe_of_the_n
         fanout.pause(viewer)
         for level in range(30, 80):
             feed.show(fanout, level)
-        assert fanout.encode_loop.stats() == []
+        assert fanout.encodes.stats() == []
         fanout.resume(viewer)
         after = await viewer.next()
         assert after.is_keyframe
         assert after.timestamp > before.timestamp
-        assert fanout.encode_loop.frames_taken == 2
+        assert fanout.encodes.frames_taken == 2
 
     run(work)
 
@@ -415,7 +417,7 @@ def test_viewer_that_pauses_leaves_the_others_playing_and_may_close_meanwhile() 
         await other.next()
         assert not viewer._packets
         fanout.unsubscribe(viewer)
-        (stats,) = fanout.encode_loop.stats()
+        (stats,) = fanout.encodes.stats()
         assert stats.keyframes == 1
 
     run(work)
@@ -430,6 +432,6 @@ def test_request_for_a_lost_picture_brings_a_keyframe(codec: Codec) -> None:
         viewer.request_keyframe()
         while not (await viewer.next()).is_keyframe:
             pass
-        assert fanout.encode_loop.stats()[0].keyframes == 2
+        assert fanout.encodes.stats()[0].keyframes == 2
 
     run(work)

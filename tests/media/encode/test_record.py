@@ -21,7 +21,7 @@ from gpuview.media import recorder_set
 from gpuview.media.encode import record
 from gpuview.media.encode.codec import CLOCK_HZ, Packet
 from gpuview.media.encode.encoder import Encoder
-from gpuview.media.encode.fanout import Fanout
+from gpuview.media.encode.fanout import Fanout, encoding_frames
 from gpuview.media.encode.keyframe_pace import KeyframePace
 from gpuview.media.encode.mp4 import Mp4File
 from gpuview.media.encode.record import CODEC, Recorder
@@ -292,7 +292,9 @@ class Studio:
         self.said: list[RecordingProgress | RecordingEnded] = []
         self.tasks = BackgroundTasks()
         self.fanout = Fanout(
-            os.eventfd(0), fps=200, max_bitrate_bps=10**6, on_error=lambda error: None
+            encoding_frames(
+                os.eventfd(0), fps=200, max_bitrate_bps=10**6, on_error=lambda error: None
+            )
         )
         self.recorders = RecorderSet(self.fanout, self._hear, self.tasks)
         self._said_something = asyncio.Event()
@@ -315,16 +317,16 @@ class Studio:
         nbytes = frame_nbytes(PixelFormat.I420, width, height)
         if not self._rings or self._rings[-1].slot_nbytes < nbytes:
             self._rings.append(RingWriter.create(nbytes, seq=self.seq))
-            self.fanout.encode_loop.attach(os.dup(self._rings[-1].fd))
+            self.fanout.encodes.attach(os.dup(self._rings[-1].fd))
         self._rings[-1].begin(nbytes)[:] = np.full(nbytes, level, np.uint8)
         self._rings[-1].publish(PixelFormat.I420, width, height)
-        self.fanout.encode_loop._wake()
+        self.fanout.encodes._wake()
 
     async def show(self, level: int, width: int = 64, height: int = 48) -> None:
         """Push, and wait until it was encoded."""
         self.push(level, width, height)
         await wait_until_async(
-            lambda: self.fanout.encode_loop.encoded_seq >= self.seq, "the frame is encoded"
+            lambda: self.fanout.encodes.encoded_seq >= self.seq, "the frame is encoded"
         )
 
     async def stop(self) -> RecordingEnded:
@@ -392,7 +394,7 @@ def test_recording_has_the_very_packets_of_a_viewer_and_their_times(tmp_path: Pa
             await studio.show(level)
             while viewer._packets:
                 packets.append(await viewer.next())
-        assert len(studio.fanout.encode_loop.stats()) == 1
+        assert len(studio.fanout.encodes.stats()) == 1
         await studio.stop()
 
     run(tmp_path, work)
@@ -414,7 +416,7 @@ def test_recording_follows_the_viewers_of_the_full_size_and_moves_none_of_them(
         assert group.demand(Tier.FULL) == Demand(300_000, 0.0)
         await studio.show(60)
         studio.fanout.unsubscribe(viewer)
-        assert len(studio.fanout.encode_loop.stats()) == 1
+        assert len(studio.fanout.encodes.stats()) == 1
         await studio.stop()
 
     run(tmp_path, work)
@@ -540,7 +542,7 @@ def test_nothing_is_encoded_once_the_recording_has_ended(tmp_path: Path) -> None
         studio.record()
         await studio.show(60)
         await studio.stop()
-        assert studio.fanout.encode_loop.stats() == []
+        assert studio.fanout.encodes.stats() == []
 
     run(tmp_path, work)
 

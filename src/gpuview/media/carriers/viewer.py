@@ -57,7 +57,7 @@ class CarrierViewer:
         self._fanout = fanout
         self._link = CarrierLink(
             time.monotonic(),
-            ceiling_bps=fanout.encode_loop.max_bitrate_bps,
+            ceiling_bps=fanout.encodes.max_bitrate_bps,
             acknowledged_every_s=acknowledged_every_s,
             may_be_deaf=carrier == "comm",
         )
@@ -185,7 +185,7 @@ class CarrierViewer:
         self._still_channel.have_room()
 
     def _rate_bps(self) -> float:
-        return min(self._fanout.encode_loop.max_bitrate_bps, self._link.target_bps)
+        return min(self._fanout.encodes.max_bitrate_bps, self._link.target_bps)
 
     def __repr__(self) -> str:
         return f"<CarrierViewer {self.view} {self.carrier} {self._subscription.codec}>"

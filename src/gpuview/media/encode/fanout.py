@@ -1,6 +1,6 @@
-"""Distributes one encoder's packets to many viewers. Lives on the event loop.
+"""Distributes one stream's packets to many viewers. Lives on the event loop.
 
-A viewer that joins, or has lost packets, makes it request a keyframe from the encode thread.
+A viewer that joins, or has lost packets, makes it request a keyframe.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from functools import partial
 from typing import TypeVar
 
 from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.encodes import MakeEncodes
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S, LossRequests
-from gpuview.media.encode.still import StillBoard
+from gpuview.media.encode.still import Still, StillBoard
 from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
 from gpuview.protocol.media_messages import EncoderSetting
 from gpuview.protocol.page_messages import Problem
 
-__all__ = ["Fanout", "Subscription"]
+__all__ = ["Fanout", "Subscription", "encoding_frames"]
 
 _QUEUE_PACKETS = 8  # a quarter of a second at 30 fps; a slower viewer starts again at a keyframe
 _REVIEW_EVERY_S = 0.1
@@ -121,39 +122,19 @@ AnySubscription = TypeVar("AnySubscription", bound=Subscription)
 
 
 class Fanout:
-    """One stream: its encode thread, and its viewers by codec.
+    """One stream: what makes its packets, and its viewers by codec.
 
     Args:
-        event_fd: The stream's eventfd; owned once this returns.
-        fps: The most frames sent per second.
-        max_bitrate_bps: The most bits sent to one viewer per second.
-        encoder: The setting.
-        on_error: Called on the event loop with an error, and with None after recovery.
+        make_encodes: Makes what makes the packets.
+        encoder: The setting, which says what viewers may negotiate.
     """
 
-    def __init__(
-        self,
-        event_fd: int,
-        *,
-        fps: float,
-        max_bitrate_bps: int,
-        encoder: EncoderSetting = "auto",
-        on_error: Callable[[Problem | None], None],
-    ) -> None:
+    def __init__(self, make_encodes: MakeEncodes, encoder: EncoderSetting = "auto") -> None:
         self.encoder: EncoderSetting = encoder
-        loop = asyncio.get_running_loop()
         self._groups: dict[Codec, _Group] = {}
-        self.encode_loop = EncodeLoop(
-            event_fd,
-            fps=fps,
-            max_bitrate_bps=max_bitrate_bps,
-            encoder=encoder,
-            on_packet=lambda *args: _call_soon(loop, self._deliver, *args),
-            on_error=lambda *args: _call_soon(loop, on_error, *args),
-            on_still=lambda still: _call_soon(loop, self.stills.post, still),
-        )
-        self.stills = StillBoard(self.encode_loop.want_stills)
         self._keep: Callable[[Codec, Tier, Packet], bool] | None = None
+        self.encodes = make_encodes(self._deliver, self._take_still)
+        self.stills = StillBoard(self.encodes.want_stills)
 
     def keep(self, keep: Callable[[Codec, Tier, Packet], bool]) -> None:
         """Call ``keep`` with each packet that somebody gets; nothing is encoded for it alone.
@@ -173,7 +154,7 @@ class Fanout:
         """Add a subscription that ``make`` returns, as `subscribe` does for a viewer."""
         subscription = make(
             codec,
-            lambda spacing_s: self.encode_loop.request_keyframe(
+            lambda spacing_s: self.encodes.request_keyframe(
                 codec, spacing_s, subscription.member.tier
             ),
         )
@@ -203,7 +184,7 @@ class Fanout:
 
     def close(self) -> None:
         """Stop encoding. Close the viewers first."""
-        self.encode_loop.close()
+        self.encodes.close()
 
     def _join(self, subscription: Subscription) -> None:
         codec = subscription.codec
@@ -217,8 +198,8 @@ class Fanout:
         codec, tier = subscription.codec, subscription.member.tier
         group = self._groups[codec]
         group.meters.setdefault(tier, Meter(codec.name))
-        self.encode_loop.start(codec, tier, partial(group.demand, tier))
-        self.encode_loop.request_keyframe(codec, JOIN_SPACING_S, tier)
+        self.encodes.start(codec, tier, partial(group.demand, tier))
+        self.encodes.request_keyframe(codec, JOIN_SPACING_S, tier)
 
     def _deliver(self, codec: Codec, tier: Tier, packet: Packet) -> None:
         group = self._groups.get(codec)
@@ -231,10 +212,13 @@ class Fanout:
         for subscription in group.subscriptions:
             subscription.offer(tier, packet)
         if self._keep is not None and self._keep(codec, tier, packet):
-            self.encode_loop.request_keyframe(codec, LOSS_SPACING_S, tier)
+            self.encodes.request_keyframe(codec, LOSS_SPACING_S, tier)
         if now_s >= group.review_s:
             group.review_s = now_s + _REVIEW_EVERY_S
             self._review(group, now_s)
+
+    def _take_still(self, still: Still | None) -> None:
+        self.stills.post(still)
 
     def _review(self, group: _Group, now_s: float) -> None:
         """Move viewers to other tiers."""
@@ -247,7 +231,7 @@ class Fanout:
     def _stop_unused(self, group: _Group) -> None:
         for tier in group.unused_tiers():
             del group.meters[tier]
-            self.encode_loop.stop(group.codec, tier)
+            self.encodes.stop(group.codec, tier)
 
     def __repr__(self) -> str:
         counts = {str(codec): len(each.subscriptions) for codec, each in self._groups.items()}
@@ -276,6 +260,42 @@ class _Group:
         """Return the tiers that nobody is in or moves to."""
         used = {tier for each in self.subscriptions for tier in (each.tier, each.member.tier)}
         return [tier for tier in self.meters if tier not in used]
+
+
+def encoding_frames(
+    event_fd: int,
+    *,
+    fps: float,
+    max_bitrate_bps: int,
+    encoder: EncoderSetting = "auto",
+    on_error: Callable[[Problem | None], None],
+) -> MakeEncodes:
+    """Return what makes an `EncodeLoop` whose packets come on the running event loop.
+
+    Args:
+        event_fd: The stream's eventfd; owned once the loop is made.
+        fps: The most frames sent per second.
+        max_bitrate_bps: The most bits sent to one viewer per second.
+        encoder: The setting.
+        on_error: Called on the event loop with an error, and with None after recovery.
+    """
+    loop = asyncio.get_running_loop()
+
+    def make(
+        take_packet: Callable[[Codec, Tier, Packet], None],
+        take_still: Callable[[Still | None], None],
+    ) -> EncodeLoop:
+        return EncodeLoop(
+            event_fd,
+            fps=fps,
+            max_bitrate_bps=max_bitrate_bps,
+            encoder=encoder,
+            on_packet=partial(_call_soon, loop, take_packet),
+            on_error=partial(_call_soon, loop, on_error),
+            on_still=partial(_call_soon, loop, take_still),
+        )
+
+    return make
 
 
 def _call_soon(
