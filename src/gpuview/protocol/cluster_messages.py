@@ -1,26 +1,42 @@
-"""The messages about workers on other machines, between a kernel and its media process.
+"""The messages about workers on other machines.
 
 A run has a name, and any number of workers: the ranks of a training job, or scripts. A notebook's
 media process listens for the workers of all its runs at one TCP port, and a worker's media process
 dials out to it. Keys are those of CurveZMQ, as 40 characters of Z85. Whoever has a run's worker key
 may join that run, and no other.
+
+A kernel talks with its media process as ever. The two media processes talk over channels, see
+`gpuview.protocol.channels`: on channel 0 a worker says `Join`. On each other one, the notebook is
+to the worker what a page is at the end of a carrier: it pings, says what its views say, and where
+it wants packets it says `WatchTier` in place of a page's Watch.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated, Literal
 
-from gpuview.protocol.page_messages import Message, Problem
+from msgspec import Meta, Struct
+
+from gpuview.protocol.page_messages import Message, Problem, Status, ViewId
 
 __all__ = [
+    "Join",
     "JoinChanged",
+    "JoinRefused",
     "JoinRun",
+    "Joined",
     "ListenForWorkers",
     "Listening",
     "OpenRun",
+    "WantRate",
+    "WantStills",
+    "WatchTier",
     "Worker",
     "WorkersChanged",
 ]
+
+_Name = Annotated[str, Meta(min_length=1, max_length=256)]
+_Rank = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 # --- kernel -> media process, in the notebook ---------------------------------------------------
@@ -86,6 +102,8 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pid: int
     silent_s: float | None = None
     """So long ago it said something last, if it should have; None while it is connected."""
+    status: Status | None = None
+    """What its stream is doing: whether its source has failed, for example; None: not told yet."""
 
 
 class WorkersChanged(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,3 +123,57 @@ class JoinChanged(Message, frozen=True, kw_only=True, omit_defaults=True):
     is_connected: bool
     problem: Problem | None = None
     """Why the notebook refused, if it did."""
+
+
+# --- a worker's media process -> the notebook's --------------------------------------------------
+
+
+class Join(Message, frozen=True, kw_only=True):
+    """A worker says who it is, at first; answered by `Joined` or `JoinRefused`."""
+
+    version: _Name
+    """Of gpuview. Other versions may have other fields, so this one is read before the rest."""
+    attempt: _Name
+    """The same over every route that is tried at a time; the first one that arrives is answered."""
+    run: _Name
+    rank: _Rank
+    world_size: _Rank
+    host: _Name
+    pid: _Rank
+
+
+# --- the notebook's media process -> a worker's --------------------------------------------------
+
+
+class Joined(Message, frozen=True):
+    """The worker is let in."""
+
+
+class JoinRefused(Message, frozen=True, kw_only=True):
+    """The worker is not let in."""
+
+    problem: Problem
+
+
+class WatchTier(Message, frozen=True, kw_only=True):
+    """Send packets of one codec and tier over this channel, beginning with a keyframe."""
+
+    view: ViewId
+    codec: Literal["H264", "VP8", "JPEG"]
+    profile: Literal["", "Main", "Constrained Baseline"]
+    """Of H.264."""
+    tier: Literal[1, 2, 4]
+    """What the picture's sides are divided by."""
+
+
+class WantRate(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """What those who watch in the notebook take. The newest counts."""
+
+    target_bps: Annotated[float, Meta(ge=0, le=1e12)] | None = None
+    """None: whatever there is."""
+    hold_ms: Annotated[float, Meta(ge=0, le=1000)] = 0
+    """No frame is wanted for so long, other than a keyframe."""
+
+
+class WantStills(Message, frozen=True):
+    """Send pictures that stand still over this channel as well."""
