@@ -16,19 +16,28 @@ from gpuview.protocol.carrier import CARRIER_CODECS, HEADER_NBYTES, PacketHeader
     timestamp=st.integers(0, 2**34),
     width=st.integers(1, 65_535),
     height=st.integers(1, 65_535),
+    quantiser=st.none() | st.integers(0, 63),
 )
 def test_a_header_is_read_as_it_was_written(
-    codec: str, is_keyframe: bool, seq: int, timestamp: int, width: int, height: int
+    codec: str,
+    is_keyframe: bool,
+    seq: int,
+    timestamp: int,
+    width: int,
+    height: int,
+    quantiser: int | None,
 ) -> None:
-    header = PacketHeader(codec, is_keyframe, seq, timestamp, width, height)
+    header = PacketHeader(codec, is_keyframe, seq, timestamp, width, height, quantiser)
     assert PacketHeader.parse(header.pack() + b"x") == PacketHeader(
-        codec, is_keyframe, seq % 2**32, timestamp % 2**32, width, height
+        codec, is_keyframe, seq % 2**32, timestamp % 2**32, width, height, quantiser
     )
 
 
 def test_the_bytes_of_a_header() -> None:
     header = PacketHeader("VP8", True, 1, 2, 640, 360)
     assert header.pack().hex(" ", 4) == "01010100 00000001 00000002 02800168"
+    header = PacketHeader("VP8", True, 1, 2, 640, 360, quantiser=31)
+    assert header.pack().hex(" ", 4) == "01010120 00000001 00000002 02800168"
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,24 @@ the widget's comm, or be sent the stream itself. Lives on the event loop.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
 from gpuview.errors import SignalError
-from gpuview.media.carriers.connection import Connection
+from gpuview.media.carriers.connection import AnyConnection
 from gpuview.media.carriers.viewer import CarrierViewer
 from gpuview.media.encode.choice import usable_codecs
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.fanout import Fanout
+from gpuview.media.encode.tiers import Tier
 from gpuview.media.internal_error import problem_of
 from gpuview.media.link.budget import Budget
 from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet
+from gpuview.protocol.carrier import ViewerCarrier
+from gpuview.protocol.cluster_messages import WantKeyframe, WantRate, WantStills, WatchTier
 from gpuview.protocol.interaction_messages import FROM_VIEW, FromView, Interaction, ToView
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.media_messages import EncoderSetting
@@ -28,7 +32,6 @@ from gpuview.protocol.page_messages import (
     Ack,
     Bye,
     Candidates,
-    Carrier,
     GetPeerConfig,
     Message,
     Offer,
@@ -63,8 +66,19 @@ _FROM_PAGE: tuple[type[Message], ...] = (
     Watch,
     *FROM_VIEW,
 )
-_SILENCE_TIMEOUT_S: dict[Carrier, float] = {"socket": 8.0, "comm": 60.0}
-# ipykernel 6 passes nothing on while a cell runs, but what is sent arrives: hence the minute.
+_FROM_NOTEBOOK: tuple[type[Message], ...] = (
+    Ping,
+    Received,
+    WantKeyframe,
+    WantRate,
+    WantStills,
+    WatchTier,
+    *FROM_VIEW,
+)
+"""What another machine's media process says, which stands for the pages of its notebook."""
+_SILENCE_TIMEOUT_S: dict[ViewerCarrier, float] = {"socket": 8.0, "comm": 60.0, "cluster": math.inf}
+# ipykernel 6 passes nothing on while a cell runs, but what is sent arrives: hence the minute. A
+# notebook's silence ends the connection, and with it all of its sessions.
 _MAX_MESSAGES_PER_S = 300.0
 _MAX_FAULTS = 20
 _MAX_VIEWS = 16  # that one connection speaks for
@@ -98,7 +112,7 @@ class PageSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, connection: Connection, carrier: Carrier) -> PageSession:
+    def open(self, connection: AnyConnection, carrier: ViewerCarrier) -> PageSession:
         """Begin to hear a page.
 
         Raises:
@@ -153,11 +167,13 @@ class PageSessions:
 class PageSession:
     """One page's connection. See `PageSessions.open`."""
 
-    def __init__(self, connection: Connection, carrier: Carrier, sessions: PageSessions) -> None:
+    def __init__(
+        self, connection: AnyConnection, carrier: ViewerCarrier, sessions: PageSessions
+    ) -> None:
         self.views: set[str] = set()
         """The views that have said something to the kernel."""
         self._connection = connection
-        self._carrier: Carrier = carrier
+        self._carrier: ViewerCarrier = carrier
         self._sessions = sessions
         self._viewer: CarrierViewer | None = None
         picture = sessions.fanout.encodes
@@ -184,7 +200,8 @@ class PageSession:
         try:
             if kind != TEXT:
                 raise ValueError("pages send text only")
-            self._act(decode_text(content.decode(), *_FROM_PAGE))
+            kinds = _FROM_NOTEBOOK if self._carrier == "cluster" else _FROM_PAGE
+            self._act(decode_text(content.decode(), *kinds))
         except (SignalError, ValueError) as exc:
             self._note_fault(exc)
 
@@ -215,8 +232,14 @@ class PageSession:
                 viewer.take_received(message)
             case RequestKeyframe() if viewer is not None:
                 viewer.request_keyframe()
-            case Watch():
+            case Watch() | WatchTier():
                 self._watch(message)
+            case WantRate() if viewer is not None:
+                viewer.want_rate(message)
+            case WantKeyframe() if viewer is not None:
+                viewer.request_keyframe_after(message.spacing_s)
+            case WantStills() if viewer is not None:
+                viewer.open_stills()
             case Offer():
                 self._offer(message)
             case Candidates():
@@ -237,7 +260,7 @@ class PageSession:
         except Exception as exc:
             self.send(refusal(offer, problem_of(exc), self._sessions.viewers.stream))
 
-    def _watch(self, message: Watch) -> None:
+    def _watch(self, message: Watch | WatchTier) -> None:
         if self._viewer is not None:
             raise SignalError(
                 "this connection is sent a stream already",
@@ -245,7 +268,7 @@ class PageSession:
                 fix="open another connection",
             )
         try:
-            codec = _codec(message.codec, self._sessions.fanout.encoder)
+            codec = _codec(message, self._sessions.fanout.encoder)
         except Exception as exc:
             problem = problem_of(exc)
             parts = {each: getattr(problem, each) for each in problem.__struct_fields__}
@@ -258,8 +281,9 @@ class PageSession:
             connection=self._connection,
             channel=self._channel,
             fanout=self._sessions.fanout,
-            acknowledged_every_s=message.acknowledge_ms / 1000,
+            acknowledged_every_s=message.acknowledge_ms / 1000 if isinstance(message, Watch) else 0,
             on_failure=lambda _: self.close(),
+            fixed_tier=Tier(message.tier) if isinstance(message, WatchTier) else None,
         )
         if viewer.is_paused:
             viewer.follow_paused()
@@ -283,13 +307,14 @@ class PageSession:
         return f"<PageSession {self._carrier} {self._viewer or 'without a viewer'}>"
 
 
-def _codec(name: str, setting: EncoderSetting) -> Codec:
-    """Return the codec that a page asks for: if it can be, the one that WebRTC viewers get.
+def _codec(message: Watch | WatchTier, setting: EncoderSetting) -> Codec:
+    """Return the codec that is asked for: if a page may be sent it, the one of WebRTC viewers.
 
     Raises:
         MediaError: This PyAV encodes no video.
         SignalError: It is not to be had.
     """
+    name = message.codec
     if name == "JPEG":
         return Codec(name)
     usable = usable_codecs(setting)
@@ -299,4 +324,6 @@ def _codec(name: str, setting: EncoderSetting) -> Codec:
             expected=" or ".join(usable),
             fix="nothing; the page tries what is left",
         )
-    return Codec("H264", "Main") if name == "H264" else Codec(name)
+    if name != "H264":
+        return Codec(name)
+    return Codec(name, message.profile if isinstance(message, WatchTier) else "Main")

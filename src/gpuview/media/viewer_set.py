@@ -9,8 +9,8 @@ from typing import Protocol
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media.internal_error import log_fault
 from gpuview.media.tasks import BackgroundTasks
+from gpuview.protocol.carrier import ViewerCarrier
 from gpuview.protocol.media_messages import Viewers
-from gpuview.protocol.page_messages import Carrier
 from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["AnyViewer", "ViewerSet"]
@@ -25,7 +25,7 @@ class AnyViewer(Protocol):
     def view(self) -> str: ...
 
     @property
-    def carrier(self) -> Carrier: ...
+    def carrier(self) -> ViewerCarrier: ...
 
     @property
     def is_paused(self) -> bool:
@@ -67,9 +67,9 @@ class ViewerSet:
         self.is_closed = False
         self._send = send
         self._tasks = tasks
-        self._viewers: dict[tuple[str, Carrier], AnyViewer] = {}
+        self._viewers: dict[tuple[str, ViewerCarrier], AnyViewer] = {}
 
-    def get(self, view: str, carrier: Carrier = "webrtc") -> AnyViewer | None:
+    def get(self, view: str, carrier: ViewerCarrier = "webrtc") -> AnyViewer | None:
         return self._viewers.get((view, carrier))
 
     def __contains__(self, viewer: AnyViewer) -> bool:

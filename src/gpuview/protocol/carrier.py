@@ -10,7 +10,7 @@ A packet is one encoded frame behind a header of big-endian numbers:
     kind        8 bits: 1
     flags       8 bits: 1 for a keyframe
     codec       8 bits: 0 for H.264 (Annex B), 1 for VP8, 2 for JPEG
-    reserved    8 bits: 0
+    quantiser   8 bits: the picture's mean quantiser plus 1; 0: it is not known
     seq         32 bits: counts the packets of this view; a gap means that packets were dropped
     timestamp   32 bits: RTP's, 90 kHz
     width       16 bits
@@ -23,15 +23,28 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["CARRIER_CODECS", "HEADER_NBYTES", "PACKET", "STILL_PIECE", "PacketHeader"]
+from gpuview.protocol.page_messages import Carrier
+
+__all__ = [
+    "CARRIER_CODECS",
+    "HEADER_NBYTES",
+    "PACKET",
+    "STILL_PIECE",
+    "PacketHeader",
+    "ViewerCarrier",
+]
+
+ViewerCarrier = Carrier | Literal["cluster"]
+"""How a viewer is reached; ``cluster``: it is a notebook's media process on another machine."""
 
 PACKET, STILL_PIECE = 1, 2
 
 CARRIER_CODECS = ("H264", "VP8", "JPEG")
 """By the number in the header."""
 
-_HEADER = struct.Struct(">BBBxIIHH")
+_HEADER = struct.Struct(">BBBBIIHH")
 HEADER_NBYTES = _HEADER.size
 
 _KEYFRAME = 1
@@ -50,6 +63,8 @@ class PacketHeader:
     """90 kHz; its low 32 bits are sent."""
     width: int
     height: int
+    quantiser: int | None = None
+    """0 to 254; None: it is not known."""
 
     def pack(self) -> bytes:
         """Return the header as it is sent."""
@@ -57,6 +72,7 @@ class PacketHeader:
             PACKET,
             _KEYFRAME if self.is_keyframe else 0,
             CARRIER_CODECS.index(self.codec),
+            0 if self.quantiser is None else self.quantiser + 1,
             self.seq & 0xFFFFFFFF,
             self.timestamp & 0xFFFFFFFF,
             self.width,
@@ -72,8 +88,16 @@ class PacketHeader:
         """
         if len(message) <= HEADER_NBYTES or message[0] != PACKET:
             raise ValueError(f"a message of {len(message)} bytes is no packet")
-        _, flags, codec, seq, timestamp, width, height = _HEADER.unpack_from(message)
+        _, flags, codec, quantiser, seq, timestamp, width, height = _HEADER.unpack_from(message)
         if codec >= len(CARRIER_CODECS):
             raise ValueError(f"{codec = } is unknown")
         is_keyframe = bool(flags & _KEYFRAME)
-        return cls(CARRIER_CODECS[codec], is_keyframe, seq, timestamp, width, height)
+        return cls(
+            CARRIER_CODECS[codec],
+            is_keyframe,
+            seq,
+            timestamp,
+            width,
+            height,
+            quantiser - 1 if quantiser else None,
+        )

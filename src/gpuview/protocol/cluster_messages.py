@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.page_messages import Message, Problem, Status, ViewId
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ListenForWorkers",
     "Listening",
     "OpenRun",
+    "WantKeyframe",
     "WantRate",
     "WantStills",
     "WatchTier",
@@ -104,6 +106,8 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So long ago it said something last, if it should have; None while it is connected."""
     status: Status | None = None
     """What its stream is doing: whether its source has failed, for example; None: not told yet."""
+    interaction: Interaction | None = None
+    """Its knobs, and the events that it wants; None: not told."""
 
 
 class WorkersChanged(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -177,3 +181,10 @@ class WantRate(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 class WantStills(Message, frozen=True):
     """Send pictures that stand still over this channel as well."""
+
+
+class WantKeyframe(Message, frozen=True, kw_only=True):
+    """Send a keyframe soon."""
+
+    spacing_s: Annotated[float, Meta(ge=0, le=10)]
+    """At least so long after the last one."""

@@ -14,7 +14,7 @@ class ViewerStats(
 
     view: str
     carrier: str = "webrtc"
-    """``"webrtc"``, ``"socket"`` or ``"comm"``."""
+    """``"webrtc"``, ``"socket"`` or ``"comm"``; ``"cluster"``: a notebook on another machine."""
     state: str
     """W3C ``connectionState``: new, connecting, connected, failed, closed."""
     codec: str
@@ -66,7 +66,8 @@ class EncoderStats(
     quantiser: int | None = None
     """Of the last frame: 0 to 51 for H.264, 0 to 63 for VP8, coarser upwards."""
     encoder: str = ""
-    """``x264``, ``nvenc``, ``vp8`` or ``jpeg``; empty while none is open."""
+    """``x264``, ``nvenc``, ``vp8`` or ``jpeg``; ``worker`` on another machine; empty while none is
+    open."""
     encoder_reason: str = ""
     """Why no better encoder is used; empty if the best one is."""
     why_no_h264: str = ""

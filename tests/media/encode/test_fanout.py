@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from gpuview.media.encode import fanout as fanout_module
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription, encoding_frames
-from gpuview.media.encode.tiers import Tier
+from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.encode.timestamp import PICTURES
 from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
@@ -326,6 +327,26 @@ def test_viewers_in_two_tiers_get_two_sizes_and_a_move_costs_the_others_no_keyfr
         assert (tiers["half"].width, tiers["half"].height) == (32, 24)
         fanout.unsubscribe(poor)
         assert [each.tier for each in fanout.encodes.stats()] == ["full"]
+
+    run(work)
+
+
+def test_viewer_that_keeps_its_tier_is_never_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_move_down(now_s: float, members: Sequence[Member], meters: object) -> object:
+        return [(each, Tier.QUARTER) for each in members if each.tier is not Tier.QUARTER]
+
+    monkeypatch.setattr(fanout_module, "moves", all_move_down)
+
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        moving, keeping = fanout.subscribe(MAIN), fanout.subscribe(MAIN, Tier.HALF)
+        level, widths = 20, set()
+        while moving.tier is not Tier.QUARTER:
+            level += 1
+            feed.show(fanout, level)
+            await moving.next()
+            widths.add((await keeping.next()).width)
+        assert widths == {32}
+        assert keeping.member.tier is Tier.HALF
 
     run(work)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from gpuview.protocol.local_socket import (
     BINARY,
@@ -17,7 +17,7 @@ from gpuview.protocol.local_socket import (
 from gpuview.protocol.page_messages import Message
 from gpuview.protocol.wire import encode_text
 
-__all__ = ["MAX_UNSENT_NBYTES", "ROOM_NBYTES", "Connection"]
+__all__ = ["MAX_UNSENT_NBYTES", "ROOM_NBYTES", "AnyConnection", "Connection"]
 
 logger = logging.getLogger("gpuview.media")
 
@@ -28,8 +28,35 @@ MAX_UNSENT_NBYTES = 16 * 1024 * 1024
 """A peer that lets more wait than the largest message and some replies is cut off."""
 
 
+class AnyConnection(Protocol):
+    """One page's connection, or what stands for it."""
+
+    on_room: Callable[[], None]
+    """Called when there is room again, after `has_room` was False."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def unsent_nbytes(self) -> int:
+        """What the peer has not taken yet."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer takes what is sent."""
+
+    def send(self, message: Message) -> None:
+        """Send a message as text. Never waits."""
+
+    def send_binary(self, content: bytes) -> None:
+        """Send a packet or a piece of a still. Never waits."""
+
+    def close(self) -> None:
+        """End the connection; what is unsent may be dropped. Safe to call twice."""
+
+
 class Connection(asyncio.Protocol):
-    """One page's connection.
+    """One page's connection, an `AnyConnection`.
 
     Args:
         on_message: Called with the kind and the content of each message. An exception from it ends

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
-from gpuview.media.carriers.connection import Connection
+from gpuview.media.carriers.connection import AnyConnection
 from gpuview.media.carriers.link import CarrierLink
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout
+from gpuview.media.encode.tiers import Tier
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.still_sender import StillSender
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
-from gpuview.protocol.page_messages import Carrier, Received
+from gpuview.protocol.carrier import STILL_PIECE, PacketHeader, ViewerCarrier
+from gpuview.protocol.cluster_messages import WantRate
+from gpuview.protocol.page_messages import Received
 from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["CarrierViewer"]
@@ -35,22 +38,24 @@ class CarrierViewer:
         fanout: The source of its packets.
         acknowledged_every_s: As for `CarrierLink`.
         on_failure: Called once, with what ended the sending.
+        fixed_tier: As for `Fanout.subscribe`.
     """
 
     def __init__(
         self,
         view: str,
-        carrier: Carrier,
+        carrier: ViewerCarrier,
         codec: Codec,
         *,
-        connection: Connection,
+        connection: AnyConnection,
         channel: PageChannel,
         fanout: Fanout,
         acknowledged_every_s: float,
         on_failure: Callable[[BaseException], None],
+        fixed_tier: Tier | None = None,
     ) -> None:
         self.view = view
-        self.carrier: Carrier = carrier
+        self.carrier: ViewerCarrier = carrier
         self.n_frames = 0
         self._connection = connection
         self._channel = channel
@@ -61,14 +66,17 @@ class CarrierViewer:
             acknowledged_every_s=acknowledged_every_s,
             may_be_deaf=carrier == "comm",
         )
-        self._subscription = fanout.subscribe(codec)
+        self._subscription = fanout.subscribe(codec, fixed_tier)
         self._quantiser: int | None = None
+        self._wanted_bps = math.inf
+        self._held_until_s = -math.inf
         self._requested_s = float("-inf")
         self._has_changed = asyncio.Event()
         self._stills = StillSender(fanout.stills, self._rate_bps)
         self._still_channel = _StillChannel(connection)
         connection.on_room = self._have_room
-        self._stills.open(self._still_channel)
+        if carrier != "cluster":  # there, it is said where they are wanted
+            self.open_stills()
         self._tasks = BackgroundTasks()
         self._tasks.spawn(self._send_packets(), on_failure)
 
@@ -81,6 +89,10 @@ class CarrierViewer:
         """Send what its page wants now."""
         follow = self._fanout.pause if self.is_paused else self._fanout.resume
         follow(self._subscription)
+
+    def open_stills(self) -> None:
+        """Send pictures that stand still as well."""
+        self._stills.open(self._still_channel)
 
     def take_received(self, message: Received) -> None:
         """Learn what has arrived."""
@@ -95,6 +107,17 @@ class CarrierViewer:
         if now_s - self._requested_s >= _KEYFRAME_REQUEST_S:
             self._requested_s = now_s
             self._subscription.request_keyframe()
+
+    def request_keyframe_after(self, spacing_s: float) -> None:
+        """Have a keyframe made, so long after the last one."""
+        self._subscription.request_keyframe_after(spacing_s)
+
+    def want_rate(self, message: WantRate) -> None:
+        """Learn what those take to whom the packets are passed on."""
+        now_s = time.monotonic()
+        self._wanted_bps = math.inf if message.target_bps is None else message.target_bps
+        self._held_until_s = now_s + message.hold_ms / 1000
+        self._tell_room(now_s)
 
     def set_ceiling(self, max_bitrate_bps: int) -> None:
         """Never send more than this from now on."""
@@ -170,6 +193,7 @@ class CarrierViewer:
             timestamp=packet.timestamp,
             width=packet.width,
             height=packet.height,
+            quantiser=packet.quantiser,
         )
         self._connection.send_binary(header.pack() + packet.data)
         self.n_frames += 1
@@ -178,7 +202,10 @@ class CarrierViewer:
         self._tell_room(now_s)
 
     def _tell_room(self, now_s: float) -> None:
-        self._subscription.report(target_bps=self._link.target_bps, free_s=self._link.free_s(now_s))
+        self._subscription.report(
+            target_bps=min(self._link.target_bps, self._wanted_bps),
+            free_s=max(self._link.free_s(now_s), self._held_until_s),
+        )
 
     def _have_room(self) -> None:
         self._has_changed.set()
@@ -194,7 +221,7 @@ class CarrierViewer:
 class _StillChannel:
     """A `StillChannel` over the connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AnyConnection) -> None:
         self._connection = connection
         self.have_room: Callable[[], None] = lambda: None
 

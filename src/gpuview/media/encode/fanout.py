@@ -37,15 +37,19 @@ class Subscription:
     Args:
         codec: The codec that the viewer negotiated.
         request: Requests a keyframe in this subscription's tier, so many seconds after the last.
+        fixed_tier: The tier that it is never moved from.
     """
 
     is_viewer = True
     """Whether it has a link, which the encoder follows; a recording takes what viewers get."""
 
-    def __init__(self, codec: Codec, request: Callable[[float], None]) -> None:
+    def __init__(
+        self, codec: Codec, request: Callable[[float], None], fixed_tier: Tier | None = None
+    ) -> None:
         self.codec = codec
-        self.member = Member()
-        self.tier = Tier.FULL
+        self.keeps_tier = fixed_tier is not None
+        self.member = Member(fixed_tier or Tier.FULL)
+        self.tier = self.member.tier
         """The size of the pictures that this viewer gets; it may change between two packets."""
         self.n_dropped = 0
         self._request = request
@@ -117,6 +121,10 @@ class Subscription:
         self.member.note_trouble(now_s)
         self._request(self._losses.spacing_s(now_s))
 
+    def request_keyframe_after(self, spacing_s: float) -> None:
+        """Request a keyframe, so long after the last one; whoever asks may be in no trouble."""
+        self._request(spacing_s)
+
 
 AnySubscription = TypeVar("AnySubscription", bound=Subscription)
 
@@ -144,9 +152,14 @@ class Fanout:
         """
         self._keep = keep
 
-    def subscribe(self, codec: Codec) -> Subscription:
-        """Add a viewer. The first viewer of a codec starts its encoder."""
-        return self.add(codec, Subscription)
+    def subscribe(self, codec: Codec, fixed_tier: Tier | None = None) -> Subscription:
+        """Add a viewer. The first viewer of a codec starts its encoder.
+
+        Args:
+            codec: The codec that the viewer negotiated.
+            fixed_tier: The tier that it stays in; None: one that suits its link.
+        """
+        return self.add(codec, partial(Subscription, fixed_tier=fixed_tier))
 
     def add(
         self, codec: Codec, make: Callable[[Codec, Callable[[float], None]], AnySubscription]
@@ -222,7 +235,9 @@ class Fanout:
 
     def _review(self, group: _Group, now_s: float) -> None:
         """Move viewers to other tiers."""
-        members = [each.member for each in group.subscriptions if each.is_viewer]
+        members = [
+            each.member for each in group.subscriptions if each.is_viewer and not each.keeps_tier
+        ]
         for member, tier in moves(now_s, members, group.meters):
             member.tier = tier
             self._enter(next(each for each in group.subscriptions if each.member is member))
