@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiortc import RTCCertificate
 
@@ -20,7 +21,7 @@ from gpuview.errors import NetworkError, SignalError
 from gpuview.media.carriers.connection import Connection
 from gpuview.media.carriers.socket_server import OnMessage, SocketServer
 from gpuview.media.encode.choice import find_encoders
-from gpuview.media.encode.encodes import Encodes
+from gpuview.media.encode.encodes import Encodes, MakeEncodes
 from gpuview.media.encode.fanout import Fanout, encoding_frames
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.ice.network import Network, hosts_to_bind
@@ -36,7 +37,15 @@ from gpuview.media.replays import Replays
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.media.viewer import Viewer
 from gpuview.media.viewer_set import ViewerSet
-from gpuview.protocol.interaction_messages import TO_VIEW, GetReplay, Interaction, ToView
+from gpuview.protocol.cluster_messages import JoinRun, ListenForWorkers, OpenRun
+from gpuview.protocol.interaction_messages import (
+    FROM_VIEW,
+    TO_VIEW,
+    FromView,
+    GetReplay,
+    Interaction,
+    ToView,
+)
 from gpuview.protocol.media_messages import (
     AttachRing,
     CloseStream,
@@ -69,6 +78,10 @@ from gpuview.protocol.page_messages import (
 )
 from gpuview.protocol.stats import NetworkStats
 
+if TYPE_CHECKING:
+    from gpuview.media.cluster.runs import Run, Runs
+    from gpuview.media.cluster.uplink import Uplink
+
 __all__ = ["FROM_KERNEL", "Hub"]
 
 FROM_KERNEL: tuple[type[Message], ...] = (
@@ -81,8 +94,11 @@ FROM_KERNEL: tuple[type[Message], ...] = (
     GetStats,
     IceServers,
     Interaction,
+    JoinRun,
+    ListenForWorkers,
     Offer,
     OpenCarrier,
+    OpenRun,
     OpenStream,
     PeerConfig,
     Refusal,
@@ -92,6 +108,7 @@ FROM_KERNEL: tuple[type[Message], ...] = (
     Status,
     StopPublishing,
     StopRecording,
+    *FROM_VIEW,
     *TO_VIEW,
 )
 """The messages that `Hub.receive` takes."""
@@ -102,7 +119,7 @@ _REAP_EVERY_S = 1.0
 _NO_PROBLEM = Problem(problem="", expected="", fix="")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Stream:
     send: Callable[[Message], None]
     """Sends the kernel a message about it."""
@@ -113,6 +130,10 @@ class _Stream:
     publications: PublicationSet
     pages: PageSessions
     replays: Replays
+    run: Run | None = None
+    """If its packets come from workers."""
+    uplink: Uplink | None = None
+    """If a notebook on another machine may watch it."""
 
     def reap(self, now_s: float) -> None:
         """Let go of viewers and pages that have gone, and of what was kept for them."""
@@ -122,6 +143,8 @@ class _Stream:
         self.replays.keep_for(paused, is_watched=len(self.viewers) > 0)
 
     async def close(self) -> None:
+        if self.uplink is not None:
+            await self.uplink.close()
         await self.replays.close()
         await self.recorders.close()
         self.pages.close()
@@ -142,6 +165,8 @@ class Hub:
         self._streams: dict[str, _Stream] = {}
         self._network: Network | None = None
         self._socket: SocketServer | None = None
+        self._runs: Runs | None = None
+        self._closing = BackgroundTasks()  # of streams; never cancelled
         self._tasks = BackgroundTasks()
         self._tasks.spawn(self._reap())
 
@@ -166,6 +191,14 @@ class Hub:
                     self._network.servers.take(message)
             case OpenStream():
                 self._open_stream(name, message, fds)
+            case ListenForWorkers():
+                self._send("", self._known_runs().listen(message))
+            case OpenRun() if stream is not None:
+                self._open_run(name, stream, message)
+            case JoinRun() if stream is not None:
+                self._tasks.spawn(self._join(stream, message))
+            case FromView() if stream is not None and stream.run is not None:
+                stream.run.say(message)
             case GetStats():
                 self._send(name, self._stats(stream, message.request))
             case Offer():
@@ -200,42 +233,43 @@ class Hub:
                     stream.viewers.remove(viewer, "the page sent a bye")
             case CloseStream() if stream is not None:
                 del self._streams[name]
-                self._tasks.spawn(stream.close())
+                self._let_go(stream)
 
     async def close(self) -> None:
         """Close every stream and the socket."""
+        await self._closing.finish()
         while self._streams:
             _, stream = self._streams.popitem()
             await stream.close()
         if self._socket is not None:
             self._socket.close()
         await self._tasks.cancel()
+        if self._runs is not None:
+            await self._runs.close()
         if self._network is not None:
             await self._network.servers.close()
             self._network.mux.close()
 
     def _open_stream(self, name: str, message: OpenStream, fds: list[int]) -> None:
-        def send(message: Message) -> None:
-            self._send(name, message)
-
-        def send_error(error: Problem | None) -> None:
-            error = error or _NO_PROBLEM
-            send(EncodeFailed(problem=error.problem, expected=error.expected, fix=error.fix))
-
-        encoder = self._configuration.encoder
         make_encodes = encoding_frames(
             fds[0],
             fps=message.fps,
             max_bitrate_bps=self._max_bitrate_bps(message),
-            encoder=encoder,
-            on_error=send_error,
+            encoder=self._configuration.encoder,
+            on_error=partial(self._send_error, name),
         )
-        fanout = Fanout(make_encodes, encoder)
-        fds.clear()  # the fanout owns the eventfd now
+        self._streams[name] = self._new_stream(name, make_encodes)
+        fds.clear()  # the stream owns the eventfd now
+
+    def _new_stream(self, name: str, make_encodes: MakeEncodes) -> _Stream:
+        send = partial(self._send, name)
+        fanout = Fanout(make_encodes, self._configuration.encoder)
 
         def hear(message: Message) -> None:
             if isinstance(message, GetReplay):
                 replays.ask(message)
+            elif isinstance(message, FromView) and stream.run is not None:
+                stream.run.say(message)
             else:
                 send(message)
 
@@ -252,7 +286,7 @@ class Hub:
         publications = PublicationSet(fanout, viewers, self._open_network, send)
         pages = PageSessions(fanout, viewers, negotiation, hear)
         replays = Replays(fanout, partial(_tell, viewers, pages), self._configuration.replay_s)
-        self._streams[name] = _Stream(
+        stream = _Stream(
             send, fanout, viewers, negotiation, recorders, publications, pages, replays
         )
         if self._configuration.has_ice_servers and self._configuration.has_webrtc:
@@ -260,6 +294,18 @@ class Hub:
             # offer is refused.
             with contextlib.suppress(NetworkError):
                 self._open_network()
+        return stream
+
+    def _send_error(self, name: str, error: Problem | None) -> None:
+        error = error or _NO_PROBLEM
+        failed = EncodeFailed(problem=error.problem, expected=error.expected, fix=error.fix)
+        self._send(name, failed)
+
+    def _let_go(self, stream: _Stream) -> None:
+        """Close a stream in the background."""
+        if self._runs is not None and stream.run is not None:
+            self._runs.discard(stream.run)
+        self._closing.spawn(stream.close())
 
     def _max_bitrate_bps(self, limits: OpenStream | SetLimits) -> int:
         return min(limits.max_bitrate_bps, self._configuration.max_bitrate_bps or sys.maxsize)
@@ -306,6 +352,40 @@ class Hub:
     def _network_changed(self) -> None:
         for stream in self._streams.values():
             stream.negotiation.send_all_candidates()
+
+    # --- workers on other machines --------------------------------------------------------------
+
+    def _known_runs(self) -> Runs:
+        if self._runs is None:
+            from gpuview.media.cluster.runs import Runs
+
+            self._runs = Runs()
+        return self._runs
+
+    def _open_run(self, name: str, stream: _Stream, message: OpenRun) -> None:
+        """Show workers' packets in place of frames; who has come meanwhile comes again."""
+        from gpuview.media.cluster.remote_encodes import RemoteEncodes
+        from gpuview.media.cluster.runs import Run
+
+        make_encodes = partial(
+            RemoteEncodes,
+            max_bitrate_bps=stream.fanout.encodes.max_bitrate_bps,
+            on_error=partial(self._send_error, name),
+        )
+        self._let_go(stream)
+        stream = self._streams[name] = self._new_stream(name, make_encodes)
+        encodes, tell = stream.fanout.encodes, partial(_tell, stream.viewers, stream.pages)
+        assert isinstance(encodes, RemoteEncodes)
+        stream.run = Run(message, encodes, stream.send, tell)
+        self._known_runs().open(stream.run)
+
+    async def _join(self, stream: _Stream, message: JoinRun) -> None:
+        """Let a notebook watch a stream; a second message replaces the first."""
+        from gpuview.media.cluster.uplink import Uplink
+
+        previous, stream.uplink = stream.uplink, Uplink(message, stream.pages, stream.send)
+        if previous is not None:
+            await previous.close()
 
     # --- carriers besides WebRTC ----------------------------------------------------------------
 

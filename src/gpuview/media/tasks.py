@@ -42,6 +42,10 @@ class BackgroundTasks:
         task.add_done_callback(finished)
         return task
 
+    async def finish(self) -> None:
+        """Wait until every task has ended by itself."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def cancel(self) -> None:
         """Cancel every task, and wait until all have ended."""
         tasks = list(self._tasks)

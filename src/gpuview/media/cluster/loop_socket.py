@@ -1,0 +1,107 @@
+"""A ZeroMQ socket on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from gpuview.media.internal_error import log_fault
+
+__all__ = ["LoopSocket", "watch_events"]
+
+_numbers = itertools.count()
+_AT_ONCE = 32  # messages; then others have their turn on the event loop
+
+
+class LoopSocket:
+    """Reads messages when they come, and sends without waiting.
+
+    The socket's descriptor says only that something has happened to it since it was used last. So
+    it is read until it is empty, and looked at once more after everything that is sent.
+
+    Args:
+        sock: Owned from now on.
+        on_message: Called with the parts of each message; its exceptions are logged.
+        on_event: Called when anything has happened, after all messages: there may be room again.
+    """
+
+    def __init__(
+        self,
+        sock: zmq.Socket[bytes],
+        on_message: Callable[[list[zmq.Frame]], None],
+        on_event: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.raw = sock
+        self._on_message = on_message
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._is_due = False
+        self._is_open = True
+        self._fd = int(sock.fileno())
+        self._loop.add_reader(self._fd, self._read)
+        self._read_soon()
+
+    def send(self, parts: Sequence[bytes]) -> bool:
+        """Send a message; return False if there is no room for it, or the peer has gone."""
+        if not self._is_open:
+            return False
+        try:
+            self.raw.send_multipart(parts, zmq.DONTWAIT)
+        except zmq.ZMQError:
+            return False
+        finally:
+            self._read_soon()
+        return True
+
+    def close(self) -> None:
+        """Close it; what is unsent is dropped. Safe to call twice."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._fd)
+            self.raw.close(linger=0)
+
+    def _read_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        self._is_due = False
+        for _ in range(_AT_ONCE):
+            if not self._is_open:
+                return
+            try:
+                frames = self.raw.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.ZMQError:  # nothing is there
+                self._on_event()
+                return
+            try:
+                self._on_message(frames)
+            except Exception as exc:
+                log_fault(exc)
+        self._read_soon()
+
+
+def watch_events(
+    sock: zmq.Socket[bytes], events: int, on_event: Callable[[zmq.Event], None]
+) -> LoopSocket:
+    """Call back with what happens to a socket's connections, until what is returned is closed."""
+    address = f"inproc://events-{next(_numbers)}"
+    sock.monitor(address, events)
+    pair = sock.context.socket(zmq.PAIR)
+    # Without a limit: where it is full, the thread that writes waits with a lock that `unbind`
+    # needs.
+    pair.set(zmq.RCVHWM, 0)
+    pair.connect(address)
+
+    def hear(frames: list[zmq.Frame]) -> None:
+        with contextlib.suppress(RuntimeError, ValueError):  # of a libzmq that says something else
+            parsed = parse_monitor_message([frame.bytes for frame in frames])
+            on_event(zmq.Event(parsed["event"]))
+
+    return LoopSocket(pair, hear)

@@ -1,0 +1,155 @@
+"""The workers of one run: who is let in, who is silent. Pure, in seconds on one monotonic clock."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from gpuview.errors import SignalError, shorten
+from gpuview.protocol.cluster_messages import Join, Worker
+from gpuview.protocol.interaction_messages import Interaction
+from gpuview.protocol.page_messages import Status
+from gpuview.protocol.wire import decode_text
+
+__all__ = ["MAX_WORKERS", "SILENT_S", "Roster", "read_join"]
+
+MAX_WORKERS = 256
+"""Of one run."""
+
+SILENT_S = 4.0
+"""A worker that has said nothing for so long is gone; it answers pings every second."""
+
+_MAX_CHARS = 200
+
+
+def read_join(content: bytes, version: str) -> Join:
+    """Read a worker's first message.
+
+    Args:
+        content: What it sent; nothing about it is trusted.
+        version: Ours.
+
+    Raises:
+        SignalError: It is something else, or of another version of gpuview.
+    """
+    try:
+        fields = json.loads(content)
+        other = fields.get("version") if isinstance(fields, dict) else None
+    except (ValueError, RecursionError):
+        other = None
+    if isinstance(other, str) and other != version:
+        theirs = shorten(other, _MAX_CHARS)
+        raise SignalError(
+            f"the worker has gpuview {theirs}, and the notebook has gpuview {version}",
+            expected="the same version on both machines",
+            fix=f"pip install gpuview=={version} where the worker runs",
+        )
+    try:
+        join = decode_text(content.decode(), Join)
+    except ValueError as exc:
+        raise SignalError(
+            "a worker's first message is no text",
+            expected="a Join",
+            fix="install the same version of gpuview on both machines",
+        ) from exc
+    assert isinstance(join, Join)
+    return join
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One rank."""
+
+    join: Join
+    heard_s: float
+    is_connected: bool = True
+    status: Status | None = None
+    interaction: Interaction | None = None
+    ousted: set[tuple[str, int]] = field(default_factory=set)
+    """Those whose place it has taken; they may come back when it is gone."""
+
+
+@dataclass(slots=True)
+class Roster:
+    """The workers of a run, by rank."""
+
+    run: str
+    _seats: dict[int, _Seat] = field(default_factory=dict)
+
+    def is_again(self, join: Join) -> bool:
+        """Tell whether a worker that is in says the same over another route."""
+        seat = self._seats.get(join.rank)
+        return seat is not None and seat.is_connected and seat.join.attempt == join.attempt
+
+    def admit(self, join: Join, now_s: float) -> None:
+        """Let a worker in; it takes the place of an earlier one of its rank.
+
+        Raises:
+            SignalError: Why not.
+        """
+        if join.run != self.run:
+            raise SignalError(
+                f"the worker's key is that of run {self.run}, and it asks for {join.run}",
+                expected="the key of the run that it joins",
+                fix="start it with the join file of its run",
+            )
+        seat, who = self._seats.get(join.rank), (join.host, join.pid)
+        if seat is not None and seat.is_connected and who in seat.ousted:
+            raise SignalError(
+                f"another worker of rank {join.rank} is there: process {seat.join.pid} on "
+                f"{seat.join.host}",
+                expected="one worker of each rank",
+                fix="give each its rank: RANK, or publish(..., rank=)",
+            )
+        if seat is None and len(self._seats) >= MAX_WORKERS and not self._drop_silent():
+            raise SignalError(
+                f"{MAX_WORKERS} workers have joined the run",
+                expected="fewer",
+                fix="publish from some ranks only",
+            )
+        ousted = set()
+        if seat is not None and seat.is_connected and who != (seat.join.host, seat.join.pid):
+            ousted = {*list(seat.ousted)[:MAX_WORKERS], (seat.join.host, seat.join.pid)}
+        self._seats[join.rank] = _Seat(join, now_s, ousted=ousted)
+
+    def heard(self, rank: int, now_s: float) -> None:
+        """Note that a worker that is in has said something."""
+        self._seats[rank].heard_s = now_s
+
+    def is_silent(self, rank: int, now_s: float) -> bool:
+        """Tell whether a worker that is in has said nothing for too long."""
+        return now_s - self._seats[rank].heard_s > SILENT_S
+
+    def note(self, rank: int, message: Status | Interaction) -> None:
+        """Note what a worker says of its stream."""
+        if isinstance(message, Status):
+            self._seats[rank].status = message
+        else:
+            self._seats[rank].interaction = message
+
+    def lost(self, rank: int) -> None:
+        """Note that a worker has gone."""
+        self._seats[rank].is_connected = False
+
+    def workers(self, now_s: float) -> list[Worker]:
+        """Return all that have ever been there, by rank."""
+        return [
+            Worker(
+                rank=rank,
+                world_size=seat.join.world_size,
+                host=seat.join.host,
+                pid=seat.join.pid,
+                silent_s=None if seat.is_connected else round(now_s - seat.heard_s, 3),
+                status=seat.status,
+                interaction=seat.interaction,
+            )
+            for rank, seat in sorted(self._seats.items())
+        ]
+
+    def _drop_silent(self) -> bool:
+        """Forget the worker that has been gone for longest; return whether there was one."""
+        gone = [rank for rank, seat in self._seats.items() if not seat.is_connected]
+        if not gone:
+            return False
+        del self._seats[min(gone, key=lambda rank: self._seats[rank].heard_s)]
+        return True
