@@ -130,6 +130,7 @@ class WorkerSide:
 
     def __init__(self, stream: Streaming, joining: JoinRun) -> None:
         self.stream = stream
+        self.playing = asyncio.create_task(stream.play())
         self.join(joining)
 
     def join(self, joining: JoinRun) -> None:
@@ -224,12 +225,11 @@ async def notebook_and_worker(
     """Give a notebook, and a worker that has joined it and pushes frames."""
     notebook = Notebook(folder / "notebook")
     stream = Streaming(folder / "worker")
-    playing = asyncio.create_task(stream.play())
+    worker = WorkerSide(stream, notebook.joining(**fields))
     try:
-        worker = WorkerSide(stream, notebook.joining(**fields))
         await wait_until_async(lambda: worker.is_joined and notebook.present, "it has joined")
         yield notebook, worker
     finally:
-        playing.cancel()
+        worker.playing.cancel()
         await stream.close()
         await notebook.close()

@@ -81,6 +81,7 @@ class Listener:
         port: None takes any free one.
         is_known: Tells whether who has this public key may come in.
         on_message: Called with each message of those, and who sent it.
+        on_gone: Called when a connection has ended, whosever it was.
 
     Raises:
         NetworkError: The port cannot be had, or a key is none.
@@ -94,10 +95,12 @@ class Listener:
         port: int | None,
         is_known: Callable[[str], bool],
         on_message: Callable[[Peer, list[bytes]], None],
+        on_gone: Callable[[], None],
     ) -> None:
         self.gate = Gate()
         self._is_known = is_known
         self._on_message = on_message
+        self._on_gone = on_gone
         self._peers: dict[bytes, Peer] = {}
         self._context = zmq.Context()
         try:
@@ -175,6 +178,7 @@ class Listener:
             self._turn_gate()
         else:
             self.gate.went()
+            self._on_gone()
 
     def _turn_gate(self) -> None:
         """Shut the port or open it again, as `Gate` says."""

@@ -146,6 +146,8 @@ class RemoteEncodes:
     def _deliver(self, codec: Codec, tier: Tier, packet: Packet) -> None:
         if tier is Tier.FULL:
             self._size = packet.width, packet.height
+        elif packet.is_keyframe and self._link is not None:
+            self._link.ping()  # its answer says the size of the whole picture
         if packet.capture_ns > self._capture_ns:
             self._capture_ns = packet.capture_ns
             if self._has_still:

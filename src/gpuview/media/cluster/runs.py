@@ -34,6 +34,8 @@ __all__ = ["Run", "Runs"]
 logger = logging.getLogger("gpuview.media")
 
 _BEAT_S = 1.0
+_GONE_AFTER_S = 0.1
+"""ZeroMQ tells of an end before it forgets the peer."""
 
 
 class Run:
@@ -181,6 +183,7 @@ class Runs:
         self._runs: dict[str, Run] = {}  # by the public key of their workers
         self._listener: Listener | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def listen(self, message: ListenForWorkers) -> Listening:
         """Listen from now on; return where, or why not. A second time, nothing changes."""
@@ -192,6 +195,7 @@ class Runs:
                     port=message.port,
                     is_known=lambda key: key in self._runs,
                     on_message=self._take,
+                    on_gone=self._beat_soon,
                 )
                 self._beating = asyncio.get_running_loop().create_task(self._beat())
         except NetworkError as exc:
@@ -214,6 +218,8 @@ class Runs:
             run.close()
         if self._beating is not None:
             self._beating.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._listener is not None:
             await self._listener.close()
 
@@ -233,8 +239,17 @@ class Runs:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_BEAT_S)
-            for run in list(self._runs.values()):
-                run.beat()
+            self._beat_now()
+
+    def _beat_soon(self) -> None:
+        """Find out who has gone: whom a ping cannot be sent to."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GONE_AFTER_S, self._beat_now)
+
+    def _beat_now(self) -> None:
+        self._timer = None
+        for run in list(self._runs.values()):
+            run.beat()
 
     def __repr__(self) -> str:
         return f"<Runs {list(self._runs.values())} {self._listener}>"
