@@ -248,11 +248,19 @@ class PageSession:
                 if (known := sessions.viewers.get(message.view)) is not None:
                     sessions.viewers.remove(known, "the page sent a bye")
             case GetPeerConfig() | FromView():
-                if len(self.views) < _MAX_VIEWS or message.view in self.views:
-                    self.views.add(message.view)
+                if self._learn_view(message.view):
                     sessions.send_to_kernel(message)
             case PageLog():
                 sessions.send_to_kernel(message)
+
+    def _learn_view(self, view: str) -> bool:
+        """Note that a view is reached here; return whether that is so."""
+        if view not in self.views and len(self.views) >= _MAX_VIEWS:
+            if self._carrier != "cluster":
+                return False
+            self.views.clear()  # a notebook has any number, one after the other
+        self.views.add(view)
+        return True
 
     def _offer(self, offer: Offer) -> None:
         try:

@@ -53,6 +53,9 @@ class ListenForWorkers(Message, frozen=True, kw_only=True):
     port: int | None = None
     """None takes any free one."""
 
+    def __repr__(self) -> str:
+        return f"ListenForWorkers(public_key={self.public_key!r}, port={self.port})"
+
 
 class OpenRun(Message, frozen=True, kw_only=True):
     """The stream's packets come from a worker of this run. Follows `OpenStream`."""
@@ -84,6 +87,9 @@ class JoinRun(Message, frozen=True, kw_only=True):
     host: str
     """What people call this machine."""
 
+    def __repr__(self) -> str:
+        return f"JoinRun(run={self.run!r}, rank={self.rank}, endpoints={self.endpoints})"
+
 
 # --- media process -> kernel, in the notebook ---------------------------------------------------
 
@@ -105,9 +111,10 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     silent_s: float | None = None
     """So long ago it said something last, if it should have; None while it is connected."""
     status: Status | None = None
-    """What its stream is doing: whether its source has failed, for example; None: not told yet."""
+    """What its stream is doing: whether its source has failed, for example. None: not told yet, or
+    it is not the one whose packets are shown."""
     interaction: Interaction | None = None
-    """Its knobs, and the events that it wants; None: not told."""
+    """Its knobs, and the events that it wants; None as for ``status``."""
 
 
 class WorkersChanged(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -139,8 +139,10 @@ def test_lie_ends_the_session_with_a_sentence(tmp_path: Path, lie: Any) -> None:
         liar.send(*lie(*liar.frame(is_keyframe=True)))
         _, refused = await liar.raw.hear(JoinRefused)
         assert "rank 0 on node9 has sent" in refused.problem.problem
+        await wait_until_async(
+            lambda: notebook.last_problem == refused.problem, "the notebook is told"
+        )
         assert notebook.present == []
-        assert notebook.last_problem == refused.problem
         assert not viewer._packets
 
     run(tmp_path, use)
@@ -207,6 +209,7 @@ def test_worker_that_has_lied_leaves_the_other_streams_alone(tmp_path: Path) -> 
             await raw.hear(Joined)
             liar.send_binary(b"\1nothing")
             await liar.raw.hear(JoinRefused)
+            await wait_until_async(lambda: notebook.last_problem, "the notebook is told")
             assert [each.silent_s for each in notebook.workers("s2")] == [None]
             await wait_until_async(lambda: notebook.present == [], "the liar is out")
 

@@ -30,7 +30,7 @@ def test_worker_is_known_by_its_rank() -> None:
     roster = Roster("run1")
     roster.admit(join(), 0.0)
     roster.admit(join(rank=1, host="node8"), 0.0)
-    workers = roster.workers(1.0)
+    workers = roster.workers(1.0, 0)
     assert [(each.rank, each.host, each.silent_s) for each in workers] == [
         (0, "node7", None),
         (1, "node8", None),
@@ -78,9 +78,9 @@ def test_silence_is_noticed_and_told() -> None:
     assert not roster.is_silent(0, 1.0 + SILENT_S)
     assert roster.is_silent(0, 1.1 + SILENT_S)
     roster.lost(0)
-    assert roster.workers(13.0)[0].silent_s == 12.0
+    assert roster.workers(13.0, 0)[0].silent_s == 12.0
     roster.admit(join(attempt="b"), 14.0)
-    assert roster.workers(15.0)[0].silent_s is None
+    assert roster.workers(15.0, 0)[0].silent_s is None
 
 
 def test_same_worker_over_two_routes_is_let_in_once() -> None:
@@ -110,7 +110,7 @@ def test_same_process_may_come_again_any_time() -> None:
     roster = Roster("run1")
     for attempt in "abc":
         roster.admit(join(attempt=attempt), 0.0)
-    assert len(roster.workers(0.0)) == 1
+    assert len(roster.workers(0.0, 0)) == 1
 
 
 def test_run_is_full_at_some_point_and_has_room_where_one_has_gone(
@@ -124,16 +124,16 @@ def test_run_is_full_at_some_point_and_has_room_where_one_has_gone(
         roster.admit(join(rank=3), 3.0)
     roster.lost(1)
     roster.admit(join(rank=3), 4.0)
-    assert [each.rank for each in roster.workers(5.0)] == [0, 2, 3]
+    assert [each.rank for each in roster.workers(5.0, 0)] == [0, 2, 3]
 
 
 def test_status_is_that_of_the_worker_that_is_there() -> None:
     roster = Roster("run1")
     roster.admit(join(), 0.0)
     roster.note(0, Status(state="live"))
-    assert roster.workers(1.0)[0].status == Status(state="live")
+    assert roster.workers(1.0, 0)[0].status == Status(state="live")
     roster.admit(join(attempt="b"), 2.0)
-    assert roster.workers(3.0)[0].status is None
+    assert roster.workers(3.0, 0)[0].status is None
 
 
 def test_port_is_shut_for_a_second_when_too_many_come() -> None:

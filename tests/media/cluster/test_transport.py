@@ -211,7 +211,8 @@ def test_other_version_is_refused_on_both_sides_with_both_named(
         async with worker_of(tmp_path) as stream:
             worker = WorkerSide(stream, notebook.joining())
             await wait_until_async(lambda: worker.states, "the worker is told")
-            for problem in (worker.states[-1].problem, notebook.changes()[-1].problem):
+            await wait_until_async(lambda: notebook.last_problem, "the notebook is told")
+            for problem in (worker.states[-1].problem, notebook.last_problem):
                 assert problem is not None
                 assert "7.7.7" in problem.problem
                 assert runs.__version__ in problem.problem
@@ -239,6 +240,7 @@ def test_garbage_ends_one_connection_and_the_other_worker_plays_on(tmp_path: Pat
         with RawWorker(notebook, notebook.worker_keys) as raw:
             raw.join(rank=1)
             await raw.hear(Joined)
+            await wait_until_async(lambda: notebook.present == [0, 1], "it is in")
             raw.send(b"garbage")
             await wait_until_async(lambda: notebook.present == [0], "it is sent away")
         assert worker.is_joined
@@ -268,6 +270,9 @@ def test_what_nobody_asked_for_ends_a_worker_s_session_with_a_sentence(
             raw.send(*ChannelMessage(channel, kind, content).pack())
             _, refused = await raw.hear(JoinRefused)
             assert "rank 1 on node9 has sent" in refused.problem.problem
+            await wait_until_async(
+                lambda: notebook.last_problem == refused.problem, "the notebook is told"
+            )
         assert notebook.present == [0]
         assert worker.is_joined
 
@@ -279,6 +284,7 @@ def test_flood_of_a_worker_ends_its_session_and_its_connection(tmp_path: Path) -
         with RawWorker(notebook, notebook.worker_keys) as raw:
             raw.join(rank=1)
             await raw.hear(Joined)
+            await wait_until_async(lambda: notebook.present == [0, 1], "it is in")
             pong = Pong(sent_ms=1.0, clock_ms=1.0, width=64, height=48)
             async with asyncio.timeout(60):
                 while notebook.present != [0]:
@@ -338,7 +344,9 @@ def test_worker_whose_place_is_taken_is_told_and_does_not_take_it_back(tmp_path:
             problem = worker.states[-1].problem
             assert problem is not None
             assert "process 1 on node9" in problem.problem
-            assert [each.host for each in notebook.workers()] == ["node9"]
+            await wait_until_async(
+                lambda: [each.host for each in notebook.workers()] == ["node9"], "it is told"
+            )
 
     run_joined(tmp_path, use)
 

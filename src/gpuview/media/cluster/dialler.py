@@ -85,7 +85,7 @@ class Dialler:
         """Hang up."""
         await self._tasks.cancel()
         self._hang_up()
-        await asyncio.to_thread(self._context.term)
+        await asyncio.to_thread(self._context.destroy, 0)
 
     async def _run(self) -> None:
         back_off = BackOff()

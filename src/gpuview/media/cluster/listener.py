@@ -148,7 +148,7 @@ class Listener:
         for each in (self._events, self._router, self._zap):
             each.close()
         self._port.close()
-        await asyncio.to_thread(self._context.term)
+        await asyncio.to_thread(self._context.destroy, 0)
 
     def _hear(self, frames: list[zmq.Frame]) -> None:
         identity, *content = frames

@@ -21,13 +21,14 @@ _AT_ONCE = 32  # messages; then others have their turn on the event loop
 class LoopSocket:
     """Reads messages when they come, and sends without waiting.
 
-    The socket's descriptor says only that something has happened to it since it was used last. So
-    it is read until it is empty, and looked at once more after everything that is sent.
+    The socket's descriptor says only that something has happened to it since it was used last,
+    for whatever. So it is read until it is empty, and looked at once more after it was used.
 
     Args:
         sock: Owned from now on.
-        on_message: Called with the parts of each message; its exceptions are logged.
+        on_message: Called with the parts of each message.
         on_event: Called when anything has happened, after all messages: there may be room again.
+            Exceptions from both are logged.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LoopSocket:
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._is_due = False
+        self._is_reading = False
         self._is_open = True
         self._fd = int(sock.fileno())
         self._loop.add_reader(self._fd, self._read)
@@ -66,25 +68,37 @@ class LoopSocket:
             self.raw.close(linger=0)
 
     def _read_soon(self) -> None:
-        if not self._is_due:
+        if not self._is_due and not self._is_reading:
             self._is_due = True
             self._loop.call_soon(self._read)
 
     def _read(self) -> None:
-        self._is_due = False
+        self._is_due, self._is_reading = False, True
+        is_empty = False
         for _ in range(_AT_ONCE):
-            if not self._is_open:
-                return
-            try:
-                frames = self.raw.recv_multipart(zmq.DONTWAIT, copy=False)
-            except zmq.ZMQError:  # nothing is there
-                self._on_event()
-                return
-            try:
-                self._on_message(frames)
-            except Exception as exc:
-                log_fault(exc)
-        self._read_soon()
+            is_empty = not self._is_open or not self._read_one()
+            if is_empty:
+                break
+        self._is_reading = False
+        if not is_empty:
+            self._read_soon()
+
+    def _read_one(self) -> bool:
+        """Read a message; return whether there may be another."""
+        try:
+            frames = self.raw.recv_multipart(zmq.DONTWAIT, copy=False)
+        except zmq.ZMQError:  # nothing is there
+            self._call(self._on_event)
+            # What has come while `on_event` used the socket is not announced any more.
+            return self._is_open and bool(int(self.raw.get(zmq.EVENTS)) & zmq.POLLIN)
+        self._call(lambda: self._on_message(frames))
+        return True
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as exc:
+            log_fault(exc)
 
 
 def watch_events(

@@ -34,6 +34,7 @@ _MAX_SIDE = 16_384
 _ASKED_S = 0.05  # requests for keyframes within this time are one
 _REOPEN_S = 1.0
 _SAME_RATE = 0.05
+_MAX_BPS = 1e12
 _SHORTEST_HOLD_S = 0.02  # less is over when the worker hears of it
 
 
@@ -138,7 +139,7 @@ class RemoteSession:
         demand = self._wants()
         hold_s = min(demand.free_s - time.monotonic(), 1.0)
         rate = WantRate(
-            target_bps=min(demand.target_bps, max_bitrate_bps),
+            target_bps=min(demand.target_bps, max_bitrate_bps, _MAX_BPS),
             hold_ms=hold_s * 1000 if hold_s > _SHORTEST_HOLD_S else 0,
         )
         if self._channel is not None and _differ(self._rate, rate):

@@ -131,8 +131,8 @@ class Roster:
         """Note that a worker has gone."""
         self._seats[rank].is_connected = False
 
-    def workers(self, now_s: float) -> list[Worker]:
-        """Return all that have ever been there, by rank."""
+    def workers(self, now_s: float, shown_rank: int) -> list[Worker]:
+        """Return all that have ever been there, by rank; of one, what its stream is doing, too."""
         return [
             Worker(
                 rank=rank,
@@ -140,8 +140,8 @@ class Roster:
                 host=seat.join.host,
                 pid=seat.join.pid,
                 silent_s=None if seat.is_connected else round(now_s - seat.heard_s, 3),
-                status=seat.status,
-                interaction=seat.interaction,
+                status=seat.status if rank == shown_rank else None,
+                interaction=seat.interaction if rank == shown_rank else None,
             )
             for rank, seat in sorted(self._seats.items())
         ]

@@ -34,6 +34,7 @@ __all__ = ["Run", "Runs"]
 logger = logging.getLogger("gpuview.media")
 
 _BEAT_S = 1.0
+_TELL_EVERY_S = 0.1
 _GONE_AFTER_S = 0.1
 """ZeroMQ tells of an end before it forgets the peer."""
 
@@ -62,6 +63,8 @@ class Run:
         self._roster = Roster(opening.run)
         self._links: dict[int, WorkerLink] = {}
         self._problem: Problem | None = None
+        self._told_s = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
 
     def say(self, message: Message) -> None:
         """Pass on what a view says to the worker whose packets are shown."""
@@ -96,6 +99,8 @@ class Run:
         for link in list(self._links.values()):
             self._lose(link)
             link.peer.cut()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _let_in(self, peer: Peer, message: ChannelMessage) -> None:
         if message.channel != ABOUT_CONNECTION:
@@ -169,7 +174,15 @@ class Run:
         self._encodes.lose(link)
 
     def _tell(self) -> None:
-        workers = self._roster.workers(time.monotonic())
+        """Tell the kernel, ten times a second at most."""
+        if self._timer is None:
+            delay_s = max(0.0, self._told_s + _TELL_EVERY_S - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._timer = None
+        self._told_s = now_s = time.monotonic()
+        workers = self._roster.workers(now_s, self.opening.rank)
         self._send(WorkersChanged(workers=workers, problem=self._problem))
 
     def __repr__(self) -> str:

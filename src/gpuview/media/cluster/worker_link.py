@@ -22,6 +22,7 @@ __all__ = ["Channel", "WorkerLink"]
 logger = logging.getLogger("gpuview.media")
 
 _MAX_MESSAGES_PER_S = 2000.0  # packets of all sizes and codecs, and the pieces of stills
+_MAX_SAID_NBYTES = 64 * 1024  # to the kernel: its pipe takes 160,000 bytes
 _MAX_SIDE = 65_536
 _MAX_CLOCK_MS = 1e15
 _FROM_WORKER: tuple[type[Message], ...] = (Interaction, Pong, Refusal, Status, *TO_VIEW)
@@ -123,6 +124,8 @@ class WorkerLink:
                 self.clock.take_pong(min(message.sent_ms, now_ms), now_ms, message.clock_ms)
                 self.picture_size = message.width, message.height
                 self.on_size()
+            case Status() | Interaction() if len(content) > _MAX_SAID_NBYTES:
+                raise ValueError(f"a {type(message).__name__} of {len(content)} bytes")
             case _:
                 self._on_said(message)
 
