@@ -10,7 +10,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,27 +21,22 @@ from gpuview.media.carriers.connection import Connection
 from gpuview.media.carriers.socket_server import OnMessage, SocketServer
 from gpuview.media.encode.choice import find_encoders
 from gpuview.media.encode.encodes import Encodes, MakeEncodes
-from gpuview.media.encode.fanout import Fanout, encoding_frames
+from gpuview.media.encode.fanout import encoding_frames
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.internal_error import problem_of
-from gpuview.media.negotiation import Negotiation, no_stream, refusal
-from gpuview.media.page_sessions import PageSession, PageSessions
-from gpuview.media.publication_set import PublicationSet
-from gpuview.media.recorder_set import RecorderSet
-from gpuview.media.replays import Replays
+from gpuview.media.negotiation import no_stream, refusal
+from gpuview.media.page_sessions import PageSession
+from gpuview.media.stream import Stream
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.media.viewer import Viewer
-from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.cluster_messages import JoinRun, ListenForWorkers, OpenRun
 from gpuview.protocol.interaction_messages import (
     FROM_VIEW,
     TO_VIEW,
     FromView,
-    GetReplay,
     Interaction,
     ToView,
 )
@@ -63,7 +57,6 @@ from gpuview.protocol.media_messages import (
     Stats,
     StopPublishing,
     StopRecording,
-    StreamHealth,
     WantIceServers,
 )
 from gpuview.protocol.page_messages import (
@@ -79,8 +72,7 @@ from gpuview.protocol.page_messages import (
 from gpuview.protocol.stats import NetworkStats
 
 if TYPE_CHECKING:
-    from gpuview.media.cluster.runs import Run, Runs
-    from gpuview.media.cluster.uplink import Uplink
+    from gpuview.media.cluster.runs import Runs
 
 __all__ = ["FROM_KERNEL", "Hub"]
 
@@ -119,39 +111,6 @@ _REAP_EVERY_S = 1.0
 _NO_PROBLEM = Problem(problem="", expected="", fix="")
 
 
-@dataclass(slots=True)
-class _Stream:
-    send: Callable[[Message], None]
-    """Sends the kernel a message about it."""
-    fanout: Fanout
-    viewers: ViewerSet
-    negotiation: Negotiation
-    recorders: RecorderSet
-    publications: PublicationSet
-    pages: PageSessions
-    replays: Replays
-    run: Run | None = None
-    """If its packets come from workers."""
-    uplink: Uplink | None = None
-    """If a notebook on another machine may watch it."""
-
-    def reap(self, now_s: float) -> None:
-        """Let go of viewers and pages that have gone, and of what was kept for them."""
-        self.viewers.remove_dead(now_s)
-        self.pages.remove_silent(now_s)
-        paused = {each.view for each in self.viewers if each.is_paused}
-        self.replays.keep_for(paused, is_watched=len(self.viewers) > 0)
-
-    async def close(self) -> None:
-        if self.uplink is not None:
-            await self.uplink.close()
-        await self.replays.close()
-        await self.recorders.close()
-        self.pages.close()
-        await self.viewers.close()
-        self.fanout.close()
-
-
 class Hub:
     """All streams of one kernel.
 
@@ -162,7 +121,7 @@ class Hub:
     def __init__(self, send: Callable[[str, Message], None]) -> None:
         self._send = send
         self._configuration = Configure()
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
         self._network: Network | None = None
         self._socket: SocketServer | None = None
         self._runs: Runs | None = None
@@ -196,7 +155,7 @@ class Hub:
             case OpenRun() if stream is not None:
                 self._open_run(name, stream, message)
             case JoinRun() if stream is not None:
-                self._tasks.spawn(self._join(stream, message))
+                self._join(stream, message)
             case FromView() if stream is not None and stream.run is not None:
                 stream.run.say(message)
             case GetStats():
@@ -210,7 +169,7 @@ class Hub:
             case PeerConfig() | Refusal() if stream is not None:
                 stream.pages.tell(message)
             case ToView() if stream is not None:
-                _tell(stream.viewers, stream.pages, message)
+                stream.tell(message)
             case AttachRing() | DetachRing() if stream is not None:
                 _change_ring(stream.fanout.encodes, message, fds)
             case SetLimits() if stream is not None:
@@ -261,33 +220,14 @@ class Hub:
         self._streams[name] = self._new_stream(name, make_encodes)
         fds.clear()  # the stream owns the eventfd now
 
-    def _new_stream(self, name: str, make_encodes: MakeEncodes) -> _Stream:
-        send = partial(self._send, name)
-        fanout = Fanout(make_encodes, self._configuration.encoder)
-
-        def hear(message: Message) -> None:
-            if isinstance(message, GetReplay):
-                replays.ask(message)
-            elif isinstance(message, FromView) and stream.run is not None:
-                stream.run.say(message)
-            else:
-                send(message)
-
-        viewers = ViewerSet(name, send, self._tasks)
-        negotiation = Negotiation(
+    def _new_stream(self, name: str, make_encodes: MakeEncodes) -> Stream:
+        stream = Stream(
+            name,
+            make_encodes,
             self._configuration,
-            fanout,
-            viewers,
+            send=partial(self._send, name),
             open_network=self._open_network,
-            send_to_kernel=hear,
             tasks=self._tasks,
-        )
-        recorders = RecorderSet(fanout, send, self._tasks)
-        publications = PublicationSet(fanout, viewers, self._open_network, send)
-        pages = PageSessions(fanout, viewers, negotiation, hear)
-        replays = Replays(fanout, partial(_tell, viewers, pages), self._configuration.replay_s)
-        stream = _Stream(
-            send, fanout, viewers, negotiation, recorders, publications, pages, replays
         )
         if self._configuration.has_ice_servers and self._configuration.has_webrtc:
             # Query the servers before the first viewer comes. If no port is free now, that viewer's
@@ -301,7 +241,7 @@ class Hub:
         failed = EncodeFailed(problem=error.problem, expected=error.expected, fix=error.fix)
         self._send(name, failed)
 
-    def _let_go(self, stream: _Stream) -> None:
+    def _let_go(self, stream: Stream) -> None:
         """Close a stream in the background."""
         if self._runs is not None and stream.run is not None:
             self._runs.discard(stream.run)
@@ -310,7 +250,7 @@ class Hub:
     def _max_bitrate_bps(self, limits: OpenStream | SetLimits) -> int:
         return min(limits.max_bitrate_bps, self._configuration.max_bitrate_bps or sys.maxsize)
 
-    def _offer(self, name: str, stream: _Stream | None, offer: Offer) -> None:
+    def _offer(self, name: str, stream: Stream | None, offer: Offer) -> None:
         try:
             if stream is None:
                 raise no_stream(name)
@@ -318,7 +258,7 @@ class Hub:
         except Exception as exc:
             self._send(name, refusal(offer, problem_of(exc), name))
 
-    def _stats(self, stream: _Stream | None, request: int) -> Stats:
+    def _stats(self, stream: Stream | None, request: int) -> Stats:
         network = self._network.stats() if self._network is not None else NetworkStats()
         if stream is None:
             return Stats(request=request, network=network)
@@ -362,7 +302,7 @@ class Hub:
             self._runs = Runs()
         return self._runs
 
-    def _open_run(self, name: str, stream: _Stream, message: OpenRun) -> None:
+    def _open_run(self, name: str, stream: Stream, message: OpenRun) -> None:
         """Show workers' packets in place of frames; who has come meanwhile comes again."""
         from gpuview.media.cluster.remote_encodes import RemoteEncodes
         from gpuview.media.cluster.runs import Run
@@ -374,18 +314,18 @@ class Hub:
         )
         self._let_go(stream)
         stream = self._streams[name] = self._new_stream(name, make_encodes)
-        encodes, tell = stream.fanout.encodes, partial(_tell, stream.viewers, stream.pages)
+        encodes = stream.fanout.encodes
         assert isinstance(encodes, RemoteEncodes)
-        stream.run = Run(message, encodes, stream.send, tell)
+        stream.run = Run(message, encodes, stream.send, stream.tell)
         self._known_runs().open(stream.run)
 
-    async def _join(self, stream: _Stream, message: JoinRun) -> None:
+    def _join(self, stream: Stream, message: JoinRun) -> None:
         """Let a notebook watch a stream; a second message replaces the first."""
         from gpuview.media.cluster.uplink import Uplink
 
-        previous, stream.uplink = stream.uplink, Uplink(message, stream.pages, stream.send)
-        if previous is not None:
-            await previous.close()
+        if stream.uplink is not None:
+            self._closing.spawn(stream.uplink.close())
+        stream.uplink = Uplink(message, stream.pages, stream.send)
 
     # --- carriers besides WebRTC ----------------------------------------------------------------
 
@@ -412,7 +352,7 @@ class Hub:
         session.begin()
         return session.take, session.ended
 
-    async def _open_carrier(self, stream: _Stream, sock: socket.socket) -> None:
+    async def _open_carrier(self, stream: Stream, sock: socket.socket) -> None:
         """Hear a page that the kernel passes on."""
         sessions: list[PageSession] = []
         connection = Connection(
@@ -435,17 +375,7 @@ class Hub:
 
     def _health(self) -> Health:
         return Health(
-            pid=os.getpid(),
-            streams=[
-                StreamHealth(
-                    name=name,
-                    state=stream.pages.state,
-                    frames_taken=stream.fanout.encodes.frames_taken,
-                    viewers=[viewer.stats() for viewer in stream.viewers],
-                    encoders=stream.fanout.encodes.stats(),
-                )
-                for name, stream in self._streams.items()
-            ],
+            pid=os.getpid(), streams=[stream.health() for stream in self._streams.values()]
         )
 
     async def _reap(self) -> None:
@@ -457,13 +387,6 @@ class Hub:
     def __repr__(self) -> str:
         counts = {name: len(stream.viewers) for name, stream in self._streams.items()}
         return f"<Hub viewers={counts} network={self._network}>"
-
-
-def _tell(viewers: ViewerSet, pages: PageSessions, message: ToView) -> None:
-    """Tell one view something, over the connection that it has."""
-    viewer = viewers.get(message.view)
-    if not (isinstance(viewer, Viewer) and viewer.tell(message)):
-        pages.tell(message)
 
 
 def _change_ring(encodes: Encodes, message: AttachRing | DetachRing, fds: list[int]) -> None:
