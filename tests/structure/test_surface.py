@@ -103,6 +103,10 @@ def test_media_process_knows_neither_torch_nor_widgets() -> None:
     assert not modules_after("import gpuview.media.worker") & foreign
 
 
+def test_media_process_loads_zmq_only_where_there_are_other_machines() -> None:
+    assert not modules_after("import gpuview.media.worker") & {"zmq", "gpuview.media.cluster"}
+
+
 def test_a_media_process_is_started_before_anything_heavy_is_imported() -> None:
     heavy = {"torch", "av", "aiortc", "numpy", "msgspec", "pydantic", "anywidget"}
     assert not modules_after("import gpuview.engine.spare") & heavy

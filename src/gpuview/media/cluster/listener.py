@@ -102,6 +102,12 @@ class Listener:
         self._on_message = on_message
         self._on_gone = on_gone
         self._peers: dict[bytes, Peer] = {}
+        if not zmq.has("curve"):
+            raise NetworkError(
+                "cannot listen for workers: this libzmq was built without CURVE",
+                expected="a libzmq that encrypts, as in pyzmq's wheels",
+                fix="pip install --force-reinstall pyzmq",
+            )
         self._context = zmq.Context()
         try:
             router = _new_router(self._context, public_key, secret_key)
