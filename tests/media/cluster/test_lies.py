@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.fanout import Subscription
+from gpuview.media.encode.tiers import Tier
 from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
 from gpuview.protocol.channels import ChannelMessage
 from gpuview.protocol.cluster_messages import Joined, JoinRefused, WantStills, WatchTier
-from gpuview.protocol.local_socket import BINARY
+from gpuview.protocol.local_socket import BINARY, TEXT
 from gpuview.protocol.page_messages import Ping, Pong, Received
 from gpuview.protocol.still import still_pieces
 from tests.media.cluster.streams import Notebook, RawWorker
@@ -108,6 +110,29 @@ def test_what_is_true_reaches_the_viewer_on_our_clock_and_is_acknowledged(tmp_pa
             assert packet.payloads
             _, received = await liar.raw.hear(Received)
             assert received.seq == number
+
+    run(tmp_path, use)
+
+
+def test_request_for_a_keyframe_is_said_once_until_there_is_one(tmp_path: Path) -> None:
+    def asked(liar: Liar) -> list[float]:
+        liar.raw.read()
+        found = [json.loads(each.content) for each in liar.raw.got if each.kind == TEXT]
+        return [each["spacing_s"] for each in found if each["type"] == "WantKeyframe"]
+
+    async def use(notebook: Notebook, liar: Liar, viewer: Subscription) -> None:
+        await wait_until_async(lambda: notebook.encodes.picture_size, "its pong was heard")
+        assert asked(liar) == []  # the request of who joins goes with the watch
+        liar.send(*liar.frame(is_keyframe=True))
+        await asyncio.wait_for(viewer.next(), 60)
+        for spacing_s in (2.0, 2.0, 0.5, 2.0):
+            notebook.encodes.request_keyframe(MAIN, spacing_s, Tier.FULL)
+        await liar.raw.hear(Received)
+        await wait_until_async(lambda: asked(liar) == [2.0, 0.5], "both are said")
+        liar.send(*liar.frame(is_keyframe=True))
+        await asyncio.wait_for(viewer.next(), 60)
+        notebook.encodes.request_keyframe(MAIN, 0.5, Tier.FULL)
+        await wait_until_async(lambda: asked(liar) == [2.0, 0.5, 0.5], "the next is said")
 
     run(tmp_path, use)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -361,6 +362,28 @@ def test_run_that_is_closed_sends_its_workers_away_and_knows_the_key_no_more(
         problem = worker.states[-1].problem
         assert problem is not None
         assert "does not know the key" in problem.problem
+
+    run_joined(tmp_path, use)
+
+
+def test_descriptor_that_has_another_owner_by_now_is_left_alone(tmp_path: Path) -> None:
+    async def use(notebook: Notebook, worker: WorkerSide) -> None:
+        found = notebook.hub._runs._listener  # type: ignore[union-attr]
+        other, far = socket.socketpair()
+        memory = os.memfd_create("gpuview")
+        try:
+            for fd in (other.fileno(), memory, 10_000):
+                found._peers[b"gone"] = listener.Peer(found, b"gone", "", fd)
+                n_before = len(os.listdir("/proc/self/fd"))
+                found.cut(b"gone", fd)
+                assert len(os.listdir("/proc/self/fd")) == n_before
+            other.send(b"x")
+            assert far.recv(1) == b"x"
+        finally:
+            os.close(memory)
+            other.close()
+            far.close()
+        assert worker.is_joined
 
     run_joined(tmp_path, use)
 

@@ -143,9 +143,8 @@ class Listener:
             return
         # There is no call for it. By its descriptor, the connection is ended as if the other side
         # had ended it; the number may have another owner by now, so it is looked at before.
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
-            if connection.type == socket.SOCK_STREAM and connection.getsockname()[1] == self.port:
-                connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            _shut_down(os.dup(fd), self.port)
 
     async def close(self) -> None:
         """Cut everybody off, and free the port."""
@@ -202,6 +201,23 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener port={self.port} {self.gate}>"
+
+
+def _shut_down(fd: int, port: int) -> None:
+    """Shut a connection down if it is one of a port's; the descriptor is closed in any case.
+
+    Raises:
+        OSError: It is no connection, or has ended.
+    """
+    try:
+        connection = socket.socket(fileno=fd)
+    except OSError:
+        os.close(fd)
+        raise
+    with connection:
+        is_tcp = connection.proto == socket.IPPROTO_TCP
+        if is_tcp and connection.getsockname()[1] == port:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _new_router(

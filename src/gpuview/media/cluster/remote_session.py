@@ -80,6 +80,7 @@ class RemoteSession:
         self._seq = -1
         self._arrived_ms: list[float] = []
         self._asked_s = -math.inf
+        self._asked_spacing_s = math.inf
         self._ended_s = -math.inf
         self._rate = WantRate()
         self._stills = StillAssembler()
@@ -92,6 +93,7 @@ class RemoteSession:
         self._channel = link.open(self._take)
         self._size, self._seq = (0, 0), -1
         self._arrived_ms.clear()
+        self._asked_s, self._asked_spacing_s = time.monotonic(), 0.0  # it begins with one
         self._rate = WantRate()
         self.has_stills = False
         self._stills = StillAssembler()
@@ -124,8 +126,9 @@ class RemoteSession:
     def request_keyframe(self, spacing_s: float) -> None:
         """Have a keyframe made, so long after the last one; many requests at a time are one."""
         now_s = time.monotonic()
-        if self._channel is not None and now_s - self._asked_s >= _ASKED_S:
-            self._asked_s = now_s
+        is_on_its_way = now_s - self._asked_s < _ASKED_S and self._asked_spacing_s <= spacing_s
+        if self._channel is not None and not is_on_its_way:
+            self._asked_s, self._asked_spacing_s = now_s, spacing_s
             self._channel.send(WantKeyframe(spacing_s=spacing_s))
 
     def want_stills(self) -> None:
@@ -188,6 +191,7 @@ class RemoteSession:
         has_gap, self._seq = header.seq != self._seq + 1, header.seq
         self._check(header, data)
         if header.is_keyframe:
+            self._asked_s = -math.inf
             self._size = header.width, header.height
         elif has_gap or self._size == (0, 0):
             self._size = 0, 0  # what follows is of no use before the next keyframe
