@@ -463,3 +463,22 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             assert (watch.codec, watch.profile, watch.tier) == ("H264", "Main", 2)
 
     run(tmp_path, use)
+
+
+def test_address_that_is_none_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
+    monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
+    dials: list[object] = []
+    dial = dialler.Dialler._dial
+    monkeypatch.setattr(dialler.Dialler, "_dial", lambda self: (dials.append(self), dial(self)))
+
+    async def use(notebook: Notebook) -> None:
+        async with worker_of(tmp_path) as stream:
+            WorkerSide(stream, notebook.joining(endpoints=["no address"])).playing.cancel()
+            await wait_until_async(lambda: len(dials) >= 5, "it has dialled five times")
+
+    run(tmp_path, use)
+    assert sum("cannot dial no address" in each.message for each in caplog.records) == 1
+    assert sum("no notebook answers" in each.message for each in caplog.records) == 1

@@ -70,6 +70,7 @@ class Dialler:
         self._on_problem = on_problem
         self._context = zmq.Context()
         self._routes: list[_Route] = []
+        self._undialled: set[str] = set()  # those whose fault was logged
         self._joined: _Route | None = None
         self._heard_s = 0.0
         self._refusal: Problem | None = None
@@ -146,7 +147,9 @@ class Dialler:
             try:
                 route = _Route(self._context, joining, endpoint, self._hear, self._look)
             except (zmq.ZMQError, ValueError) as exc:  # it is no address, or a key is none
-                logger.warning("cannot dial %s: %s", endpoint, exc)
+                if endpoint not in self._undialled:
+                    self._undialled.add(endpoint)
+                    logger.warning("cannot dial %s: %s", endpoint, exc)
                 continue
             self._routes.append(route)
             route.sock.send(hello.pack())
