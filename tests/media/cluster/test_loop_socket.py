@@ -6,7 +6,7 @@ import asyncio
 
 import zmq
 
-from gpuview.media.cluster.loop_socket import LoopSocket
+from gpuview.media.cluster.loop_socket import LoopSocket, watch_events
 from tests.waiting import wait_until_async
 
 
@@ -101,3 +101,31 @@ def test_exception_of_whoever_hears_a_message_costs_that_message() -> None:
         context.term()
 
     asyncio.run(main())
+
+
+def test_a_connection_that_ends_when_nobody_looks_any_more_stops_no_other() -> None:
+    async def main() -> bool:
+        theirs, ours = zmq.Context(), zmq.Context()
+        far = theirs.socket(zmq.ROUTER)
+        port = far.bind_to_random_port("tcp://127.0.0.1")
+        dealer = ours.socket(zmq.DEALER)
+        events = watch_events(dealer, zmq.Event.DISCONNECTED, lambda event: None)
+        dealer.connect(f"tcp://127.0.0.1:{port}")
+        dealer.send(b"hello")
+        await asyncio.to_thread(far.recv_multipart)
+
+        events.close()
+        far.close(linger=0)  # which is an event
+
+        next_far = theirs.socket(zmq.ROUTER)
+        next_port = next_far.bind_to_random_port("tcp://127.0.0.1")
+        other = ours.socket(zmq.DEALER)
+        other.connect(f"tcp://127.0.0.1:{next_port}")
+        other.send(b"hello")
+        has_come = await asyncio.to_thread(next_far.poll, 20_000)
+        if has_come:  # otherwise the context cannot be ended
+            for context in (ours, theirs):
+                context.destroy(linger=0)
+        return bool(has_come)
+
+    assert asyncio.run(main())

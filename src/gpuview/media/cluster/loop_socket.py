@@ -118,4 +118,26 @@ def watch_events(
             parsed = parse_monitor_message([frame.bytes for frame in frames])
             on_event(zmq.Event(parsed["event"]))
 
-    return LoopSocket(pair, hear)
+    return _Events(sock, pair, hear)
+
+
+class _Events(LoopSocket):
+    """Reads what happens to a socket.
+
+    ZeroMQ's thread writes it, and waits for ever where nobody is there to read. So it is told
+    before that there is nothing more to write; close this before the socket itself.
+    """
+
+    def __init__(
+        self,
+        watched: zmq.Socket[bytes],
+        pair: zmq.Socket[bytes],
+        on_message: Callable[[list[zmq.Frame]], None],
+    ) -> None:
+        super().__init__(pair, on_message)
+        self._watched = watched
+
+    def close(self) -> None:
+        if self._is_open:
+            self._watched.disable_monitor()
+        super().close()
