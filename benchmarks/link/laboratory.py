@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Self
 
+from gpuview.testing.link import Way
 from tests.network.coturn import Coturn
-from tests.network.link import Link, Way
+from tests.network.link import Link
 from tests.network.page import Chromium, Playwright
 from tests.network.topology import Internet
 from tests.turnserver import certificate

@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks.link.contenders import Sender
 from benchmarks.link.laboratory import Laboratory
-from tests.network.link import Way
+from gpuview.testing.link import Way
 from tests.network.page import Tab
 
 __all__ = ["Session", "Step"]

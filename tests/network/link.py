@@ -33,9 +33,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
+from gpuview.testing.link import Shaper, Traffic, Way
 from tests.network.topology import Node, enter
 
-__all__ = ["Link", "Shaper", "Traffic", "Way"]
+__all__ = ["Link"]
 
 _ROOT = Path(__file__).parents[2]
 _TUNSETIFF = 0x400454CA
@@ -45,77 +46,6 @@ _BATCH = 64  # packets of one direction before the other has its turn
 _DEVICE_QUEUE = 4000  # packets: the link's own queue decides what is dropped, not the device's
 _PAUSE_S = 0.0005  # between two looks: fewer, and packets go in batches
 _END_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How a link behaves in one direction."""
-
-    rate_bps: float = math.inf
-    """Of whole IP packets."""
-    delay_s: float = 0.0
-    queue_s: float = 0.2
-    """A packet that would wait longer for its turn is dropped."""
-    loss: float = 0.0
-    """The share of packets that vanish before the queue, at random."""
-    jitter_s: float = 0.0
-    """Each packet is late by up to this much more. The order is kept."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Traffic:
-    """What one direction has carried so far."""
-
-    packets: int = 0
-    nbytes: int = 0
-    lost: int = 0
-    """Packets that vanished at random or while the link was cut."""
-    overflowed: int = 0
-    """Packets that found the queue full."""
-    backlog_s: float = 0.0
-    """How long a packet that came now would wait for its turn."""
-    cpu_s: float = 0.0
-    """CPU time of the process that carries both directions."""
-
-
-@dataclass(slots=True)
-class Shaper:
-    """Decides what becomes of each packet of one direction. Pure: the caller has the clock.
-
-    A packet that is already in the queue keeps its time when the way changes.
-    """
-
-    way: Way
-    random: Random
-    traffic: Traffic = field(default_factory=Traffic)
-    _free_s: float = -math.inf  # when the last packet of the queue has left it
-    _last_due_s: float = -math.inf
-    _cut_until_s: float = -math.inf
-
-    def cut(self, until_s: float) -> None:
-        """Lose everything until then."""
-        self._cut_until_s = until_s
-
-    def backlog_s(self, now_s: float) -> float:
-        """Return how long a packet that comes now waits for its turn."""
-        return max(0.0, self._free_s - now_s)
-
-    def take(self, now_s: float, nbytes: int) -> float | None:
-        """Return when a packet that comes now arrives at the other end; None if it never does."""
-        way, traffic = self.way, self.traffic
-        if now_s < self._cut_until_s or (way.loss and self.random.random() < way.loss):
-            traffic.lost += 1
-            return None
-        wait_s = self.backlog_s(now_s)
-        if wait_s > way.queue_s:
-            traffic.overflowed += 1
-            return None
-        traffic.packets += 1
-        traffic.nbytes += nbytes
-        self._free_s = now_s + wait_s + nbytes * 8 / way.rate_bps
-        late_s = self.random.random() * way.jitter_s if way.jitter_s else 0.0
-        self._last_due_s = max(self._last_due_s, self._free_s + way.delay_s + late_s)
-        return self._last_due_s
 
 
 class Link:

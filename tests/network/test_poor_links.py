@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gpuview.testing.kernel import Kernel
-from tests.network.link import Link, Way
+from gpuview.testing.link import Way
+from tests.network.link import Link
 from tests.network.page import Chromium, Playwright, View
 from tests.network.topology import Internet
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from random import Random
 
 import pytest
 
-from tests.network.link import Link, Shaper, Way
+from gpuview.testing.link import Way
+from tests.network.link import Link
 from tests.network.topology import Internet, Node, enter
 from tests.waiting import wait_until
 
@@ -28,51 +28,6 @@ _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("qq")
 _QUIET_S = 1.0  # nothing more comes after such a silence
-
-
-# --- the decisions -------------------------------------------------------------------------------
-
-
-def test_packets_leave_one_after_the_other_at_the_rate() -> None:
-    shaper = Shaper(Way(rate_bps=1e6, delay_s=0.025, queue_s=1.0), Random(1))
-    assert [shaper.take(0.0, 1250) for _ in range(3)] == pytest.approx([0.035, 0.045, 0.055])
-    assert shaper.take(1.0, 1250) == pytest.approx(1.035)
-
-
-def test_a_packet_that_would_wait_longer_than_the_queue_is_dropped() -> None:
-    shaper = Shaper(Way(rate_bps=1e6, queue_s=0.05), Random(1))
-    came = [shaper.take(0.0, 1250) for _ in range(8)]
-    assert came.count(None) == 2
-    assert shaper.traffic.overflowed == 2
-    assert shaper.take(0.02, 1250) == pytest.approx(0.07)
-
-
-def test_loss_is_random_and_the_same_for_the_same_seed() -> None:
-    def lost(seed: int) -> list[bool]:
-        shaper = Shaper(Way(loss=0.1), Random(seed))
-        return [shaper.take(0.0, 1250) is None for _ in range(10_000)]
-
-    assert lost(1) == lost(1)
-    assert lost(1) != lost(2)
-    assert 850 < sum(lost(1)) < 1150  # five standard deviations
-
-
-def test_jitter_keeps_the_order() -> None:
-    shaper = Shaper(Way(delay_s=0.025, jitter_s=0.02), Random(1))
-    due = [shaper.take(each / 100, 1250) or 0.0 for each in range(1000)]
-    late = [each - index / 100 for index, each in enumerate(due)]
-    assert due == sorted(due)
-    assert min(late) >= 0.025
-    assert 0.035 < statistics.fmean(late) < max(late) <= 0.045 + 1e-9
-
-
-def test_a_cut_loses_everything_until_it_ends() -> None:
-    shaper = Shaper(Way(), Random(1))
-    shaper.cut(0.3)
-    assert [shaper.take(now, 1250) is None for now in (0.0, 0.29, 0.3)] == [True, True, False]
-
-
-# --- the link ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
