@@ -39,7 +39,7 @@ async def _watch(codec: str, view: int, lines: asyncio.Queue[str], end: asyncio.
     print(json.dumps({"view": view, "sdp": peer.localDescription.sdp}), flush=True)
     answer = json.loads(await lines.get())["sdp"]
     receiver = transceiver.receiver
-    rtp_sender.drop_video(receiver, lambda: None)
+    rtp_sender.drop_video(receiver, lambda timestamp: None)
     number = extension_id(answer)
     arrivals = ArrivalReport(number) if number is not None else None
     if arrivals is not None:

@@ -25,7 +25,8 @@ from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look, Size, ValueRange
 from gpuview.frames.picture.room import USUAL_ROOM, next_room
 from gpuview.frames.picture.select import CurrentSelect, Index, Select, as_select
-from gpuview.frames.snapshot import extremes, snapshot
+from gpuview.frames.pushed_frame import PushedFrame, to_keep
+from gpuview.frames.snapshot import extremes, snapshot, video_picture
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.interaction.inspector import Inspector
 from gpuview.interaction.interactions import Interactions, Reply
@@ -340,6 +341,18 @@ class GPUStream(LiveInteraction, LiveOptions, PageTraits, metaclass=PublicFace):
         """
         self._need_frame()
         return snapshot(self._feed.selected(), self._feed.look, self._feed.readings)
+
+    def drawn(self, frame: object) -> Image:
+        """Return what the video would show of ``frame``, before it is encoded.
+
+        The frame need not be the stream's; nothing is pushed. For `gpuview.testing`.
+
+        Raises:
+            FrameError: The frame cannot be shown.
+        """
+        kept, _ = to_keep(frame)
+        part = PushedFrame(kept, self._select, 0, 0).selected()
+        return video_picture(part, self._feed.look, self._feed.readings)
 
     def record(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Recording:
         """Record what is shown to an MP4 file, also while no one watches.

@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -310,7 +311,7 @@ def test_fast_link_is_found_by_the_feedback_of_a_page() -> None:
         assert number is not None
         arrivals = ArrivalReport(number)
         rtp_sender.watch_packets(receiver, lambda data: arrivals.add(data, time.monotonic()))
-        rtp_sender.drop_video(receiver, lambda: None)
+        rtp_sender.drop_video(receiver, lambda timestamp: None)
         for n in range(1000):
             ours.frames.put_nowait(Packet(b"", [bytes(1000)] * 4, n, 0, True, 2, 2, None))
             await asyncio.sleep(0.03)
@@ -362,31 +363,39 @@ def test_connection_that_never_came_up_closes() -> None:
 
 def test_dropped_video_is_counted_frame_by_frame() -> None:
     async def use(ours: Ours) -> None:
-        arrivals: asyncio.Queue[None] = asyncio.Queue()
-        rtp_sender.drop_video(ours.page.getReceivers()[0], lambda: arrivals.put_nowait(None))
+        arrivals: asyncio.Queue[int] = asyncio.Queue()
+        rtp_sender.drop_video(ours.page.getReceivers()[0], arrivals.put_nowait)
         for n in range(3):
             ours.frames.put_nowait(Packet(b"", [b"first", b"last"], n, 0, True, 2, 2, None))
-        for _ in range(3):
-            await arrivals.get()
+        assert [await arrivals.get() for _ in range(3)] == [0, 1, 2]
         assert arrivals.empty()
+
+    run(use)
+
+
+def test_decoded_frames_can_keep_their_rtp_timestamps(packets: list[Packet]) -> None:
+    async def use(ours: Ours) -> None:
+        (receiver,) = ours.page.getReceivers()
+        rtp_sender.keep_timestamps(receiver)
+        for each in packets[:4]:
+            late = replace(each, timestamp=2**32 - 5000 + each.timestamp)
+            ours.frames.put_nowait(late)
+        found = [await receiver.track.recv() for _ in range(3)]
+        # It goes on beyond 32 bits.
+        assert [frame.pts for frame in found] == [2**32 - 5000, 2**32 - 2000, 2**32 + 1000]
 
     run(use)
 
 
 def test_frame_that_comes_again_is_not_counted_again() -> None:
     async def use(ours: Ours) -> None:
-        n_frames = 0
-
-        def count() -> None:
-            nonlocal n_frames
-            n_frames += 1
-
+        counted: list[int] = []
         receiver = ours.page.getReceivers()[0]
-        rtp_sender.drop_video(receiver, count)
+        rtp_sender.drop_video(receiver, counted.append)
         for timestamp in (2**32 - 1, 5, 2**32 - 1, 5, 9):
             packet = RtpPacket(96, 1, 77, timestamp, ours.negotiated.ssrc, b"payload")
             await receiver._handle_rtp_packet(packet, arrival_time_ms=0)
-        assert n_frames == 3
+        assert counted == [2**32 - 1, 5, 9]
 
     run(use)
 

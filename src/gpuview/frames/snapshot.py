@@ -14,7 +14,7 @@ from torch import Tensor
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import render
 from gpuview.frames.picture.frame import read_frame
-from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan
+from gpuview.frames.picture.geometry import BACKGROUND, MAX_SIDE, PanelPlan, Plan
 from gpuview.frames.picture.label import label_image
 from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.look import Look, Size
@@ -23,7 +23,7 @@ from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
 from gpuview.protocol.pixel_format import MIN_SIDE
 
-__all__ = ["extremes", "preview", "snapshot"]
+__all__ = ["extremes", "preview", "snapshot", "video_picture"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -72,6 +72,23 @@ def preview(
     """
     pixels, width = outside_transforms(lambda: _previewed(frame, look, readings, longest_side))
     return Image.fromarray(pixels), width
+
+
+def video_picture(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Image:
+    """Draw ``frame`` as in the video, in its full size.
+
+    Waits for the frame's device.
+
+    Args:
+        frame, look, readings: As for `preview`.
+
+    Returns:
+        Mode ``"RGB"``.
+
+    Raises:
+        FrameError: The frame cannot be shown.
+    """
+    return preview(frame, look, readings, longest_side=MAX_SIDE)[0]
 
 
 def extremes(

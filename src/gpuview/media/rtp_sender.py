@@ -14,7 +14,8 @@ The internals of aiortc that are used, and why:
 - The DTLS transport's ``_tx_srtp``, to encrypt, and ``_handle_rtcp_data``, replaced: aiortc reads
   transport-wide feedback as NACKs.
 - For the headless viewer: the receiver's ``_handle_rtp_packet``, and the DTLS transport's
-  ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do.
+  ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do; the
+  receiver's ``__timestamp_mapper``, which counts from the first frame.
 
 aiortc is pinned to one minor version, `install` refuses any other, and
 ``tests/media/test_rtp_sender.py`` tests the behaviour of each name.
@@ -52,6 +53,7 @@ __all__ = [
     "check_version",
     "drop_video",
     "install",
+    "keep_timestamps",
     "packetizer",
     "prefer_codecs",
     "send_rtcp",
@@ -260,8 +262,22 @@ def _rtx_payload_type(codecs: Sequence[RTCRtpCodecParameters], payload_type: int
     return None
 
 
-def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[], None]) -> None:
-    """Drop each packet once it is decrypted, without decoding; call ``on_frame`` for each frame."""
+def keep_timestamps(receiver: RTCRtpReceiver) -> None:
+    """Let the ``pts`` of decoded frames be their RTP timestamps, which go on beyond 32 bits.
+
+    Call it before the first frame.
+    """
+    mapper = vars(receiver)["_RTCRtpReceiver__timestamp_mapper"]
+    mapper._origin, mapper._last = 0, 0
+
+
+def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[int], None]) -> None:
+    """Drop each packet once it is decrypted, without decoding.
+
+    Args:
+        receiver: The viewer's.
+        on_frame: Called with the RTP timestamp of each frame, when its last packet has come.
+    """
     newest: int | None = None
 
     async def drop(packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -271,7 +287,7 @@ def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[], None]) -> None:
         # Probes for the link's rate send packets of earlier frames again.
         if newest is None or 0 < (packet.timestamp - newest) % 2**32 < 2**31:
             newest = packet.timestamp
-            on_frame()
+            on_frame(newest)
 
     vars(receiver)["_handle_rtp_packet"] = drop
 

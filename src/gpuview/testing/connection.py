@@ -14,7 +14,7 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
-from gpuview.media.rtp_sender import drop_video, send_rtcp, watch_packets
+from gpuview.media.rtp_sender import drop_video, keep_timestamps, send_rtcp, watch_packets
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.page_messages import PeerConfig, Ping, Pong
 from gpuview.protocol.still import STILL_CHANNEL, StillAssembler
@@ -39,9 +39,10 @@ class Connection:
         codecs: The codecs to offer, the favourite first.
         peer_config: The servers to ask for candidates.
         is_decoding: Whether frames are decoded. Without it they are counted and dropped.
-        on_frame: Called with each decoded frame; with None for each that is dropped.
+        on_frame: Called with each frame's RTP timestamp and the frame; None for each that is
+            dropped.
         on_pong: Called for each pong.
-        on_still: Called with each still picture, as a PNG.
+        on_still: Called with the RTP timestamp of a frame that shows the still, and its PNG.
         on_loss: Called when the connection is lost.
     """
 
@@ -51,9 +52,9 @@ class Connection:
         peer_config: PeerConfig,
         *,
         is_decoding: bool,
-        on_frame: Callable[[VideoFrame | None], None],
-        on_pong: Callable[[], None],
-        on_still: Callable[[bytes], None],
+        on_frame: Callable[[int, VideoFrame | None], None],
+        on_pong: Callable[[Pong], None],
+        on_still: Callable[[int, bytes], None],
         on_loss: Callable[[], None],
     ) -> None:
         self.is_lost = False
@@ -67,14 +68,15 @@ class Connection:
         self._peer.on("connectionstatechange", self._follow)
         channel.on("open", lambda: self._tasks.spawn(self._ping(channel)))
         channel.on("message", self._hear)
+        (receiver,) = self._peer.getReceivers()
         if is_decoding:
+            keep_timestamps(receiver)
             self._peer.on("track", lambda track: self._tasks.spawn(self._watch(track)))
             self._on_still = on_still
             self._still = StillAssembler()
             self._peer.createDataChannel(STILL_CHANNEL).on("message", self._take_still)
         else:
-            (receiver,) = self._peer.getReceivers()
-            drop_video(receiver, lambda: on_frame(None))
+            drop_video(receiver, lambda timestamp: on_frame(timestamp, None))
 
     async def make_offer(self) -> str:
         """Return the SDP of the offer."""
@@ -142,13 +144,12 @@ class Connection:
     def _hear(self, message: Any) -> None:
         self._unanswered = 0
         with contextlib.suppress(SignalError):
-            decode_text(message, Pong)
-            self._on_pong()
+            self._on_pong(cast(Pong, decode_text(message, Pong)))
 
     def _take_still(self, message: bytes | str) -> None:
         still = self._still.take(message) if isinstance(message, bytes) else None
         if still is not None:
-            self._on_still(still[1])
+            self._on_still(*still)
 
     async def _watch(self, track: MediaStreamTrack) -> None:
         while True:
@@ -156,4 +157,5 @@ class Connection:
                 frame = cast(VideoFrame, await track.recv())
             except MediaStreamError:
                 return
-            self._on_frame(frame)
+            assert frame.pts is not None
+            self._on_frame(frame.pts, frame)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from gpuview.errors import GpuviewError
 
-__all__ = ["CellError", "KernelDiedError", "NoSuchStreamError", "WaitTimeoutError"]
+__all__ = [
+    "CellError",
+    "KernelDiedError",
+    "NoSuchStreamError",
+    "ViewerEndedError",
+    "WaitTimeoutError",
+    "WrongPictureError",
+]
 
 
 class CellError(GpuviewError):
@@ -40,3 +47,11 @@ class WaitTimeoutError(GpuviewError, TimeoutError):
 
 class NoSuchStreamError(GpuviewError, LookupError):
     """The GPUStream of this name is closed."""
+
+
+class ViewerEndedError(GpuviewError):
+    """Nothing more comes: the viewer is closed, or its stream is."""
+
+
+class WrongPictureError(GpuviewError, AssertionError):
+    """A viewer does not show what it should."""

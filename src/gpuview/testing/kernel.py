@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
 from jupyter_client.connect import write_connection_file
@@ -24,6 +24,7 @@ from gpuview.testing.channels import Channels, JupyterMessage
 from gpuview.testing.errors import KernelDiedError, NoSuchStreamError, WaitTimeoutError
 from gpuview.testing.kernel_process import KernelProcess
 from gpuview.testing.stream import StreamProxy
+from gpuview.testing.view import ViewOptions
 from gpuview.testing.viewer import HeadlessViewer
 from gpuview.testing.waiting import Changing
 
@@ -181,18 +182,19 @@ class Kernel:
     def view(
         self,
         stream: StreamProxy,
-        *,
-        codecs: Sequence[str] = ("H264", "VP8"),
-        is_decoding: bool = True,
+        **options: Unpack[ViewOptions],
     ) -> HeadlessViewer:
         """Open one more view of ``stream``, as displaying it once more would.
 
         Args:
             stream: The stream to watch.
-            codecs: The codecs it offers, the favourite first.
-            is_decoding: False counts frames and drops them, which costs next to nothing.
+            **options: ``codecs``, ``is_decoding``, and a poor link: ``loss``, ``delay_ms``,
+                ``rate_bps`` and ``seed``; see `gpuview.testing.view.View`.
+
+        Raises:
+            SettingsError: An option is out of its range.
         """
-        viewer = HeadlessViewer(stream, codecs=codecs, is_decoding=is_decoding)
+        viewer = HeadlessViewer(stream, **options)
         self._viewers.append(viewer)
         return viewer
 

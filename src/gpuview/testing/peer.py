@@ -1,4 +1,4 @@
-"""A viewer's peer connection, set up like a page's, and its frames as RGB."""
+"""A viewer's peer connection, set up like a page's; its frames as RGB, and PNG files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from aiortc import (
 from av import CodecContext, Packet, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from gpuview.media.encode import still
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.media.rtp_sender import use_transport_feedback
 from gpuview.protocol.page_messages import PeerConfig
 
-__all__ = ["Image", "first_codec", "image_of", "make_peer", "to_rgb"]
+__all__ = ["Image", "as_video", "first_codec", "image_of", "make_peer", "png_of", "to_rgb"]
 
 Image = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
@@ -67,6 +68,11 @@ def image_of(png: bytes) -> Image:
     return cast(Image, frames[0].to_ndarray(format="rgb24"))
 
 
+def png_of(image: Image) -> bytes:
+    """Encode an image as a PNG."""
+    return still.png_of(VideoFrame.from_ndarray(image, format="rgb24"))
+
+
 def first_codec(sdp: str) -> str | None:
     """Return the name of the video section's first codec."""
     section = re.search(r"^m=video \d+ \S+ (\d+)", sdp, re.MULTILINE)
@@ -88,6 +94,22 @@ def to_rgb(frame: VideoFrame) -> Image:
         interpolation=_EXACT,
     )
     return cast(Image, rgb.to_ndarray())
+
+
+def as_video(image: Image, width: int, height: int) -> Image:
+    """Return an image as a video of this size shows it, had its encoder lost nothing."""
+    frame = VideoFrame.from_ndarray(image, format="rgb24")
+    frame = VideoReformatter().reformat(
+        frame,
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.AREA,
+    )
+    frame = VideoReformatter().reformat(
+        frame, width=width, height=height, interpolation=Interpolation.AREA
+    )
+    return to_rgb(frame)
 
 
 def _capabilities(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gpuview.testing.drawing import draw_without_options
 from gpuview.testing.waiting import Changing
+
+if TYPE_CHECKING:
+    from gpuview.testing.peer import Image
 
 __all__ = ["StreamProxy"]
 
@@ -22,6 +26,9 @@ class StreamProxy:
         send: Sends comm data to the kernel.
         changing: Guards the traits.
     """
+
+    drawing = "as a GPUStream() without options draws it"
+    """What `draw` does, for people."""
 
     def __init__(
         self,
@@ -84,6 +91,14 @@ class StreamProxy:
                 f"status = {self._traits.get('status')}"
             ),
         )
+
+    def draw(self, frame: object) -> Image:
+        """Return what the video should show of ``frame``, ``(H, W, 3)`` uint8 RGB.
+
+        Raises:
+            FrameError: The frame cannot be shown.
+        """
+        return draw_without_options(frame)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` after each change, in the thread of the channels; return the undo."""

@@ -45,7 +45,7 @@ class Changing:
             if found:
                 return found
             raise WaitTimeoutError(
-                f"waited {timeout_s:g} s in vain",
+                f"waited {round(timeout_s, 3):g} s in vain",
                 expected=what(),
                 fix="find out why, or raise timeout_s on a slow machine",
             )
