@@ -28,6 +28,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("deterministic", deadline=None, derandomize=True, database=None)
 settings.load_profile("deterministic")
 
+# A project of its own, which tests/structure/test_wheel.py runs.
+collect_ignore = ["outside"]
+
 _SETTLE_S = 60.0
 _OWN_THREADS = "gpuview-"
 _ARTIFACTS = Path(__file__).parents[1] / "artifacts"

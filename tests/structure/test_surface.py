@@ -117,6 +117,31 @@ def test_media_process_does_without_the_library_for_names() -> None:
     assert "dns" not in modules_after(f"{start}; import gpuview.media.worker")
 
 
+def test_the_public_names_for_tests_are_these_and_cost_nothing_until_used() -> None:
+    import gpuview.testing as face
+
+    assert face.__all__ == [
+        "AsyncViewer",
+        "CellError",
+        "HeadlessViewer",
+        "Kernel",
+        "KernelDiedError",
+        "NoSuchStreamError",
+        "ViewerEndedError",
+        "WaitTimeoutError",
+        "WrongPictureError",
+        "connect",
+    ]
+    for name in face.__all__:
+        assert getattr(face, name).__name__ == name
+        assert name in DOCS
+    assert dir(face) == face.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'conect'"):
+        _ = face.conect
+    heavy = {"torch", "av", "aiortc", "numpy", "jupyter_client", "zmq", "ipywidgets"}
+    assert not modules_after("import gpuview.testing") & heavy
+
+
 def test_pytest_plugin_costs_other_peoples_tests_nothing() -> None:
     heavy = {"torch", "av", "aiortc", "numpy", "jupyter_client", "zmq", "ipywidgets"}
     assert not modules_after("import pytest, gpuview.testing.plugin") & heavy

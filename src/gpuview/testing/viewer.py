@@ -138,6 +138,7 @@ class HeadlessViewer(View):
             WrongPictureError: An AssertionError: other pictures came. It names a PNG with the
                 newest of them beside the one expected.
         """
+        __tracebackhide__ = True  # pytest shows the line of the test
         if not self._is_decoding:
             raise SettingsError(
                 "cannot look at the pictures of a viewer with is_decoding = False",
@@ -302,6 +303,7 @@ def _awaited(
 ) -> Callable[Concatenate[AsyncViewer, P], Coroutine[Any, Any, T]]:
     @wraps(method)
     async def call(self: AsyncViewer, /, *args: P.args, **options: P.kwargs) -> T:
+        __tracebackhide__ = True
         return await asyncio.to_thread(method, self.viewer, *args, **options)
 
     return call
