@@ -140,10 +140,10 @@ def test_new_pictures_are_counted_and_repeats_are_not() -> None:
 
     with GPUStream(source, fps=10) as stream, connect(stream) as viewer:
         viewer.wait_for_frames(3)
-        assert 2 < viewer.fps() < 15
+        assert 2 < viewer.fps(window_s=1) < 15
         latency = viewer.latency_ms()
         assert 0 < latency.p50 <= latency.p95
-        assert latency.n_pictures >= 10
+        assert latency.n_pictures >= 2
     with GPUStream() as stream, connect(stream) as viewer:
         stream.push(RED)
         viewer.next_still()

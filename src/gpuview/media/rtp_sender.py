@@ -14,8 +14,7 @@ The internals of aiortc that are used, and why:
 - The DTLS transport's ``_tx_srtp``, to encrypt, and ``_handle_rtcp_data``, replaced: aiortc reads
   transport-wide feedback as NACKs.
 - For the headless viewer: the receiver's ``_handle_rtp_packet``, and the DTLS transport's
-  ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do; the
-  receiver's ``__timestamp_mapper``, which counts from the first frame.
+  ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do.
 
 aiortc is pinned to one minor version, `install` refuses any other, and
 ``tests/media/test_rtp_sender.py`` tests the behaviour of each name.
@@ -53,7 +52,6 @@ __all__ = [
     "check_version",
     "drop_video",
     "install",
-    "keep_timestamps",
     "packetizer",
     "prefer_codecs",
     "send_rtcp",
@@ -260,15 +258,6 @@ def _rtx_payload_type(codecs: Sequence[RTCRtpCodecParameters], payload_type: int
         if codec.mimeType == "video/rtx" and codec.parameters.get("apt") == payload_type:
             return codec.payloadType
     return None
-
-
-def keep_timestamps(receiver: RTCRtpReceiver) -> None:
-    """Let the ``pts`` of decoded frames be their RTP timestamps, which go on beyond 32 bits.
-
-    Call it before the first frame.
-    """
-    mapper = vars(receiver)["_RTCRtpReceiver__timestamp_mapper"]
-    mapper._origin, mapper._last = 0, 0
 
 
 def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[int], None]) -> None:

@@ -14,13 +14,14 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
-from gpuview.media.rtp_sender import drop_video, keep_timestamps, send_rtcp, watch_packets
+from gpuview.media.rtp_sender import drop_video, send_rtcp, watch_packets
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.page_messages import PeerConfig, Ping, Pong
 from gpuview.protocol.still import STILL_CHANNEL, StillAssembler
 from gpuview.protocol.wire import decode_text, encode_text
 from gpuview.testing.feedback import FEEDBACK_S, ArrivalReport, extension_id
 from gpuview.testing.peer import make_peer
+from gpuview.testing.receiver import Receiver
 from gpuview.webrtc.sdp import candidates_of
 
 __all__ = ["PING_S", "Connection"]
@@ -70,7 +71,7 @@ class Connection:
         channel.on("message", self._hear)
         (receiver,) = self._peer.getReceivers()
         if is_decoding:
-            keep_timestamps(receiver)
+            self._tasks.spawn(self._ask_again(Receiver(receiver)))
             self._peer.on("track", lambda track: self._tasks.spawn(self._watch(track)))
             self._on_still = on_still
             self._still = StillAssembler()
@@ -140,6 +141,14 @@ class Connection:
                     await send_rtcp(receiver, message)
                 except ConnectionError:
                     return
+
+    async def _ask_again(self, receiver: Receiver) -> None:
+        while True:
+            await asyncio.sleep(FEEDBACK_S)
+            try:
+                await receiver.ask_again()
+            except ConnectionError:
+                return
 
     def _hear(self, message: Any) -> None:
         self._unanswered = 0
