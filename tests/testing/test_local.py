@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,6 +249,13 @@ def test_an_async_test_goes_on_while_it_waits(stream: GPUStream) -> None:
         await asyncio.get_running_loop().shutdown_default_executor()
 
     asyncio.run(test())
+
+
+def test_a_viewer_that_is_closed_at_any_moment_closes_its_sockets(stream: GPUStream) -> None:
+    for n in range(60):
+        with connect(stream):
+            time.sleep(n / 2000)  # it is still gathering, or has just offered
+    gc.collect()  # what is forgotten warns, which fails the test
 
 
 def test_a_viewer_can_be_closed_by_the_thread_of_a_running_loop(stream: GPUStream) -> None:

@@ -81,7 +81,12 @@ class Connection:
 
     async def make_offer(self) -> str:
         """Return the SDP of the offer."""
-        await self._peer.setLocalDescription(await self._peer.createOffer())
+        gathering = asyncio.ensure_future(self._gather())
+        try:
+            await asyncio.shield(gathering)
+        except asyncio.CancelledError:
+            await gathering  # aioice forgets the sockets of a gathering that does not end
+            raise
         return str(self._peer.localDescription.sdp)
 
     async def accept(self, answer_sdp: str) -> None:
@@ -111,6 +116,9 @@ class Connection:
         self._peer.remove_all_listeners()
         await self._tasks.cancel()
         await self._peer.close()
+
+    async def _gather(self) -> None:
+        await self._peer.setLocalDescription(await self._peer.createOffer())
 
     def _follow(self) -> None:
         if self._peer.connectionState in ("failed", "closed"):
