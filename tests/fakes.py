@@ -9,6 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpuview.errors import MediaError, StreamClosedError
+from gpuview.protocol.cluster_messages import (
+    JoinChanged,
+    Listening,
+    OpenRun,
+    WorkersChanged,
+)
 from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress, Stats
 from gpuview.protocol.page_messages import (
@@ -108,6 +114,9 @@ class Listener:
     def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         self.said.put(("asked", message))
 
+    def cluster_changed(self, message: Listening | WorkersChanged | JoinChanged) -> None:
+        self.said.put(("cluster", message))
+
     def engine_closing(self) -> None:
         self.said.put(("closing", None))
 
@@ -204,7 +213,9 @@ class FakeEngine:
         self.handles: list[FakeHandle] = []
         self.listeners: list[Any] = []
 
-    def open_stream(self, listener: Any, *, fps: float, max_bitrate_bps: int) -> FakeHandle:
+    def open_stream(
+        self, listener: Any, *, fps: float, max_bitrate_bps: int, run: OpenRun | None = None
+    ) -> FakeHandle:
         self.listeners.append(listener)
         self.handles.append(FakeHandle())
         return self.handles[-1]

@@ -10,7 +10,7 @@ import comm
 import ipywidgets
 import pytest
 
-from gpuview import GPUStream, widget
+from gpuview import GPUStream, stream_widget
 from tests.fakes import FakeComm, FakeEngine
 
 __all__ = ["MakeStream", "making_streams"]
@@ -31,7 +31,7 @@ def making_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeStream]:
 
     def make(source: object = None, **options: Any) -> tuple[GPUStream, FakeEngine, FakeComm]:
         engine = FakeEngine()
-        monkeypatch.setattr(widget, "shared_engine", lambda settings: engine)
+        monkeypatch.setattr(stream_widget, "shared_engine", lambda settings: engine)
         streams.append(GPUStream(source, **options))
         # The comm that was made last is the stream's; its layout has one as well.
         return streams[-1], engine, comms[-1]

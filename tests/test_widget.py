@@ -1433,7 +1433,7 @@ def test_numbers_of_other_types_reach_the_media_process_as_its_own(
         lambda self, listener, **numbers: (opened.append(numbers), FakeHandle())[1],
     )
     make_stream(fps=np.float32(24), max_bitrate_bps=2e6)
-    assert json.dumps(opened) == '[{"fps": 24.0, "max_bitrate_bps": 2000000}]'
+    assert json.dumps(opened) == '[{"fps": 24.0, "max_bitrate_bps": 2000000, "run": null}]'
 
 
 def test_source_rests_when_the_media_process_has_died(make_stream: MakeStream) -> None:

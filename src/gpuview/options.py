@@ -15,14 +15,13 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-import ipywidgets
 import traitlets
 
 from gpuview.errors import FrameError, SettingsError, closest
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.select import as_select
 
-__all__ = ["LIMITS", "LOOK", "OPTIONS", "LiveOptions", "unknown_attribute"]
+__all__ = ["LIMITS", "LOOK", "OPTIONS", "LineOptions", "LiveOptions", "unknown_attribute"]
 
 LOOK = ("layout", "value_range", "colormap", "size", "columns")
 """The fields of `Look`."""
@@ -56,7 +55,7 @@ def _look_option(name: str, doc: str) -> _Option:
 
 
 def _checked_layout(layout: object) -> object:
-    if not isinstance(layout, dict | ipywidgets.Layout):
+    if not isinstance(layout, dict | traitlets.HasTraits):  # such as ipywidgets.Layout
         return Look(layout=layout).layout  # type: ignore[arg-type]
     raise FrameError(
         "cannot style a GPUStream with layout=: here it is the meaning of a tensor's dimensions",
@@ -103,8 +102,15 @@ def _checked_caption(caption: object) -> str:
     return line if is_short else line[: _CAPTION_CHARS - 1] + "…"
 
 
-class LiveOptions(traitlets.HasTraits):
-    """The traits; see `GPUStream` for their meaning."""
+class LineOptions(traitlets.HasTraits):
+    """The traits of every stream, wherever its frames come from."""
+
+    max_bitrate_bps = _Option(_checked_bitrate, "The maximum bitrate for each viewer.")
+    caption = _Option(_checked_caption, "A line of text below the picture.")
+
+
+class LiveOptions(LineOptions):
+    """The traits of a stream whose frames are here; see `GPUStream` for their meaning."""
 
     layout = _Option(_checked_layout, "The meaning of a tensor's dimensions.")
     """See Note [layout]."""
@@ -114,8 +120,6 @@ class LiveOptions(traitlets.HasTraits):
     columns = _look_option("columns", "How many tiles or panels stand side by side.")
     select = _Option(_checked_select, "The part of each frame that is shown.")
     fps = _Option(_checked_fps, "The maximum frame rate.")
-    max_bitrate_bps = _Option(_checked_bitrate, "The maximum bitrate for each viewer.")
-    caption = _Option(_checked_caption, "A line of text below the picture.")
 
 
 def unknown_attribute(name: str) -> AttributeError:

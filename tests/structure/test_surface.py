@@ -65,23 +65,14 @@ def test_help_lists_what_users_call_in_a_useful_order_and_nothing_inherited() ->
         def shout(self) -> None:
             """What a user adds."""
 
-    public = [
-        "push",
-        "frame",
-        "snapshot",
-        "record",
-        "publish",
-        "stats",
-        "close",
-        "doctor",
-        "viewers",
-    ]
+    public = ["push", "frame", "snapshot", "stats"]
+    public += ["record", "publish", "close", "doctor", "viewers"]
     touched = ["add_event_handler", "remove_event_handler", "slider", "toggle", "choice", "button"]
     text = pydoc.plain(pydoc.render_doc(gpuview.GPUStream))
     listed = re.findall(r"^ \|  ([a-z_]+)(?:\(.*)?$", text, re.MULTILINE)
     assert [name for name in listed if name not in touched] == public
     assert [name for name in listed if name in touched] == touched
-    assert text.count("\n") < 270
+    assert text.count("\n") < 310
     mine = pydoc.plain(pydoc.render_doc(Mine))
     assert "shout(self)" in mine
     assert "answered" not in mine

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import Future
 from copy import copy
 
+from gpuview.engine.listening import WorkerPort
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.engine.restart import died_too_often, may_restart
 from gpuview.engine.stream import StreamHandle, StreamListener
@@ -18,6 +19,14 @@ from gpuview.errors import (
     MediaError,
     SettingsError,
     StreamClosedError,
+)
+from gpuview.protocol.cluster_messages import (
+    JoinChanged,
+    JoinRun,
+    ListenForWorkers,
+    Listening,
+    OpenRun,
+    WorkersChanged,
 )
 from gpuview.protocol.interaction_messages import FROM_VIEW
 from gpuview.protocol.media_messages import (
@@ -60,6 +69,8 @@ _FROM_MEDIA: tuple[type[Message], ...] = (
     Answer,
     Candidates,
     GetPeerConfig,
+    JoinChanged,
+    Listening,
     Log,
     PageLog,
     PublishingChanged,
@@ -71,6 +82,7 @@ _FROM_MEDIA: tuple[type[Message], ...] = (
     EncodeFailed,
     Viewers,
     WantIceServers,
+    WorkersChanged,
     *FROM_VIEW,
 )
 
@@ -91,6 +103,7 @@ class Engine:
         self.settings = settings
         self.epoch = 1
         self.tunnels = Tunnels()
+        self.worker_port = WorkerPort()
         self._last_ice_servers: IceServers | None = None
         # Guards the rest. It is the inner lock: while it is held, no handle's lock is taken and no
         # listener is called.
@@ -124,7 +137,12 @@ class Engine:
         return bool(self._streams)
 
     def open_stream(
-        self, listener: StreamListener, *, fps: float, max_bitrate_bps: int
+        self,
+        listener: StreamListener,
+        *,
+        fps: float,
+        max_bitrate_bps: int,
+        run: OpenRun | JoinRun | None = None,
     ) -> StreamHandle:
         """Make a stream.
 
@@ -132,19 +150,33 @@ class Engine:
             listener: Notified of its events, on the engine's thread; not kept alive.
             fps: The most frames sent per second.
             max_bitrate_bps: The most bits sent to one viewer per second.
+            run: Which workers its frames come from, or which notebook they go to. The engine must
+                listen for workers, and no other open stream may show the same run.
 
         Raises:
             MediaError: No media process runs, and it cannot be started.
+            SettingsError: Another open stream shows this run.
             StreamClosedError: The engine is closed.
         """
         with self._lock:
             self._check_running()
+            if isinstance(run, OpenRun):
+                self._check_only(run)
             name = f"s{next(self._numbers)}"
             opening = OpenStream(fps=fps, max_bitrate_bps=max_bitrate_bps)
-            handle = StreamHandle(self, name, listener, opening)
+            handle = StreamHandle(self, name, listener, opening, run)
             self._streams[name] = handle
         handle.open_in_process()
         return handle
+
+    def listen_for_workers(self, listening: ListenForWorkers) -> None:
+        """Listen for workers on other machines, with these keys, unless it does so already.
+
+        Streams of runs are told of the answer, and `worker_port` has it.
+        """
+        with self._lock:
+            if self.worker_port.open(listening):
+                self._process.send(encode("", listening))
 
     def close(self) -> None:
         """End the media process, and every stream with it.
@@ -227,6 +259,17 @@ class Engine:
         if self._failure is not None:
             raise copy(self._failure)
 
+    def _check_only(self, run: OpenRun) -> None:
+        if any(
+            isinstance(each.run, OpenRun) and each.run.run == run.run
+            for each in self._streams.values()
+        ):
+            raise SettingsError(
+                f"another open stream shows the run {run.run!r}",
+                expected="one stream for each run of a kernel, in any number of cells",
+                fix="display the other stream once more, or close it first: stream.close()",
+            )
+
     # --- on the engine's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
@@ -267,6 +310,11 @@ class Engine:
                     name="gpuview-ice-servers",
                     daemon=True,
                 ).start()
+            case Listening():
+                self.worker_port.take(message)
+                for handle in self._handles():
+                    if isinstance(handle.run, OpenRun):
+                        handle.receive(message)
             case Ready():
                 for handle in self._handles():
                     handle.tell(lambda listener: listener.process_ready())
@@ -302,6 +350,9 @@ class Engine:
                 self._failure = None
                 self.epoch += 1
                 process.send(encode("", self.configuration))
+                listening = self.worker_port.reopened()
+                if listening is not None:
+                    process.send(encode("", listening))
         if not is_wanted:
             process.reap()
             return False

@@ -12,6 +12,13 @@ from weakref import ref
 
 from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
 from gpuview.errors import MediaError, SignalError, StreamClosedError, system_refusal
+from gpuview.protocol.cluster_messages import (
+    JoinChanged,
+    JoinRun,
+    Listening,
+    OpenRun,
+    WorkersChanged,
+)
 from gpuview.protocol.interaction_messages import FromView
 from gpuview.protocol.media_messages import (
     AttachRing,
@@ -85,6 +92,9 @@ class StreamListener(Protocol):
     def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         """A page that is connected to the media process says something to the kernel."""
 
+    def cluster_changed(self, message: Listening | WorkersChanged | JoinChanged) -> None:
+        """Something about other machines has changed. Only of streams that have a run."""
+
     def engine_closing(self) -> None:
         """The kernel is ending: make no more frames. On any thread."""
 
@@ -103,9 +113,16 @@ class StreamHandle:
     """
 
     def __init__(
-        self, engine: Engine, name: str, listener: StreamListener, opening: OpenStream
+        self,
+        engine: Engine,
+        name: str,
+        listener: StreamListener,
+        opening: OpenStream,
+        run: OpenRun | JoinRun | None = None,
     ) -> None:
         self.name = name
+        self.run = run
+        """Which workers its frames come from, or which notebook they go to; None: neither."""
         self._listener = ref(listener)
         self._engine = engine
         self._opening = opening
@@ -192,6 +209,14 @@ class StreamHandle:
             self._opening = OpenStream(fps=fps, max_bitrate_bps=max_bitrate_bps)
             if self._event_fd >= 0:
                 self._send(limits)
+
+    def join(self, run: JoinRun) -> None:
+        """Let a notebook on another machine ask for the stream, in the place of an earlier one."""
+        with self._lock:
+            is_new = run != self.run
+            self.run = run
+            if self._event_fd >= 0 and self._opened_in is self._engine.process and is_new:
+                self._send(run)
 
     def stats(self, timeout_s: float = 10.0) -> Stats:
         """Return the media process's counters for this stream; waits for them.
@@ -284,6 +309,8 @@ class StreamHandle:
         if process is not self._opened_in:
             self._opened_in = process
             process.send(encode(self.name, self._opening), [self._event_fd])
+            if self.run is not None:
+                process.send(encode(self.name, self.run))
             if self._ring is not None:
                 process.send(encode(self.name, AttachRing()), [self._ring.fd])
                 os.eventfd_write(self._event_fd, 1)
@@ -305,6 +332,8 @@ class StreamHandle:
                 )
             case GetPeerConfig() | PageLog() | FromView():
                 self.tell(lambda listener: listener.asked(message))
+            case Listening() | WorkersChanged() | JoinChanged():
+                self.tell(lambda listener: listener.cluster_changed(message))
             case RecordingProgress() | RecordingEnded():
                 self.tell(lambda listener: listener.recorded(message))
             case PublishingChanged():

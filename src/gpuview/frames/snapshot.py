@@ -74,7 +74,7 @@ def preview(
     return Image.fromarray(pixels), width
 
 
-def video_picture(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Image:
+def video_picture(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> Image.Image:
     """Draw ``frame`` as in the video, in its full size.
 
     Waits for the frame's device.
