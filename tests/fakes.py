@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from gpuview.engine.listening import WorkerPort
 from gpuview.errors import MediaError, StreamClosedError
 from gpuview.protocol.cluster_messages import (
     JoinChanged,
+    JoinRun,
+    ListenForWorkers,
     Listening,
     OpenRun,
     WorkersChanged,
@@ -151,6 +154,7 @@ class FakeHandle:
         self.is_closed = False
         self.n_released = 0
         self.limits: tuple[float, int] | None = None
+        self.runs: list[OpenRun | JoinRun] = []
 
     @property
     def offers(self) -> list[Offer]:
@@ -199,6 +203,16 @@ class FakeHandle:
     def set_limits(self, *, fps: float, max_bitrate_bps: int) -> None:
         self.limits = (fps, max_bitrate_bps)
 
+    def join(self, run: JoinRun) -> None:
+        with self._changed:
+            self.runs.append(run)
+            self._changed.notify_all()
+
+    def wait_for_join(self, count: int) -> None:
+        """Wait until the stream has been joined to a run this many times."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.runs) >= count, _WAIT_S)
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -212,13 +226,19 @@ class FakeEngine:
     def __init__(self) -> None:
         self.handles: list[FakeHandle] = []
         self.listeners: list[Any] = []
+        self.worker_port = WorkerPort()
 
     def open_stream(
         self, listener: Any, *, fps: float, max_bitrate_bps: int, run: OpenRun | None = None
     ) -> FakeHandle:
         self.listeners.append(listener)
         self.handles.append(FakeHandle())
+        self.handles[-1].runs += [] if run is None else [run]
         return self.handles[-1]
+
+    def listen_for_workers(self, listening: ListenForWorkers) -> None:
+        self.worker_port.open(listening)
+        self.worker_port.take(Listening(port=40123))
 
     def views(self, *views: str) -> None:
         """Say that these views are watching the newest stream."""

@@ -131,13 +131,14 @@ function captionOfRest(
 
 function captionOfConnection(
   state: Exclude<ViewState, { name: "closed" | "gone" | "failed" | "paused" }>,
-  { fix, hint, legend }: Status,
+  { waits_for, fix, hint, legend }: Status,
   problem: Problem | null,
   carrier: Carrier | null,
 ): Caption {
   switch (state.name) {
     case "waiting": {
-      const waiting = `waiting for the first frame${fix === "" ? "" : `: ${fix}`}`;
+      const what = waits_for === "" ? "the first frame" : waits_for;
+      const waiting = `waiting for ${what}${fix === "" ? "" : `: ${fix}`}`;
       // To a person, a view has not reconnected before its picture is back.
       return { ...QUIET, label: state.losses === 0 ? waiting : "reconnecting", tone: "busy", hint };
     }

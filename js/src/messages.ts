@@ -157,6 +157,8 @@ export interface Status {
   readonly state: "waiting" | "live" | "error" | "restarting" | "failed" | "closed";
   /** For error: the part that failed. */
   readonly part: "" | "source" | "encoder" | "recording" | "publishing" | "handler";
+  /** For waiting: what for, if not for the first frame. */
+  readonly waits_for: string;
   readonly problem: string;
   readonly expected: string;
   readonly fix: string;

@@ -29,6 +29,7 @@ from gpuview.errors import (
 )
 
 if TYPE_CHECKING:
+    from gpuview.cluster.publish import publish
     from gpuview.frames.picture.panel import Panel
     from gpuview.interaction.fly_camera import FlyCamera
     from gpuview.interaction.orbit_camera import OrbitCamera
@@ -63,6 +64,7 @@ __all__ = [
     "StreamClosedError",
     "StreamStats",
     "__version__",
+    "publish",
 ]
 
 _LAZY = {
@@ -75,6 +77,7 @@ _LAZY = {
     "Recording": "gpuview.recording",
     "Settings": "gpuview.settings",
     "StreamStats": "gpuview.stats",
+    "publish": "gpuview.cluster.publish",
 }
 
 

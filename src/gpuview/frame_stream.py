@@ -168,6 +168,10 @@ class FrameStream(LiveInteraction, LiveOptions):
                 self._published.update(source_error=copy(exc))  # whose traceback holds no tensors
             # The lines of our code say nothing to the user.
             raise exc.with_traceback(None) from exc.__cause__
+        self._note_shown()
+
+    def _note_shown(self) -> None:
+        """A frame was taken, so whatever was wrong with the one before is over."""
         state, error = self._published.state, self._errors.error
         if not state.has_picture or state.has_ended or state.source_error is not error:
             self._published.update(has_picture=True, has_ended=False, source_error=error)

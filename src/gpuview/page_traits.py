@@ -44,6 +44,7 @@ class PageTraits(anywidget.AnyWidget):
     _pages: Pages
 
     comm: Any
+    layout = traitlets.Any(None)  # ipywidgets' own costs a model for each widget
     offers = traitlets.Dict().tag(sync=True, echo_update=False, to_json=lambda _value, _widget: {})
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)

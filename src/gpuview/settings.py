@@ -42,6 +42,8 @@ IceServersFunction = Callable[[], object]
 _PREFIX = "GPUVIEW_"
 # The tests' own.
 _NOT_SETTINGS = {"GPUVIEW_REQUIRE_CUDA", "GPUVIEW_REQUIRE_NETWORK", "GPUVIEW_WRITE_DOCS"}
+# A job's, not a person's.
+_NOT_SETTINGS |= {"GPUVIEW_JOIN"}
 _SECRETS = (
     "turn_secret",
     "turn_credential",
@@ -69,6 +71,7 @@ _FORMS: dict[str, tuple[str, object]] = {
     "carriers": ("some of 'webrtc', 'socket' and 'comm'", "webrtc,socket"),
     "replay_s": ("a number of seconds from 0 to 600", 30),
     "saved_picture_bytes": ("a whole number of bytes from 0 to 10_000_000", 0),
+    "cluster_port": _PORT_FORM,
     "log": ("'error', 'warning', 'info' or 'debug'", "debug"),
 }
 
@@ -175,6 +178,14 @@ class Settings(BaseSettings):
     """The greatest size of the picture that a stream's output keeps for a saved notebook, which
     holds it as base64, a third longer. The picture is shrunk until it fits. 0: no picture."""
 
+    cluster_port: _Port | None = None
+    """The TCP port at which the kernel listens for workers on other machines, for all runs. None:
+    any free port."""
+
+    cluster_host: str | None = None
+    """The address or host name at which workers reach this machine, or several with commas between
+    them. None: this machine's IPv4 addresses."""
+
     log: Literal["error", "warning", "info", "debug"] | None = None
     """The lowest level of gpuview's log that goes to stderr. None: the program decides."""
 
@@ -195,6 +206,11 @@ class Settings(BaseSettings):
         if self.public_port_min is None or self.port_min is None:
             return port
         return port - self.port_min + self.public_port_min
+
+    @property
+    def cluster_hosts(self) -> tuple[str, ...]:
+        """The addresses and host names in ``cluster_host``."""
+        return split_list(self.cluster_host)
 
     # --- STUN and TURN ------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gpuview.errors import SettingsError
 from gpuview.protocol.page_messages import IceServer
-from gpuview.webrtc.addresses import is_host_name, public_addresses
+from gpuview.webrtc.addresses import is_host_name, parse_address, public_addresses
 from gpuview.webrtc.ice_url import parse_ice_url
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def check(settings: Settings) -> None:
     _check_login(settings)
     _check_endpoint(settings)
     _check_policies(settings)
+    _check_cluster_hosts(settings)
 
 
 def _check_ports(settings: Settings) -> None:
@@ -168,6 +169,16 @@ def _check_policies(settings: Settings) -> None:
         may_have_turn = _has_turn(settings.kernel_ice_servers)
     if settings.kernel_ice_transport_policy == "relay" and not may_have_turn:
         raise _no_relay("kernel_ice_transport_policy")
+
+
+def _check_cluster_hosts(settings: Settings) -> None:
+    for host in settings.cluster_hosts:
+        if not (is_host_name(host) or parse_address(host)):
+            raise SettingsError(
+                f"cannot use cluster_host = {settings.cluster_host!r}",
+                expected="addresses or host names, without ports, and commas between them",
+                fix="cluster_host='login1.example.org', and cluster_port for the port",
+            )
 
 
 def _has_turn(servers: Iterable[IceServer]) -> bool:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuview.protocol.media_messages import Stats
 from gpuview.protocol.stats import EncoderStats, NetworkStats, ViewerStats
 from gpuview.stats_table import as_html, as_text
 
 if TYPE_CHECKING:
     from gpuview.frames.feed_stats import FeedStats
-    from gpuview.protocol.media_messages import Stats
 
-__all__ = ["EncoderStats", "NetworkStats", "StreamStats", "ViewerStats", "stream_stats"]
+__all__ = [
+    "EncoderStats",
+    "NetworkStats",
+    "StreamStats",
+    "ViewerStats",
+    "no_stats",
+    "remote_stats",
+    "stream_stats",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +92,29 @@ def stream_stats(
         network=media.network,
         media_pid=media_pid,
     )
+
+
+def remote_stats(media: Stats, media_pid: int) -> StreamStats:
+    """Return the counters of a stream whose frames are made elsewhere: what came is what counts."""
+    return StreamStats(
+        frames_pushed=media.frames_taken,
+        frames_shown=media.frames_taken,
+        frames_dropped={},
+        source_ms=None,
+        conversion_ms=None,
+        copy_ms=None,
+        nan=0,
+        inf=0,
+        minimum=None,
+        maximum=None,
+        viewers=tuple(media.viewers),
+        encoders=tuple(media.encoders),
+        replay_bytes=media.replay_nbytes,
+        network=media.network,
+        media_pid=media_pid,
+    )
+
+
+def no_stats() -> StreamStats:
+    """Return the counters of a stream that nobody can watch."""
+    return remote_stats(Stats(request=0), 0)

@@ -28,6 +28,8 @@ from gpuview.stream_widget import StreamWidget
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from gpuview.cluster.remote import RemoteStream
+
 __all__ = ["GPUStream", "StreamStats"]
 
 
@@ -92,6 +94,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
         "push",
         "frame",
         "snapshot",
+        "remote",
         "record",
         "publish",
         "stats",
@@ -226,6 +229,42 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
         with self._lock:
             self._source = source
             self._follow_watchers()
+
+    @staticmethod
+    def remote(
+        name: str,
+        *,
+        rank: int = 0,
+        max_bitrate_bps: int = 20_000_000,
+        caption: str | None = None,
+        settings: Settings | None = None,
+    ) -> RemoteStream:
+        """Show tensors that are pushed on another machine: a rank of a job, or any process.
+
+            stream = GPUStream.remote("run1")
+            display(stream)
+            environment = stream.join()
+
+        There, with that environment, ``view = gpuview.publish("run1")`` and ``view.push(tensor)``.
+        The worker dials this machine, encodes its frames beside their GPU, and only while somebody
+        watches. A kernel has one open stream for each run.
+
+        Args:
+            name: The run's: letters, digits, dots, hyphens and underscores.
+            rank: Which of its workers is shown.
+            max_bitrate_bps: The maximum bitrate of the video, for each viewer.
+            caption: A line of text below the picture; None shows the worker's.
+            settings: As for the class.
+
+        Raises:
+            MediaError: The media process cannot be started.
+            SettingsError: An argument is invalid, or another open stream shows this run.
+        """
+        from gpuview.cluster.remote import RemoteStream
+
+        return RemoteStream(
+            name, rank=rank, max_bitrate_bps=max_bitrate_bps, caption=caption, settings=settings
+        )
 
     def __repr__(self) -> str:
         state = self.status.get("state", "waiting")

@@ -52,6 +52,7 @@ def test_the_public_names_are_these() -> None:
         "StreamClosedError",
         "StreamStats",
         "__version__",
+        "publish",
     ]
     for name in gpuview.__all__:
         assert getattr(gpuview, name)
@@ -65,7 +66,7 @@ def test_help_lists_what_users_call_in_a_useful_order_and_nothing_inherited() ->
         def shout(self) -> None:
             """What a user adds."""
 
-    public = ["push", "frame", "snapshot", "stats"]
+    public = ["push", "frame", "snapshot", "remote", "stats"]
     public += ["record", "publish", "close", "doctor", "viewers"]
     touched = ["add_event_handler", "remove_event_handler", "slider", "toggle", "choice", "button"]
     text = pydoc.plain(pydoc.render_doc(gpuview.GPUStream))

@@ -13,6 +13,7 @@ export const WAITING: Status = {
   type: "Status",
   state: "waiting",
   part: "",
+  waits_for: "",
   problem: "",
   expected: "",
   fix: "",

@@ -278,6 +278,8 @@ class Status(Message, frozen=True, kw_only=True):
     state: Literal["waiting", "live", "error", "restarting", "failed", "closed"]
     part: StreamPart = ""
     """For error: the part that failed."""
+    waits_for: str = ""
+    """For waiting: what for, if not for the first frame."""
     problem: str = ""
     expected: str = ""
     fix: str = ""

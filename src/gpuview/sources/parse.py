@@ -23,7 +23,7 @@ from gpuview.frames.picture.tensors import is_array
 from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.context import FrameContext
 
-__all__ = ["NextFrame", "ParsedSource", "parse_source"]
+__all__ = ["NextFrame", "ParsedSource", "parse_source", "parse_tapped"]
 
 NextFrame = Callable[[FrameContext], object]
 
@@ -102,6 +102,28 @@ def parse_source(source: object, layer: str | list[str] | None = None) -> Parsed
         raise _empty("source")
     panels = {str(name): each for name, each in source.items()}
     return _polled_or_tapped(panels, tuple(panels))
+
+
+def parse_tapped(model: object, layer: str | list[str] | None = None) -> ParsedSource:
+    """Return the source that taps a module, or layers in it, whatever its inputs are.
+
+    Raises:
+        FrameError: It is no module, has no such layer, or needs no input.
+    """
+    if not isinstance(model, nn.Module):
+        raise FrameError(
+            f"cannot tap an object of type {type(model).__name__}",
+            expected="a torch.nn.Module",
+            fix="push what your code has made: view.push(tensor)",
+        )
+    parsed = parse_source(model, layer).decided(polled=())
+    if not parsed.tapped:
+        raise FrameError(
+            f"cannot tap a {type(model).__name__}, whose forward needs no input",
+            expected="a module that your code calls with one",
+            fix="push what it returns: view.push(model())",
+        )
+    return parsed
 
 
 def _parse_layers(model: object, layer: str | list[str]) -> ParsedSource:
