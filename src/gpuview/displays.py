@@ -29,8 +29,13 @@ class Displays:
     @property
     def are_over(self) -> bool:
         """Whether the stream was displayed, and nobody can see it any more."""
+        return self.are_replaced and not self._is_watched
+
+    @property
+    def are_replaced(self) -> bool:
+        """Whether the stream was displayed, and all of its outputs are gone, seen or not."""
         is_known = not self._n_unplaced and not self._is_elsewhere
-        return self._ended_s is not None and is_known and not self._is_watched
+        return self._ended_s is not None and is_known
 
     def described(self) -> None:
         """The stream was described for a page; it may be anywhere until `placed` says where."""

@@ -16,6 +16,7 @@ from gpuview.cluster.keys import notebook_keys, run_keys
 from gpuview.cluster.remote import RemoteStream
 from gpuview.errors import NetworkError, SettingsError, StreamClosedError
 from gpuview.protocol.cluster_messages import Listening, OpenRun, Worker, WorkersChanged
+from gpuview.protocol.interaction_messages import GetElement, Interaction
 from gpuview.protocol.page_messages import Problem, Status
 from gpuview.settings import Settings
 from gpuview.signalling.time_limit import Overdue
@@ -172,3 +173,25 @@ def test_an_attribute_without_effect_is_an_error(make_remote: Remote) -> None:
 def test_what_is_no_name_is_refused(make_remote: Remote, name: Any) -> None:
     with pytest.raises(SettingsError, match="cannot call a run"):
         make_remote(name)
+
+
+def test_what_people_may_do_is_what_the_shown_worker_says(make_remote: Remote) -> None:
+    stream = make_remote()
+    may = Interaction(events=["pointer_down"])
+    make_remote.workers(worker(1, interaction=Interaction(events=["wheel"])))
+    assert stream.interaction["events"] == []
+    make_remote.workers(worker(0, interaction=may))
+    assert stream.interaction["events"] == ["pointer_down"]
+    assert make_remote.engine.handles[0].interactions == [may]
+    make_remote.workers()
+    assert stream.interaction["events"] == []
+
+
+def test_what_people_do_goes_to_the_worker(make_remote: Remote) -> None:
+    stream = make_remote()
+    said = GetElement(view="v1", seq=1, x=0.5, y=0.5)
+    stream.interact(said, lambda _: None)
+    assert make_remote.engine.handles[0].sent == [said]
+    stream.close()
+    stream.interact(said, lambda _: None)
+    assert make_remote.engine.handles[0].sent == [said]

@@ -109,4 +109,5 @@ def test_what_is_wrong_here_comes_first() -> None:
     error = MediaError("no process", expected="one", fix="wait")
     status = with_workers(worker(status=Status(state="live")), media="failed", media_error=error)
     assert (status.state, status.problem) == ("failed", "no process")
+    assert with_workers(worker()).waits_for == "the first frame of rank 0 on node0"
     assert with_workers(worker(), is_closed=True).state == "closed"

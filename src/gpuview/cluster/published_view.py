@@ -19,7 +19,7 @@ from gpuview.log import log_to_stderr
 from gpuview.protocol.cluster_messages import JoinChanged, JoinRun, Listening, WorkersChanged
 from gpuview.protocol.interaction_messages import FromView
 from gpuview.protocol.join_file import JoinFile
-from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress
+from gpuview.protocol.media_messages import PublishingChanged, RecordingEnded, RecordingProgress
 from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
@@ -178,7 +178,7 @@ class PublishedView(FrameStream, View):
         self._joining.close()
         self._abandon_frames(error)
 
-    # A worker's media process has no page, no tunnel and no recording.
+    # A worker's media process has no page, no tunnel, no recording and no publication.
 
     def answered(self, message: Answer | Refusal) -> None:
         pass
@@ -193,4 +193,7 @@ class PublishedView(FrameStream, View):
         pass
 
     def recorded(self, message: RecordingProgress | RecordingEnded) -> None:
+        pass
+
+    def published(self, message: PublishingChanged) -> None:
         pass

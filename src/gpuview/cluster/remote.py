@@ -9,6 +9,7 @@ from datetime import datetime
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from gpuview.cluster.addresses import endpoints_of
 from gpuview.cluster.identity import checked_rank
@@ -16,6 +17,7 @@ from gpuview.cluster.join_file import JOIN_VARIABLE, WrittenJoinFile, default_pa
 from gpuview.cluster.keys import notebook_keys, run_keys
 from gpuview.cluster.run_state import RunState
 from gpuview.errors import NetworkError, SettingsError
+from gpuview.interaction.interactions import Reply
 from gpuview.interaction.live import INTERACTION
 from gpuview.options import LOOK, LineOptions
 from gpuview.protocol.cluster_messages import (
@@ -26,7 +28,9 @@ from gpuview.protocol.cluster_messages import (
     Worker,
     WorkersChanged,
 )
+from gpuview.protocol.interaction_messages import FromView, Interaction
 from gpuview.protocol.join_file import RUN_NAME, JoinFile
+from gpuview.protocol.wire import to_wire
 from gpuview.public_face import PublicFace
 from gpuview.saved_output import display_value
 from gpuview.settings import Settings
@@ -40,6 +44,8 @@ _OPTIONS = ("max_bitrate_bps", "caption")
 _THERE = frozenset({"push", "frame", "snapshot", "tap", "fps", "select", *LOOK, *INTERACTION})
 """What is to be had where the frames are made."""
 _ANY_FPS = 240.0  # the worker decides
+_streams: WeakValueDictionary[str, RemoteStream] = WeakValueDictionary()
+"""The newest of each run."""
 _PORT_WAIT_S = 10.0
 _FILE_WAIT_S = 10.0
 
@@ -55,7 +61,17 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
     for. The worker may die, and come back on any machine.
     """
 
-    _fields = ("join", "tunnel", "workers", "record", "stats", "viewers", "close", "doctor")
+    _fields = (
+        "join",
+        "tunnel",
+        "workers",
+        "record",
+        "publish",
+        "stats",
+        "viewers",
+        "close",
+        "doctor",
+    )
     """See `gpuview.public_face`."""
 
     def __init__(
@@ -71,6 +87,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
         self._rank = checked_rank(rank)
         self.max_bitrate_bps, self.caption = max_bitrate_bps, caption
         self._settings = settings = settings or Settings()
+        self._newest_interaction = Interaction()
         self._join_files: list[WrittenJoinFile] = []
         state = RunState(
             "start the job with stream.join() in its environment",
@@ -78,6 +95,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
             run=self._run,
             rank=self._rank,
         )
+        _close_replaced(self._run)
         self._prepare_widget(state, settings)
         own = notebook_keys()
         with self._lock:  # The engine's callbacks wait until the stream is complete.
@@ -94,6 +112,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
             self._open_widget(settings)
             self.observe(self._follow_bitrate, "max_bitrate_bps")
             self.observe(self._follow_caption, "caption")
+        _streams[self._run] = self
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute that has an effect.
@@ -231,6 +250,22 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
         self._handle.check_open()
         self._published.set_caption(self.caption, are_views_seen=self._are_views_seen)
 
+    # --- what people do to the picture: the worker hears it, and says what they may do ------------
+
+    def interact(self, message: FromView, reply: Reply) -> None:
+        # The reply takes the way of those that the media process passes on.
+        if not self._published.state.is_closed:
+            self._handle.send(message)
+
+    def _told_interaction(self) -> Interaction:
+        return self._newest_interaction
+
+    def _tell_interaction(self, interaction: Interaction) -> None:
+        if interaction != self._newest_interaction:
+            self._newest_interaction = interaction
+            self.interaction = to_wire(interaction)
+            self._handle.send(interaction)
+
     # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------
 
     def cluster_changed(self, message: Listening | WorkersChanged | JoinChanged) -> None:
@@ -248,7 +283,18 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
         shown = next((each for each in workers if each.rank == self._rank), None)
         silent_s = None if shown is None else shown.silent_s
         since = "" if silent_s is None else _time_of_day(silent_s)
-        self._published.update(workers=workers, silent_since=since, refusal=message.problem)
+        with self._lock:
+            self._published.update(workers=workers, silent_since=since, refusal=message.problem)
+            if not self._published.state.is_closed:
+                said = None if shown is None else shown.interaction
+                self._tell_interaction(said or Interaction())
+
+
+def _close_replaced(run: str) -> None:
+    """Close the stream that a cell has made, if the cell runs again and makes another."""
+    earlier = _streams.get(run)
+    if earlier is not None and earlier._followed.displays.are_replaced:
+        earlier.close()
 
 
 def _time_of_day(ago_s: float) -> str:

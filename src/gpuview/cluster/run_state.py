@@ -66,9 +66,9 @@ class RunState(StreamState):
                 "fix": self.waiting_hint,
                 "hint": self._hint(_listed(self.workers)),
             }
-        if theirs is None:
-            return {"state": "live", "hint": self._hint()}
         who = f"rank {self.rank} on {worker.host}"
+        if theirs is None:  # it has just joined
+            return {"state": "waiting", "waits_for": f"the first frame of {who}"}
         match theirs.state:
             case "error":
                 return {
@@ -108,6 +108,7 @@ class RunState(StreamState):
             if refused is not None
             else "",
             *others,
+            self.publish_hint,
         )
         return "; ".join(filter(None, parts))
 
