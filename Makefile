@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATIC := src/gpuview/static/widget.js
-SLOW := browser or command or cuda or hosts or hub or kernel or network or triton or wheel
+SLOW := browser or command or cuda or hosts or hub or kernel or network or ray or triton or wheel
 # Two processes: most tests wait for another process, and leave a core idle.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)

@@ -12,6 +12,7 @@ from typing import Any
 
 from gpuview.cluster.identity import identity_in
 from gpuview.cluster.join_file import JOIN_VARIABLE, read_join_file
+from gpuview.cluster.ray_discovery import find_notice, is_ray_initialized
 from gpuview.cluster.view import View
 from gpuview.errors import MediaError, SettingsError
 from gpuview.frames.picture.layout import Layout
@@ -54,8 +55,8 @@ def publish(
     The notebook has ``stream = GPUStream.remote("run1")``, and starts the job with
     ``stream.join()`` in its environment. There and then, this starts a media process, which dials
     out to the notebook's machine, and encodes only while somebody watches. A notebook that is
-    closed, restarted or not there yet is looked for until it comes. Where the environment has no
-    ``GPUVIEW_JOIN``, the view does nothing.
+    closed, restarted or not there yet is looked for until it comes. On a Ray cluster, the notebook
+    is found without an environment. Where there is neither, the view does nothing.
 
     A process has one view of a name: another call ends the one before. It ends with the process, or
     by `View.close`, even if nothing refers to it.
@@ -109,7 +110,9 @@ def publish(
 def _way(name: str) -> Callable[[], JoinFile] | None:
     """Return what finds the notebook; None if none is to be looked for."""
     path = os.environ.get(JOIN_VARIABLE)
-    return partial(_from_file, name, Path(path)) if path else None
+    if path:
+        return partial(_from_file, name, Path(path))
+    return partial(find_notice, name) if is_ray_initialized() else None
 
 
 def _from_file(name: str, path: Path) -> JoinFile:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import time
 from datetime import datetime
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Thread
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from gpuview.cluster.addresses import endpoints_of
 from gpuview.cluster.identity import checked_rank
 from gpuview.cluster.join_file import JOIN_VARIABLE, WrittenJoinFile, default_path, write_join_file
 from gpuview.cluster.keys import notebook_keys, run_keys
+from gpuview.cluster.ray_discovery import Notice, is_ray_initialized, post_notice
 from gpuview.cluster.run_state import RunState
-from gpuview.errors import NetworkError, SettingsError
+from gpuview.errors import GpuviewError, NetworkError, SettingsError
 from gpuview.interaction.interactions import Reply
 from gpuview.interaction.live import INTERACTION
 from gpuview.options import LOOK, LineOptions
@@ -39,6 +42,8 @@ from gpuview.stats import StreamStats, remote_stats
 from gpuview.stream_widget import StreamWidget
 
 __all__ = ["RemoteStream"]
+
+logger = logging.getLogger("gpuview")
 
 _OPTIONS = ("max_bitrate_bps", "caption")
 _THERE = frozenset({"push", "frame", "snapshot", "tap", "fps", "select", *LOOK, *INTERACTION})
@@ -88,7 +93,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
         self.max_bitrate_bps, self.caption = max_bitrate_bps, caption
         self._settings = settings = settings or Settings()
         self._newest_interaction = Interaction()
-        self._join_files: list[WrittenJoinFile] = []
+        self._posted: list[WrittenJoinFile | Notice] = []
         state = RunState(
             "start the job with stream.join() in its environment",
             caption=self.caption,
@@ -113,6 +118,9 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
             self.observe(self._follow_bitrate, "max_bitrate_bps")
             self.observe(self._follow_caption, "caption")
         _streams[self._run] = self
+        if is_ray_initialized():
+            # On a thread: the media process takes a second to start, and an actor as well.
+            Thread(target=_post, args=(ref(self),), name="gpuview-ray", daemon=True).start()
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute that has an effect.
@@ -172,7 +180,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
                 expected="a file system that answers",
                 fix='name another place: stream.join("/shared/mine/run.json")',
             ) from None
-        self._join_files.append(written)
+        self._posted.append(written)
         return {JOIN_VARIABLE: str(written.path)}
 
     def tunnel(self, login: str = "LOGIN") -> str:
@@ -226,10 +234,25 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
 
     def _end(self) -> None:
         self._published.end()
-        files, self._join_files = self._join_files, []
-        for each in files:
+        posted, self._posted = self._posted, []
+        for each in posted:
             with contextlib.suppress(OSError):
                 call_within(_FILE_WAIT_S, each.remove)
+
+    def _post_notice(self) -> None:
+        """Let workers on Ray find the run."""
+        try:
+            notice = post_notice(self._join_content())
+        except GpuviewError as exc:
+            logger.warning("%s", exc)
+            self._published.update(picture_hint=exc.problem)
+            return
+        with self._lock:
+            is_closed = self._published.state.is_closed
+            if not is_closed:
+                self._posted.append(notice)
+        if is_closed:
+            notice.remove()
 
     def _join_content(self) -> JoinFile:
         port = self._engine.worker_port.wait(_PORT_WAIT_S)
@@ -288,6 +311,12 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
             if not self._published.state.is_closed:
                 said = None if shown is None else shown.interaction
                 self._tell_interaction(said or Interaction())
+
+
+def _post(stream: ref[RemoteStream]) -> None:
+    there = stream()
+    if there is not None:
+        there._post_notice()
 
 
 def _close_replaced(run: str) -> None:

@@ -109,6 +109,7 @@ class RunState(StreamState):
             else "",
             *others,
             self.publish_hint,
+            self.picture_hint,
         )
         return "; ".join(filter(None, parts))
 
