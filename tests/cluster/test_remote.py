@@ -151,6 +151,23 @@ def test_the_ways_through_a_login_node_are_said(make_remote: Remote) -> None:
     assert second.startswith("ssh -N -L 40123:127.0.0.1:40123 me@login1 ")
 
 
+def test_all_runs_of_a_kernel_share_a_port(make_remote: Remote) -> None:
+    make_remote("run1", settings=Settings(cluster_port=40123))
+    make_remote("run2")
+    with pytest.raises(SettingsError, match="at port 40123, not at 40124"):
+        make_remote("run3", settings=Settings(cluster_port=40124))
+
+
+def test_a_forked_child_leaves_the_parents_file(make_remote: Remote, tmp_path: Path) -> None:
+    path = tmp_path / "run1.json"
+    stream = make_remote()
+    stream.join(path)
+    error = StreamClosedError("a child", expected="the parent", fix="go there")
+    make_remote.engine.tell("forked", error)
+    stream.close()
+    assert path.exists()
+
+
 @pytest.mark.parametrize("name", ["push", "frame", "snapshot", "select", "colormap", "slider"])
 def test_what_needs_the_tensor_says_where_it_is(make_remote: Remote, name: str) -> None:
     stream = make_remote()

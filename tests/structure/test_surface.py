@@ -144,6 +144,11 @@ def test_kernel_process_knows_neither_av_nor_aiortc_nor_dynamo() -> None:
     assert not modules_after("import gpuview.widget") & heavy
 
 
+def test_a_worker_needs_no_widgets_and_no_network_library() -> None:
+    heavy = {"av", "aiortc", "aioice", "anywidget", "ipywidgets", "zmq", "ray", "torch._dynamo"}
+    assert not modules_after("import gpuview.cluster.published_view") & heavy
+
+
 @pytest.mark.parametrize("name", ["messages", "private_ranges"])
 def test_generated_typescript_is_current(name: str) -> None:
     script = ROOT / "scripts" / f"generate_{name}.py"

@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 from os import PathLike, fspath
 from pathlib import Path
-from threading import Thread
+from threading import RLock, Thread
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
@@ -19,7 +19,7 @@ from gpuview.cluster.join_file import JOIN_VARIABLE, WrittenJoinFile, default_pa
 from gpuview.cluster.keys import notebook_keys, run_keys
 from gpuview.cluster.ray_discovery import Notice, is_ray_initialized, post_notice
 from gpuview.cluster.run_state import RunState
-from gpuview.errors import GpuviewError, NetworkError, SettingsError
+from gpuview.errors import GpuviewError, NetworkError, SettingsError, StreamClosedError
 from gpuview.interaction.interactions import Reply
 from gpuview.interaction.live import INTERACTION
 from gpuview.options import LOOK, LineOptions
@@ -290,6 +290,12 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
             self._handle.send(interaction)
 
     # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------
+
+    def forked(self, error: StreamClosedError) -> None:
+        self._lock = RLock()
+        self._published.abandon(self._lock)
+        self._posted = []  # the parent's
+        super().forked(error)
 
     def cluster_changed(self, message: Listening | WorkersChanged | JoinChanged) -> None:
         match message:

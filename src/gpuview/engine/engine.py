@@ -173,6 +173,9 @@ class Engine:
         """Listen for workers on other machines, with these keys, unless it does so already.
 
         Streams of runs are told of the answer, and `worker_port` has it.
+
+        Raises:
+            SettingsError: It listens at another port.
         """
         with self._lock:
             if self.worker_port.open(listening):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gpuview.errors import MediaError, NetworkError
+from gpuview.errors import MediaError, NetworkError, SettingsError
 from gpuview.protocol.cluster_messages import ListenForWorkers, Listening
 
 __all__ = ["WorkerPort"]
@@ -26,13 +26,23 @@ class WorkerPort:
         """Remember what is sent to the media process; return whether it has to be sent.
 
         It has if nothing was sent yet, or if the media process could not listen.
+
+        Raises:
+            SettingsError: It listens at another port.
         """
         with self._changed:
             has_failed = self._answer is not None and self._answer.problem is not None
-            if self._listening is not None and not has_failed:
-                return False
-            self._listening, self._answer = listening, None
-            return True
+            if self._listening is None or has_failed:
+                self._listening, self._answer = listening, None
+                return True
+            port = self._answer.port if self._answer is not None else self._listening.port
+        if listening.port not in (None, port):
+            raise SettingsError(
+                f"this kernel listens for workers at port {port or 'any'}, not at {listening.port}",
+                expected="one cluster_port for all runs of a kernel",
+                fix="leave cluster_port out here, or restart the kernel with GPUVIEW_CLUSTER_PORT",
+            )
+        return False
 
     def take(self, answer: Listening) -> None:
         """Take the media process's answer."""
