@@ -22,7 +22,7 @@ demo: .venv/demo.stamp $(STATIC)
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
 # What the slow tests need is fetched while the quick part runs, except what goes into .venv itself.
-test: forget-skipped .venv/hub.stamp
+test: forget-skipped .venv/hub.stamp .venv/cluster.stamp
 	@$(MAKE) --no-print-directory --jobs=4 lint vitest unit needs-of-slow-tests
 	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
@@ -115,6 +115,11 @@ hub: .venv/hub.stamp
 
 .venv/hub.stamp: .venv/dev.stamp
 	$(PIP) --group hub
+	@touch $@
+
+# Ray has no wheels for every Python.
+.venv/cluster.stamp: .venv/dev.stamp
+	$(PIP) --group cluster || echo "the tests with Ray are skipped"
 	@touch $@
 
 .venv-hosts/.stamp: .venv/demo.stamp scripts/make_hosts_env.sh
