@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import ipykernel.ipkernel  # noqa: F401 - then comms are its own, and silent without a kernel
 import numpy as np
 import pytest
 import torch

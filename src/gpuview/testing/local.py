@@ -63,13 +63,12 @@ class LocalStream(StreamProxy):
     def of(cls, stream: GPUStream) -> LocalStream:
         """Return the one that belongs to ``stream``."""
         with _attaching:
-            if not isinstance(stream.comm.send, _Tap):
-                local = cls(stream)
-                stream.comm.send = _Tap(stream.comm.send, local)
+            if not isinstance(stream.comm, _TappedComm):
+                stream.comm = _TappedComm(stream.comm, cls(stream))
                 # What has changed until now.
                 stream.send_state([name for name in stream.keys if not name.startswith("_")])
-            tap: _Tap = stream.comm.send
-            return tap.local
+            tapped: _TappedComm = stream.comm
+            return tapped.local
 
     def draw(self, frame: object) -> Image:
         return np.asarray(self._stream.drawn(frame))
@@ -79,13 +78,22 @@ class LocalStream(StreamProxy):
             self._stream.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
 
-class _Tap:
-    """Hears what a stream says to all its pages. Takes the place of its comm's ``send``."""
+class _TappedComm:
+    """A stream's comm, from which viewers of this process hear what it says to all its pages.
 
-    def __init__(self, send: Any, local: LocalStream) -> None:
-        self._send = send
+    It has no ``kernel``: where ipykernel is imported and no kernel runs, that is None, and
+    ipywidgets then says nothing.
+    """
+
+    def __init__(self, comm: Any, local: LocalStream) -> None:
         self.local = local
+        self._comm = comm
 
-    def __call__(self, data: Any = None, metadata: Any = None, buffers: Any = None) -> None:
-        self._send(data, metadata, buffers)
+    def send(self, data: Any = None, metadata: Any = None, buffers: Any = None) -> None:
+        self._comm.send(data, metadata, buffers)
         self.local.receive(data, buffers or ())
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "kernel":
+            raise AttributeError(name)
+        return getattr(self._comm, name)

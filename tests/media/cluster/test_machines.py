@@ -71,9 +71,9 @@ def test_viewer_by_webrtc_shows_the_worker_s_pixels(tmp_path: Path) -> None:
             [codec],
             PeerConfig(view="v"),
             is_decoding=True,
-            on_frame=lambda frame: frames.append(frame) if frame is not None else None,
-            on_pong=lambda: None,
-            on_still=lambda png: None,
+            on_frame=lambda _, frame: frames.append(frame) if frame is not None else None,
+            on_pong=lambda _: None,
+            on_still=lambda _, png: None,
             on_loss=lambda: None,
         )
         try:
