@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from gpuview.abandoned import follow
@@ -62,8 +62,8 @@ class StreamWidget(PageTraits):
             self, fps=fps, max_bitrate_bps=max_bitrate_bps, run=run
         )
 
-    def _open_widget(self, settings: Settings) -> None:
-        """Open the comm, and hear pages from now on."""
+    def _open_widget(self, settings: Settings, close: Callable[[], None]) -> None:
+        """Open the comm, and hear pages from now on; ``close`` is as for `follow`."""
         self._pages = Pages(settings, self, self._handle)
         self._recordings = Recordings(
             self._handle.send,
@@ -88,7 +88,7 @@ class StreamWidget(PageTraits):
         )
         self._handle.send(status)
         read_messages_while_cells_run(self.comm)
-        self._followed = follow(self, self._handle.close)
+        self._followed = follow(self, close)
         self.observe(self._read_offers, "offers")
         self.on_msg(self._read_custom)
 

@@ -142,7 +142,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
                 caption=lambda: self.caption,
                 knobs=lambda: self._interaction.knobs.text,
             )
-            self._open_widget(settings)
+            self._open_widget(settings, self._handle.close)
             if source is not None:
                 self._start_source(parsed)
             if parsed.takes_context:
@@ -247,7 +247,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
 
         There, with that environment, ``view = gpuview.publish("run1")`` and ``view.push(tensor)``.
         The worker dials this machine, encodes its frames beside their GPU, and only while somebody
-        watches. A kernel has one open stream for each run.
+        watches. A kernel has one open stream for each rank of a run; they share its workers.
 
         Args:
             name: The run's: letters, digits, dots, hyphens and underscores.
@@ -258,7 +258,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
 
         Raises:
             MediaError: The media process cannot be started.
-            SettingsError: An argument is invalid, or another open stream shows this run.
+            SettingsError: An argument is invalid, or another open stream shows this rank.
         """
         from gpuview.cluster.remote import RemoteStream
 

@@ -225,13 +225,14 @@ def test_a_child_that_a_worker_forks_shows_nothing_and_goes_on(
         assert {rank_of(frame) for frame in viewer.frames(10)} == {0}
 
 
-def test_a_run_has_one_open_stream_and_another_may_follow_with_the_same_workers(
+def test_a_rank_has_one_open_stream_and_another_may_follow_with_the_same_workers(
     notebook: Notebook, start_job: StartJob
 ) -> None:
     start_job(env=notebook.show())
     notebook.wait_for_status(state="live")
-    with pytest.raises(CellError, match="another open stream shows the run 'run1'"):
-        notebook.kernel.run("GPUStream.remote('run1', rank=1)")
+    with pytest.raises(CellError, match="another open stream shows rank 0 of the run 'run1'"):
+        notebook.kernel.run("GPUStream.remote('run1')")
+    notebook.kernel.run("GPUStream.remote('run1', rank=1).close()")
     notebook.kernel.run("GPUStream.remote('run2').close()")
     notebook.kernel.run("stream.close()")
     notebook.show()

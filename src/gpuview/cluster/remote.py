@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import time
 from datetime import datetime
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from threading import RLock, Thread
-from typing import Any
-from weakref import WeakValueDictionary, ref
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from gpuview.cluster.addresses import endpoints_of
 from gpuview.cluster.identity import checked_rank
-from gpuview.cluster.join_file import JOIN_VARIABLE, WrittenJoinFile, default_path, write_join_file
+from gpuview.cluster.join_file import JOIN_VARIABLE, default_path, write_join_file
 from gpuview.cluster.keys import notebook_keys, run_keys
-from gpuview.cluster.ray_discovery import Notice, is_ray_initialized, post_notice
+from gpuview.cluster.posted import Posted, posted
+from gpuview.cluster.ray_discovery import is_ray_initialized, post_notice
 from gpuview.cluster.run_state import RunState
 from gpuview.errors import GpuviewError, NetworkError, SettingsError, StreamClosedError
 from gpuview.interaction.interactions import Reply
 from gpuview.interaction.live import INTERACTION
+from gpuview.ipykernel_compat import CellRun, cell_run, kernel_shell
 from gpuview.options import LOOK, LineOptions
 from gpuview.protocol.cluster_messages import (
     JoinChanged,
@@ -41,6 +43,9 @@ from gpuview.signalling.time_limit import Overdue, call_within
 from gpuview.stats import StreamStats, remote_stats
 from gpuview.stream_widget import StreamWidget
 
+if TYPE_CHECKING:
+    from gpuview.engine.stream import StreamHandle
+
 __all__ = ["RemoteStream"]
 
 logger = logging.getLogger("gpuview")
@@ -49,8 +54,8 @@ _OPTIONS = ("max_bitrate_bps", "caption")
 _THERE = frozenset({"push", "frame", "snapshot", "tap", "fps", "select", *LOOK, *INTERACTION})
 """What is to be had where the frames are made."""
 _ANY_FPS = 240.0  # the worker decides
-_streams: WeakValueDictionary[str, RemoteStream] = WeakValueDictionary()
-"""The newest of each run."""
+_streams: WeakValueDictionary[tuple[str, int], RemoteStream] = WeakValueDictionary()
+"""The newest of each run and rank."""
 _PORT_WAIT_S = 10.0
 _FILE_WAIT_S = 10.0
 
@@ -93,14 +98,15 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
         self.max_bitrate_bps, self.caption = max_bitrate_bps, caption
         self._settings = settings = settings or Settings()
         self._newest_interaction = Interaction()
-        self._posted: list[WrittenJoinFile | Notice] = []
+        self._posted = posted(self._run)
+        self._made_in = _present_cell()
         state = RunState(
             "start the job with stream.join() in its environment",
             caption=self.caption,
             run=self._run,
             rank=self._rank,
         )
-        _close_replaced(self._run)
+        self._close_replaced()
         self._prepare_widget(state, settings)
         own = notebook_keys()
         with self._lock:  # The engine's callbacks wait until the stream is complete.
@@ -114,13 +120,14 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
                 max_bitrate_bps=self.max_bitrate_bps,
                 run=OpenRun(run=self._run, worker_key=run_keys(self._run).public, rank=self._rank),
             )
-            self._open_widget(settings)
+            self._posted.stream_opened(self._handle)
+            self._open_widget(settings, partial(_close, self._posted, self._handle))
             self.observe(self._follow_bitrate, "max_bitrate_bps")
             self.observe(self._follow_caption, "caption")
-        _streams[self._run] = self
-        if is_ray_initialized():
+        _streams[self._run, self._rank] = self
+        if is_ray_initialized() and self._posted.begin_notice():
             # On a thread: the media process takes a second to start, and an actor as well.
-            Thread(target=_post, args=(ref(self),), name="gpuview-ray", daemon=True).start()
+            Thread(target=self._post_notice, name="gpuview-ray", daemon=True).start()
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute that has an effect.
@@ -150,9 +157,10 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
 
             subprocess.Popen(["torchrun", ...], env=os.environ | stream.join())
 
-        The file has this machine's addresses and the run's keys; only its owner may read it. It is
-        removed when the stream is closed. The keys are the same as long as the kernel lives, so a
-        job goes on when a cell makes the stream anew.
+        The file has this machine's addresses and the run's keys; only its owner may read it. All
+        streams of the run share it, and it is removed when the last of them is closed. The keys
+        are the same as long as the kernel lives, so a job goes on when a cell makes the stream
+        anew.
 
         Args:
             path: The file, in a folder that the workers' machines share; None:
@@ -180,7 +188,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
                 expected="a file system that answers",
                 fix='name another place: stream.join("/shared/mine/run.json")',
             ) from None
-        self._posted.append(written)
+        self._posted.add_file(written)
         return {JOIN_VARIABLE: str(written.path)}
 
     def tunnel(self, login: str = "LOGIN") -> str:
@@ -232,27 +240,33 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
     def _ipython_display_(self) -> None:
         display_value(self._repr_mimebundle_)
 
+    def _close_replaced(self) -> None:
+        """Close the stream that a cell has made, if the cell runs again and makes this one.
+
+        Or that it has shown, and shows no more. What a box shows is not known to be shown.
+        """
+        earlier, now = _streams.get((self._run, self._rank)), self._made_in
+        if earlier is None:
+            return
+        before = earlier._made_in
+        is_made_anew = now and before and now.cell_id == before.cell_id and now != before
+        if is_made_anew or earlier._followed.displays.are_replaced:
+            earlier.close()
+
     def _end(self) -> None:
         self._published.end()
-        posted, self._posted = self._posted, []
-        for each in posted:
-            with contextlib.suppress(OSError):
-                call_within(_FILE_WAIT_S, each.remove)
+        self._posted.stream_closed(self._handle)
 
     def _post_notice(self) -> None:
         """Let workers on Ray find the run."""
+        notice = None
         try:
             notice = post_notice(self._join_content())
         except GpuviewError as exc:
             logger.warning("%s", exc)
             self._published.update(picture_hint=exc.problem)
-            return
-        with self._lock:
-            is_closed = self._published.state.is_closed
-            if not is_closed:
-                self._posted.append(notice)
-        if is_closed:
-            notice.remove()
+        finally:
+            self._posted.end_notice(notice)
 
     def _join_content(self) -> JoinFile:
         port = self._engine.worker_port.wait(_PORT_WAIT_S)
@@ -294,7 +308,7 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
     def forked(self, error: StreamClosedError) -> None:
         self._lock = RLock()
         self._published.abandon(self._lock)
-        self._posted = []  # the parent's
+        self._posted.abandon()
         super().forked(error)
 
     def cluster_changed(self, message: Listening | WorkersChanged | JoinChanged) -> None:
@@ -319,17 +333,16 @@ class RemoteStream(LineOptions, StreamWidget, metaclass=PublicFace):
                 self._tell_interaction(said or Interaction())
 
 
-def _post(stream: ref[RemoteStream]) -> None:
-    there = stream()
-    if there is not None:
-        there._post_notice()
+def _close(posted: Posted, handle: StreamHandle) -> None:
+    """Free what is left of a stream that nothing refers to any more."""
+    handle.close()
+    posted.stream_closed(handle)
 
 
-def _close_replaced(run: str) -> None:
-    """Close the stream that a cell has made, if the cell runs again and makes another."""
-    earlier = _streams.get(run)
-    if earlier is not None and earlier._followed.displays.are_replaced:
-        earlier.close()
+def _present_cell() -> CellRun | None:
+    """Return the run of a cell that makes a stream on this thread, if that is known."""
+    shell = kernel_shell()
+    return None if shell is None else cell_run(shell)
 
 
 def _time_of_day(ago_s: float) -> str:

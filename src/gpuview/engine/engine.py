@@ -151,11 +151,11 @@ class Engine:
             fps: The most frames sent per second.
             max_bitrate_bps: The most bits sent to one viewer per second.
             run: Which workers its frames come from, or which notebook they go to. The engine must
-                listen for workers, and no other open stream may show the same run.
+                listen for workers, and no other open stream may show the same rank of the run.
 
         Raises:
             MediaError: No media process runs, and it cannot be started.
-            SettingsError: Another open stream shows this run.
+            SettingsError: Another open stream shows this rank.
             StreamClosedError: The engine is closed.
         """
         with self._lock:
@@ -264,12 +264,12 @@ class Engine:
 
     def _check_only(self, run: OpenRun) -> None:
         if any(
-            isinstance(each.run, OpenRun) and each.run.run == run.run
+            isinstance(each.run, OpenRun) and (each.run.run, each.run.rank) == (run.run, run.rank)
             for each in self._streams.values()
         ):
             raise SettingsError(
-                f"another open stream shows the run {run.run!r}",
-                expected="one stream for each run of a kernel, in any number of cells",
+                f"another open stream shows rank {run.rank} of the run {run.run!r}",
+                expected="one stream for each rank, in any number of cells",
                 fix="display the other stream once more, or close it first: stream.close()",
             )
 

@@ -156,8 +156,8 @@ class Hub:
                 self._open_run(name, stream, message)
             case JoinRun() if stream is not None:
                 self._join(stream, message)
-            case FromView() if stream is not None and stream.run is not None:
-                stream.run.say(message)
+            case FromView() if stream is not None and stream.follower is not None:
+                stream.follower.say(message)
             case GetStats():
                 self._send(name, self._stats(stream, message.request))
             case Offer():
@@ -243,8 +243,8 @@ class Hub:
 
     def _let_go(self, stream: Stream) -> None:
         """Close a stream in the background."""
-        if self._runs is not None and stream.run is not None:
-            self._runs.discard(stream.run)
+        if self._runs is not None and stream.follower is not None:
+            self._runs.discard(stream.follower)
         self._closing.spawn(stream.close())
 
     def _max_bitrate_bps(self, limits: OpenStream | SetLimits) -> int:
@@ -304,8 +304,8 @@ class Hub:
 
     def _open_run(self, name: str, stream: Stream, message: OpenRun) -> None:
         """Show workers' packets in place of frames; who has come meanwhile comes again."""
+        from gpuview.media.cluster.follower import Follower
         from gpuview.media.cluster.remote_encodes import RemoteEncodes
-        from gpuview.media.cluster.runs import Run
 
         make_encodes = partial(
             RemoteEncodes,
@@ -316,8 +316,8 @@ class Hub:
         stream = self._streams[name] = self._new_stream(name, make_encodes)
         encodes = stream.fanout.encodes
         assert isinstance(encodes, RemoteEncodes)
-        stream.run = Run(message, encodes, stream.send, stream.tell)
-        self._known_runs().open(stream.run)
+        stream.follower = Follower(message, encodes, stream.send, stream.tell)
+        self._known_runs().open(stream.follower)
 
     def _join(self, stream: Stream, message: JoinRun) -> None:
         """Let a notebook watch a stream; a second message replaces the first."""

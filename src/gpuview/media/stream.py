@@ -21,7 +21,7 @@ from gpuview.protocol.media_messages import Configure, StreamHealth
 from gpuview.protocol.page_messages import Message
 
 if TYPE_CHECKING:
-    from gpuview.media.cluster.runs import Run
+    from gpuview.media.cluster.follower import Follower
     from gpuview.media.cluster.uplink import Uplink
 
 __all__ = ["Stream"]
@@ -51,7 +51,7 @@ class Stream:
     ) -> None:
         self.name = name
         self.send = send
-        self.run: Run | None = None
+        self.follower: Follower | None = None
         """If its packets come from workers on other machines."""
         self.uplink: Uplink | None = None
         """If a notebook on another machine may watch it."""
@@ -107,8 +107,8 @@ class Stream:
         """Take what a view says: to this process, to a worker, or to the kernel."""
         if isinstance(message, GetReplay):
             self.replays.ask(message)
-        elif isinstance(message, FromView) and self.run is not None:
-            self.run.say(message)
+        elif isinstance(message, FromView) and self.follower is not None:
+            self.follower.say(message)
         else:
             self.send(message)
 

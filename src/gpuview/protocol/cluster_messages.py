@@ -61,11 +61,10 @@ class OpenRun(Message, frozen=True, kw_only=True):
     """The stream's packets come from a worker of this run. Follows `OpenStream`."""
 
     run: str
-    """Unique among the kernel's open streams."""
     worker_key: str
-    """The public key of this run's workers."""
+    """The public key of this run's workers, the same in all streams of the run."""
     rank: int
-    """Whose packets are shown."""
+    """Whose packets are shown. Unique among the kernel's open streams of the run."""
 
 
 # --- kernel -> media process, in a worker -------------------------------------------------------

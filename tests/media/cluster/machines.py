@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
 from gpuview.engine.process import MediaProcess
 from gpuview.media.hub import FROM_KERNEL
 from gpuview.protocol import cluster_messages, media_messages, page_messages
@@ -26,10 +28,19 @@ from gpuview.protocol.page_messages import Message
 from gpuview.protocol.ring import HOST_SLOTS, PixelFormat, RingWriter, frame_nbytes
 from gpuview.protocol.wire import decode_line, encode
 from gpuview.testing.carrier_page import CarrierPage, connect
+from gpuview.testing.peer import Image
 from tests.media.cluster.streams import KeyPair, join_run
 from tests.waiting import wait_until
 
-__all__ = ["Machine", "NotebookMachine", "Proxy", "WorkerMachine"]
+__all__ = [
+    "Machine",
+    "NotebookMachine",
+    "Proxy",
+    "WorkerMachine",
+    "assert_goes_on",
+    "assert_shows",
+    "wait_for_colour",
+]
 
 M = TypeVar("M", bound=Message)
 
@@ -45,10 +56,10 @@ _FROM_MEDIA = tuple(
 
 
 class Machine:
-    """A media process with one stream, ``s1``, and what it says to its kernel."""
+    """A media process with a stream, ``s1``, and what it says to its kernel."""
 
     def __init__(self, configuration: Configure) -> None:
-        self.said: list[Message] = []
+        self.said: list[tuple[str, Message]] = []
         self._configuration = configuration
         self._start()
 
@@ -57,16 +68,23 @@ class Machine:
         self.said.clear()
         self._event_fd = os.eventfd(0)
         self.say(self._configuration, stream="")
-        self.say(OpenStream(fps=30, max_bitrate_bps=10**7), fds=[self._event_fd])
+        self._open_stream("s1")
         self._reader = threading.Thread(target=self._read, name="gpuview-test-read", daemon=True)
         self._reader.start()
 
     def say(self, message: Message, *, stream: str = "s1", fds: list[int] | None = None) -> None:
         self.process.send(encode(stream, message), fds or [])
 
-    def last(self, kind: type[M]) -> M | None:
-        """Return the newest message of a kind that it said."""
-        return next((each for each in reversed(self.said) if isinstance(each, kind)), None)
+    def last(self, kind: type[M], stream: str | None = None) -> M | None:
+        """Return the newest message of a kind that it said, of any stream or one."""
+        return next(
+            (
+                message
+                for name, message in reversed(self.said)
+                if isinstance(message, kind) and stream in (None, name)
+            ),
+            None,
+        )
 
     def hear(self, kind: type[M]) -> M:
         """Wait for a message of a kind, and return the newest."""
@@ -81,6 +99,10 @@ class Machine:
         self.process.close_pipe()
         self._reap()
 
+    def _open_stream(self, stream: str) -> None:
+        opening = OpenStream(fps=30, max_bitrate_bps=10**7)
+        self.say(opening, stream=stream, fds=[self._event_fd])
+
     def _reap(self) -> None:
         self.process.reap()
         self._reader.join()
@@ -88,7 +110,7 @@ class Machine:
 
     def _read(self) -> None:
         while line := self.process.receive():
-            self.said.append(decode_line(line, *_FROM_MEDIA)[1])
+            self.said.append(decode_line(line, *_FROM_MEDIA))
 
     def __enter__(self) -> Self:
         return self
@@ -114,13 +136,22 @@ class NotebookMachine(Machine):
             ListenForWorkers(public_key=keys.public, secret_key=keys.secret, port=self._port),
             stream="",
         )
-        self.say(OpenRun(run="run1", worker_key=self.worker_keys.public, rank=0))
+        self._open_run("s1", 0)
         self._port = self.hear(Listening).port
 
     @property
     def port(self) -> int:
         assert self._port
         return self._port
+
+    def show(self, stream: str, rank: int) -> None:
+        """Open one more stream, of another rank."""
+        self._open_stream(stream)
+        self._open_run(stream, rank)
+
+    def _open_run(self, stream: str, rank: int) -> None:
+        opening = OpenRun(run="run1", worker_key=self.worker_keys.public, rank=rank)
+        self.say(opening, stream=stream)
 
     def start_again(self) -> None:
         """Start as a kernel does after a media process has died, with the same keys and port."""
@@ -129,15 +160,23 @@ class NotebookMachine(Machine):
 
     @property
     def workers(self) -> list[Worker]:
-        told = self.last(WorkersChanged)
-        return told.workers if told is not None else []
+        return self.workers_of("s1")
 
     @property
     def present(self) -> list[int]:
-        return [each.rank for each in self.workers if each.silent_s is None]
+        return self.present_of("s1")
 
-    def page(self) -> CarrierPage:
-        return connect(self.socket_path, "s1")
+    def workers_of(self, stream: str) -> list[Worker]:
+        """Return those that a stream was told of last."""
+        told = self.last(WorkersChanged, stream)
+        return told.workers if told is not None else []
+
+    def present_of(self, stream: str) -> list[int]:
+        """Return the ranks that are connected, as a stream was told last."""
+        return [each.rank for each in self.workers_of(stream) if each.silent_s is None]
+
+    def page(self, stream: str = "s1") -> CarrierPage:
+        return connect(self.socket_path, stream)
 
     def joining(self, port: int = 0, **fields: Any) -> JoinRun:
         return join_run(port or self.port, self.keys, self.worker_keys, **fields)
@@ -281,3 +320,25 @@ class Proxy:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def assert_shows(image: Image, colour: tuple[int, int, int]) -> None:
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.abs(image.astype(int) - colour).max() <= 3
+
+
+def wait_for_colour(page: CarrierPage, colour: tuple[int, int, int]) -> None:
+    """Wait until the page shows a colour."""
+
+    def shows() -> bool:
+        image = page.frames_after(1).astype(int)
+        return bool(np.abs(image - colour).max() <= 3)
+
+    wait_until(shows, f"the page shows {colour}")
+
+
+def assert_goes_on(page: CarrierPage) -> None:
+    """Check what a page got, from one worker or several."""
+    stamps = [each.timestamp for each in page.headers]
+    assert stamps == sorted(set(stamps))
+    assert [each.seq for each in page.headers] == list(range(len(stamps)))

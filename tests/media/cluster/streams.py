@@ -115,8 +115,8 @@ class Notebook:
     def encodes(self) -> Any:
         return self.hub._streams["s1"].fanout.encodes
 
-    def page(self) -> CarrierPage:
-        return connect(self.socket_path, "s1")
+    def page(self, stream: str = "s1") -> CarrierPage:
+        return connect(self.socket_path, stream)
 
     def joining(self, **fields: Any) -> JoinRun:
         return join_run(self.port, self.keys, self.worker_keys, **fields)

@@ -5,38 +5,22 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import numpy as np
 import pytest
 from av import VideoFrame
 
 from gpuview.protocol.page_messages import Answer, Offer, PeerConfig
 from gpuview.testing.carrier_page import CarrierPage
 from gpuview.testing.connection import Connection
-from gpuview.testing.peer import Image, to_rgb
-from tests.media.cluster.machines import HEIGHT, WIDTH, NotebookMachine, Proxy, WorkerMachine
+from gpuview.testing.peer import to_rgb
+from tests.media.cluster.machines import (
+    NotebookMachine,
+    Proxy,
+    WorkerMachine,
+    assert_goes_on,
+    assert_shows,
+    wait_for_colour,
+)
 from tests.waiting import wait_until, wait_until_async
-
-
-def assert_shows(image: Image, colour: tuple[int, int, int]) -> None:
-    assert image.shape == (HEIGHT, WIDTH, 3)
-    assert np.abs(image.astype(int) - colour).max() <= 3
-
-
-def wait_for_colour(page: CarrierPage, colour: tuple[int, int, int]) -> None:
-    """Wait until the page shows a colour."""
-
-    def shows() -> bool:
-        image = page.frames_after(1).astype(int)
-        return bool(np.abs(image - colour).max() <= 3)
-
-    wait_until(shows, f"the page shows {colour}")
-
-
-def assert_goes_on(page: CarrierPage) -> None:
-    """Check what a page got, from one worker or several."""
-    stamps = [each.timestamp for each in page.headers]
-    assert stamps == sorted(set(stamps))
-    assert [each.seq for each in page.headers] == list(range(len(stamps)))
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8", "JPEG"])

@@ -63,7 +63,7 @@ class RemoteEncodes:
         """Show this worker's packets from now on."""
         self._link = link
         self._timeline.begin()
-        link.on_size = self._note_size
+        self.note_size()
         for session in self._sessions.values():
             session.open(link, self._max_bitrate_bps)
         self._ask_for_stills()
@@ -74,6 +74,11 @@ class RemoteEncodes:
             self._link = None
             for session in self._sessions.values():
                 session.lose()
+
+    def note_size(self) -> None:
+        """Note the size of the worker's picture, which it may have said."""
+        if self._link is not None and self._link.picture_size != (0, 0):
+            self._size = self._link.picture_size
 
     # --- an `Encodes` ---------------------------------------------------------------------------
 
@@ -173,10 +178,6 @@ class RemoteEncodes:
         if error != self._error:
             self._error = error
             self._on_error(error)
-
-    def _note_size(self) -> None:
-        if self._link is not None and self._link.picture_size != (0, 0):
-            self._size = self._link.picture_size
 
     def _ask_for_stills(self) -> None:
         """See to it that one session brings stills, if they are wanted."""

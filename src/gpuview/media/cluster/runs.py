@@ -1,16 +1,15 @@
-"""The notebook's runs: each stream whose packets come from workers. Lives on the event loop."""
+"""The notebook's runs: their workers, and the streams that show them. Lives on the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 
 from gpuview import __version__
 from gpuview.errors import NetworkError, SignalError, shorten
+from gpuview.media.cluster.follower import Follower
 from gpuview.media.cluster.listener import Listener, Peer
-from gpuview.media.cluster.remote_encodes import RemoteEncodes
 from gpuview.media.cluster.roster import Roster, read_join
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.media.internal_error import problem_of
@@ -21,10 +20,9 @@ from gpuview.protocol.cluster_messages import (
     JoinRefused,
     ListenForWorkers,
     Listening,
-    OpenRun,
     WorkersChanged,
 )
-from gpuview.protocol.interaction_messages import Interaction, ToView
+from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Problem, Status
 from gpuview.protocol.wire import encode_text
@@ -40,36 +38,42 @@ _GONE_AFTER_S = 0.1
 
 
 class Run:
-    """One run: its workers, and the one whose packets are shown. See `Runs.open`.
+    """One run: its workers, which all of its streams share, and those streams by their ranks.
 
     Args:
-        opening: What the kernel has said of it.
-        encodes: Follows the worker whose packets are shown.
-        send: Tells the kernel.
-        on_said: Called with what that worker says to one view.
+        name: Its name.
     """
 
-    def __init__(
-        self,
-        opening: OpenRun,
-        encodes: RemoteEncodes,
-        send: Callable[[WorkersChanged], None],
-        on_said: Callable[[ToView], None],
-    ) -> None:
-        self.opening = opening
-        self._encodes = encodes
-        self._send = send
-        self._on_said = on_said
-        self._roster = Roster(opening.run)
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._followers: dict[int, Follower] = {}
+        self._roster = Roster(name)
         self._links: dict[int, WorkerLink] = {}
-        self._problem: Problem | None = None
+        self._problems: dict[int | None, Problem] = {}  # None: of a rank that no stream shows
+        self._untold: set[int] = set()
         self._told_s = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
-    def say(self, message: Message) -> None:
-        """Pass on what a view says to the worker whose packets are shown."""
-        if (link := self._links.get(self.opening.rank)) is not None:
-            link.say(message)
+    @property
+    def is_followed(self) -> bool:
+        """Whether any stream shows it."""
+        return bool(self._followers)
+
+    def add(self, follower: Follower) -> None:
+        """Show a rank, whose worker may be there already."""
+        rank = follower.opening.rank
+        self._followers[rank] = follower
+        if (link := self._links.get(rank)) is not None:
+            follower.follow(link)
+        if len(self._followers) > 1:  # there may be workers, of whom the others have been told
+            self._tell(rank)
+
+    def remove(self, follower: Follower) -> None:
+        """Show a rank no more; the worker stays, and its sessions end with the stream."""
+        rank = follower.opening.rank
+        if self._followers.get(rank) is follower:
+            del self._followers[rank]
+            self._problems.pop(rank, None)
 
     def take(self, peer: Peer, message: ChannelMessage) -> None:
         """Act on a message of one who has the run's key."""
@@ -106,36 +110,39 @@ class Run:
         if message.channel != ABOUT_CONNECTION:
             peer.cut()  # it was here before, and begins again
             return
+        rank: int | None = None
         try:
             join = read_join(message.content, __version__)
+            rank = join.rank
             if self._roster.is_again(join):
                 peer.cut()
                 return
             self._roster.admit(join, time.monotonic())
         except SignalError as exc:
-            self._refuse(peer, problem_of(exc))
+            self._refuse(peer, problem_of(exc), rank)
             return
         if (previous := self._links.get(join.rank)) is not None:
             self._replace(previous, join)
-        self._problem = None
+        self._problems.pop(None, None)
+        self._problems.pop(join.rank, None)
         _say(peer, Joined())
         self._greet(WorkerLink(peer, join, lambda said: self._hear(join.rank, said)))
 
     def _greet(self, link: WorkerLink) -> None:
         rank = link.join.rank
         self._links[rank] = link
-        logger.info("%r has joined run %s", link, self.opening.run)
+        logger.info("%r has joined run %s", link, self._name)
         link.ping()  # before all else: its answer says the time
-        if rank == self.opening.rank:
-            self._encodes.follow(link)
+        if (follower := self._followers.get(rank)) is not None:
+            follower.follow(link)
         self._tell()
 
     def _hear(self, rank: int, message: Message) -> None:
         if isinstance(message, Status | Interaction):
             self._roster.note(rank, message)
-            self._tell()
-        elif isinstance(message, ToView) and rank == self.opening.rank:
-            self._on_said(message)
+            self._tell(rank)
+        elif (follower := self._followers.get(rank)) is not None:
+            follower.hear(message)
 
     def _replace(self, link: WorkerLink, join: Join) -> None:
         """Send a worker away whose place another one of its rank takes."""
@@ -160,21 +167,25 @@ class Run:
                 expected="what was asked for",
                 fix="start it again; if it does the same, please report it",
             ),
+            link.join.rank,
         )
 
-    def _refuse(self, peer: Peer, problem: Problem) -> None:
-        logger.warning("run %s: %s", self.opening.run, problem.problem)
+    def _refuse(self, peer: Peer, problem: Problem, rank: int | None) -> None:
+        """Refuse a worker, and say why: to the stream of its rank, or to all if there is none."""
+        logger.warning("run %s: %s", self._name, problem.problem)
         _refuse(peer, problem)
-        self._problem = problem
+        self._problems[rank if rank in self._followers else None] = problem
         self._tell()
 
     def _lose(self, link: WorkerLink) -> None:
         del self._links[link.join.rank]
         self._roster.lost(link.join.rank)
-        self._encodes.lose(link)
+        if (follower := self._followers.get(link.join.rank)) is not None:
+            follower.lose(link)
 
-    def _tell(self) -> None:
-        """Tell the kernel, ten times a second at most."""
+    def _tell(self, rank: int | None = None) -> None:
+        """Tell the stream of a rank, or each stream, ten times a second at most."""
+        self._untold |= set(self._followers) if rank is None else {rank}
         if self._timer is None:
             delay_s = max(0.0, self._told_s + _TELL_EVERY_S - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._tell_now)
@@ -182,11 +193,14 @@ class Run:
     def _tell_now(self) -> None:
         self._timer = None
         self._told_s = now_s = time.monotonic()
-        workers = self._roster.workers(now_s, self.opening.rank)
-        self._send(WorkersChanged(workers=workers, problem=self._problem))
+        untold, self._untold = self._untold, set()
+        for rank in untold & self._followers.keys():
+            workers = self._roster.workers(now_s, rank)
+            problem = self._problems.get(rank) or self._problems.get(None)
+            self._followers[rank].send(WorkersChanged(workers=workers, problem=problem))
 
     def __repr__(self) -> str:
-        return f"<Run {self.opening.run} {list(self._links.values())}>"
+        return f"<Run {self._name} {list(self._links.values())}>"
 
 
 class Runs:
@@ -215,15 +229,22 @@ class Runs:
             return Listening(problem=problem_of(exc))
         return Listening(port=self._listener.port)
 
-    def open(self, run: Run) -> None:
-        """Let workers into a run, until `discard`."""
-        self._runs[run.opening.worker_key] = run
+    def open(self, follower: Follower) -> None:
+        """Let workers into the run of a stream, until `discard`."""
+        opening = follower.opening
+        run = self._runs.setdefault(opening.worker_key, Run(opening.run))
+        run.add(follower)
 
-    def discard(self, run: Run) -> None:
-        """Send a run's workers away, and let none in."""
-        run.close()
-        if self._runs.get(run.opening.worker_key) is run:
-            del self._runs[run.opening.worker_key]
+    def discard(self, follower: Follower) -> None:
+        """Forget a stream. After the last of a run, its workers are sent away, and none let in."""
+        key = follower.opening.worker_key
+        run = self._runs.get(key)
+        if run is None:
+            return
+        run.remove(follower)
+        if not run.is_followed:
+            run.close()
+            del self._runs[key]
 
     async def close(self) -> None:
         """Send all workers away, and free the port."""

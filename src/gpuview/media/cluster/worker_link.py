@@ -54,7 +54,7 @@ class WorkerLink:
     Args:
         peer: Its connection.
         join: What it said of itself.
-        on_said: Called with what it says to all views, or to one.
+        on_said: Called with what it says to all views, to one, or of its picture.
     """
 
     def __init__(self, peer: Peer, join: Join, on_said: Callable[[Message], None]) -> None:
@@ -65,8 +65,6 @@ class WorkerLink:
         """Of its stream, as it said last."""
         self.is_lost = False
         """Whether nothing can be sent to it any more."""
-        self.on_size: Callable[[], None] = lambda: None
-        """Called when `picture_size` may have changed."""
         self._on_said = on_said
         self._channels: dict[int, Channel] = {}
         self._next_number = ABOUT_CONNECTION + 1
@@ -123,7 +121,7 @@ class WorkerLink:
                 now_ms = time.monotonic() * 1000
                 self.clock.take_pong(min(message.sent_ms, now_ms), now_ms, message.clock_ms)
                 self.picture_size = message.width, message.height
-                self.on_size()
+                self._on_said(message)
             case Status() | Interaction() if len(content) > _MAX_SAID_NBYTES:
                 raise ValueError(f"a {type(message).__name__} of {len(content)} bytes")
             case _:
