@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 SKIPPED := artifacts/skipped.txt
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo test check build lint unit vitest wheel networks-table bench-notebook bench-frames bench-link bench-sender bench-quality clean
+.PHONY: demo test check build lint unit vitest wheel networks-table bench-notebook bench-frames bench-link bench-sender bench-quality bench-scale clean
 
 demo: .venv/demo.stamp $(STATIC)
 	$(BIN)/jupyter lab --no-browser $(AS_ROOT) --ServerApp.root_dir=notebooks \
@@ -59,6 +59,10 @@ bench-frames: .venv/dev.stamp $(STATIC)
 
 bench-sender: .venv/dev.stamp $(STATIC)
 	$(BIN)/python -m benchmarks.sender
+
+# After the laboratory, which has coturn.
+bench-scale: .venv/dev.stamp $(STATIC) laboratory
+	$(BIN)/python -m benchmarks.scale
 
 bench-quality: .venv/dev.stamp $(STATIC)
 	$(BIN)/python -m benchmarks.quality

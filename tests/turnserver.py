@@ -64,6 +64,10 @@ class TurnServer:
         self._process = self._start()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """Its output so far."""
         return self._log.read_text(errors="replace")

@@ -1,0 +1,1 @@
+"""What a viewer, a rank of another machine and a relayed viewer cost, each further one."""

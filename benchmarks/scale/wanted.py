@@ -1,0 +1,43 @@
+"""What the figures have to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.document import markdown_table
+
+__all__ = ["AT_MOST", "check"]
+
+AT_MOST = {
+    "glass to glass, worker more than local, p50, ms": 15.0,
+    "training loop, unwatched, more CPU time, %": 1.0,
+    "training loop, unwatched, fewer steps per second, %": 1.0,
+    "training loop, watched, more CPU time, %": 2.0,
+    "training loop, watched, fewer steps per second, %": 2.0,
+    "a worker's death is shown after, worst of 3, s": 6.0,
+    "a worker's silence, as of a node that is gone, is shown after, s": 6.0,
+    "its return plays after, worst of 3, s": 2.0,
+    "it plays again after, s": 2.0,
+}
+"""By figure. Nothing is wanted of an unwatched loop: 1 % is what the machine's noise may be."""
+
+
+def check(figures: Mapping[str, float], at_most: Mapping[str, float] = AT_MOST) -> tuple[str, bool]:
+    """Compare figures with what is wanted of them.
+
+    Returns:
+        A Markdown table of all figures, and whether each that has a bound keeps it. NaN does not.
+    """
+    rows, is_met = [], True
+    for name, value in figures.items():
+        bound = at_most.get(name)
+        is_good = bound is None or value <= bound
+        is_met = is_met and is_good
+        cell = _number(value) if is_good else f"{_number(value)}, **missed**"
+        rows.append((name, [cell, "" if bound is None else f"{bound:g} or less"]))
+    return markdown_table(["measured", "wanted"], rows), is_met
+
+
+def _number(value: float) -> str:
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:.{digits}f}"
