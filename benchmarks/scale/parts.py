@@ -98,6 +98,7 @@ def training() -> dict[str, float]:
         "training step, without a push, ms": 1000 / median(_of(unwatched, False, "steps_per_s")),
         "push, unwatched, µs": median(_of(unwatched, True, "push_us")),
         "push, watched, µs": median(_of(watched, True, "push_us")),
+        "push, watched, its thread's CPU time, µs": median(_of(watched, True, "push_cpu_us")),
         **_costs("unwatched", unwatched),
         **_costs("watched", watched),
     }
@@ -166,12 +167,10 @@ def idle_ranks() -> dict[str, float]:
         lab.wait_for_workers("run1", _N_IDLE)
         time.sleep(_SETTLE_S)
         joined = lab.measure(pids, [], _USAGE_S)
+    more = {key: joined[key].cpu_percent - alone[key].cpu_percent for key in pids}
     return {
-        f"each rank joined and unwatched, of {_N_IDLE}: notebook's {name}, % of a core": (
-            joined[key].cpu_percent - alone[key].cpu_percent
-        )
-        / _N_IDLE
-        for key, name in (("media", "media process"), ("kernel", "kernel"))
+        f"{_N_IDLE} ranks joined, unwatched: notebook's media process, % of a core": more["media"],
+        f"{_N_IDLE} ranks joined, unwatched: notebook's kernel, % of a core": more["kernel"],
     }
 
 
@@ -225,7 +224,6 @@ def viewers() -> dict[str, float]:
         "1 viewer, 1080p: media process, % of a core": one.cpu_ms * one.fps / 10,
         "each further viewer, 1080p: media process, % of a core": more,
         "each viewer, 1080p: Mbit/s": one.mbit_s,
-        "each viewer, 1080p: frames/s, of 10": ten.fps,
     }
 
 

@@ -27,7 +27,7 @@ from gpuview.cluster.published_view import PublishedView
 
 _TURN_S = 0.5
 _BATCH, _SIDE, _CHANNELS = 8, 64, 32
-_PICTURE = (3, 180, 320)
+_COARSE, _SIZE = (1, 3, 9, 16), (180, 320)
 _UNSET = ("layout", "value_range", "colormap", "size", "columns", "select", "caption")
 
 
@@ -70,24 +70,26 @@ class _Training:
 
 def trains(run: str) -> None:
     view = gpuview.publish(run)
-    training, picture = _Training(), torch.rand(_PICTURE)
+    training, picture = _Training(), nn.functional.interpolate(torch.rand(_COARSE), _SIZE)[0]
     for is_pushing in itertools.cycle((False, True)):
-        n_steps, pushed_s = 0, 0.0
+        n_steps, pushed_s, pushed_cpu_s = 0, 0.0, 0.0
         began_s, cpu_began_s = time.perf_counter(), time.process_time()
         while time.perf_counter() - began_s < _TURN_S:
             training.step()
             picture.add_(0.01).remainder_(1.0)  # in either turn: it is no part of the push
             n_steps += 1
             if is_pushing:
-                push_began_s = time.perf_counter()
+                push_began_s, push_cpu_began_s = time.perf_counter(), time.thread_time()
                 view.push(picture)
                 pushed_s += time.perf_counter() - push_began_s
+                pushed_cpu_s += time.thread_time() - push_cpu_began_s
         turn = {
             "is_pushing": is_pushing,
             "is_watched": view.is_watched,
             "steps_per_s": n_steps / (time.perf_counter() - began_s),
             "cpu_ms_per_step": (time.process_time() - cpu_began_s) * 1000 / n_steps,
             "push_us": pushed_s * 1e6 / n_steps,
+            "push_cpu_us": pushed_cpu_s * 1e6 / n_steps,
         }
         _say(turn=turn)
 
