@@ -3,7 +3,7 @@
     python -m benchmarks.scale [--only PART]...
 
 Writes ``artifacts/bench-scale.json``, and after a complete run the table in ``docs/scale.md``. Ends
-with the status 1 if a figure is beyond its bound. Takes about six minutes; the machine should have
+with the status 1 if a figure is beyond its bound. Takes about five minutes; the machine should have
 nothing else to do. ``--only`` measures some parts anew and keeps the other figures of the file.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.document import environment, replace_between_markers
 from benchmarks.scale.parts import PARTS
-from benchmarks.scale.wanted import check
+from benchmarks.scale.wanted import AT_MOST, check
 
 _ROOT = Path(__file__).parents[2]
 _RECORD = _ROOT / "artifacts" / "bench-scale.json"
@@ -38,8 +39,11 @@ def main() -> None:
         print(f"{check(parts[name])[0]}\n", flush=True)
         _write(parts)
     figures = {name: value for part in PARTS for name, value in parts.get(part, {}).items()}
+    is_complete = parts.keys() == PARTS.keys()
+    if is_complete:  # a bound whose figure has another name now is missed
+        figures |= dict.fromkeys(AT_MOST.keys() - figures.keys(), math.nan)
     table, is_met = check(figures)
-    if parts.keys() == PARTS.keys():
+    if is_complete:
         notes = "\n".join(f"- {name}: {value}" for name, value in _measured_on().items())
         replace_between_markers(_ROOT / "docs" / "scale.md", "bench-scale", f"{table}\n\n{notes}")
     sys.exit(not is_met)
