@@ -84,7 +84,7 @@ def test_stream_that_is_closed_leaves_the_other_and_its_worker_for_the_next_one(
         with notebook.page("s3") as third:
             third.watch()
             wait_for_colour(third, COLOURS[1])
-        assert notebook.present_of("s3") == [0, 1]
+        wait_until(lambda: notebook.present_of("s3") == [0, 1], "both are there")
         assert_shows(first.frames_after(5), COLOURS[0])
         assert_goes_on(first)
         for worker in workers:  # none had to join again
