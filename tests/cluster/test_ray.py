@@ -87,7 +87,10 @@ def test_the_notice_goes_with_the_stream_and_comes_with_the_next_one(kernel: Ker
     notice = {"name": "notebook-of-run1", "namespace": "gpuview"}
     kernel.run(SHOW)
     kernel.wait_until(f"{find} == [{notice}]")
+    kernel.run("other = GPUStream.remote('run1', rank=2)")
     kernel.run("stream.close()")
+    assert kernel.evaluate(f"{find} == [{notice}]")
+    kernel.run("other.close()")
     kernel.wait_until(f"{find} == []")
     kernel.run(SHOW)
     kernel.wait_until(f"{find} == [{notice}]")

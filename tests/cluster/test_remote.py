@@ -12,7 +12,10 @@ import pytest
 
 from gpuview import GPUStream, stream_widget
 from gpuview.cluster import remote
+from gpuview.cluster.join_file import WrittenJoinFile
 from gpuview.cluster.keys import notebook_keys, run_keys
+from gpuview.cluster.posted import Posted
+from gpuview.cluster.ray_discovery import Notice
 from gpuview.cluster.remote import RemoteStream
 from gpuview.errors import NetworkError, SettingsError, StreamClosedError
 from gpuview.protocol.cluster_messages import Listening, OpenRun, Worker, WorkersChanged
@@ -122,6 +125,62 @@ def test_the_join_file_goes_with_the_kernel(make_remote: Remote, tmp_path: Path)
     make_remote().join(path)
     make_remote.engine.tell("engine_closing")
     assert not path.exists()
+
+
+def test_the_join_file_is_that_of_all_streams_of_the_run(
+    make_remote: Remote, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "run1.json", tmp_path / "other.json"
+    streams = [make_remote(rank=rank) for rank in range(3)]
+    assert streams[0].join(path) == streams[1].join(path)
+    streams[1].join(other)
+    foreign = make_remote("run2")
+    streams[1].close()
+    streams[0].close()
+    assert path.exists()
+    assert other.exists()
+    streams[2].close()
+    assert not path.exists()
+    assert not other.exists()
+    assert foreign.status["state"] == "waiting"
+
+
+def test_a_file_that_is_written_while_the_last_stream_closes_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run1.json"
+    path.touch()
+    found = path.stat()
+    at_hand = Posted()
+    at_hand.stream_opened("s1")
+    at_hand.stream_closed("s1")
+    at_hand.add_file(WrittenJoinFile(path, (found.st_dev, found.st_ino)))
+    assert not path.exists()
+
+
+def test_one_notice_is_posted_for_all_streams_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[Notice] = []
+
+    def remove(notice: Notice) -> None:
+        removed.append(notice)
+
+    monkeypatch.setattr(Notice, "remove", remove)
+    at_hand = Posted()
+    at_hand.stream_opened("s1")
+    at_hand.stream_opened("s2")
+    assert at_hand.begin_notice()
+    assert not at_hand.begin_notice()
+    at_hand.end_notice(None)  # it failed: the next stream tries
+    assert at_hand.begin_notice()
+    first, second = Notice(None), Notice(None)
+    at_hand.end_notice(first)
+    assert not at_hand.begin_notice()
+    at_hand.stream_closed("s1")
+    assert removed == []
+    at_hand.stream_closed("s2")
+    assert removed == [first]
+    assert at_hand.begin_notice()
+    at_hand.end_notice(second)  # all have closed meanwhile
+    assert removed == [first, second]
+    assert at_hand.begin_notice()
 
 
 def test_no_key_is_in_a_trait_or_in_what_is_shown(make_remote: Remote, tmp_path: Path) -> None:
