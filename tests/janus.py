@@ -31,6 +31,7 @@ from av import VideoFrame
 from gpuview.media import rtp_sender
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.testing.peer import Image, to_rgb
+from tests.http_handler import QuietHandler
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -264,9 +265,9 @@ async def _new_peer() -> RTCPeerConnection:
 def _handler(janus: Janus) -> type[BaseHTTPRequestHandler]:
     sessions: dict[str, Plugin] = {}
 
-    class WhipFrontEnd(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            offer = self.rfile.read(int(self.headers["Content-Length"])).decode()
+    class WhipFrontEnd(QuietHandler):
+        def do_POST(self) -> None:  # noqa: N802
+            offer = self.content()
             try:
                 plugin = Plugin(janus)
                 said = plugin.ask(
@@ -274,30 +275,19 @@ def _handler(janus: Janus) -> type[BaseHTTPRequestHandler]:
                     {"type": "offer", "sdp": offer},
                 )
             except (URLError, OSError):
-                self._reply(503, {})
+                self.reply(503, {})
                 return
             path = f"/session/{len(sessions) + 1}"
             sessions[path] = plugin
             janus.newest_id = said["id"]
             headers = {"Location": path, "Content-Type": "application/sdp"}
-            self._reply(201, headers, said["jsep"]["sdp"])
+            self.reply(201, headers, said["jsep"]["sdp"])
 
-        def do_DELETE(self) -> None:
+        def do_DELETE(self) -> None:  # noqa: N802
             plugin = sessions.pop(self.path, None)
             with contextlib.suppress(URLError, OSError):
                 if plugin is not None:
                     plugin.close()
-            self._reply(404 if plugin is None else 200, {})
-
-        def _reply(self, status: int, headers: dict[str, str], text: str = "") -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
+            self.reply(404 if plugin is None else 200, {})
 
     return WhipFrontEnd

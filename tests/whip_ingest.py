@@ -15,6 +15,7 @@ from av import VideoFrame
 
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.testing.peer import Image, to_rgb
+from tests.http_handler import QuietHandler
 from tests.waiting import wait_until
 
 __all__ = ["Ingest"]
@@ -123,10 +124,10 @@ class Ingest:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         ingest = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:  # noqa: N802
                 ingest.requests.append(("POST", self.path))
-                offer = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                offer = self.content()
                 if ingest.status == 307 and self.path == "/whip":
                     self.reply(307, {"Location": "/moved"})
                 elif ingest._token and self.headers["Authorization"] != f"Bearer {ingest._token}":
@@ -139,19 +140,8 @@ class Ingest:
                     path, answer = ingest._run(ingest._answer(offer))
                     self.reply(201, {"Location": path, "Content-Type": "application/sdp"}, answer)
 
-            def do_DELETE(self) -> None:
+            def do_DELETE(self) -> None:  # noqa: N802
                 ingest.requests.append(("DELETE", self.path))
                 self.reply(200 if ingest._end(self.path) else 404, {})
-
-            def reply(self, status: int, headers: dict[str, str], text: str = "") -> None:
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def log_message(self, *_: object) -> None:
-                """Print nothing."""
 
         return Handler

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
 from gpuview.errors import NetworkError, PublishError
 from gpuview.media.whip.resource import Session, begin_session, end_session
+from tests.http_handler import QuietHandler
 
 ANSWER = "v=0\r\n"
 SDP = {"Content-Type": "application/sdp; charset=utf-8", "Location": "/session/7"}
@@ -25,22 +26,14 @@ def server(*replies: Reply) -> Iterator[tuple[str, list[Heard]]]:
     """Give the URL of a server that replies so, one after the other, and what it has heard."""
     waiting, heard = list(replies), list[Heard]()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def answer(self) -> None:
-            content = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+            content = self.content()
             heard.append((self.command, self.path, self.headers["Authorization"], content))
             status, headers, text = waiting.pop(0)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
+            self.reply(status, headers, text)
 
         do_POST = do_DELETE = answer  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
