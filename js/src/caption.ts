@@ -111,10 +111,13 @@ function captionOfStatus(state: ViewState, status: Status): Caption | null {
 /** Of a picture that stands still because nothing new is made. */
 function captionOfRest(
   state: ViewState,
-  { has_ended, hint, legend }: Status,
+  { has_ended, waits_for, hint, legend }: Status,
   rest_ms: number | null,
 ): Caption | null {
   if (state.name !== "playing") return null;
+  if (waits_for !== "") {
+    return { ...QUIET, label: `waiting for ${waits_for}`, tone: "busy", hint, legend };
+  }
   if (has_ended) {
     return { ...QUIET, label: "the source has ended", tone: "idle", hint, legend };
   }

@@ -157,7 +157,10 @@ export interface Status {
   readonly state: "waiting" | "live" | "error" | "restarting" | "failed" | "closed";
   /** For error: the part that failed. */
   readonly part: "" | "source" | "encoder" | "recording" | "publishing" | "handler";
-  /** For waiting: what for, if not for the first frame. */
+  /**
+   * For waiting: what for, if not for the first frame. For live: who has gone and may come back,
+   * whose next frame is waited for.
+   */
   readonly waits_for: string;
   readonly problem: string;
   readonly expected: string;

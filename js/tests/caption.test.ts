@@ -133,6 +133,16 @@ test("a picture that stands still says since when, and that its source has ended
   expect(caption({ name: "gone" }, { ...LIVE, has_ended: true }).label).toBe("kernel gone");
 });
 
+test("a picture whose maker has gone is not playing, and says whom it waits for", () => {
+  const gone = { ...LIVE, waits_for: "rank 0 on node7", hint: "silent since 12:03:10" };
+  expect(caption(PLAYING, gone)).toMatchObject({
+    label: "waiting for rank 0 on node7",
+    tone: "busy",
+    hint: "silent since 12:03:10",
+    is_dimmed: false,
+  });
+});
+
 test("a playing picture names its carrier, unless it is the usual one", () => {
   const label = (carrier: Carrier) => captionWith(PLAYING, LIVE, null, carrier).label;
   expect(label("webrtc")).toBe("playing");

@@ -51,4 +51,5 @@ def test_view_says_what_it_waits_for_and_plays_whenever_a_worker_is_there(
         finally:
             worker.kill()
             worker.wait()
-        expect(view).to_contain_text("has been silent since", timeout=60_000)
+        expect(view).to_contain_text("waiting for rank 0 on ", timeout=60_000)
+        expect(view).to_contain_text("has been silent since")

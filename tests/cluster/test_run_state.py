@@ -74,10 +74,12 @@ def test_a_worker_without_a_frame_is_waited_for() -> None:
 def test_a_silent_worker_keeps_its_picture_and_since_when_is_said() -> None:
     silent = worker(status=Status(state="live"), silent_s=12.0)
     status = with_workers(silent, silent_since="12:03:10")
-    assert (status.state, status.hint) == (
+    assert (status.state, status.waits_for, status.hint) == (
         "live",
+        "rank 0 on node0",
         "rank 0 on node0 has been silent since 12:03:10",
     )
+    assert with_workers(worker(status=Status(state="live"))).waits_for == ""
 
 
 def test_a_worker_that_was_silent_before_it_said_anything_is_waited_for() -> None:

@@ -80,7 +80,12 @@ class RunState(StreamState):
                     "hint": self._hint(),
                 }
             case "live":
-                return {"state": "live", "hint": self._hint(theirs.hint), "legend": theirs.legend}
+                return {
+                    "state": "live",
+                    "waits_for": who if self.silent_since else "",
+                    "hint": self._hint(theirs.hint),
+                    "legend": theirs.legend,
+                }
             case "waiting":
                 return {
                     "state": "waiting",

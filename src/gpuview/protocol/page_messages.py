@@ -279,7 +279,8 @@ class Status(Message, frozen=True, kw_only=True):
     part: StreamPart = ""
     """For error: the part that failed."""
     waits_for: str = ""
-    """For waiting: what for, if not for the first frame."""
+    """For waiting: what for, if not for the first frame. For live: who has gone and may come back,
+    whose next frame is waited for."""
     problem: str = ""
     expected: str = ""
     fix: str = ""
