@@ -57,7 +57,8 @@ def test_the_canvas_follows_its_cell_and_comes_to_rest_and_a_press_is_where_it_i
     viewport = notebook.page.viewport_size
     notebook.page.set_viewport_size({"width": 900, "height": 700})
     wait_until(fills, "it follows the window", describe=sizes)
-    assert notebook.python("canvas.get_physical_size() == sizes[-1]")
+    is_drawn = "canvas.get_physical_size() == sizes[-1]"
+    wait_until(lambda: notebook.python(is_drawn), "it is drawn in this size")
 
     video = notebook.page.locator(".gpuview-stage")
     box = video.bounding_box()
