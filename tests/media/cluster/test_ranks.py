@@ -205,7 +205,13 @@ def test_what_a_worker_s_stream_does_is_told_to_the_stream_of_its_rank(tmp_path:
             lambda: notebook.workers()[0].interaction and notebook.workers()[0].status == failed,
             "it is told",
         )
-        assert [each.status for each in notebook.workers("s2")] == [None]
+        with RawWorker(notebook, notebook.worker_keys) as other:
+            other.join(rank=2)
+            await wait_until_async(
+                lambda: [each.rank for each in notebook.workers("s2")] == [0, 2],
+                "the stream of another rank is told of all workers",
+            )
+        assert [each.status for each in notebook.workers("s2")] == [None, None]
         turned = SetKnob(view="v2", name="lr", value=0.1)
         notebook.hub.receive("s2", turned, [])
         own = SetKnob(view="v1", name="lr", value=0.2)
@@ -216,7 +222,7 @@ def test_what_a_worker_s_stream_does_is_told_to_the_stream_of_its_rank(tmp_path:
         notebook.hub.receive("s1", CloseStream(), [])
         notebook.open_run("s3", "run1", notebook.worker_keys, 0)
         await wait_until_async(
-            lambda: [each.status for each in notebook.workers("s3")] == [failed], "it is told"
+            lambda: [each.status for each in notebook.workers("s3")] == [failed, None], "it is told"
         )
 
     run(tmp_path, use)
