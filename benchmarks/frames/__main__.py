@@ -3,7 +3,7 @@
     python -m benchmarks.frames [--rounds 3] [--only cpu] [--out artifacts] [--from FILE]
 
 Writes ``bench-frames.json``, or ``bench-frames-cuda.json`` where there is an NVIDIA GPU, and, after
-a complete run, the tables in ``docs/benchmarks.md``. Takes about nine minutes; the machine should
+a complete run, the tables in ``docs/benchmarks.md``. Takes about five minutes; the machine should
 have nothing else to do. ``--from`` takes the figures from such a file, which another machine wrote.
 """
 

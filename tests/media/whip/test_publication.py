@@ -11,6 +11,7 @@ import pytest
 
 from gpuview.media.whip import publication
 from gpuview.media.whip.publication import retry_after_s
+from gpuview.media.whip.resource import Session
 from gpuview.protocol.media_messages import (
     CloseStream,
     GetStats,
@@ -113,6 +114,27 @@ def test_it_comes_back_after_an_outage(
         assert states(stream)[-2:] == ["connecting", "live"]
         problems = [e.problem for _, e in stream.said if isinstance(e, PublishingChanged)]
         assert any(each is not None and "answers 503" in each.problem for each in problems)
+
+    publishing(tmp_path, ingest, use)
+
+
+def test_fault_of_our_own_is_said_and_it_is_tried_again(
+    tmp_path: Path, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "_FIRST_RETRY_S", 0.01)
+    begin = publication.begin_session
+    faults = [RuntimeError("made up")]
+
+    def begin_or_fail(*args: str) -> Session:
+        if faults:
+            raise faults.pop()
+        return begin(*args)
+
+    monkeypatch.setattr(publication, "begin_session", begin_or_fail)
+
+    async def use(stream: Streaming) -> None:
+        await elsewhere(ingest.wait_for_frames, 1)
+        assert states(stream) == ["connecting", "waiting", "connecting", "live"]
 
     publishing(tmp_path, ingest, use)
 

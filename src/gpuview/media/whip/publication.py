@@ -137,7 +137,7 @@ class Publication:
             except PublishError as exc:
                 self._end(problem_of(exc))
                 return
-            except GpuviewError as exc:
+            except Exception as exc:  # a fault of our own too: it is tried again, and said
                 problem = problem_of(exc)
             n_failures += 1
             logger.info("%s: %s", self.view, problem.problem)
@@ -151,9 +151,15 @@ class Publication:
             NetworkError: There is no connection now.
             PublishError: The ingest refuses, or does not speak WHIP.
         """
-        changed = asyncio.Event()
-        video = self._video = PeerVideo(self._fanout, lambda _: changed.set())
-        video.connection.on("connectionstatechange", changed.set)
+        changed, ended = asyncio.Event(), asyncio.Event()
+        video = self._video = PeerVideo(self._fanout, lambda _: ended.set())
+
+        def follow() -> None:
+            changed.set()
+            if video.connection.connectionState in ("failed", "closed"):
+                ended.set()
+
+        video.connection.on("connectionstatechange", follow)
         begun: asyncio.Future[Session] | None = None
         try:
             video.add_track()
@@ -163,8 +169,7 @@ class Publication:
             await _accept(video.connection, await asyncio.shield(begun))
             await self._wait_until_connected(video.connection, changed)
             self._follow(is_live=True)
-            changed.clear()  # what is connected can only fail, and so can the sending
-            await _wait_until_gone(video, changed)
+            await _wait_until_gone(video, ended)
         finally:
             self._follow(is_live=False)
             await self._hang_up(video, begun)
