@@ -21,10 +21,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
-from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
 from gpuview.errors import NetworkError, SettingsError
+from gpuview.no_redirects import NoRedirects
 from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import Settings
 from gpuview.signalling.time_limit import Overdue, call_within
@@ -205,23 +205,8 @@ def _ask(endpoint: _Endpoint, user: str) -> TurnLogin | _Failure:
     return login
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it would take the token along to another host."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Any,
-        newurl: str,
-    ) -> None:
-        return None
-
-
 def _get(endpoint: _Endpoint, request: urllib.request.Request) -> bytes:
-    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    handlers: list[urllib.request.BaseHandler] = [NoRedirects()]
     if endpoint.is_hub:
         # A proxy to the internet does not lead to the Hub, and is not to see its tokens.
         handlers.append(urllib.request.ProxyHandler({}))

@@ -13,9 +13,10 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from gpuview.errors import GpuviewError, NetworkError, PublishError, shorten
+from gpuview.no_redirects import NoRedirects
 
 __all__ = ["Session", "begin_session", "end_session"]
 
@@ -133,14 +134,7 @@ def _opened(request: Request) -> Any:
         return exc
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    """Returns redirects: followed by urllib, they would lose the offer."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_OPENER = build_opener(_NoRedirects)
+_OPENER = build_opener(NoRedirects)
 
 
 def _origin(url: str) -> tuple[str, str]:
