@@ -334,7 +334,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
             super().viewers_changed(views, paused)
             if views:
                 # Each view says how long the picture has stood still.
-                self._published.tell_caption(made_ns=self._feed.pushed_ns)
+                self._published.greet(made_ns=self._feed.pushed_ns)
 
     def forked(self, error: StreamClosedError) -> None:
         self._abandon_frames(error)

@@ -107,7 +107,11 @@ def rounds(kernel: Kernel, n: int, n_at_once: int, *ways: ComeAndGo) -> None:
     for _ in range(n):
         for come_and_go in ways:
             come_and_go(kernel, [f"v{n}" for n in range(n_at_once)])
-        kernel.wait_until("len(stream.viewers) == 1")
+        wait_until(
+            lambda: kernel.evaluate("len(stream.viewers) == 1"),
+            "one view is left",
+            describe=lambda: kernel.evaluate("stream.stats()"),
+        )
 
 
 @contextlib.contextmanager

@@ -145,7 +145,7 @@ class PublishedView(FrameStream, View):
             self._are_views_seen = not set(views) <= set(paused)
             self._watch(self._are_views_seen)
             if views:
-                self._published.tell_caption(made_ns=self._feed.pushed_ns)
+                self._published.greet(made_ns=self._feed.pushed_ns)
 
     def asked(self, message: GetPeerConfig | PageLog | FromView) -> None:
         if isinstance(message, FromView):

@@ -32,8 +32,9 @@ class PublishedStatus:
         self._publish = publish
         self._lock = lock
         self._caption = state.caption
+        self._made_ns = state.made_ns
         self._legend: tuple[LegendEntry, ...] = ()
-        self._captions = Throttle(self.tell_caption)
+        self._captions = Throttle(self._tell_caption)
         self._legends = Throttle(lambda: self.update(legend=self._legend), _LEGEND_PERIOD_S)
 
     def update(self, **changes: Any) -> None:
@@ -46,15 +47,19 @@ class PublishedStatus:
     def set_caption(self, caption: str, *, are_views_seen: bool) -> None:
         """Set the user's line, which may change a thousand times a second.
 
-        What nobody sees is told to whoever comes, by `tell_caption`.
+        What nobody sees is told to whoever comes, by `greet`.
         """
         self._caption = caption
         if are_views_seen:
             self._captions.ask()
 
-    def tell_caption(self, **changes: Any) -> None:
-        """Publish the newest caption, together with other changes."""
-        self.update(caption=self._caption, **changes)
+    def greet(self, *, made_ns: int) -> None:
+        """Somebody may have come: tell the newest caption, and when the newest frame was made.
+
+        A hundred who come at once are greeted together: each is told what all are.
+        """
+        self._made_ns = made_ns
+        self._captions.ask()
 
     def set_legend(self, legend: Sequence[LegendEntry]) -> None:
         """Set what the colours mean, which may change with each frame."""
@@ -83,3 +88,6 @@ class PublishedStatus:
         self._captions.renew_lock()
         self._legends.renew_lock()
         self.state = replace(self.state, is_closed=True)
+
+    def _tell_caption(self) -> None:
+        self.update(caption=self._caption, made_ns=self._made_ns)
