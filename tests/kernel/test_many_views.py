@@ -27,7 +27,7 @@ from gpuview.protocol.local_socket import (
 from gpuview.protocol.page_messages import CarrierClose, CarrierOpen, CarrierText, Watch
 from gpuview.protocol.wire import encode_text, to_wire
 from gpuview.testing.kernel import Kernel
-from tests.kernel.conftest import PULL
+from tests.kernel.conftest import PULL, StartKernel
 from tests.kernel.crowd import Crowd
 from tests.kernel.pages import reach
 from tests.waiting import wait_until
@@ -135,6 +135,12 @@ def growing_by_nothing(pids: Sequence[int]) -> Iterator[None]:
 
 
 @pytest.fixture
+def kernel(start_kernel: StartKernel) -> Kernel:
+    """Give a kernel whose allocator gives back what is free, and keeps no pool for each thread."""
+    return start_kernel(MALLOC_ARENA_MAX="1", MALLOC_TRIM_THRESHOLD_="100000")
+
+
+@pytest.fixture
 def pids(kernel: Kernel) -> Iterator[tuple[int, int]]:
     """Those of a kernel and of its media process, whose stream one view watches to the end."""
     kernel.run(PULL + "stream.fps = 5")  # of each view, the first picture is what counts
@@ -147,9 +153,8 @@ def pids(kernel: Kernel) -> Iterator[tuple[int, int]]:
 def test_a_thousand_views_that_come_and_go_over_each_carrier_leave_nothing(
     kernel: Kernel, pids: tuple[int, int]
 ) -> None:
-    # Memory is soon used again, but not at once.
-    rounds(kernel, 10, N_AT_ONCE, come_and_go_by_socket)
-    rounds(kernel, 4, N_AT_ONCE, come_and_go_by_socket, come_and_go_by_comm)
+    # Free lists fill in the first 1,500 views.
+    rounds(kernel, 16, N_AT_ONCE, come_and_go_by_socket, come_and_go_by_comm)
     with growing_by_nothing(pids):
         n_rounds = math.ceil(1000 / N_AT_ONCE)
         rounds(kernel, n_rounds, N_AT_ONCE, come_and_go_by_socket, come_and_go_by_comm)
