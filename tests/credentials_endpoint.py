@@ -6,20 +6,22 @@ import json
 import sys
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.http_handler import QuietHandler
+
 __all__ = ["Answer", "Asked", "CredentialsEndpoint", "login"]
 
-Answer = tuple[int, bytes]
+Answer = tuple[int, str]
 """The HTTP status and the body."""
 
 
 def login(username: str = "1800000000:ann", **other: object) -> Answer:
     """Return a good answer, with other fields in place of its own."""
     fields = {"username": username, "password": "s3cret", "ttl": 600, "uris": ["turn:a"]} | other
-    return 200, json.dumps(fields).encode()
+    return 200, json.dumps(fields)
 
 
 class Asked:
@@ -50,20 +52,13 @@ class CredentialsEndpoint:
         self.asked: list[Asked] = []
         endpoint = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:  # noqa: N802
                 asked = Asked(self.path, dict(self.headers))
                 endpoint.asked.append(asked)
                 status, body = endpoint.answer(asked)
-                self.send_response(status)
-                if 300 <= status < 400:
-                    self.send_header("Location", body.decode())
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                """Print nothing."""
+                headers = {"Location": body} if 300 <= status < 400 else {}
+                self.reply(status, headers, body)
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

@@ -125,7 +125,7 @@ def _wait_for_threads() -> None:
 def test_where_no_logins_are_to_be_had_the_page_is_told_why_and_connects_with_the_rest(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with CredentialsEndpoint(lambda _: (403, b"")) as endpoint:
+    with CredentialsEndpoint(lambda _: (403, "")) as endpoint:
         url = f"http://{endpoint.host}/turn"
         asked, pages = peer_configs(Settings(turn_credentials_url=url, stun_url="stun:a"))
         with caplog.at_level(logging.WARNING):

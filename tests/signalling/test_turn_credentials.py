@@ -89,7 +89,7 @@ class TestAsking:
         assert sent == ["Bearer t0ken", None]
 
     def test_a_redirect_is_not_followed(self, endpoint: CredentialsEndpoint) -> None:
-        endpoint.answer = lambda _: (302, b"/elsewhere")
+        endpoint.answer = lambda _: (302, "/elsewhere")
         settings = settings_for(endpoint, turn_credentials_token="t0ken")
         with pytest.raises(NetworkError, match="HTTP status 302") as caught:
             fetch_turn_login(settings, "ann")
@@ -145,7 +145,7 @@ class TestKeeping:
             assert len(endpoint.asked) == n_asked
         # What has ended does not hide that the endpoint has just failed.
         now_s += 1000
-        endpoint.answer = lambda _: (503, b"")
+        endpoint.answer = lambda _: (503, "")
         for _ in range(2):
             with pytest.raises(NetworkError):
                 fetch_turn_login(settings, "ann")
@@ -174,7 +174,7 @@ class TestKeeping:
     ) -> None:
         now_s = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: now_s)
-        good, endpoint.answer = endpoint.answer, lambda _: (503, b"")
+        good, endpoint.answer = endpoint.answer, lambda _: (503, "")
         settings = settings_for(endpoint)
         for user in ("ann", "bob"):
             with pytest.raises(NetworkError, match="HTTP status 503"):
@@ -189,10 +189,10 @@ class TestFailing:
     @pytest.mark.parametrize(
         ("answer", "words"),
         [
-            ((200, b"not json"), "gave an answer that is no JSON"),
-            ((200, b"[" * 100_000), "more than 65536 bytes"),
-            ((200, b"[" * 10_000), "no JSON"),
-            ((200, b"[1]"), "without ttl"),
+            ((200, "not json"), "gave an answer that is no JSON"),
+            ((200, "[" * 100_000), "more than 65536 bytes"),
+            ((200, "[" * 10_000), "no JSON"),
+            ((200, "[1]"), "without ttl"),
             (login(ttl=0), "without ttl"),
             (login(ttl=True), "without ttl"),
             (login(ttl=float("nan")), "without ttl"),
@@ -201,8 +201,8 @@ class TestFailing:
             (login(uris=["http://a"]), "cannot use the ICE server"),
             (login(password=None), "without a username and a credential"),
             (login(password=7), "credential is of type int"),
-            ((403, b"s3cret"), "HTTP status 403; no token was sent"),
-            ((429, b""), "HTTP status 429"),
+            ((403, "s3cret"), "HTTP status 403; no token was sent"),
+            ((429, ""), "HTTP status 429"),
         ],
         ids=str,
     )
@@ -250,7 +250,7 @@ class TestFailing:
             released.set()
 
     def test_the_other_servers_are_used(self, endpoint: CredentialsEndpoint) -> None:
-        endpoint.answer = lambda _: (500, b"")
+        endpoint.answer = lambda _: (500, "")
         url = f"http://{endpoint.host}/turn"
         settings = Settings(turn_credentials_url=url, stun_url="stun:a")
         for servers, problems in (servers_with_logins(settings, "v1"), kernel_servers(settings)):

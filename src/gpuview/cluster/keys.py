@@ -6,8 +6,8 @@ is joined by the workers of the one before.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from functools import cache
 
 import zmq
 
@@ -22,18 +22,27 @@ class KeyPair:
     secret: str = field(repr=False)
 
 
-@cache
 def notebook_keys() -> KeyPair:
-    """Return this kernel's own, by which workers know it."""
-    return _new()
+    """Return this kernel's own, by which workers know it. From any thread."""
+    return _kept("")
 
 
-@cache
 def run_keys(run: str) -> KeyPair:
-    """Return those of a run's workers, by which this kernel knows them."""
-    return _new()
+    """Return those of a run's workers, by which this kernel knows them. From any thread.
+
+    Args:
+        run: Its name, which is not empty.
+    """
+    return _kept(run)
 
 
-def _new() -> KeyPair:
-    public, secret = zmq.curve_keypair()
-    return KeyPair(public.decode(), secret.decode())
+_lock = threading.Lock()  # guards what follows
+_pairs: dict[str, KeyPair] = {}
+
+
+def _kept(name: str) -> KeyPair:
+    with _lock:
+        if name not in _pairs:
+            public, secret = zmq.curve_keypair()
+            _pairs[name] = KeyPair(public.decode(), secret.decode())
+        return _pairs[name]
