@@ -193,7 +193,7 @@ def test_an_expected_viewer_that_does_not_come_leaves_no_ring(harness, comes_fir
         act()
     assert harness.sink.bytes() == [1]
     harness.feed._expected_until_s = 0.0  # the time is over
-    harness.feed._wake.set()
+    harness.feed._background.wake()
     harness.sink.wait_for_release()
     harness.feed.push(picture(2))
     assert harness.sink.bytes() == [1]
@@ -224,13 +224,14 @@ def test_a_feed_that_expects_a_viewer_is_not_kept_alive():
     feed = Feed(Sink(), Look(), ErrorReporter(lambda _: None, lambda: None))
     feed.push(picture(1))
     feed.expect_viewer()
-    background, alive, wake = feed._background, ref(feed), feed._wake
+    background, alive = feed._background, ref(feed)
+    (thread,) = (each for each in threading.enumerate() if each.name == "gpuview-feed")
     del feed
 
     wait_until(lambda: alive() is None, "the feed is gone")
-    wake.set()
-    background.join(TIMEOUT_S)
-    assert not background.is_alive()
+    background.wake()
+    thread.join(TIMEOUT_S)
+    assert not thread.is_alive()
 
 
 def test_a_closed_feed_expects_nobody(harness):

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
-from weakref import ref
 
 from gpuview.errors import MediaError, StreamClosedError
+from gpuview.frames.background_thread import BackgroundThread
 from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.feed_stats import READ, UNWATCHED, FeedCounters, FeedStats
 from gpuview.frames.inspection import Inspection
@@ -33,7 +33,6 @@ from gpuview.frames.writer import FrameWriter
 __all__ = ["Feed"]
 
 _MAX_KINDS = 64
-_JOIN_S = 0.5
 _EXPECT_S = 5.0
 """So long after a display, its first viewer is expected."""
 _PATIENCE_S = 1.0
@@ -72,8 +71,7 @@ class Feed:
         self._reading = threading.Lock()  # held while a frame is read; taken before the other lock
         self._read_number = 0
         self._lock = threading.Lock()  # guards what follows; never held for long
-        self._wake = threading.Event()  # of the background thread, when it rests
-        self._has_rested = threading.Event()
+        self._background = BackgroundThread(self._work, "gpuview-feed")
         self._look = look
         self._look_number = 0  # counts the changes of the look and of what is selected
         self._newest: PushedFrame | None = None
@@ -84,7 +82,6 @@ class Feed:
         self._end: StreamClosedError | None = None
         self._good_kinds: set[object] = set()
         self._counters = FeedCounters()
-        self._background: threading.Thread | None = None
 
     @property
     def n_pushed(self) -> int:
@@ -149,11 +146,11 @@ class Feed:
                 return
             self._is_stale |= self._newest is not None and not self._is_wanted
             self._expected_until_s = time.monotonic() + _EXPECT_S
-            self._has_rested.clear()
+            self._background.expect_rest()
             self._start_background()
-            is_awaited = self._background is not None
+            is_awaited = self._background.is_running
         if is_awaited:
-            self._has_rested.wait(_PATIENCE_S)
+            self._background.wait_for_rest(_PATIENCE_S)
 
     def show(self, look: Look) -> None:
         """Show all frames with this look from now on, the newest one too."""
@@ -258,10 +255,8 @@ class Feed:
                 )
             )
             self._newest = None
-            self._wake.set()
-            background = self._background
-        if background is not None and background is not threading.current_thread():
-            background.join(_JOIN_S)
+            self._background.wake()
+        self._background.join()
         self._writer.close()
 
     def abandon(self, error: StreamClosedError) -> None:
@@ -272,7 +267,7 @@ class Feed:
         """
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._background = None
+        self._background.end()
         self._errors.renew_lock()
         self._writer.renew_lock()
         self._refuse(error)
@@ -357,16 +352,12 @@ class Feed:
         """Start the thread if there is work for it. The caller holds the lock."""
         is_to_read = self._is_wanted and self._is_stale
         if is_to_read or self._is_watched:
-            self._wake.set()
+            self._background.wake()
         has_work = is_to_read or (self._has_ring and not self._is_watched)
-        if has_work and self._background is None and self._end is None:
-            thread = threading.Thread(
-                target=_work, args=(ref(self), self._wake), name="gpuview-feed", daemon=True
-            )
-            thread.start()
-            self._background = thread
+        if has_work and self._end is None:
+            self._background.start()
 
-    def work(self) -> float:
+    def _work(self) -> float:
         """Do what is to be done in the background; return the seconds to rest, 0 at the end."""
         while not isinstance(work := self._next_work(), float):
             try:
@@ -386,11 +377,10 @@ class Feed:
             if is_wanted and self._is_stale and newest is not None:
                 self._is_stale = False
                 return lambda: self._read_again(newest)
-            self._has_rested.set()
-            self._wake.clear()
+            self._background.rest()
             if self._end is None and not self._is_watched and self._has_ring:
                 return rest_s  # then the ring is freed, if no viewer has come
-            self._background = None
+            self._background.end()
             return 0.0
 
     def _read_again(self, newest: PushedFrame) -> None:
@@ -406,14 +396,3 @@ class Feed:
                 self._has_ring = False
             self._writer.release()
             self._sink.release()
-
-
-def _work(feed: ref[Feed], wake: threading.Event) -> None:
-    """Work for a feed; while there is nothing to do, this does not keep it alive."""
-    while (rest_s := _work_once(feed)) > 0:
-        wake.wait(rest_s)
-
-
-def _work_once(feed: ref[Feed]) -> float:
-    alive = feed()
-    return 0.0 if alive is None else alive.work()
