@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import socket
 import sys
 import time
@@ -16,9 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiortc import RTCCertificate
 
-from gpuview.errors import NetworkError, SignalError
-from gpuview.media.carriers.connection import Connection
-from gpuview.media.carriers.socket_server import OnMessage, SocketServer
+from gpuview.errors import NetworkError
 from gpuview.media.encode.choice import find_encoders
 from gpuview.media.encode.encodes import Encodes, MakeEncodes
 from gpuview.media.encode.fanout import encoding_frames
@@ -29,7 +25,7 @@ from gpuview.media.ice.sockets import bind_sockets
 from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.media.internal_error import problem_of
 from gpuview.media.negotiation import no_stream, refusal
-from gpuview.media.page_sessions import PageSession
+from gpuview.media.page_connections import PageConnections
 from gpuview.media.stream import Stream
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.cluster_messages import JoinRun, ListenForWorkers, OpenRun
@@ -47,7 +43,6 @@ from gpuview.protocol.media_messages import (
     DetachRing,
     EncodeFailed,
     GetStats,
-    Health,
     IceServers,
     OpenCarrier,
     OpenStream,
@@ -105,8 +100,6 @@ FROM_KERNEL: tuple[type[Message], ...] = (
 )
 """The messages that `Hub.receive` takes."""
 
-logger = logging.getLogger("gpuview.media")
-
 _REAP_EVERY_S = 1.0
 _NO_PROBLEM = Problem(problem="", expected="", fix="")
 
@@ -123,7 +116,7 @@ class Hub:
         self._configuration = Configure()
         self._streams: dict[str, Stream] = {}
         self._network: Network | None = None
-        self._socket: SocketServer | None = None
+        self._page_connections = PageConnections(self._streams)
         self._runs: Runs | None = None
         self._closing = BackgroundTasks()  # of streams; never cancelled
         self._tasks = BackgroundTasks()
@@ -144,7 +137,7 @@ class Hub:
                 self._configuration = message
                 self._tasks.spawn(asyncio.to_thread(_prepare, message))
                 if message.socket_path:
-                    self._open_socket(Path(message.socket_path))
+                    self._page_connections.listen(Path(message.socket_path))
             case IceServers():
                 if self._network is not None:
                     self._network.servers.take(message)
@@ -163,7 +156,8 @@ class Hub:
             case Offer():
                 self._offer(name, stream, message)
             case OpenCarrier() if stream is not None:
-                self._tasks.spawn(self._open_carrier(stream, socket.socket(fileno=fds.pop())))
+                sock = socket.socket(fileno=fds.pop())
+                self._tasks.spawn(self._page_connections.take(stream, sock))
             case Status() | Interaction() if stream is not None:
                 stream.pages.publish(message)
             case PeerConfig() | Refusal() if stream is not None:
@@ -200,8 +194,7 @@ class Hub:
         while self._streams:
             _, stream = self._streams.popitem()
             await stream.close()
-        if self._socket is not None:
-            self._socket.close()
+        self._page_connections.close()
         await self._tasks.cancel()
         if self._runs is not None:
             await self._runs.close()
@@ -326,57 +319,6 @@ class Hub:
         if stream.uplink is not None:
             self._closing.spawn(stream.uplink.close())
         stream.uplink = Uplink(message, stream.pages, stream.send)
-
-    # --- carriers besides WebRTC ----------------------------------------------------------------
-
-    def _open_socket(self, path: Path) -> None:
-        try:
-            self._socket = SocketServer(path, self._admit)
-        except OSError as exc:
-            logger.warning("no view can use the jupyter-server extension: %s", exc)
-
-    def _admit(self, connection: Connection, name: str) -> tuple[OnMessage, Callable[[], None]]:
-        """Hear a page of a stream, or tell the extension how all streams are.
-
-        Raises:
-            SignalError: There is no such stream, or too many pages.
-        """
-        if not name:
-            connection.send(self._health())
-            connection.close_soon()
-            return lambda kind, content: None, lambda: None
-        stream = self._streams.get(name)
-        if stream is None:
-            raise no_stream(name)
-        session = stream.pages.open(connection, "socket")
-        session.begin()
-        return session.take, session.ended
-
-    async def _open_carrier(self, stream: Stream, sock: socket.socket) -> None:
-        """Hear a page that the kernel passes on."""
-        sessions: list[PageSession] = []
-        connection = Connection(
-            lambda _, kind, content: sessions[0].take(kind, content),
-            lambda _: sessions[0].ended(),
-        )
-        try:
-            sessions.append(stream.pages.open(connection, "comm"))
-        except SignalError as exc:
-            logger.warning("a view cannot be reached through the kernel: %s", exc)
-            sock.close()
-            return
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
-        except BaseException:
-            sock.close()
-            sessions[0].ended()
-            raise
-        sessions[0].begin()
-
-    def _health(self) -> Health:
-        return Health(
-            pid=os.getpid(), streams=[stream.health() for stream in self._streams.values()]
-        )
 
     async def _reap(self) -> None:
         while True:
