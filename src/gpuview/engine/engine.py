@@ -9,8 +9,9 @@ import time
 from concurrent.futures import Future
 from copy import copy
 
+from gpuview.engine.ice_servers_for_media import IceServersForMedia
 from gpuview.engine.listening import WorkerPort
-from gpuview.engine.process import MAX_LINE_NBYTES, MediaProcess
+from gpuview.engine.process import MediaProcess
 from gpuview.engine.restart import died_too_often, may_restart
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.engine.tunnels import Tunnels
@@ -33,7 +34,6 @@ from gpuview.protocol.media_messages import (
     Configure,
     EncodeFailed,
     GetStats,
-    IceServers,
     Log,
     OpenStream,
     PublishingChanged,
@@ -50,12 +50,10 @@ from gpuview.protocol.page_messages import (
     GetPeerConfig,
     Message,
     PageLog,
-    Problem,
     Refusal,
 )
 from gpuview.protocol.wire import decode_line, encode
 from gpuview.settings import Settings
-from gpuview.signalling.ice_servers import has_expired, kernel_servers
 
 __all__ = ["Engine"]
 
@@ -63,7 +61,6 @@ logger = logging.getLogger("gpuview")
 media_logger = logging.getLogger("gpuview.media")
 
 _RETRY_S = 1.0
-_LOGIN_MARGIN_S = 60.0
 
 _FROM_MEDIA: tuple[type[Message], ...] = (
     Answer,
@@ -104,7 +101,7 @@ class Engine:
         self.epoch = 1
         self.tunnels = Tunnels()
         self.worker_port = WorkerPort()
-        self._last_ice_servers: IceServers | None = None
+        self._ice_servers = IceServersForMedia()
         # Guards the rest. It is the inner lock: while it is held, no handle's lock is taken and no
         # listener is called.
         self._lock = threading.Lock()
@@ -326,11 +323,7 @@ class Engine:
 
     def _send_ice_servers(self, anew: bool) -> None:
         """Send the servers. Runs on its own thread, because a user's function may be slow."""
-        servers = self._last_ice_servers
-        if anew or servers is None or not _is_good(servers):
-            servers = _ice_servers(self.settings, anew)
-            self._last_ice_servers = servers
-        self._process.send(encode("", servers))
+        self._process.send(encode("", self._ice_servers.message(self.settings, anew=anew)))
 
     def _replace_process(self) -> bool:
         """Start another process in place of a dead one; return False to end the thread."""
@@ -396,31 +389,3 @@ class Engine:
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"pid={self._process.pid}"
         return f"<Engine {state} epoch={self.epoch} streams={len(self._streams)}>"
-
-
-def _ice_servers(settings: Settings, anew: bool) -> IceServers:
-    """Return the servers for the kernel's side, and the problem for the media process to tell."""
-    try:
-        servers, problems = kernel_servers(settings, anew=anew)
-        message = IceServers(ice_servers=list(servers), problems=problems)
-        _check_length(message)
-    except SettingsError as exc:
-        problem = Problem(problem=exc.problem, expected=exc.expected, fix=exc.fix)
-        return IceServers(problems=[problem])
-    return message
-
-
-def _is_good(servers: IceServers) -> bool:
-    now_s = time.time() + _LOGIN_MARGIN_S
-    has_expired_login = any(has_expired(each, now_s) for each in servers.ice_servers)
-    return not servers.problems and not has_expired_login
-
-
-def _check_length(message: IceServers) -> None:
-    nbytes = len(encode("", message))
-    if nbytes > MAX_LINE_NBYTES:
-        raise SettingsError(
-            f"cannot send ICE servers of {nbytes} bytes as JSON",
-            expected=f"at most {MAX_LINE_NBYTES}",
-            fix="give fewer servers: one is enough, and three are many",
-        )
