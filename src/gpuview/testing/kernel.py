@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 from weakref import WeakValueDictionary
@@ -23,6 +24,7 @@ from gpuview.testing.cells import Cell, Request, raise_if_error
 from gpuview.testing.channels import Channels, JupyterMessage
 from gpuview.testing.errors import KernelDiedError, NoSuchStreamError, WaitTimeoutError
 from gpuview.testing.kernel_process import KernelProcess
+from gpuview.testing.kernel_streams import KernelStreams
 from gpuview.testing.stream import StreamProxy
 from gpuview.testing.view import ViewOptions
 from gpuview.testing.viewer import HeadlessViewer
@@ -32,7 +34,6 @@ __all__ = ["Kernel"]
 
 T = TypeVar("T")
 
-_VIEW_MIMETYPE = "application/vnd.jupyter.widget-view+json"
 _POLL_S = 0.02
 
 
@@ -80,8 +81,7 @@ class Kernel:
         self._changing = Changing()
         # Weak, because a cell's threads may print long after its end: kept while referenced.
         self._requests: WeakValueDictionary[str, Request] = WeakValueDictionary()
-        self._streams: dict[str, StreamProxy] = {}
-        self._displayed: list[str] = []
+        self._streams = KernelStreams(self._changing)
         self._viewers: list[HeadlessViewer] = []
         self._subshell_id: str | None = None
         self._process: KernelProcess | None = None
@@ -166,18 +166,19 @@ class Kernel:
         """
         if name is None:
             return self._changing.wait_for(
-                self._last_displayed,
+                self._streams.last_displayed,
                 timeout_s=timeout_s,
                 what=lambda: "a GPUStream to be displayed",
             )
         model_id = self.evaluate(f"({name}).model_id", timeout_s=timeout_s)
-        if model_id not in self._streams:
+        stream = self._streams.get(model_id)
+        if stream is None:
             raise NoSuchStreamError(
                 f"the stream {name} is closed",
                 expected="an open GPUStream",
                 fix="make a new one: stream = GPUStream()",
             )
-        return self._streams[model_id]
+        return stream
 
     def view(
         self,
@@ -279,8 +280,8 @@ class Kernel:
     def _forget_streams(self) -> None:
         with self._changing.change():
             self._requests.clear()
-            streams, self._streams = self._streams, {}
-        for stream in streams.values():
+            streams = self._streams.take_all()
+        for stream in streams:
             stream.receive_close()
 
     def _shut_down(self) -> None:
@@ -381,35 +382,9 @@ class Kernel:
             request = self._requests.get(parent_id)
             if request is not None:
                 request.receive(channel, msg_type, content)
-            if _VIEW_MIMETYPE in content.get("data", {}):
-                self._displayed.append(content["data"][_VIEW_MIMETYPE]["model_id"])
-        if msg_type.startswith("comm_"):
-            self._receive_comm(msg_type, message)
-
-    def _receive_comm(self, msg_type: str, message: JupyterMessage) -> None:
-        content = message["content"]
-        comm_id = content["comm_id"]
-        if msg_type == "comm_open" and content["target_name"] == "jupyter.widget":
+            self._streams.note_display(content.get("data", {}))
+        if msg_type == "comm_open":
             process = self._running
-            self._streams[comm_id] = StreamProxy(
-                comm_id,
-                content["data"]["state"],
-                send=lambda data: self._send_comm(process, comm_id, data),
-                changing=self._changing,
-            )
-        elif (stream := self._streams.get(comm_id)) is not None:
-            if msg_type == "comm_msg":
-                stream.receive(content["data"], message.get("buffers", ()))
-            elif msg_type == "comm_close":
-                del self._streams[comm_id]
-                stream.receive_close()
-
-    def _last_displayed(self) -> StreamProxy | None:
-        """Return the stream that was displayed last and is not closed."""
-        known = map(self._streams.get, reversed(self._displayed))
-        return next((each for each in known if each is not None and _is_live_stream(each)), None)
-
-
-def _is_live_stream(widget: StreamProxy) -> bool:
-    traits = widget.traits
-    return "offers" in traits and traits["status"]["state"] != "closed"
+            self._streams.open(message, partial(self._send_comm, process))
+        elif msg_type.startswith("comm_"):
+            self._streams.receive(message)
