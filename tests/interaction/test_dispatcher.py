@@ -79,6 +79,16 @@ def test_work_is_done_in_order_on_a_thread_that_lives_while_there_is_work(workin
     assert working.next() == ("again", "gpuview-handlers")
 
 
+def test_work_is_done_at_once_although_two_threads_wait(
+    working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", threading.TIMEOUT_MAX)
+    monkeypatch.setattr(module, "SLOW_S", threading.TIMEOUT_MAX)
+    for n in range(10):
+        working.put(n)  # to the thread that works, and not to the one that looks for slow handlers
+        assert working.next()[0] == n
+
+
 def test_where_frames_are_made_work_waits_for_that_thread(working: Working) -> None:
     host = working.dispatcher.host = FakeHost()
     working.put(1)
