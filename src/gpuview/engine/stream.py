@@ -147,7 +147,7 @@ class StreamHandle:
         with self._lock:
             self.check_open()
             ring = self._ring
-            if ring is None or nbytes > ring.slot_nbytes or not ring.has_room():
+            if ring is None or nbytes > ring.slot_nbytes or not _has_room(ring):
                 ring = self._replace_ring(nbytes, HOST_SLOTS)
             return ring.begin(nbytes)
 
@@ -369,10 +369,8 @@ class StreamHandle:
         return f"<StreamHandle {self.name} {state} frames_pushed={self.frames_pushed}>"
 
 
-def _error_in(message: EncodeFailed) -> MediaError | None:
-    if not message.problem:
-        return None
-    return MediaError(message.problem, expected=message.expected, fix=message.fix)
+def _has_room(ring: RingWriter) -> bool:
+    return ring.n_slots == HOST_SLOTS or ring.has_room()  # no device writes to the former
 
 
 def _eventfd() -> int:

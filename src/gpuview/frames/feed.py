@@ -122,7 +122,8 @@ class Feed:
             with self._lock:
                 self._make_newest(pushed)
             raise
-        self._remember(kind)
+        if not is_good_kind:
+            self._remember(kind)
 
     def watch(self, is_watched: bool) -> None:
         """Start or stop reading frames. From any thread; never waits for a frame."""
@@ -351,7 +352,7 @@ class Feed:
     def _start_background(self) -> None:
         """Start the thread if there is work for it. The caller holds the lock."""
         is_to_read = self._is_wanted and self._is_stale
-        if is_to_read or self._is_watched:
+        if self._background.is_running and (is_to_read or self._is_watched):
             self._background.wake()
         has_work = is_to_read or (self._has_ring and not self._is_watched)
         if has_work and self._end is None:

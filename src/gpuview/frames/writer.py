@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError, MediaError, shorten
+from gpuview.frames.alike import Alike, alike_of
 from gpuview.frames.cpu.measure import extremes_of_no_classes, measured
+from gpuview.frames.cpu.plain import NonFinite, write_plain
 from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
@@ -77,6 +79,7 @@ class FrameWriter:
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
         self._stats = WriteStats()
+        self._alike: Alike | None = None  # of the frame before, which `map` and `readings` are of
         self._legend_plan: Plan | None = None  # of the frame before
         self._with_labels: set[str | None] = set()  # the panels that have shown some
         self.readings: dict[str | None, Reading] = {}
@@ -103,6 +106,8 @@ class FrameWriter:
         capture_ns = time.monotonic_ns()
         with _explained():
             hints = outside_transforms(lambda: self._write(frame, look, capture_ns))
+        if hints is None:
+            return
         self._hints.report_reading(hints.reading, capture_ns)
         if hints.legend is not None:
             self._hints.report_legend(hints.legend, capture_ns)
@@ -111,7 +116,10 @@ class FrameWriter:
         elif hints.found is not None:
             self._hints.report_later(hints.found, look, capture_ns)
 
-    def _write(self, frame: object, look: Look, capture_ns: int) -> _Hints:
+    def _write(self, frame: object, look: Look, capture_ns: int) -> _Hints | None:
+        """Return what there is to say; None if that is nothing new."""
+        if self._write_alike(frame, look, capture_ns):
+            return None
         names, tiles = read_frame(frame, look, self.readings)  # may call its library
         self._check_first_labels(names, tiles)
         # Always in inference mode: buffers created in it cannot be written outside of it.
@@ -131,6 +139,8 @@ class FrameWriter:
                 self._is_newest_on_cuda = device is not None
                 self.readings = readings_of(names, tiles)
                 self.map = _map_of(picture, names, tiles)
+                is_said = any(for_legend) or reading_hint(names, tiles)
+                self._alike = None if is_said else alike_of(frame, look, tiles, picture)
                 found = None
                 if to_measure is not None:
                     found = self._find(names, tiles, picture, look, to_measure, ranges)
@@ -139,6 +149,23 @@ class FrameWriter:
                 legend = legend_of(names, kinds, look, [Measured()] * len(kinds))
             self._legend_plan = picture
             return _Hints(reading_hint(names, tiles), found, legend)
+
+    def _write_alike(self, frame: object, look: Look, capture_ns: int) -> bool:
+        """Write a frame that is like the one before and not to be measured; return whether it is.
+
+        Such frames have neither a legend nor a hint about how they are read.
+        """
+        with self._lock:
+            alike = self._alike
+            planes = None if alike is None else alike.planes(frame, look)
+            if alike is None or planes is None or self._hints.admit(look, capture_ns):
+                return False
+            begin = time.perf_counter()
+            nonfinite = write_plain(self._sink, alike.picture, planes, capture_ns)
+            if nonfinite is None:
+                return False
+            self._count(nonfinite, begin)
+            return True
 
     def check(self, frame: object, look: Look) -> None:
         """Find out whether `write` would refuse this frame, without drawing it.
@@ -154,6 +181,7 @@ class FrameWriter:
         self._check_first_labels(names, tiles)
         picture = _planned(tuple(each.kind for each in tiles), names, look)
         _drawing_device(tiles)
+        self._alike = None
         self.readings = readings_of(names, tiles)
         self.map = _map_of(picture, names, tiles)
 
@@ -260,12 +288,15 @@ class FrameWriter:
         """Return the `raw_ranges` of the tensors that are scaled by them."""
         begin = time.perf_counter()
         nonfinite, ranges = write_picture(self._sink, picture, tiles, capture_ns)
+        self._count(nonfinite, begin)
+        return ranges
+
+    def _count(self, nonfinite: NonFinite, begin_s: float) -> None:
         self._stats = WriteStats(
             self._stats.n_nan + nonfinite.n_nan,
             self._stats.n_inf + nonfinite.n_inf,
-            conversion_ms=(time.perf_counter() - begin) * 1e3,
+            conversion_ms=(time.perf_counter() - begin_s) * 1e3,
         )
-        return ranges
 
 
 def _too_many(name: str | None, least: float, greatest: float) -> FrameError:
@@ -313,23 +344,25 @@ def _check_not_capturing(device: torch.device) -> None:
         )
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
+class _explained:  # noqa: N801 - as `explaining` in `picture.errors`
     """Turn torch's errors into ours: want of memory, or a failed device."""
-    try:
-        yield
-    except (torch.cuda.OutOfMemoryError, MemoryError) as exc:
-        raise MediaError(
-            "there is no memory left to draw the frame",
-            expected="memory for a few pictures of the encoded size",
-            fix="show a smaller picture: size=1280",
-        ) from exc
-    except RuntimeError as exc:
-        reason = shorten(str(exc).partition("\n")[0], 200)
-        raise FrameError(
-            f"cannot read the tensor: {reason}",
-            expected="a tensor on a working device",
-            fix="restart the kernel: after most CUDA errors a device stays unusable"
-            if "CUDA" in reason
-            else "read it in a cell of its own: tensor.cpu()",
-        ) from exc
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, exc: BaseException | None, _traceback: object) -> None:
+        if isinstance(exc, torch.cuda.OutOfMemoryError | MemoryError):
+            raise MediaError(
+                "there is no memory left to draw the frame",
+                expected="memory for a few pictures of the encoded size",
+                fix="show a smaller picture: size=1280",
+            ) from exc
+        if isinstance(exc, RuntimeError):
+            reason = shorten(str(exc).partition("\n")[0], 200)
+            raise FrameError(
+                f"cannot read the tensor: {reason}",
+                expected="a tensor on a working device",
+                fix="restart the kernel: after most CUDA errors a device stays unusable"
+                if "CUDA" in reason
+                else "read it in a cell of its own: tensor.cpu()",
+            ) from exc

@@ -53,6 +53,7 @@ __all__ = [
     "Tiles",
     "Values",
     "check_layout",
+    "pixels_of",
     "read_tiles",
 ]
 
@@ -144,7 +145,7 @@ class Tiles:
     def copied(self) -> Tiles:
         """Return the same tiles in memory of our own."""
         tensor = self.whole.clone()
-        return replace(self, pixels=_pixels(tensor, self.axes), tensor=tensor)
+        return replace(self, pixels=pixels_of(tensor, self.axes), tensor=tensor)
 
     @property
     def kind(self) -> TileKind:
@@ -218,7 +219,7 @@ def read_tiles(
     is_flow = may_be_flow and n_channels == 2
     is_split = not is_flow and n_channels not in (_WITH_ALPHA if has_alpha else _CHANNELS)
     axes = Axes(layout, is_split)
-    pixels = _pixels(dense, axes)
+    pixels = pixels_of(dense, axes)
     if is_flow:
         return Tiles(pixels, "flow", None, reading, tensor=dense, axes=axes)
     of_maps = ("NHW",) if is_alone else ("HW", "NHW")
@@ -291,7 +292,7 @@ def _check_shape(shape: tuple[int, ...], layout: Layout) -> None:
         )
 
 
-def _pixels(tensor: Tensor, axes: Axes) -> Tensor:
+def pixels_of(tensor: Tensor, axes: Axes) -> Tensor:
     """Return a view of ``tensor`` as tiles, ``(T, C, H, W)``, without alpha."""
     batch = _as_batch(tensor, axes.layout)
     return batch[0].unsqueeze(1) if axes.is_split else batch[:, :3]
