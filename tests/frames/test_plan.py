@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import (
     BACKGROUND,
+    LARGE_GRID_SIDE,
     LARGE_SIDE,
     MAX_PIXELS,
     MAX_SIDE,
@@ -212,6 +213,14 @@ def test_gaps_can_be_seen_in_a_notebook_cell(n, side):
     assert gap == panel.cell_height - panel.inner_height
     assert gap >= 2
     assert gap + 1 > min(panel.width / 480, panel.inner_width / 16) - gap / 16
+
+
+def test_gaps_are_no_reason_to_shrink_tiles_that_fit_without_them():
+    panel = alone(maps(268, 478, n=64)).panels[0]
+
+    assert 8 * 478 < LARGE_SIDE < panel.width <= LARGE_GRID_SIDE
+    assert (panel.inner_height, panel.inner_width) == (268, 478)
+    assert alone(maps(300, 520, n=64)).width <= LARGE_SIDE
 
 
 def test_the_background_is_seen_beside_black_and_beside_white():
@@ -498,7 +507,8 @@ def check_encodable(picture: Plan, size: object) -> None:
     assert max(sides) <= MAX_SIDE
     assert math.prod(-(-side // 16) for side in sides) <= H264_BLOCKS
     if size is None:
-        assert max(sides) <= LARGE_SIDE
+        is_grid = not picture.labels and picture.panels[0].n_tiles > 1
+        assert max(sides) <= (LARGE_GRID_SIDE if is_grid else LARGE_SIDE)
     elif isinstance(size, int):
         wanted = size + size % 2
         assert max(sides) <= wanted

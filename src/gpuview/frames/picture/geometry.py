@@ -21,6 +21,7 @@ import torch
 
 __all__ = [
     "BACKGROUND",
+    "LARGE_GRID_SIDE",
     "LARGE_SIDE",
     "MAX_COLUMNS",
     "MAX_PIXELS",
@@ -74,6 +75,9 @@ MAX_PIXELS = 3840 * 2400
 
 LARGE_SIDE = 3840
 """The longest side of a picture for which the user gave no size."""
+
+LARGE_GRID_SIDE = LARGE_SIDE * 17 // 16
+"""The same of a grid of tiles: its gaps are no reason to shrink tiles that fit without them."""
 
 MIN_CELL = 4
 """The smallest height and width of a cell as it is shown."""

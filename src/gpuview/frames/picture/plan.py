@@ -2,10 +2,10 @@
 
 Note [sizes]: without a size, a picture is shown pixel for pixel. A picture smaller than 240 pixels
 is enlarged by the integer factor that brings its longest side to 240; a picture larger than
-`LARGE_SIDE` is shrunk. A grid of tiles is enlarged to about 640 pixels. With a size, everything is
-scaled to it. No picture has more than `MAX_PIXELS`. A tile keeps its aspect, so there may be
-background to its right or below. Only very long tiles, such as a row of 4096 values, are stretched;
-see `grid.arrange`.
+`LARGE_SIDE` is shrunk, and a grid larger than `LARGE_GRID_SIDE`. A grid of tiles is enlarged to
+about 640 pixels. With a size, everything is scaled to it. No picture has more than `MAX_PIXELS`. A
+tile keeps its aspect, so there may be background to its right or below. Only very long tiles, such
+as a row of 4096 values, are stretched; see `grid.arrange`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from gpuview.errors import FrameError
 from gpuview.frames.picture.errors import naming_panel
 from gpuview.frames.picture.geometry import (
+    LARGE_GRID_SIDE,
     LARGE_SIDE,
     MAX_PIXELS,
     MAX_SIDE,
@@ -176,7 +177,7 @@ def _plan_alone(tiles: Sequence[TileKind], look: Look) -> Plan:
     aspect = _aspect(look, _GRID_ASPECT)
     grid = _SizedGrid.usual(kind, aspect, columns=look.columns)
     size = _affordable(look.size, grid.sides)
-    box = _box(size, grid.sides)
+    box = _box(size, grid.sides, at_most=LARGE_SIDE if kind.n_tiles == 1 else LARGE_GRID_SIDE)
     if box is not None:
         grid = grid.fitted(box)
     return Plan(*_encoded_sides(grid.sides, size), (grid.panel_at((0, 0), look),))
@@ -249,13 +250,16 @@ def _longest_side(sides: Sides) -> int:
     return min(MAX_SIDE, even_down(math.isqrt(MAX_PIXELS * max(sides) // min(sides))))
 
 
-def _box(size: Size, sides: Sides) -> Sides | None:
-    """Return the box that a picture of ``sides`` is scaled to fit; None if it is not scaled."""
+def _box(size: Size, sides: Sides, at_most: int = LARGE_SIDE) -> Sides | None:
+    """Return the box that a picture of ``sides`` is scaled to fit; None if it is not scaled.
+
+    Without a size it is scaled if a side is longer than ``at_most``.
+    """
     if isinstance(size, tuple):
         return size[1], size[0]
-    longest = size or min(LARGE_SIDE, _longest_side(sides))
-    if size is None and max(sides) <= longest:
+    if size is None and max(sides) <= min(at_most, _longest_side(sides)):
         return None
+    longest = size or min(LARGE_SIDE, _longest_side(sides))
     shortest = min(longest, even_down(MAX_PIXELS // longest))
     return (longest, shortest) if sides[0] > sides[1] else (shortest, longest)
 
