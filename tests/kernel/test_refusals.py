@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,3 +165,19 @@ def test_another_offer_under_the_same_number_is_refused_and_the_first_plays_on(
 
         assert_refused(stream, viewer.view, 1, "offer 1")
         viewer.frames(10)
+
+
+def test_flood_of_unknown_messages_is_read_and_hardly_ever_answered(
+    kernel: Kernel, stream: StreamProxy
+) -> None:
+    viewer = kernel.view(stream)
+    viewer.next_frame()
+    began_s = time.monotonic()
+    for _ in range(1000):
+        stream.send({"type": "Unknown", "view": "flood"})
+    # The media process refuses this, which is not rationed.
+    stream.send({"type": "Offer", "view": "last", "seq": 1, "sdp": NO_VIDEO})
+    assert_refused(stream, "last", 1, "video")
+    most = 20 + 2 * (time.monotonic() - began_s)
+    assert 0 < len([each for each in stream.messages if each.get("view") == "flood"]) <= most + 1
+    viewer.frames(3)

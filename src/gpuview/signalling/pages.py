@@ -64,7 +64,8 @@ _FROM_PAGES: tuple[type[Message], ...] = (
 )
 _UNANSWERED: tuple[type[Message], ...] = (Candidates, PageLog, *FROM_VIEW)
 _WITHOUT_REPLY = [each.__name__ for each in _UNANSWERED]
-# A reply keeps the next cell waiting, for milliseconds.
+# A reply keeps the next cell waiting, for milliseconds. To refuse a message in silence takes 16 us;
+# ipykernel takes 0.45 ms to receive one.
 _FAULTS, _FAULTS_PER_S = 20, 2.0
 
 
