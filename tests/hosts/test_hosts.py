@@ -119,14 +119,34 @@ def test_voila_plays_also_without_udp(chromium: BrowserContext, tmp_path: Path) 
         expect_comm_without_udp(chromium, url)
 
 
-def test_marimo_plays_also_without_udp(chromium: BrowserContext, tmp_path: Path) -> None:
-    path = tmp_path / "stream.py"
-    path.write_text(MARIMO_APP.format(body="\n".join(f"    {line}" for line in STREAM.split("\n"))))
-    with serving("marimo", "run", str(path), "--headless", "--no-token", home=tmp_path) as url:
+def test_marimo_run_plays_also_without_udp(chromium: BrowserContext, tmp_path: Path) -> None:
+    with marimo("run", tmp_path) as url:
         page = chromium.new_page()
         page.goto(url)
         expect_moving_picture(page)
         expect_comm_without_udp(chromium, url)
+
+
+def test_marimo_edit_plays_and_plays_again_in_a_page_without_udp(
+    chromium: BrowserContext, tmp_path: Path
+) -> None:
+    settings = tmp_path / "xdg_config_home/marimo/marimo.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[runtime]\nauto_instantiate = true\n")  # run the cells when it opens
+    with marimo("edit", tmp_path) as url:
+        page = chromium.new_page()
+        page.goto(url)
+        expect_moving_picture(page)
+        expect_comm_without_udp(chromium, url)
+
+
+@contextlib.contextmanager
+def marimo(command: str, folder: Path) -> Iterator[str]:
+    """Serve a notebook of one cell, which shows a stream."""
+    path = folder / "stream.py"
+    path.write_text(MARIMO_APP.format(body="\n".join(f"    {line}" for line in STREAM.split("\n"))))
+    with serving("marimo", command, str(path), "--headless", "--no-token", home=folder) as url:
+        yield url
 
 
 def expect_comm_without_udp(chromium: BrowserContext, url: str) -> None:
