@@ -108,7 +108,7 @@ def test_what_was_kept_at_the_pause_stays_while_others_watch(tmp_path: Path) -> 
             kept = await pause(page)
             shown = grey(await ask(page, kept.oldest_ms))
             # For much longer than anything is kept for those who watch.
-            await elsewhere(other.frames_after, 120)
+            await elsewhere(other.frames_after, 60)
             again = await ask(page, kept.oldest_ms)
             assert again[0].oldest_ms == kept.oldest_ms
             assert grey(again) == shown
@@ -119,7 +119,7 @@ def test_what_was_kept_at_the_pause_stays_while_others_watch(tmp_path: Path) -> 
             await elsewhere(page.frames_after, 5)
             assert (await pause(page)).oldest_ms > kept.newest_ms
 
-    run(tmp_path, use, replay_s=1.0)
+    run(tmp_path, use, replay_s=0.5)
 
 
 def test_question_may_overtake_the_news_of_the_pause(tmp_path: Path) -> None:
@@ -132,11 +132,11 @@ def test_question_may_overtake_the_news_of_the_pause(tmp_path: Path) -> None:
             page.say(Ping(sent_ms=0, is_paused=True))
             await elsewhere(page.hear, Pong)
             for _ in range(4):
-                await elsewhere(other.frames_after, 30)
+                await elsewhere(other.frames_after, 15)
                 stream.hub._streams["s1"].reap(0)
             assert (await ask(page, kept.oldest_ms))[0].time_ms == kept.oldest_ms
 
-    run(tmp_path, use, replay_s=1.0)
+    run(tmp_path, use, replay_s=0.5)
 
 
 def test_flood_of_questions_costs_one_thread_and_the_newest_is_answered(tmp_path: Path) -> None:

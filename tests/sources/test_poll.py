@@ -11,6 +11,7 @@ import torch
 
 from gpuview.errors import FrameError, MediaError
 from gpuview.frames.error_reporter import ErrorReporter
+from gpuview.sources import poll
 from gpuview.sources.poll import Poller
 from tests.sources.recorder import TIMEOUT_S, Recorder
 from tests.waiting import wait_until
@@ -361,7 +362,8 @@ def test_a_source_is_called_by_one_thread_at_a_time(harness):
     assert harness.frames.empty()
 
 
-def test_a_first_frame_that_takes_too_long_raises(harness):
+def test_a_first_frame_that_takes_too_long_raises(harness, monkeypatch):
+    monkeypatch.setattr(poll, "_PATIENCE_S", 0.1)
     entered, release = threading.Event(), threading.Event()
 
     def next_frame():

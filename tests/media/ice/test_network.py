@@ -387,7 +387,11 @@ def test_all_urls_are_tried_and_a_dead_one_costs_little(turn: TurnServer, dead_s
 
 
 @needs_coturn
-def test_relay_is_asked_for_anew_after_the_server_was_restarted(turn: TurnServer) -> None:
+def test_relay_is_asked_for_anew_after_the_server_was_restarted(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "_REFRESH_EVERY_S", 0.5)
+
     async def use(harness: NetworkHarness) -> None:
         await harness.relay()
         first = harness.network.servers.relay
@@ -618,7 +622,11 @@ def test_dead_stun_server_delays_no_answer_that_needs_a_relay_only(
 
 
 @needs_coturn
-def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(turn: TurnServer) -> None:
+def test_relay_that_is_lost_is_waited_for_where_nothing_else_may_be(
+    turn: TurnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "_REFRESH_EVERY_S", 0.5)
+
     async def use(harness: NetworkHarness) -> None:
         await harness.relay()
         lost = harness.network.servers.relay
