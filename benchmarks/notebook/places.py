@@ -19,7 +19,10 @@ from tests.network.world import OFFICE, World
 __all__ = ["behind_ssh", "same_machine"]
 
 _ROOT = Path(__file__).parents[2]
-_PATHS = {"PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}
+_ENV = {
+    "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}",
+    "PYTHONDONTWRITEBYTECODE": "",  # an installed package is not compiled at each start
+}
 _JUPYTER_PORT = 8888
 
 
@@ -27,7 +30,7 @@ _JUPYTER_PORT = 8888
 def same_machine(folder: Path) -> Iterator[tuple[Lab, Browser]]:
     """Give a JupyterLab and a Chromium beside it."""
     with (
-        Lab(folder / "lab", _PATHS, has_extension=True) as lab,
+        Lab(folder / "lab", _ENV, has_extension=True) as lab,
         sync_playwright() as playwright,
         launch_chromium(playwright) as browser,
     ):
@@ -44,7 +47,7 @@ def behind_ssh(folder: Path) -> Iterator[tuple[Lab, Browser]]:
         enter = stack.enter_context
         world = enter(World(enter(Playwright()), folder))
         world.internet.only_via()
-        lab = enter(RemoteLab(world.office.host, folder / "lab", _PATHS, has_extension=True))
+        lab = enter(RemoteLab(world.office.host, folder / "lab", _ENV, has_extension=True))
         laptop = world.home.host
         enter(ssh_tunnel(laptop, world.office, OFFICE, folder / "ssh", _JUPYTER_PORT))
         chromium = chromium_behind(laptop.prefix, folder)

@@ -220,6 +220,16 @@ def test_a_frame_that_hangs_delays_a_display_by_a_moment(harness, monkeypatch):
     assert harness.sink.bytes() == []
 
 
+def test_a_second_display_does_not_wait_for_a_frame_that_is_in_the_ring(harness, monkeypatch):
+    monkeypatch.setattr(feed, "_PATIENCE_S", TIMEOUT_S)
+    monkeypatch.setattr(feed, "_EXPECT_S", 3600)
+    harness.feed.push(picture(1))
+    for _ in range(2):
+        harness.feed.expect_viewer()
+        assert harness.feed._has_rested.is_set()
+    assert harness.sink.bytes() == [1]
+
+
 def test_a_feed_that_expects_a_viewer_is_not_kept_alive():
     feed = Feed(Sink(), Look(), ErrorReporter(lambda _: None, lambda: None))
     feed.push(picture(1))

@@ -31,6 +31,15 @@ def test_it_looks_as_the_video_does():
     assert np.array_equal(picture[:300], frame.numpy())
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_odd_sides_are_padded_as_in_the_video(channels):
+    frame = torch.randint(0, 256, (301, 401, channels), dtype=torch.uint8)
+    picture = np.asarray(opened(draw(frame, 4_000_000)))
+
+    shown = np.broadcast_to(np.pad(frame, ((0, 1), (0, 1), (0, 0)), "edge"), (302, 402, 3))
+    assert np.array_equal(picture[:302], shown)
+
+
 def test_a_small_picture_is_enlarged_as_in_the_video():
     saved = draw(torch.ones(24, 24))
 

@@ -148,6 +148,7 @@ class Feed:
             self._is_stale |= self._newest is not None and not self._is_wanted
             self._expected_until_s = time.monotonic() + _EXPECT_S
             self._background.expect_rest()
+            self._background.wake()
             self._start_background()
             is_awaited = self._background.is_running
         if is_awaited:

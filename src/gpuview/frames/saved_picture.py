@@ -22,6 +22,8 @@ from gpuview.frames.snapshot import preview
 
 __all__ = ["SavedPicture", "draw_saved_picture"]
 
+Image.preinit()  # loads what writes PNG and JPEG now, and not while a cell waits
+
 _LONGEST_SIDE = 640
 _SHORTEST_SIDE = 32
 _LINE_HEIGHT = 20
@@ -52,7 +54,7 @@ def draw_saved_picture(
 ) -> SavedPicture | None:
     """Draw ``frame`` as in the video, at most 640 pixels long, with a line of text below.
 
-    Takes 10 ms on the CPU for a small picture, and 40 ms for 720p. Waits for the frame's device.
+    Takes 10 ms on the CPU for a small picture, and 30 ms for 720p. Waits for the frame's device.
     See Note [PNG or JPEG].
 
     Args:

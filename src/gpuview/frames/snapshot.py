@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import render
+from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import BACKGROUND, MAX_SIDE, PanelPlan, Plan
 from gpuview.frames.picture.label import label_image
@@ -21,7 +22,7 @@ from gpuview.frames.picture.look import Look, Size
 from gpuview.frames.picture.measured import Extremes
 from gpuview.frames.picture.plan import plan
 from gpuview.frames.torch_compat import outside_transforms
-from gpuview.protocol.pixel_format import MIN_SIDE
+from gpuview.protocol.pixel_format import MIN_SIDE, PixelFormat
 
 __all__ = ["extremes", "preview", "snapshot", "video_picture"]
 
@@ -136,13 +137,42 @@ def _previewed(
         if isinstance(look.size, tuple):
             size = (max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale)))
         picture = plan(kinds, names, replace(look, size=size))
-    return _composed(picture, tiles), width
+    return _as_in_the_video(picture, tiles), width
 
 
 @torch.inference_mode()
 def _extremes(frame: object, look: Look, readings: Mapping[str | None, Reading]) -> list[Extremes]:
     _, tiles = read_frame(frame, look, readings)
     return [finite_extremes(each.pixels) for each in tiles]
+
+
+def _as_in_the_video(picture: Plan, tiles: Sequence[Tiles]) -> Pixels:
+    """Return ``(height, width, 3)``, drawn as for the ring: a cell waits for it."""
+    canvas = _Canvas()
+    write_picture(canvas, picture, tiles, 0)
+    return canvas.pixels
+
+
+class _Canvas:
+    """A `FrameSink` in memory, for one picture."""
+
+    pixels: Pixels
+    """``(height, width, 3)``"""
+
+    def begin(self, nbytes: int) -> memoryview:
+        self._slot = np.empty(nbytes, np.uint8)
+        return self._slot.data
+
+    def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
+        if pixel_format is PixelFormat.RGB24:
+            self.pixels = self._slot.reshape(height, width, 3)
+        else:
+            planes = self._slot.reshape(-1, height, width)  # one of grey, or three
+            self.pixels = np.empty((height, width, 3), np.uint8)
+            self.pixels[:] = planes.transpose(1, 2, 0)
+
+    def release(self) -> None:
+        pass
 
 
 def _painted(tiles: Tiles, panel: PanelPlan) -> Pixels:
