@@ -55,10 +55,19 @@ def test_a_refused_worker_is_explained() -> None:
 
 def test_what_the_worker_says_of_its_stream_is_said() -> None:
     legend = [LegendEntry(text="NaN", colour="#ff00ff")]
-    theirs = Status(state="live", hint="a hint", legend=legend, width=64, height=48, caption="step")
+    theirs = Status(
+        state="live",
+        hint="a hint",
+        legend=legend,
+        width=64,
+        height=48,
+        caption="step",
+        made_ms=77.0,
+    )
     status = with_workers(worker(status=theirs))
     assert (status.state, status.hint, status.legend) == ("live", "a hint", legend)
     assert (status.width, status.height, status.caption) == (64, 48, "step")
+    assert status.made_ms == 77.0
     assert with_workers(worker(status=theirs), caption="mine").caption == "mine"
 
 

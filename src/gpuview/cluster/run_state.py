@@ -45,6 +45,7 @@ class RunState(StreamState):
             is_size_chosen=theirs.is_size_chosen,
             has_ended=theirs.has_ended,
             caption=self.caption or theirs.caption,
+            made_ms=theirs.made_ms,
         )
 
     @property

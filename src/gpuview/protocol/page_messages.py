@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 __all__ = [
     "CARRIERS",
@@ -299,6 +299,10 @@ class Status(Message, frozen=True, kw_only=True):
     """A line of the user's, without markup."""
     legend: list[LegendEntry] = []
     """For live: what the colours mean."""
+
+    def with_made_ms(self, made_ms: float) -> Status:
+        """Return the same, on another clock."""
+        return structs.replace(self, made_ms=made_ms)
 
 
 # --- page <-> media process -------------------------------------------------------------------

@@ -22,7 +22,7 @@ from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
 from gpuview.protocol.channels import ChannelMessage
 from gpuview.protocol.cluster_messages import Joined, JoinRefused, WantStills, WatchTier
 from gpuview.protocol.local_socket import BINARY, TEXT
-from gpuview.protocol.page_messages import Ping, Pong, Received
+from gpuview.protocol.page_messages import Ping, Pong, Received, Status
 from gpuview.protocol.still import still_pieces
 from tests.media.cluster.streams import Notebook, RawWorker
 from tests.waiting import wait_until_async
@@ -37,7 +37,7 @@ class Liar:
 
     def __init__(self, raw: RawWorker, clock: Callable[[], float]) -> None:
         self.raw = raw
-        self.channel = 0
+        self.base = self.channel = 0
         self._clock = clock
         self._seq = 0
         self._n_frames = 0
@@ -47,10 +47,10 @@ class Liar:
     async def join(self) -> None:
         self.raw.join()
         await self.raw.hear(Joined)
-        channel, ping = await self.raw.hear(Ping)
+        self.base, ping = await self.raw.hear(Ping)
         clock_ms = self._clock() * 1000 + AHEAD_MS
         self.raw.say(
-            Pong(sent_ms=ping.sent_ms, clock_ms=clock_ms, width=WIDTH, height=HEIGHT), channel
+            Pong(sent_ms=ping.sent_ms, clock_ms=clock_ms, width=WIDTH, height=HEIGHT), self.base
         )
         self.channel, _ = await self.raw.hear(WatchTier)
 
@@ -110,6 +110,37 @@ def test_what_is_true_reaches_the_viewer_on_our_clock_and_is_acknowledged(tmp_pa
             assert packet.payloads
             _, received = await liar.raw.hear(Received)
             assert received.seq == number
+
+    run(tmp_path, use)
+
+
+def test_when_its_newest_frame_was_made_is_told_on_our_clock(tmp_path: Path) -> None:
+    async def use(notebook: Notebook, liar: Liar, viewer: Subscription) -> None:
+        await wait_until_async(lambda: notebook.encodes.picture_size, "its pong was heard")
+        made_ms = asyncio.get_running_loop().time() * 1000 - 5000
+        told = []
+        for theirs_ms in (made_ms + AHEAD_MS, 0.0):
+            liar.raw.say(Status(state="live", made_ms=theirs_ms, caption=f"{theirs_ms}"), liar.base)
+            await wait_until_async(
+                lambda said=f"{theirs_ms}": (
+                    (status := notebook.workers()[0].status) and status.caption == said
+                ),
+                "it is told",
+            )
+            status = notebook.workers()[0].status
+            assert status is not None
+            told.append(status.made_ms)
+        assert abs(told[0] - made_ms) < 60_000 < AHEAD_MS / 2
+        assert told[1] == 0
+
+    run(tmp_path, use)
+
+
+def test_time_that_cannot_be_ends_the_session(tmp_path: Path) -> None:
+    async def use(notebook: Notebook, liar: Liar, viewer: Subscription) -> None:
+        liar.raw.say(Status(state="live", made_ms=-1.0), liar.base)
+        _, refused = await liar.raw.hear(JoinRefused)
+        assert "a time that cannot be" in refused.problem.problem
 
     run(tmp_path, use)
 

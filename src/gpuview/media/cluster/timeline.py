@@ -50,6 +50,10 @@ class WorkerClock:
         error_ms = self._measured_ms - self.ahead_ms
         self.ahead_ms += min(max(error_ms, -_STEP_MS), _STEP_MS)
 
+    def on_ours(self, theirs_ms: float) -> float:
+        """Return a time of the worker's clock on ours; 0, which is none, while that is unknown."""
+        return theirs_ms - self.ahead_ms if theirs_ms and self.ahead_ms is not None else 0.0
+
 
 class Placed(NamedTuple):
     """A packet's times on our clock."""

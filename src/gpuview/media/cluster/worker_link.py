@@ -124,6 +124,9 @@ class WorkerLink:
                 self._on_said(message)
             case Status() | Interaction() if len(content) > _MAX_SAID_NBYTES:
                 raise ValueError(f"a {type(message).__name__} of {len(content)} bytes")
+            case Status():
+                _check_time(message.made_ms)
+                self._on_said(message.with_made_ms(self.clock.on_ours(message.made_ms)))
             case _:
                 self._on_said(message)
 
@@ -132,9 +135,14 @@ class WorkerLink:
 
 
 def _check(pong: Pong) -> None:
-    is_size = 0 <= pong.width <= _MAX_SIDE and 0 <= pong.height <= _MAX_SIDE
-    if not (is_size and 0 <= pong.clock_ms <= _MAX_CLOCK_MS):
-        raise ValueError("a picture or a time that cannot be")
+    if not (0 <= pong.width <= _MAX_SIDE and 0 <= pong.height <= _MAX_SIDE):
+        raise ValueError("a picture that cannot be")
+    _check_time(pong.clock_ms)
+
+
+def _check_time(clock_ms: float) -> None:
+    if not 0 <= clock_ms <= _MAX_CLOCK_MS:
+        raise ValueError("a time that cannot be")
 
 
 def _decoded(content: bytes) -> Message:
