@@ -184,7 +184,7 @@ class Settings(BaseSettings):
 
     cluster_host: str | None = None
     """The address or host name at which workers reach this machine, or several with commas between
-    them. None: this machine's IPv4 addresses."""
+    them. None: this machine's own."""
 
     log: Literal["error", "warning", "info", "debug"] | None = None
     """The lowest level of gpuview's log that goes to stderr. None: the program decides."""

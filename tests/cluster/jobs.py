@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,18 @@ class StartJob:
         self._stack = stack
         self._n_jobs = 0
 
-    def __call__(self, *command: str, env: Mapping[str, str]) -> Job:
-        """Start a worker, or another command, with this in its environment."""
+    def __call__(self, *command: str, env: Mapping[str, str], prefix: Sequence[str] = ()) -> Job:
+        """Start a worker, or another command of Python's, with this in its environment.
+
+        Args:
+            command: What follows Python's name.
+            env: Variables besides this process's.
+            prefix: A command that becomes this one, such as ``ip netns exec NAME``.
+        """
         self._n_jobs += 1
         log = self._folder / f"job-{self._n_jobs}.log"
-        job = Job([sys.executable, *(command or (str(WORKER), "run1"))], env, log)
+        words = [*prefix, sys.executable, *(command or (str(WORKER), "run1"))]
+        job = Job(words, env, log)
         self._stack.callback(job.close)
         return job
 

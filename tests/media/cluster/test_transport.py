@@ -471,8 +471,10 @@ def test_address_that_is_none_is_logged_once(
     monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
     monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
     dials: list[object] = []
-    dial = dialler.Dialler._dial
-    monkeypatch.setattr(dialler.Dialler, "_dial", lambda self: (dials.append(self), dial(self)))
+    hello = dialler.Dialler._hello
+    monkeypatch.setattr(
+        dialler.Dialler, "_hello", lambda self: (dials.append(self), hello(self))[1]
+    )
 
     async def use(notebook: Notebook) -> None:
         async with worker_of(tmp_path) as stream:

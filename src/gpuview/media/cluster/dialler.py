@@ -1,7 +1,8 @@
 """A worker's connection to the notebook: dials out, for ever. On the event loop.
 
-A notebook's machine has several addresses, and not each leads there. So all are tried at a time;
-the notebook answers what arrives first, and the rest is hung up.
+A notebook's machine has several addresses, of IPv4 and IPv6, and not each leads there. So one is
+tried after the other without waiting for the one before, as by Happy Eyeballs (RFC 8305); the
+notebook answers what arrives first, and the rest is hung up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import zmq
 from gpuview import __version__
 from gpuview.errors import SignalError, shorten
 from gpuview.media.cluster.backoff import BackOff
+from gpuview.media.cluster.endpoints import Endpoints
 from gpuview.media.cluster.loop_socket import LoopSocket, watch_events
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.channels import ABOUT_CONNECTION, MAX_CONTENT_NBYTES, ChannelMessage
@@ -30,7 +32,8 @@ __all__ = ["Dialler"]
 
 logger = logging.getLogger("gpuview.media")
 
-_ANSWERS_IN_S = 3.0
+_ANSWERS_IN_S = 3.0  # after the last one was dialled
+_NEXT_AFTER_S = 0.1  # with 32 endpoints at most; usually the first one answers within that time
 _SILENT_S = 5.0
 """The notebook pings every second."""
 _LOOK_S = 0.5
@@ -69,12 +72,14 @@ class Dialler:
         self._on_room = on_room
         self._on_problem = on_problem
         self._context = zmq.Context()
+        self._endpoints = Endpoints()
         self._routes: list[_Route] = []
         self._undialled: set[str] = set()  # those whose fault was logged
         self._joined: _Route | None = None
         self._heard_s = 0.0
         self._refusal: Problem | None = None
         self._has_changed = asyncio.Event()
+        self._dialling = BackgroundTasks()
         self._tasks = BackgroundTasks()
         self._tasks.spawn(self._run())
 
@@ -85,14 +90,19 @@ class Dialler:
     async def close(self) -> None:
         """Hang up."""
         await self._tasks.cancel()
+        await self._dialling.cancel()
         self._hang_up()
+        self._endpoints.close()
         await asyncio.to_thread(self._context.destroy, 0)
 
     async def _run(self) -> None:
         back_off = BackOff()
         while True:
-            self._dial()
-            await self._wait(_ANSWERS_IN_S, self._is_answered)
+            self._refusal = None
+            self._dialling.spawn(self._dial_in_turn())
+            patience_s = _ANSWERS_IN_S + _NEXT_AFTER_S * len(self._joining.endpoints)
+            await self._wait(patience_s, self._is_answered)
+            await self._dialling.cancel()
             if self._joined is not None:
                 back_off.succeeded()
                 self._on_joined()
@@ -130,8 +140,27 @@ class Dialler:
 
     # --- its routes -----------------------------------------------------------------------------
 
-    def _dial(self) -> None:
-        self._refusal = None
+    async def _dial_in_turn(self) -> None:
+        hello = self._hello()
+        for endpoint in self._joining.endpoints:
+            self._dialling.spawn(self._dial(endpoint, hello))
+            await asyncio.sleep(_NEXT_AFTER_S)
+
+    async def _dial(self, endpoint: str, hello: list[bytes]) -> None:
+        for address in await self._endpoints.find(endpoint):
+            if self._is_answered():
+                return
+            try:
+                route = _Route(self._context, self._joining, address, self._hear, self._look)
+            except (zmq.ZMQError, ValueError) as exc:  # it is no address, or a key is none
+                if endpoint not in self._undialled:
+                    self._undialled.add(endpoint)
+                    logger.warning("cannot dial %s: %s", endpoint, exc)
+                continue
+            self._routes.append(route)
+            route.sock.send(hello)
+
+    def _hello(self) -> list[bytes]:
         joining = self._joining
         join = Join(
             version=__version__,
@@ -142,17 +171,7 @@ class Dialler:
             host=joining.host,
             pid=os.getppid(),
         )
-        hello = ChannelMessage(ABOUT_CONNECTION, TEXT, encode_text(join).encode())
-        for endpoint in joining.endpoints:
-            try:
-                route = _Route(self._context, joining, endpoint, self._hear, self._look)
-            except (zmq.ZMQError, ValueError) as exc:  # it is no address, or a key is none
-                if endpoint not in self._undialled:
-                    self._undialled.add(endpoint)
-                    logger.warning("cannot dial %s: %s", endpoint, exc)
-                continue
-            self._routes.append(route)
-            route.sock.send(hello.pack())
+        return ChannelMessage(ABOUT_CONNECTION, TEXT, encode_text(join).encode()).pack()
 
     def _hang_up(self) -> None:
         self._joined = None
