@@ -9,15 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from gpuview.protocol.page_messages import Ping
 from gpuview.testing.kernel import Kernel
 from tests.cluster.jobs import WORKER, Job, StartJob, starting_jobs
-from tests.cluster.worker import rank_of
-from tests.kernel.pages import reach
+from tests.cluster.watched import Watched
 from tests.network.topology import Internet, Node
 from tests.waiting import wait_until
 
@@ -51,45 +48,11 @@ def start_job(tmp_path: Path) -> Iterator[StartJob]:
         yield start
 
 
-class Notebook:
-    """A kernel that shows a rank, and a page of it that lasts as long as the kernel."""
-
-    def __init__(self, kernel: Kernel, rank: int, file: Path) -> None:
-        self.kernel = kernel
-        kernel.run(SHOW.format(rank, str(file)))
-        self.environment: dict[str, str] = kernel.evaluate("environment")
-        self._rank = rank
-        self._page = reach(kernel)
-        self._page.watch()
-
-    def wait_until(self, expression: str) -> None:
-        """Wait until this is true in the kernel. Meanwhile the page says that it is there."""
-
-        def is_true() -> bool:
-            self._page.say(Ping(sent_ms=0.0))
-            return bool(self.kernel.evaluate(f"bool({expression})"))
-
-        wait_until(is_true, expression)
-
-    def wait_for_ranks(self, *ranks: int) -> None:
-        """Wait until exactly these are connected."""
-        present = "[w.rank for w in stream.workers if w.silent_s is None]"
-        self.wait_until(f"{present} == {[*ranks]}")
-
-    def wait_for_picture(self) -> None:
-        """Wait until new pictures come."""
-        image = self._page.frames_after(5, timeout_s=60.0)
-        assert rank_of(image) == self._rank
-
-    def close(self) -> None:
-        """Close the page."""
-        self._page.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def show(kernel: Kernel, rank: int, file: Path) -> dict[str, str]:
+    """Display a rank; return what the environment of the workers needs."""
+    kernel.run(SHOW.format(rank, str(file)))
+    environment: dict[str, str] = kernel.evaluate("environment")
+    return environment
 
 
 def pids_of(job: Job, rank: int) -> list[int]:
@@ -114,32 +77,33 @@ def test_ranks_of_torchrun_come_back_after_an_outage_a_death_and_the_end_of_the_
         cluster = internet.lan("w", wan="198.51.100.36/28", host="10.0.0.20/24", nat="symmetric")
         settings = {"GPUVIEW_CLUSTER_HOST": OFFICE, "GPUVIEW_CLUSTER_PORT": str(PORT)}
         with Kernel(env=settings, prefix=office.host.prefix) as kernel:
-            with Notebook(kernel, RANK, file) as notebook:
-                environment = notebook.environment
+            environment = show(kernel, RANK, file)
+            with Watched(kernel, RANK) as page:
                 job = start_job(*TORCHRUN, env={**environment, **GLOO}, prefix=cluster.host.prefix)
-                notebook.wait_for_ranks(0, 1, 2, 3)
-                notebook.wait_for_picture()
+                page.wait_for_ranks(0, 1, 2, 3)
+                page.wait_for_picture()
 
                 with internet.unplugged("w"):
-                    notebook.wait_for_ranks()
+                    page.wait_for_ranks()
                     assert f"rank {RANK} on " in kernel.evaluate("stream.status['hint']")
-                notebook.wait_for_ranks(0, 1, 2, 3)
-                notebook.wait_for_picture()
+                page.wait_for_ranks(0, 1, 2, 3)
+                page.wait_for_picture()
 
                 (pid,) = pids_of(job, RANK)
                 os.kill(pid, signal.SIGKILL)
-                notebook.wait_until("'has been silent since' in stream.status['hint']")
-                notebook.wait_until(f"{pid} not in [w.pid for w in stream.workers]")
-                notebook.wait_for_ranks(0, 1, 2, 3)
-                notebook.wait_for_picture()
+                page.wait_until("'has been silent since' in stream.status['hint']")
+                page.wait_until(f"{pid} not in [w.pid for w in stream.workers]")
+                page.wait_for_ranks(0, 1, 2, 3)
+                page.wait_for_picture()
                 assert len(pids_of(job, RANK)) == 2
 
             kernel.kill()
             assert file.exists()  # it leads nowhere any more
             kernel.restart()
-            with Notebook(kernel, RANK, file) as notebook:
-                notebook.wait_for_ranks(0, 1, 2, 3)
-                notebook.wait_for_picture()
+            show(kernel, RANK, file)
+            with Watched(kernel, RANK) as page:
+                page.wait_for_ranks(0, 1, 2, 3)
+                page.wait_for_picture()
             job.close()
             assert_nothing_is_left_on(cluster.host)
         assert_nothing_is_left_on(office.host)
@@ -157,7 +121,8 @@ def test_worker_reaches_a_machine_that_has_ipv6_only_by_its_address_and_beside_a
         office.start([sys.executable, "-c", SILENT_NAME_SERVER])
         (Path("/etc/netns") / node.name / "resolv.conf").write_text("nameserver 2001:db8:1::10\n")
         kernel = stack.enter_context(Kernel(prefix=office.prefix))
-        notebook = stack.enter_context(Notebook(kernel, 0, file))
+        environment = show(kernel, 0, file)
+        page = stack.enter_context(Watched(kernel, 0))
         content = json.loads(file.read_text())
         port = content["endpoints"][-1].removeprefix("tcp://127.0.0.1:")
         assert content["endpoints"][:-1] == [f"tcp://[2001:db8:1::10]:{port}"]
@@ -165,8 +130,8 @@ def test_worker_reaches_a_machine_that_has_ipv6_only_by_its_address_and_beside_a
             if name:
                 content["endpoints"].insert(0, f"tcp://{name}:{port}")
                 file.write_text(json.dumps(content))
-            job = start_job(env=notebook.environment, prefix=node.prefix)
-            notebook.wait_for_ranks(0)
-            notebook.wait_for_picture()
+            job = start_job(env=environment, prefix=node.prefix)
+            page.wait_for_ranks(0)
+            page.wait_for_picture()
             job.close()
-            notebook.wait_for_ranks()
+            page.wait_for_ranks()
