@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 import textwrap
 import types
@@ -38,11 +39,18 @@ FROM_PAGE = (
 )
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 WITH_MEDIA = (messages.Ping, messages.Pong)
-CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe)
+CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe, messages.WantTier)
+TO_GRID = (messages.Tiles,)
 TUNNEL_FROM_PAGE = (messages.CarrierOpen, messages.CarrierText, messages.CarrierClose)
 TUNNEL_FROM_KERNEL = (messages.CarrierData, messages.CarrierClosed)
 FOR_ALL = (interaction.Interaction,)
-PARTS = (messages.IceServer, messages.ColourBar, messages.LegendEntry, messages.Problem)
+PARTS = (
+    messages.IceServer,
+    messages.ColourBar,
+    messages.LegendEntry,
+    messages.Problem,
+    messages.Tile,
+)
 INTERACTION_PARTS = tuple(
     kind
     for kind in vars(interaction).values()
@@ -59,7 +67,7 @@ def typescript() -> str:
     """Return the whole text of messages.ts."""
     tunnel = (*TUNNEL_FROM_PAGE, *TUNNEL_FROM_KERNEL)
     about_picture = (*INTERACTION_PARTS, *interaction.FROM_VIEW, *FOR_ALL, *interaction.TO_VIEW)
-    plain = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED)
+    plain = (*FROM_PAGE, *PARTS, *BOTH_WAYS, *FROM_KERNEL, *WITH_MEDIA, *CARRIED, *TO_GRID)
     kinds = (*plain, *tunnel, *about_picture)
     parts = [HEADER, *("\n".join(_interface(kind)) for kind in kinds)]
     from_page = (*FROM_PAGE, *BOTH_WAYS, *TUNNEL_FROM_PAGE, *interaction.FROM_VIEW)
@@ -120,7 +128,7 @@ def _type(hint: Any) -> str:
     if hint == interaction.EventType:
         return "EventType"
     if origin is Literal:
-        return " | ".join(f'"{value}"' for value in arguments)
+        return " | ".join(json.dumps(value) for value in arguments)
     if origin in (types.UnionType, typing.Union):
         return " | ".join(dict.fromkeys(_type(each) for each in arguments))
     if origin is Annotated:

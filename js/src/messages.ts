@@ -93,6 +93,20 @@ export interface Problem {
   readonly fix: string;
 }
 
+/** One rank of a grid; part of `Tiles`. */
+export interface Tile {
+  readonly rank: number;
+  /** Where it runs; empty if it has not joined. */
+  readonly host: string;
+  /** Of its picture in pixels; 0 while that is not known. */
+  readonly width: number;
+  readonly height: number;
+  /** What is wrong, or is waited for; empty if nothing. */
+  readonly text: string;
+  /** When it said something last, if it should have, in milliseconds of Unix time. */
+  readonly silent_since?: number;
+}
+
 /**
  * All candidates that one side of a connection has gathered so far; sent again with more.
  *
@@ -235,6 +249,21 @@ export interface Received {
 /** The page cannot decode what follows, and begins again at a keyframe. */
 export interface RequestKeyframe {
   readonly type: "RequestKeyframe";
+  /** The rank in a grid; 0 in other streams. */
+  readonly tile: number;
+}
+
+/** A page that shows a grid of ranks knows how large its tiles are; none is sent before. */
+export interface WantTier {
+  readonly type: "WantTier";
+  /** What the sides of each picture are divided by. */
+  readonly tier: 1 | 2 | 4;
+}
+
+/** The ranks of a grid, in order; told to each page of it, and again when they change. */
+export interface Tiles {
+  readonly type: "Tiles";
+  readonly tiles: Tile[];
 }
 
 /** Open a tunnel to the media process for this view, in place of the one that it may have. */

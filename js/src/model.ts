@@ -12,7 +12,7 @@ export interface Traits {
   status: Status;
   /** What views may say about the picture. */
   interaction: Interaction;
-  /** What has come of a view's `Record`; null where there is no way to the kernel. */
+  /** What has come of a view's `Record`; null where none can be made. */
   recording: Recording | null;
   /** Counts the media processes. When it changes, every earlier connection is dead. */
   epoch: number;

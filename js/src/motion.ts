@@ -85,6 +85,33 @@ export class PictureRate {
   }
 }
 
+/** Follows the frames of one connection, in a grid of each rank. */
+export class PictureRates {
+  readonly #rates = new Map<number, PictureRate>();
+
+  see(frame: ShownFrame, tile: number): void {
+    const rate = this.#rates.get(tile) ?? new PictureRate();
+    this.#rates.set(tile, rate);
+    rate.see(frame);
+  }
+
+  /** Returns how the fastest of them stands now; see `PictureRate.read`. */
+  read(now_ms: number, made_ms: number | null): Motion | null {
+    const known = [...this.#rates.values()].map((rate) => rate.read(now_ms, made_ms));
+    const moving = known.filter((motion) => motion !== null);
+    return moving.reduce<Motion | null>((a, b) => (a === null || isFaster(b, a) ? b : a), null);
+  }
+
+  /** Returns how long ago the last new picture of one was made; null if it does not rest. */
+  rest_ms(tile: number, now_ms: number): number | null {
+    return this.#rates.get(tile)?.read(now_ms, null)?.rest_ms ?? null;
+  }
+}
+
+function isFaster(a: Motion, b: Motion): boolean {
+  return a.fps > b.fps || (a.fps === b.fps && (a.rest_ms ?? 0) < (b.rest_ms ?? 0));
+}
+
 /** As in "12 s", "3 min" or "2 h". */
 export function spanText(duration_ms: number): string {
   const s = Math.floor(duration_ms / 1000);

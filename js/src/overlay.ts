@@ -108,7 +108,7 @@ export class Overlay {
   /** Puts everything into another element, which says the same for scripts. */
   moveTo(root: HTMLElement): void {
     root.classList.add("gpuview");
-    for (const flag of ["data-exact", "data-paused"]) {
+    for (const flag of ["data-exact", "data-grid", "data-paused"]) {
       root.toggleAttribute(flag, this.#root.hasAttribute(flag));
     }
     Object.assign(root.dataset, this.#root.dataset);

@@ -9,6 +9,7 @@ import { placeOf, viewUrl } from "./carriers/place";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
+import { Grid } from "./grid/grid";
 import { Interaction } from "./interaction/interaction";
 import { Line } from "./interaction/line";
 import type { Pong, Problem, ToView } from "./messages";
@@ -76,6 +77,13 @@ export class View {
       },
       onScreen: (screen) => this.#overlay.controls.follow(screen),
     });
+    const grid = new Grid({
+      stage: this.#overlay.stage,
+      player: this.#player,
+      onTier: () => this.#fallbacks.tellTier(),
+      onGrid: () => this.#overlay.root.toggleAttribute("data-grid", true),
+      stop: this.#closing.signal,
+    });
     const follow = () => this.#followAttention();
     this.#attention = new Attention(this.#overlay.stage, follow, this.#closing.signal);
     const { view } = this.#signalling;
@@ -106,6 +114,7 @@ export class View {
     const comm = { open: commOpener(model, view), opens_at_ms: 0 };
     this.#fallbacks = new Fallbacks({
       ...shared,
+      grid,
       view,
       doors: { socket, comm: carriers.includes("comm") ? comm : null },
       onFigures: (figures) => this.#state.name !== "paused" && this.#showFigures(figures, null),
@@ -121,7 +130,7 @@ export class View {
       stop: this.#closing.signal,
     });
     root.dataset["view"] = view;
-    // Where there is no way to the kernel, the views in its notebook decide.
+    // Where there is no way to the kernel, the views in its notebook decide; a grid is laid out here.
     const has_kernel = model.get("recording") !== null;
     this.#room = has_kernel ? new Room(model, root, this.#closing.signal) : null;
     const first = begin(model.get("status"), kernel.signal.aborted);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 
-import { PictureRate, rateText, spanText } from "../src/motion";
+import { PictureRate, PictureRates, rateText, spanText } from "../src/motion";
 
 /** Frames every `period_ms` from `from_ms` on, which repeat each picture so many times. */
 function see(
-  rate: PictureRate,
+  rate: Pick<PictureRate, "see">,
   { from_ms = 0, until_ms = 10_000, period_ms = 1000, repeats = 1, picture = 0, step = 1 },
 ) {
   let frame = 0;
@@ -86,5 +86,44 @@ describe("a source at rest", () => {
 
   test("has a time that can be read", () => {
     expect([12_345, 240_000, 8_000_000].map(spanText)).toEqual(["12 s", "4 min", "2 h"]);
+  });
+});
+
+describe("several ranks", () => {
+  function ranks(): PictureRates {
+    const rates = new PictureRates();
+    const of = (tile: number) => ({
+      see: (frame: Parameters<PictureRate["see"]>[0]) => rates.see(frame, tile),
+    });
+    see(of(0), { period_ms: 100 });
+    see(of(3), { period_ms: 500 });
+    const picture = see(of(5), { until_ms: 2000, period_ms: 50 });
+    see(of(5), { from_ms: 2000, repeats: 99, picture });
+    return rates;
+  }
+
+  test("are as fast as the fastest of them", () => {
+    expect(ranks().read(10_000, null)?.fps).toBeCloseTo(10, 0);
+    expect(ranks().read(10_000, null)?.rest_ms).toBeNull();
+    expect(new PictureRates().read(10_000, null)).toBeNull();
+  });
+
+  test("rest each for itself", () => {
+    const rates = ranks();
+    expect([0, 3, 9].map((tile) => rates.rest_ms(tile, 10_000))).toEqual([null, null, null]);
+    expect(rates.rest_ms(5, 10_000)).toBeCloseTo(8050, 0);
+  });
+
+  test("rest together since the last new picture of any", () => {
+    const rates = new PictureRates();
+    const frames = (tile: number, until_ms: number) => {
+      for (let at_ms = 0; at_ms < 9000; at_ms += 500) {
+        const number = Math.min(at_ms, until_ms) / 500;
+        rates.see({ rtpTimestamp: at_ms * 96 + number, expectedDisplayTime: at_ms }, tile);
+      }
+    };
+    frames(0, 1000);
+    frames(1, 2000);
+    expect(rates.read(9000, null)).toEqual({ fps: 0, rest_ms: 7000 });
   });
 });

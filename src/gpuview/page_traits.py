@@ -49,7 +49,9 @@ class PageTraits(anywidget.AnyWidget):
     answers = traitlets.Dict().tag(sync=True)
     status = traitlets.Dict().tag(sync=True)
     interaction = traitlets.Dict(to_wire(Interaction())).tag(sync=True)
-    recording = traitlets.Dict({"state": "off", "text": ""}).tag(sync=True)
+    recording: dict[str, str] | None = traitlets.Dict(  # type: ignore[assignment]
+        {"state": "off", "text": ""}, allow_none=True
+    ).tag(sync=True)
     epoch = traitlets.Int(1).tag(sync=True)
     needs_peer_config = traitlets.Bool(False).tag(sync=True)
     place = traitlets.Unicode().tag(sync=True)

@@ -21,6 +21,7 @@ from gpuview.protocol.media_messages import PublishingChanged, RecordingEnded, R
 from gpuview.protocol.page_messages import (
     Answer,
     Candidates,
+    Carrier,
     GetPeerConfig,
     PageLog,
     Refusal,
@@ -62,7 +63,9 @@ class StreamWidget(PageTraits):
             self, fps=fps, max_bitrate_bps=max_bitrate_bps, run=run
         )
 
-    def _open_widget(self, settings: Settings, close: Callable[[], None]) -> None:
+    def _open_widget(
+        self, settings: Settings, close: Callable[[], None], carriers: Sequence[Carrier]
+    ) -> None:
         """Open the comm, and hear pages from now on; ``close`` is as for `follow`."""
         self._pages = Pages(settings, self, self._handle)
         self._recordings = Recordings(
@@ -83,7 +86,7 @@ class StreamWidget(PageTraits):
             needs_peer_config=self._pages.need_peer_config,
             place=self._handle.place,
             has_server_extension=is_extension_announced(os.environ),
-            carriers=list(settings.carriers),
+            carriers=list(carriers),
             status=to_wire(status),
         )
         self._handle.send(status)

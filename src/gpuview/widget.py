@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gpuview.errors import FrameError, StreamClosedError
 from gpuview.frame_stream import FrameStream
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from gpuview.cluster.remote import RemoteStream
+    from gpuview.cluster.remote_grid import RemoteGrid
 
 __all__ = ["GPUStream", "StreamStats"]
 
@@ -142,7 +143,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
                 caption=lambda: self.caption,
                 knobs=lambda: self._interaction.knobs.text,
             )
-            self._open_widget(settings, self._handle.close)
+            self._open_widget(settings, self._handle.close, settings.carriers)
             if source is not None:
                 self._start_source(parsed)
             if parsed.takes_context:
@@ -235,13 +236,14 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
         name: str,
         *,
         rank: int = 0,
+        ranks: Literal["all"] | Sequence[int] | None = None,
         max_bitrate_bps: int = 20_000_000,
         caption: str | None = None,
         settings: Settings | None = None,
-    ) -> RemoteStream:
-        """Show tensors that are pushed on another machine: a rank of a job, or any process.
+    ) -> RemoteStream | RemoteGrid:
+        """Show tensors that are pushed on other machines: by ranks of a job, or any process.
 
-            stream = GPUStream.remote("run1")
+            stream = GPUStream.remote("run1")   # or ranks="all"
             display(stream)
             environment = stream.join()
 
@@ -252,6 +254,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
         Args:
             name: The run's: letters, digits, dots, hyphens and underscores.
             rank: Which of its workers is shown.
+            ranks: Those that are shown in a grid instead, or ``"all"``: any that join.
             max_bitrate_bps: The maximum bitrate of the video, for each viewer.
             caption: A line of text below the picture; None shows the worker's.
             settings: As for the class.
@@ -261,10 +264,16 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
             SettingsError: An argument is invalid, or another open stream shows this rank.
         """
         from gpuview.cluster.remote import RemoteStream
+        from gpuview.cluster.remote_grid import RemoteGrid
 
-        return RemoteStream(
-            name, rank=rank, max_bitrate_bps=max_bitrate_bps, caption=caption, settings=settings
-        )
+        options: dict[str, Any] = {
+            "max_bitrate_bps": max_bitrate_bps,
+            "caption": caption,
+            "settings": settings,
+        }
+        if ranks is not None:
+            return RemoteGrid(name, ranks=ranks, **options)
+        return RemoteStream(name, rank=rank, **options)
 
     def __repr__(self) -> str:
         state = self.status.get("state", "waiting")

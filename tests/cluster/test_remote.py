@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ipywidgets
 import pytest
 
-from gpuview import GPUStream, stream_widget
-from gpuview.cluster import remote
+from gpuview.cluster import run_stream
 from gpuview.cluster.join_file import WrittenJoinFile
 from gpuview.cluster.keys import notebook_keys, run_keys
 from gpuview.cluster.posted import Posted
 from gpuview.cluster.ray_discovery import Notice
-from gpuview.cluster.remote import RemoteStream
 from gpuview.errors import NetworkError, SettingsError, StreamClosedError
-from gpuview.protocol.cluster_messages import Listening, OpenRun, Worker, WorkersChanged
+from gpuview.protocol.cluster_messages import Listening, OpenRun
 from gpuview.protocol.interaction_messages import GetElement, Interaction
 from gpuview.protocol.page_messages import Problem, Status
 from gpuview.settings import Settings
 from gpuview.signalling.time_limit import Overdue
-from tests.fakes import FakeEngine
-from tests.streams import MakeStream
-
-
-class Remote:
-    """Makes remote streams whose engine is a fake."""
-
-    def __init__(self, engine: FakeEngine) -> None:
-        self.engine = engine
-        self.made: list[RemoteStream] = []
-
-    def __call__(self, name: str = "run1", **options: Any) -> RemoteStream:
-        self.made.append(GPUStream.remote(name, **options))
-        return self.made[-1]
-
-    def workers(self, *workers: Worker, problem: Problem | None = None) -> None:
-        message = WorkersChanged(workers=list(workers), problem=problem)
-        self.engine.tell("cluster_changed", message)
-
-
-@pytest.fixture
-def make_remote(make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    # The comms are fakes, by `make_stream`.
-    engine = FakeEngine()
-    monkeypatch.setattr(stream_widget, "shared_engine", lambda settings: engine)
-    make = Remote(engine)
-    yield make
-    for each in make.made:
-        each.close()
-        ipywidgets.Widget.close(each)
-
-
-def worker(rank: int = 0, **fields: Any) -> Worker:
-    return Worker(rank=rank, world_size=4, host="node7", pid=11, **fields)
+from tests.cluster.remotes import Remote, worker
 
 
 def test_it_listens_before_it_opens_the_run(make_remote: Remote) -> None:
@@ -199,7 +162,7 @@ def test_a_file_system_that_hangs_is_named(
 
     stream = make_remote()
     with monkeypatch.context() as patch:
-        patch.setattr(remote, "call_within", hang)
+        patch.setattr(run_stream, "call_within", hang)
         with pytest.raises(SettingsError, match="was not written within 10 s"):
             stream.join(tmp_path / "run1.json")
 

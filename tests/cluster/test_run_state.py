@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpuview.cluster.run_state import RunState
+from gpuview.cluster.run_state import GridState, RunState
 from gpuview.errors import MediaError
 from gpuview.protocol.cluster_messages import Worker
 from gpuview.protocol.page_messages import LegendEntry, Problem, Status
@@ -122,3 +122,53 @@ def test_what_is_wrong_here_comes_first() -> None:
     assert (status.state, status.problem) == ("failed", "no process")
     assert with_workers(worker()).waits_for == "the first frame of rank 0 on node0"
     assert with_workers(worker(), is_closed=True).state == "closed"
+
+
+GRID = GridState("start the job", run="run1")
+
+
+def grid_with(*workers: Worker, ranks: tuple[int, ...] = (), **changes: object) -> Status:
+    return replace(GRID, workers=workers, ranks=ranks, **changes).status  # type: ignore[arg-type]
+
+
+def test_a_grid_says_whom_it_waits_for() -> None:
+    status = GRID.status
+    assert (status.state, status.waits_for, status.fix) == (
+        "waiting",
+        "workers of run1",
+        "start the job",
+    )
+    status = grid_with(worker(1), ranks=(0, 3))
+    assert (status.waits_for, status.hint) == (
+        "ranks 0, 3 of run1",
+        "rank 1 on node1 is there",
+    )
+    assert len(grid_with(ranks=tuple(range(200))).waits_for) < 100
+
+
+def test_a_grid_is_live_from_the_first_frame_of_any_rank_on() -> None:
+    waiting, live = Status(state="waiting"), Status(state="live")
+    status = grid_with(worker(0, waiting), worker(2))
+    assert (status.state, status.waits_for) == ("waiting", "the first frame of ranks 0, 2")
+    status = grid_with(worker(0, waiting), worker(2, live))
+    assert (status.state, status.waits_for, status.hint) == ("live", "", "")
+    status = grid_with(worker(0, waiting), worker(2, live, silent_s=9.0))
+    assert (status.state, status.waits_for) == ("live", "")
+
+
+def test_a_grid_without_any_worker_left_keeps_its_picture_and_says_so() -> None:
+    live = Status(state="live")
+    status = grid_with(worker(0, live, silent_s=9.0), worker(1, live, silent_s=8.0))
+    assert (status.state, status.waits_for) == ("live", "all ranks of run1")
+
+
+def test_a_grid_s_own_trouble_comes_first() -> None:
+    error = MediaError("no process", expected="one", fix="start it")
+    status = grid_with(worker(0, Status(state="live")), media_error=error, media="failed")
+    assert (status.state, status.problem) == ("failed", "no process")
+
+
+def test_a_grid_explains_a_refused_worker() -> None:
+    refusal = Problem(problem="gpuview 0.9", expected="0.1", fix="install 0.1")
+    status = grid_with(worker(0, Status(state="live")), refusal=refusal)
+    assert status.hint == "a worker was refused: gpuview 0.9; expected: 0.1; try: install 0.1"

@@ -35,9 +35,9 @@ def test_a_header_is_read_as_it_was_written(
 
 def test_the_bytes_of_a_header() -> None:
     header = PacketHeader("VP8", True, 1, 2, 640, 360)
-    assert header.pack().hex(" ", 4) == "01010100 00000001 00000002 02800168"
+    assert header.pack().hex(" ", 4) == "01010100 00000001 00000002 02800168 00000000"
     header = PacketHeader("VP8", True, 1, 2, 640, 360, quantiser=31)
-    assert header.pack().hex(" ", 4) == "01010120 00000001 00000002 02800168"
+    assert header.pack().hex(" ", 4) == "01010120 00000001 00000002 02800168 00000000"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,16 @@
 // A carrier's channel: whole messages both ways, in order.
 
-import type { PageMessage, Ping, Problem, Received, RequestKeyframe, Watch } from "../messages";
+import type {
+  PageMessage,
+  Ping,
+  Problem,
+  Received,
+  RequestKeyframe,
+  WantTier,
+  Watch,
+} from "../messages";
 
-export type SentMessage = PageMessage | Ping | Watch | Received | RequestKeyframe;
+export type SentMessage = PageMessage | Ping | Watch | Received | RequestKeyframe | WantTier;
 
 export interface ChannelListener {
   /** What is sent from now on arrives, unless the channel closes. */

@@ -1,9 +1,9 @@
-// Decodes packets and shows them on a canvas: by WebCodecs, or JPEG by the browser's images.
+// Decodes the packets of one picture and shows it: by WebCodecs, or JPEG by the browser's images.
 
 import { every } from "../timers";
 import { Gate } from "./gate";
 import type { Codec, Packet } from "./packet";
-import { Painter, type FrameInfo } from "./painter";
+import { Painter, type Draw, type FrameInfo } from "./painter";
 import { PacketVideoDecoder } from "./video_decoder";
 
 /** A decoder that gives nothing out for so long is given up. */
@@ -22,6 +22,7 @@ const PROBES = [
 ] as const;
 
 export interface DecoderOptions {
+  readonly draw: Draw;
   /** Gets each frame that was on the screen. */
   readonly onShown: (frame: FrameInfo, at_ms: number) => void;
   readonly requestKeyframe: () => void;
@@ -54,14 +55,10 @@ export class PacketDecoder {
 
   constructor(options: DecoderOptions) {
     this.#options = options;
-    const { onShown, stop } = options;
-    this.#painter = new Painter(onShown, stop);
+    const { draw, onShown, stop } = options;
+    this.#painter = new Painter(draw, onShown, stop);
     every(CHECK_MS, () => this.#check(), stop);
     stop.addEventListener("abort", () => this.#drop(), { once: true });
-  }
-
-  get canvas(): HTMLCanvasElement {
-    return this.#painter.canvas;
   }
 
   /** How many frames were decoded. */
@@ -72,6 +69,11 @@ export class PacketDecoder {
   /** How many of them were not shown, because the next one was there already. */
   get dropped(): number {
     return this.#painter.n_replaced;
+  }
+
+  /** A packet is missing, which may have been for this decoder. */
+  lose(): void {
+    this.#gate.close();
   }
 
   take(packet: Packet): void {

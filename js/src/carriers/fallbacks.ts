@@ -1,5 +1,6 @@
 // The carriers besides WebRTC of one view: opens and closes them as the race says.
 
+import type { Grid } from "../grid/grid";
 import type { FromView, Pong, Problem, ToView } from "../messages";
 import type { Player } from "../player";
 import type { Figures } from "../stats";
@@ -39,6 +40,7 @@ export interface FallbacksOptions {
   readonly view: string;
   readonly doors: Doors;
   readonly player: Player;
+  readonly grid: Grid;
   /** Whether the stream has frames, and somebody looks. */
   readonly isFrameDue: () => boolean;
   /** Whether nobody can see the picture, or a person has paused it. */
@@ -137,6 +139,11 @@ export class Fallbacks {
     for (const { picture } of this.#open.values()) picture.tellPaused();
   }
 
+  /** Tells the media process that a grid's tiles have another size. */
+  tellTier(): void {
+    for (const { picture } of this.#open.values()) picture.tellTier();
+  }
+
   /** Ends all of them, and keeps the picture. `follow` begins anew. */
   close(): void {
     this.#wake.abort();
@@ -170,7 +177,7 @@ export class Fallbacks {
   }
 
   #begin(carrier: Fallback): void {
-    const { doors, view, player, isFrameDue, isPaused, made_ms } = this.#options;
+    const { doors, view, player, grid, isFrameDue, isPaused, made_ms } = this.#options;
     const { onFigures, onPong, onTold } = this.#options;
     const door = doors[carrier];
     if (door === null) return;
@@ -182,6 +189,7 @@ export class Fallbacks {
       acknowledge_ms: ACKNOWLEDGE_MS[carrier],
       undecodable: this.#undecodable,
       player,
+      grid,
       isFrameDue,
       isPaused,
       made_ms,

@@ -12,23 +12,24 @@ export interface Admission {
 }
 
 export class Gate {
-  #next: number | null = null;
+  #is_open = false;
   #requested_ms = -Infinity;
 
   /** Takes the next packet; `is_full`: what waits for the decoder is enough. */
-  take(packet: Packet, is_full: boolean, now_ms: number): Admission {
-    const is_next = packet.is_keyframe || packet.seq === this.#next;
-    if (is_next && !is_full) {
-      this.#next = (packet.seq + 1) >>> 0;
-      return { is_decodable: true, is_request_due: false };
-    }
-    this.#next = null;
-    return { is_decodable: false, is_request_due: this.request(now_ms) };
+  take({ is_keyframe }: Packet, is_full: boolean, now_ms: number): Admission {
+    this.#is_open = (this.#is_open || is_keyframe) && !is_full;
+    const is_request_due = !this.#is_open && this.request(now_ms);
+    return { is_decodable: this.#is_open, is_request_due };
+  }
+
+  /** A packet is missing: lets nothing pass before the next keyframe. */
+  close(): void {
+    this.#is_open = false;
   }
 
   /** Lets nothing pass before the next keyframe; returns whether to ask for one. */
   request(now_ms: number): boolean {
-    this.#next = null;
+    this.close();
     if (now_ms - this.#requested_ms < REQUEST_MS) return false;
     this.#requested_ms = now_ms;
     return true;

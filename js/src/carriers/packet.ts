@@ -8,7 +8,7 @@ export const STILL_PIECE = 2;
 
 /** By the number in the header. */
 const CODECS = ["H264", "VP8", "JPEG"] as const;
-const HEADER_NBYTES = 16;
+const HEADER_NBYTES = 20;
 const KEYFRAME = 1;
 /** The kind of NAL unit that a sequence parameter set is. */
 const SPS = 7;
@@ -23,6 +23,8 @@ export interface Packet extends Size {
   readonly seq: number;
   /** RTP's: 90 kHz, in 32 bits. */
   readonly timestamp: number;
+  /** The rank in a grid; 0 in other streams. */
+  readonly tile: number;
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
@@ -40,6 +42,7 @@ export function parsePacket(message: Uint8Array<ArrayBuffer>): Packet | null {
     timestamp: header.getUint32(8),
     width,
     height,
+    tile: header.getUint32(16),
     data: message.subarray(HEADER_NBYTES),
   };
 }

@@ -1,11 +1,14 @@
 // One connection over a carrier: asks for packets, shows them, and says what has become of them.
 
 import type { Percentiles, ShownFrame } from "../latency";
+import type { Grid } from "../grid/grid";
+import type { Tier } from "../grid/layout";
 import { Liveness } from "../liveness";
-import type { FromView, Pong, Problem, Refusal, ToView } from "../messages";
+import type { FromView, Pong, Problem, Refusal, Tiles, ToView } from "../messages";
 import type { Size } from "../picture_size";
 import type { Snapshot } from "../stats";
 import { after } from "../timers";
+import { Board } from "./board";
 import type { Channel, OpenChannel } from "./channel";
 import { PacketDecoder, usableCodecs } from "./decoder";
 import { FreezeCounter } from "./freezes";
@@ -38,8 +41,9 @@ export interface PacketConnectionOptions {
   readonly isPaused: () => boolean;
   /** The media process answers. */
   readonly onConnected: () => void;
-  /** A frame was on the screen. */
-  readonly onShown: (frame: ShownFrame, size: Size) => void;
+  readonly grid: Grid;
+  /** A frame was on the screen; `tile` is its rank in a grid, `size` that of all that is drawn. */
+  readonly onShown: (frame: ShownFrame, size: Size, tile: number) => void;
   readonly onPong: (pong: Pong) => void;
   /** Gets what belongs to stills. */
   readonly onStill: (piece: ArrayBuffer) => void;
@@ -53,12 +57,17 @@ export interface PacketConnectionOptions {
 export class PacketConnection {
   readonly #options: PacketConnectionOptions;
   readonly #channel: Channel;
-  readonly #decoder: PacketDecoder;
+  readonly #board: Board;
+  /** By tile. */
+  readonly #decoders = new Map<number, PacketDecoder>();
   #liveness: Liveness | null = null;
   /** What may be asked for, the present one first; it changes as long as it is refused. */
   #codecs: readonly Codec[] = [];
   /** The number of the newest packet that has arrived. */
   #newest = -1;
+  /** What the media process was told of the size of tiles; null after each `Watch`. */
+  #told_tier: Tier | null = null;
+  #is_watching = false;
   /** When it and those before it have arrived, as far as the media process was not told. */
   #arrived_ms: number[] = [];
   #acknowledged_ms = -Infinity;
@@ -76,12 +85,7 @@ export class PacketConnection {
   constructor(options: PacketConnectionOptions) {
     this.#options = options;
     const { stop } = options;
-    this.#decoder = new PacketDecoder({
-      onShown: (frame, at_ms) => this.#see(frame, at_ms),
-      requestKeyframe: () => this.#channel.send({ type: "RequestKeyframe" }),
-      onUnable: () => this.#useAnother(),
-      stop,
-    });
+    this.#board = new Board(options.grid, stop);
     const listener = {
       onOpen: () => void this.#begin(),
       onText: (text: string) => this.#read(text),
@@ -93,15 +97,15 @@ export class PacketConnection {
   }
 
   get canvas(): HTMLCanvasElement {
-    return this.#decoder.canvas;
+    return this.#board.canvas;
   }
 
   /** The counters since the connection began, as a WebRTC connection has them. */
   get snapshot(): Snapshot {
     return {
       at_ms: performance.now(),
-      decoded: this.#decoder.decoded,
-      dropped: this.#decoder.dropped,
+      decoded: sum(this.#decoders, ({ decoded }) => decoded),
+      dropped: sum(this.#decoders, ({ dropped }) => dropped),
       freezes: this.#freezes.n,
       nbytes: this.#nbytes,
       codec: this.#picture_codec,
@@ -128,6 +132,14 @@ export class PacketConnection {
     this.#liveness?.tell();
   }
 
+  /** Tells the media process how large tiles are, if this is a grid and that has changed. */
+  tellTier(): void {
+    const { tier } = this.#options.grid;
+    if (!this.#is_watching || tier === null || tier === this.#told_tier) return;
+    this.#told_tier = tier;
+    this.#channel.send({ type: "WantTier", tier });
+  }
+
   async #begin(): Promise<void> {
     const { latency, isPaused, stop } = this.#options;
     this.#liveness = new Liveness({
@@ -151,6 +163,8 @@ export class PacketConnection {
     else {
       const { view, acknowledge_ms } = this.#options;
       this.#channel.send({ type: "Watch", view, codec, acknowledge_ms });
+      [this.#is_watching, this.#told_tier] = [true, null];
+      this.tellTier();
     }
   }
 
@@ -179,7 +193,13 @@ export class PacketConnection {
     const message = parse(text);
     if (message?.type === "Pong") this.#liveness?.hear(message);
     else if (message?.type === "Refusal") this.#refuse(message);
+    else if (message?.type === "Tiles") this.#layOut(message);
     else if (message !== null) this.#options.onTold(message as unknown as ToView);
+  }
+
+  #layOut(message: Tiles): void {
+    this.#options.grid.hear(message);
+    this.tellTier();
   }
 
   #take(message: Uint8Array<ArrayBuffer>): void {
@@ -193,10 +213,28 @@ export class PacketConnection {
 
   #takePacket(packet: Packet, at_ms: number): void {
     this.#picture_codec = packet.codec;
+    const is_next = packet.seq === (this.#newest + 1) >>> 0;
+    if (!is_next) this.#decoders.forEach((decoder) => decoder.lose());
     this.#newest = packet.seq;
     this.#arrived_ms.push(at_ms);
     this.#acknowledgeIn(0);
-    this.#decoder.take(packet);
+    this.#decoderOf(packet.tile).take(packet);
+  }
+
+  #decoderOf(tile: number): PacketDecoder {
+    const decoder = this.#decoders.get(tile) ?? this.#makeDecoder(tile);
+    this.#decoders.set(tile, decoder);
+    return decoder;
+  }
+
+  #makeDecoder(tile: number): PacketDecoder {
+    return new PacketDecoder({
+      draw: (picture, frame) => this.#board.draw(picture, frame, tile),
+      onShown: (frame, at_ms) => this.#see(frame, at_ms, tile),
+      requestKeyframe: () => this.#channel.send({ type: "RequestKeyframe", tile }),
+      onUnable: () => this.#useAnother(),
+      stop: this.#options.stop,
+    });
   }
 
   /** Acknowledges what has come and was shown by then, unless that is too soon after the last. */
@@ -223,12 +261,13 @@ export class PacketConnection {
     this.#acknowledged_ms = performance.now();
   }
 
-  #see({ seq, timestamp, width, height }: FrameInfo, at_ms: number): void {
-    this.#shown = seq;
+  #see({ seq, timestamp }: FrameInfo, at_ms: number, tile: number): void {
+    this.#shown = Math.max(this.#shown, seq);
     this.#freezes.see(at_ms);
     this.#acknowledgeIn(SHOWN_MS);
     const frame = { rtpTimestamp: timestamp, expectedDisplayTime: at_ms };
-    this.#options.onShown(frame, { width, height });
+    const { width, height } = this.#board.canvas;
+    this.#options.onShown(frame, { width, height }, tile);
   }
 
   #close(problem: Problem | null): void {
@@ -237,10 +276,14 @@ export class PacketConnection {
 }
 
 /** Returns a message of ours; null for other text. */
-function parse(text: string): Pong | Refusal | { readonly type: "" } | null {
+function parse(text: string): Pong | Refusal | Tiles | { readonly type: "" } | null {
   try {
     return JSON.parse(text);
   } catch {
     return null;
   }
+}
+
+function sum<Item>(items: ReadonlyMap<number, Item>, value: (item: Item) => number): number {
+  return [...items.values()].reduce((total, item) => total + value(item), 0);
 }

@@ -1,4 +1,5 @@
-// Draws decoded frames on a canvas, the newest one only, and says when the browser has painted it.
+// Draws the decoded frames of one decoder, the newest one only, and says when the browser has painted
+// it.
 
 import type { Size } from "../picture_size";
 
@@ -8,12 +9,10 @@ export interface FrameInfo extends Size {
   readonly timestamp: number;
 }
 
-/** Images are decoded side by side, and overtake each other by a few. */
-const MAX_BEHIND = 64;
+export type Draw = (picture: VideoFrame | ImageBitmap, frame: FrameInfo) => void;
 
 export class Painter {
-  readonly canvas = document.createElement("canvas");
-  readonly #context = this.canvas.getContext("2d", { alpha: false });
+  readonly #draw: Draw;
   readonly #onPainted: (frame: FrameInfo, at_ms: number) => void;
   readonly #stop: AbortSignal;
   /** Drawn, but perhaps not painted yet. */
@@ -22,7 +21,8 @@ export class Painter {
   #n_replaced = 0;
 
   /** `onPainted` is called for each frame that was on the screen. */
-  constructor(onPainted: (frame: FrameInfo, at_ms: number) => void, stop: AbortSignal) {
+  constructor(draw: Draw, onPainted: (frame: FrameInfo, at_ms: number) => void, stop: AbortSignal) {
+    this.#draw = draw;
     this.#onPainted = onPainted;
     this.#stop = stop;
   }
@@ -34,20 +34,14 @@ export class Painter {
 
   /** Draws a frame, unless a newer one has been drawn, and closes it. */
   draw(picture: VideoFrame | ImageBitmap, frame: FrameInfo): void {
-    const behind = (this.#drawn?.seq ?? frame.seq) - frame.seq;
-    const is_old = behind > 0 && behind < MAX_BEHIND; // More, and the numbers have begun anew.
-    if (!this.#stop.aborted && !is_old) this.#draw(picture, frame);
+    // Images are decoded side by side, and overtake each other. The numbers have 32 bits.
+    const is_old = this.#drawn !== null && ((this.#drawn.seq - frame.seq) | 0) > 0;
+    if (!this.#stop.aborted && !is_old) this.#show(picture, frame);
     picture.close(); // Decoders stop when a few frames are left open.
   }
 
-  #draw(picture: VideoFrame | ImageBitmap, frame: FrameInfo): void {
-    if (this.#context === null) return; // A browser gives out only so many.
-    const { width, height } = frame;
-    // To set a canvas's size clears it.
-    if (this.canvas.width !== width) this.canvas.width = width;
-    if (this.canvas.height !== height) this.canvas.height = height;
-    // Without what a decoder adds to fill its blocks: Firefox shows 1088 lines of 1080.
-    this.#context.drawImage(picture, 0, 0, width, height, 0, 0, width, height);
+  #show(picture: VideoFrame | ImageBitmap, frame: FrameInfo): void {
+    this.#draw(picture, frame);
     this.#drawn = frame;
     if (this.#is_painting) {
       this.#n_replaced += 1;

@@ -1,10 +1,11 @@
 // The picture of one connection over a carrier: in the player from its first frame on, with its
 // stills, its figures and its age.
 
+import type { Grid } from "../grid/grid";
 import { Latency, type ShownFrame } from "../latency";
 import type { FromView, Pong, Problem, ToView } from "../messages";
 import { Monitor } from "../monitor";
-import { PictureRate } from "../motion";
+import { PictureRates } from "../motion";
 import type { Size } from "../picture_size";
 import type { Player } from "../player";
 import { NO_PICTURE } from "../problems";
@@ -20,6 +21,7 @@ export interface PictureOptions {
   readonly acknowledge_ms: number;
   readonly undecodable: Set<Codec>;
   readonly player: Player;
+  readonly grid: Grid;
   /** Whether the stream has frames, and somebody looks. */
   readonly isFrameDue: () => boolean;
   /** Whether nobody can see it, or a person has paused it. */
@@ -42,7 +44,7 @@ export interface PictureOptions {
 export class Picture {
   readonly #options: PictureOptions;
   readonly #latency = new Latency();
-  readonly #rate = new PictureRate();
+  readonly #rates = new PictureRates();
   readonly #connection: PacketConnection;
   readonly #monitor: Monitor;
   readonly #stills: Stills;
@@ -52,7 +54,7 @@ export class Picture {
   /** Connects at once. */
   constructor(options: PictureOptions) {
     this.#options = options;
-    const { view, open, acknowledge_ms, undecodable, player, onConnected, onClosed, stop } =
+    const { view, open, acknowledge_ms, undecodable, player, grid, onConnected, onClosed, stop } =
       options;
     const latency = () => this.#latency.recent;
     this.#stills = new Stills({
@@ -64,10 +66,11 @@ export class Picture {
       open,
       acknowledge_ms,
       undecodable,
+      grid,
       latency,
       isPaused: options.isPaused,
       onConnected,
-      onShown: (frame, size) => this.#see(frame, size),
+      onShown: (frame, size, tile) => this.#see(frame, size, tile),
       onPong: (pong) => this.#hear(pong),
       onStill: (piece) => this.#stills.take(piece),
       onTold: options.onTold,
@@ -77,10 +80,13 @@ export class Picture {
     this.#monitor = new Monitor({
       read: async () => this.#connection.snapshot,
       latency,
-      motion: () => this.#rate.read(performance.now(), this.#latency.onPage(options.made_ms())),
+      motion: () => this.#rates.read(performance.now(), this.#latency.onPage(options.made_ms())),
       isPlaying: options.isPlaying,
       isFrameDue: () => !this.#has_played && options.isFrameDue(),
-      onFigures: (_now, figures) => options.onFigures(figures),
+      onFigures: (_now, figures) => {
+        options.onFigures(figures);
+        grid.showRests((rank) => this.#rates.rest_ms(rank, performance.now()));
+      },
       onNoPicture: () => onClosed(NO_PICTURE),
       stop,
     });
@@ -107,10 +113,15 @@ export class Picture {
     this.#connection.tellPaused();
   }
 
-  #see(frame: ShownFrame, size: Size): void {
+  /** Tells the media process that the grid's tiles have another size. */
+  tellTier(): void {
+    this.#connection.tellTier();
+  }
+
+  #see(frame: ShownFrame, size: Size, tile: number): void {
     const { player, onPlaying } = this.#options;
     this.#latency.see(frame);
-    this.#rate.see(frame);
+    this.#rates.see(frame, tile);
     if (!this.#has_played) {
       this.#has_played = true;
       onPlaying(this.#connection.canvas);

@@ -23,8 +23,9 @@ afterEach(() => {
 });
 
 function open() {
-  const seen = { shown: [] as number[], requests: 0, unable: 0 };
+  const seen = { drawn: [] as number[], shown: [] as number[], requests: 0, unable: 0 };
   const decoder = new PacketDecoder({
+    draw: (_picture, { seq }) => seen.drawn.push(seq),
     onShown: ({ seq }) => seen.shown.push(seq),
     requestKeyframe: () => (seen.requests += 1),
     onUnable: () => (seen.unable += 1),
@@ -76,14 +77,14 @@ describe("video", () => {
     expect(FakeVideoDecoder.n_open).toBe(0);
   });
 
-  test("is drawn without what the decoder added to fill its blocks", async () => {
-    const { decoder, take } = open();
-    await take({ seq: 0, width: 1920, height: 1080 });
-    const { canvas } = decoder;
-    const context = vi.mocked(canvas.getContext("2d") as CanvasRenderingContext2D);
-    const source = [0, 0, 1920, 1080] as const;
-    expect(context.drawImage).toHaveBeenCalledWith(expect.anything(), ...source, ...source);
-    expect([canvas.width, canvas.height]).toEqual([1920, 1080]);
+  test("of which a packet is missing goes on at a keyframe, which is asked for", async () => {
+    const { decoder, seen, take } = open();
+    await take({ seq: 0 });
+    decoder.lose();
+    await take({ seq: 2, is_keyframe: false });
+    expect(seen).toMatchObject({ shown: [0], requests: 1 });
+    await take({ seq: 3 });
+    expect(seen.shown).toEqual([0, 3]);
   });
 
   test("of which several frames come before a painting is shown once, the newest", async () => {

@@ -10,11 +10,13 @@ const BASE: Packet = {
   timestamp: 0,
   width: 640,
   height: 360,
+  tile: 0,
   data: new Uint8Array(H264_KEY),
 };
 
 test("a packet is read as the media process wrote it, wherever it lies in a buffer", () => {
-  const fields = { seq: 2 ** 32 - 1, timestamp: 2 ** 31 + 5, width: 1280, height: 720 };
+  const size = { width: 1280, height: 720 };
+  const fields = { seq: 2 ** 32 - 1, timestamp: 2 ** 31 + 5, ...size, tile: 2 ** 31 };
   const message = packet({ ...fields, codec: 1, is_keyframe: false, data: [7, 8] });
   const whole = new Uint8Array(message.length + 3);
   whole.set(message, 3);
@@ -24,7 +26,7 @@ test("a packet is read as the media process wrote it, wherever it lies in a buff
 
 test("what is no packet is not read", () => {
   const whole = packet();
-  expect(parsePacket(whole.subarray(0, 16))).toBeNull(); // no content
+  expect(parsePacket(whole.subarray(0, 20))).toBeNull(); // no content
   expect(parsePacket(new Uint8Array(0))).toBeNull();
   expect(parsePacket(new Uint8Array([2, ...whole.subarray(1)]))).toBeNull();
   expect(parsePacket(packet({ codec: 3 }))).toBeNull();

@@ -10,6 +10,7 @@ export interface PacketFields {
   readonly timestamp?: number;
   readonly width?: number;
   readonly height?: number;
+  readonly tile?: number;
   readonly data?: readonly number[];
 }
 
@@ -21,15 +22,17 @@ export function packet({
   timestamp = 0,
   width = 640,
   height = 360,
+  tile = 0,
   data = is_keyframe ? H264_KEY : [0, 0, 1, 0x41],
 }: PacketFields = {}): Uint8Array<ArrayBuffer> {
-  const message = new Uint8Array(16 + data.length);
+  const message = new Uint8Array(20 + data.length);
   const header = new DataView(message.buffer);
   [1, is_keyframe ? 1 : 0, codec].forEach((value, at) => header.setUint8(at, value));
   header.setUint32(4, seq);
   header.setUint32(8, timestamp);
   header.setUint16(12, width);
   header.setUint16(14, height);
-  message.set(data, 16);
+  header.setUint32(16, tile);
+  message.set(data, 20);
   return message;
 }

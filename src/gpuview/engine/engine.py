@@ -260,7 +260,7 @@ class Engine:
             raise copy(self._failure)
 
     def _check_only(self, run: OpenRun) -> None:
-        if any(
+        if run.rank is not None and any(
             isinstance(each.run, OpenRun) and (each.run.run, each.run.rank) == (run.run, run.rank)
             for each in self._streams.values()
         ):

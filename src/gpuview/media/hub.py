@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiortc import RTCCertificate
+from msgspec.structs import replace
 
 from gpuview.errors import NetworkError
 from gpuview.media.encode.choice import find_encoders
@@ -213,16 +214,20 @@ class Hub:
         self._streams[name] = self._new_stream(name, make_encodes)
         fds.clear()  # the stream owns the eventfd now
 
-    def _new_stream(self, name: str, make_encodes: MakeEncodes) -> Stream:
+    def _new_stream(
+        self, name: str, make_encodes: MakeEncodes, *, has_webrtc: bool = True
+    ) -> Stream:
+        configuration = self._configuration
+        has_webrtc = has_webrtc and configuration.has_webrtc
         stream = Stream(
             name,
             make_encodes,
-            self._configuration,
+            replace(configuration, has_webrtc=has_webrtc),
             send=partial(self._send, name),
             open_network=self._open_network,
             tasks=self._tasks,
         )
-        if self._configuration.has_ice_servers and self._configuration.has_webrtc:
+        if configuration.has_ice_servers and has_webrtc:
             # Query the servers before the first viewer comes. If no port is free now, that viewer's
             # offer is refused.
             with contextlib.suppress(NetworkError):
@@ -297,19 +302,18 @@ class Hub:
 
     def _open_run(self, name: str, stream: Stream, message: OpenRun) -> None:
         """Show workers' packets in place of frames; who has come meanwhile comes again."""
-        from gpuview.media.cluster.follower import Follower
-        from gpuview.media.cluster.remote_encodes import RemoteEncodes
+        from gpuview.media.cluster.opening import stream_of_run
 
-        make_encodes = partial(
-            RemoteEncodes,
-            max_bitrate_bps=stream.fanout.encodes.max_bitrate_bps,
+        max_bitrate_bps = stream.fanout.encodes.max_bitrate_bps
+        self._let_go(stream)
+        stream = self._streams[name] = stream_of_run(
+            message,
+            partial(self._new_stream, name),
+            max_bitrate_bps=max_bitrate_bps,
+            encoder=self._configuration.encoder,
             on_error=partial(self._send_error, name),
         )
-        self._let_go(stream)
-        stream = self._streams[name] = self._new_stream(name, make_encodes)
-        encodes = stream.fanout.encodes
-        assert isinstance(encodes, RemoteEncodes)
-        stream.follower = Follower(message, encodes, stream.send, stream.tell)
+        assert stream.follower is not None
         self._known_runs().open(stream.follower)
 
     def _join(self, stream: Stream, message: JoinRun) -> None:

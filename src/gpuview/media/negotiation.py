@@ -95,8 +95,9 @@ class Negotiation:
         """
         if not self._configuration.has_webrtc:
             raise SignalError(
-                "the setting carriers leaves WebRTC out",
-                expected="a view that uses another carrier",
+                "the views of this stream do not use WebRTC",
+                expected="another carrier: a grid of ranks uses no other, nor may any view if the "
+                "setting carriers leaves WebRTC out",
                 fix="reload the page, or set GPUVIEW_CARRIERS",
             )
         known = self._views.get(offer.view)

@@ -10,9 +10,11 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from gpuview.errors import SignalError
 from gpuview.media.carriers.connection import AnyConnection
+from gpuview.media.carriers.grid_viewer import GridViewer
 from gpuview.media.carriers.viewer import CarrierViewer
 from gpuview.media.encode.choice import usable_codecs
 from gpuview.media.encode.codec import Codec
@@ -42,9 +44,14 @@ from gpuview.protocol.page_messages import (
     Refusal,
     RequestKeyframe,
     Status,
+    Tiles,
+    WantTier,
     Watch,
 )
 from gpuview.protocol.wire import decode_text
+
+if TYPE_CHECKING:
+    from gpuview.media.cluster.grid import Grid
 
 __all__ = ["MAX_SESSIONS", "PageSession", "PageSessions"]
 
@@ -63,6 +70,7 @@ _FROM_PAGE: tuple[type[Message], ...] = (
     Ping,
     Received,
     RequestKeyframe,
+    WantTier,
     Watch,
     *FROM_VIEW,
 )
@@ -102,6 +110,8 @@ class PageSessions:
         send_to_kernel: Callable[[Message], None],
     ) -> None:
         self.fanout = fanout
+        self.grid: Grid | None = None
+        """If the stream is a grid of ranks."""
         self.viewers = viewers
         self.negotiation = negotiation
         self.send_to_kernel = send_to_kernel
@@ -138,7 +148,7 @@ class PageSessions:
         status = self.published.get(Status)
         return status.state if isinstance(status, Status) else "waiting"
 
-    def publish(self, message: Status | Interaction) -> None:
+    def publish(self, message: Status | Interaction | Tiles) -> None:
         """Tell every page, now or when it comes."""
         self.published[type(message)] = message
         for session in self._sessions:
@@ -175,7 +185,7 @@ class PageSession:
         self._connection = connection
         self._carrier: ViewerCarrier = carrier
         self._sessions = sessions
-        self._viewer: CarrierViewer | None = None
+        self._viewer: CarrierViewer | GridViewer | None = None
         picture = sessions.fanout.encodes
         self._channel = PageChannel(lambda: picture.picture_size, self._follow_paused)
         self._heard_s = time.monotonic()
@@ -230,15 +240,19 @@ class PageSession:
                 self.send(self._channel.answer(message))
             case Received() if viewer is not None:
                 viewer.take_received(message)
-            case RequestKeyframe() if viewer is not None:
+            case RequestKeyframe() if isinstance(viewer, GridViewer):
+                viewer.request_keyframe(message.tile)
+            case RequestKeyframe() if isinstance(viewer, CarrierViewer):
                 viewer.request_keyframe()
+            case WantTier() if isinstance(viewer, GridViewer):
+                viewer.want_tier(Tier(message.tier))
             case Watch() | WatchTier():
                 self._watch(message)
-            case WantRate() if viewer is not None:
+            case WantRate() if isinstance(viewer, CarrierViewer):
                 viewer.want_rate(message)
-            case WantKeyframe() if viewer is not None:
+            case WantKeyframe() if isinstance(viewer, CarrierViewer):
                 viewer.request_keyframe_after(message.spacing_s)
-            case WantStills() if viewer is not None:
+            case WantStills() if isinstance(viewer, CarrierViewer):
                 viewer.open_stills()
             case Offer():
                 self._offer(message)
@@ -282,21 +296,30 @@ class PageSession:
             parts = {each: getattr(problem, each) for each in problem.__struct_fields__}
             self.send(Refusal(view=message.view, seq=0, **parts))
             return
-        viewer = self._viewer = CarrierViewer(
-            message.view,
-            self._carrier,
-            codec,
-            connection=self._connection,
-            channel=self._channel,
-            fanout=self._sessions.fanout,
-            acknowledged_every_s=message.acknowledge_ms / 1000 if isinstance(message, Watch) else 0,
-            on_failure=lambda _: self.close(),
-            fixed_tier=Tier(message.tier) if isinstance(message, WatchTier) else None,
-        )
+        viewer = self._viewer = self._new_viewer(message, codec)
         if viewer.is_paused:
             viewer.follow_paused()
         self._sessions.viewers.add(viewer)
         logger.info("view %s is sent the stream over its %s", message.view, self._carrier)
+
+    def _new_viewer(self, message: Watch | WatchTier, codec: Codec) -> CarrierViewer | GridViewer:
+        every_s = message.acknowledge_ms / 1000 if isinstance(message, Watch) else 0
+        shared: dict[str, Any] = {
+            "connection": self._connection,
+            "channel": self._channel,
+            "acknowledged_every_s": every_s,
+            "on_failure": lambda _: self.close(),
+        }
+        if (grid := self._sessions.grid) is not None:
+            return GridViewer(message.view, self._carrier, codec, grid=grid, **shared)
+        return CarrierViewer(
+            message.view,
+            self._carrier,
+            codec,
+            fanout=self._sessions.fanout,
+            fixed_tier=Tier(message.tier) if isinstance(message, WatchTier) else None,
+            **shared,
+        )
 
     def _follow_paused(self) -> None:
         if self._viewer is not None:

@@ -21,7 +21,7 @@ from gpuview.protocol.media_messages import Configure, StreamHealth
 from gpuview.protocol.page_messages import Message
 
 if TYPE_CHECKING:
-    from gpuview.media.cluster.follower import Follower
+    from gpuview.media.cluster.follower import AnyFollower
     from gpuview.media.cluster.uplink import Uplink
 
 __all__ = ["Stream"]
@@ -51,7 +51,7 @@ class Stream:
     ) -> None:
         self.name = name
         self.send = send
-        self.follower: Follower | None = None
+        self.follower: AnyFollower | None = None
         """If its packets come from workers on other machines."""
         self.uplink: Uplink | None = None
         """If a notebook on another machine may watch it."""

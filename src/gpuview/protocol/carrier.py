@@ -11,10 +11,11 @@ A packet is one encoded frame behind a header of big-endian numbers:
     flags       8 bits: 1 for a keyframe
     codec       8 bits: 0 for H.264 (Annex B), 1 for VP8, 2 for JPEG
     quantiser   8 bits: the picture's mean quantiser plus 1; 0: it is not known
-    seq         32 bits: counts the packets of this view; a gap means that packets were dropped
+    seq         32 bits: counts the packets of this view; a gap means that some are lost
     timestamp   32 bits: RTP's, 90 kHz
     width       16 bits
     height      16 bits
+    tile        32 bits: the rank whose picture it is in a grid of ranks; 0 in other streams
 
 A piece of a still is one byte, 2, and then as in `gpuview.protocol.still`.
 """
@@ -44,7 +45,7 @@ PACKET, STILL_PIECE = 1, 2
 CARRIER_CODECS = ("H264", "VP8", "JPEG")
 """By the number in the header."""
 
-_HEADER = struct.Struct(">BBBBIIHH")
+_HEADER = struct.Struct(">BBBBIIHHI")
 HEADER_NBYTES = _HEADER.size
 
 _KEYFRAME = 1
@@ -65,6 +66,8 @@ class PacketHeader:
     height: int
     quantiser: int | None = None
     """0 to 254; None: it is not known."""
+    tile: int = 0
+    """The rank in a grid; 0 in other streams."""
 
     def pack(self) -> bytes:
         """Return the header as it is sent."""
@@ -77,6 +80,7 @@ class PacketHeader:
             self.timestamp & 0xFFFFFFFF,
             self.width,
             self.height,
+            self.tile,
         )
 
     @classmethod
@@ -88,7 +92,8 @@ class PacketHeader:
         """
         if len(message) <= HEADER_NBYTES or message[0] != PACKET:
             raise ValueError(f"a message of {len(message)} bytes is no packet")
-        _, flags, codec, quantiser, seq, timestamp, width, height = _HEADER.unpack_from(message)
+        _, flags, codec, quantiser, seq, *rest = _HEADER.unpack_from(message)
+        timestamp, width, height, tile = rest
         if codec >= len(CARRIER_CODECS):
             raise ValueError(f"{codec = } is unknown")
         is_keyframe = bool(flags & _KEYFRAME)
@@ -100,4 +105,5 @@ class PacketHeader:
             width,
             height,
             quantiser - 1 if quantiser else None,
+            tile,
         )

@@ -58,13 +58,15 @@ class ListenForWorkers(Message, frozen=True, kw_only=True):
 
 
 class OpenRun(Message, frozen=True, kw_only=True):
-    """The stream's packets come from a worker of this run. Follows `OpenStream`."""
+    """The stream's packets come from workers of this run. Follows `OpenStream`."""
 
     run: str
     worker_key: str
     """The public key of this run's workers, the same in all streams of the run."""
-    rank: int
-    """Whose packets are shown. Unique among the kernel's open streams of the run."""
+    rank: int | None
+    """Whose packets are shown. Unique among the kernel's open streams of the run. None: a grid."""
+    ranks: list[int] = []
+    """Those of the grid; empty: all that join."""
 
 
 # --- kernel -> media process, in a worker -------------------------------------------------------
@@ -111,9 +113,10 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So long ago it said something last, if it should have; None while it is connected."""
     status: Status | None = None
     """What its stream is doing: whether its source has failed, for example. None: not told yet, or
-    it is not the one whose packets are shown."""
+    its packets are not shown. In a grid, there is no more in it than that."""
     interaction: Interaction | None = None
-    """Its knobs, and the events that it wants; None as for ``status``."""
+    """Its knobs, and the events that it wants; None as for ``status``. In a grid, the first one
+    that is there has it."""
 
 
 class WorkersChanged(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,8 +14,8 @@ A page and the kernel talk over the widget's comm:
     kernel  Status       in the ``status`` trait
 
 A page and the media process talk over the connection's data channel: Ping, answered by Pong. Over
-another carrier (see `gpuview.protocol.carrier`), pages also send Watch, Received, RequestKeyframe
-and everything that they say to the kernel; replies come back the same way.
+another carrier (see `gpuview.protocol.carrier`), pages also send Watch, Received, RequestKeyframe,
+WantTier and everything that they say to the kernel; replies come back the same way.
 
 A carrier through the comm is a tunnel: the page opens and closes it by CarrierOpen and
 CarrierClose, its messages travel in CarrierText and CarrierData, and CarrierClosed tells that it
@@ -64,7 +64,10 @@ __all__ = [
     "Room",
     "Status",
     "StreamPart",
+    "Tile",
+    "Tiles",
     "ViewId",
+    "WantTier",
     "Watch",
 ]
 
@@ -354,8 +357,39 @@ class Received(Message, frozen=True, kw_only=True):
     """Of the newest packet whose frame was on the screen; -1: none yet."""
 
 
-class RequestKeyframe(Message, frozen=True):
+class RequestKeyframe(Message, frozen=True, kw_only=True):
     """The page cannot decode what follows, and begins again at a keyframe."""
+
+    tile: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    """The rank in a grid; 0 in other streams."""
+
+
+class WantTier(Message, frozen=True, kw_only=True):
+    """A page that shows a grid of ranks knows how large its tiles are; none is sent before."""
+
+    tier: Literal[1, 2, 4]
+    """What the sides of each picture are divided by."""
+
+
+class Tile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One rank of a grid; part of `Tiles`."""
+
+    rank: int
+    host: str
+    """Where it runs; empty if it has not joined."""
+    width: int
+    """Of its picture in pixels; 0 while that is not known."""
+    height: int
+    text: str
+    """What is wrong, or is waited for; empty if nothing."""
+    silent_since: float | None = None
+    """When it said something last, if it should have, in milliseconds of Unix time."""
+
+
+class Tiles(Message, frozen=True, kw_only=True):
+    """The ranks of a grid, in order; told to each page of it, and again when they change."""
+
+    tiles: list[Tile]
 
 
 # --- page <-> kernel, for a carrier through the comm ----------------------------------------------

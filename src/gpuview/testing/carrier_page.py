@@ -7,9 +7,10 @@ import secrets
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Literal, Self, TypeVar, cast
 
 import av
 from av import CodecContext, VideoFrame
@@ -34,6 +35,8 @@ from gpuview.protocol.page_messages import (
     Received,
     Refusal,
     Status,
+    Tiles,
+    WantTier,
     Watch,
 )
 from gpuview.protocol.still import StillAssembler
@@ -54,6 +57,7 @@ _TO_PAGE: tuple[type[Message], ...] = (
     Pong,
     Refusal,
     Status,
+    Tiles,
     *TO_VIEW,
 )
 _DECODERS = {"H264": "h264", "VP8": "vp8", "JPEG": "mjpeg"}
@@ -105,13 +109,13 @@ class CarrierPage:
         self.stills: list[bytes] = []
         """All PNGs that came whole."""
         self.is_open = True
-        self._newest: VideoFrame | None = None
-        self._n_frames = 0
+        self._newest: dict[int, VideoFrame] = {}
+        self._n_frames: Counter[int] = Counter()
         self._sock = sock
         self._changing = Changing()
         self._reader = MessageReader(MAX_FROM_MEDIA_NBYTES)
         self._assembler = StillAssembler()
-        self._decoder: av.VideoCodecContext | None = None
+        self._decoders: dict[int, av.VideoCodecContext] = {}
         self._thread = threading.Thread(target=self._read, name=f"gpuview-{self.view}", daemon=True)
         self._thread.start()
 
@@ -131,6 +135,10 @@ class CarrierPage:
         """Ask for the stream."""
         self.say(Watch(view=self.view, codec=codec))  # type: ignore[arg-type]
 
+    def want_tier(self, tier: Literal[1, 2, 4]) -> None:
+        """Say how large the tiles of a grid of ranks are; none is sent before."""
+        self.say(WantTier(tier=tier))
+
     def hear(self, kind: type[Message], *, timeout_s: float = 30.0) -> Message:
         """Return the next text message of this kind that has not been returned yet."""
 
@@ -141,12 +149,17 @@ class CarrierPage:
         self.messages.remove(found)
         return found
 
-    def frames_after(self, count: int, *, timeout_s: float = 30.0) -> Image:
-        """Wait for ``count`` more frames, and return the newest, ``(H, W, 3)`` uint8 RGB."""
-        target = self._n_frames + count
-        self._wait(lambda: self._n_frames >= target, timeout_s, f"{count} frames")
-        assert self._newest is not None
-        return to_rgb(self._newest)
+    def frames_after(self, count: int, *, tile: int = 0, timeout_s: float = 30.0) -> Image:
+        """Wait for ``count`` more frames, and return the newest, ``(H, W, 3)`` uint8 RGB.
+
+        Args:
+            count: How many.
+            tile: Of which rank, if the stream is a grid of ranks.
+            timeout_s: How long to wait.
+        """
+        target = self._n_frames[tile] + count
+        self._wait(lambda: self._n_frames[tile] >= target, timeout_s, f"{count} frames of {tile}")
+        return to_rgb(self._newest[tile])
 
     def wait_for(self, look: Callable[[], object], what: str, *, timeout_s: float = 30.0) -> None:
         """Wait until ``look`` returns something true, asking after each message."""
@@ -170,7 +183,8 @@ class CarrierPage:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<CarrierPage {self.view} {'open' if self.is_open else 'ended'} {self._n_frames}>"
+        state = "open" if self.is_open else "ended"
+        return f"<CarrierPage {self.view} {state} {self._n_frames.total()}>"
 
     def _wait(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         return self._changing.wait_for(look, timeout_s=timeout_s, what=lambda: what)
@@ -205,9 +219,9 @@ class CarrierPage:
             self.say(Received(seq=header.seq, arrived_ms=[time.monotonic() * 1000]))
         if header.is_keyframe:
             decoder = CodecContext.create(_DECODERS[header.codec], "r")
-            self._decoder = cast(av.VideoCodecContext, decoder)
-            self._decoder.options = {"flags": "low_delay"}
-        if self._decoder is not None:
-            for frame in self._decoder.decode(av.Packet(data)):
-                self._newest = frame
-                self._n_frames += 1
+            decoder.options = {"flags": "low_delay"}
+            self._decoders[header.tile] = cast(av.VideoCodecContext, decoder)
+        if (known := self._decoders.get(header.tile)) is not None:
+            for frame in known.decode(av.Packet(data)):
+                self._newest[header.tile] = frame
+                self._n_frames[header.tile] += 1

@@ -242,6 +242,17 @@ def test_page_that_shows_too_little_of_what_arrives_is_sent_less_but_never_nothi
     assert sender.free_s(0.6) == 0.6
 
 
+def test_page_with_many_decoders_shows_more_packets_at_a_time_later() -> None:
+    """Of 16 tiles, 16 packets arrive before the page paints."""
+    for n_tiles, is_slow in ((1, True), (16, False)):
+        sender = link()
+        sender.set_tiles(n_tiles)
+        for _ in range(32):
+            sender.note_sent(0.0, 1000)
+        sender.take_received(0.1, Received(seq=31, arrived_ms=[100.0], shown=10))
+        assert (sender.free_s(0.1) > 0.1) == is_slow
+
+
 def test_page_that_has_shown_nothing_yet_is_sent_more() -> None:
     sender = link()
     for n in range(8):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -144,13 +145,14 @@ class NotebookMachine(Machine):
         assert self._port
         return self._port
 
-    def show(self, stream: str, rank: int) -> None:
-        """Open one more stream, of another rank."""
+    def show(self, stream: str, rank: int | None, ranks: Sequence[int] = ()) -> None:
+        """Open one more stream, of another rank, or of a grid of ranks."""
         self._open_stream(stream)
-        self._open_run(stream, rank)
+        self._open_run(stream, rank, ranks)
 
-    def _open_run(self, stream: str, rank: int) -> None:
-        opening = OpenRun(run="run1", worker_key=self.worker_keys.public, rank=rank)
+    def _open_run(self, stream: str, rank: int | None, ranks: Sequence[int] = ()) -> None:
+        key = self.worker_keys.public
+        opening = OpenRun(run="run1", worker_key=key, rank=rank, ranks=list(ranks))
         self.say(opening, stream=stream)
 
     def start_again(self) -> None:
@@ -205,8 +207,15 @@ class WorkerMachine(Machine):
 
     def start_again(self) -> None:
         """Kill it, and start another one in its place."""
+        self.kill_only()
+        self.begin_again()
+
+    def kill_only(self) -> None:
+        """Kill it; `begin_again` starts another one in its place."""
         self._stop_pushing()
         self.kill()
+
+    def begin_again(self) -> None:
         self._start()
         self._stopped.clear()
         self._pushing = threading.Thread(target=self._push, name="gpuview-test-push", daemon=True)
@@ -327,11 +336,11 @@ def assert_shows(image: Image, colour: tuple[int, int, int]) -> None:
     assert np.abs(image.astype(int) - colour).max() <= 3
 
 
-def wait_for_colour(page: CarrierPage, colour: tuple[int, int, int]) -> None:
-    """Wait until the page shows a colour."""
+def wait_for_colour(page: CarrierPage, colour: tuple[int, int, int], *, tile: int = 0) -> None:
+    """Wait until the page shows a colour, in a grid the tile of a rank."""
 
     def shows() -> bool:
-        image = page.frames_after(1).astype(int)
+        image = page.frames_after(1, tile=tile).astype(int)
         return bool(np.abs(image - colour).max() <= 3)
 
     wait_until(shows, f"the page shows {colour}")

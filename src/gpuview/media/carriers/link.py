@@ -30,7 +30,7 @@ _DEAF_S = 1.0  # so long without an acknowledgement, and a page does not answer 
 _ROUND_TRIPS = 100
 _FIRST_ROUND_TRIP_S = 0.1
 _SHORTEST_ROUND_TRIP_S = 0.001  # clocks are no better, and nothing is
-_MOST_UNSHOWN = 6  # have arrived, and wait for a decoder that is too slow
+_MOST_UNSHOWN = 6  # have arrived, and wait for one decoder that is too slow
 _LONGEST_UNSHOWN_S = 0.25  # as a decoder may hold a frame until another comes
 
 
@@ -60,6 +60,7 @@ class CarrierLink:
         self._may_be_deaf = may_be_deaf
         self._allowed = CarrierRate(now_s, ceiling_bps=ceiling_bps)
         self._seq = -1
+        self._most_unshown = _MOST_UNSHOWN
         self._heard_seq = -1
         self._unheard: deque[_Sent] = deque()
         self._unheard_nbytes = 0
@@ -83,6 +84,10 @@ class CarrierLink:
         """Never send more than this from now on."""
         self._allowed.set_ceiling(ceiling_bps)
 
+    def set_tiles(self, n_tiles: int) -> None:
+        """Expect packets of so many decoders from now on; one in the beginning."""
+        self._most_unshown = _MOST_UNSHOWN * max(n_tiles, 1)
+
     def note_sent(self, now_s: float, nbytes: int) -> int:
         """Note that a packet is sent, and return its number."""
         self._seq += 1
@@ -98,7 +103,7 @@ class CarrierLink:
         """Learn that a packet has arrived, and with it all before. Others are not believed."""
         if not max(self._heard_seq, message.shown) <= message.seq <= self._seq:
             return
-        is_slow = 0 <= message.shown < message.seq - _MOST_UNSHOWN
+        is_slow = 0 <= message.shown < message.seq - self._most_unshown
         self._unshown_until_s = now_s + _LONGEST_UNSHOWN_S if is_slow else float("-inf")
         n_arrived = message.seq - self._heard_seq
         if n_arrived == 0 or not message.arrived_ms:

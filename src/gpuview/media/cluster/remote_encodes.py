@@ -33,6 +33,7 @@ class RemoteEncodes:
         take_still: As for `MakeEncodes`.
         max_bitrate_bps: The most bits sent to one viewer per second.
         on_error: Called with why there are no packets, and with None when there are again.
+        has_webrtc: Whether packets may go over WebRTC, which takes them in pieces.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class RemoteEncodes:
         *,
         max_bitrate_bps: int,
         on_error: Callable[[Problem | None], None],
+        has_webrtc: bool = True,
     ) -> None:
         self._take_packet = take_packet
         self._take_still = take_still
         self._max_bitrate_bps = max_bitrate_bps
         self._on_error = on_error
+        self._has_webrtc = has_webrtc
         self._error: Problem | None = None
         self._timeline = Timeline()
         self._sessions: dict[tuple[Codec, Tier], RemoteSession] = {}
@@ -115,6 +118,7 @@ class RemoteEncodes:
             on_packet=self._deliver,
             on_still=self._post,
             on_problem=self._report,
+            has_webrtc=self._has_webrtc,
         )
         if self._link is not None:
             session.open(self._link, self._max_bitrate_bps)

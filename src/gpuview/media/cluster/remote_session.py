@@ -49,6 +49,7 @@ class RemoteSession:
         on_packet: Called with each packet.
         on_still: Called with the picture's ``capture_ns`` and each still, a PNG.
         on_problem: Called with why the worker sends no packets, and with None when it does.
+        has_webrtc: As for `RemoteEncodes`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RemoteSession:
         on_packet: Callable[[Codec, Tier, Packet], None],
         on_still: Callable[[int, bytes], None],
         on_problem: Callable[[Problem | None], None],
+        has_webrtc: bool,
     ) -> None:
         self.codec = codec
         self.tier = tier
@@ -72,7 +74,7 @@ class RemoteSession:
         self._on_still = on_still
         self._on_problem = on_problem
         self._packetizer: Packetizer | None = (
-            packetizer(codec.name) if codec.name != "JPEG" else None
+            packetizer(codec.name) if has_webrtc and codec.name != "JPEG" else None
         )
         self._link: WorkerLink | None = None
         self._channel: Channel | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpuview.errors import SignalError, shorten
@@ -67,6 +68,19 @@ class _Seat:
     interaction: Interaction | None = None
     ousted: set[tuple[str, int]] = field(default_factory=set)
     """Those whose place it has taken; they may come back when it is gone."""
+
+    def worker(
+        self, now_s: float, status: Status | None = None, interaction: Interaction | None = None
+    ) -> Worker:
+        return Worker(
+            rank=self.join.rank,
+            world_size=self.join.world_size,
+            host=self.join.host,
+            pid=self.join.pid,
+            silent_s=None if self.is_connected else round(now_s - self.heard_s, 3),
+            status=status,
+            interaction=interaction,
+        )
 
 
 @dataclass(slots=True)
@@ -134,14 +148,24 @@ class Roster:
     def workers(self, now_s: float, shown_rank: int) -> list[Worker]:
         """Return all that have ever been there, by rank; of one, what its stream is doing, too."""
         return [
-            Worker(
-                rank=rank,
-                world_size=seat.join.world_size,
-                host=seat.join.host,
-                pid=seat.join.pid,
-                silent_s=None if seat.is_connected else round(now_s - seat.heard_s, 3),
-                status=seat.status if rank == shown_rank else None,
-                interaction=seat.interaction if rank == shown_rank else None,
+            seat.worker(now_s, seat.status, seat.interaction)
+            if rank == shown_rank
+            else seat.worker(now_s)
+            for rank, seat in sorted(self._seats.items())
+        ]
+
+    def overview(self, now_s: float, shows: Callable[[int], bool]) -> list[Worker]:
+        """Return all as `workers` does; of each that is shown, in short what its stream is doing.
+
+        The knobs are those of the first shown one that is there.
+        """
+        shown = sorted(rank for rank in self._seats if shows(rank))
+        first = next((rank for rank in shown if self._seats[rank].is_connected), None)
+        return [
+            seat.worker(
+                now_s,
+                _in_short(seat.status) if rank in shown else None,
+                seat.interaction if rank == first else None,
             )
             for rank, seat in sorted(self._seats.items())
         ]
@@ -153,3 +177,11 @@ class Roster:
             return False
         del self._seats[min(gone, key=lambda rank: self._seats[rank].heard_s)]
         return True
+
+
+def _in_short(status: Status | None) -> Status | None:
+    """Return what a tile tells of a stream: the kernel is told of hundreds in one message."""
+    if status is None:
+        return None
+    problem = shorten(status.problem, _MAX_CHARS)
+    return Status(state=status.state, problem=problem, width=status.width, height=status.height)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 
 from gpuview import __version__
 from gpuview.errors import NetworkError, SignalError, shorten
-from gpuview.media.cluster.follower import Follower
+from gpuview.media.cluster.follower import AnyFollower
 from gpuview.media.cluster.listener import Listener, Peer
 from gpuview.media.cluster.roster import Roster, read_join
 from gpuview.media.cluster.worker_link import WorkerLink
@@ -20,7 +21,6 @@ from gpuview.protocol.cluster_messages import (
     JoinRefused,
     ListenForWorkers,
     Listening,
-    WorkersChanged,
 )
 from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.local_socket import TEXT
@@ -38,7 +38,7 @@ _GONE_AFTER_S = 0.1
 
 
 class Run:
-    """One run: its workers, which all of its streams share, and those streams by their ranks.
+    """One run: its workers, and the streams that show them, which share the workers.
 
     Args:
         name: Its name.
@@ -46,11 +46,11 @@ class Run:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._followers: dict[int, Follower] = {}
+        self._followers: list[AnyFollower] = []
         self._roster = Roster(name)
         self._links: dict[int, WorkerLink] = {}
         self._problems: dict[int | None, Problem] = {}  # None: of a rank that no stream shows
-        self._untold: set[int] = set()
+        self._untold: set[AnyFollower] = set()
         self._told_s = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
@@ -59,21 +59,22 @@ class Run:
         """Whether any stream shows it."""
         return bool(self._followers)
 
-    def add(self, follower: Follower) -> None:
-        """Show a rank, whose worker may be there already."""
-        rank = follower.opening.rank
-        self._followers[rank] = follower
-        if (link := self._links.get(rank)) is not None:
+    def add(self, follower: AnyFollower) -> None:
+        """Show it workers, some of which may be there already."""
+        self._followers.append(follower)
+        for link in self._links.values():
             follower.follow(link)
         if len(self._followers) > 1:  # there may be workers, of whom the others have been told
-            self._tell(rank)
+            self._tell_later([follower])
 
-    def remove(self, follower: Follower) -> None:
-        """Show a rank no more; the worker stays, and its sessions end with the stream."""
-        rank = follower.opening.rank
-        if self._followers.get(rank) is follower:
-            del self._followers[rank]
-            self._problems.pop(rank, None)
+    def remove(self, follower: AnyFollower) -> None:
+        """Show it no workers any more; they stay, and their sessions end with the stream."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+        self._untold.discard(follower)
+        for rank in [*self._problems]:
+            if rank is not None and not self._followers_of(rank):
+                del self._problems[rank]
 
     def take(self, peer: Peer, message: ChannelMessage) -> None:
         """Act on a message of one who has the run's key."""
@@ -133,16 +134,17 @@ class Run:
         self._links[rank] = link
         logger.info("%r has joined run %s", link, self._name)
         link.ping()  # before all else: its answer says the time
-        if (follower := self._followers.get(rank)) is not None:
+        for follower in self._followers:
             follower.follow(link)
         self._tell()
 
     def _hear(self, rank: int, message: Message) -> None:
         if isinstance(message, Status | Interaction):
             self._roster.note(rank, message)
-            self._tell(rank)
-        elif (follower := self._followers.get(rank)) is not None:
-            follower.hear(message)
+            self._tell_later(self._followers_of(rank))
+            return
+        for follower in self._followers:
+            follower.hear(rank, message)
 
     def _replace(self, link: WorkerLink, join: Join) -> None:
         """Send a worker away whose place another one of its rank takes."""
@@ -171,21 +173,28 @@ class Run:
         )
 
     def _refuse(self, peer: Peer, problem: Problem, rank: int | None) -> None:
-        """Refuse a worker, and say why: to the stream of its rank, or to all if there is none."""
+        """Refuse a worker, and say why: to the streams of its rank, or to all if there is none."""
         logger.warning("run %s: %s", self._name, problem.problem)
         _refuse(peer, problem)
-        self._problems[rank if rank in self._followers else None] = problem
+        has_followers = rank is not None and self._followers_of(rank)
+        self._problems[rank if has_followers else None] = problem
         self._tell()
 
     def _lose(self, link: WorkerLink) -> None:
         del self._links[link.join.rank]
         self._roster.lost(link.join.rank)
-        if (follower := self._followers.get(link.join.rank)) is not None:
+        for follower in self._followers:
             follower.lose(link)
 
-    def _tell(self, rank: int | None = None) -> None:
-        """Tell the stream of a rank, or each stream, ten times a second at most."""
-        self._untold |= set(self._followers) if rank is None else {rank}
+    def _followers_of(self, rank: int) -> list[AnyFollower]:
+        return [each for each in self._followers if each.shows(rank)]
+
+    def _tell(self) -> None:
+        self._tell_later(self._followers)
+
+    def _tell_later(self, followers: Iterable[AnyFollower]) -> None:
+        """Tell streams how the workers are, ten times a second at most."""
+        self._untold.update(followers)
         if self._timer is None:
             delay_s = max(0.0, self._told_s + _TELL_EVERY_S - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._tell_now)
@@ -194,10 +203,16 @@ class Run:
         self._timer = None
         self._told_s = now_s = time.monotonic()
         untold, self._untold = self._untold, set()
-        for rank in untold & self._followers.keys():
-            workers = self._roster.workers(now_s, rank)
-            problem = self._problems.get(rank) or self._problems.get(None)
-            self._followers[rank].send(WorkersChanged(workers=workers, problem=problem))
+        for follower in untold:
+            follower.tell(self._roster, now_s, self._problem_for(follower))
+
+    def _problem_for(self, follower: AnyFollower) -> Problem | None:
+        own = [
+            problem
+            for rank, problem in self._problems.items()
+            if rank is not None and follower.shows(rank)
+        ]
+        return own[-1] if own else self._problems.get(None)
 
     def __repr__(self) -> str:
         return f"<Run {self._name} {list(self._links.values())}>"
@@ -229,13 +244,13 @@ class Runs:
             return Listening(problem=problem_of(exc))
         return Listening(port=self._listener.port)
 
-    def open(self, follower: Follower) -> None:
+    def open(self, follower: AnyFollower) -> None:
         """Let workers into the run of a stream, until `discard`."""
         opening = follower.opening
         run = self._runs.setdefault(opening.worker_key, Run(opening.run))
         run.add(follower)
 
-    def discard(self, follower: Follower) -> None:
+    def discard(self, follower: AnyFollower) -> None:
         """Forget a stream. After the last of a run, its workers are sent away, and none let in."""
         key = follower.opening.worker_key
         run = self._runs.get(key)

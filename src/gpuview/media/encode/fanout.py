@@ -90,8 +90,14 @@ class Subscription:
     async def next(self) -> Packet:
         """Wait for the next packet."""
         # More than one wait: the queue may overflow after a packet has woken us, before we run.
-        while not self._packets:
+        while (packet := self.take()) is None:
             await self._has_packets.wait()
+        return packet
+
+    def take(self) -> Packet | None:
+        """Return the next packet, if it is there."""
+        if not self._packets:
+            return None
         packet = self._packets.popleft()
         self._timestamp = packet.timestamp
         if not self._packets:
@@ -185,6 +191,13 @@ class Fanout:
         self._stop_unused(group)
         if not group.subscriptions:
             del self._groups[subscription.codec]
+
+    def move(self, subscription: Subscription, tier: Tier) -> None:
+        """Put a viewer into another tier, at its next keyframe; for one that keeps its tier."""
+        subscription.member.tier = tier
+        group = self._groups.get(subscription.codec)
+        if group is not None and subscription in group.subscriptions:
+            self._enter(subscription)
 
     def pause(self, subscription: Subscription) -> None:
         """Send a viewer nothing until `resume`. It counts for nothing meanwhile."""

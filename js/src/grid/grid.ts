@@ -1,0 +1,146 @@
+// The ranks of a view that shows several, whatever carrier brings them: what is known of each, how
+// large it is drawn, and what stands on it.
+
+import { element } from "../dom";
+import type { Tile, Tiles } from "../messages";
+import type { Player } from "../player";
+import { after } from "../timers";
+import { layOut, noteOf, shrink, tierOf, type Layout, type Tier } from "./layout";
+
+/** Whoever drags an edge does not have pictures of many sizes made. */
+const REST_MS = 300;
+
+export interface GridOptions {
+  readonly stage: HTMLElement;
+  readonly player: Player;
+  /** `tier` has changed. */
+  readonly onTier: () => void;
+  /** The stream turns out to be a grid. */
+  readonly onGrid: () => void;
+  readonly stop: AbortSignal;
+}
+
+export class Grid {
+  readonly #options: GridOptions;
+  readonly #layer = element("div", "gpuview-tiles");
+  readonly #labels = new Map<number, Label>();
+  readonly #boards = new Set<() => void>();
+  #tiles: readonly Tile[] = [];
+  #rest_ms: (rank: number) => number | null = () => null;
+  #layout: Layout | null = null;
+  #tier: Tier = 1;
+  #resting = new AbortController();
+
+  constructor(options: GridOptions) {
+    this.#options = options;
+    const observer = new ResizeObserver(() => this.#lookLater());
+    observer.observe(options.stage);
+    options.stop.addEventListener("abort", () => observer.disconnect(), { once: true });
+  }
+
+  /** Where each rank is drawn, in pixels of a canvas; null in a stream that is no grid. */
+  get layout(): Layout | null {
+    return this.#layout && shrink(this.#layout, this.#tier);
+  }
+
+  /** How large the pictures are to be; null in a stream that is no grid. */
+  get tier(): Tier | null {
+    return this.#layout && this.#tier;
+  }
+
+  /** Calls back when `layout` has changed. */
+  follow(callback: () => void, stop: AbortSignal): void {
+    this.#boards.add(callback);
+    stop.addEventListener("abort", () => this.#boards.delete(callback), { once: true });
+  }
+
+  /** Takes what the media process says of the ranks. */
+  hear({ tiles }: Tiles): void {
+    const { stage, player, onGrid } = this.#options;
+    const is_first = this.#layout === null;
+    this.#tiles = tiles;
+    this.#layout = layOut(tiles);
+    if (is_first) {
+      stage.append(this.#layer);
+      onGrid();
+      player.reserve(this.#layout, false); // Before its width is looked at.
+    }
+    this.#layer.style.setProperty("--gpuview-columns", String(this.#layout.columns));
+    this.#layer.style.setProperty("--gpuview-rows", String(this.#layout.rows));
+    this.#draw();
+    this.#look();
+    this.#write();
+  }
+
+  /** Takes how long each rank has had no new picture; null for one that has. */
+  showRests(rest_ms: (rank: number) => number | null): void {
+    this.#rest_ms = rest_ms;
+    this.#write();
+  }
+
+  #lookLater(): void {
+    if (this.#layout === null) return;
+    this.#resting.abort();
+    this.#resting = new AbortController();
+    const stop = AbortSignal.any([this.#options.stop, this.#resting.signal]);
+    after(REST_MS, () => this.#look(), stop);
+  }
+
+  /** Finds out how large the tiles are on the screen. */
+  #look(): void {
+    const shown_px = this.#layer.clientWidth * devicePixelRatio;
+    if (this.#layout === null || shown_px === 0) return; // Or it is hidden.
+    const tier = tierOf(this.#layout, shown_px);
+    if (tier === this.#tier) return;
+    this.#tier = tier;
+    this.#draw();
+    this.#options.onTier();
+  }
+
+  #draw(): void {
+    if (this.#layout === null) return;
+    for (const board of [...this.#boards]) board();
+    this.#options.player.setPictureSize(this.#layout);
+  }
+
+  #write(): void {
+    const labels = this.#tiles.map((tile) =>
+      this.#labelOf(tile.rank).show(tile, this.#noteOf(tile)),
+    );
+    const is_same = labels.every((label, index) => label === this.#layer.children[index]);
+    if (!is_same) this.#layer.replaceChildren(...labels);
+  }
+
+  #noteOf(tile: Tile): string {
+    return noteOf(tile, this.#rest_ms(tile.rank), Date.now());
+  }
+
+  #labelOf(rank: number): Label {
+    const label = this.#labels.get(rank) ?? new Label(rank);
+    this.#labels.set(rank, label);
+    return label;
+  }
+}
+
+/** What stands on one tile. */
+class Label {
+  readonly #element = element("div", "gpuview-tile");
+  readonly #host = element("span", "gpuview-tile-host");
+  readonly #note = element("div", "gpuview-tile-note");
+
+  constructor(rank: number) {
+    const name = element("div", "gpuview-tile-name", `rank ${rank}`);
+    name.append(this.#host);
+    this.#element.dataset["rank"] = String(rank);
+    this.#element.append(name, this.#note);
+  }
+
+  show({ host, silent_since }: Tile, note: string): HTMLElement {
+    // Written only if it changes, or somebody could not copy it.
+    const host_text = host === "" ? "" : ` on ${host}`;
+    if (this.#host.textContent !== host_text) this.#host.textContent = host_text;
+    if (this.#note.textContent !== note) this.#note.textContent = note;
+    this.#element.toggleAttribute("data-silent", silent_since !== undefined);
+    return this.#element;
+  }
+}

@@ -1,0 +1,95 @@
+// Where the ranks of a grid are, how large, and what stands on each. Pure.
+
+import type { Tile, WantTier } from "../messages";
+import type { Size } from "../picture_size";
+
+/** What the sides of the pictures are divided by. */
+export type Tier = WantTier["tier"];
+
+export interface Rect extends Size {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A grid whose tiles all have the same size, that of the largest picture. */
+export interface Layout extends Size {
+  readonly columns: number;
+  readonly rows: number;
+  /** The place of each rank, in pixels of the whole grid. */
+  readonly places: ReadonlyMap<number, Rect>;
+}
+
+const TIERS: readonly Tier[] = [4, 2];
+/** A picture may be so much smaller than its tile: less than that is hardly seen. */
+const ENLARGED = 1.1;
+/** Of a picture whose size is not known yet. */
+const USUAL: Size = { width: 320, height: 180 };
+/** After so long without a new frame, a tile says so. */
+const REST_MS = 5000;
+
+/** Arranges the tiles in the order in which they are given, in as many columns as rows or one more. */
+export function layOut(tiles: readonly Tile[]): Layout {
+  const columns = Math.max(Math.ceil(Math.sqrt(tiles.length)), 1);
+  const rows = Math.max(Math.ceil(tiles.length / columns), 1);
+  const cell = largest(tiles);
+  const places = tiles.map(({ rank }, index): readonly [number, Rect] => {
+    const [column, row] = [index % columns, Math.floor(index / columns)];
+    return [rank, { x: column * cell.width, y: row * cell.height, ...cell }];
+  });
+  const size = { width: columns * cell.width, height: rows * cell.height };
+  return { ...size, columns, rows, places: new Map(places) };
+}
+
+/** Returns the smallest pictures that still fill their tiles, `shown_px` of the screen's pixels wide. */
+export function tierOf({ width, columns }: Layout, shown_px: number): Tier {
+  const cell = width / columns;
+  return TIERS.find((tier) => (cell / tier) * ENLARGED >= shown_px / columns) ?? 1;
+}
+
+/** Returns a layout in pixels of a canvas for smaller pictures. */
+export function shrink(layout: Layout, tier: Tier): Layout {
+  const divide = (value: number) => Math.floor(value / tier);
+  const places = [...layout.places].map(([rank, { x, y, width, height }]) => {
+    const [left, top] = [divide(x), divide(y)];
+    const size = { width: divide(x + width) - left, height: divide(y + height) - top };
+    return [rank, { x: left, y: top, ...size }] as const;
+  });
+  const size = { width: divide(layout.width), height: divide(layout.height) };
+  return { ...layout, ...size, places: new Map(places) };
+}
+
+/** Returns where a picture goes in its tile: whole, as large as possible, in the middle. */
+export function fit({ width, height }: Size, tile: Rect): Rect {
+  const scale = Math.min(tile.width / width, tile.height / height);
+  const size = { width: Math.round(width * scale), height: Math.round(height * scale) };
+  const x = tile.x + Math.floor((tile.width - size.width) / 2);
+  const y = tile.y + Math.floor((tile.height - size.height) / 2);
+  return { x, y, ...size };
+}
+
+/**
+ * Returns what is wrong with a rank, or is waited for; empty if it plays.
+ *
+ * @param rest_ms How long ago its last new picture was made; null if it does not rest.
+ * @param now_ms The time of day, in Unix time.
+ */
+export function noteOf(tile: Tile, rest_ms: number | null, now_ms: number): string {
+  if (tile.silent_since !== undefined) return `silent since ${timeOfDay(tile.silent_since)}`;
+  if (tile.text !== "") return tile.text;
+  if (rest_ms === null || rest_ms < REST_MS) return "";
+  return `no new frame since ${timeOfDay(now_ms - rest_ms)}`;
+}
+
+function largest(tiles: readonly Tile[]): Size {
+  const known = tiles.filter(({ width, height }) => width > 0 && height > 0);
+  if (known.length === 0) return USUAL;
+  return {
+    width: Math.max(...known.map(({ width }) => width)),
+    height: Math.max(...known.map(({ height }) => height)),
+  };
+}
+
+/** As in "12:03:10". */
+function timeOfDay(unix_ms: number): string {
+  return new Date(unix_ms).toTimeString().slice(0, 8);
+}

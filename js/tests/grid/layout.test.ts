@@ -1,0 +1,103 @@
+import { describe, expect, test } from "vitest";
+
+import { fit, layOut, noteOf, shrink, tierOf } from "../../src/grid/layout";
+import type { Tile } from "../../src/messages";
+
+const TILE: Tile = { rank: 0, host: "node7", width: 320, height: 180, text: "" };
+const tiles = (...ranks: number[]) => ranks.map((rank) => ({ ...TILE, rank }));
+const shape = (n: number) => {
+  const { columns, rows } = layOut(tiles(...Array.from({ length: n }, (_, rank) => rank)));
+  return [columns, rows];
+};
+
+describe("the layout", () => {
+  test("has as many columns as rows, or one more", () => {
+    expect([1, 2, 3, 4, 5, 9, 12, 16, 64].map(shape)).toEqual([
+      [1, 1],
+      [2, 1],
+      [2, 2],
+      [2, 2],
+      [3, 2],
+      [3, 3],
+      [4, 3],
+      [4, 4],
+      [8, 8],
+    ]);
+  });
+
+  test("puts the ranks where they are told, row by row", () => {
+    const { places, width, height } = layOut(tiles(2, 5, 7));
+    expect([...places.keys()]).toEqual([2, 5, 7]);
+    expect(places.get(7)).toEqual({ x: 0, y: 180, width: 320, height: 180 });
+    expect([width, height]).toEqual([640, 360]);
+  });
+
+  test("gives each tile the room of the largest picture", () => {
+    const { width, height } = layOut([
+      { ...TILE, width: 100, height: 400 },
+      { ...TILE, rank: 1, width: 640, height: 80 },
+      { ...TILE, rank: 2, width: 0, height: 0 },
+    ]);
+    expect([width, height]).toEqual([1280, 800]);
+  });
+
+  test("keeps some room for pictures whose size nobody has said, and for no rank at all", () => {
+    expect(layOut([{ ...TILE, width: 0, height: 0 }])).toMatchObject({ width: 320, height: 180 });
+    expect(layOut([])).toMatchObject({ width: 320, height: 180, columns: 1, rows: 1 });
+  });
+
+  test("is as large for smaller pictures as they are, without gaps", () => {
+    const layout = layOut([...tiles(0, 1, 2), { ...TILE, rank: 3, width: 323, height: 181 }]);
+    const small = shrink(layout, 4);
+    expect([small.width, small.height]).toEqual([161, 90]);
+    const [first, second] = [small.places.get(0), small.places.get(1)];
+    expect((first?.x ?? 0) + (first?.width ?? 0)).toBe(second?.x);
+    expect((second?.x ?? 0) + (second?.width ?? 0)).toBe(small.width);
+  });
+});
+
+describe("the pictures' size", () => {
+  const layout = layOut(tiles(0, 1, 2, 3).map((tile) => ({ ...tile, width: 1280, height: 720 })));
+
+  test("is the smallest that fills the tiles on this screen", () => {
+    expect([2560, 1500, 1280, 800, 640, 100].map((px) => tierOf(layout, px))).toEqual([
+      1, 1, 2, 2, 4, 4,
+    ]);
+  });
+
+  test("may be a little too small", () => {
+    expect(tierOf(layout, 1400)).toBe(2);
+    expect(tierOf(layout, 704)).toBe(4);
+  });
+});
+
+test("a picture is seen whole, in the middle of its tile", () => {
+  const tile = { x: 320, y: 180, width: 320, height: 180 };
+  expect(fit({ width: 640, height: 360 }, tile)).toEqual(tile);
+  expect(fit({ width: 90, height: 90 }, tile)).toEqual({ x: 390, y: 180, width: 180, height: 180 });
+});
+
+describe("the note on a tile", () => {
+  const now_ms = new Date(2026, 0, 2, 12, 3, 20).getTime();
+  const silent_since = now_ms - 10_000;
+
+  test("is empty while it plays", () => {
+    expect(noteOf(TILE, null, now_ms)).toBe("");
+    expect(noteOf(TILE, 4900, now_ms)).toBe("");
+  });
+
+  test("says since when there is no new frame", () => {
+    expect(noteOf(TILE, 10_000, now_ms)).toBe("no new frame since 12:03:10");
+  });
+
+  test("says since when its worker is silent, before all else", () => {
+    const tile = { ...TILE, silent_since, text: "waiting for its first frame" };
+    expect(noteOf(tile, 60_000, now_ms)).toBe("silent since 12:03:10");
+  });
+
+  test("says what is wrong, or is waited for", () => {
+    expect(noteOf({ ...TILE, text: "has not joined yet" }, null, now_ms)).toBe(
+      "has not joined yet",
+    );
+  });
+});

@@ -1,0 +1,209 @@
+"""One view that is sent a grid of ranks, all over one connection. Lives on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gpuview.media.carriers.connection import AnyConnection
+from gpuview.media.carriers.outlet import Outlet
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.fanout import Fanout, Subscription
+from gpuview.media.encode.tiers import Tier
+from gpuview.media.page_channel import PageChannel
+from gpuview.media.tasks import BackgroundTasks
+from gpuview.protocol.carrier import ViewerCarrier
+from gpuview.protocol.page_messages import Received
+from gpuview.protocol.stats import ViewerStats
+
+if TYPE_CHECKING:
+    from gpuview.media.cluster.grid import Grid
+
+__all__ = ["GridViewer"]
+
+
+class GridViewer:
+    """Sends the ranks of one grid to one view, from its construction to `close`.
+
+    It begins when the page has said how large its tiles are. The link is shared out evenly, and
+    each tile has a queue of its own, so that one of them delays no other.
+
+    Args:
+        view: The view's id.
+        carrier: How it is reached.
+        codec: What its page decodes.
+        connection: The way to it; closed together with this.
+        channel: What its page says of itself.
+        grid: The source of its packets.
+        acknowledged_every_s: As for `CarrierLink`.
+        on_failure: Called once, with what ended the sending.
+    """
+
+    def __init__(
+        self,
+        view: str,
+        carrier: ViewerCarrier,
+        codec: Codec,
+        *,
+        connection: AnyConnection,
+        channel: PageChannel,
+        grid: Grid,
+        acknowledged_every_s: float,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.view = view
+        self.carrier: ViewerCarrier = carrier
+        self._codec = codec
+        self._connection = connection
+        self._channel = channel
+        self._grid = grid
+        self._outlet = Outlet(
+            connection,
+            carrier,
+            ceiling_bps=grid.max_bitrate_bps,
+            acknowledged_every_s=acknowledged_every_s,
+            on_change=self._tell_room,
+        )
+        self._tier: Tier | None = None
+        self._tiles: dict[int, _Tile] = {}
+        self._due: dict[int, None] = {}  # the ranks that have packets, in their order
+        self._has_packets = asyncio.Event()
+        connection.on_room = self._outlet.have_room
+        grid.viewers.add(self)
+        self._tasks = BackgroundTasks()
+        self._tasks.spawn(self._send_packets(), on_failure)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its page wants no picture now."""
+        return self._channel.is_paused
+
+    def follow_paused(self) -> None:
+        """Send what its page wants now."""
+        for rank, tile in self._tiles.items():
+            fanout = self._grid.fanouts[rank]
+            follow = fanout.pause if self.is_paused else fanout.resume
+            follow(tile)
+
+    def want_tier(self, tier: Tier) -> None:
+        """Send pictures of this size from now on."""
+        if tier is not self._tier:
+            self._tier = tier
+            for rank, fanout in self._grid.fanouts.items():
+                self.show(rank, fanout)
+
+    def show(self, rank: int, fanout: Fanout) -> None:
+        """Send a rank as well, if it is known how large."""
+        if self._tier is None:
+            return
+        if (tile := self._tiles.get(rank)) is not None:
+            fanout.move(tile, self._tier)
+            return
+        self._tiles[rank] = fanout.add(
+            self._codec,
+            partial(_Tile, fixed_tier=self._tier, on_packet=partial(self._note_packet, rank)),
+        )
+        if self.is_paused:
+            fanout.pause(self._tiles[rank])
+        self._outlet.link.set_tiles(len(self._tiles))
+        self._tell_room(time.monotonic())
+
+    def take_received(self, message: Received) -> None:
+        """Learn what has arrived."""
+        self._outlet.take_received(message)
+
+    def request_keyframe(self, rank: int) -> None:
+        """Act on the page's request for a keyframe of one tile."""
+        if (tile := self._tiles.get(rank)) is not None:
+            tile.request_keyframe()
+
+    def set_ceiling(self, max_bitrate_bps: int) -> None:
+        """Never send more than this from now on."""
+        self._outlet.link.set_ceiling(max_bitrate_bps)
+
+    def check(self, now_s: float) -> None:
+        """Do nothing: the connection is watched for silence, whether or not it is sent a stream."""
+
+    async def close(self) -> None:
+        """End the connection and unsubscribe from the workers. Safe to call twice."""
+        self._grid.viewers.discard(self)
+        for rank, tile in self._tiles.items():
+            self._grid.fanouts[rank].unsubscribe(tile)
+        self._tiles.clear()
+        self._connection.close()
+        await self._tasks.cancel()
+
+    def stats(self) -> ViewerStats:
+        link = self._outlet.link.stats(time.monotonic())
+        return ViewerStats(
+            view=self.view,
+            carrier=self.carrier,
+            state="connected" if self._connection.is_open else "closed",
+            codec=str(self._codec),
+            local="",
+            remote="",
+            frames_sent=self._outlet.n_frames,
+            frames_dropped=sum(each.n_dropped for each in self._tiles.values()),
+            estimate_bps=link.estimate_bps,
+            sent_bps=link.sent_bps,
+            round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
+            tier="" if self._tier is None else str(self._tier),
+            quantiser=self._outlet.quantiser,
+            latency_p50_ms=self._channel.latency.p50_ms,
+            latency_p95_ms=self._channel.latency.p95_ms,
+            messages_refused=self._channel.n_refused,
+        )
+
+    async def _send_packets(self) -> None:
+        while True:
+            await self._outlet.wait_for_room()
+            rank, packet = await self._next()
+            self._outlet.send(packet, self._codec.name, tile=rank)
+
+    async def _next(self) -> tuple[int, Packet]:
+        """Wait for a packet of any tile; those that have some take turns."""
+        while True:
+            while self._due:
+                rank = next(iter(self._due))
+                del self._due[rank]
+                packet = self._tiles[rank].take()
+                if packet is not None:
+                    self._due[rank] = None
+                    return rank, packet
+            self._has_packets.clear()
+            await self._has_packets.wait()
+
+    def _note_packet(self, rank: int) -> None:
+        self._due.setdefault(rank)
+        self._has_packets.set()
+
+    def _tell_room(self, now_s: float) -> None:
+        link, n_tiles = self._outlet.link, max(len(self._tiles), 1)
+        free_s = link.free_s(now_s)
+        for tile in self._tiles.values():
+            tile.report(target_bps=link.target_bps / n_tiles, free_s=free_s)
+
+    def __repr__(self) -> str:
+        return f"<GridViewer {self.view} {self.carrier} {self._codec} tiles={len(self._tiles)}>"
+
+
+class _Tile(Subscription):
+    """One rank's queue of packets; says when one waits in it."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        request: Callable[[float], None],
+        *,
+        fixed_tier: Tier,
+        on_packet: Callable[[], None],
+    ) -> None:
+        super().__init__(codec, request, fixed_tier)
+        self._on_packet = on_packet
+
+    def put(self, packet: Packet) -> None:
+        super().put(packet)
+        self._on_packet()

@@ -1,0 +1,74 @@
+"""What pages are told of the ranks in a grid. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gpuview.protocol.cluster_messages import Worker
+from gpuview.protocol.page_messages import Problem, Tile
+
+__all__ = ["tiles_of"]
+
+
+def tiles_of(
+    workers: Iterable[Worker],
+    ranks: Iterable[int],
+    told_ms: float,
+    *,
+    sizes: Mapping[int, tuple[int, int]],
+    problems: Mapping[int, Problem | None],
+) -> list[Tile]:
+    """Return the tiles of a grid, by rank.
+
+    Args:
+        workers: Those that have joined, with as much of their status as `Roster.overview` has.
+        ranks: Those that were asked for, and are shown before they have joined.
+        told_ms: When this was known of the workers, in Unix time.
+        sizes: The picture sizes that workers have said, where they have.
+        problems: Why ranks send no packets, if they do not.
+    """
+    known = {each.rank: each for each in workers}
+    return [
+        _tile(rank, known.get(rank), told_ms, sizes.get(rank, (0, 0)), problems.get(rank))
+        for rank in sorted({*known, *ranks})
+    ]
+
+
+def _tile(
+    rank: int,
+    worker: Worker | None,
+    told_ms: float,
+    size: tuple[int, int],
+    problem: Problem | None,
+) -> Tile:
+    if worker is None:
+        return Tile(rank=rank, host="", width=0, height=0, text="has not joined yet")
+    status = worker.status
+    if size == (0, 0) and status is not None:
+        size = status.width, status.height
+    return Tile(
+        rank=rank,
+        host=worker.host,
+        width=size[0],
+        height=size[1],
+        text=_text(worker, problem),
+        silent_since=None if worker.silent_s is None else told_ms - worker.silent_s * 1000,
+    )
+
+
+def _text(worker: Worker, problem: Problem | None) -> str:
+    status = worker.status
+    if worker.silent_s is not None:
+        return ""  # that it is silent is enough
+    if problem is not None:
+        return problem.problem
+    match None if status is None else status.state:
+        case None | "waiting":
+            return "waiting for its first frame"
+        case "closed":
+            return "has closed its view"
+        case "live":
+            return ""
+        case _:
+            assert status is not None
+            return status.problem or "its media process starts again"
