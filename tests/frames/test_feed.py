@@ -226,7 +226,7 @@ def test_a_second_display_does_not_wait_for_a_frame_that_is_in_the_ring(harness,
     harness.feed.push(picture(1))
     for _ in range(2):
         harness.feed.expect_viewer()
-        assert harness.feed._has_rested.is_set()
+        assert harness.feed._background._has_rested.is_set()
     assert harness.sink.bytes() == [1]
 
 

@@ -268,7 +268,7 @@ def test_offer_is_refused_where_webrtc_is_left_out(tmp_path: Path) -> None:
         page.say(await page_offer())
         refusal = await elsewhere(page.hear, Refusal)
         assert isinstance(refusal, Refusal)
-        assert "carriers" in refusal.problem
+        assert "CARRIERS" in refusal.fix
         await elsewhere(page.close)
 
     run(tmp_path, use, has_webrtc=False)

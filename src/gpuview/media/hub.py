@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiortc import RTCCertificate
-from msgspec.structs import replace
 
 from gpuview.errors import NetworkError
 from gpuview.media.encode.choice import find_encoders
@@ -222,7 +221,8 @@ class Hub:
         stream = Stream(
             name,
             make_encodes,
-            replace(configuration, has_webrtc=has_webrtc),
+            configuration,
+            has_webrtc=has_webrtc,
             send=partial(self._send, name),
             open_network=self._open_network,
             tasks=self._tasks,
@@ -302,7 +302,7 @@ class Hub:
 
     def _open_run(self, name: str, stream: Stream, message: OpenRun) -> None:
         """Show workers' packets in place of frames; who has come meanwhile comes again."""
-        from gpuview.media.cluster.opening import stream_of_run
+        from gpuview.media.run_streams import stream_of_run
 
         max_bitrate_bps = stream.fanout.encodes.max_bitrate_bps
         self._let_go(stream)

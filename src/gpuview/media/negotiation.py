@@ -56,6 +56,7 @@ class Negotiation:
         configuration: The process-wide settings.
         fanout: The source of the stream's packets.
         viewers: The stream's viewers.
+        has_webrtc: Whether any offer may be answered.
         open_network: Returns the network; the first call binds its socket.
         send_to_kernel: Sends a message about the stream to the kernel.
         tasks: Run the work that waits.
@@ -67,6 +68,7 @@ class Negotiation:
         fanout: Fanout,
         viewers: ViewerSet,
         *,
+        has_webrtc: bool,
         open_network: Callable[[], Network],
         send_to_kernel: Callable[[Message], None],
         tasks: BackgroundTasks,
@@ -74,6 +76,7 @@ class Negotiation:
         self._configuration = configuration
         self._fanout = fanout
         self._viewers = viewers
+        self._has_webrtc = has_webrtc
         self._open_network = open_network
         self._send_to_kernel = send_to_kernel
         self._tasks = tasks
@@ -93,7 +96,7 @@ class Negotiation:
         Raises:
             GpuviewError: The offer is refused at once.
         """
-        if not self._configuration.has_webrtc:
+        if not self._has_webrtc:
             raise SignalError(
                 "the views of this stream do not use WebRTC",
                 expected="another carrier: a grid of ranks uses no other, nor may any view if the "

@@ -34,6 +34,7 @@ class Stream:
         name: Its name.
         make_encodes: Makes what makes its packets.
         configuration: The settings.
+        has_webrtc: As for `Negotiation`.
         send: Sends the kernel a message about it.
         open_network: As for `Negotiation`.
         tasks: As for `Negotiation`.
@@ -45,6 +46,7 @@ class Stream:
         make_encodes: MakeEncodes,
         configuration: Configure,
         *,
+        has_webrtc: bool,
         send: Callable[[Message], None],
         open_network: Callable[[], Network],
         tasks: BackgroundTasks,
@@ -61,6 +63,7 @@ class Stream:
             configuration,
             fanout,
             viewers,
+            has_webrtc=has_webrtc,
             open_network=open_network,
             send_to_kernel=self._hear,
             tasks=tasks,
