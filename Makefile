@@ -9,9 +9,13 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATIC := src/gpuview/static/widget.js
 SLOW := browser or command or cuda or hosts or hub or kernel or network or ray or triton or wheel
-# Two processes: most tests wait for another process, and leave a core idle.
-WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
+# More than there are cores. On two, the unit tests took 43 % of them with two workers, and the longest
+# slow modules take less than half: most tests wait for other processes, and some for a timer.
+UNIT_WORKERS ?= 4
+WORKERS ?= 3
+# All tests in there are slow. To import them takes each of those processes seconds.
+SLOW_FOLDERS := tests/browser tests/hosts tests/kernel tests/network
+PYTEST := $(BIN)/python -m pytest --numprocesses
 SKIPPED := artifacts/skipped.txt
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
@@ -24,7 +28,7 @@ demo: .venv/demo.stamp $(STATIC)
 # What the slow tests need is fetched while the quick part runs, except what goes into .venv itself.
 test: forget-skipped .venv/hub.stamp .venv/cluster.stamp
 	@$(MAKE) --no-print-directory --jobs=4 lint vitest unit needs-of-slow-tests
-	$(PYTEST) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
+	$(PYTEST) $(WORKERS) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
 # Side by side: the type checker and most tests leave a core idle.
@@ -46,7 +50,7 @@ vitest: js/node_modules/.stamp
 	npm --prefix js run --silent test
 
 unit: .venv/dev.stamp $(STATIC)
-	$(PYTEST) --dist worksteal -m "not ($(SLOW))"
+	$(PYTEST) $(UNIT_WORKERS) --dist worksteal -m "not ($(SLOW))" $(addprefix --ignore=,$(SLOW_FOLDERS))
 
 networks-table: .venv/dev.stamp $(STATIC) browser laboratory
 	GPUVIEW_WRITE_DOCS=1 GPUVIEW_REQUIRE_NETWORK=1 $(BIN)/python -m pytest tests/network/test_matrix.py

@@ -20,7 +20,7 @@ from hypothesis import settings
 from tests.network import topology
 from tests.ports import free_port
 
-# Two workers share two cores, and torch's threads burn CPU time while they wait for each other. Set
+# The workers share the cores, and torch's threads burn CPU time while they wait for each other. Set
 # before torch is imported, for the kernels that the tests start as well.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

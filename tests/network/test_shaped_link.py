@@ -19,6 +19,8 @@ from tests.network.link import Link
 from tests.network.topology import Internet, Node, enter
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.network
+
 _PORT = 5001
 _PAYLOAD = struct.Struct("!QI")
 _PACKET_NBYTES = 1200
@@ -51,7 +53,6 @@ def ends(module_ends: _Ends) -> _Ends:
     return module_ends
 
 
-@pytest.mark.network
 @pytest.mark.parametrize("rate_bps", [2e6, 20e6])
 def test_a_flow_has_the_rate_and_the_delay_of_its_direction(ends: _Ends, rate_bps: float) -> None:
     slow = Way(rate_bps=rate_bps, delay_s=0.025, queue_s=0.1)
@@ -66,7 +67,6 @@ def test_a_flow_has_the_rate_and_the_delay_of_its_direction(ends: _Ends, rate_bp
     assert statistics.median(back.delays_s) < 0.01
 
 
-@pytest.mark.network
 def test_a_flow_below_the_rate_has_only_the_delay(ends: _Ends) -> None:
     ends.link.change(up=Way(rate_bps=20e6, delay_s=0.025))
     flow = _send(ends.near, ends.far, "203.0.113.20", 2e6, 1.0)
@@ -74,7 +74,6 @@ def test_a_flow_below_the_rate_has_only_the_delay(ends: _Ends) -> None:
     assert statistics.median(flow.delays_s) == pytest.approx(0.026, abs=0.005)
 
 
-@pytest.mark.network
 def test_a_flow_loses_its_share(ends: _Ends) -> None:
     ends.link.change(down=Way(loss=0.1))
     flow = _send(ends.far, ends.near, "198.51.100.20", 20e6, 1.0)
@@ -83,7 +82,6 @@ def test_a_flow_loses_its_share(ends: _Ends) -> None:
     assert lost == pytest.approx(expected, abs=5 * (0.9 * expected) ** 0.5)
 
 
-@pytest.mark.network
 def test_a_cut_link_carries_nothing_and_then_carries_again(ends: _Ends) -> None:
     ends.link.cut(60.0)
     assert not _send(ends.far, ends.near, "198.51.100.20", 2e6, 0.1).delays_s
@@ -92,7 +90,6 @@ def test_a_cut_link_carries_nothing_and_then_carries_again(ends: _Ends) -> None:
     assert len(flow.delays_s) == flow.n_sent
 
 
-@pytest.mark.network
 def test_the_devices_go_with_a_process_that_is_killed() -> None:
     with Internet() as internet, Link() as link:
         near = internet.host("p", "198.51.100.20/28", cable=link.connect)

@@ -178,5 +178,15 @@ def test_every_error_carries_three_parts_and_survives_pickling(name: str) -> Non
     assert (again.problem, again.expected, again.fix) == ("a problem", "something else", "do it")
 
 
+def test_folders_that_the_unit_tests_leave_out_have_slow_tests_only() -> None:
+    line = re.search(r"^SLOW_FOLDERS := (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert line is not None
+    for folder in line[1].split():
+        marked = re.compile(rf"^pytestmark = .*pytest\.mark\.{Path(folder).name}\b", re.M)
+        paths = list((ROOT / folder).rglob("test_*.py"))
+        assert paths
+        assert [path.name for path in paths if not marked.search(path.read_text())] == []
+
+
 def test_package_is_typed() -> None:
     assert (ROOT / "src" / "gpuview" / "py.typed").exists()
