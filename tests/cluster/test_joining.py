@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 
 import pytest
 
@@ -123,3 +124,26 @@ def test_what_is_unforeseen_ends_nothing(caplog: pytest.LogCaptureFixture) -> No
     assert place.joined.get(timeout=30) == CONTENT
     looking.close()
     assert "please report it" in caplog.text
+
+
+def test_a_file_system_that_hangs_keeps_nobody_waiting() -> None:
+    reading, answer = threading.Event(), threading.Event()
+    joined: queue.Queue[JoinFile] = queue.Queue()
+
+    def find() -> JoinFile:
+        reading.set()
+        answer.wait(60)
+        return CONTENT
+
+    looking = Joining(find, joined.put)
+    assert reading.wait(60)
+    looking.take(JoinChanged(is_connected=False))
+    looking.close()
+    assert not answer.is_set()
+    answer.set()
+    wait_until(lambda: not is_there("gpuview-joining"), "its thread has ended")
+    assert joined.empty()
+
+
+def is_there(thread: str) -> bool:
+    return any(each.name == thread for each in threading.enumerate())

@@ -12,6 +12,7 @@ from gpuview.media.cluster.endpoints import Endpoints
 from gpuview.media.ice.sockets import Address
 from tests.media.cluster.streams import Notebook, WorkerSide
 from tests.media.cluster.test_transport import run, worker_of
+from tests.ports import free_port
 from tests.waiting import wait_until_async
 
 
@@ -47,6 +48,14 @@ def find(*wanted: str) -> list[list[str]]:
     return asyncio.run(main())
 
 
+def recorded_hellos(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list that has one more element for each time that a worker dials."""
+    made: list[object] = []
+    hello = dialler.Dialler._hello
+    monkeypatch.setattr(dialler.Dialler, "_hello", lambda self: (made.append(self), hello(self))[1])
+    return made
+
+
 def test_name_leads_to_its_addresses_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, login1=["2001:db8::7", "192.0.2.7", "192.0.2.7"], nowhere=[])
     assert find("tcp://login1:40123", "tcp://nowhere:40123") == [
@@ -75,11 +84,7 @@ def test_name_whose_server_is_silent_is_asked_for_once_and_holds_up_no_other_rou
     monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
     monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
     names = Names(monkeypatch)
-    hellos: list[object] = []
-    hello = dialler.Dialler._hello
-    monkeypatch.setattr(
-        dialler.Dialler, "_hello", lambda self: (hellos.append(self), hello(self))[1]
-    )
+    hellos = recorded_hellos(monkeypatch)
 
     async def use(notebook: Notebook) -> None:
         async with worker_of(tmp_path) as stream:
@@ -115,3 +120,68 @@ def test_next_address_is_dialled_only_where_the_one_before_does_not_answer(
             assert made == [good]
 
     run(tmp_path, use)
+
+
+def test_first_address_that_answers_is_used(tmp_path: Path, dead_server: str) -> None:
+    async def use(notebook: Notebook) -> None:
+        good = f"tcp://127.0.0.1:{notebook.port}"
+        endpoints = [
+            f"tcp://{dead_server}",  # accepts, and says nothing
+            f"tcp://127.0.0.1:{free_port()}",
+            "tcp://no such host:1",
+            "this is no address",
+            good,
+            good.replace("127.0.0.1", "localhost"),
+        ]
+        async with worker_of(tmp_path) as stream:
+            worker = WorkerSide(stream, notebook.joining(endpoints=endpoints))
+            await wait_until_async(lambda: worker.is_joined, "it has joined")
+            assert worker.states[-1].problem is None
+            await wait_until_async(
+                lambda: notebook.hub._runs._listener.gate.n_open == 1,  # type: ignore[union-attr]
+                "there is one connection",
+            )
+            assert notebook.present == [0]
+            assert len(worker.states) == 1
+
+    run(tmp_path, use)
+
+
+def test_worker_that_begins_before_the_notebook_joins_it_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.3)
+
+    async def main() -> None:
+        notebook = Notebook(tmp_path)
+        joining = notebook.joining()
+        port, keys, worker_keys = notebook.port, notebook.keys, notebook.worker_keys
+        await notebook.close()
+        async with worker_of(tmp_path) as stream:
+            worker = WorkerSide(stream, joining)
+            await wait_until_async(lambda: worker.states, "it has failed once")
+            assert not worker.is_joined
+            again = Notebook(tmp_path, port=port, keys=keys, worker_keys=worker_keys)
+            await wait_until_async(lambda: worker.is_joined, "it has joined")
+            assert again.present == [0]
+            await again.close()
+            await wait_until_async(lambda: not worker.is_joined, "it knows that nobody is there")
+
+    asyncio.run(main())
+
+
+def test_address_that_is_none_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
+    monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
+    hellos = recorded_hellos(monkeypatch)
+
+    async def use(notebook: Notebook) -> None:
+        async with worker_of(tmp_path) as stream:
+            WorkerSide(stream, notebook.joining(endpoints=["no address"])).playing.cancel()
+            await wait_until_async(lambda: len(hellos) >= 5, "it has dialled five times")
+
+    run(tmp_path, use)
+    assert sum("cannot dial no address" in each.message for each in caplog.records) == 1
+    assert sum("no notebook answers" in each.message for each in caplog.records) == 1

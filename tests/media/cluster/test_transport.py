@@ -35,7 +35,6 @@ from tests.media.cluster.streams import (
     notebook_and_worker,
 )
 from tests.media.streaming import Streaming
-from tests.ports import free_port
 from tests.waiting import wait_until_async
 
 
@@ -222,6 +221,19 @@ def test_other_version_is_refused_on_both_sides_with_both_named(
     run(tmp_path, use)
 
 
+def test_worker_that_is_refused_again_and_again_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use(notebook: Notebook) -> None:
+        for _ in range(3):
+            with RawWorker(notebook, notebook.worker_keys) as raw:
+                raw.join(version="7.7.7")
+                await raw.hear(JoinRefused)
+
+    run(tmp_path, use)
+    assert sum("gpuview 7.7.7" in each.message for each in caplog.records) == 1
+
+
 def test_key_of_one_run_opens_no_other(tmp_path: Path) -> None:
     async def use(notebook: Notebook) -> None:
         other = KeyPair()
@@ -388,57 +400,6 @@ def test_descriptor_that_has_another_owner_by_now_is_left_alone(tmp_path: Path) 
     run_joined(tmp_path, use)
 
 
-# --- routes -----------------------------------------------------------------------------------
-
-
-def test_first_address_that_answers_is_used(tmp_path: Path, dead_server: str) -> None:
-    async def use(notebook: Notebook) -> None:
-        good = f"tcp://127.0.0.1:{notebook.port}"
-        endpoints = [
-            f"tcp://{dead_server}",  # accepts, and says nothing
-            f"tcp://127.0.0.1:{free_port()}",
-            "tcp://no such host:1",
-            "this is no address",
-            good,
-            good.replace("127.0.0.1", "localhost"),
-        ]
-        async with worker_of(tmp_path) as stream:
-            worker = WorkerSide(stream, notebook.joining(endpoints=endpoints))
-            await wait_until_async(lambda: worker.is_joined, "it has joined")
-            assert worker.states[-1].problem is None
-            await wait_until_async(
-                lambda: notebook.hub._runs._listener.gate.n_open == 1,  # type: ignore[union-attr]
-                "there is one connection",
-            )
-            assert notebook.present == [0]
-            assert len(worker.states) == 1
-
-    run(tmp_path, use)
-
-
-def test_worker_that_begins_before_the_notebook_joins_it_when_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.3)
-
-    async def main() -> None:
-        notebook = Notebook(tmp_path)
-        joining = notebook.joining()
-        port, keys, worker_keys = notebook.port, notebook.keys, notebook.worker_keys
-        await notebook.close()
-        async with worker_of(tmp_path) as stream:
-            worker = WorkerSide(stream, joining)
-            await wait_until_async(lambda: worker.states, "it has failed once")
-            assert not worker.is_joined
-            again = Notebook(tmp_path, port=port, keys=keys, worker_keys=worker_keys)
-            await wait_until_async(lambda: worker.is_joined, "it has joined")
-            assert again.present == [0]
-            await again.close()
-            await wait_until_async(lambda: not worker.is_joined, "it knows that nobody is there")
-
-    asyncio.run(main())
-
-
 def test_second_time_to_listen_changes_nothing(tmp_path: Path) -> None:
     async def use(notebook: Notebook) -> None:
         keys = notebook.keys
@@ -463,24 +424,3 @@ def test_nothing_is_watched_that_was_not_asked_for(tmp_path: Path) -> None:
             assert (watch.codec, watch.profile, watch.tier) == ("H264", "Main", 2)
 
     run(tmp_path, use)
-
-
-def test_address_that_is_none_is_logged_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
-    monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
-    dials: list[object] = []
-    hello = dialler.Dialler._hello
-    monkeypatch.setattr(
-        dialler.Dialler, "_hello", lambda self: (dials.append(self), hello(self))[1]
-    )
-
-    async def use(notebook: Notebook) -> None:
-        async with worker_of(tmp_path) as stream:
-            WorkerSide(stream, notebook.joining(endpoints=["no address"])).playing.cancel()
-            await wait_until_async(lambda: len(dials) >= 5, "it has dialled five times")
-
-    run(tmp_path, use)
-    assert sum("cannot dial no address" in each.message for each in caplog.records) == 1
-    assert sum("no notebook answers" in each.message for each in caplog.records) == 1

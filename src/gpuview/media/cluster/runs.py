@@ -174,10 +174,12 @@ class Run:
 
     def _refuse(self, peer: Peer, problem: Problem, rank: int | None) -> None:
         """Refuse a worker, and say why: to the streams of its rank, or to all if there is none."""
-        logger.warning("run %s: %s", self._name, problem.problem)
         _refuse(peer, problem)
         has_followers = rank is not None and self._followers_of(rank)
-        self._problems[rank if has_followers else None] = problem
+        told_to = rank if has_followers else None
+        if self._problems.get(told_to) != problem:  # a worker that is refused tries again for ever
+            logger.warning("run %s: %s", self._name, problem.problem)
+        self._problems[told_to] = problem
         self._tell()
 
     def _lose(self, link: WorkerLink) -> None:
