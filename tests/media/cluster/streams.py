@@ -166,6 +166,7 @@ class RawWorker:
             self._dealer.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.public)
             self._dealer.setsockopt_string(zmq.CURVE_SECRETKEY, keys.secret)
         self._dealer.setsockopt(zmq.LINGER, 0)
+        self._dealer.setsockopt(zmq.RECONNECT_IVL, -1)
         self._dealer.connect(f"tcp://127.0.0.1:{notebook.port}")
         self.got: list[ChannelMessage] = []
 

@@ -109,7 +109,7 @@ def test_a_connection_that_ends_when_nobody_looks_any_more_stops_no_other() -> N
         far = theirs.socket(zmq.ROUTER)
         port = far.bind_to_random_port("tcp://127.0.0.1")
         dealer = ours.socket(zmq.DEALER)
-        events = watch_events(dealer, zmq.Event.DISCONNECTED, lambda event: None)
+        events = watch_events(dealer, zmq.Event.DISCONNECTED, lambda *_: None)
         dealer.connect(f"tcp://127.0.0.1:{port}")
         dealer.send(b"hello")
         await asyncio.to_thread(far.recv_multipart)

@@ -332,6 +332,23 @@ def test_worker_that_never_reads_is_given_up(tmp_path: Path) -> None:
     run_joined(tmp_path, use)
 
 
+def test_who_has_a_key_and_says_nothing_is_sent_away_and_the_workers_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "_SAYS_WHO_S", 0.1)
+    monkeypatch.setattr(listener, "_GATE_LOOK_S", 0.05)
+
+    async def use(notebook: Notebook, worker: WorkerSide) -> None:
+        gate = notebook.hub._runs._listener.gate  # type: ignore[union-attr]
+        with RawWorker(notebook, notebook.worker_keys):
+            await wait_until_async(lambda: gate.n_open == 2, "it has come")
+            await wait_until_async(lambda: gate.n_open == 1, "it is sent away")
+        assert worker.is_joined
+        assert len(worker.states) == 1
+
+    run_joined(tmp_path, use)
+
+
 def test_worker_that_answers_pings_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "_BEAT_S", 0.05)
 

@@ -264,7 +264,7 @@ class _Route:
         self._events.close()
         self.sock.close()
 
-    def _happened(self, event: zmq.Event) -> None:
+    def _happened(self, event: zmq.Event, _value: int) -> None:
         self.is_key_refused |= event == zmq.Event.HANDSHAKE_FAILED_AUTH
         self.has_gone |= event == zmq.Event.DISCONNECTED
         self._look(self)

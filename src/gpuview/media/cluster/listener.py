@@ -29,6 +29,7 @@ logger = logging.getLogger("gpuview.media")
 
 _ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _HANDSHAKE_MS = 3000  # whoever connects and does not say who it is
+_SAYS_WHO_S = 5.0  # whoever has a key, and says nothing, or begins a message that does not end
 _UNREAD_MESSAGES = 32  # of one worker; then TCP holds it up
 _UNSENT_MESSAGES = 256  # to one worker; none is large
 _GATE_LOOK_S = 1.0
@@ -53,7 +54,8 @@ class Peer:
         self._listener = listener
         self.identity = identity
         """What ZeroMQ calls it."""
-        self._fd = fd
+        self.fd = fd
+        """Of its TCP connection, while it is there."""
 
     def send(self, message: ChannelMessage) -> bool:
         """Send a message; return False if it takes nothing at present, or has gone."""
@@ -66,10 +68,10 @@ class Peer:
 
     def cut(self) -> None:
         """End its connection. A worker that is well dials again."""
-        self._listener.cut(self.identity, self._fd)
+        self._listener.cut(self.identity, self.fd)
 
     def __repr__(self) -> str:
-        return f"<Peer {self.identity.hex()} fd={self._fd}>"
+        return f"<Peer {self.identity.hex()} fd={self.fd}>"
 
 
 class Listener:
@@ -102,6 +104,7 @@ class Listener:
         self._on_message = on_message
         self._on_gone = on_gone
         self._peers: dict[bytes, Peer] = {}
+        self._came_s: dict[int, float] = {}  # by descriptor, until `_end_nameless` has looked
         if not zmq.has("curve"):
             raise NetworkError(
                 "cannot listen for workers: this libzmq was built without CURVE",
@@ -141,10 +144,7 @@ class Listener:
         """See `Peer.cut`."""
         if self._peers.pop(identity, None) is None:
             return
-        # There is no call for it. By its descriptor, the connection is ended as if the other side
-        # had ended it; the number may have another owner by now, so it is looked at before.
-        with contextlib.suppress(OSError):
-            _shut_down(os.dup(fd), self.port)
+        self._end(fd)
 
     async def close(self) -> None:
         """Cut everybody off, and free the port."""
@@ -154,6 +154,12 @@ class Listener:
             each.close()
         self._port.close()
         await asyncio.to_thread(self._context.destroy, 0)
+
+    def _end(self, fd: int) -> None:
+        # There is no call for it. By its descriptor, the connection is ended as if the other side
+        # had ended it; the number may have another owner by now, so it is looked at before.
+        with contextlib.suppress(OSError):
+            _shut_down(os.dup(fd), self.port)
 
     def _hear(self, frames: list[zmq.Frame]) -> None:
         identity, *content = frames
@@ -177,11 +183,13 @@ class Listener:
         status, text = (b"200", b"OK") if is_known else (b"400", b"no run has this key")
         self._zap.send([*envelope, version, request, status, text, name if is_known else b"", b""])
 
-    def _count(self, event: zmq.Event) -> None:
+    def _count(self, event: zmq.Event, fd: int) -> None:
         if event == zmq.Event.ACCEPTED:
+            self._came_s[fd] = time.monotonic()
             self.gate.came(time.monotonic())
             self._turn_gate()
         else:
+            self._came_s.pop(fd, None)
             self.gate.went()
             self._on_gone()
 
@@ -197,7 +205,17 @@ class Listener:
     async def _look_at_gate(self) -> None:
         while True:
             await asyncio.sleep(_GATE_LOOK_S)
+            self._end_nameless()
             self._turn_gate()
+
+    def _end_nameless(self) -> None:
+        """End connections that have not said a whole message in time."""
+        before_s = time.monotonic() - _SAYS_WHO_S
+        known = {peer.fd for peer in self._peers.values()}
+        for fd in [fd for fd, came_s in self._came_s.items() if came_s < before_s]:
+            del self._came_s[fd]
+            if fd not in known:
+                self._end(fd)
 
     def __repr__(self) -> str:
         return f"<Listener port={self.port} {self.gate}>"

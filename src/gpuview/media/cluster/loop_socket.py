@@ -102,9 +102,12 @@ class LoopSocket:
 
 
 def watch_events(
-    sock: zmq.Socket[bytes], events: int, on_event: Callable[[zmq.Event], None]
+    sock: zmq.Socket[bytes], events: int, on_event: Callable[[zmq.Event, int], None]
 ) -> LoopSocket:
-    """Call back with what happens to a socket's connections, until what is returned is closed."""
+    """Call back with what happens to a socket's connections, until what is returned is closed.
+
+    With each event comes its value, for most of them the connection's descriptor.
+    """
     address = f"inproc://events-{next(_numbers)}"
     sock.monitor(address, events)
     pair = sock.context.socket(zmq.PAIR)
@@ -116,7 +119,7 @@ def watch_events(
     def hear(frames: list[zmq.Frame]) -> None:
         with contextlib.suppress(RuntimeError, ValueError):  # of a libzmq that says something else
             parsed = parse_monitor_message([frame.bytes for frame in frames])
-            on_event(zmq.Event(parsed["event"]))
+            on_event(zmq.Event(parsed["event"]), parsed["value"])
 
     return _Events(sock, pair, hear)
 
