@@ -48,8 +48,13 @@ def main(run: str, *what: str) -> None:
         view.push(picture(4, 0))
         os._exit(0)
     say(pid=os.getpid(), rank=rank)
-    step = 0
+    step, taken = 0, rate.value
     while True:
+        if "that-syncs" in what:
+            view.sync()
+            if rate.value != taken:
+                taken = rate.value
+                say(taken=[step, taken])
         if "with-peers" in what:
             torch.distributed.all_reduce(torch.ones(1))
         view.push("no picture" if "with-bad-frames" in what else picture(rank, step))
@@ -57,7 +62,7 @@ def main(run: str, *what: str) -> None:
         if step % 10 == 0:
             shown = view.stats().frames_shown
             say(step=step, rate=rate.value, is_watched=view.is_watched, frames_shown=shown)
-        time.sleep(STEP_S)
+        time.sleep(STEP_S * (rank + 1) if "of-its-own-speed" in what else STEP_S)
 
 
 if __name__ == "__main__":

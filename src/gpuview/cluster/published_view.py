@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuview.cluster.identity import Identity
 from gpuview.cluster.joining import Joining
+from gpuview.cluster.knob_sync import KnobSync
 from gpuview.cluster.view import View
 from gpuview.engine.shared import shared_engine
 from gpuview.errors import MediaError, StreamClosedError
@@ -16,7 +17,13 @@ from gpuview.frame_stream import FrameStream
 from gpuview.frames.error_reporter import explain
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.log import log_to_stderr
-from gpuview.protocol.cluster_messages import JoinChanged, JoinRun, Listening, WorkersChanged
+from gpuview.protocol.cluster_messages import (
+    Agreed,
+    JoinChanged,
+    JoinRun,
+    Listening,
+    WorkersChanged,
+)
 from gpuview.protocol.interaction_messages import FromView
 from gpuview.protocol.join_file import JoinFile
 from gpuview.protocol.media_messages import PublishingChanged, RecordingEnded, RecordingProgress
@@ -73,6 +80,10 @@ class PublishedView(FrameStream, View):
             self._handle.send(state.status)
             self._follow_options()
             self._joining = Joining(find, self._join)
+            self._steps = KnobSync(
+                self._interaction.knobs.turn, self._handle.send, lambda: self.is_connected
+            )
+            self._interactions.answer(Agreed, lambda message, _: self._steps.hear(message))
 
     @property
     def is_watched(self) -> bool:
@@ -107,6 +118,9 @@ class PublishedView(FrameStream, View):
             self._published.update(waiting_hint=parsed.waiting_hint)
             self._start_source(parsed)
             self._watch(self._are_views_seen)
+
+    def sync(self, step: int | None = None) -> None:
+        self._steps.sync(step)
 
     def close(self) -> None:
         if self._published.state.is_closed:
@@ -176,6 +190,7 @@ class PublishedView(FrameStream, View):
 
     def forked(self, error: StreamClosedError) -> None:
         self._joining.close()
+        self._steps.abandon()
         self._abandon_frames(error)
 
     # A worker's media process has no page, no tunnel, no recording and no publication.

@@ -75,6 +75,23 @@ class View(LiveInteraction, LiveOptions):
             layer: The dotted name of a submodule to tap instead, or a list of names.
         """
 
+    def sync(self, step: int | None = None) -> None:
+        """Name a step boundary, at which all ranks of the run take turned knobs together.
+
+            for batch in loader:
+                view.sync()
+                optimizer.param_groups[0]["lr"] = lr.value
+
+        From its first call on, a knob that is turned in the notebook changes here and nowhere else,
+        at the same step on all ranks that call this. It costs some microseconds, and waits for no
+        rank; while a change is being agreed on, a step may wait for the word of it, once and for
+        1 s at most. A notebook that is gone leaves all values as they are.
+
+        Args:
+            step: The number of the step that begins, which rises, and is the same on all ranks;
+                None counts the calls, from 0 on. Give it where training goes on from a checkpoint.
+        """
+
     def stats(self) -> StreamStats:
         """Return the current counters; waits for the media process, at most 10 s.
 

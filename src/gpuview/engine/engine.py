@@ -22,6 +22,7 @@ from gpuview.errors import (
     StreamClosedError,
 )
 from gpuview.protocol.cluster_messages import (
+    Agreed,
     JoinChanged,
     JoinRun,
     ListenForWorkers,
@@ -80,6 +81,7 @@ _FROM_MEDIA: tuple[type[Message], ...] = (
     Viewers,
     WantIceServers,
     WorkersChanged,
+    Agreed,
     *FROM_VIEW,
 )
 

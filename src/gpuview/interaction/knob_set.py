@@ -12,7 +12,7 @@ from gpuview.interaction.events import Work
 from gpuview.interaction.handlers import UserCalls
 from gpuview.interaction.interactions import Interactions, Reply
 from gpuview.interaction.knobs import Button, Knob
-from gpuview.protocol.interaction_messages import Interaction, SetKnob
+from gpuview.protocol.interaction_messages import Interaction, KnobValue, SetKnob
 from gpuview.protocol.wire import encode_text
 from gpuview.signalling.throttle import Throttle
 
@@ -90,13 +90,17 @@ class KnobSet:
         self._interactions.change(knobs=[each.describe() for each in list(self._knobs.values())])
 
     def _take(self, message: SetKnob, _reply: Reply) -> None:
-        knob = self._knobs.get(message.name)
+        self.turn(message.name, message.value)
+
+    def turn(self, name: str, value: KnobValue) -> None:
+        """Take a page's value; one that the knob cannot have is counted and logged."""
+        knob = self._knobs.get(name)
         try:
             if knob is None:
                 raise SettingsError(
                     "there is no such knob", expected="a knob", fix="reload the page"
                 )
-            knob.take(message.value)
+            knob.take(value)
         except GpuviewError as exc:
             self.n_refused += 1
             if self.n_refused == 1:

@@ -28,7 +28,7 @@ from gpuview.media.negotiation import no_stream, refusal
 from gpuview.media.page_connections import PageConnections
 from gpuview.media.stream import Stream
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.cluster_messages import JoinRun, ListenForWorkers, OpenRun
+from gpuview.protocol.cluster_messages import JoinRun, ListenForWorkers, OpenRun, Synced
 from gpuview.protocol.interaction_messages import (
     FROM_VIEW,
     TO_VIEW,
@@ -95,6 +95,7 @@ FROM_KERNEL: tuple[type[Message], ...] = (
     Status,
     StopPublishing,
     StopRecording,
+    Synced,
     *FROM_VIEW,
     *TO_VIEW,
 )
@@ -160,6 +161,8 @@ class Hub:
                 self._tasks.spawn(self._page_connections.take(stream, sock))
             case Status() | Interaction() if stream is not None:
                 stream.pages.publish(message)
+            case Synced() if stream is not None:
+                stream.pages.say(message)
             case PeerConfig() | Refusal() if stream is not None:
                 stream.pages.tell(message)
             case ToView() if stream is not None:

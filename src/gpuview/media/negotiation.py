@@ -98,7 +98,7 @@ class Negotiation:
         """
         if not self._has_webrtc:
             raise SignalError(
-                "the views of this stream do not use WebRTC",
+                "the views of this stream use carriers other than WebRTC",
                 expected="another carrier: a grid of ranks uses no other, nor may any view if the "
                 "setting carriers leaves WebRTC out",
                 fix="reload the page, or set GPUVIEW_CARRIERS",

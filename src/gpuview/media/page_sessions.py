@@ -26,7 +26,14 @@ from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.carrier import ViewerCarrier
-from gpuview.protocol.cluster_messages import WantKeyframe, WantRate, WantStills, WatchTier
+from gpuview.protocol.cluster_messages import (
+    Agreed,
+    Synced,
+    WantKeyframe,
+    WantRate,
+    WantStills,
+    WatchTier,
+)
 from gpuview.protocol.interaction_messages import FROM_VIEW, FromView, Interaction, ToView
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.media_messages import EncoderSetting
@@ -75,6 +82,7 @@ _FROM_PAGE: tuple[type[Message], ...] = (
     *FROM_VIEW,
 )
 _FROM_NOTEBOOK: tuple[type[Message], ...] = (
+    Agreed,
     Ping,
     Received,
     WantKeyframe,
@@ -151,6 +159,11 @@ class PageSessions:
     def publish(self, message: Status | Interaction | Tiles) -> None:
         """Tell every page, now or when it comes."""
         self.published[type(message)] = message
+        for session in self._sessions:
+            session.send(message)
+
+    def say(self, message: Synced) -> None:
+        """Tell every page that is there something that nobody needs later."""
         for session in self._sessions:
             session.send(message)
 

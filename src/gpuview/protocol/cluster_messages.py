@@ -17,10 +17,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gpuview.protocol.interaction_messages import Interaction
+from gpuview.protocol.interaction_messages import FromView, Interaction, KnobValue
 from gpuview.protocol.page_messages import Message, Problem, Status, ViewId
 
 __all__ = [
+    "Agreed",
+    "Change",
     "Join",
     "JoinChanged",
     "JoinRefused",
@@ -29,6 +31,7 @@ __all__ = [
     "ListenForWorkers",
     "Listening",
     "OpenRun",
+    "Synced",
     "WantKeyframe",
     "WantRate",
     "WantStills",
@@ -39,6 +42,7 @@ __all__ = [
 
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 _Rank = Annotated[int, Meta(ge=0, lt=2**31)]
+_Duration = Annotated[float, Meta(ge=0, le=1e12)]
 
 
 # --- kernel -> media process, in the notebook ---------------------------------------------------
@@ -155,7 +159,46 @@ class Join(Message, frozen=True, kw_only=True):
     pid: _Rank
 
 
+class Synced(Message, frozen=True, kw_only=True):
+    """Where a job is that calls `sync` at each step. From its kernel, now and then and after each
+    `Agreed`, so that the notebook can agree with all ranks on the step at which knobs change."""
+
+    step: Annotated[int, Meta(ge=0, lt=2**53)]
+    since_ms: _Duration
+    """So long ago that step began."""
+    period_ms: _Duration | None
+    """Of the last steps, as most of them were; None: there was only one."""
+    epoch: Annotated[str, Meta(max_length=64)]
+    """Of the newest `Agreed`; empty: none has come."""
+    held: Annotated[list[int], Meta(max_length=1024)]
+    """The numbers of its changes."""
+
+
 # --- the notebook's media process -> a worker's --------------------------------------------------
+
+
+class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A knob that was turned; part of `Agreed`."""
+
+    number: int
+    """Changes of one number are decided on together, the higher ones later."""
+    step: int
+    """At which each rank turns it, if it is final by then; 0: at once, as all others have."""
+    name: Annotated[str, Meta(max_length=128)]
+    value: KnobValue
+    is_final: bool
+
+
+class Agreed(FromView, frozen=True, kw_only=True):
+    """All changes that count, in place of those that were told before. For the job's kernel."""
+
+    epoch: Annotated[str, Meta(max_length=64)]
+    """The numbers begin anew with it."""
+    changes: Annotated[list[Change], Meta(max_length=1024)]
+
+    @property
+    def may_be_lost(self) -> bool:
+        return False
 
 
 class Joined(Message, frozen=True):

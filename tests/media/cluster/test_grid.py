@@ -161,14 +161,12 @@ def test_worker_that_dies_is_missed_in_its_tile_and_plays_on_when_it_is_back(
 
 
 def test_chosen_ranks_are_shown_before_they_join_and_no_others(tmp_path: Path) -> None:
-    with (
-        grid_of(tmp_path, 3, 1) as notebook,
-        worker_of(notebook, 0) as other,
-        notebook.page("grid") as page,
-    ):
-        watch(page)
-        page.hear(Tiles)
-        with worker_of(notebook, 1):
+    with grid_of(tmp_path, 3, 1) as notebook, worker_of(notebook, 0) as other:
+        with notebook.page("grid") as page:
+            page.wait_for(lambda: [each.rank for each in tiles_of(page)] == [1, 3], "both tiles")
+            assert {each.text for each in tiles_of(page)} == {"has not joined yet"}
+        with worker_of(notebook, 1), notebook.page("grid") as page:
+            watch(page)
             wait_for_colour(page, COLOURS[1], tile=1)
             assert [(each.rank, each.host, each.text) for each in tiles_of(page)] == [
                 (1, "node7", "waiting for its first frame"),

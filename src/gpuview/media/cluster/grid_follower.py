@@ -64,8 +64,7 @@ class GridFollower:
     def say(self, message: Message) -> None:
         """Pass a turned knob on to all ranks; what is about a place in a picture is of none."""
         if isinstance(message, SetKnob):
-            for link in self._links.values():
-                link.say(message)
+            all(link.say(message) for link in self._links.values())  # up to the first that declines
 
     def hear(self, rank: int, message: Message) -> None:
         if not (self.shows(rank) and isinstance(message, Pong)):

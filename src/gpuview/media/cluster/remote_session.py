@@ -20,7 +20,7 @@ from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.rtp_sender import Packetizer, packetizer
 from gpuview.protocol.carrier import HEADER_NBYTES, STILL_PIECE, PacketHeader
 from gpuview.protocol.channels import END
-from gpuview.protocol.cluster_messages import WantKeyframe, WantRate, WantStills, WatchTier
+from gpuview.protocol.cluster_messages import Synced, WantKeyframe, WantRate, WantStills, WatchTier
 from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import MAX_ARRIVALS, Problem, Received, Refusal, Status
@@ -181,7 +181,7 @@ class RemoteSession:
 
     def _hear(self, content: bytes) -> None:
         try:
-            message = decode_text(content.decode(), Interaction, Refusal, Status)
+            message = decode_text(content.decode(), Interaction, Refusal, Status, Synced)
         except SignalError as exc:
             raise ValueError(exc.problem) from exc
         if isinstance(message, Refusal):

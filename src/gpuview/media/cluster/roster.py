@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from gpuview.errors import SignalError, shorten
 from gpuview.protocol.cluster_messages import Join, Worker
-from gpuview.protocol.interaction_messages import Interaction
+from gpuview.protocol.interaction_messages import Interaction, KnobValue
 from gpuview.protocol.page_messages import Status
 from gpuview.protocol.wire import decode_text
 
@@ -88,6 +90,8 @@ class Roster:
     """The workers of a run, by rank."""
 
     run: str
+    turned: Mapping[str, KnobValue] = field(default_factory=dict)
+    """What people have turned knobs to that some rank has not taken yet."""
     _seats: dict[int, _Seat] = field(default_factory=dict)
 
     def is_again(self, join: Join) -> bool:
@@ -148,7 +152,7 @@ class Roster:
     def workers(self, now_s: float, shown_rank: int) -> list[Worker]:
         """Return all that have ever been there, by rank; of one, what its stream is doing, too."""
         return [
-            seat.worker(now_s, seat.status, seat.interaction)
+            seat.worker(now_s, seat.status, self._with_turned(seat.interaction))
             if rank == shown_rank
             else seat.worker(now_s)
             for rank, seat in sorted(self._seats.items())
@@ -165,10 +169,20 @@ class Roster:
             seat.worker(
                 now_s,
                 _in_short(seat.status) if rank in shown else None,
-                seat.interaction if rank == first else None,
+                self._with_turned(seat.interaction) if rank == first else None,
             )
             for rank, seat in sorted(self._seats.items())
         ]
+
+    def _with_turned(self, said: Interaction | None) -> Interaction | None:
+        """Return what a worker has said, its knobs as people see them."""
+        if said is None or not self.turned:
+            return said
+        knobs = [
+            replace(each, value=self.turned[each.name]) if each.name in self.turned else each
+            for each in said.knobs
+        ]
+        return replace(said, knobs=knobs)
 
     def _drop_silent(self) -> bool:
         """Forget the worker that has been gone for longest; return whether there was one."""

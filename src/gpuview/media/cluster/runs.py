@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from gpuview import __version__
 from gpuview.errors import NetworkError, SignalError, shorten
+from gpuview.media.cluster.agreement import Agreement
 from gpuview.media.cluster.follower import AnyFollower
 from gpuview.media.cluster.listener import Listener, Peer
 from gpuview.media.cluster.roster import Roster, read_join
@@ -21,8 +23,9 @@ from gpuview.protocol.cluster_messages import (
     JoinRefused,
     ListenForWorkers,
     Listening,
+    Synced,
 )
-from gpuview.protocol.interaction_messages import Interaction
+from gpuview.protocol.interaction_messages import Interaction, SetKnob
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Problem, Status
 from gpuview.protocol.wire import encode_text
@@ -48,6 +51,7 @@ class Run:
         self._name = name
         self._followers: list[AnyFollower] = []
         self._roster = Roster(name)
+        self._agreement = Agreement()
         self._links: dict[int, WorkerLink] = {}
         self._problems: dict[int | None, Problem] = {}  # None: of a rank that no stream shows
         self._untold: set[AnyFollower] = set()
@@ -98,6 +102,7 @@ class Run:
                 self._lose(link)
                 link.peer.cut()
                 self._tell()
+        self._agree()
 
     def close(self) -> None:
         """Send all workers away."""
@@ -127,7 +132,8 @@ class Run:
         self._problems.pop(None, None)
         self._problems.pop(join.rank, None)
         _say(peer, Joined())
-        self._greet(WorkerLink(peer, join, lambda said: self._hear(join.rank, said)))
+        hear = partial(self._hear, join.rank)
+        self._greet(WorkerLink(peer, join, hear, on_turned=self._turn))
 
     def _greet(self, link: WorkerLink) -> None:
         rank = link.join.rank
@@ -139,12 +145,40 @@ class Run:
         self._tell()
 
     def _hear(self, rank: int, message: Message) -> None:
+        if isinstance(message, Synced):
+            self._hear_step(rank, message)
+            return
         if isinstance(message, Status | Interaction):
             self._roster.note(rank, message)
+            if isinstance(message, Status) and message.state == "closed":
+                self._agreement.leave(rank)
             self._tell_later(self._followers_of(rank))
             return
         for follower in self._followers:
             follower.hear(rank, message)
+
+    def _turn(self, message: SetKnob) -> bool:
+        """Have all ranks agree on a knob that was turned, if they sync."""
+        if not self._agreement.is_used:
+            return False
+        self._agreement.turn(message.name, message.value)
+        self._agree()
+        self._tell()
+        return True
+
+    def _hear_step(self, rank: int, message: Synced) -> None:
+        is_new = self._agreement.hear(rank, message, time.monotonic())
+        if not self._agree() and is_new:
+            self._links[rank].say(self._agreement.told)
+
+    def _agree(self) -> bool:
+        """Tell the ranks at which step they take knobs, if that has changed."""
+        has_changed = self._agreement.decide(time.monotonic())
+        self._roster.turned = self._agreement.awaited
+        if has_changed:
+            for rank in self._agreement.ranks & self._links.keys():
+                self._links[rank].say(self._agreement.told)
+        return has_changed
 
     def _replace(self, link: WorkerLink, join: Join) -> None:
         """Send a worker away whose place another one of its rank takes."""
@@ -185,6 +219,7 @@ class Run:
     def _lose(self, link: WorkerLink) -> None:
         del self._links[link.join.rank]
         self._roster.lost(link.join.rank)
+        self._agreement.lose(link.join.rank, time.monotonic())
         for follower in self._followers:
             follower.lose(link)
 

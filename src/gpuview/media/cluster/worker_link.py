@@ -11,8 +11,8 @@ from gpuview.media.cluster.listener import Peer
 from gpuview.media.cluster.timeline import WorkerClock
 from gpuview.media.link.budget import Budget
 from gpuview.protocol.channels import ABOUT_CONNECTION, END, ChannelMessage
-from gpuview.protocol.cluster_messages import Join
-from gpuview.protocol.interaction_messages import TO_VIEW, Interaction
+from gpuview.protocol.cluster_messages import Join, Synced
+from gpuview.protocol.interaction_messages import TO_VIEW, Interaction, SetKnob
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Ping, Pong, Refusal, Status
 from gpuview.protocol.wire import decode_text, encode_text
@@ -25,7 +25,14 @@ _MAX_MESSAGES_PER_S = 2000.0  # packets of all sizes and codecs, and the pieces 
 _MAX_SAID_NBYTES = 64 * 1024  # to the kernel: its pipe takes 160,000 bytes
 _MAX_SIDE = 65_536
 _MAX_CLOCK_MS = 1e15
-_FROM_WORKER: tuple[type[Message], ...] = (Interaction, Pong, Refusal, Status, *TO_VIEW)
+_FROM_WORKER: tuple[type[Message], ...] = (
+    Interaction,
+    Pong,
+    Refusal,
+    Status,
+    Synced,
+    *TO_VIEW,
+)
 
 
 class Channel:
@@ -55,9 +62,17 @@ class WorkerLink:
         peer: Its connection.
         join: What it said of itself.
         on_said: Called with what it says to all views, to one, or of its picture.
+        on_turned: Called with each knob that a view turns; returns whether all ranks will agree on
+            it, so that this one is not told by itself.
     """
 
-    def __init__(self, peer: Peer, join: Join, on_said: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        join: Join,
+        on_said: Callable[[Message], None],
+        on_turned: Callable[[SetKnob], bool],
+    ) -> None:
         self.peer = peer
         self.join = join
         self.clock = WorkerClock()
@@ -66,6 +81,7 @@ class WorkerLink:
         self.is_lost = False
         """Whether nothing can be sent to it any more."""
         self._on_said = on_said
+        self._on_turned = on_turned
         self._channels: dict[int, Channel] = {}
         self._next_number = ABOUT_CONNECTION + 1
         self._budget = Budget(time.monotonic(), _MAX_MESSAGES_PER_S)
@@ -82,9 +98,12 @@ class WorkerLink:
         """Ask for a sign of life, and for the time."""
         self._base.send(Ping(sent_ms=time.monotonic() * 1000))
 
-    def say(self, message: Message) -> None:
-        """Pass on what a view says."""
+    def say(self, message: Message) -> bool:
+        """Pass on what a view says; return False if all ranks will agree on it instead."""
+        if isinstance(message, SetKnob) and self._on_turned(message):
+            return False
         self._base.send(message)
+        return True
 
     def take(self, message: ChannelMessage) -> None:
         """Act on a message of the worker.
