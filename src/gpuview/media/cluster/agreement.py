@@ -13,8 +13,6 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from gpuview.protocol.cluster_messages import Agreed, Change, Synced
 from gpuview.protocol.interaction_messages import KnobValue
 
@@ -190,7 +188,11 @@ class Agreement:
     def _settled(self, change: Change) -> Change:
         holders = [each for each in self._ranks.values() if change.number in each.held]
         has_been_taken = all(each.step >= change.step for each in holders)
-        return replace(change, step=0) if has_been_taken else change
+        if not has_been_taken:
+            return change
+        return Change(
+            number=change.number, step=0, name=change.name, value=change.value, is_final=True
+        )
 
     def _is_known(self, change: Change) -> bool:
         there = [self._ranks[rank] for rank in self.ranks]
