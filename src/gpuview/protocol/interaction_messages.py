@@ -13,10 +13,11 @@ tell `gpuview.interaction.interactions.Interactions.answer` what answers it.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gpuview.protocol.page_messages import Message, ViewId
 
@@ -199,6 +200,14 @@ class Interaction(Message, frozen=True, kw_only=True):
     events: list[EventType] = []
     """Those that somebody waits for; no others are sent."""
     knobs: list[Knob] = []
+
+    def with_values(self, values: Mapping[str, KnobValue]) -> Interaction:
+        """Return the same with these values of the knobs that have such a name."""
+        knobs = [
+            replace(each, value=values[each.name]) if each.name in values else each
+            for each in self.knobs
+        ]
+        return replace(self, knobs=knobs)
 
 
 # --- the inspector: places are shares of the picture's sides, from its upper left corner

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from gpuview.errors import SignalError, shorten
 from gpuview.protocol.cluster_messages import Join, Worker
 from gpuview.protocol.interaction_messages import Interaction, KnobValue
@@ -176,13 +174,7 @@ class Roster:
 
     def _with_turned(self, said: Interaction | None) -> Interaction | None:
         """Return what a worker has said, its knobs as people see them."""
-        if said is None or not self.turned:
-            return said
-        knobs = [
-            replace(each, value=self.turned[each.name]) if each.name in self.turned else each
-            for each in said.knobs
-        ]
-        return replace(said, knobs=knobs)
+        return said and said.with_values(self.turned)
 
     def _drop_silent(self) -> bool:
         """Forget the worker that has been gone for longest; return whether there was one."""
