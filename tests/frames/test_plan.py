@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpuview.errors import FrameError
@@ -262,6 +262,11 @@ def test_wide_panels_stand_below_each_other_in_a_narrow_cell(room, columns):
 @given(
     st.lists(st.builds(kind, st.integers(32, 800), st.integers(32, 800)), min_size=1, max_size=9),
     st.sampled_from([960, 680, 480, 320]),
+)
+@example(
+    [kind(*tile) for tile in [(32, 32), (32, 32), (32, 377), (32, 32), (335, 32)]]
+    + [kind(*tile) for tile in [(32, 32), (32, 32), (581, 377)]],
+    680,
 )
 def test_a_narrow_cell_has_no_more_columns_and_labels_of_the_same_height(tiles, room):
     names = [str(i) for i in range(len(tiles))]

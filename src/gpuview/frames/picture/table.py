@@ -41,7 +41,16 @@ class Table:
         columns: int | None,
         room: int = USUAL_ROOM,
     ) -> Table:
-        """Choose the number of columns that wastes least, unless the user has; see `grid.waste`."""
+        """Choose the number of columns that wastes least, unless the user has; see `grid.waste`.
+
+        A narrow cell never has more of them than a usual one.
+
+        Args:
+            panels: Their sides.
+            aspect: The width of a picture that fits ``room``, divided by its height.
+            columns: The user's.
+            room: The width of the cell.
+        """
         panels = tuple(panels)
         if columns is not None:
             return cls(panels, min(columns, len(panels)), room)
@@ -53,6 +62,9 @@ class Table:
             return waste(width / height, aspect, 1 - area / cells)
 
         most = min(len(panels), MAX_COLUMNS)
+        if room < USUAL_ROOM:
+            usual_aspect = aspect * USUAL_ROOM / room
+            most = cls.arranged(panels, aspect=usual_aspect, columns=None).columns
         return min((cls(panels, columns, room) for columns in range(1, most + 1)), key=cost)
 
     @property
