@@ -108,7 +108,7 @@ def test_four_ranks_play_in_one_grid_and_one_that_is_killed_says_so_and_returns(
             notebook.page.screenshot(path=tmp_path / "grid.png")
             victim.send_signal(signal.SIGKILL)
             note = tiles.nth(2).get_by_text(re.compile(r"silent since \d\d:\d\d:\d\d"))
-            expect(note).to_be_visible(timeout=6_000)
+            expect(note).to_be_visible(timeout=60_000)
         notebook.page.screenshot(path=tmp_path / "silent.png")
         assert shows(notebook, 2, COLOURS[2])  # its last picture
         wait_until_it_plays_on(notebook)

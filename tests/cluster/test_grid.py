@@ -66,9 +66,9 @@ def is_silent(page: CarrierPage, rank: int) -> bool:
     return tiles_of(page)[rank].silent_since is not None
 
 
-def wait_for_rank(page: CarrierPage, rank: int, *, timeout_s: float = 120.0) -> None:
+def wait_for_rank(page: CarrierPage, rank: int) -> None:
     """Wait until the tile of a rank shows that rank's picture."""
-    assert rank_of(page.frames_after(1, tile=rank, timeout_s=timeout_s)) == rank
+    assert rank_of(page.frames_after(1, tile=rank, timeout_s=120.0)) == rank
 
 
 def test_four_ranks_play_and_one_that_is_killed_is_missed_and_returns(
@@ -84,14 +84,14 @@ def test_four_ranks_play_and_one_that_is_killed_is_missed_and_returns(
         page.wait_for(lambda: {each.text for each in tiles_of(page)} == {""}, "no tile complains")
 
         jobs[3].kill()
-        page.wait_for(lambda: is_silent(page, 3), "rank 3 is missed", timeout_s=6.0)
+        page.wait_for(lambda: is_silent(page, 3), "rank 3 is missed")
         for rank in range(3):
             wait_for_rank(page, rank)
         wait_until(lambda: jobs[0].said("is_watched")[-1], "its own side knows that it is watched")
 
         start_job(env=envs[3]).wait_for("pid")
         page.wait_for(lambda: not is_silent(page, 3), "rank 3 is back", timeout_s=120.0)
-        wait_for_rank(page, 3, timeout_s=2.0)
+        wait_for_rank(page, 3)
     for job in jobs[:3]:
         wait_until(lambda job=job: not job.said("is_watched")[-1], "nobody watches")
 
