@@ -9,11 +9,11 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STATIC := src/gpuview/static/widget.js
 SLOW := browser or command or cuda or hosts or hub or kernel or network or ray or triton or wheel
-# More than there are cores. On two, the unit tests took 43 % of them with two workers, and the longest
-# slow modules take less than half: most tests wait for other processes, and some for a timer.
+# More than there are cores: most tests wait for other processes, and some for a timer. On two cores,
+# two workers kept them 43 % busy in the unit tests, and less than that in the longest slow modules.
 UNIT_WORKERS ?= 4
 WORKERS ?= 3
-# All tests in there are slow. To import them takes each of those processes seconds.
+# All tests in these folders are slow, and importing them costs each worker seconds.
 SLOW_FOLDERS := tests/browser tests/hosts tests/kernel tests/network
 PYTEST := $(BIN)/python -m pytest --numprocesses
 SKIPPED := artifacts/skipped.txt

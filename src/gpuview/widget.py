@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from gpuview.errors import FrameError, StreamClosedError
+from gpuview.errors import FrameError, SettingsError, StreamClosedError
 from gpuview.frame_stream import FrameStream
 from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Size, ValueRange
@@ -235,7 +235,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
     def remote(
         name: str,
         *,
-        rank: int = 0,
+        rank: int | None = None,
         ranks: Literal["all"] | Sequence[int] | None = None,
         max_bitrate_bps: int = 20_000_000,
         caption: str | None = None,
@@ -253,7 +253,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
 
         Args:
             name: The run's: letters, digits, dots, hyphens and underscores.
-            rank: Which of its workers is shown.
+            rank: Which of its workers is shown; None is 0.
             ranks: Those that are shown in a grid instead, or ``"all"``: any that join.
             max_bitrate_bps: The maximum bitrate of the video, for each viewer.
             caption: A line of text below the picture; None shows the worker's.
@@ -261,7 +261,8 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
 
         Raises:
             MediaError: The media process cannot be started.
-            SettingsError: An argument is invalid, or another open stream shows this rank.
+            SettingsError: An argument is invalid, ``rank`` and ``ranks`` are both given, or another
+                open stream shows this rank.
         """
         from gpuview.cluster.remote import RemoteStream
         from gpuview.cluster.remote_grid import RemoteGrid
@@ -271,9 +272,15 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
             "caption": caption,
             "settings": settings,
         }
-        if ranks is not None:
-            return RemoteGrid(name, ranks=ranks, **options)
-        return RemoteStream(name, rank=rank, **options)
+        if ranks is None:
+            return RemoteStream(name, rank=0 if rank is None else rank, **options)
+        if rank is not None:
+            raise SettingsError(
+                f"cannot use {rank = } together with {ranks = }",
+                expected="one of them",
+                fix=f"leave rank out, or show it alone: GPUStream.remote({name!r}, rank={rank})",
+            )
+        return RemoteGrid(name, ranks=ranks, **options)
 
     def __repr__(self) -> str:
         state = self.status.get("state", "waiting")

@@ -71,3 +71,8 @@ def test_it_stands_beside_streams_of_its_ranks(make_remote: Remote) -> None:
     grid, single = make_remote(ranks="all"), make_remote(rank=0)
     again = make_remote(ranks=[0, 1])
     assert {each.status["state"] for each in (grid, single, again)} == {"waiting"}
+
+
+def test_one_rank_and_several_are_not_shown_by_one_stream(make_remote: Remote) -> None:
+    with pytest.raises(SettingsError, match=r"rank = 0 together with ranks = 'all'"):
+        make_remote(rank=0, ranks="all")

@@ -24,9 +24,9 @@ def bytes_of(*shape: int) -> Tensor:
     return (noise(*shape) * 255).to(torch.uint8)
 
 
-def with_nan(*shape: int) -> Tensor:
+def with_nan(*shape: int, row: int = 3) -> Tensor:
     values = noise(*shape)
-    values[..., 3, 5:9] = torch.nan
+    values[..., row, 5:9] = torch.nan
     return values
 
 
@@ -54,6 +54,7 @@ MAKE: dict[str, Callable[[], Tensor]] = {
     "half": lambda: noise(3, 240, 96).half(),
     "double": lambda: noise(3, 240, 96).double(),
     "with NaN": lambda: with_nan(3, 240, 96),
+    "odd with NaN in the last row": lambda: with_nan(3, 241, 97, row=240),
     "grey with NaN": lambda: with_nan(240, 96),
     "out of range": lambda: noise(3, 240, 96) * 3 - 1,
     "leaf": lambda: noise(3, 240, 96).requires_grad_(),
@@ -100,6 +101,28 @@ def test_it_is_not_read_and_planned_again():
         second = calls(lambda: writer.write(frame, LOOK))
 
     assert second < first / 2
+
+
+def test_grey_with_nan_is_not_tried_as_if_it_had_none():
+    frame = with_nan(240, 96)
+    with RingSink() as ring:
+        writer = FrameWriter(ring)
+        writer.write(frame, LOOK)  # what is cached for all writers
+        writer.write(noise(3, 240, 96), LOOK)
+        first, second = (calls(lambda: writer.write(frame, LOOK)) for _ in range(2))
+
+    assert second <= first
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_what_has_no_shape_is_refused_as_ever():
+    nested = torch.nested.nested_tensor([noise(3, 4), noise(5, 4)])
+    with RingSink() as ring:
+        writer = FrameWriter(ring)
+        writer.write(noise(3, 240, 96), LOOK)
+
+        with pytest.raises(FrameError, match="nested tensor"):
+            writer.write(nested, LOOK)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_picture_is_encoded_within_one_level(data, channels, sides, dtype, arr
     look = Look(value_range=data.draw(st.sampled_from([*ranges, *([None] * 5 * has_own)])))
     picture, tiles = planned(look, pixels)
     with EncoderSink() as sink:
-        nonfinite, _ = write_picture(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1).nonfinite
 
         assert nonfinite == NonFinite()
         assert_encoded_within_one_level(sink, picture, pixels)
@@ -93,7 +93,7 @@ def test_tiles_are_encoded_within_one_level_and_nonfinite_values_counted(
         pixels[at] = value
     picture, tiles = planned(Look(size=size), pixels, content=content)
     with EncoderSink() as sink:
-        nonfinite, _ = write_picture(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1).nonfinite
 
         assert nonfinite == NonFinite(int(pixels.isnan().sum()), int(pixels.isinf().sum()))
         assert_encoded_within_one_level(sink, picture, pixels)
@@ -110,7 +110,7 @@ def test_labelled_panels_are_encoded_within_one_level(size):
     picture, tiles = planned(Look(size=size), *tensors)
 
     with EncoderSink() as sink:
-        nonfinite, _ = write_picture(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1).nonfinite
 
         assert nonfinite == NonFinite(n_nan=1)
         assert_encoded_within_one_level(sink, picture, *tensors)
@@ -131,7 +131,7 @@ def test_labels_and_a_flow_are_encoded_beside_a_picture(size):
     picture = plan(kinds, ["image", "labels", "flow"], Look(size=size, value_range=(0, 1)))
 
     with EncoderSink() as sink:
-        nonfinite, _ = write_picture(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1).nonfinite
 
         assert nonfinite == NonFinite(n_inf=1)
         assert_encoded_within_one_level(sink, picture, *(each.pixels for each in tiles))
@@ -158,7 +158,7 @@ def test_a_single_nonfinite_value_is_found_anywhere(nonfinite, at, channels):
     picture, tiles = planned(Look(), pixels)
 
     with EncoderSink() as sink:
-        nonfinite, _ = write_picture(sink, picture, tiles, 1)
+        nonfinite = write_picture(sink, picture, tiles, 1).nonfinite
 
         assert nonfinite.n_nan + nonfinite.n_inf == 1
         assert_encoded_within_one_level(sink, picture, pixels)

@@ -230,6 +230,21 @@ def test_a_second_display_does_not_wait_for_a_frame_that_is_in_the_ring(harness,
     assert harness.sink.bytes() == [1]
 
 
+def test_a_feed_whose_thread_is_refused_tries_again(harness, monkeypatch):
+    def refused(_thread):
+        raise RuntimeError("can't start new thread")
+
+    harness.feed.push(picture(1))
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            harness.feed.watch(True)
+    harness.feed.watch(False)
+    harness.feed.watch(True)
+
+    wait_until(lambda: harness.sink.bytes() == [1], "the newest frame is read")
+
+
 def test_a_feed_that_expects_a_viewer_is_not_kept_alive():
     feed = Feed(Sink(), Look(), ErrorReporter(lambda _: None, lambda: None))
     feed.push(picture(1))

@@ -1,7 +1,8 @@
-"""A tensor that is like the one before it: written without being read and planned once more.
+"""A tensor that is like the one before it: written without being parsed and planned once more.
 
-A loop pushes the same kind of tensor again and again. What it is, where it goes and how it is
-scaled depends on its shape and dtype only, so the first one has shown it. See Note [few operations]
+A loop pushes the same kind of tensor again and again. If one is shown pixel for pixel with a known
+range, where it goes and how it is scaled depends on its shape and dtype only, so the first one has
+shown it. See Note [few operations]
 in `gpuview.frames.cpu.plain`.
 """
 
@@ -43,6 +44,7 @@ class Alike:
         is_alike = (
             look is self._look
             and type(frame) is Tensor
+            and not frame.is_nested
             and frame.shape == self._shape
             and frame.dtype is self._dtype
             and frame.is_cpu

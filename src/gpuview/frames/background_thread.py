@@ -14,11 +14,12 @@ _JOIN_S = 0.5
 class BackgroundThread:
     """A daemon thread that exists while there is work, or there may soon be some.
 
-    The owner's lock is held while a method is called, except for `wait_for_rest` and `join`.
+    The owner's lock is held while a method is called, except for `wait_for_rest`.
 
     Args:
-        work: A method of the owner, called on the thread. It does what there is to do and returns
-            for how many seconds to rest, after `rest`; 0 ends the thread, after `end`.
+        work: A method of the owner, called on the thread. It does what there is to do. Then it
+            calls `rest` and returns the seconds to rest, or also calls `end` and returns 0, which
+            ends the thread.
         name: The thread's name.
     """
 
@@ -34,12 +35,17 @@ class BackgroundThread:
         return self._thread is not None
 
     def start(self) -> None:
-        """Start the thread, unless it runs."""
+        """Start the thread, unless it runs.
+
+        Raises:
+            RuntimeError: The system starts no further thread; a later call may succeed.
+        """
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=_run, args=(self._work, self._wake), name=self._name, daemon=True
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread
 
     def wake(self) -> None:
         """End a rest at once."""
@@ -50,23 +56,32 @@ class BackgroundThread:
         self._has_rested.clear()
 
     def rest(self) -> None:
-        """Note that all work is done; from `work`."""
+        """Note that all work is done. Called by `work`."""
         self._has_rested.set()
         self._wake.clear()
 
     def end(self) -> None:
-        """Forget the thread, which ends or is not in this process; `start` starts another."""
+        """Forget the thread, which ends; `start` starts another."""
         self._thread = None
 
     def wait_for_rest(self, timeout_s: float) -> None:
         """Wait until all work is done since `expect_rest`, for ``timeout_s`` at most."""
         self._has_rested.wait(timeout_s)
 
-    def join(self) -> None:
-        """Wait for the thread's end, half a second at most."""
+    def end_soon(self) -> Callable[[], None]:
+        """End a rest for the last time.
+
+        Returns:
+            What waits for the thread's end, half a second at most, without the owner's lock.
+        """
+        self._wake.set()
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN_S)
+
+        def wait() -> None:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(_JOIN_S)
+
+        return wait
 
     def __repr__(self) -> str:
         return f"<BackgroundThread {self._name} {'running' if self.is_running else 'ended'}>"

@@ -257,8 +257,8 @@ class Feed:
                 )
             )
             self._newest = None
-            self._background.wake()
-        self._background.join()
+            wait_for_end = self._background.end_soon()
+        wait_for_end()
         self._writer.close()
 
     def abandon(self, error: StreamClosedError) -> None:
@@ -269,7 +269,7 @@ class Feed:
         """
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._background.end()
+        self._background = BackgroundThread(self._work, "gpuview-feed")
         self._errors.renew_lock()
         self._writer.renew_lock()
         self._refuse(error)

@@ -22,7 +22,7 @@ from gpuview.errors import FrameError, MediaError, shorten
 from gpuview.frames.alike import Alike, alike_of
 from gpuview.frames.cpu.measure import extremes_of_no_classes, measured
 from gpuview.frames.cpu.plain import NonFinite, write_plain
-from gpuview.frames.cpu.writer import write_picture
+from gpuview.frames.cpu.writer import Written, write_picture
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
 from gpuview.frames.picture.geometry import Plan, TileKind
@@ -79,7 +79,7 @@ class FrameWriter:
         self._cuda: CudaWriter | None = None
         self._is_newest_on_cuda = False
         self._stats = WriteStats()
-        self._alike: Alike | None = None  # of the frame before, which `map` and `readings` are of
+        self._alike: Alike | None = None  # what the last frame has shown, like `map` and `readings`
         self._legend_plan: Plan | None = None  # of the frame before
         self._with_labels: set[str | None] = set()  # the panels that have shown some
         self.readings: dict[str | None, Reading] = {}
@@ -130,9 +130,9 @@ class FrameWriter:
             for_legend = [has_legend(kind, look) for kind in kinds]
             to_measure = self._to_measure(kinds, look, for_legend, capture_ns)
             with self._lock:
-                ranges: Sequence[Tensor | None] = ()
+                written: Written | None = None
                 if device is None:
-                    ranges = self._write_from_cpu(picture, tiles, capture_ns)
+                    written = self._write_from_cpu(picture, tiles, capture_ns)
                 else:
                     tiles = _moved(tiles, device)
                     self._cuda_writer().write(picture, tiles, capture_ns)
@@ -140,9 +140,12 @@ class FrameWriter:
                 self.readings = readings_of(names, tiles)
                 self.map = _map_of(picture, names, tiles)
                 is_said = any(for_legend) or reading_hint(names, tiles)
-                self._alike = None if is_said else alike_of(frame, look, tiles, picture)
+                self._alike = None
+                if not is_said and written is not None and written.is_plain:
+                    self._alike = alike_of(frame, look, tiles, picture)
                 found = None
                 if to_measure is not None:
+                    ranges = () if written is None else written.ranges
                     found = self._find(names, tiles, picture, look, to_measure, ranges)
             legend = None
             if picture is not self._legend_plan and not any(for_legend):
@@ -282,14 +285,11 @@ class FrameWriter:
             ]
         )
 
-    def _write_from_cpu(
-        self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int
-    ) -> Sequence[Tensor | None]:
-        """Return the `raw_ranges` of the tensors that are scaled by them."""
+    def _write_from_cpu(self, picture: Plan, tiles: Sequence[Tiles], capture_ns: int) -> Written:
         begin = time.perf_counter()
-        nonfinite, ranges = write_picture(self._sink, picture, tiles, capture_ns)
-        self._count(nonfinite, begin)
-        return ranges
+        written = write_picture(self._sink, picture, tiles, capture_ns)
+        self._count(written.nonfinite, begin)
+        return written
 
     def _count(self, nonfinite: NonFinite, begin_s: float) -> None:
         self._stats = WriteStats(

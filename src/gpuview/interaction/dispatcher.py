@@ -60,7 +60,7 @@ class Dispatcher:
         if self.host is not None and self.host.wake():
             return
         with self._changed:
-            self._changed.notify_all()  # one waiter more looks for slow handlers
+            self._changed.notify_all()  # who looks for slow handlers waits here, too
             if self._thread is None:
                 self._thread = self._start(self._run, "gpuview-handlers")
 

@@ -56,7 +56,7 @@ class PublishedStatus:
     def greet(self, *, made_ns: int) -> None:
         """Somebody may have come: tell the newest caption, and when the newest frame was made.
 
-        A hundred who come at once are greeted together: each is told what all are.
+        A hundred who come at once are greeted by one message.
         """
         self._made_ns = made_ns
         self._captions.ask()

@@ -5,7 +5,7 @@ other on a busy machine, so its operations may be large. But each operation rele
 busy cell does not return it at once.
 
 Note [few operations]: after a training step the caches hold nothing of this code, and each function
-that is called, ours or a library's, takes microseconds until it is there. So all channels are
+that is called, ours or a library's, costs microseconds to fetch from memory. So all channels are
 computed together, and `gpuview.frames.alike` leaves out what the frame before has shown.
 """
 
@@ -138,8 +138,8 @@ def _copy(source: Tensor, scaling: Scaling, out: Bytes) -> bool:
 
 def _copy_bytes(source: Bytes, out: Bytes) -> None:
     if source.flags.c_contiguous and out.flags.c_contiguous:
-        # Holds the GIL for 0.1 ms: a copy that released it would, in a busy kernel, wait up to a
-        # switch interval to get it back.
+        # Holds the GIL, for 0.1 ms at 720p: a copy that released it would, in a busy kernel, wait
+        # up to a switch interval to get it back.
         out.data.cast("B")[:] = source.data.cast("B")
     else:
         out[:] = source
@@ -187,7 +187,7 @@ def _colour_nonfinite(picture: Bytes, planes: Tensor) -> NonFinite:
         strip = planes[:, top : top + n]
         if is_known_finite(strip):
             continue
-        out = torch.from_numpy(picture)[:, top : top + n, : strip.shape[2]]
+        out = torch.from_numpy(picture)[:, top : top + strip.shape[1], : strip.shape[2]]
         is_nan, is_inf = strip.isnan(), strip.isinf()
         n_nan, n_inf = n_nan + int(is_nan.sum()), n_inf + int(is_inf.sum())
         for plane, nan, inf in zip(out, markers[NAN_ROW], markers[INF_ROW], strict=True):

@@ -1,5 +1,7 @@
 """From tensors to a slot of the ring, in the caller's thread, if no tensor is on a CUDA device.
 
+Also from tensors on any device to a picture beside the view.
+
 The pixel format depends on the picture:
 
     one tensor, pixel for pixel   3 channels   RGB, interleaved or planar like the tensor;
@@ -50,6 +52,8 @@ class Written(NamedTuple):
     nonfinite: NonFinite
     ranges: Sequence[Tensor | None]
     """The `raw_ranges` of each tensor that is scaled by them, and is on the CPU."""
+    is_plain: bool
+    """Whether `write_plain` has written it."""
 
 
 def write_picture(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int) -> Written:
@@ -74,10 +78,10 @@ def write_picture(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_n
     if is_plain(plan) and pixels.device.type == "cpu":
         marked = write_plain(sink, plan, pixels[0], capture_ns)
         if marked is not None:
-            return Written(marked, ranges)
+            return Written(marked, ranges, is_plain=True)
     nonfinite = _paint(sink, plan, tiles, ranges)
     sink.publish(PixelFormat.RGB24P, plan.width, plan.height, capture_ns)
-    return Written(nonfinite, ranges)
+    return Written(nonfinite, ranges, is_plain=False)
 
 
 def _raw_ranges(panel: PanelPlan, pixels: Tensor) -> Tensor | None:
@@ -143,7 +147,7 @@ def _place(block: Block, area: Bytes, panel: PanelPlan) -> None:
 
 
 def _paint_elsewhere(area: Bytes, panel: PanelPlan, pixels: Tensor) -> NonFinite:
-    """Paint a panel whose tensor is neither on the CPU nor on CUDA; waits for its device."""
+    """Paint a panel whose tensor is not on the CPU; waits for its device."""
     painted = render(pixels, panel)
     area[:] = _as_levels(painted.rgb).cpu().numpy()
     counts = (painted.n_nan, painted.n_inf)

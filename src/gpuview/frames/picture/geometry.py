@@ -77,7 +77,8 @@ LARGE_SIDE = 3840
 """The longest side of a picture for which the user gave no size."""
 
 LARGE_GRID_SIDE = LARGE_SIDE * 17 // 16
-"""The same of a grid of tiles: its gaps are no reason to shrink tiles that fit without them."""
+"""The same of a grid of tiles: its gaps alone are no reason to shrink them, unless there are too
+many pixels in all."""
 
 MIN_CELL = 4
 """The smallest height and width of a cell as it is shown."""
