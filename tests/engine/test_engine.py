@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener
 from tests.processes import wait_until_gone
+from tests.waiting import wait_until
 
 WAIT_S = 30
 
@@ -99,6 +101,17 @@ def test_offer_that_no_pipe_takes_is_refused_at_once() -> None:
     _, handle, _ = open_stream()
     with pytest.raises(SignalError, match=r"this Offer of \d+ bytes as JSON"):
         handle.send(Offer(view="v", seq=1, sdp="\0" * 64_000))
+
+
+def test_question_that_a_dying_process_has_taken_is_asked_again() -> None:
+    engine, handle, _ = open_stream()
+    handle.stats(WAIT_S)
+    os.kill(engine.process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(handle.stats, WAIT_S)
+        wait_until(lambda: engine._requests, "it is asked")
+        os.kill(engine.process.pid, signal.SIGKILL)
+        assert answer.result().encoders == []
 
 
 def test_killed_process_is_replaced_and_told_everything_again() -> None:

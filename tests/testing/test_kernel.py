@@ -85,10 +85,13 @@ def test_nothing_is_lost_of_a_kernel_that_publishes_while_python_reads_nothing(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     published = tmp_path / "published"
-    kernel.run("from comm import create_comm\nsent = create_comm('nobody')")
+    kernel.run("import time\nfrom comm import create_comm\nsent = create_comm('nobody')")
     with kernel._changing.change():  # the thread that reads waits for this lock
+        # The kernel's own socket loses what its I/O thread has not sent when a thousand wait.
         cell = kernel.start(
-            "for number in range(5000): sent.send({'number': number})\n"
+            "for number in range(5000):\n"
+            "    sent.send({'number': number})\n"
+            "    if number % 100 == 0: time.sleep(0.02)\n"
             f"open({str(published)!r}, 'w').close()"
         )
         wait_until(published.exists, "everything is published")

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import Future
 from copy import copy
+from dataclasses import dataclass, field
 
 from gpuview.engine.ice_servers_for_media import IceServersForMedia
 from gpuview.engine.listening import WorkerPort
@@ -86,6 +87,14 @@ _FROM_MEDIA: tuple[type[Message], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class _Request:
+    """A question to the media process."""
+
+    handle: StreamHandle
+    reply: Future[Stats] = field(default_factory=Future)
+
+
 class Engine:
     """Starts the media process, keeps it running, and carries messages for all streams.
 
@@ -109,7 +118,7 @@ class Engine:
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
-        self._requests: dict[int, Future[Stats]] = {}
+        self._requests: dict[int, _Request] = {}
         self._deaths_s: list[float] = []
         self._failure: MediaError | None = None  # why no media process runs at present
         self._end: StreamClosedError | MediaEndedError | None = (
@@ -207,13 +216,13 @@ class Engine:
             StreamClosedError: The engine is closed.
         """
         number = next(self._numbers)
-        future: Future[Stats] = Future()
+        request = _Request(handle)
         with self._lock:
             self._check_running()
-            self._requests[number] = future
+            self._requests[number] = request
         handle.send(GetStats(request=number))
         try:
-            return future.result(timeout_s)
+            return request.reply.result(timeout_s)
         except TimeoutError as exc:
             raise MediaError(
                 f"the media process did not answer within {timeout_s} s",
@@ -302,9 +311,9 @@ class Engine:
             case Log():
                 media_logger.log(message.level, "%s", message.text)
             case Stats():
-                future = self._requests.pop(message.request, None)
-                if future is not None:
-                    future.set_result(message)
+                request = self._requests.pop(message.request, None)
+                if request is not None:
+                    request.reply.set_result(message)
             case WantIceServers():
                 threading.Thread(
                     target=self._send_ice_servers,
@@ -357,6 +366,8 @@ class Engine:
         for handle in self._handles():
             handle.open_in_process()
             handle.tell(lambda listener: listener.process_started(self.epoch))
+        for number, request in list(self._requests.items()):  # which the dead one may have taken
+            request.handle.send(GetStats(request=number))
         return True
 
     def _start_process(self) -> MediaProcess | None:

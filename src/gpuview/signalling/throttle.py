@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
+from weakref import ref
 
 __all__ = ["Throttle"]
 
@@ -13,6 +15,7 @@ class Throttle:
     """Calls a function soon after each `ask`, but seldom: one call may answer many.
 
     `ask` takes a microsecond, or starts a thread for the next call. From any thread; never blocks.
+    The thread keeps nobody alive while it waits.
 
     Args:
         call: Called on a thread of its own, one call at a time.
@@ -33,9 +36,11 @@ class Throttle:
             if self._timer is not None or self._is_closed:
                 return
             wait_s = max(0.0, self._last_s + self._period_s - time.monotonic())
-            self._timer = threading.Timer(wait_s, self._answer)
-            self._timer.name, self._timer.daemon = "gpuview-throttle", True
-            self._timer.start()
+            timer = threading.Timer(wait_s, _answer, (ref(self),))
+            timer.name, timer.daemon = "gpuview-throttle", True
+            with contextlib.suppress(RuntimeError):  # no thread is left: the next `ask` tries again
+                timer.start()
+                self._timer = timer
 
     def close(self) -> None:
         """Call the function no more."""
@@ -48,8 +53,15 @@ class Throttle:
         """Make a new lock in a forked child, where the parent's threads are gone."""
         self._lock = threading.Lock()
 
-    def _answer(self) -> None:
+    def answer(self) -> None:
+        """Call the function now."""
         with self._lock:
             self._timer = None  # From now on, what is asked is answered by the next call.
             self._last_s = time.monotonic()
         self._call()
+
+
+def _answer(throttle: ref[Throttle]) -> None:
+    alive = throttle()
+    if alive is not None:
+        alive.answer()
