@@ -236,8 +236,11 @@ display(stream)
         }
         return holdings(pids) | Counter({k: notebook.evaluate(v) for k, v in alive.items()})
 
+    def held_for_one() -> Counter[str] | None:
+        counts = held()
+        return counts if (counts["streams"], counts["frames"]) == (1, 1) else None
+
     run(2)
-    after_2 = held()
-    assert (after_2["streams"], after_2["frames"]) == (1, 1)
+    after_2 = wait_until(held_for_one, "one stream is left", describe=held)
     run(20)
-    wait_until(lambda: held() == after_2, f"{after_2}", describe=held)
+    wait_until(lambda: held() <= after_2, f"no more than {after_2}", describe=held)

@@ -454,6 +454,10 @@ def test_two_hundred_pages_that_come_and_go_leave_nothing(tmp_path: Path) -> Non
         await come_and_go(stream, 20)
         before = counts()
         await come_and_go(stream, 200)
-        await wait_until_async(lambda: counts() == before, "nothing is left")
+        # It may be less: what an earlier test has closed takes a moment.
+        await wait_until_async(
+            lambda: all(now <= was for now, was in zip(counts(), before, strict=True)),
+            "nothing is left",
+        )
 
     run(tmp_path, use)
