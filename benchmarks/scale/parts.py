@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.scale.grid import grid
 from benchmarks.scale.lab import laboratory, media_process
 from benchmarks.sender.measure import measure as measure_sender
 from gpuview.testing.peer import Image
@@ -265,6 +266,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "glass": glass,
     "training": training,
     "ranks": ranks,
+    "grid": grid,
     "idle-ranks": idle_ranks,
     "deaths": deaths,
     "viewers": viewers,

@@ -16,6 +16,7 @@ AT_MOST = {
     "training loop, watched, fewer steps per second, %": 2.0,
     "a worker's death is shown after, worst of 3, s": 6.0,
     "a worker's silence, as of a node that is gone, is shown after, s": 6.0,
+    "16 ranks in one page: frames of the slowest that are not drawn, %": 5.0,
     "its return plays after, worst of 3, s": 2.0,
     "it plays again after, s": 2.0,
 }
