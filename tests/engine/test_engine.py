@@ -109,7 +109,7 @@ def test_question_that_a_dying_process_has_taken_is_asked_again() -> None:
     os.kill(engine.process.pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(handle.stats, WAIT_S)
-        wait_until(lambda: engine._requests, "it is asked")
+        wait_until(lambda: engine._stats_requests, "it is asked")
         os.kill(engine.process.pid, signal.SIGKILL)
         assert answer.result().encoders == []
 

@@ -6,14 +6,13 @@ import itertools
 import logging
 import threading
 import time
-from concurrent.futures import Future
 from copy import copy
-from dataclasses import dataclass, field
 
 from gpuview.engine.ice_servers_for_media import IceServersForMedia
 from gpuview.engine.listening import WorkerPort
 from gpuview.engine.process import MediaProcess
 from gpuview.engine.restart import died_too_often, may_restart
+from gpuview.engine.stats_requests import StatsRequests
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.engine.tunnels import Tunnels
 from gpuview.errors import (
@@ -35,7 +34,6 @@ from gpuview.protocol.interaction_messages import FROM_VIEW
 from gpuview.protocol.media_messages import (
     Configure,
     EncodeFailed,
-    GetStats,
     Log,
     OpenStream,
     PublishingChanged,
@@ -87,14 +85,6 @@ _FROM_MEDIA: tuple[type[Message], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class _Request:
-    """A question to the media process."""
-
-    handle: StreamHandle
-    reply: Future[Stats] = field(default_factory=Future)
-
-
 class Engine:
     """Starts the media process, keeps it running, and carries messages for all streams.
 
@@ -113,12 +103,12 @@ class Engine:
         self.tunnels = Tunnels()
         self.worker_port = WorkerPort()
         self._ice_servers = IceServersForMedia()
+        self._stats_requests = StatsRequests()
         # Guards the rest. It is the inner lock: while it is held, no handle's lock is taken and no
         # listener is called.
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHandle] = {}
         self._numbers = itertools.count(1)
-        self._requests: dict[int, _Request] = {}
         self._deaths_s: list[float] = []
         self._failure: MediaError | None = None  # why no media process runs at present
         self._end: StreamClosedError | MediaEndedError | None = (
@@ -215,22 +205,9 @@ class Engine:
             MediaError: It does not run, or did not answer in time.
             StreamClosedError: The engine is closed.
         """
-        number = next(self._numbers)
-        request = _Request(handle)
         with self._lock:
             self._check_running()
-            self._requests[number] = request
-        handle.send(GetStats(request=number))
-        try:
-            return request.reply.result(timeout_s)
-        except TimeoutError as exc:
-            raise MediaError(
-                f"the media process did not answer within {timeout_s} s",
-                expected="its counters",
-                fix="try again; after a restart the first answer takes a second",
-            ) from exc
-        finally:
-            self._requests.pop(number, None)
+        return self._stats_requests.ask(handle, timeout_s)
 
     def forget_stream(self, name: str) -> None:
         """Drop a closed stream."""
@@ -311,9 +288,7 @@ class Engine:
             case Log():
                 media_logger.log(message.level, "%s", message.text)
             case Stats():
-                request = self._requests.pop(message.request, None)
-                if request is not None:
-                    request.reply.set_result(message)
+                self._stats_requests.take(message)
             case WantIceServers():
                 threading.Thread(
                     target=self._send_ice_servers,
@@ -366,8 +341,7 @@ class Engine:
         for handle in self._handles():
             handle.open_in_process()
             handle.tell(lambda listener: listener.process_started(self.epoch))
-        for number, request in list(self._requests.items()):  # which the dead one may have taken
-            request.handle.send(GetStats(request=number))
+        self._stats_requests.ask_again()
         return True
 
     def _start_process(self) -> MediaProcess | None:
