@@ -11,6 +11,9 @@ import pytest
 from gpuview.cluster.knob_sync import KnobSync
 from gpuview.protocol.cluster_messages import Agreed, Change, Synced
 
+BAD = -1.0
+"""A value that cannot be taken."""
+
 
 class Worker:
     """One that syncs, with what it took and what it said."""
@@ -18,9 +21,15 @@ class Worker:
     def __init__(self, is_connected: Callable[[], bool] = lambda: True) -> None:
         self.taken: list[tuple[str, object]] = []
         self.said: list[Synced] = []
+        self.problems: list[str] = []
         self.steps = KnobSync(
-            lambda name, value: self.taken.append((name, value)), self.said.append, is_connected
+            self._take, self.said.append, is_connected, lambda exc: self.problems.append(str(exc))
         )
+
+    def _take(self, name: str, value: object) -> None:
+        if value == BAD:
+            raise RuntimeError("can't start new thread")
+        self.taken.append((name, value))
 
     def hear(self, *changes: Change, epoch: str = "now") -> None:
         self.steps.hear(Agreed(view="notebook", epoch=epoch, changes=list(changes)))
@@ -53,6 +62,14 @@ def test_changes_that_are_due_are_taken_in_their_order() -> None:
     worker.hear(change(3, 0.3, number=3), change(1, 0.1, number=1), change(2, 0.2, number=2))
     worker.steps.sync(3)
     assert [value for _, value in worker.taken] == [0.1, 0.2, 0.3]
+
+
+def test_change_that_fails_reaches_no_job_and_no_other_change_is_lost() -> None:
+    worker = Worker()
+    worker.hear(change(0, BAD), change(0, 0.2, number=2))
+    worker.steps.sync()
+    assert worker.taken == [("lr", 0.2)]
+    assert worker.problems == ["can't start new thread"]
 
 
 def test_what_was_withdrawn_is_not_taken() -> None:

@@ -52,7 +52,7 @@ class Schedule:
         return bool(self._doubtful(step))
 
     def give_up(self, step: int) -> None:
-        """Be in doubt about what is missing no longer."""
+        """Stop waiting for what is still missing."""
         self._given_up |= self._doubtful(step)
 
     def due(self, step: int) -> list[Change]:
@@ -81,6 +81,7 @@ class KnobSync:
         take: Turns a knob.
         report: Tells the notebook; never waits.
         is_connected: Whether there is one.
+        on_error: Called where `take` raises; the other changes are taken, and `sync` goes on.
     """
 
     def __init__(
@@ -88,10 +89,12 @@ class KnobSync:
         take: Callable[[str, KnobValue], None],
         report: Callable[[Synced], None],
         is_connected: Callable[[], bool],
+        on_error: Callable[[Exception], None],
     ) -> None:
         self._take = take
         self._report = report
         self._is_connected = is_connected
+        self._on_error = on_error
         self._told = threading.Condition()  # guards the rest
         self._schedule = Schedule()
         self._step: int | None = None
@@ -111,14 +114,17 @@ class KnobSync:
             self._tell_now_and_then()
         for change in late:
             logger.warning(
-                "the word of a change came late: %s changes at step %d here, and perhaps at "
+                "word of a change came late: %s changes at step %d here, and perhaps at "
                 "step %d on other ranks",
                 change.name,
                 self._now,
                 change.step,
             )
         for change in due:
-            self._take(change.name, change.value)
+            try:
+                self._take(change.name, change.value)
+            except Exception as exc:  # it must not reach the job, and no other change may be lost
+                self._on_error(exc)
 
     def hear(self, message: Agreed) -> None:
         """Learn what is agreed on; on any thread."""

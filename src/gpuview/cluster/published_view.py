@@ -12,7 +12,7 @@ from gpuview.cluster.joining import Joining
 from gpuview.cluster.knob_sync import KnobSync
 from gpuview.cluster.view import View
 from gpuview.engine.shared import shared_engine
-from gpuview.errors import MediaError, StreamClosedError
+from gpuview.errors import MediaError, SettingsError, StreamClosedError, shorten
 from gpuview.frame_stream import FrameStream
 from gpuview.frames.error_reporter import explain
 from gpuview.frames.torch_compat import opaque_to_dynamo
@@ -81,7 +81,10 @@ class PublishedView(FrameStream, View):
             self._follow_options()
             self._joining = Joining(find, self._join)
             self._steps = KnobSync(
-                self._interaction.knobs.turn, self._handle.send, lambda: self.is_connected
+                self._interaction.knobs.turn,
+                self._handle.send,
+                lambda: self.is_connected,
+                self._knob_failed,
             )
             self._interactions.answer(Agreed, lambda message, _: self._steps.hear(message))
 
@@ -146,6 +149,15 @@ class PublishedView(FrameStream, View):
                 rank=self.identity.rank,
                 world_size=self.identity.world_size,
                 host=socket.gethostname(),
+            )
+        )
+
+    def _knob_failed(self, exc: Exception) -> None:
+        self._errors.report(
+            SettingsError(
+                f"a knob was turned, and that failed with {shorten(repr(exc), 200)}",
+                expected="a knob that can be turned",
+                fix="give the job more threads or memory if it lacks them; else report this",
             )
         )
 

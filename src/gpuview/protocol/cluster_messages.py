@@ -43,6 +43,7 @@ __all__ = [
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 _Rank = Annotated[int, Meta(ge=0, lt=2**31)]
 _Duration = Annotated[float, Meta(ge=0, le=1e12)]
+_Period = Annotated[float, Meta(ge=1e-3, le=1e12)]
 
 
 # --- kernel -> media process, in the notebook ---------------------------------------------------
@@ -117,7 +118,7 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So long ago it said something last, if it should have; None while it is connected."""
     status: Status | None = None
     """What its stream is doing: whether its source has failed, for example. None: not told yet, or
-    its packets are not shown. In a grid, there is no more in it than that."""
+    its packets are not shown. In a grid, it holds only the state, the problem and the size."""
     interaction: Interaction | None = None
     """Its knobs, and the events that it wants; None as for ``status``. In a grid, the first one
     that is there has it."""
@@ -165,9 +166,9 @@ class Synced(Message, frozen=True, kw_only=True):
 
     step: Annotated[int, Meta(ge=0, lt=2**53)]
     since_ms: _Duration
-    """So long ago that step began."""
-    period_ms: _Duration | None
-    """Of the last steps, as most of them were; None: there was only one."""
+    """How long ago that step began."""
+    period_ms: _Period | None
+    """The median of the last few steps; None: there was only one."""
     epoch: Annotated[str, Meta(max_length=64)]
     """Of the newest `Agreed`; empty: none has come."""
     held: Annotated[list[int], Meta(max_length=1024)]

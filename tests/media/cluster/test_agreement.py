@@ -107,6 +107,9 @@ class Rank:
         self._link += 1
         self._notebook.lose(self)
 
+    def slow_down(self, period_s: float) -> None:
+        self._period_s = period_s
+
     def join_again(self) -> None:
         self._is_linked = True
 
@@ -185,6 +188,21 @@ def test_ranks_of_every_speed_and_latency_agree_on_the_step(notebook: Notebook) 
     taken = [each.taken for each in notebook.ranks.values()]
     assert [value for _, value in taken[0]][-1] == 0.3
     assert taken[0] == taken[1] == taken[2]
+
+
+def test_newer_value_is_taken_after_the_older_one_even_where_steps_become_slow(
+    notebook: Notebook,
+) -> None:
+    world = notebook.world
+    rank = Rank(notebook, 0, period_s=0.001)
+    world.run(1.0)
+    notebook.turn(0.5)
+    world.run(1.1)  # it is final, for hundreds of steps later
+    rank.slow_down(0.4)
+    world.run(5.0)
+    notebook.turn(0.7)
+    world.run(1000.0)
+    assert [value for _, value in rank.taken] == [0.5, 0.7]
 
 
 def test_many_turns_become_few_changes_and_the_newest_wins(notebook: Notebook) -> None:

@@ -40,7 +40,7 @@ class _Rank:
     silent_since_s: float | None = None
 
     def arrives_s(self, step: int, now_s: float) -> float:
-        """Return before when it does not reach a step."""
+        """Return the earliest time at which it can reach a step."""
         if self.step >= step or self.period_s is None:
             return -math.inf
         usual_s = self.synced_s + (step - self.step) * self.period_s
@@ -144,10 +144,15 @@ class Agreement:
                 self._proposal = None
         if self._proposal is None and self._wanted and self._may_propose:
             self._number += 1
-            step = max(each.first_step(now_s) for each in self._ranks.values())
+            step = self._next_step(now_s)
             self._proposal = _Proposal(self._number, step, self._wanted)
             self._wanted = {}
         return self._proposal is not before
+
+    def _next_step(self, now_s: float) -> int:
+        """Return a step that no rank reaches soon, and not before earlier changes of the knobs."""
+        earlier = (each.step for each in self._final if each.name in self._wanted)
+        return max(*(each.first_step(now_s) for each in self._ranks.values()), *earlier, 0)
 
     @property
     def _may_propose(self) -> bool:

@@ -15,7 +15,7 @@ from gpuview.media.cluster.follower import AnyFollower
 from gpuview.media.cluster.listener import Listener, Peer
 from gpuview.media.cluster.roster import Roster, read_join
 from gpuview.media.cluster.worker_link import WorkerLink
-from gpuview.media.internal_error import problem_of
+from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
 from gpuview.protocol.cluster_messages import (
     Join,
@@ -335,7 +335,10 @@ class Runs:
     def _beat_now(self) -> None:
         self._timer = None
         for run in list(self._runs.values()):
-            run.beat()
+            try:
+                run.beat()
+            except Exception as exc:  # the other runs' workers must not be lost by it
+                log_fault(exc)
 
     def __repr__(self) -> str:
         return f"<Runs {list(self._runs.values())} {self._listener}>"
