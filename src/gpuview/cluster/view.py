@@ -82,10 +82,10 @@ class View(LiveInteraction, LiveOptions):
                 view.sync()
                 optimizer.param_groups[0]["lr"] = lr.value
 
-        From its first call on, a knob that is turned in the notebook changes here and nowhere else,
-        at the same step on all ranks that call this. It costs some microseconds, and waits for no
-        rank; while a change is being agreed on, a step may wait for the word of it, once and for
-        1 s at most. A notebook that is gone leaves all values as they are.
+        From its first call on, a knob that is turned in the notebook changes only inside this call,
+        at the same step on all ranks that make it. It costs some microseconds, and waits for no
+        rank; while a change is being agreed on, a step may wait for word of it, once for each
+        proposal and for 1 s at most. A notebook that is gone leaves all values as they are.
 
         Args:
             step: The number of the step that begins, which rises, and is the same on all ranks;

@@ -51,6 +51,10 @@ class Notebook:
         self.agreement.turn("lr", value)
         self._decide()
 
+    def press(self) -> None:
+        self.agreement.press("save")
+        self._decide()
+
     def hear(self, rank: Rank, message: Synced) -> None:
         is_new = self.agreement.hear(rank.number, message, self.world.now_s)
         self.ranks[rank.number] = rank
@@ -59,6 +63,9 @@ class Notebook:
 
     def lose(self, rank: Rank) -> None:
         self.agreement.lose(rank.number, self.world.now_s)
+        self._decide()
+
+    def beat(self) -> None:
         self._decide()
 
     def _decide(self) -> bool:
@@ -133,7 +140,7 @@ class Rank:
         self.step += 1
         self._synced_s = self._world.now_s
         for change in self._schedule.due(self.step):
-            assert isinstance(change.value, float)
+            assert isinstance(change.value, int | float)
             self.taken.append((self.step, change.value))
         if self._world.now_s - self._reported_s >= REPORT_S:
             self._report()
@@ -287,6 +294,83 @@ def test_link_that_is_lost_before_all_have_agreed_leaves_all_as_they_are_until_i
     assert ranks[0].taken == ranks[1].taken == ranks[2].taken
 
 
+def test_each_press_counts_and_none_is_told_again(notebook: Notebook) -> None:
+    world = notebook.world
+    ranks = [Rank(notebook, n, period_s=0.03) for n in range(2)]
+    world.run(1.0)
+    for _ in range(3):  # while the first is being agreed on, too
+        notebook.press()
+        world.run(world.now_s + 0.01)
+    assert notebook.agreement.awaited == {}
+    world.run(5.0)
+    assert [value for _, value in ranks[0].taken] == [1, 1, 1]
+    assert ranks[0].taken == ranks[1].taken
+    ranks[1].is_running = False
+    ranks[1].cut()
+    again = Rank(notebook, 1, period_s=0.03, begins_s=6.0)
+    world.run(20.0)
+    assert again.taken == []
+
+
+def test_press_is_kept_where_its_proposal_is_withdrawn(notebook: Notebook) -> None:
+    world = notebook.world
+    ranks = [Rank(notebook, n, period_s=0.03) for n in range(2)]
+    world.run(1.0)
+    for _ in range(2):
+        notebook.press()
+        notebook.turn(0.5)
+    ranks[1].cut()
+    world.run(10.0)
+    ranks[1].join_again()
+    world.run(20.0)
+    assert sorted(value for _, value in ranks[0].taken) == [0.5, 1, 1]
+    assert ranks[0].taken == ranks[1].taken
+
+
+def test_presses_that_are_not_taken_stop_no_other_knob_and_take_no_room(
+    notebook: Notebook,
+) -> None:
+    world = notebook.world
+    rank = Rank(notebook, 0, period_s=0.03)
+    world.run(0.025)  # its pace is not known
+    for _ in range(2000):
+        notebook.press()
+    notebook.turn(0.5)
+    world.run(10.0)
+    assert 0.5 in [value for _, value in rank.taken]
+    assert len(rank.taken) < 600
+    assert notebook.agreement.awaited == {}
+
+
+def test_what_was_asked_of_a_job_that_has_ended_is_asked_of_no_other(notebook: Notebook) -> None:
+    world = notebook.world
+    before = Rank(notebook, 0, period_s=0.03)
+    world.run(1.0)
+    before.is_running = False
+    before.cut()
+    notebook.turn(0.5)
+    world.run(130.0)
+    notebook.beat()
+    after = Rank(notebook, 1, period_s=0.03, begins_s=130.0)
+    world.run(140.0)
+    assert notebook.agreement.awaited == {}
+    assert after.taken == []
+
+
+def test_nobody_waits_for_a_change_that_the_dead_rank_of_a_job_has_not_taken() -> None:
+    agreement = Agreement()
+    agreement.hear(0, Synced(step=5, since_ms=0, period_ms=100, epoch="", held=[]), 0.0)
+    agreement.turn("lr", 0.5)
+    agreement.decide(0.0)
+    held = Synced(step=5, since_ms=0, period_ms=100, epoch=agreement.epoch, held=[1])
+    agreement.hear(0, held, 0.0)
+    agreement.decide(0.0)
+    assert agreement.awaited == {"lr": 0.5}
+    agreement.lose(0, 0.1)
+    agreement.decide(130.0)
+    assert agreement.awaited == {}
+
+
 def test_link_that_is_lost_after_all_have_heard_changes_nothing(notebook: Notebook) -> None:
     world = notebook.world
     ranks = [Rank(notebook, n, period_s=0.03) for n in range(2)]
@@ -356,7 +440,7 @@ def test_rank_that_is_held_up_is_asked_for_a_step_that_it_reaches_soon(notebook:
 
 def test_run_whose_ranks_do_not_sync_has_nothing_to_agree_on() -> None:
     agreement = Agreement()
-    assert not agreement.is_used
+    assert not agreement.has(0)
     assert agreement.decide(0.0) is False
 
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
 from gpuview import __version__
 from gpuview.errors import SignalError
+from gpuview.media.cluster.grid import Grid
+from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.listener import Peer
 from gpuview.media.cluster.roster import Roster
 from gpuview.media.cluster.runs import Runs
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
-from gpuview.protocol.cluster_messages import Join, OpenRun, Synced
+from gpuview.protocol.cluster_messages import Agreed, Join, OpenRun, Synced
+from gpuview.protocol.interaction_messages import Interaction, Knob, SetKnob
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Ping, Problem
 from gpuview.protocol.wire import decode_text, encode_text
 
 BASE = ABOUT_CONNECTION + 1
 """The channel on which a worker's kernel speaks."""
-TOLD = (Ping,)
+TOLD = (Agreed, Ping, SetKnob)
 
 
 class FakePeer:
@@ -36,6 +39,24 @@ class FakePeer:
         self._join = Join(
             version=__version__, attempt="a", run=key, rank=rank, world_size=2, host="h", pid=rank
         )
+
+    @property
+    def agreed(self) -> list[Agreed]:
+        return [each for each in self.told if isinstance(each, Agreed)]
+
+    @property
+    def epoch(self) -> str:
+        return self.agreed[-1].epoch
+
+    @property
+    def proposed(self) -> list[str]:
+        """The names of the knobs that the last word said are proposed."""
+        changes = self.agreed[-1].changes if self.agreed else []
+        return [each.name for each in changes if not each.is_final]
+
+    @property
+    def turned(self) -> list[SetKnob]:
+        return [each for each in self.told if isinstance(each, SetKnob)]
 
     def join(self) -> None:
         self.say(self._join, ABOUT_CONNECTION)
@@ -84,6 +105,19 @@ class FakeFollower:
         pass
 
 
+class FakeGrid:
+    """Shows nothing."""
+
+    def encodes_of(self, rank: int) -> FakeGrid:
+        return self
+
+    def follow(self, link: WorkerLink) -> None:
+        pass
+
+    def lose(self, link: WorkerLink) -> None:
+        pass
+
+
 def on_a_loop(use: Callable[[Runs], Awaitable[None]]) -> None:
     async def live() -> None:
         runs = Runs()
@@ -93,6 +127,90 @@ def on_a_loop(use: Callable[[Runs], Awaitable[None]]) -> None:
             await runs.close()
 
     asyncio.run(live())
+
+
+def knobs(**kinds: Literal["slider", "button"]) -> Interaction:
+    return Interaction(knobs=[Knob(kind=kind, name=name, value=0) for name, kind in kinds.items()])
+
+
+def synced(step: int, *held: int, epoch: str = "", period_ms: float | None = 100) -> Synced:
+    return Synced(step=step, since_ms=0, period_ms=period_ms, epoch=epoch, held=list(held))
+
+
+def three_ranks(runs: Runs, follower: FakeFollower) -> list[FakePeer]:
+    """Three workers with the same knobs, of which the first two sync."""
+    runs.open(follower)
+    peers = [FakePeer(runs, "run1", rank) for rank in range(3)]
+    for peer in peers:
+        peer.join()
+        peer.say(knobs(lr="slider", save="button"))
+    for peer in peers[:2]:
+        peer.say(synced(5))
+    return peers
+
+
+TURNED = SetKnob(view="v", name="lr", value=0.5)
+PRESSED = SetKnob(view="v", name="save", value=1)
+
+
+def test_knob_of_a_rank_that_does_not_sync_changes_at_once_beside_others_that_do() -> None:
+    async def use(runs: Runs) -> None:
+        follower = FakeFollower("run1")
+        peers = three_ranks(runs, follower)
+        follower.links[2].say(TURNED)
+        assert [each.proposed for each in peers] == [[], [], []]
+        assert [each.turned for each in peers] == [[], [], [TURNED]]
+        follower.links[1].say(TURNED)
+        assert [each.proposed for each in peers] == [["lr"], ["lr"], []]
+        assert [each.turned for each in peers] == [[], [], [TURNED]]
+
+    on_a_loop(use)
+
+
+@pytest.mark.parametrize("message", [TURNED, PRESSED])
+def test_grid_turns_a_knob_once_for_all_that_sync_and_tells_every_other_rank(
+    message: SetKnob,
+) -> None:
+    async def use(runs: Runs) -> None:
+        follower = FakeFollower("run1")
+        peers = three_ranks(runs, follower)
+        opening = OpenRun(run="run1", worker_key="run1", rank=None)
+        grid = GridFollower(opening, cast(Grid, FakeGrid()), lambda _: None, lambda _: None)
+        runs.open(grid)
+        grid.say(message)
+        assert [each.proposed for each in peers] == [[message.name], [message.name], []]
+        assert [each.turned for each in peers] == [[], [], [message]]
+        for peer in peers[:2]:
+            peer.say(synced(5, 1, epoch=peer.epoch))
+        assert [each.proposed for each in peers] == [[], [], []]
+
+    on_a_loop(use)
+
+
+def test_knob_that_no_rank_has_is_not_agreed_on() -> None:
+    async def use(runs: Runs) -> None:
+        follower = FakeFollower("run1")
+        peers = three_ranks(runs, follower)
+        for n in range(1000):
+            follower.links[0].say(SetKnob(view="v", name=f"knob {n}", value=1))
+        assert peers[0].proposed == []
+
+    on_a_loop(use)
+
+
+def test_each_press_is_proposed() -> None:
+    async def use(runs: Runs) -> None:
+        follower = FakeFollower("run1")
+        peers = three_ranks(runs, follower)
+        for _ in range(3):
+            follower.links[0].say(PRESSED)
+        assert peers[0].proposed == ["save"]
+        epoch = peers[0].epoch
+        for peer in peers[:2]:
+            peer.say(synced(5, 1, epoch=epoch))
+        assert peers[0].proposed == ["save", "save"]
+
+    on_a_loop(use)
 
 
 def test_run_that_fails_leaves_the_heartbeat_of_the_others(
@@ -114,6 +232,5 @@ def test_run_that_fails_leaves_the_heartbeat_of_the_others(
 
 @pytest.mark.parametrize("period_ms", [0, 1e-9, -1, 1e300])
 def test_pace_that_cannot_be_is_no_message(period_ms: float) -> None:
-    synced = Synced(step=1, since_ms=0, period_ms=period_ms, epoch="", held=[])
     with pytest.raises(SignalError):
-        decode_text(encode_text(synced), Synced)
+        decode_text(encode_text(synced(1, period_ms=period_ms)), Synced)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from gpuview.protocol.cluster_messages import Agreed, Change, Synced
 from gpuview.protocol.interaction_messages import KnobValue
@@ -55,17 +55,28 @@ class _Rank:
         return self.step + max(1, min(usual, overdue))
 
 
-@dataclass(slots=True)
-class _Proposal:
-    number: int
-    step: int
-    values: dict[str, KnobValue]
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One knob that a person has turned, or one press of a button."""
 
-    def changes(self, *, is_final: bool) -> Iterable[Change]:
-        for name, value in self.values.items():
-            yield Change(
-                number=self.number, step=self.step, name=name, value=value, is_final=is_final
-            )
+    name: str
+    value: KnobValue
+    is_press: bool
+    number: int = 0
+    step: int = 0
+    """As in `Change`; not known before it is proposed."""
+
+    def told(self, *, is_final: bool) -> Change:
+        return Change(
+            number=self.number, step=self.step, name=self.name, value=self.value, is_final=is_final
+        )
+
+
+def _without_older(turns: Iterable[_Turn]) -> list[_Turn]:
+    """Keep the newest turn of each knob, and every press."""
+    turns = list(turns)
+    newest = {each.name: each for each in turns}
+    return [each for each in turns if each.is_press or newest[each.name] is each]
 
 
 @dataclass(slots=True)
@@ -75,16 +86,16 @@ class Agreement:
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     """Of the changes' numbers, which begin anew when the kernel does."""
     _ranks: dict[int, _Rank] = field(default_factory=dict)
-    _wanted: dict[str, KnobValue] = field(default_factory=dict)
-    _proposal: _Proposal | None = None
-    _final: list[Change] = field(default_factory=list)
+    _wanted: list[_Turn] = field(default_factory=list)
+    _proposal: list[_Turn] = field(default_factory=list)
+    """All of one number and step."""
+    _final: list[_Turn] = field(default_factory=list)
     """In their order. What all ranks have taken has step 0."""
     _number: int = 0
 
-    @property
-    def is_used(self) -> bool:
-        """Whether any rank has called `sync`."""
-        return bool(self._ranks)
+    def has(self, rank: int) -> bool:
+        """Tell whether a rank has called `sync`, and is not known to have ended."""
+        return rank in self._ranks
 
     @property
     def ranks(self) -> frozenset[int]:
@@ -94,21 +105,27 @@ class Agreement:
     @property
     def told(self) -> Agreed:
         """What every rank is told."""
-        changes = [*self._final]
-        if self._proposal is not None:
-            changes += self._proposal.changes(is_final=False)
+        changes = [each.told(is_final=True) for each in self._final]
+        changes += [each.told(is_final=False) for each in self._proposal]
         return Agreed(view="notebook", epoch=self.epoch, changes=changes)
 
     @property
     def awaited(self) -> dict[str, KnobValue]:
-        """What people have turned knobs to that some rank has not taken yet."""
-        final = {each.name: each.value for each in self._final if each.step > 0}
-        proposed = {} if self._proposal is None else self._proposal.values
-        return final | proposed | self._wanted
+        """What people have turned knobs to that some rank has not taken yet; without presses."""
+        if not self._ranks:
+            return {}
+        final = [each for each in self._final if each.step > 0]
+        turns = [*final, *self._proposal, *self._wanted]
+        return {each.name: each.value for each in turns if not each.is_press}
 
     def turn(self, name: str, value: KnobValue) -> None:
         """Note that a person has turned a knob; the newest value counts."""
-        self._wanted[name] = value
+        self._wanted = _without_older([*self._wanted, _Turn(name, value, is_press=False)])
+
+    def press(self, name: str) -> None:
+        """Note that a person has pressed a button: each press counts, until too many wait."""
+        if len(self._wanted) < _MAX_CHANGES:
+            self._wanted.append(_Turn(name, 1, is_press=True))
 
     def hear(self, rank: int, message: Synced, now_s: float) -> bool:
         """Note what a rank says; return whether it was not there before."""
@@ -135,47 +152,49 @@ class Agreement:
         self._forget_gone(now_s)
         self._settle()
         before = self._proposal
-        if self._proposal is not None:
-            if self._is_too_near(self._proposal, now_s):
-                self._wanted = self._proposal.values | self._wanted
-                self._proposal = None
-            elif self._is_held(self._proposal):
-                self._final += self._proposal.changes(is_final=True)
-                self._proposal = None
-        if self._proposal is None and self._wanted and self._may_propose:
-            self._number += 1
-            step = self._next_step(now_s)
-            self._proposal = _Proposal(self._number, step, self._wanted)
-            self._wanted = {}
-        return self._proposal is not before
+        if self._proposal:
+            if self._is_too_near(self._proposal[0].step, now_s):
+                self._wanted = _without_older([*self._proposal, *self._wanted])
+                self._proposal = []
+            elif self._is_held(self._proposal[0].number):
+                self._final += self._proposal
+                self._proposal = []
+        if not self._proposal and self._wanted and self._may_propose:
+            self._propose(now_s)
+        return self._proposal != before
 
-    def _next_step(self, now_s: float) -> int:
+    def _propose(self, now_s: float) -> None:
+        room = _MAX_CHANGES - len(self._final)
+        turns, self._wanted = self._wanted[:room], self._wanted[room:]
+        self._number += 1
+        step = self._next_step({each.name for each in turns}, now_s)
+        self._proposal = [replace(each, number=self._number, step=step) for each in turns]
+
+    def _next_step(self, names: Collection[str], now_s: float) -> int:
         """Return a step that no rank reaches soon, and not before earlier changes of the knobs."""
-        earlier = (each.step for each in self._final if each.name in self._wanted)
+        earlier = (each.step for each in self._final if each.name in names)
         return max(*(each.first_step(now_s) for each in self._ranks.values()), *earlier, 0)
 
     @property
     def _may_propose(self) -> bool:
         """Whether all ranks are there, their pace is known, and the last one is not far behind."""
-        is_room = len(self._final) + len(self._wanted) <= _MAX_CHANGES
         return (
             bool(self._ranks)
-            and is_room
+            and len(self._final) < _MAX_CHANGES
             and all(
                 each.silent_since_s is None and each.period_s is not None
                 for each in self._ranks.values()
             )
         )
 
-    def _is_held(self, proposal: _Proposal) -> bool:
+    def _is_held(self, number: int) -> bool:
         return all(
-            each.silent_since_s is None and proposal.number in each.held
-            for each in self._ranks.values()
+            each.silent_since_s is None and number in each.held for each in self._ranks.values()
         )
 
-    def _is_too_near(self, proposal: _Proposal, now_s: float) -> bool:
+    def _is_too_near(self, step: int, now_s: float) -> bool:
         return any(
-            each.arrives_s(proposal.step, now_s) < now_s + _MARGIN_S
+            each.arrives_s(step, now_s) < now_s + _MARGIN_S
             for each in self._ranks.values()
             if each.silent_since_s is None
         )
@@ -183,27 +202,27 @@ class Agreement:
     def _settle(self) -> None:
         """Keep what some rank has still to take, and of what all have taken each knob's last value.
 
-        Whoever joins takes the latter at its first step. Where nobody who is there knows of a
-        change, the job has begun anew, with values of its own.
+        Whoever joins takes the latter at its first step, and no press that was before. Where
+        nobody who is there knows of a change, the job has begun anew, with values of its own.
         """
-        settled = [self._settled(each) for each in self._final if self._is_known(each)]
-        present = {each.name: each for each in settled if each.step == 0}
-        self._final = [each for each in settled if each.step > 0 or present[each.name] is each]
+        pending: list[_Turn] = []
+        taken: list[_Turn] = []
+        for each in filter(self._is_known, self._final):
+            (taken if self._has_been_taken(each) else pending).append(each)
+        present = _without_older(each for each in taken if not each.is_press)
+        self._final = [replace(each, step=0) for each in present] + pending
 
-    def _settled(self, change: Change) -> Change:
-        holders = [each for each in self._ranks.values() if change.number in each.held]
-        has_been_taken = all(each.step >= change.step for each in holders)
-        if not has_been_taken:
-            return change
-        return Change(
-            number=change.number, step=0, name=change.name, value=change.value, is_final=True
-        )
+    def _has_been_taken(self, turn: _Turn) -> bool:
+        holders = [each for each in self._ranks.values() if turn.number in each.held]
+        return bool(holders) and all(each.step >= turn.step for each in holders)
 
-    def _is_known(self, change: Change) -> bool:
+    def _is_known(self, turn: _Turn) -> bool:
         there = [self._ranks[rank] for rank in self.ranks]
-        return not there or any(change.number in each.held for each in there)
+        return not there or any(turn.number in each.held for each in there)
 
     def _forget_gone(self, now_s: float) -> None:
         for rank, each in [*self._ranks.items()]:
             if each.silent_since_s is not None and now_s - each.silent_since_s > _GONE_S:
                 del self._ranks[rank]
+        if not self._ranks:  # the next job has not been asked for what was asked of this one
+            self._wanted, self._proposal = [], []

@@ -63,8 +63,12 @@ class GridFollower:
 
     def say(self, message: Message) -> None:
         """Pass a turned knob on to all ranks; what is about a place in a picture is of none."""
-        if isinstance(message, SetKnob):
-            all(link.say(message) for link in self._links.values())  # up to the first that declines
+        if not isinstance(message, SetKnob):
+            return
+        syncing = [link for link in self._links.values() if link.does_sync()]
+        others = [link for link in self._links.values() if not link.does_sync()]
+        for link in [*syncing[:1], *others]:  # one of those that sync passes it on to all of them
+            link.say(message)
 
     def hear(self, rank: int, message: Message) -> None:
         if not (self.shows(rank) and isinstance(message, Pong)):

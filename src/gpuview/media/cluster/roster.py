@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gpuview.errors import SignalError, shorten
 from gpuview.protocol.cluster_messages import Join, Worker
-from gpuview.protocol.interaction_messages import Interaction, KnobValue
+from gpuview.protocol.interaction_messages import Interaction, Knob, KnobValue
 from gpuview.protocol.page_messages import Status
 from gpuview.protocol.wire import decode_text
 
@@ -142,6 +142,12 @@ class Roster:
             self._seats[rank].status = message
         else:
             self._seats[rank].interaction = message
+
+    def knob(self, name: str, ranks: Iterable[int]) -> Knob | None:
+        """Return a knob of this name that one of these ranks has."""
+        said = (self._seats[rank].interaction for rank in ranks if rank in self._seats)
+        knobs = (knob for each in said if each is not None for knob in each.knobs)
+        return next((knob for knob in knobs if knob.name == name), None)
 
     def lost(self, rank: int) -> None:
         """Note that a worker has gone."""

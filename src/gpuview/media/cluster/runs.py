@@ -133,7 +133,8 @@ class Run:
         self._problems.pop(join.rank, None)
         _say(peer, Joined())
         hear = partial(self._hear, join.rank)
-        self._greet(WorkerLink(peer, join, hear, on_turned=self._turn))
+        does_sync = partial(self._agreement.has, join.rank)
+        self._greet(WorkerLink(peer, join, hear, does_sync, on_turned=self._turn))
 
     def _greet(self, link: WorkerLink) -> None:
         rank = link.join.rank
@@ -157,14 +158,18 @@ class Run:
         for follower in self._followers:
             follower.hear(rank, message)
 
-    def _turn(self, message: SetKnob) -> bool:
-        """Have all ranks agree on a knob that was turned, if they sync."""
-        if not self._agreement.is_used:
-            return False
-        self._agreement.turn(message.name, message.value)
+    def _turn(self, message: SetKnob) -> None:
+        """Have the ranks that sync agree on a knob that was turned."""
+        syncing = [rank for rank, link in self._links.items() if link.does_sync()]
+        knob = self._roster.knob(message.name, syncing)
+        if knob is None:
+            return  # of a page that shows what is no more
+        if knob.kind == "button":
+            self._agreement.press(message.name)
+        else:
+            self._agreement.turn(message.name, message.value)
         self._agree()
         self._tell()
-        return True
 
     def _hear_step(self, rank: int, message: Synced) -> None:
         is_new = self._agreement.hear(rank, message, time.monotonic())

@@ -62,8 +62,8 @@ class WorkerLink:
         peer: Its connection.
         join: What it said of itself.
         on_said: Called with what it says to all views, to one, or of its picture.
-        on_turned: Called with each knob that a view turns; returns whether all ranks will agree on
-            it, so that this one is not told by itself.
+        does_sync: Tells whether it agrees with other ranks on the step at which knobs change.
+        on_turned: Called in this case with each knob that a view turns.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class WorkerLink:
         peer: Peer,
         join: Join,
         on_said: Callable[[Message], None],
-        on_turned: Callable[[SetKnob], bool],
+        does_sync: Callable[[], bool],
+        on_turned: Callable[[SetKnob], None],
     ) -> None:
         self.peer = peer
         self.join = join
@@ -80,6 +81,7 @@ class WorkerLink:
         """Of its stream, as it said last."""
         self.is_lost = False
         """Whether nothing can be sent to it any more."""
+        self.does_sync = does_sync
         self._on_said = on_said
         self._on_turned = on_turned
         self._channels: dict[int, Channel] = {}
@@ -98,12 +100,12 @@ class WorkerLink:
         """Ask for a sign of life, and for the time."""
         self._base.send(Ping(sent_ms=time.monotonic() * 1000))
 
-    def say(self, message: Message) -> bool:
-        """Pass on what a view says; return False if all ranks will agree on it instead."""
-        if isinstance(message, SetKnob) and self._on_turned(message):
-            return False
-        self._base.send(message)
-        return True
+    def say(self, message: Message) -> None:
+        """Pass on what a view says; if it syncs, a knob to all ranks that do."""
+        if isinstance(message, SetKnob) and self.does_sync():
+            self._on_turned(message)
+        else:
+            self._base.send(message)
 
     def take(self, message: ChannelMessage) -> None:
         """Act on a message of the worker.
