@@ -149,6 +149,15 @@ def test_step_that_hears_nothing_goes_on_after_a_second_and_no_other_waits(
     assert "came late: lr changes at step 11 here, and perhaps at step 0" in caplog.text
 
 
+def test_step_says_where_it_is_before_it_waits(waits: list[float]) -> None:
+    worker = Worker()
+    worker.steps.sync()
+    worker.hear(change(1, is_final=False))
+    assert worker.said[-1].step == 0
+    worker.steps.sync()
+    assert (len(waits), worker.said[-1].step) == (1, 1)
+
+
 def test_without_a_notebook_no_step_waits_or_says_anything(waits: list[float]) -> None:
     worker = Worker(lambda: False)
     worker.hear(change(0, is_final=False))

@@ -18,7 +18,7 @@ logger = logging.getLogger("gpuview")
 
 _REPORT_EVERY_S = 0.05
 _WAIT_S = 1.0
-"""The longest that a step waits for the word on a change that was proposed for it."""
+"""The longest that a step waits for word of a change that was proposed for it."""
 _PERIODS = 8
 _SHORTEST_S = 1e-6
 
@@ -106,7 +106,8 @@ class KnobSync:
         """Begin a step; see `View.sync`."""
         with self._told:
             self._begin(step)
-            if self._is_connected():
+            if self._is_connected() and not self._is_sure():
+                self._tell()  # so that the notebook withdraws what is not final yet
                 self._told.wait_for(self._is_sure, timeout=_WAIT_S)
             self._schedule.give_up(self._now)
             due = self._schedule.due(self._now)

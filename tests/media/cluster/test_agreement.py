@@ -59,7 +59,7 @@ class Notebook:
         is_new = self.agreement.hear(rank.number, message, self.world.now_s)
         self.ranks[rank.number] = rank
         if not self._decide() and is_new:
-            rank.send(self.agreement.told)
+            rank.send(self.agreement.told_to(rank.number))
 
     def lose(self, rank: Rank) -> None:
         self.agreement.lose(rank.number, self.world.now_s)
@@ -72,7 +72,7 @@ class Notebook:
         has_changed = self.agreement.decide(self.world.now_s)
         if has_changed:
             for number in self.agreement.ranks:
-                self.ranks[number].send(self.agreement.told)
+                self.ranks[number].send(self.agreement.told_to(number))
         return has_changed
 
 
@@ -371,6 +371,43 @@ def test_nobody_waits_for_a_change_that_the_dead_rank_of_a_job_has_not_taken() -
     assert agreement.awaited == {}
 
 
+def test_rank_that_counts_from_0_beside_others_far_ahead_takes_changes_at_once(
+    notebook: Notebook,
+) -> None:
+    world = notebook.world
+    ranks = [Rank(notebook, n, period_s=0.03, first_step=50_000) for n in range(2)]
+    world.run(1.0)
+    again = Rank(notebook, 2, period_s=0.03, begins_s=1.0)
+    world.run(3.0)
+    for value in (0.5, 0.7):
+        notebook.turn(value)
+        world.run(world.now_s + 5.0)
+    assert [value for _, value in again.taken] == [0.5, 0.7]
+    assert again.taken[-1][0] < 1000
+    assert [value for _, value in ranks[0].taken] == [0.5, 0.7]
+    assert ranks[0].taken == ranks[1].taken
+    assert notebook.agreement.awaited == {}
+
+
+def test_what_was_withdrawn_is_not_proposed_again_before_every_rank_has_said_where_it_is() -> None:
+    agreement = Agreement()
+    for rank in range(2):
+        agreement.hear(rank, Synced(step=5, since_ms=0, period_ms=100, epoch="", held=[]), 0.0)
+    agreement.turn("lr", 0.5)
+    agreement.decide(0.0)
+    (proposed,) = agreement.told_to(0).changes
+    sudden = Synced(step=proposed.step, since_ms=0, period_ms=10, epoch="", held=[])
+    agreement.hear(0, sudden, 0.1)
+    assert agreement.decide(0.1)
+    agreement.hear(0, sudden, 0.2)
+    agreement.decide(0.2)
+    assert agreement.told_to(0).changes == []
+    agreement.hear(1, sudden, 0.2)
+    assert agreement.decide(0.2)
+    (again,) = agreement.told_to(0).changes
+    assert again.step > proposed.step
+
+
 def test_link_that_is_lost_after_all_have_heard_changes_nothing(notebook: Notebook) -> None:
     world = notebook.world
     ranks = [Rank(notebook, n, period_s=0.03) for n in range(2)]
@@ -455,7 +492,7 @@ def test_kernel_that_was_restarted_begins_anew_and_its_numbers_are_not_the_old_o
         synced = Synced(step=5, since_ms=0, period_ms=100, epoch=agreement.epoch, held=[1])
         agreement.hear(0, synced, 0.0)
         assert agreement.decide(0.0)
-        schedule.replace(agreement.told)
+        schedule.replace(agreement.told_to(0))
         assert [each.value for each in schedule.due(50)] == [value]
         assert schedule.due(51) == []
 
@@ -467,4 +504,4 @@ def test_what_is_held_of_another_epoch_counts_for_nothing() -> None:
     agreement.decide(0.0)
     agreement.hear(0, Synced(step=5, since_ms=0, period_ms=100, epoch="old", held=[1]), 0.1)
     agreement.decide(0.1)
-    assert not any(each.is_final for each in agreement.told.changes)
+    assert not any(each.is_final for each in agreement.told_to(0).changes)

@@ -213,6 +213,23 @@ def test_each_press_is_proposed() -> None:
     on_a_loop(use)
 
 
+def test_rank_that_counts_something_else_is_named_in_the_log_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def use(runs: Runs) -> None:
+        follower = FakeFollower("run1")
+        peers = three_ranks(runs, follower)
+        peers[1].say(synced(50_000))
+        for _ in range(2):
+            follower.links[0].say(TURNED)
+            peers[0].say(synced(5, 1, epoch=peers[0].epoch))
+            peers[1].say(synced(50_000, 1, epoch=peers[1].epoch))
+        assert [each.step for each in peers[0].agreed[-1].changes if each.is_final] == [0]
+        assert caplog.text.count("rank 0 of run run1 is far behind") == 1
+
+    on_a_loop(use)
+
+
 def test_run_that_fails_leaves_the_heartbeat_of_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -23,6 +23,8 @@ _LEAD_S = 0.7
 _MARGIN_S = 0.3
 """No rank may reach the step sooner when its change becomes final: the word of it takes time."""
 _MAX_CHANGES = 512
+_BEHIND_S = 600.0
+"""A rank that needs longer to get to where the first one is takes changes when it hears of them."""
 _GONE_S = 120.0
 """A rank that has been silent for so long is taken to have ended, and no longer waited for."""
 
@@ -38,6 +40,8 @@ class _Rank:
     """Of its last steps; None: it has done only one."""
     held: frozenset[int]
     silent_since_s: float | None = None
+    has_reported: bool = True
+    """Since a proposal was last withdrawn."""
 
     def arrives_s(self, step: int, now_s: float) -> float:
         """Return the earliest time at which it can reach a step."""
@@ -46,6 +50,11 @@ class _Rank:
         usual_s = self.synced_s + (step - self.step) * self.period_s
         overdue_s = now_s + (step - self.step - 1) * self.period_s  # it has been held up
         return max(usual_s, overdue_s)
+
+    def lasts_s(self, step: int) -> float:
+        """Return how long it takes to get to a step."""
+        assert self.period_s is not None
+        return (step - self.step) * self.period_s
 
     def first_step(self, now_s: float) -> int:
         """Return the first step that it does not reach within the lead."""
@@ -66,9 +75,16 @@ class _Turn:
     step: int = 0
     """As in `Change`; not known before it is proposed."""
 
-    def told(self, *, is_final: bool) -> Change:
+    def final(self, *, is_at_once: bool) -> Change:
+        step = 0 if is_at_once else self.step
         return Change(
-            number=self.number, step=self.step, name=self.name, value=self.value, is_final=is_final
+            number=self.number, step=step, name=self.name, value=self.value, is_final=True
+        )
+
+    @property
+    def proposed(self) -> Change:
+        return Change(
+            number=self.number, step=self.step, name=self.name, value=self.value, is_final=False
         )
 
 
@@ -85,6 +101,8 @@ class Agreement:
 
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     """Of the changes' numbers, which begin anew when the kernel does."""
+    behind: frozenset[int] = frozenset()
+    """Ranks that were far behind at the last proposal, as if they counted something else."""
     _ranks: dict[int, _Rank] = field(default_factory=dict)
     _wanted: list[_Turn] = field(default_factory=list)
     _proposal: list[_Turn] = field(default_factory=list)
@@ -102,11 +120,10 @@ class Agreement:
         """Those that have called `sync` and are there."""
         return frozenset(rank for rank, each in self._ranks.items() if each.silent_since_s is None)
 
-    @property
-    def told(self) -> Agreed:
-        """What every rank is told."""
-        changes = [each.told(is_final=True) for each in self._final]
-        changes += [each.told(is_final=False) for each in self._proposal]
+    def told_to(self, rank: int) -> Agreed:
+        """Return what a rank is told."""
+        changes = [each.final(is_at_once=rank in self.behind) for each in self._final]
+        changes += [each.proposed for each in self._proposal]
         return Agreed(view="notebook", epoch=self.epoch, changes=changes)
 
     @property
@@ -154,8 +171,7 @@ class Agreement:
         before = self._proposal
         if self._proposal:
             if self._is_too_near(self._proposal[0].step, now_s):
-                self._wanted = _without_older([*self._proposal, *self._wanted])
-                self._proposal = []
+                self._withdraw()
             elif self._is_held(self._proposal[0].number):
                 self._final += self._proposal
                 self._proposal = []
@@ -163,12 +179,22 @@ class Agreement:
             self._propose(now_s)
         return self._proposal != before
 
+    def _withdraw(self) -> None:
+        self._wanted = _without_older([*self._proposal, *self._wanted])
+        self._proposal = []
+        for each in self._ranks.values():
+            each.has_reported = False
+
     def _propose(self, now_s: float) -> None:
         room = _MAX_CHANGES - len(self._final)
         turns, self._wanted = self._wanted[:room], self._wanted[room:]
         self._number += 1
         step = self._next_step({each.name for each in turns}, now_s)
         self._proposal = [replace(each, number=self._number, step=step) for each in turns]
+        first = max(each.step for each in self._ranks.values())
+        self.behind = frozenset(
+            rank for rank, each in self._ranks.items() if each.lasts_s(first) > _BEHIND_S
+        )
 
     def _next_step(self, names: Collection[str], now_s: float) -> int:
         """Return a step that no rank reaches soon, and not before earlier changes of the knobs."""
@@ -177,12 +203,12 @@ class Agreement:
 
     @property
     def _may_propose(self) -> bool:
-        """Whether all ranks are there, their pace is known, and the last one is not far behind."""
+        """Whether all ranks are there, and their steps and pace are known."""
         return (
             bool(self._ranks)
             and len(self._final) < _MAX_CHANGES
             and all(
-                each.silent_since_s is None and each.period_s is not None
+                each.silent_since_s is None and each.period_s is not None and each.has_reported
                 for each in self._ranks.values()
             )
         )
@@ -213,8 +239,10 @@ class Agreement:
         self._final = [replace(each, step=0) for each in present] + pending
 
     def _has_been_taken(self, turn: _Turn) -> bool:
-        holders = [each for each in self._ranks.values() if turn.number in each.held]
-        return bool(holders) and all(each.step >= turn.step for each in holders)
+        holders = {rank: each for rank, each in self._ranks.items() if turn.number in each.held}
+        return bool(holders) and all(
+            each.step >= turn.step or rank in self.behind for rank, each in holders.items()
+        )
 
     def _is_known(self, turn: _Turn) -> bool:
         there = [self._ranks[rank] for rank in self.ranks]

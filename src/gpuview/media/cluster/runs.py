@@ -174,15 +174,23 @@ class Run:
     def _hear_step(self, rank: int, message: Synced) -> None:
         is_new = self._agreement.hear(rank, message, time.monotonic())
         if not self._agree() and is_new:
-            self._links[rank].say(self._agreement.told)
+            self._links[rank].say(self._agreement.told_to(rank))
 
     def _agree(self) -> bool:
         """Tell the ranks at which step they take knobs, if that has changed."""
+        behind = self._agreement.behind
         has_changed = self._agreement.decide(time.monotonic())
+        for rank in sorted(self._agreement.behind - behind):
+            logger.warning(
+                "rank %d of run %s is far behind the others in its steps: knobs change there as "
+                "soon as it hears of them; view.sync(step) says where it is",
+                rank,
+                self._name,
+            )
         self._roster.turned = self._agreement.awaited
         if has_changed:
             for rank in self._agreement.ranks & self._links.keys():
-                self._links[rank].say(self._agreement.told)
+                self._links[rank].say(self._agreement.told_to(rank))
         return has_changed
 
     def _replace(self, link: WorkerLink, join: Join) -> None:
