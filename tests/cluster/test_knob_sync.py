@@ -81,6 +81,28 @@ def test_what_was_withdrawn_is_not_taken() -> None:
     assert worker.taken == []
 
 
+def test_final_change_is_taken_at_its_step_whatever_a_new_kernel_says() -> None:
+    worker = Worker()
+    worker.hear(change(2), change(3, 0.9, number=2, is_final=False), epoch="before")
+    worker.steps.sync()
+    worker.hear(change(2, is_final=False))
+    worker.hear()
+    worker.steps.sync()
+    assert worker.taken == []
+    for _ in range(3):
+        worker.steps.sync()
+    assert worker.taken == [("lr", 0.5)]
+
+
+def test_what_a_new_kernel_has_changed_is_not_changed_back() -> None:
+    worker = Worker()
+    worker.hear(change(5), epoch="before")
+    worker.hear(change(3, 0.7))
+    for _ in range(8):
+        worker.steps.sync()
+    assert worker.taken == [("lr", 0.7)]
+
+
 def test_it_says_where_it_is_and_what_it_holds_at_once() -> None:
     worker = Worker()
     worker.hear(change(9))

@@ -29,6 +29,8 @@ class Schedule:
     def __init__(self) -> None:
         self.epoch = ""
         self._changes: tuple[Change, ...] = ()
+        self._of_before: tuple[Change, ...] = ()
+        """Final ones of earlier epochs, which other ranks may have taken already."""
         self._taken: set[int] = set()
         self._given_up: set[int] = set()
 
@@ -41,6 +43,9 @@ class Schedule:
         """Take what the notebook says now in place of what it said before."""
         if message.epoch != self.epoch:
             self.epoch = message.epoch
+            self._of_before += tuple(
+                each for each in self._changes if each.is_final and each.number not in self._taken
+            )
             self._taken.clear()
             self._given_up.clear()
         self._changes = tuple(sorted(message.changes, key=lambda each: each.number))
@@ -63,11 +68,16 @@ class Schedule:
             if each.is_final and each.step <= step and each.number not in self._taken
         ]
         self._taken |= {each.number for each in due}
-        return due
+        newer = {each.name for each in due}
+        before = [each for each in self._of_before if each.step <= step]
+        self._of_before = tuple(
+            each for each in self._of_before if each.step > step and each.name not in newer
+        )
+        return before + due
 
     def is_late(self, change: Change) -> bool:
         """Tell whether a change has become final although it was given up."""
-        return change.number in self._given_up
+        return change in self._changes and change.number in self._given_up
 
     def _doubtful(self, step: int) -> set[int]:
         proposed = (each for each in self._changes if not each.is_final and each.step <= step)

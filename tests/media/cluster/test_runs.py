@@ -230,6 +230,40 @@ def test_rank_that_counts_something_else_is_named_in_the_log_once(
     on_a_loop(use)
 
 
+def test_what_was_agreed_on_outlives_the_streams_of_its_run() -> None:
+    async def use(runs: Runs) -> None:
+        follower = FakeFollower("run1")
+        peers = three_ranks(runs, follower)
+        follower.links[0].say(TURNED)
+        epoch = peers[0].epoch
+        for step in (5, 50):
+            for peer in peers[:2]:
+                peer.say(synced(step, 1, epoch=epoch))
+        runs.discard(follower)
+        runs.open(FakeFollower("run1"))
+        again = FakePeer(runs, "run1", 0)
+        started_anew = FakePeer(runs, "run1", 1)
+        for peer in (again, started_anew):
+            peer.join()
+        again.say(synced(60, 1, epoch=epoch))
+        started_anew.say(synced(0, period_ms=None))
+        (change,) = started_anew.agreed[-1].changes
+        assert (change.value, change.step, change.is_final) == (0.5, 0, True)
+
+    on_a_loop(use)
+
+
+def test_agreements_of_runs_that_are_not_shown_are_few() -> None:
+    async def use(runs: Runs) -> None:
+        for n in range(200):
+            follower = FakeFollower(f"run {n}")
+            runs.open(follower)
+            runs.discard(follower)
+        assert len(runs._agreements) < 100
+
+    on_a_loop(use)
+
+
 def test_run_that_fails_leaves_the_heartbeat_of_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

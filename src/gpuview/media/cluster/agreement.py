@@ -155,6 +155,11 @@ class Agreement:
         )
         return before is None or before.silent_since_s is not None
 
+    def resume(self, now_s: float) -> None:
+        """Wait for its ranks from now on: no stream has shown the run, so all were silent."""
+        for each in self._ranks.values():
+            each.silent_since_s = now_s
+
     def lose(self, rank: int, now_s: float) -> None:
         """Note that a rank has fallen silent."""
         if rank in self._ranks:

@@ -36,6 +36,8 @@ logger = logging.getLogger("gpuview.media")
 
 _BEAT_S = 1.0
 _TELL_EVERY_S = 0.1
+_MAX_KEPT = 64
+"""Runs that no stream shows any more, and whose agreements are kept."""
 _GONE_AFTER_S = 0.1
 """ZeroMQ tells of an end before it forgets the peer."""
 
@@ -45,13 +47,15 @@ class Run:
 
     Args:
         name: Its name.
+        agreement: Of its ranks, which may outlive it.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, agreement: Agreement) -> None:
         self._name = name
         self._followers: list[AnyFollower] = []
         self._roster = Roster(name)
-        self._agreement = Agreement()
+        self._agreement = agreement
+        agreement.resume(time.monotonic())
         self._links: dict[int, WorkerLink] = {}
         self._problems: dict[int | None, Problem] = {}  # None: of a rank that no stream shows
         self._untold: set[AnyFollower] = set()
@@ -273,6 +277,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}  # by the public key of their workers
+        self._agreements: dict[str, Agreement] = {}  # of these, and of runs that are not shown now
         self._listener: Listener | None = None
         self._beating: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -297,11 +302,17 @@ class Runs:
     def open(self, follower: AnyFollower) -> None:
         """Let workers into the run of a stream, until `discard`."""
         opening = follower.opening
-        run = self._runs.setdefault(opening.worker_key, Run(opening.run))
-        run.add(follower)
+        key = opening.worker_key
+        if key not in self._runs:
+            agreement = self._agreements.setdefault(key, Agreement())
+            self._runs[key] = Run(opening.run, agreement)
+        self._runs[key].add(follower)
 
     def discard(self, follower: AnyFollower) -> None:
-        """Forget a stream. After the last of a run, its workers are sent away, and none let in."""
+        """Forget a stream. After the last of a run, its workers are sent away, and none let in.
+
+        What they have agreed on is kept, as the notebook's cell may run again.
+        """
         key = follower.opening.worker_key
         run = self._runs.get(key)
         if run is None:
@@ -310,6 +321,9 @@ class Runs:
         if not run.is_followed:
             run.close()
             del self._runs[key]
+            self._agreements[key] = self._agreements.pop(key)  # the newest is the last
+            for old in [each for each in self._agreements if each not in self._runs][:-_MAX_KEPT]:
+                del self._agreements[old]
 
     async def close(self) -> None:
         """Send all workers away, and free the port."""
