@@ -21,6 +21,8 @@ const OPEN_MS = 5000;
 const SHOWN_MS = 50;
 /** The most arrival times in one message; the oldest are left out. */
 const MAX_ARRIVALS = 64;
+/** The least time between two acknowledgements in a grid, whose packets are many. */
+const GRID_ACKNOWLEDGE_MS = 20;
 
 const UNREADABLE: Problem = {
   problem: "this browser decodes none of the pictures that arrive",
@@ -237,9 +239,15 @@ export class PacketConnection {
     });
   }
 
+  /** The least time between two acknowledgements. */
+  get #spacing_ms(): number {
+    const { acknowledge_ms, grid } = this.#options;
+    return grid.tier === null ? acknowledge_ms : Math.max(acknowledge_ms, GRID_ACKNOWLEDGE_MS);
+  }
+
   /** Acknowledges what has come and was shown by then, unless that is too soon after the last. */
   #acknowledgeIn(delay_ms: number): void {
-    const next_ms = this.#acknowledged_ms + this.#options.acknowledge_ms;
+    const next_ms = this.#acknowledged_ms + this.#spacing_ms;
     const wait_ms = Math.max(delay_ms, next_ms - performance.now());
     if (wait_ms <= 0) return this.#acknowledge();
     if (this.#is_acknowledgement_due) return;
@@ -264,7 +272,7 @@ export class PacketConnection {
   #see({ seq, timestamp }: FrameInfo, at_ms: number, tile: number): void {
     this.#shown = Math.max(this.#shown, seq);
     this.#freezes.see(at_ms);
-    this.#acknowledgeIn(SHOWN_MS);
+    this.#acknowledgeIn(this.#options.grid.tier === null ? SHOWN_MS : 0);
     const frame = { rtpTimestamp: timestamp, expectedDisplayTime: at_ms };
     const { width, height } = this.#board.canvas;
     this.#options.onShown(frame, { width, height }, tile);

@@ -95,6 +95,22 @@ test("a keyframe is asked for where a tile needs one, and everywhere after a gap
   expect(socket.sentOf("RequestKeyframe").map(({ tile }) => tile)).toEqual([1, 0, 1]);
 });
 
+test("packets that come close together are acknowledged together, and so is what was shown", async () => {
+  const { socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
+  await send({ seq: 0, tile: 0 });
+  await pass(100);
+  const before = socket.sentOf("Received").length;
+  for (let seq = 1; seq <= 200; seq += 1) {
+    socket.hear(packet({ seq, tile: seq % 2, width: 320, height: 180 }));
+    await pass(1);
+  }
+  await pass(20);
+  const received = socket.sentOf("Received").slice(before);
+  expect(received.length).toBeLessThanOrEqual(12);
+  expect(received.flatMap(({ arrived_ms }) => arrived_ms)).toHaveLength(200);
+  expect(last(received)).toMatchObject({ seq: 200, shown: 200 });
+});
+
 test("tiles say who they are and what is wrong with them", async () => {
   vi.setSystemTime(new Date(2026, 0, 2, 12, 3, 20));
   const silent_since = Date.now() - 10_000;

@@ -96,6 +96,7 @@ _SILENCE_TIMEOUT_S: dict[ViewerCarrier, float] = {"socket": 8.0, "comm": 60.0, "
 # ipykernel 6 passes nothing on while a cell runs, but what is sent arrives: hence the minute. A
 # notebook's silence ends the connection, and with it all of its sessions.
 _MAX_MESSAGES_PER_S = 300.0
+_GRID_ACKNOWLEDGED_EVERY_S = 0.02  # by each page: it has more packets than it may send messages
 _MAX_FAULTS = 20
 _MAX_VIEWS = 16  # that one connection speaks for
 
@@ -324,6 +325,7 @@ class PageSession:
             "on_failure": lambda _: self.close(),
         }
         if (grid := self._sessions.grid) is not None:
+            shared["acknowledged_every_s"] = max(every_s, _GRID_ACKNOWLEDGED_EVERY_S)
             return GridViewer(message.view, self._carrier, codec, grid=grid, **shared)
         return CarrierViewer(
             message.view,

@@ -12,7 +12,7 @@ from gpuview.media.carriers.connection import AnyConnection
 from gpuview.media.carriers.outlet import Outlet
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
-from gpuview.media.encode.tiers import Tier
+from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.carrier import ViewerCarrier
@@ -68,6 +68,7 @@ class GridViewer:
             on_change=self._tell_room,
         )
         self._tier: Tier | None = None
+        self._member = Member()  # all tiles are one member: one link, one size
         self._tiles: dict[int, _Tile] = {}
         self._due: dict[int, None] = {}  # the ranks that have packets, in their order
         self._has_packets = asyncio.Event()
@@ -91,7 +92,7 @@ class GridViewer:
     def want_tier(self, tier: Tier) -> None:
         """Send pictures of this size from now on."""
         if tier is not self._tier:
-            self._tier = tier
+            self._tier = self._member.tier = tier
             for rank, fanout in self._grid.fanouts.items():
                 self.show(rank, fanout)
 
@@ -104,7 +105,7 @@ class GridViewer:
             return
         self._tiles[rank] = fanout.add(
             self._codec,
-            partial(_Tile, fixed_tier=self._tier, on_packet=partial(self._note_packet, rank)),
+            partial(_Tile, member=self._member, on_packet=partial(self._note_packet, rank)),
         )
         if self.is_paused:
             fanout.pause(self._tiles[rank])
@@ -182,9 +183,7 @@ class GridViewer:
 
     def _tell_room(self, now_s: float) -> None:
         link, n_tiles = self._outlet.link, max(len(self._tiles), 1)
-        free_s = link.free_s(now_s)
-        for tile in self._tiles.values():
-            tile.report(target_bps=link.target_bps / n_tiles, free_s=free_s)
+        self._member.report(link.target_bps / n_tiles, link.free_s(now_s), now_s)
 
     def __repr__(self) -> str:
         return f"<GridViewer {self.view} {self.carrier} {self._codec} tiles={len(self._tiles)}>"
@@ -198,10 +197,11 @@ class _Tile(Subscription):
         codec: Codec,
         request: Callable[[float], None],
         *,
-        fixed_tier: Tier,
+        member: Member,
         on_packet: Callable[[], None],
     ) -> None:
-        super().__init__(codec, request, fixed_tier)
+        super().__init__(codec, request, fixed_tier=member.tier)
+        self.member = member
         self._on_packet = on_packet
 
     def put(self, packet: Packet) -> None:

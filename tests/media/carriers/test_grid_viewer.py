@@ -1,0 +1,94 @@
+"""What one view of a grid costs, and how it shares out its link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gpuview.media.carriers.grid_viewer import GridViewer
+from gpuview.media.cluster.grid import Grid
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.tiers import Member, Tier
+from gpuview.media.page_channel import PageChannel
+from gpuview.protocol.page_messages import Message, Received
+from tests.waiting import wait_until_async
+
+MAIN = Codec("H264", "Main")
+CEILING_BPS = 8_000_000
+
+
+class Page:
+    """An `AnyConnection` that takes everything."""
+
+    is_open = has_room = True
+    unsent_nbytes = 0
+
+    def __init__(self) -> None:
+        self.on_room: Callable[[], None] = lambda: None
+        self.n_packets = 0
+
+    def send(self, message: Message) -> None:
+        raise AssertionError("a viewer says nothing")
+
+    def send_binary(self, content: bytes) -> None:
+        self.n_packets += 1
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+def run(use: Callable[[Grid, GridViewer, Page], Awaitable[None]], n_ranks: int) -> None:
+    """Run with a page that is sent a grid of ranks without workers."""
+
+    async def live() -> None:
+        grid, page = Grid(max_bitrate_bps=CEILING_BPS, encoder="auto"), Page()
+        for rank in range(n_ranks):
+            grid.encodes_of(rank)
+        viewer = GridViewer(
+            "v",
+            "socket",
+            MAIN,
+            connection=page,
+            channel=PageChannel(lambda: (0, 0), lambda: None),
+            grid=grid,
+            acknowledged_every_s=0.02,
+            on_failure=lambda _: None,
+        )
+        viewer.want_tier(Tier.FULL)
+        try:
+            await use(grid, viewer, page)
+        finally:
+            await viewer.close()
+            grid.close()
+
+    asyncio.run(live())
+
+
+def deliver(grid: Grid, rank: int) -> None:
+    """Bring a keyframe of a rank."""
+    packet = Packet(b"x" * 100, [], 1, 1, is_keyframe=True, width=64, height=48, quantiser=30)
+    grid.fanouts[rank]._deliver(MAIN, Tier.FULL, packet)
+
+
+def test_what_the_link_takes_is_reported_once_however_many_tiles_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[float] = []
+    report = Member.report
+
+    def note(member: Member, target_bps: float, free_s: float, now_s: float) -> None:
+        reports.append(target_bps)
+        report(member, target_bps, free_s, now_s)
+
+    async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
+        deliver(grid, 5)
+        await wait_until_async(lambda: page.n_packets == 1, "it is sent")
+        monkeypatch.setattr(Member, "report", note)
+        viewer.take_received(Received(seq=0, arrived_ms=[1.0]))
+        assert len(reports) == 1
+        wanted = [fanout._groups[MAIN].demand(Tier.FULL) for fanout in grid.fanouts.values()]
+        assert {each.target_bps for each in wanted} == set(reports)
+
+    run(use, 32)
