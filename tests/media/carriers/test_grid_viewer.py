@@ -92,3 +92,27 @@ def test_what_the_link_takes_is_reported_once_however_many_tiles_there_are(
         assert {each.target_bps for each in wanted} == set(reports)
 
     run(use, 32)
+
+
+def test_ranks_that_have_gone_leave_the_link_to_those_that_are_there() -> None:
+    async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
+        grid.present.update(range(4))
+        viewer.take_received(Received(seq=-1, arrived_ms=[]))
+        wanted = grid.fanouts[0]._groups[MAIN].demand(Tier.FULL)
+        assert wanted.target_bps * 4 == viewer.stats().estimate_bps
+
+    run(use, 64)
+
+
+def test_rank_that_is_dropped_is_sent_no_more_and_comes_back_as_a_new_one() -> None:
+    async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
+        deliver(grid, 0)
+        grid.drop(0)
+        deliver(grid, 1)
+        await wait_until_async(lambda: page.n_packets == 1, "rank 1 is sent")
+        viewer.take_received(Received(seq=0, arrived_ms=[1.0]))
+        grid.encodes_of(0)
+        deliver(grid, 0)
+        await wait_until_async(lambda: page.n_packets == 2, "rank 0 is sent again")
+
+    run(use, 2)

@@ -28,8 +28,8 @@ __all__ = ["GridViewer"]
 class GridViewer:
     """Sends the ranks of one grid to one view, from its construction to `close`.
 
-    It begins when the page has said how large its tiles are. The link is shared out evenly, and
-    each tile has a queue of its own, so that one of them delays no other.
+    It begins when the page has said how large its tiles are. The ranks that are there share the
+    link evenly, and each tile has a queue of its own, so that one of them delays no other.
 
     Args:
         view: The view's id.
@@ -112,6 +112,13 @@ class GridViewer:
         self._outlet.link.set_tiles(len(self._tiles))
         self._tell_room(time.monotonic())
 
+    def drop(self, rank: int) -> None:
+        """Send a rank no more: it is forgotten."""
+        if (tile := self._tiles.pop(rank, None)) is not None:
+            self._grid.fanouts[rank].unsubscribe(tile)
+            self._due.pop(rank, None)
+            self._outlet.link.set_tiles(len(self._tiles))
+
     def take_received(self, message: Received) -> None:
         """Learn what has arrived."""
         self._outlet.take_received(message)
@@ -131,9 +138,8 @@ class GridViewer:
     async def close(self) -> None:
         """End the connection and unsubscribe from the workers. Safe to call twice."""
         self._grid.viewers.discard(self)
-        for rank, tile in self._tiles.items():
-            self._grid.fanouts[rank].unsubscribe(tile)
-        self._tiles.clear()
+        for rank in list(self._tiles):
+            self.drop(rank)
         self._connection.close()
         await self._tasks.cancel()
 
@@ -182,8 +188,8 @@ class GridViewer:
         self._has_packets.set()
 
     def _tell_room(self, now_s: float) -> None:
-        link, n_tiles = self._outlet.link, max(len(self._tiles), 1)
-        self._member.report(link.target_bps / n_tiles, link.free_s(now_s), now_s)
+        link, n_ranks = self._outlet.link, max(len(self._grid.present), 1)
+        self._member.report(link.target_bps / n_ranks, link.free_s(now_s), now_s)
 
     def __repr__(self) -> str:
         return f"<GridViewer {self.view} {self.carrier} {self._codec} tiles={len(self._tiles)}>"

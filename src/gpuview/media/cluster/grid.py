@@ -16,6 +16,7 @@ from gpuview.protocol.stats import EncoderStats
 
 if TYPE_CHECKING:
     from gpuview.media.carriers.grid_viewer import GridViewer
+    from gpuview.media.cluster.worker_link import WorkerLink
 
 __all__ = ["Grid"]
 
@@ -32,7 +33,9 @@ class Grid:
         self.on_problem: Callable[[int, Problem | None], None] = lambda rank, problem: None
         """Called with a rank and why it sends no packets, and with None when it does."""
         self.fanouts: dict[int, Fanout] = {}
-        """Of each rank that has ever been there."""
+        """Of each rank that has been there, until `drop`."""
+        self.present: set[int] = set()
+        """The ranks whose workers are there."""
         self.viewers: set[GridViewer] = set()
         self._encodes: dict[int, RemoteEncodes] = {}
         self._max_bitrate_bps = max_bitrate_bps
@@ -53,6 +56,23 @@ class Grid:
             for viewer in self.viewers:
                 viewer.show(rank, fanout)
         return self._encodes[rank]
+
+    def follow(self, link: WorkerLink) -> None:
+        """Show this worker's packets in the tile of its rank."""
+        self.encodes_of(link.join.rank).follow(link)
+        self.present.add(link.join.rank)
+
+    def lose(self, link: WorkerLink) -> None:
+        """Keep the last picture of a worker that has gone."""
+        self.encodes_of(link.join.rank).lose(link)
+        self.present.discard(link.join.rank)
+
+    def drop(self, rank: int) -> None:
+        """Forget a rank whose worker has gone; if it comes back, it is a new one."""
+        for viewer in self.viewers:
+            viewer.drop(rank)
+        self.fanouts.pop(rank).close()
+        del self._encodes[rank]
 
     # --- an `Encodes` ---------------------------------------------------------------------------
 

@@ -53,13 +53,13 @@ class GridFollower:
         rank = link.join.rank
         if self.shows(rank):
             self._links[rank] = link
-            self._grid.encodes_of(rank).follow(link)
+            self._grid.follow(link)
 
     def lose(self, link: WorkerLink) -> None:
         rank = link.join.rank
         if self._links.get(rank) is link:
             del self._links[rank]
-            self._grid.encodes_of(rank).lose(link)
+            self._grid.lose(link)
 
     def say(self, message: Message) -> None:
         """Pass a turned knob on to all ranks; what is about a place in a picture is of none."""
@@ -82,8 +82,16 @@ class GridFollower:
     def tell(self, roster: Roster, now_s: float, problem: Problem | None) -> None:
         self._workers = roster.overview(now_s, self.shows)
         self._told_ms = time.time() * 1000
+        for rank in self._grid.fanouts.keys() - {each.rank for each in self._workers}:
+            self._forget(rank)
         self._send(WorkersChanged(workers=self._workers, problem=problem))
         self._tell_pages()
+
+    def _forget(self, rank: int) -> None:
+        """Forget a rank that the run has forgotten, to make room for another."""
+        self._grid.drop(rank)
+        self._sizes.pop(rank, None)
+        self._problems.pop(rank, None)
 
     def _note_problem(self, rank: int, problem: Problem | None) -> None:
         self._problems[rank] = problem

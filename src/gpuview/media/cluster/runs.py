@@ -13,7 +13,7 @@ from gpuview.errors import NetworkError, SignalError, shorten
 from gpuview.media.cluster.agreement import Agreement
 from gpuview.media.cluster.follower import AnyFollower
 from gpuview.media.cluster.listener import Listener, Peer
-from gpuview.media.cluster.roster import Roster, read_join
+from gpuview.media.cluster.roster import MAX_WORKERS, Roster, read_join
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.media.internal_error import log_fault, problem_of
 from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
@@ -230,7 +230,10 @@ class Run:
         told_to = rank if has_followers else None
         if self._problems.get(told_to) != problem:  # a worker that is refused tries again for ever
             logger.warning("run %s: %s", self._name, problem.problem)
+        self._problems.pop(told_to, None)  # so that the newest comes last
         self._problems[told_to] = problem
+        if len(self._problems) > MAX_WORKERS:
+            del self._problems[next(iter(self._problems))]
         self._tell()
 
     def _lose(self, link: WorkerLink) -> None:
