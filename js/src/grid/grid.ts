@@ -5,9 +5,9 @@ import { element } from "../dom";
 import type { Tile, Tiles } from "../messages";
 import type { Player } from "../player";
 import { after } from "../timers";
-import { layOut, noteOf, shrink, tierOf, type Layout, type Tier } from "./layout";
+import { isSame, layOut, noteOf, shrink, tierOf, type Layout, type Tier } from "./layout";
 
-/** Whoever drags an edge does not have pictures of many sizes made. */
+/** Dragging an edge must not have pictures made in many sizes. */
 const REST_MS = 300;
 
 export interface GridOptions {
@@ -57,17 +57,18 @@ export class Grid {
   /** Takes what the media process says of the ranks. */
   hear({ tiles }: Tiles): void {
     const { stage, player, onGrid } = this.#options;
-    const is_first = this.#layout === null;
-    this.#tiles = tiles;
-    this.#layout = layOut(tiles);
-    if (is_first) {
+    const [before, layout] = [this.#layout, layOut(tiles)];
+    [this.#tiles, this.#layout] = [tiles, layout];
+    if (before === null) {
       stage.append(this.#layer);
       onGrid();
-      player.reserve(this.#layout, false); // Before its width is looked at.
+      player.reserve(layout, false); // Before its width is looked at.
     }
-    this.#layer.style.setProperty("--gpuview-columns", String(this.#layout.columns));
-    this.#layer.style.setProperty("--gpuview-rows", String(this.#layout.rows));
-    this.#draw();
+    if (before === null || !isSame(before, layout)) {
+      this.#layer.style.setProperty("--gpuview-columns", String(layout.columns));
+      this.#layer.style.setProperty("--gpuview-rows", String(layout.rows));
+      this.#draw();
+    }
     this.#look();
     this.#write();
   }

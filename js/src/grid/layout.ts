@@ -40,6 +40,12 @@ export function layOut(tiles: readonly Tile[]): Layout {
   return { ...size, columns, rows, places: new Map(places) };
 }
 
+/** Whether two layouts have the same ranks in places of the same size. */
+export function isSame(one: Layout, other: Layout): boolean {
+  const ranks = ({ places }: Layout) => [...places.keys()].join();
+  return one.width === other.width && one.height === other.height && ranks(one) === ranks(other);
+}
+
 /** Returns the smallest pictures that still fill their tiles, `shown_px` of the screen's pixels wide. */
 export function tierOf({ width, columns }: Layout, shown_px: number): Tier {
   const cell = width / columns;

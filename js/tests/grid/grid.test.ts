@@ -143,6 +143,19 @@ test("a tile that has had no new frame for five seconds says since when", async 
   expect(labels(root)).toEqual(["rank 0 on node7", "rank 1 on node7no new frame since 12:03:10"]);
 });
 
+test("what is said on a tile changes without the pictures being drawn again", async () => {
+  const { root, socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
+  await send({ seq: 0, tile: 0 });
+  const [screen] = root.querySelectorAll<HTMLCanvasElement>("canvas.gpuview-video");
+  const { drawImage } = screen?.getContext("2d") as CanvasRenderingContext2D;
+  vi.mocked(drawImage).mockClear();
+  socket.hear(tiles({ rank: 0 }, { rank: 1, text: "has closed its view" }));
+  expect(labels(root)).toEqual(["rank 0 on node7", "rank 1 on node7has closed its view"]);
+  expect(drawImage).not.toHaveBeenCalled();
+  socket.hear(tiles({ rank: 0 }, { rank: 2 }));
+  expect(drawImage).toHaveBeenCalled();
+});
+
 test("a rank that joins later appears, and the pictures that are there move", async () => {
   const { root, socket, send } = await showGrid(tiles({ rank: 1 }));
   await send({ seq: 0, tile: 1 });

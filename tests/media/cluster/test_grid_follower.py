@@ -10,6 +10,7 @@ import pytest
 from gpuview.media.cluster import roster, runs
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.tiers import Tier
+from gpuview.protocol.page_messages import Status
 from tests.media.cluster.crowd import Crowd
 
 MAIN = Codec("H264", "Main")
@@ -47,6 +48,25 @@ def test_worker_that_comes_as_another_rank_each_time_is_forgotten_as_each_of_the
         await crowd.until_told()
         assert [each.rank for each in crowd.published[-1].tiles] == [0, 17, 18, 19]
         assert set(crowd.grid.fanouts) == {0, 17, 18, 19}
+
+    run(use)
+
+
+def test_pages_are_told_of_their_tiles_when_they_change_and_not_each_time_the_kernel_is() -> None:
+    async def use(crowd: Crowd) -> None:
+        for rank in range(2):
+            crowd.join(rank)
+        crowd.leave(1)
+        await crowd.until_told()
+        n_told, n_published = len(crowd.told), len(crowd.published)
+        for step in range(3):
+            crowd.say(0, Status(state="waiting", made_ms=step))
+            await crowd.until_told()
+        assert (len(crowd.told), len(crowd.published)) == (n_told + 3, n_published)
+        crowd.say(0, Status(state="live"))
+        await crowd.until_told()
+        assert [each.text for each in crowd.published[-1].tiles] == ["", ""]
+        assert len(crowd.published) == n_published + 1
 
     run(use)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from gpuview.media.cluster.roster import Roster
-from gpuview.media.cluster.tiles import tiles_of
+from gpuview.media.cluster.tiles import are_alike, tiles_of
 from gpuview.protocol.cluster_messages import Join, Worker
 from gpuview.protocol.interaction_messages import Interaction, Knob
 from gpuview.protocol.page_messages import Problem, Status, Tile
@@ -59,6 +59,16 @@ def test_tile_says_why_no_packets_come() -> None:
 def test_tile_of_a_silent_worker_says_since_when_and_nothing_else() -> None:
     tile = tile_of(worker(1, Status(state="error", problem="no"), silent_s=4.5), NO)
     assert (tile.silent_since, tile.text) == (TOLD_MS - 4500, "")
+
+
+def test_tiles_are_alike_if_a_page_shows_the_same() -> None:
+    def tile(silent_since: float | None = None, text: str = "") -> list[Tile]:
+        return [Tile(rank=1, host="a", width=9, height=9, text=text, silent_since=silent_since)]
+
+    assert are_alike(tile(), tile())
+    assert are_alike(tile(TOLD_MS), tile(TOLD_MS - 1))
+    for other in (tile(TOLD_MS - 1001), tile(), tile(TOLD_MS, "no"), []):
+        assert not are_alike(tile(TOLD_MS), other)
 
 
 def test_size_is_what_the_worker_said_before_its_media_process_knows_one() -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.roster import Roster
-from gpuview.media.cluster.tiles import tiles_of
+from gpuview.media.cluster.tiles import are_alike, tiles_of
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.cluster_messages import OpenRun, Worker, WorkersChanged
 from gpuview.protocol.interaction_messages import SetKnob
-from gpuview.protocol.page_messages import Message, Pong, Problem, Tiles
+from gpuview.protocol.page_messages import Message, Pong, Problem, Tile, Tiles
 
 __all__ = ["GridFollower"]
 
@@ -43,6 +43,7 @@ class GridFollower:
         self._told_ms = 0.0  # Unix time
         self._sizes: dict[int, tuple[int, int]] = {}
         self._problems: dict[int, Problem | None] = {}
+        self._tiles: list[Tile] | None = None  # as pages were told last
         grid.on_problem = self._note_problem
         self._tell_pages()  # of the ranks that were asked for, none of which may be there
 
@@ -102,7 +103,9 @@ class GridFollower:
         tiles = tiles_of(
             shown, sorted(self._ranks), self._told_ms, sizes=self._sizes, problems=self._problems
         )
-        self._publish(Tiles(tiles=tiles))
+        if self._tiles is None or not are_alike(tiles, self._tiles):
+            self._tiles = tiles
+            self._publish(Tiles(tiles=tiles))
 
     def __repr__(self) -> str:
         return f"<GridFollower of {self.opening.run} {self._grid}>"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from gpuview.protocol.cluster_messages import Worker
 from gpuview.protocol.page_messages import Problem, Tile
 
-__all__ = ["tiles_of"]
+__all__ = ["are_alike", "tiles_of"]
+
+_ALIKE_MS = 1000.0  # pages show seconds, and the clocks are read one after the other
 
 
 def tiles_of(
@@ -32,6 +34,20 @@ def tiles_of(
         _tile(rank, known.get(rank), told_ms, sizes.get(rank, (0, 0)), problems.get(rank))
         for rank in sorted({*known, *ranks})
     ]
+
+
+def are_alike(tiles: Sequence[Tile], others: Sequence[Tile]) -> bool:
+    """Tell whether pages show the same for both."""
+    return len(tiles) == len(others) and all(map(_is_like, tiles, others))
+
+
+def _is_like(tile: Tile, other: Tile) -> bool:
+    apart_ms = abs((tile.silent_since or 0) - (other.silent_since or 0))
+    return _without_time(tile) == _without_time(other) and apart_ms < _ALIKE_MS
+
+
+def _without_time(tile: Tile) -> tuple[object, ...]:
+    return tile.rank, tile.host, tile.width, tile.height, tile.text
 
 
 def _tile(
