@@ -24,6 +24,9 @@ const TIERS: readonly Tier[] = [4, 2];
 const ENLARGED = 1.1;
 /** Of a picture whose size is not known yet. */
 const USUAL: Size = { width: 320, height: 180 };
+/** Of a canvas: on phones, Safari draws nothing on a larger one. Few screens have more pixels. */
+const MAX_AREA = 4096 * 4096;
+const MAX_SIDE = 16_384;
 /** After so long without a new frame, a tile says so. */
 const REST_MS = 5000;
 
@@ -52,15 +55,21 @@ export function tierOf({ width, columns }: Layout, shown_px: number): Tier {
   return TIERS.find((tier) => (cell / tier) * ENLARGED >= shown_px / columns) ?? 1;
 }
 
-/** Returns a layout in pixels of a canvas for smaller pictures. */
+/** Returns a layout in pixels of a canvas for smaller pictures; no larger than browsers draw. */
 export function shrink(layout: Layout, tier: Tier): Layout {
-  const divide = (value: number) => Math.floor(value / tier);
+  const { width, height } = layout;
+  const scale = Math.min(
+    1 / tier,
+    Math.sqrt(MAX_AREA / (width * height)),
+    MAX_SIDE / Math.max(width, height),
+  );
+  const divide = (value: number) => Math.floor(value * scale);
   const places = [...layout.places].map(([rank, { x, y, width, height }]) => {
     const [left, top] = [divide(x), divide(y)];
     const size = { width: divide(x + width) - left, height: divide(y + height) - top };
     return [rank, { x: left, y: top, ...size }] as const;
   });
-  const size = { width: divide(layout.width), height: divide(layout.height) };
+  const size = { width: Math.max(divide(width), 1), height: Math.max(divide(height), 1) };
   return { ...layout, ...size, places: new Map(places) };
 }
 

@@ -56,6 +56,28 @@ describe("the layout", () => {
   });
 });
 
+describe("the canvas", () => {
+  const canvas = (n: number, width: number, height: number) =>
+    shrink(layOut(tiles(...Array(n).keys()).map((tile) => ({ ...tile, width, height }))), 4);
+
+  test.each([
+    [64, 16_384, 16_384],
+    [256, 16_384, 16],
+    [256, 1, 16_384],
+    [1, 16_384, 1],
+    [1, 1, 1],
+  ])("of %i ranks of %i by %i is one that browsers draw on", (n, width, height) => {
+    const size = canvas(n, width, height);
+    expect(size.width * size.height).toBeLessThanOrEqual(4096 * 4096);
+    expect(Math.max(size.width, size.height)).toBeLessThanOrEqual(16_384);
+    expect(Math.min(size.width, size.height)).toBeGreaterThanOrEqual(1);
+  });
+
+  test("keeps its shape", () => {
+    expect(canvas(64, 16_384, 8192)).toMatchObject({ width: 5792, height: 2896 });
+  });
+});
+
 describe("the pictures' size", () => {
   const layout = layOut(tiles(0, 1, 2, 3).map((tile) => ({ ...tile, width: 1280, height: 720 })));
 

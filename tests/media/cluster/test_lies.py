@@ -22,7 +22,7 @@ from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
 from gpuview.protocol.channels import ChannelMessage
 from gpuview.protocol.cluster_messages import Joined, JoinRefused, WantStills, WatchTier
 from gpuview.protocol.local_socket import BINARY, TEXT
-from gpuview.protocol.page_messages import Ping, Pong, Received, Status
+from gpuview.protocol.page_messages import Message, Ping, Pong, Received, Status
 from gpuview.protocol.still import still_pieces
 from tests.media.cluster.streams import Notebook, RawWorker
 from tests.waiting import wait_until_async
@@ -141,6 +141,23 @@ def test_time_that_cannot_be_ends_the_session(tmp_path: Path) -> None:
         liar.raw.say(Status(state="live", made_ms=-1.0), liar.base)
         _, refused = await liar.raw.hear(JoinRefused)
         assert "a time that cannot be" in refused.problem.problem
+
+    run(tmp_path, use)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Status(state="live", width=16_385, height=9),
+        Status(state="live", width=9, height=-1),
+        Pong(sent_ms=0, clock_ms=0, width=9, height=16_385),
+    ],
+)
+def test_size_that_cannot_be_ends_the_session(tmp_path: Path, said: Message) -> None:
+    async def use(notebook: Notebook, liar: Liar, viewer: Subscription) -> None:
+        liar.raw.say(said, liar.base)
+        _, refused = await liar.raw.hear(JoinRefused)
+        assert "a picture that cannot be" in refused.problem.problem
 
     run(tmp_path, use)
 

@@ -23,7 +23,7 @@ logger = logging.getLogger("gpuview.media")
 
 _MAX_MESSAGES_PER_S = 2000.0  # packets of all sizes and codecs, and the pieces of stills
 _MAX_SAID_NBYTES = 64 * 1024  # to the kernel: its pipe takes 160,000 bytes
-_MAX_SIDE = 65_536
+_MAX_SIDE = 16_384  # of a picture
 _MAX_CLOCK_MS = 1e15
 _FROM_WORKER: tuple[type[Message], ...] = (
     Interaction,
@@ -138,7 +138,8 @@ class WorkerLink:
             raise ValueError("something that nobody has asked for")
         match message := _decoded(content):
             case Pong():
-                _check(message)
+                _check_size(message)
+                _check_time(message.clock_ms)
                 now_ms = time.monotonic() * 1000
                 self.clock.take_pong(min(message.sent_ms, now_ms), now_ms, message.clock_ms)
                 self.picture_size = message.width, message.height
@@ -146,6 +147,7 @@ class WorkerLink:
             case Status() | Interaction() if len(content) > _MAX_SAID_NBYTES:
                 raise ValueError(f"a {type(message).__name__} of {len(content)} bytes")
             case Status():
+                _check_size(message)
                 _check_time(message.made_ms)
                 self._on_said(message.with_made_ms(self.clock.on_ours(message.made_ms)))
             case _:
@@ -155,10 +157,9 @@ class WorkerLink:
         return f"<WorkerLink rank {self.join.rank} on {self.join.host}>"
 
 
-def _check(pong: Pong) -> None:
-    if not (0 <= pong.width <= _MAX_SIDE and 0 <= pong.height <= _MAX_SIDE):
+def _check_size(message: Pong | Status) -> None:
+    if not (0 <= message.width <= _MAX_SIDE and 0 <= message.height <= _MAX_SIDE):
         raise ValueError("a picture that cannot be")
-    _check_time(pong.clock_ms)
 
 
 def _check_time(clock_ms: float) -> None:
