@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from gpuview.cluster import run_stream
 from gpuview.cluster.keys import run_keys
 from gpuview.cluster.remote_grid import RemoteGrid
 from gpuview.errors import SettingsError
+from gpuview.ipykernel_compat import CellRun
 from gpuview.protocol.cluster_messages import OpenRun
 from gpuview.protocol.interaction_messages import Interaction, Knob
 from gpuview.protocol.page_messages import Status
@@ -71,6 +73,17 @@ def test_it_stands_beside_streams_of_its_ranks(make_remote: Remote) -> None:
     grid, single = make_remote(ranks="all"), make_remote(rank=0)
     again = make_remote(ranks=[0, 1])
     assert {each.status["state"] for each in (grid, single, again)} == {"waiting"}
+
+
+def test_cell_that_runs_again_closes_the_grid_of_the_same_ranks_and_no_other(
+    make_remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_stream, "_present_cell", lambda: CellRun("cell 1", "run 1"))
+    first, other = make_remote(ranks=range(9)), make_remote(ranks=[*range(8), 9])
+    monkeypatch.setattr(run_stream, "_present_cell", lambda: CellRun("cell 1", "run 2"))
+    again = make_remote(ranks=range(9))
+    states = [each.status["state"] for each in (first, other, again)]
+    assert states == ["closed", "waiting", "waiting"]
 
 
 def test_one_rank_and_several_are_not_shown_by_one_stream(make_remote: Remote) -> None:

@@ -52,8 +52,10 @@ _OPTIONS = ("max_bitrate_bps", "caption")
 _THERE = frozenset({"push", "frame", "snapshot", "tap", "fps", "select", *LOOK, *INTERACTION})
 """What is to be had where the frames are made."""
 _ANY_FPS = 240.0  # the worker decides
-_streams: WeakValueDictionary[tuple[str, str], RunStream] = WeakValueDictionary()
-"""The newest of each run and what it shows."""
+_Key = tuple[str, int | None, tuple[int, ...]]
+"""A run, and what is shown of it, as `WorkersState` has them."""
+_streams: WeakValueDictionary[_Key, RunStream] = WeakValueDictionary()
+"""The newest of each."""
 _PORT_WAIT_S = 10.0
 _FILE_WAIT_S = 10.0
 
@@ -75,6 +77,7 @@ class RunStream(LineOptions, StreamWidget):
         carriers: Sequence[Carrier],
     ) -> None:
         self._run, self._shown = state.run, state.shown
+        self._key: _Key = (state.run, state.rank, state.ranks)
         self.max_bitrate_bps, self.caption = max_bitrate_bps, caption
         self._settings = settings
         self._newest_interaction = Interaction()
@@ -103,7 +106,7 @@ class RunStream(LineOptions, StreamWidget):
             self._open_widget(settings, partial(_close, self._posted, self._handle), carriers)
             self.observe(self._follow_bitrate, "max_bitrate_bps")
             self.observe(self._follow_caption, "caption")
-        _streams[self._run, self._shown] = self
+        _streams[self._key] = self
         if is_ray_initialized() and self._posted.begin_notice():
             # On a thread: the media process takes a second to start, and an actor as well.
             Thread(target=self._post_notice, name="gpuview-ray", daemon=True).start()
@@ -224,7 +227,7 @@ class RunStream(LineOptions, StreamWidget):
 
         Or that it has shown, and shows no more. What a box shows is not known to be shown.
         """
-        earlier, now = _streams.get((self._run, self._shown)), self._made_in
+        earlier, now = _streams.get(self._key), self._made_in
         if earlier is None:
             return
         before = earlier._made_in
