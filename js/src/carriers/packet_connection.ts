@@ -62,6 +62,8 @@ export class PacketConnection {
   readonly #board: Board;
   /** By tile. */
   readonly #decoders = new Map<number, PacketDecoder>();
+  /** The tiles whose packets are not decoded any more. */
+  readonly #given_up = new Set<number>();
   #liveness: Liveness | null = null;
   /** What may be asked for, the present one first; it changes as long as it is refused. */
   #codecs: readonly Codec[] = [];
@@ -177,6 +179,15 @@ export class PacketConnection {
     this.#watch(refusal);
   }
 
+  /** If others' pictures are decoded, it is this rank that sends what nobody can decode. */
+  #giveUp(tile: number): void {
+    this.#given_up.add(tile);
+    const plays = ([other, { decoded }]: [number, PacketDecoder]) =>
+      decoded > 0 && !this.#given_up.has(other);
+    if (![...this.#decoders].some(plays)) return this.#useAnother();
+    this.#options.grid.showUnreadable(tile, this.#options.stop);
+  }
+
   /** Some browsers do not decode what they say they do. The next connection asks for another. */
   #useAnother(): void {
     const [codec] = this.#codecs;
@@ -220,7 +231,7 @@ export class PacketConnection {
     this.#newest = packet.seq;
     this.#arrived_ms.push(at_ms);
     this.#acknowledgeIn(0);
-    this.#decoderOf(packet.tile).take(packet);
+    if (!this.#given_up.has(packet.tile)) this.#decoderOf(packet.tile).take(packet);
   }
 
   #decoderOf(tile: number): PacketDecoder {
@@ -234,7 +245,7 @@ export class PacketConnection {
       draw: (picture, frame) => this.#board.draw(picture, frame, tile),
       onShown: (frame, at_ms) => this.#see(frame, at_ms, tile),
       requestKeyframe: () => this.#channel.send({ type: "RequestKeyframe", tile }),
-      onUnable: () => this.#useAnother(),
+      onUnable: () => this.#giveUp(tile),
       stop: this.#options.stop,
     });
   }

@@ -9,6 +9,7 @@ import { isSame, layOut, noteOf, shrink, tierOf, type Layout, type Tier } from "
 
 /** Dragging an edge must not have pictures made in many sizes. */
 const REST_MS = 300;
+const UNREADABLE = "this browser does not decode its pictures";
 
 export interface GridOptions {
   readonly stage: HTMLElement;
@@ -26,6 +27,7 @@ export class Grid {
   readonly #labels = new Map<number, Label>();
   readonly #boards = new Set<() => void>();
   #tiles: readonly Tile[] = [];
+  readonly #unreadable = new Set<number>();
   #rest_ms: (rank: number) => number | null = () => null;
   #layout: Layout | null = null;
   #tier: Tier = 1;
@@ -79,6 +81,13 @@ export class Grid {
     this.#write();
   }
 
+  /** Says on a tile that what its rank sends is not decoded here, until `stop`. */
+  showUnreadable(rank: number, stop: AbortSignal): void {
+    this.#unreadable.add(rank);
+    stop.addEventListener("abort", () => this.#unreadable.delete(rank), { once: true });
+    this.#write();
+  }
+
   #lookLater(): void {
     if (this.#layout === null) return;
     this.#resting.abort();
@@ -113,7 +122,9 @@ export class Grid {
   }
 
   #noteOf(tile: Tile): string {
-    return noteOf(tile, this.#rest_ms(tile.rank), Date.now());
+    const is_readable = tile.text !== "" || !this.#unreadable.has(tile.rank);
+    const said = is_readable ? tile : { ...tile, text: UNREADABLE };
+    return noteOf(said, this.#rest_ms(tile.rank), Date.now());
   }
 
   #labelOf(rank: number): Label {

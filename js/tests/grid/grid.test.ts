@@ -130,6 +130,32 @@ test("tiles say who they are and what is wrong with them", async () => {
   expect(root.hasAttribute("data-grid")).toBe(true);
 });
 
+test("one rank's pictures that cannot be decoded are missed in its tile only", async () => {
+  const { root, socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
+  await send({ seq: 0, tile: 0 });
+  const bad = [0, 0, 0, 1, 0x65];
+  for (let seq = 1; seq <= 3; seq += 1) await send({ seq, tile: 1, data: bad });
+  expect(socket.isClosed).toBe(false);
+  const note = "rank 1 on node7this browser does not decode its pictures";
+  expect(labels(root)).toEqual(["rank 0 on node7", note]);
+  const n_requests = socket.sentOf("RequestKeyframe").length;
+  await pass(2000);
+  await send({ seq: 4, tile: 1, data: bad });
+  await send({ seq: 5, tile: 0, is_keyframe: false });
+  expect(last(socket.sentOf("Received"))).toMatchObject({ seq: 5, shown: 5 });
+  expect(socket.sentOf("RequestKeyframe")).toHaveLength(n_requests);
+});
+
+test("a codec that no tile decodes any more is given up", async () => {
+  const { socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
+  for (let seq = 0; seq < 2; seq += 1) await send({ seq, tile: seq });
+  const bad = [0, 0, 0, 1, 0x65];
+  for (let seq = 2; seq < 5; seq += 1) await send({ seq, tile: 0, data: bad });
+  expect(socket.isClosed).toBe(false);
+  for (let seq = 5; seq < 8; seq += 1) await send({ seq, tile: 1, data: bad });
+  expect(socket.isClosed).toBe(true);
+});
+
 test("a tile that has had no new frame for five seconds says since when", async () => {
   vi.setSystemTime(new Date(2026, 0, 2, 12, 3, 10));
   const { root, socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
