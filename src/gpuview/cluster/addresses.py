@@ -41,7 +41,9 @@ def own_addresses() -> list[str]:
 
 
 def ipv6_addresses_in(table: str) -> list[str]:
-    """Return those IPv6 addresses that lead to this machine as long as a job may run. Pure.
+    """Return the IPv6 addresses that will still lead to this machine for as long as a job may run.
+
+    Pure.
 
     Args:
         table: As in ``/proc/net/if_inet6``: address, interface, prefix, scope, flags and name.

@@ -1,8 +1,8 @@
 """A worker's connection to the notebook: dials out, for ever. On the event loop.
 
-A notebook's machine has several addresses, of IPv4 and IPv6, and not each leads there. So one is
-tried after the other without waiting for the one before, as by Happy Eyeballs (RFC 8305); the
-notebook answers what arrives first, and the rest is hung up.
+A notebook's machine has several addresses, of IPv4 and IPv6, and not all of them can be reached. So
+they are tried one after another, without waiting for the previous one to fail, as by Happy Eyeballs
+(RFC 8305); the notebook answers what arrives first, and the rest is hung up.
 """
 
 from __future__ import annotations
