@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from gpuview import __version__
+from gpuview.media.cluster.agreement import Agreement
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.listener import Peer
@@ -48,7 +49,7 @@ class Crowd:
         """What pages were told."""
         opening = OpenRun(run="run1", worker_key="key", rank=None, ranks=list(ranks))
         follower = GridFollower(opening, self.grid, self.told.append, self.published.append)
-        self.run = Run("run1")
+        self.run = Run("run1", Agreement())
         self.run.add(follower)
         self._peers: dict[int, _Peer] = {}
 
