@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenNotebook
 from tests.browser.lab import NotebookPage
+from tests.browser.remote_run import open_run, worker
 from tests.browser.views import wait_for_states
 from tests.waiting import wait_until
 
@@ -49,19 +47,10 @@ MIDDLE_OF_TILE = """
 """
 
 
-@contextmanager
-def worker(
+def rank_worker(
     join: Path, rank: int, colour: tuple[int, int, int]
-) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORK, *map(str, colour)],
-        env={**os.environ, "GPUVIEW_JOIN": str(join), "RANK": str(rank), "WORLD_SIZE": "4"},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return worker(WORK, *colour, join=join, RANK=str(rank), WORLD_SIZE="4")
 
 
 def shows(notebook: NotebookPage, rank: int, colour: tuple[int, int, int]) -> bool:
@@ -85,20 +74,16 @@ def test_four_ranks_play_in_one_grid_and_one_that_is_killed_says_so_and_returns(
     open_notebook: OpenNotebook, tmp_path: Path
 ) -> None:
     join = tmp_path / "run1.json"
-    make = "from gpuview import GPUStream\nstream = GPUStream.remote('run1', ranks='all')"
-    notebook = open_notebook(f"{make}\nstream.join({str(join)!r})", "stream")
-    notebook.run(0)
-    notebook.run(1)
-    wait_for_states(notebook, "waiting")
+    notebook = open_run(open_notebook, join, "ranks='all'")
     view = notebook.page.locator(".gpuview")
     expect(view).to_contain_text("waiting for workers of run1: start the job")
     tiles = notebook.page.locator(".gpuview-tile")
     with (
-        worker(join, 0, COLOURS[0]),
-        worker(join, 1, COLOURS[1]),
-        worker(join, 3, COLOURS[3]),
+        rank_worker(join, 0, COLOURS[0]),
+        rank_worker(join, 1, COLOURS[1]),
+        rank_worker(join, 3, COLOURS[3]),
     ):
-        with worker(join, 2, COLOURS[2]) as victim:
+        with rank_worker(join, 2, COLOURS[2]) as victim:
             expect(tiles).to_have_count(4, timeout=120_000)
             wait_for_states(notebook, "playing")
             for rank, colour in enumerate(COLOURS):
@@ -112,7 +97,7 @@ def test_four_ranks_play_in_one_grid_and_one_that_is_killed_says_so_and_returns(
         notebook.page.screenshot(path=tmp_path / "silent.png")
         assert shows(notebook, 2, COLOURS[2])  # its last picture
         wait_until_it_plays_on(notebook)
-        with worker(join, 2, OTHER):
+        with rank_worker(join, 2, OTHER):
             wait_for_colour(notebook, 2, OTHER)
             expect(note).to_have_count(0)
             wait_until_it_plays_on(notebook)

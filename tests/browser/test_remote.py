@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenNotebook
+from tests.browser.remote_run import open_run, worker
 from tests.browser.views import wait_for_frames, wait_for_states
 
 pytestmark = pytest.mark.browser
@@ -32,24 +30,14 @@ def test_view_says_what_it_waits_for_and_plays_whenever_a_worker_is_there(
     open_notebook: OpenNotebook, tmp_path: Path
 ) -> None:
     join = tmp_path / "run1.json"
-    make = "from gpuview import GPUStream\nstream = GPUStream.remote('run1')"
-    notebook = open_notebook(f"{make}\nstream.join({str(join)!r})", "stream")
-    notebook.run(0)
-    notebook.run(1)
-    wait_for_states(notebook, "waiting")
+    notebook = open_run(open_notebook, join)
     view = notebook.page.locator(".gpuview")
     expect(view).to_contain_text("waiting for rank 0 of run1: start the job")
     for _ in range(2):  # one worker, and another one in its place
-        worker = subprocess.Popen(
-            [sys.executable, "-c", WORK], env={**os.environ, "GPUVIEW_JOIN": str(join)}
-        )
-        try:
+        with worker(WORK, join=join):
             wait_for_states(notebook, "playing")
             expect(view).not_to_contain_text("silent", timeout=60_000)
             wait_for_frames(notebook, 10)
             expect(view.get_by_label("lr")).to_be_visible()
-        finally:
-            worker.kill()
-            worker.wait()
         expect(view).to_contain_text("waiting for rank 0 on ", timeout=60_000)
         expect(view).to_contain_text("has been silent since")

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import ipywidgets
 import pytest
 
 from gpuview import stream_widget
+from gpuview.testing.kernel import Kernel
+from tests.cluster.jobs import StartJob, starting_jobs
 from tests.cluster.remotes import Remote
 from tests.fakes import FakeEngine
 from tests.streams import MakeStream
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    """Give a kernel with a home of its own, where join files are."""
+    (tmp_path / "home").mkdir()
+    with Kernel(env={"HOME": str(tmp_path / "home")}) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def start_job(tmp_path: Path) -> Iterator[StartJob]:
+    with starting_jobs(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

@@ -29,7 +29,12 @@ class Job:
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(sys.path),
+                    "TMPDIR": str(log.parent),  # torchrun leaves a folder there
+                    **env,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import gpuview
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel
-from tests.cluster.jobs import WORKER, Job, StartJob, starting_jobs
+from tests.cluster.jobs import WORKER, Job, StartJob
 from tests.cluster.worker import rank_of
 from tests.processes import command_line, descendants
 from tests.waiting import wait_until
@@ -49,16 +48,8 @@ class Notebook:
 
 
 @pytest.fixture
-def notebook(tmp_path: Path) -> Iterator[Notebook]:
-    (tmp_path / "home").mkdir()
-    with Kernel(env={"HOME": str(tmp_path / "home")}) as kernel:
-        yield Notebook(kernel)
-
-
-@pytest.fixture
-def start_job(tmp_path: Path) -> Iterator[StartJob]:
-    with starting_jobs(tmp_path) as start:
-        yield start
+def notebook(kernel: Kernel) -> Notebook:
+    return Notebook(kernel)
 
 
 def test_a_script_is_shown_while_somebody_watches_and_its_knobs_are_turned_here(

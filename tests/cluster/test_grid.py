@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from gpuview.protocol.interaction_messages import SetKnob
 from gpuview.protocol.page_messages import Tile, Tiles
 from gpuview.testing.carrier_page import CarrierPage, connect
 from gpuview.testing.kernel import Kernel
-from tests.cluster.jobs import StartJob, starting_jobs
+from tests.cluster.jobs import StartJob
 from tests.cluster.worker import rank_of
 from tests.waiting import wait_until
 
@@ -25,19 +24,6 @@ display(stream)
 environment = stream.join()
 """
 N_RANKS = 4
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Kernel]:
-    (tmp_path / "home").mkdir()
-    with Kernel(env={"HOME": str(tmp_path / "home")}) as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def start_job(tmp_path: Path) -> Iterator[StartJob]:
-    with starting_jobs(tmp_path) as start:
-        yield start
 
 
 def show(kernel: Kernel, ranks: object) -> dict[str, str]:

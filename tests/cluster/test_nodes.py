@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from gpuview.testing.kernel import Kernel
-from tests.cluster.jobs import WORKER, Job, StartJob, starting_jobs
+from tests.cluster.jobs import WORKER, Job, StartJob
 from tests.cluster.watched import Watched
 from tests.network.topology import Internet, Node
 from tests.waiting import wait_until
@@ -40,12 +39,6 @@ with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
     sock.bind(("::", 53))
     signal.pause()
 """
-
-
-@pytest.fixture
-def start_job(tmp_path: Path) -> Iterator[StartJob]:
-    with starting_jobs(tmp_path) as start:
-        yield start
 
 
 def show(kernel: Kernel, rank: int, file: Path) -> dict[str, str]:

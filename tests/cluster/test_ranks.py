@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.viewer import HeadlessViewer
-from tests.cluster.jobs import StartJob, starting_jobs
+from tests.cluster.jobs import StartJob
 from tests.cluster.worker import rank_of
 from tests.waiting import wait_until
 
@@ -24,19 +23,6 @@ ranks = [GPUStream.remote("run1", rank=rank) for rank in range({})]
 display(ipywidgets.HBox(ranks))
 environment = ranks[0].join()
 """
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Kernel]:
-    (tmp_path / "home").mkdir()
-    with Kernel(env={"HOME": str(tmp_path / "home")}) as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def start_job(tmp_path: Path) -> Iterator[StartJob]:
-    with starting_jobs(tmp_path) as start:
-        yield start
 
 
 def show(kernel: Kernel, n_ranks: int) -> dict[str, str]:

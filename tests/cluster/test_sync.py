@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from gpuview.protocol.interaction_messages import SetKnob
 from gpuview.testing.carrier_page import CarrierPage, connect
 from gpuview.testing.kernel import Kernel
-from tests.cluster.jobs import WORKER, Job, StartJob, starting_jobs
+from tests.cluster.jobs import WORKER, Job, StartJob
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -21,19 +18,6 @@ stream = GPUStream.remote("run1")  # of rank 0 only
 display(stream)
 environment = stream.join()
 """
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Kernel]:
-    (tmp_path / "home").mkdir()
-    with Kernel(env={"HOME": str(tmp_path / "home")}) as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def start_job(tmp_path: Path) -> Iterator[StartJob]:
-    with starting_jobs(tmp_path) as start:
-        yield start
 
 
 def start_ranks(kernel: Kernel, start_job: StartJob, *what: str) -> list[Job]:

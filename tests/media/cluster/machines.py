@@ -41,6 +41,7 @@ __all__ = [
     "assert_goes_on",
     "assert_shows",
     "wait_for_colour",
+    "wait_for_views",
 ]
 
 M = TypeVar("M", bound=Message)
@@ -351,3 +352,12 @@ def assert_goes_on(page: CarrierPage) -> None:
     stamps = [each.timestamp for each in page.headers]
     assert stamps == sorted(set(stamps))
     assert [each.seq for each in page.headers] == list(range(len(stamps)))
+
+
+def wait_for_views(workers: Sequence[WorkerMachine], *counts: int) -> None:
+    """Wait until so many views watch each worker: it is told beside the packets."""
+    wait_until(
+        lambda: [len(each.views) for each in workers] == [*counts],
+        f"{counts} views",
+        describe=lambda: [each.views for each in workers],
+    )

@@ -23,6 +23,7 @@ from tests.media.cluster.machines import (
     NotebookMachine,
     WorkerMachine,
     wait_for_colour,
+    wait_for_views,
 )
 from tests.waiting import wait_until
 
@@ -71,7 +72,7 @@ def test_every_rank_plays_over_one_connection_and_is_encoded_once(tmp_path: Path
         for rank in range(3):
             for page in pages:
                 wait_for_colour(page, COLOURS[rank], tile=rank)
-        assert [len(each.views) for each in workers] == [1, 1, 1]
+        wait_for_views(workers, 1, 1, 1)
         for page in pages:
             assert [each.seq for each in page.headers] == list(range(len(page.headers)))
             assert [(each.rank, each.text) for each in tiles_of(page)] == [
@@ -120,7 +121,7 @@ def test_tiles_that_grow_get_larger_pictures_and_the_small_ones_end(tmp_path: Pa
             )
             before, *_, last = sorted(set(sizes_of(page, rank)))
             assert (before, last) == ((WIDTH // 4, HEIGHT // 4), (WIDTH // 2, HEIGHT // 2))
-        wait_until(lambda: [len(each.views) for each in (first, second)] == [1, 1], "one size")
+        wait_for_views([first, second], 1, 1)  # one size
 
 
 def test_rank_that_joins_later_appears_by_itself(tmp_path: Path) -> None:
@@ -184,9 +185,9 @@ def test_grid_stands_beside_a_stream_of_one_of_its_ranks(tmp_path: Path) -> None
             single.watch()
             wait_for_colour(grid, COLOURS[0])
             wait_for_colour(single, COLOURS[0])
-            assert len(worker.views) == 2
+            wait_for_views([worker], 2)
             notebook.say(CloseStream(), stream="grid")
-            wait_until(lambda: len(worker.views) == 1, "the grid watches no more")
+            wait_for_views([worker], 1)  # the grid watches no more
             single.frames_after(5)
 
 

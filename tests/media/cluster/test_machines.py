@@ -19,6 +19,7 @@ from tests.media.cluster.machines import (
     assert_goes_on,
     assert_shows,
     wait_for_colour,
+    wait_for_views,
 )
 from tests.waiting import wait_until, wait_until_async
 
@@ -43,7 +44,7 @@ def test_page_shows_the_worker_s_pixels_and_nothing_passes_without_one(
             assert page.headers[0].is_keyframe
             worker.colour = (200, 40, 90)
             wait_for_colour(page, worker.colour)
-            assert len(worker.views) == 1
+            wait_for_views([worker], 1)
             assert_goes_on(page)
         wait_until(lambda: worker.views == [], "nobody watches")
 

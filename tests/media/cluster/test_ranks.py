@@ -21,6 +21,7 @@ from tests.media.cluster.machines import (
     assert_goes_on,
     assert_shows,
     wait_for_colour,
+    wait_for_views,
 )
 from tests.media.cluster.streams import Notebook, RawWorker, WorkerSide
 from tests.media.streaming import Streaming, elsewhere
@@ -56,11 +57,11 @@ def test_each_stream_shows_its_rank_and_nothing_is_encoded_for_the_others(tmp_pa
         with notebook.page("s1") as first:
             first.watch()
             wait_for_colour(first, COLOURS[0])
-            assert [len(each.views) for each in workers] == [1, 0, 0]
+            wait_for_views(workers, 1, 0, 0)
             with notebook.page("s2") as second:
                 second.watch()
                 wait_for_colour(second, COLOURS[1])
-                assert [len(each.views) for each in workers] == [1, 1, 0]
+                wait_for_views(workers, 1, 1, 0)
                 assert_goes_on(second)
             wait_until(lambda: workers[1].views == [], "nobody watches rank 1")
             assert_shows(first.frames_after(5), COLOURS[0])
@@ -113,7 +114,7 @@ def test_worker_that_dies_is_missed_in_its_own_stream_while_the_other_plays(
         assert sum(each.is_keyframe for each in second.headers) >= 2
         for page in (first, second):
             assert_goes_on(page)
-        assert len(workers[0].views) == 1
+        wait_for_views(workers[:1], 1)
 
 
 def run(folder: Path, use: Callable[[Notebook, WorkerSide], Awaitable[None]]) -> None:
