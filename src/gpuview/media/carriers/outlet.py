@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 from gpuview.media.carriers.connection import AnyConnection
 from gpuview.media.carriers.link import CarrierLink
-from gpuview.media.encode.codec import Packet
+from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.tiers import Tier
+from gpuview.media.page_channel import PageChannel
 from gpuview.protocol.carrier import PacketHeader, ViewerCarrier
 from gpuview.protocol.page_messages import Received
+from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["Outlet"]
 
@@ -43,11 +46,10 @@ class Outlet:
             acknowledged_every_s=acknowledged_every_s,
             may_be_deaf=carrier == "comm",
         )
-        self.n_frames = 0
-        """How many were sent."""
-        self.quantiser: int | None = None
-        """Of the last one."""
+        self._n_frames = 0
+        self._quantiser: int | None = None  # of the last one
         self._connection = connection
+        self._carrier: ViewerCarrier = carrier
         self._on_change = on_change
         self._has_changed = asyncio.Event()
 
@@ -92,9 +94,41 @@ class Outlet:
             tile=tile,
         )
         self._connection.send_binary(header.pack() + packet.data)
-        self.n_frames += 1
-        self.quantiser = packet.quantiser
+        self._n_frames += 1
+        self._quantiser = packet.quantiser
         self._on_change(now_s)
 
+    def stats(
+        self, view: str, codec: Codec, *, tier: Tier | None, n_dropped: int, channel: PageChannel
+    ) -> ViewerStats:
+        """Return the viewer's counters.
+
+        Args:
+            view: Its id.
+            codec: What its page decodes.
+            tier: The size of its pictures; None before that is known.
+            n_dropped: How many packets it was not sent.
+            channel: What its page says of itself.
+        """
+        link = self.link.stats(time.monotonic())
+        return ViewerStats(
+            view=view,
+            carrier=self._carrier,
+            state="connected" if self._connection.is_open else "closed",
+            codec=str(codec),
+            local="",
+            remote="",
+            frames_sent=self._n_frames,
+            frames_dropped=n_dropped,
+            estimate_bps=link.estimate_bps,
+            sent_bps=link.sent_bps,
+            round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
+            tier="" if tier is None else str(tier),
+            quantiser=self._quantiser,
+            latency_p50_ms=channel.latency.p50_ms,
+            latency_p95_ms=channel.latency.p95_ms,
+            messages_refused=channel.n_refused,
+        )
+
     def __repr__(self) -> str:
-        return f"<Outlet {self.link} frames={self.n_frames}>"
+        return f"<Outlet {self.link} frames={self._n_frames}>"

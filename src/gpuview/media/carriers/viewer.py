@@ -127,24 +127,12 @@ class CarrierViewer:
         await self._tasks.cancel()
 
     def stats(self) -> ViewerStats:
-        link = self._outlet.link.stats(time.monotonic())
-        return ViewerStats(
-            view=self.view,
-            carrier=self.carrier,
-            state="connected" if self._connection.is_open else "closed",
-            codec=str(self._subscription.codec),
-            local="",
-            remote="",
-            frames_sent=self._outlet.n_frames,
-            frames_dropped=self._subscription.n_dropped,
-            estimate_bps=link.estimate_bps,
-            sent_bps=link.sent_bps,
-            round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
-            tier=str(self._subscription.tier),
-            quantiser=self._outlet.quantiser,
-            latency_p50_ms=self._channel.latency.p50_ms,
-            latency_p95_ms=self._channel.latency.p95_ms,
-            messages_refused=self._channel.n_refused,
+        return self._outlet.stats(
+            self.view,
+            self._subscription.codec,
+            tier=self._subscription.tier,
+            n_dropped=self._subscription.n_dropped,
+            channel=self._channel,
         )
 
     async def _send_packets(self) -> None:
