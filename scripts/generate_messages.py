@@ -20,11 +20,12 @@ from typing import Annotated, Any, Literal
 from generated import write_or_compare
 from msgspec import Struct
 
+from gpuview.protocol import carrier_messages as carrier
 from gpuview.protocol import interaction_messages as interaction
 from gpuview.protocol import page_messages as messages
 
 TARGET = Path(__file__).resolve().parent.parent / "js" / "src" / "messages.ts"
-SOURCES = "page_messages.py and interaction_messages.py in src/gpuview/protocol"
+SOURCES = "page_, carrier_ and interaction_messages.py in src/gpuview/protocol"
 HEADER = f"// Generated from {SOURCES}\n// by scripts/generate_messages.py. Do not edit.\n"
 BOTH_WAYS = (messages.Candidates,)
 FROM_PAGE = (
@@ -39,17 +40,17 @@ FROM_PAGE = (
 )
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 WITH_MEDIA = (messages.Ping, messages.Pong)
-CARRIED = (messages.Watch, messages.Received, messages.RequestKeyframe, messages.WantTier)
-TO_GRID = (messages.Tiles,)
-TUNNEL_FROM_PAGE = (messages.CarrierOpen, messages.CarrierText, messages.CarrierClose)
-TUNNEL_FROM_KERNEL = (messages.CarrierData, messages.CarrierClosed)
+CARRIED = (carrier.Watch, carrier.Received, carrier.RequestKeyframe, carrier.WantTier)
+TO_GRID = (carrier.Tiles,)
+TUNNEL_FROM_PAGE = (carrier.CarrierOpen, carrier.CarrierText, carrier.CarrierClose)
+TUNNEL_FROM_KERNEL = (carrier.CarrierData, carrier.CarrierClosed)
 FOR_ALL = (interaction.Interaction,)
 PARTS = (
     messages.IceServer,
     messages.ColourBar,
     messages.LegendEntry,
     messages.Problem,
-    messages.Tile,
+    carrier.Tile,
 )
 INTERACTION_PARTS = tuple(
     kind

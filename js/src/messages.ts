@@ -1,4 +1,4 @@
-// Generated from page_messages.py and interaction_messages.py in src/gpuview/protocol
+// Generated from page_, carrier_ and interaction_messages.py in src/gpuview/protocol
 // by scripts/generate_messages.py. Do not edit.
 
 /** A view asks to be shown the stream. Repeated, unchanged, until it is answered. */

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from gpuview.protocol.carrier_messages import Tile, Tiles
 from gpuview.protocol.interaction_messages import SetKnob
-from gpuview.protocol.page_messages import Tile, Tiles
 from gpuview.testing.carrier_page import CarrierPage, connect
 from gpuview.testing.kernel import Kernel
 from tests.cluster.jobs import StartJob

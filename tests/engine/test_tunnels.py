@@ -16,7 +16,8 @@ from gpuview.engine import tunnels
 from gpuview.engine.engine import Engine
 from gpuview.engine.stream import StreamHandle
 from gpuview.protocol.carrier import PacketHeader
-from gpuview.protocol.page_messages import Message, Ping, Received, Watch
+from gpuview.protocol.carrier_messages import Received, Watch
+from gpuview.protocol.page_messages import Message, Ping
 from gpuview.protocol.wire import encode_text
 from tests.engine.test_engine import open_stream, show
 from tests.fakes import Listener

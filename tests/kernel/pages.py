@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gpuview.protocol.carrier import PacketHeader
-from gpuview.protocol.page_messages import CarrierOpen, CarrierText, Message, Received, Status
+from gpuview.protocol.carrier_messages import CarrierOpen, CarrierText, Received
+from gpuview.protocol.page_messages import Message, Status
 from gpuview.protocol.wire import encode_text, to_wire
 from gpuview.testing.carrier_page import CarrierPage, connect
 from gpuview.testing.kernel import Kernel

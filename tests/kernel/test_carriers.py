@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from gpuview.protocol.page_messages import Answer, GetPeerConfig, Offer, PeerConfig, Status, Watch
+from gpuview.protocol.carrier_messages import Watch
+from gpuview.protocol.page_messages import Answer, GetPeerConfig, Offer, PeerConfig, Status
 from gpuview.testing.carrier_page import CarrierPage
 from gpuview.testing.errors import CellError
 from gpuview.testing.kernel import Kernel

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import gpuview
-from gpuview.protocol.page_messages import Answer, Offer, Status, Watch
+from gpuview.protocol.carrier_messages import Watch
+from gpuview.protocol.page_messages import Answer, Offer, Status
 from gpuview.testing.carrier_page import CarrierPage
 from gpuview.testing.cells import Cell
 from gpuview.testing.errors import CellError

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuview.protocol.carrier_messages import CarrierClose, CarrierOpen, CarrierText, Watch
 from gpuview.protocol.local_socket import (
     BINARY,
     MAX_FROM_MEDIA_NBYTES,
@@ -24,7 +25,6 @@ from gpuview.protocol.local_socket import (
     frame_message,
     short_path,
 )
-from gpuview.protocol.page_messages import CarrierClose, CarrierOpen, CarrierText, Watch
 from gpuview.protocol.wire import encode_text, to_wire
 from gpuview.testing.kernel import Kernel
 from tests.kernel.conftest import PULL, StartKernel

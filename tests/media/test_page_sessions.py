@@ -16,6 +16,7 @@ import pytest
 
 from gpuview.media import page_sessions
 from gpuview.media.carriers.link import MAX_UNHEARD_NBYTES
+from gpuview.protocol.carrier_messages import Received, RequestKeyframe
 from gpuview.protocol.interaction_messages import Interaction, SetKnob
 from gpuview.protocol.local_socket import BINARY, TEXT, frame_message
 from gpuview.protocol.media_messages import CloseStream, Health, OpenCarrier, Viewers
@@ -29,9 +30,7 @@ from gpuview.protocol.page_messages import (
     PeerConfig,
     Ping,
     Pong,
-    Received,
     Refusal,
-    RequestKeyframe,
     Status,
 )
 from gpuview.testing.carrier_page import CarrierPage

@@ -14,7 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import SignalError
-from gpuview.protocol import interaction_messages, media_messages, page_messages
+from gpuview.protocol import (
+    carrier_messages,
+    interaction_messages,
+    media_messages,
+    page_messages,
+)
 from gpuview.protocol.media_messages import Log, OpenStream, Stats
 from gpuview.protocol.page_messages import (
     MAX_CANDIDATES,
@@ -35,7 +40,7 @@ from gpuview.protocol.wire import decode_line, encode, from_wire, to_wire
 
 KINDS: list[type[Message]] = [
     each
-    for messages in (interaction_messages, media_messages, page_messages)
+    for messages in (carrier_messages, interaction_messages, media_messages, page_messages)
     for each in (getattr(messages, name) for name in messages.__all__)
     if isinstance(each, type) and issubclass(each, Message) and each is not Message
 ]

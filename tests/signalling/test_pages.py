@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.protocol.interaction_messages import FromView, SetKnob, ToView
-from gpuview.protocol.page_messages import (
-    Ack,
-    Answer,
-    Candidates,
+from gpuview.protocol.carrier_messages import (
     CarrierClose,
     CarrierClosed,
     CarrierData,
     CarrierOpen,
     CarrierText,
+)
+from gpuview.protocol.interaction_messages import FromView, SetKnob, ToView
+from gpuview.protocol.page_messages import (
+    Ack,
+    Answer,
+    Candidates,
     GetPeerConfig,
     KeepsViews,
     Message,

@@ -26,6 +26,7 @@ from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.carrier import ViewerCarrier
+from gpuview.protocol.carrier_messages import Received, RequestKeyframe, Tiles, WantTier, Watch
 from gpuview.protocol.cluster_messages import (
     Agreed,
     Synced,
@@ -47,13 +48,8 @@ from gpuview.protocol.page_messages import (
     PageLog,
     PeerConfig,
     Ping,
-    Received,
     Refusal,
-    RequestKeyframe,
     Status,
-    Tiles,
-    WantTier,
-    Watch,
 )
 from gpuview.protocol.wire import decode_text
 

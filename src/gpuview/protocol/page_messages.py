@@ -13,13 +13,8 @@ A page and the kernel talk over the widget's comm:
     kernel  PeerConfig, Candidates                                          custom messages
     kernel  Status       in the ``status`` trait
 
-A page and the media process talk over the connection's data channel: Ping, answered by Pong. Over
-another carrier (see `gpuview.protocol.carrier`), pages also send Watch, Received, RequestKeyframe,
-WantTier and everything that they say to the kernel; replies come back the same way.
-
-A carrier through the comm is a tunnel: the page opens and closes it by CarrierOpen and
-CarrierClose, its messages travel in CarrierText and CarrierData, and CarrierClosed tells that it
-has ended.
+A page and the media process talk over the connection's data channel: Ping, answered by Pong. What
+they say over another carrier is in `gpuview.protocol.carrier_messages`.
 """
 
 from __future__ import annotations
@@ -30,9 +25,7 @@ from msgspec import Meta, Struct, structs
 
 __all__ = [
     "CARRIERS",
-    "MAX_ARRIVALS",
     "MAX_CANDIDATES",
-    "MAX_CARRIED_CHARS",
     "MAX_SDP_CHARS",
     "MAX_TEXT_CHARS",
     "Ack",
@@ -40,11 +33,6 @@ __all__ = [
     "Bye",
     "Candidates",
     "Carrier",
-    "CarrierClose",
-    "CarrierClosed",
-    "CarrierData",
-    "CarrierOpen",
-    "CarrierText",
     "ColourBar",
     "GetPeerConfig",
     "IceServer",
@@ -52,23 +40,18 @@ __all__ = [
     "LegendEntry",
     "Message",
     "Offer",
+    "PageClock",
     "PageLog",
     "PeerConfig",
     "Ping",
     "Pong",
     "Problem",
-    "Received",
     "Record",
     "Refusal",
-    "RequestKeyframe",
     "Room",
     "Status",
     "StreamPart",
-    "Tile",
-    "Tiles",
     "ViewId",
-    "WantTier",
-    "Watch",
 ]
 
 MAX_SDP_CHARS = 64 * 1024
@@ -77,14 +60,8 @@ MAX_SDP_CHARS = 64 * 1024
 MAX_CANDIDATES = 64
 """The most candidates that are read from one side of a connection; a browser has a handful."""
 
-MAX_ARRIVALS = 64
-"""The most packets whose arrival times stand in one message."""
-
 MAX_TEXT_CHARS = 4096
 """The longest line of a page's log, candidate or problem that is read."""
-
-MAX_CARRIED_CHARS = 2 * MAX_SDP_CHARS
-"""The longest message that is carried from a page: an offer, as JSON."""
 
 Carrier = Literal["webrtc", "socket", "comm"]
 """How a view gets its video: WebRTC, the jupyter-server extension's WebSocket, or the comm."""
@@ -103,7 +80,8 @@ _Sdp = Annotated[str, Meta(max_length=MAX_SDP_CHARS)]
 _Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
 _Few = Meta(max_length=MAX_CANDIDATES)
 _Latency = Annotated[float, Meta(ge=0, le=3_600_000)]
-_PageClock = Annotated[float, Meta(ge=0, le=1e15)]
+PageClock = Annotated[float, Meta(ge=0, le=1e15)]
+"""Milliseconds on a page's own clock."""
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -314,7 +292,7 @@ class Status(Message, frozen=True, kw_only=True):
 class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
     """A page is alive. Sent every second, and answered by `Pong`."""
 
-    sent_ms: _PageClock
+    sent_ms: PageClock
     """On the page's clock; comes back with the answer."""
     latency_p50_ms: _Latency | None = None
     """From the capture of a frame until it was on the screen; None while that is unknown."""
@@ -326,103 +304,10 @@ class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
 class Pong(Message, frozen=True, kw_only=True):
     """The media process is alive."""
 
-    sent_ms: _PageClock
+    sent_ms: PageClock
     """Of the ping that this answers."""
     clock_ms: float
     """When it was sent, on the clock of the RTP timestamps, which count 90 a millisecond."""
     width: int
     """The stream's picture in pixels, also for a view that is sent a smaller one; 0: none yet."""
     height: int
-
-
-class Watch(Message, frozen=True, kw_only=True):
-    """Send this view the stream's packets, beginning with a keyframe. Once on each connection."""
-
-    view: ViewId
-    codec: Literal["H264", "VP8", "JPEG"]
-    """What the page decodes."""
-    acknowledge_ms: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """The least time between two `Received`, where each of them is expensive."""
-
-
-class Received(Message, frozen=True, kw_only=True):
-    """Packets have arrived, or one was shown. Packets that wait for this are bounded."""
-
-    seq: int
-    """Of the newest packet that has arrived, as in its header."""
-    arrived_ms: Annotated[list[_PageClock], Meta(max_length=MAX_ARRIVALS)]
-    """When packets arrived that were not acknowledged before, on the page's clock; the last of them
-    is the one with this number."""
-    shown: int = -1
-    """Of the newest packet whose frame was on the screen; -1: none yet."""
-
-
-class RequestKeyframe(Message, frozen=True, kw_only=True):
-    """The page cannot decode what follows, and begins again at a keyframe."""
-
-    tile: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-    """The rank in a grid; 0 in other streams."""
-
-
-class WantTier(Message, frozen=True, kw_only=True):
-    """A page that shows a grid of ranks knows how large its tiles are; none is sent before."""
-
-    tier: Literal[1, 2, 4]
-    """What the sides of each picture are divided by."""
-
-
-class Tile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rank of a grid; part of `Tiles`."""
-
-    rank: int
-    host: str
-    """Where it runs; empty if it has not joined."""
-    width: int
-    """Of its picture in pixels; 0 while that is not known."""
-    height: int
-    text: str
-    """What is wrong, or is waited for; empty if nothing."""
-    silent_since: float | None = None
-    """When it said something last, if it should have, in milliseconds of Unix time."""
-
-
-class Tiles(Message, frozen=True, kw_only=True):
-    """The ranks of a grid, in order; told to each page of it, and again when they change."""
-
-    tiles: list[Tile]
-
-
-# --- page <-> kernel, for a carrier through the comm ----------------------------------------------
-
-
-class CarrierOpen(Message, frozen=True, kw_only=True):
-    """Open a tunnel to the media process for this view, in place of the one that it may have."""
-
-    view: ViewId
-
-
-class CarrierText(Message, frozen=True, kw_only=True):
-    """A text message through the view's tunnel."""
-
-    view: ViewId
-    text: Annotated[str, Meta(max_length=MAX_CARRIED_CHARS)]
-    """JSON, as over any carrier."""
-
-
-class CarrierClose(Message, frozen=True, kw_only=True):
-    """Close the view's tunnel."""
-
-    view: ViewId
-
-
-class CarrierData(Message, frozen=True, kw_only=True):
-    """A message through the view's tunnel: ``text``, or if that is empty the one binary buffer."""
-
-    view: str
-    text: str = ""
-
-
-class CarrierClosed(Message, frozen=True, kw_only=True):
-    """The view's tunnel has ended, or could not be opened."""
-
-    view: str

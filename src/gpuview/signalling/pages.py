@@ -15,17 +15,19 @@ from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from gpuview.errors import GpuviewError, SignalError
+from gpuview.protocol.carrier_messages import (
+    CarrierClose,
+    CarrierClosed,
+    CarrierData,
+    CarrierOpen,
+    CarrierText,
+)
 from gpuview.protocol.interaction_messages import FROM_VIEW, FromView, ToView
 from gpuview.protocol.page_messages import (
     Ack,
     Answer,
     Bye,
     Candidates,
-    CarrierClose,
-    CarrierClosed,
-    CarrierData,
-    CarrierOpen,
-    CarrierText,
     GetPeerConfig,
     KeepsViews,
     Message,

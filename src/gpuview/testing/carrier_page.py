@@ -16,6 +16,7 @@ import av
 from av import CodecContext, VideoFrame
 
 from gpuview.protocol.carrier import HEADER_NBYTES, STILL_PIECE, PacketHeader
+from gpuview.protocol.carrier_messages import Received, Tiles, WantTier, Watch
 from gpuview.protocol.interaction_messages import TO_VIEW, Interaction
 from gpuview.protocol.local_socket import (
     MAX_FROM_MEDIA_NBYTES,
@@ -32,12 +33,8 @@ from gpuview.protocol.page_messages import (
     Message,
     PeerConfig,
     Pong,
-    Received,
     Refusal,
     Status,
-    Tiles,
-    WantTier,
-    Watch,
 )
 from gpuview.protocol.still import StillAssembler
 from gpuview.protocol.wire import decode_text, encode_text

@@ -12,7 +12,8 @@ from gpuview.media.cluster.grid import Grid
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
-from gpuview.protocol.page_messages import Message, Received
+from gpuview.protocol.carrier_messages import Received
+from gpuview.protocol.page_messages import Message
 from tests.waiting import wait_until_async
 
 MAIN = Codec("H264", "Main")

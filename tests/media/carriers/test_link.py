@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from gpuview.media.carriers.link import MAX_UNHEARD_NBYTES, CarrierLink
-from gpuview.protocol.page_messages import Received
+from gpuview.protocol.carrier_messages import Received
 
 CEILING_BPS = 20e6
 

@@ -12,10 +12,11 @@ from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.listener import Peer
 from gpuview.media.cluster.runs import Run
 from gpuview.media.cluster.worker_link import WorkerLink
+from gpuview.protocol.carrier_messages import Tiles
 from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
 from gpuview.protocol.cluster_messages import Join, OpenRun, WorkersChanged
 from gpuview.protocol.local_socket import TEXT
-from gpuview.protocol.page_messages import Message, Tiles
+from gpuview.protocol.page_messages import Message
 from gpuview.protocol.wire import encode_text
 from tests.waiting import wait_until_async
 

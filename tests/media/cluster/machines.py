@@ -14,7 +14,12 @@ import numpy as np
 
 from gpuview.engine.process import MediaProcess
 from gpuview.media.hub import FROM_KERNEL
-from gpuview.protocol import cluster_messages, media_messages, page_messages
+from gpuview.protocol import (
+    carrier_messages,
+    cluster_messages,
+    media_messages,
+    page_messages,
+)
 from gpuview.protocol.cluster_messages import (
     JoinChanged,
     JoinRun,
@@ -50,7 +55,7 @@ WIDTH, HEIGHT = 320, 240
 
 _FROM_MEDIA = tuple(
     kind
-    for module in (cluster_messages, media_messages, page_messages)
+    for module in (carrier_messages, cluster_messages, media_messages, page_messages)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message
     if kind not in FROM_KERNEL or kind in (page_messages.Refusal, page_messages.Candidates)

@@ -6,16 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpuview.protocol.carrier_messages import RequestKeyframe, Tile, Tiles
 from gpuview.protocol.media_messages import CloseStream
-from gpuview.protocol.page_messages import (
-    Offer,
-    Ping,
-    Pong,
-    Refusal,
-    RequestKeyframe,
-    Tile,
-    Tiles,
-)
+from gpuview.protocol.page_messages import Offer, Ping, Pong, Refusal
 from gpuview.testing.carrier_page import CarrierPage
 from tests.media.cluster.machines import (
     HEIGHT,

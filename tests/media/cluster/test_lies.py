@@ -19,10 +19,11 @@ from gpuview.media.encode.fanout import Subscription
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
+from gpuview.protocol.carrier_messages import Received
 from gpuview.protocol.channels import ChannelMessage
 from gpuview.protocol.cluster_messages import Joined, JoinRefused, WantStills, WatchTier
 from gpuview.protocol.local_socket import BINARY, TEXT
-from gpuview.protocol.page_messages import Message, Ping, Pong, Received, Status
+from gpuview.protocol.page_messages import Message, Ping, Pong, Status
 from gpuview.protocol.still import still_pieces
 from tests.media.cluster.streams import Notebook, RawWorker
 from tests.waiting import wait_until_async

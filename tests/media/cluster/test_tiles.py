@@ -8,9 +8,10 @@ import pytest
 
 from gpuview.media.cluster.roster import Roster
 from gpuview.media.cluster.tiles import are_alike, tiles_of
+from gpuview.protocol.carrier_messages import Tile
 from gpuview.protocol.cluster_messages import Join, Worker
 from gpuview.protocol.interaction_messages import Interaction, Knob
-from gpuview.protocol.page_messages import Problem, Status, Tile
+from gpuview.protocol.page_messages import Problem, Status
 
 TOLD_MS = 1_700_000_000_000.0
 NO = Problem(problem="x264 has failed", expected="memory", fix="free some")

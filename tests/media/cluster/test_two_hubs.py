@@ -13,6 +13,7 @@ import pytest
 from gpuview.media.cluster import runs
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.tiers import Demand, Tier
+from gpuview.protocol.carrier_messages import RequestKeyframe
 from gpuview.protocol.interaction_messages import (
     Element,
     Events,
@@ -21,7 +22,7 @@ from gpuview.protocol.interaction_messages import (
     SetKnob,
 )
 from gpuview.protocol.media_messages import EncodeFailed, SetLimits
-from gpuview.protocol.page_messages import Ping, Pong, RequestKeyframe, Status
+from gpuview.protocol.page_messages import Ping, Pong, Status
 from gpuview.testing.carrier_page import CarrierPage
 from tests.media.cluster.streams import Notebook, WorkerSide, notebook_and_worker
 from tests.media.streaming import HEIGHT, WIDTH, elsewhere

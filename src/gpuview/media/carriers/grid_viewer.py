@@ -16,7 +16,7 @@ from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.carrier import ViewerCarrier
-from gpuview.protocol.page_messages import Received
+from gpuview.protocol.carrier_messages import Received
 from gpuview.protocol.stats import ViewerStats
 
 if TYPE_CHECKING:

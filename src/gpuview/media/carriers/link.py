@@ -17,7 +17,7 @@ from itertools import accumulate
 from gpuview.media.carriers.rate import CarrierRate
 from gpuview.media.link.link import LinkStats
 from gpuview.media.link.rate import Rate
-from gpuview.protocol.page_messages import Received
+from gpuview.protocol.carrier_messages import Received
 
 __all__ = ["MAX_UNHEARD_NBYTES", "CarrierLink"]
 

@@ -15,8 +15,8 @@ from gpuview.media.page_channel import PageChannel
 from gpuview.media.still_sender import StillSender
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.carrier import STILL_PIECE, ViewerCarrier
+from gpuview.protocol.carrier_messages import Received
 from gpuview.protocol.cluster_messages import WantRate
-from gpuview.protocol.page_messages import Received
 from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["CarrierViewer"]

@@ -9,9 +9,10 @@ from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.roster import Roster
 from gpuview.media.cluster.tiles import are_alike, tiles_of
 from gpuview.media.cluster.worker_link import WorkerLink
+from gpuview.protocol.carrier_messages import Tile, Tiles
 from gpuview.protocol.cluster_messages import OpenRun, Worker, WorkersChanged
 from gpuview.protocol.interaction_messages import SetKnob
-from gpuview.protocol.page_messages import Message, Pong, Problem, Tile, Tiles
+from gpuview.protocol.page_messages import Message, Pong, Problem
 
 __all__ = ["GridFollower"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from gpuview.protocol.carrier_messages import Tile
 from gpuview.protocol.cluster_messages import Worker
-from gpuview.protocol.page_messages import Problem, Tile
+from gpuview.protocol.page_messages import Problem
 
 __all__ = ["are_alike", "tiles_of"]
 
