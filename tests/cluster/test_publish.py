@@ -61,6 +61,7 @@ class TestWithoutJoinFile:
             view.push("no frame at all")
             view.tap(nn.Linear(2, 2))
             view.caption = "step 1"
+            view.sync("no step at all")
             assert (view.is_watched, view.is_connected) == (False, False)
             assert view.stats().frames_pushed == 0
             assert view.slider("lr", 1e-5, 1e-1, value=1e-3).value == 1e-3
@@ -111,6 +112,20 @@ def test_a_wrong_frame_is_logged_once_and_shown_and_never_raised(
     assert job.handles[0].statuses[-1] == "error"
     assert caplog.text.count("cannot show") == 1, caplog.text
     view.push(PICTURE)
+    assert job.handles[0].statuses[-1] == "live"
+
+
+@pytest.mark.parametrize("step", ["a text", -1, 0.5, 2**53, torch.zeros(2)], ids=repr)
+def test_what_is_no_step_is_shown_until_one_comes_and_never_raised(
+    job: FakeEngine, caplog: pytest.LogCaptureFixture, step: object
+) -> None:
+    view = gpuview.publish("run1")
+    view.push(PICTURE)
+    for _ in range(3):
+        view.sync(step)  # type: ignore[arg-type]
+    assert job.handles[0].statuses[-1] == "error"
+    assert caplog.text.count("cannot count step") == 1, caplog.text
+    view.sync(torch.tensor(3))  # type: ignore[arg-type]
     assert job.handles[0].statuses[-1] == "live"
 
 

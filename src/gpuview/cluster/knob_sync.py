@@ -7,12 +7,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from operator import index
 from statistics import median
+from typing import SupportsIndex
 
+from gpuview.errors import SettingsError
 from gpuview.protocol.cluster_messages import Agreed, Change, Synced
 from gpuview.protocol.interaction_messages import KnobValue
 
-__all__ = ["KnobSync", "Schedule"]
+__all__ = ["KnobSync", "Schedule", "checked_step"]
 
 logger = logging.getLogger("gpuview")
 
@@ -21,6 +24,7 @@ _WAIT_S = 1.0
 """The longest that a step waits for word of a change that was proposed for it."""
 _PERIODS = 8
 _SHORTEST_S = 1e-6
+_MAX_STEP = 2**53 - 1
 
 
 class Schedule:
@@ -160,7 +164,7 @@ class KnobSync:
     def _begin(self, step: int | None) -> None:
         now_s = time.monotonic()
         before = self._step
-        self._step = max(int(step), 0) if step is not None else 0 if before is None else before + 1
+        self._step = step if step is not None else 0 if before is None else before + 1
         if before is not None and self._step > before:
             each_s = (now_s - self._synced_s) / (self._step - before)
             self._periods.append(max(each_s, _SHORTEST_S))
@@ -181,3 +185,22 @@ class KnobSync:
                 held=self._schedule.held,
             )
         )
+
+
+def checked_step(step: SupportsIndex) -> int:
+    """Return the number of a step.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    try:
+        number = index(step)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= _MAX_STEP:
+        raise SettingsError(
+            f"cannot count {step = }",
+            expected="a whole number from 0 on, the same on all ranks",
+            fix="view.sync() counts its calls",
+        )
+    return number

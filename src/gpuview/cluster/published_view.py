@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuview.cluster.identity import Identity
 from gpuview.cluster.joining import Joining
-from gpuview.cluster.knob_sync import KnobSync
+from gpuview.cluster.knob_sync import KnobSync, checked_step
 from gpuview.cluster.view import View
 from gpuview.engine.shared import shared_engine
 from gpuview.errors import MediaError, SettingsError, StreamClosedError, shorten
@@ -123,7 +123,13 @@ class PublishedView(FrameStream, View):
             self._watch(self._are_views_seen)
 
     def sync(self, step: int | None = None) -> None:
-        self._steps.sync(step)
+        try:
+            number = None if step is None else checked_step(step)
+        except Exception as exc:
+            self._errors.report(explain(exc, "sync"), "sync")
+            return
+        self._errors.clear("sync")
+        self._steps.sync(number)
 
     def close(self) -> None:
         if self._published.state.is_closed:

@@ -90,6 +90,7 @@ class View(LiveInteraction, LiveOptions):
         Args:
             step: The number of the step that begins, which rises, and is the same on all ranks;
                 None counts the calls, from 0 on. Give it where training goes on from a checkpoint.
+                What is no such number is shown as an error, and begins no step.
         """
 
     def stats(self) -> StreamStats:
