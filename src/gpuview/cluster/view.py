@@ -57,7 +57,7 @@ class View(LiveInteraction, LiveOptions):
 
     @opaque_to_dynamo
     def push(self, frame: object) -> None:
-        """Show ``frame`` next. Never blocks; without viewers, this takes about a microsecond.
+        """Show ``frame`` next. Never blocks; without viewers, this takes about two microseconds.
 
         Args:
             frame: As for `GPUStream.push`. One that cannot be shown is dropped, logged and shown as
