@@ -166,9 +166,9 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
     def push(self, frame: object) -> None:
         """Show ``frame`` next, in every view. From any thread; never blocks.
 
-        Without viewers, this takes about two microseconds and keeps a reference, without the graph. If
-        the media process has failed or memory is used up, the frame is dropped and counted, and the
-        views say why.
+        Without viewers, this takes about two microseconds and keeps a reference, without the graph.
+        If the media process has failed or memory is used up, the frame is dropped and counted, and
+        the views say why.
 
         Args:
             frame: As in the class. With viewers, a CPU frame is copied before this returns, and a
