@@ -10,10 +10,11 @@ import type { Snapshot } from "../stats";
 import { after } from "../timers";
 import { Board } from "./board";
 import type { Channel, OpenChannel } from "./channel";
-import { PacketDecoder, usableCodecs } from "./decoder";
+import { usableCodecs } from "./decoder";
 import { FreezeCounter } from "./freezes";
 import { PACKET, parsePacket, STILL_PIECE, type Codec, type Packet } from "./packet";
 import type { FrameInfo } from "./painter";
+import { TileDecoders } from "./tile_decoders";
 
 /** So long a channel may take to open. */
 const OPEN_MS = 5000;
@@ -60,10 +61,7 @@ export class PacketConnection {
   readonly #options: PacketConnectionOptions;
   readonly #channel: Channel;
   readonly #board: Board;
-  /** By tile. */
-  readonly #decoders = new Map<number, PacketDecoder>();
-  /** The tiles whose packets are not decoded any more. */
-  readonly #given_up = new Set<number>();
+  readonly #decoders: TileDecoders;
   #liveness: Liveness | null = null;
   /** What may be asked for, the present one first; it changes as long as it is refused. */
   #codecs: readonly Codec[] = [];
@@ -90,6 +88,16 @@ export class PacketConnection {
     this.#options = options;
     const { stop } = options;
     this.#board = new Board(options.grid, stop);
+    this.#decoders = new TileDecoders({
+      decode: (tile) => ({
+        draw: (picture, frame) => this.#board.draw(picture, frame, tile),
+        onShown: (frame, at_ms) => this.#see(frame, at_ms, tile),
+        requestKeyframe: () => this.#channel.send({ type: "RequestKeyframe", tile }),
+      }),
+      onUnreadable: (tile, stop) => options.grid.showUnreadable(tile, stop),
+      onUnable: () => this.#useAnother(),
+      stop,
+    });
     const listener = {
       onOpen: () => void this.#begin(),
       onText: (text: string) => this.#read(text),
@@ -108,8 +116,8 @@ export class PacketConnection {
   get snapshot(): Snapshot {
     return {
       at_ms: performance.now(),
-      decoded: sum(this.#decoders, ({ decoded }) => decoded),
-      dropped: sum(this.#decoders, ({ dropped }) => dropped),
+      decoded: this.#decoders.decoded,
+      dropped: this.#decoders.dropped,
       freezes: this.#freezes.n,
       nbytes: this.#nbytes,
       codec: this.#picture_codec,
@@ -179,15 +187,6 @@ export class PacketConnection {
     this.#watch(refusal);
   }
 
-  /** If others' pictures are decoded, it is this rank that sends what nobody can decode. */
-  #giveUp(tile: number): void {
-    this.#given_up.add(tile);
-    const plays = ([other, { decoded }]: [number, PacketDecoder]) =>
-      decoded > 0 && !this.#given_up.has(other);
-    if (![...this.#decoders].some(plays)) return this.#useAnother();
-    this.#options.grid.showUnreadable(tile, this.#options.stop);
-  }
-
   /** Some browsers do not decode what they say they do. The next connection asks for another. */
   #useAnother(): void {
     const [codec] = this.#codecs;
@@ -211,6 +210,7 @@ export class PacketConnection {
   }
 
   #layOut(message: Tiles): void {
+    this.#decoders.follow(message.tiles);
     this.#options.grid.hear(message);
     this.tellTier();
   }
@@ -227,27 +227,11 @@ export class PacketConnection {
   #takePacket(packet: Packet, at_ms: number): void {
     this.#picture_codec = packet.codec;
     const is_next = packet.seq === (this.#newest + 1) >>> 0;
-    if (!is_next) this.#decoders.forEach((decoder) => decoder.lose());
+    if (!is_next) this.#decoders.lose();
     this.#newest = packet.seq;
     this.#arrived_ms.push(at_ms);
     this.#acknowledgeIn(0);
-    if (!this.#given_up.has(packet.tile)) this.#decoderOf(packet.tile).take(packet);
-  }
-
-  #decoderOf(tile: number): PacketDecoder {
-    const decoder = this.#decoders.get(tile) ?? this.#makeDecoder(tile);
-    this.#decoders.set(tile, decoder);
-    return decoder;
-  }
-
-  #makeDecoder(tile: number): PacketDecoder {
-    return new PacketDecoder({
-      draw: (picture, frame) => this.#board.draw(picture, frame, tile),
-      onShown: (frame, at_ms) => this.#see(frame, at_ms, tile),
-      requestKeyframe: () => this.#channel.send({ type: "RequestKeyframe", tile }),
-      onUnable: () => this.#giveUp(tile),
-      stop: this.#options.stop,
-    });
+    this.#decoders.take(packet);
   }
 
   /** The least time between two acknowledgements. */
@@ -301,8 +285,4 @@ function parse(text: string): Pong | Refusal | Tiles | { readonly type: "" } | n
   } catch {
     return null;
   }
-}
-
-function sum<Item>(items: ReadonlyMap<number, Item>, value: (item: Item) => number): number {
-  return [...items.values()].reduce((total, item) => total + value(item), 0);
 }

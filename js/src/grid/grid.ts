@@ -61,6 +61,9 @@ export class Grid {
     const { stage, player, onGrid } = this.#options;
     const [before, layout] = [this.#layout, layOut(tiles)];
     [this.#tiles, this.#layout] = [tiles, layout];
+    for (const rank of this.#labels.keys()) {
+      if (!layout.places.has(rank)) this.#labels.delete(rank);
+    }
     if (before === null) {
       stage.append(this.#layer);
       onGrid();
@@ -117,7 +120,9 @@ export class Grid {
     const labels = this.#tiles.map((tile) =>
       this.#labelOf(tile.rank).show(tile, this.#noteOf(tile)),
     );
-    const is_same = labels.every((label, index) => label === this.#layer.children[index]);
+    const shown = [...this.#layer.children];
+    const is_same =
+      labels.length === shown.length && labels.every((label, at) => label === shown[at]);
     if (!is_same) this.#layer.replaceChildren(...labels);
   }
 

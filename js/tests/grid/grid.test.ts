@@ -146,6 +146,28 @@ test("one rank's pictures that cannot be decoded are missed in its tile only", a
   expect(socket.sentOf("RequestKeyframe")).toHaveLength(n_requests);
 });
 
+test("a rank that could not be decoded is tried again when its worker comes back", async () => {
+  const { root, socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
+  await send({ seq: 0, tile: 0 });
+  const bad = [0, 0, 0, 1, 0x65];
+  for (let seq = 1; seq <= 3; seq += 1) await send({ seq, tile: 1, data: bad });
+  expect(labels(root)[1]).toMatch("does not decode");
+  socket.hear(tiles({ rank: 0 }, { rank: 1, silent_since: Date.now() }));
+  socket.hear(tiles({ rank: 0 }, { rank: 1 }));
+  expect(labels(root)[1]).toBe("rank 1 on node7");
+  await send({ seq: 4, tile: 1 });
+  expect(FakeVideoDecoder.made.at(-1)?.chunks).toHaveLength(1);
+});
+
+test("the decoder of a rank that is shown no more ends, and so does its label", async () => {
+  const { root, socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
+  for (let seq = 0; seq < 2; seq += 1) await send({ seq, tile: seq });
+  const [stays, ends] = FakeVideoDecoder.made;
+  socket.hear(tiles({ rank: 0 }));
+  expect([stays?.state, ends?.state]).toEqual(["configured", "closed"]);
+  expect(labels(root)).toEqual(["rank 0 on node7"]);
+});
+
 test("a codec that no tile decodes any more is given up", async () => {
   const { socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
   for (let seq = 0; seq < 2; seq += 1) await send({ seq, tile: seq });

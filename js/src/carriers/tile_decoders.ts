@@ -1,0 +1,104 @@
+// The decoders of one connection, one for each tile. A stream that is no grid has tile 0.
+
+import type { Tile } from "../messages";
+import { PacketDecoder, type DecoderOptions } from "./decoder";
+import type { Packet } from "./packet";
+
+export interface TileDecodersOptions {
+  /** What each tile's decoder does with its packets. */
+  readonly decode: (tile: number) => Omit<DecoderOptions, "onUnable" | "stop">;
+  /** A tile's packets are not decoded here, though other tiles' are, until `stop`. */
+  readonly onUnreadable: (tile: number, stop: AbortSignal) => void;
+  /** No tile's packets are decoded here. */
+  readonly onUnable: () => void;
+  readonly stop: AbortSignal;
+}
+
+interface Decoding {
+  readonly decoder: PacketDecoder;
+  readonly end: AbortController;
+  is_given_up: boolean;
+}
+
+export class TileDecoders {
+  readonly #options: TileDecodersOptions;
+  readonly #decodings = new Map<number, Decoding>();
+  /** The counters of the decoders that have ended. */
+  readonly #ended = { decoded: 0, dropped: 0 };
+
+  constructor(options: TileDecodersOptions) {
+    this.#options = options;
+  }
+
+  /** How many frames were decoded. */
+  get decoded(): number {
+    return this.#decoders.reduce((n, { decoded }) => n + decoded, this.#ended.decoded);
+  }
+
+  /** How many of them were not shown, because the next one was there already. */
+  get dropped(): number {
+    return this.#decoders.reduce((n, { dropped }) => n + dropped, this.#ended.dropped);
+  }
+
+  take(packet: Packet): void {
+    const decoding = this.#decodings.get(packet.tile) ?? this.#begin(packet.tile);
+    if (!decoding.is_given_up) decoding.decoder.take(packet);
+  }
+
+  /** A packet is missing, of whichever tile. */
+  lose(): void {
+    this.#decoders.forEach((decoder) => decoder.lose());
+  }
+
+  /**
+   * Ends the decoders of ranks that are not shown any more. A rank whose pictures could not be
+   * decoded, and whose worker has gone, gets another chance: it may come back with others.
+   */
+  follow(tiles: readonly Tile[]): void {
+    const shown = new Map(tiles.map((tile) => [tile.rank, tile]));
+    for (const [rank, { is_given_up }] of this.#decodings) {
+      const tile = shown.get(rank);
+      if (tile === undefined || (is_given_up && isGone(tile))) this.#end(rank);
+    }
+  }
+
+  get #decoders(): readonly PacketDecoder[] {
+    return [...this.#decodings.values()].map(({ decoder }) => decoder);
+  }
+
+  #begin(tile: number): Decoding {
+    const end = new AbortController();
+    const decoder = new PacketDecoder({
+      ...this.#options.decode(tile),
+      onUnable: () => this.#giveUp(tile),
+      stop: AbortSignal.any([this.#options.stop, end.signal]),
+    });
+    const decoding = { decoder, end, is_given_up: false };
+    this.#decodings.set(tile, decoding);
+    return decoding;
+  }
+
+  #end(tile: number): void {
+    const decoding = this.#decodings.get(tile);
+    if (decoding === undefined) return;
+    this.#ended.decoded += decoding.decoder.decoded;
+    this.#ended.dropped += decoding.decoder.dropped;
+    this.#decodings.delete(tile);
+    decoding.end.abort();
+  }
+
+  /** If others' pictures are decoded, it is this rank that sends what nobody can decode. */
+  #giveUp(tile: number): void {
+    const decoding = this.#decodings.get(tile);
+    if (decoding === undefined) return;
+    decoding.is_given_up = true;
+    const plays = ({ decoder, is_given_up }: Decoding) => decoder.decoded > 0 && !is_given_up;
+    if (![...this.#decodings.values()].some(plays)) return this.#options.onUnable();
+    const stop = AbortSignal.any([this.#options.stop, decoding.end.signal]);
+    this.#options.onUnreadable(tile, stop);
+  }
+}
+
+function isGone({ silent_since, text }: Tile): boolean {
+  return silent_since !== undefined || text !== "";
+}
