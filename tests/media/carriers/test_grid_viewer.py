@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gpuview.media.carriers import link
 from gpuview.media.carriers.grid_viewer import GridViewer
 from gpuview.media.cluster.grid import Grid
+from gpuview.media.cluster.remote_encodes import RemoteEncodes
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
+from gpuview.protocol.carrier import PacketHeader, ViewerCarrier
 from gpuview.protocol.carrier_messages import Received
 from gpuview.protocol.page_messages import Message
 from tests.waiting import wait_until_async
@@ -28,19 +32,27 @@ class Page:
 
     def __init__(self) -> None:
         self.on_room: Callable[[], None] = lambda: None
-        self.n_packets = 0
+        self.headers: list[PacketHeader] = []
+
+    @property
+    def n_packets(self) -> int:
+        return len(self.headers)
 
     def send(self, message: Message) -> None:
         raise AssertionError("a viewer says nothing")
 
     def send_binary(self, content: bytes) -> None:
-        self.n_packets += 1
+        self.headers.append(PacketHeader.parse(content))
 
     def close(self) -> None:
         self.is_open = False
 
 
-def run(use: Callable[[Grid, GridViewer, Page], Awaitable[None]], n_ranks: int) -> None:
+def run(
+    use: Callable[[Grid, GridViewer, Page], Awaitable[None]],
+    n_ranks: int,
+    carrier: ViewerCarrier = "socket",
+) -> None:
     """Run with a page that is sent a grid of ranks without workers."""
 
     async def live() -> None:
@@ -49,7 +61,7 @@ def run(use: Callable[[Grid, GridViewer, Page], Awaitable[None]], n_ranks: int) 
             grid.encodes_of(rank)
         viewer = GridViewer(
             "v",
-            "socket",
+            carrier,
             MAIN,
             connection=page,
             channel=PageChannel(lambda: (0, 0), lambda: None),
@@ -67,9 +79,11 @@ def run(use: Callable[[Grid, GridViewer, Page], Awaitable[None]], n_ranks: int) 
     asyncio.run(live())
 
 
-def deliver(grid: Grid, rank: int) -> None:
-    """Bring a keyframe of a rank."""
-    packet = Packet(b"x" * 100, [], 1, 1, is_keyframe=True, width=64, height=48, quantiser=30)
+def deliver(grid: Grid, rank: int, *, is_keyframe: bool = True) -> None:
+    """Bring a packet of a rank."""
+    packet = Packet(
+        b"x" * 100, [], 1, 1, is_keyframe=is_keyframe, width=64, height=48, quantiser=30
+    )
     grid.fanouts[rank]._deliver(MAIN, Tier.FULL, packet)
 
 
@@ -117,3 +131,33 @@ def test_rank_that_is_dropped_is_sent_no_more_and_comes_back_as_a_new_one() -> N
         await wait_until_async(lambda: page.n_packets == 2, "rank 0 is sent again")
 
     run(use, 2)
+
+
+def test_page_that_does_not_answer_gets_a_keyframe_of_each_tile_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "_DEAF_S", 0.05)
+    requested: set[RemoteEncodes] = set()
+    monkeypatch.setattr(RemoteEncodes, "request_keyframe", lambda self, *_: requested.add(self))
+
+    async def make_packets(grid: Grid) -> None:
+        while True:
+            for rank in range(3):
+                encodes = grid.encodes_of(rank)
+                deliver(grid, rank, is_keyframe=encodes in requested)
+                requested.discard(encodes)
+            await asyncio.sleep(0.005)
+
+    async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
+        for rank in range(3):
+            deliver(grid, rank)
+        making = asyncio.create_task(make_packets(grid))
+        await wait_until_async(
+            lambda: len(page.headers) > 12 and all(each.is_keyframe for each in page.headers[-9:]),
+            "there were three rounds",
+        )
+        making.cancel()
+        n_of = Counter(each.tile for each in page.headers[-9:])
+        assert min(n_of[rank] for rank in range(3)) >= 2  # a fourth round may be under way
+
+    run(use, 3, "comm")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from gpuview.media.cluster.grid import Grid
 
 __all__ = ["GridViewer"]
+
+_ROUND_S = 0.5
+"""So long the keyframes of all tiles are waited for."""
 
 
 class GridViewer:
@@ -154,15 +158,32 @@ class GridViewer:
 
     async def _send_packets(self) -> None:
         while True:
-            await self._outlet.wait_for_room()
-            rank, packet = await self._next()
-            self._outlet.send(packet, self._codec.name, tile=rank)
+            if await self._outlet.wait_for_room():
+                await self._send_round()
+            else:
+                self._send(*await self._next())
 
-    async def _next(self) -> tuple[int, Packet]:
-        """Wait for a packet of any tile; those that have some take turns."""
+    async def _send_round(self) -> None:
+        """Send a keyframe of each tile that has one soon, to a page that does not answer now."""
+        self._due.clear()
+        for tile in self._tiles.values():
+            tile.begin_again()
+            tile.request_keyframe()
+        waiting = set(self._tiles)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ROUND_S):
+                while waiting and self._connection.has_room:
+                    rank, packet = await self._next(waiting)
+                    waiting.discard(rank)
+                    self._send(rank, packet)
+
+    def _send(self, rank: int, packet: Packet) -> None:
+        self._outlet.send(packet, self._codec.name, tile=rank)
+
+    async def _next(self, among: Container[int] | None = None) -> tuple[int, Packet]:
+        """Wait for a packet of any of these tiles, or of all; those that have some take turns."""
         while True:
-            while self._due:
-                rank = next(iter(self._due))
+            for rank in [each for each in self._due if among is None or each in among]:
                 del self._due[rank]
                 packet = self._tiles[rank].take()
                 if packet is not None:
