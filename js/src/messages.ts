@@ -253,11 +253,12 @@ export interface RequestKeyframe {
   readonly tile: number;
 }
 
-/** A page that shows a grid of ranks knows how large its tiles are; none is sent before. */
+/** A page that shows a grid of ranks knows how large their tiles are; none is sent before. */
 export interface WantTier {
   readonly type: "WantTier";
-  /** What the sides of each picture are divided by. */
+  /** What the sides of their pictures are divided by. */
   readonly tier: 1 | 2 | 4;
+  readonly ranks: number[];
 }
 
 /** The ranks of a grid, in order; told to each page of it, and again when they change. */

@@ -80,7 +80,7 @@ export class View {
     const grid = new Grid({
       stage: this.#overlay.stage,
       player: this.#player,
-      onTier: () => this.#fallbacks.tellTier(),
+      onTiers: () => this.#fallbacks.tellTiers(),
       onGrid: () => this.#overlay.root.toggleAttribute("data-grid", true),
       stop: this.#closing.signal,
     });

@@ -39,7 +39,7 @@ def page_of(kernel: Kernel, n_workers: int) -> Iterator[CarrierPage]:
     kernel.wait_until(f"len(stream.workers) == {n_workers}", timeout_s=120.0)
     with connect(kernel.socket_path, kernel.evaluate("stream._handle.name")) as page:
         page.watch()
-        page.want_tier(1)
+        page.want_tier(1, range(16))
         yield page
 
 

@@ -140,8 +140,8 @@ export class Fallbacks {
   }
 
   /** Tells the media process that a grid's tiles have another size. */
-  tellTier(): void {
-    for (const { picture } of this.#open.values()) picture.tellTier();
+  tellTiers(): void {
+    for (const { picture } of this.#open.values()) picture.tellTiers();
   }
 
   /** Ends all of them, and keeps the picture. `follow` begins anew. */

@@ -67,8 +67,8 @@ export class PacketConnection {
   #codecs: readonly Codec[] = [];
   /** The number of the newest packet that has arrived. */
   #newest = -1;
-  /** What the media process was told of the size of tiles; null after each `Watch`. */
-  #told_tier: Tier | null = null;
+  /** What the media process was told of the size of tiles since the last `Watch`. */
+  #told_tiers: ReadonlyMap<number, Tier> = new Map();
   #is_watching = false;
   /** When it and those before it have arrived, as far as the media process was not told. */
   #arrived_ms: number[] = [];
@@ -144,12 +144,16 @@ export class PacketConnection {
     this.#liveness?.tell();
   }
 
-  /** Tells the media process how large tiles are, if this is a grid and that has changed. */
-  tellTier(): void {
-    const { tier } = this.#options.grid;
-    if (!this.#is_watching || tier === null || tier === this.#told_tier) return;
-    this.#told_tier = tier;
-    this.#channel.send({ type: "WantTier", tier });
+  /** Tells the media process how large tiles are, if this is a grid, as far as that is new. */
+  tellTiers(): void {
+    const { tiers } = this.#options.grid;
+    if (!this.#is_watching || tiers === null) return;
+    const fresh = [...tiers].filter(([rank, tier]) => this.#told_tiers.get(rank) !== tier);
+    this.#told_tiers = new Map([...this.#told_tiers, ...fresh]);
+    for (const tier of new Set(fresh.map(([, tier]) => tier))) {
+      const ranks = fresh.filter(([, each]) => each === tier).map(([rank]) => rank);
+      this.#channel.send({ type: "WantTier", tier, ranks });
+    }
   }
 
   async #begin(): Promise<void> {
@@ -175,8 +179,8 @@ export class PacketConnection {
     else {
       const { view, acknowledge_ms } = this.#options;
       this.#channel.send({ type: "Watch", view, codec, acknowledge_ms });
-      [this.#is_watching, this.#told_tier] = [true, null];
-      this.tellTier();
+      [this.#is_watching, this.#told_tiers] = [true, new Map()];
+      this.tellTiers();
     }
   }
 
@@ -212,7 +216,6 @@ export class PacketConnection {
   #layOut(message: Tiles): void {
     this.#decoders.follow(message.tiles);
     this.#options.grid.hear(message);
-    this.tellTier();
   }
 
   #take(message: Uint8Array<ArrayBuffer>): void {
@@ -237,7 +240,7 @@ export class PacketConnection {
   /** The least time between two acknowledgements. */
   get #spacing_ms(): number {
     const { acknowledge_ms, grid } = this.#options;
-    return grid.tier === null ? acknowledge_ms : Math.max(acknowledge_ms, GRID_ACKNOWLEDGE_MS);
+    return grid.tiers === null ? acknowledge_ms : Math.max(acknowledge_ms, GRID_ACKNOWLEDGE_MS);
   }
 
   /** Acknowledges what has come and was shown by then, unless that is too soon after the last. */
@@ -267,7 +270,7 @@ export class PacketConnection {
   #see({ seq, timestamp }: FrameInfo, at_ms: number, tile: number): void {
     this.#shown = Math.max(this.#shown, seq);
     this.#freezes.see(at_ms);
-    this.#acknowledgeIn(this.#options.grid.tier === null ? SHOWN_MS : 0);
+    this.#acknowledgeIn(this.#options.grid.tiers === null ? SHOWN_MS : 0);
     const frame = { rtpTimestamp: timestamp, expectedDisplayTime: at_ms };
     const { width, height } = this.#board.canvas;
     this.#options.onShown(frame, { width, height }, tile);

@@ -114,8 +114,8 @@ export class Picture {
   }
 
   /** Tells the media process that the grid's tiles have another size. */
-  tellTier(): void {
-    this.#connection.tellTier();
+  tellTiers(): void {
+    this.#connection.tellTiers();
   }
 
   #see(frame: ShownFrame, size: Size, tile: number): void {

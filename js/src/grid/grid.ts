@@ -5,7 +5,7 @@ import { element } from "../dom";
 import type { Tile, Tiles } from "../messages";
 import type { Player } from "../player";
 import { after } from "../timers";
-import { isSame, layOut, noteOf, shrink, tierOf, type Layout, type Tier } from "./layout";
+import { isSame, layOut, noteOf, shrink, tierOf, tiersOf, type Layout, type Tier } from "./layout";
 
 /** Dragging an edge must not have pictures made in many sizes. */
 const REST_MS = 300;
@@ -14,8 +14,8 @@ const UNREADABLE = "this browser does not decode its pictures";
 export interface GridOptions {
   readonly stage: HTMLElement;
   readonly player: Player;
-  /** `tier` has changed. */
-  readonly onTier: () => void;
+  /** `tiers` may have changed. */
+  readonly onTiers: () => void;
   /** The stream turns out to be a grid. */
   readonly onGrid: () => void;
   readonly stop: AbortSignal;
@@ -30,7 +30,11 @@ export class Grid {
   readonly #unreadable = new Set<number>();
   #rest_ms: (rank: number) => number | null = () => null;
   #layout: Layout | null = null;
+  /** How wide it is on the screen, once that is known. */
+  #shown_px = Infinity;
+  /** By which the canvas is smaller than the largest pictures would have it. */
   #tier: Tier = 1;
+  #tiers: ReadonlyMap<number, Tier> = new Map();
   #resting = new AbortController();
 
   constructor(options: GridOptions) {
@@ -45,9 +49,9 @@ export class Grid {
     return this.#layout && shrink(this.#layout, this.#tier);
   }
 
-  /** How large the pictures are to be; null in a stream that is no grid. */
-  get tier(): Tier | null {
-    return this.#layout && this.#tier;
+  /** How large the pictures of each rank are to be; null in a stream that is no grid. */
+  get tiers(): ReadonlyMap<number, Tier> | null {
+    return this.#layout && this.#tiers;
   }
 
   /** Calls back when `layout` has changed. */
@@ -101,13 +105,15 @@ export class Grid {
 
   /** Finds out how large the tiles are on the screen. */
   #look(): void {
+    if (this.#layout === null) return;
     const shown_px = this.#layer.clientWidth * devicePixelRatio;
-    if (this.#layout === null || shown_px === 0) return; // Or it is hidden.
-    const tier = tierOf(this.#layout, shown_px);
+    if (shown_px > 0) this.#shown_px = shown_px; // Or it is hidden.
+    this.#tiers = tiersOf(this.#layout, this.#tiles, this.#shown_px);
+    this.#options.onTiers();
+    const tier = tierOf(this.#layout.width, this.#shown_px);
     if (tier === this.#tier) return;
     this.#tier = tier;
     this.#draw();
-    this.#options.onTier();
   }
 
   #draw(): void {

@@ -49,10 +49,25 @@ export function isSame(one: Layout, other: Layout): boolean {
   return one.width === other.width && one.height === other.height && ranks(one) === ranks(other);
 }
 
-/** Returns the smallest pictures that still fill their tiles, `shown_px` of the screen's pixels wide. */
-export function tierOf({ width, columns }: Layout, shown_px: number): Tier {
-  const cell = width / columns;
-  return TIERS.find((tier) => (cell / tier) * ENLARGED >= shown_px / columns) ?? 1;
+/** Returns the tier whose pictures, full ones being `width` wide, fill so many of the screen's pixels. */
+export function tierOf(width: number, shown_px: number): Tier {
+  return TIERS.find((tier) => (width / tier) * ENLARGED >= shown_px) ?? 1;
+}
+
+/** Returns the tier of each rank; `shown_px` is the width of the whole grid on the screen. */
+export function tiersOf(
+  layout: Layout,
+  tiles: readonly Tile[],
+  shown_px: number,
+): ReadonlyMap<number, Tier> {
+  const scale = shown_px / layout.width;
+  const tiers = tiles.map((tile): readonly [number, Tier] => {
+    const size = hasSize(tile) ? tile : USUAL;
+    const place = layout.places.get(tile.rank);
+    const width = place === undefined ? size.width : fit(size, place).width;
+    return [tile.rank, tierOf(size.width, width * scale)];
+  });
+  return new Map(tiers);
 }
 
 /** Returns a layout in pixels of a canvas for smaller pictures; no larger than browsers draw. */
@@ -96,12 +111,16 @@ export function noteOf(tile: Tile, rest_ms: number | null, now_ms: number): stri
 }
 
 function largest(tiles: readonly Tile[]): Size {
-  const known = tiles.filter(({ width, height }) => width > 0 && height > 0);
+  const known = tiles.filter(hasSize);
   if (known.length === 0) return USUAL;
   return {
     width: Math.max(...known.map(({ width }) => width)),
     height: Math.max(...known.map(({ height }) => height)),
   };
+}
+
+function hasSize({ width, height }: Size): boolean {
+  return width > 0 && height > 0;
 }
 
 /** As in "12:03:10". */

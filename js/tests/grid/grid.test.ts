@@ -68,11 +68,24 @@ test("each rank has a decoder of its own, and all are drawn into one picture", a
 test("the page says how large its tiles are, and says it again when they grow", async () => {
   width_px = 300;
   const { socket, send } = await showGrid(tiles({ rank: 0 }, { rank: 1 }));
-  expect(socket.sentOf("WantTier")).toEqual([{ type: "WantTier", tier: 2 }]);
+  expect(socket.sentOf("WantTier")).toEqual([{ type: "WantTier", tier: 2, ranks: [0, 1] }]);
   await send({ seq: 0, tile: 0, width: 160, height: 90 });
   width_px = 640;
   socket.hear(tiles({ rank: 0 }, { rank: 1 }));
   expect(socket.sentOf("WantTier").map(({ tier }) => tier)).toEqual([2, 1]);
+});
+
+test("a small rank beside a large one comes whole, and only what changes is said again", async () => {
+  const large = { rank: 0, width: 1280, height: 720 };
+  const { socket } = await showGrid(tiles(large, { rank: 1 }));
+  const said = () => socket.sentOf("WantTier").map(({ tier, ranks }) => [tier, ranks]);
+  const first = [
+    [4, [0]],
+    [1, [1]],
+  ];
+  expect(said()).toEqual(first);
+  socket.hear(tiles(large, { rank: 1 }, { rank: 2 }));
+  expect(said()).toEqual([...first, [1, [2]]]);
 });
 
 test("it says so anew with each codec that it asks for", async () => {

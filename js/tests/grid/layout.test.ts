@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { fit, layOut, noteOf, shrink, tierOf } from "../../src/grid/layout";
+import { fit, layOut, noteOf, shrink, tierOf, tiersOf } from "../../src/grid/layout";
 import type { Tile } from "../../src/messages";
 
 const TILE: Tile = { rank: 0, host: "node7", width: 320, height: 180, text: "" };
@@ -79,17 +79,36 @@ describe("the canvas", () => {
 });
 
 describe("the pictures' size", () => {
-  const layout = layOut(tiles(0, 1, 2, 3).map((tile) => ({ ...tile, width: 1280, height: 720 })));
+  const size = { width: 1280, height: 720 };
 
-  test("is the smallest that fills the tiles on this screen", () => {
-    expect([2560, 1500, 1280, 800, 640, 100].map((px) => tierOf(layout, px))).toEqual([
+  test("is the smallest that fills so much of the screen", () => {
+    expect([1280, 750, 640, 400, 320, 50].map((px) => tierOf(1280, px))).toEqual([
       1, 1, 2, 2, 4, 4,
     ]);
   });
 
   test("may be a little too small", () => {
-    expect(tierOf(layout, 1400)).toBe(2);
-    expect(tierOf(layout, 704)).toBe(4);
+    expect(tierOf(1280, 700)).toBe(2);
+    expect(tierOf(1280, 352)).toBe(4);
+  });
+
+  test("is each rank's own: small pictures beside a large one stay whole", () => {
+    const mixed = [{ ...TILE, ...size }, ...tiles(1, 2, 3)];
+    const tiers = (shown_px: number) => [...tiersOf(layOut(mixed), mixed, shown_px).values()];
+    expect(tiers(2560)).toEqual([1, 1, 1, 1]);
+    expect(tiers(640)).toEqual([4, 1, 1, 1]);
+    expect(tiers(320)).toEqual([4, 2, 2, 2]);
+  });
+
+  test("counts as far as its shape fills the tile", () => {
+    const tall = { ...TILE, width: 360, height: 720 };
+    const mixed = [{ ...TILE, rank: 1, ...size }, tall];
+    expect(tiersOf(layOut(mixed), mixed, 1280).get(0)).toBe(2);
+    expect(tiersOf(layOut(mixed), mixed, 2560).get(0)).toBe(1);
+  });
+
+  test("is whole until it is known how wide the grid is", () => {
+    expect([...tiersOf(layOut(tiles(0, 1)), tiles(0, 1), Infinity).values()]).toEqual([1, 1]);
   });
 });
 

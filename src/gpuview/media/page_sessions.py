@@ -255,7 +255,7 @@ class PageSession:
             case RequestKeyframe() if isinstance(viewer, CarrierViewer):
                 viewer.request_keyframe()
             case WantTier() if isinstance(viewer, GridViewer):
-                viewer.want_tier(Tier(message.tier))
+                viewer.want_tier(Tier(message.tier), message.ranks)
             case Watch() | WatchTier():
                 self._watch(message)
             case WantRate() if isinstance(viewer, CarrierViewer):

@@ -19,6 +19,7 @@ from gpuview.protocol.page_messages import MAX_SDP_CHARS, Message, PageClock, Vi
 __all__ = [
     "MAX_ARRIVALS",
     "MAX_CARRIED_CHARS",
+    "MAX_RANKS",
     "CarrierClose",
     "CarrierClosed",
     "CarrierData",
@@ -34,6 +35,9 @@ __all__ = [
 
 MAX_ARRIVALS = 64
 """The most packets whose arrival times stand in one message."""
+
+MAX_RANKS = 16_384
+"""The most ranks in one message, and in one page's grid."""
 
 MAX_CARRIED_CHARS = 2 * MAX_SDP_CHARS
 """The longest message that is carried from a page: an offer, as JSON."""
@@ -72,10 +76,11 @@ class RequestKeyframe(Message, frozen=True, kw_only=True):
 
 
 class WantTier(Message, frozen=True, kw_only=True):
-    """A page that shows a grid of ranks knows how large its tiles are; none is sent before."""
+    """A page that shows a grid of ranks knows how large their tiles are; none is sent before."""
 
     tier: Literal[1, 2, 4]
-    """What the sides of each picture are divided by."""
+    """What the sides of their pictures are divided by."""
+    ranks: Annotated[list[Annotated[int, Meta(ge=0, lt=2**32)]], Meta(max_length=MAX_RANKS)]
 
 
 class Tile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -34,7 +34,8 @@ class ViewerStats(
     round_trip_ms: float | None = None
     """None until its page has said something of what was sent."""
     tier: str = ""
-    """The size of its pictures: ``"full"``, ``"half"`` or ``"quarter"``."""
+    """The size of its pictures: ``"full"``, ``"half"`` or ``"quarter"``; empty if it differs among
+    the tiles of a grid."""
     quantiser: int | None = None
     """Of the last frame sent: 0 to 51 in H.264, 0 to 63 in VP8, 3 to 31 in JPEG, coarser upwards.
     None: unknown."""

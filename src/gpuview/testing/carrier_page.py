@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Self, TypeVar, cast
 
@@ -132,9 +132,9 @@ class CarrierPage:
         """Ask for the stream."""
         self.say(Watch(view=self.view, codec=codec))  # type: ignore[arg-type]
 
-    def want_tier(self, tier: Literal[1, 2, 4]) -> None:
-        """Say how large the tiles of a grid of ranks are; none is sent before."""
-        self.say(WantTier(tier=tier))
+    def want_tier(self, tier: Literal[1, 2, 4], ranks: Sequence[int]) -> None:
+        """Say how large the tiles of these ranks are in a grid; none is sent before."""
+        self.say(WantTier(tier=tier, ranks=list(ranks)))
 
     def hear(self, kind: type[Message], *, timeout_s: float = 30.0) -> Message:
         """Return the next text message of this kind that has not been returned yet."""

@@ -20,6 +20,7 @@ from tests.media.cluster.machines import (
 )
 from tests.waiting import wait_until
 
+RANKS = range(64)
 COLOURS = ((200, 40, 90), (10, 200, 100), (90, 90, 10), (30, 60, 220))
 
 
@@ -42,7 +43,7 @@ def worker_of(notebook: NotebookMachine, rank: int) -> Iterator[WorkerMachine]:
 
 def watch(page: CarrierPage, codec: str = "H264") -> None:
     page.watch(codec)
-    page.want_tier(1)
+    page.want_tier(1, RANKS)
 
 
 def tiles_of(page: CarrierPage) -> list[Tile]:
@@ -90,7 +91,7 @@ def test_nothing_is_sent_before_the_page_has_said_how_large_its_tiles_are(tmp_pa
         page.hear(Pong)
         assert page.headers == []
         assert worker.views == []
-        page.want_tier(4)
+        page.want_tier(4, RANKS)
         page.frames_after(3)
         assert set(sizes_of(page, 0)) == {(WIDTH // 4, HEIGHT // 4)}
 
@@ -103,10 +104,10 @@ def test_tiles_that_grow_get_larger_pictures_and_the_small_ones_end(tmp_path: Pa
         notebook.page("grid") as page,
     ):
         page.watch()
-        page.want_tier(4)
+        page.want_tier(4, RANKS)
         for rank in range(2):
             page.frames_after(2, tile=rank)
-        page.want_tier(2)
+        page.want_tier(2, RANKS)
         for rank in range(2):
             page.wait_for(
                 lambda rank=rank: sizes_of(page, rank)[-1] == (WIDTH // 2, HEIGHT // 2),
@@ -115,6 +116,28 @@ def test_tiles_that_grow_get_larger_pictures_and_the_small_ones_end(tmp_path: Pa
             before, *_, last = sorted(set(sizes_of(page, rank)))
             assert (before, last) == ((WIDTH // 4, HEIGHT // 4), (WIDTH // 2, HEIGHT // 2))
         wait_for_views([first, second], 1, 1)  # one size
+
+
+def test_each_rank_comes_in_the_size_that_its_tile_needs(tmp_path: Path) -> None:
+    with (
+        grid_of(tmp_path) as notebook,
+        worker_of(notebook, 0) as first,
+        worker_of(notebook, 1) as second,
+        notebook.page("grid") as page,
+    ):
+        page.watch()
+        page.want_tier(4, [0])
+        page.want_tier(1, [1])
+        for rank in range(2):
+            page.frames_after(3, tile=rank)
+        assert set(sizes_of(page, 0)) == {(WIDTH // 4, HEIGHT // 4)}
+        assert set(sizes_of(page, 1)) == {(WIDTH, HEIGHT)}
+        page.want_tier(2, [0])
+        page.wait_for(
+            lambda: sizes_of(page, 0)[-1] == (WIDTH // 2, HEIGHT // 2), "rank 0 is larger"
+        )
+        assert set(sizes_of(page, 1)) == {(WIDTH, HEIGHT)}
+        wait_for_views([first, second], 1, 1)
 
 
 def test_rank_that_joins_later_appears_by_itself(tmp_path: Path) -> None:

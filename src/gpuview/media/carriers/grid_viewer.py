@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.carrier import ViewerCarrier
-from gpuview.protocol.carrier_messages import Received
+from gpuview.protocol.carrier_messages import MAX_RANKS, Received
 from gpuview.protocol.stats import ViewerStats
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ _ROUND_S = 0.5
 class GridViewer:
     """Sends the ranks of one grid to one view, from its construction to `close`.
 
-    It begins when the page has said how large its tiles are. The ranks that are there share the
-    link evenly, and each tile has a queue of its own, so that one of them delays no other.
+    Each rank begins when the page has said how large its tile is. The ranks that are there share
+    the link evenly, and each tile has a queue of its own, so that one of them delays no other.
 
     Args:
         view: The view's id.
@@ -71,8 +71,8 @@ class GridViewer:
             acknowledged_every_s=acknowledged_every_s,
             on_change=self._tell_room,
         )
-        self._tier: Tier | None = None
-        self._member = Member()  # all tiles are one member: one link, one size
+        self._tiers: dict[int, Tier] = {}  # that the page wants, also of ranks that are not there
+        self._members = {tier: Member(tier) for tier in Tier}  # of all its tiles: they share a link
         self._tiles: dict[int, _Tile] = {}
         self._due: dict[int, None] = {}  # the ranks that have packets, in their order
         self._has_packets = asyncio.Event()
@@ -93,23 +93,28 @@ class GridViewer:
             follow = fanout.pause if self.is_paused else fanout.resume
             follow(tile)
 
-    def want_tier(self, tier: Tier) -> None:
-        """Send pictures of this size from now on."""
-        if tier is not self._tier:
-            self._tier = self._member.tier = tier
-            for rank, fanout in self._grid.fanouts.items():
+    def want_tier(self, tier: Tier, ranks: Sequence[int]) -> None:
+        """Send pictures of these ranks in this size from now on."""
+        for rank in ranks:
+            if len(self._tiers) >= MAX_RANKS and rank not in self._tiers:
+                return
+            self._tiers[rank] = tier
+            if (fanout := self._grid.fanouts.get(rank)) is not None:
                 self.show(rank, fanout)
 
     def show(self, rank: int, fanout: Fanout) -> None:
         """Send a rank as well, if it is known how large."""
-        if self._tier is None:
+        tier = self._tiers.get(rank)
+        if tier is None:
             return
         if (tile := self._tiles.get(rank)) is not None:
-            fanout.move(tile, self._tier)
+            if tile.member.tier is not tier:
+                tile.member = self._members[tier]
+                fanout.move(tile, tier)
             return
         self._tiles[rank] = fanout.add(
             self._codec,
-            partial(_Tile, member=self._member, on_packet=partial(self._note_packet, rank)),
+            partial(_Tile, member=self._members[tier], on_packet=partial(self._note_packet, rank)),
         )
         if self.is_paused:
             fanout.pause(self._tiles[rank])
@@ -148,10 +153,11 @@ class GridViewer:
         await self._tasks.cancel()
 
     def stats(self) -> ViewerStats:
+        tiers = {each.tier for each in self._tiles.values()}
         return self._outlet.stats(
             self.view,
             self._codec,
-            tier=self._tier,
+            tier=tiers.pop() if len(tiers) == 1 else None,
             n_dropped=sum(each.n_dropped for each in self._tiles.values()),
             channel=self._channel,
         )
@@ -198,7 +204,8 @@ class GridViewer:
 
     def _tell_room(self, now_s: float) -> None:
         link, n_ranks = self._outlet.link, max(len(self._grid.present), 1)
-        self._member.report(link.target_bps / n_ranks, link.free_s(now_s), now_s)
+        for member in self._members.values():
+            member.report(link.target_bps / n_ranks, link.free_s(now_s), now_s)
 
     def __repr__(self) -> str:
         return f"<GridViewer {self.view} {self.carrier} {self._codec} tiles={len(self._tiles)}>"
