@@ -76,6 +76,17 @@ def test_it_is_shown_as_if_it_were_the_first(make):
         assert writer.stats().n_nan == 2 * fresh.stats().n_nan
 
 
+def test_one_of_the_same_shape_may_lie_otherwise_in_memory():
+    planes, interleaved = noise(3, 240, 96), noise(240, 96, 3).permute(2, 0, 1)
+    for first, second in ((planes, interleaved), (interleaved, planes)):
+        with RingSink() as ring, RingSink() as other:
+            wanted = shown(FrameWriter(other), other, second)
+            writer = FrameWriter(ring)
+            shown(writer, ring, first)
+
+            assert shown(writer, ring, second) == wanted
+
+
 def calls(work: Callable[[], object]) -> int:
     """Count the functions that are called, ours and a library's."""
     count = 0
@@ -123,6 +134,15 @@ def test_what_has_no_shape_is_refused_as_ever():
 
         with pytest.raises(FrameError, match="nested tensor"):
             writer.write(nested, LOOK)
+
+
+def test_what_has_no_strides_is_refused_as_ever():
+    with RingSink() as ring:
+        writer = FrameWriter(ring)
+        writer.write(noise(3, 240, 96), LOOK)
+
+        with pytest.raises(FrameError, match="sparse"):
+            writer.write(noise(3, 240, 96).to_sparse(), LOOK)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """A tensor that is like the one before it: written without being parsed and planned once more.
 
 A loop pushes the same kind of tensor again and again. If one is shown pixel for pixel with a known
-range, where it goes and how it is scaled depends on its shape and dtype only, so the first one has
-shown it. See Note [few operations]
-in `gpuview.frames.cpu.plain`.
+range, where it goes and how it is scaled depends on its shape, strides and dtype only, so the first
+one has shown it. See Note [few operations] in `gpuview.frames.cpu.plain`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.plain import is_plain
-from gpuview.frames.picture.geometry import Plan
+from gpuview.frames.cpu.plain import PlainPicture
 from gpuview.frames.picture.layout import Axes, Tiles, pixels_of
 from gpuview.frames.picture.look import Look
 
@@ -28,9 +26,10 @@ _DTYPES = (torch.float32, torch.uint8)
 class Alike:
     """What a frame has shown about those that are like it."""
 
-    picture: Plan
+    picture: PlainPicture
     _look: Look
     _shape: torch.Size
+    _stride: tuple[int, ...]
     _dtype: torch.dtype
     _axes: Axes
     _is_planes: bool
@@ -54,25 +53,29 @@ class Alike:
         assert isinstance(frame, Tensor)
         if frame.requires_grad or frame.is_neg() or not _has_memory_now(frame):
             return None
+        if frame.stride() != self._stride:
+            return None
         return frame if self._is_planes else pixels_of(frame, self._axes)[0]
 
 
-def alike_of(frame: object, look: Look, tiles: Sequence[Tiles], picture: Plan) -> Alike | None:
+def alike_of(
+    frame: object, look: Look, tiles: Sequence[Tiles], picture: PlainPicture
+) -> Alike | None:
     """Return what a frame shows about the next ones; None if each is to be read.
 
     Args:
-        frame: A frame that can be shown.
+        frame: A frame that was shown.
         look: How.
         tiles: Its tensors.
-        picture: Its plan.
+        picture: What has written it.
     """
-    if type(frame) is not Tensor or not is_plain(picture) or tiles[0].axes.is_split:
+    if type(frame) is not Tensor or tiles[0].axes.is_split:
         return None
     if frame.dtype not in _DTYPES or not frame.is_cpu:
         return None
     axes = tiles[0].axes
     is_planes = axes.layout == "CHW" and frame.shape == tiles[0].pixels.shape[1:]
-    return Alike(picture, look, frame.shape, frame.dtype, axes, is_planes)
+    return Alike(picture, look, frame.shape, frame.stride(), frame.dtype, axes, is_planes)
 
 
 def _has_memory_now(tensor: Tensor) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor
 from gpuview.errors import FrameError, MediaError, shorten
 from gpuview.frames.alike import Alike, alike_of
 from gpuview.frames.cpu.measure import extremes_of_no_classes, measured
-from gpuview.frames.cpu.plain import NonFinite, write_plain
+from gpuview.frames.cpu.plain import NonFinite
 from gpuview.frames.cpu.writer import Written, write_picture
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
@@ -141,8 +141,8 @@ class FrameWriter:
                 self.map = _map_of(picture, names, tiles)
                 is_said = any(for_legend) or reading_hint(names, tiles)
                 self._alike = None
-                if not is_said and written is not None and written.is_plain:
-                    self._alike = alike_of(frame, look, tiles, picture)
+                if not is_said and written is not None and written.plain is not None:
+                    self._alike = alike_of(frame, look, tiles, written.plain)
                 found = None
                 if to_measure is not None:
                     ranges = () if written is None else written.ranges
@@ -164,7 +164,7 @@ class FrameWriter:
             if alike is None or planes is None or self._hints.admit(look, capture_ns):
                 return False
             begin = time.perf_counter()
-            nonfinite = write_plain(self._sink, alike.picture, planes, capture_ns)
+            nonfinite = alike.picture.write(self._sink, planes, capture_ns)
             if nonfinite is None:
                 return False
             self._count(nonfinite, begin)

@@ -11,10 +11,8 @@ computed together, and `gpuview.frames.alike` leaves out what the frame before h
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +26,21 @@ from gpuview.frames.cpu.ranges import (
     needs_float64,
 )
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
-from gpuview.frames.picture.geometry import PanelPlan, Plan, Scaling
+from gpuview.frames.picture.geometry import PanelPlan, Plan
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 
 if TYPE_CHECKING:
     from gpuview.frames.sink import FrameSink
 
-__all__ = ["NonFinite", "is_full", "is_plain", "pad", "write_plain"]
+__all__ = ["NonFinite", "PlainPicture", "is_full", "is_plain", "pad"]
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 _RGB_RANGE = 255
 _STRIP_NUMEL = 65_536  # fits the cache
+_HALF = (torch.float16, torch.bfloat16)
+_HALF_LEVEL = np.float32(0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +73,113 @@ def is_full(plan: Plan) -> bool:
     return (plan.height, plan.width) == (panel.height, panel.width)
 
 
-def write_plain(sink: FrameSink, plan: Plan, planes: Tensor, capture_ns: int) -> NonFinite | None:
-    """Write a picture that `is_plain` to the sink, and publish it.
+@dataclass(frozen=True, slots=True)
+class PlainPicture:
+    """How tensors of one shape, dtype and strides are written, if their picture `is_plain`."""
 
-    The tensor has been read when this returns.
+    plan: Plan
+    _format: PixelFormat
+    _is_copied: bool
+    """Whether the values are the levels."""
+    _low: np.floating[Any]
+    _gain: np.floating[Any]
+    _high: float
+    _strips: tuple[slice, ...]
+    """The rows that are computed at a time, few enough to fit the cache."""
 
-    Args:
-        sink: Where the picture goes; not used by other threads meanwhile.
-        plan: The picture.
-        planes: ``(C, h, w)``, C = 1 or 3, on the CPU, any strides.
-        capture_ns: When the frame was pushed.
+    @classmethod
+    def of(cls, plan: Plan, planes: Tensor) -> Self:
+        """Prepare a picture.
 
-    Returns:
-        What was marked in the picture. None if a picture in grey is to be painted instead, because
-        it may have such values; then nothing was published.
+        Args:
+            plan: One that `is_plain`.
+            planes: ``(C, h, w)``, C = 1 or 3, on the CPU, any strides.
+        """
+        scaling, dtype = plan.panels[0].scaling, planes.dtype
+        number = np.float64 if needs_float64(dtype) else np.float32
+        return cls(
+            plan,
+            _format_of(planes),
+            _is_copied=dtype == torch.uint8 and (scaling.low, scaling.high) == (0, _RGB_RANGE),
+            _low=number(scaling.low),
+            _gain=number(_RGB_RANGE / (scaling.high - scaling.low)),
+            _high=scaling.high,
+            _strips=_strips_of(planes),
+        )
 
-    Raises:
-        MediaError: The sink has no memory for it.
-    """
-    panel = plan.panels[0]
-    channels, h, w = planes.shape
-    height, width = plan.height, plan.width
-    pixel_format = _format_of(planes)
-    slot = np.frombuffer(sink.begin(frame_nbytes(pixel_format, width, height)), np.uint8)
-    if pixel_format is PixelFormat.RGB24:
-        source = planes.permute(1, 2, 0).flatten(1).unsqueeze(0)  # (1, h, 3 w)
-        out = slot.reshape(1, height, width * 3)[:, :h, : w * 3]
-        picture = slot.reshape(height, width, 3).transpose(2, 0, 1)
-    else:
-        source, picture = planes, slot.reshape(channels, height, width)
-        out = picture[:, :h, :w]
-    is_finite = _copy(source, panel.scaling, out)
-    if not (is_finite or channels == 3):
-        return None
-    nonfinite = _ALL_FINITE if is_finite else _colour_nonfinite(picture, planes)
-    if (h, w) != (height, width):
-        pad(picture, panel)
-    sink.publish(pixel_format, width, height, capture_ns)
-    return nonfinite
+    def write(self, sink: FrameSink, planes: Tensor, capture_ns: int) -> NonFinite | None:
+        """Write a picture to the sink, and publish it.
+
+        The tensor has been read when this returns.
+
+        Args:
+            sink: Where the picture goes; not used by other threads meanwhile.
+            planes: Like those that it was prepared for.
+            capture_ns: When the frame was pushed.
+
+        Returns:
+            What was marked in the picture. None if a picture in grey is to be painted instead,
+            because it may have such values; then nothing was published.
+
+        Raises:
+            MediaError: The sink has no memory for it.
+        """
+        channels, h, w = planes.shape
+        height, width = self.plan.height, self.plan.width
+        slot = np.frombuffer(sink.begin(frame_nbytes(self._format, width, height)), np.uint8)
+        if self._format is PixelFormat.RGB24:
+            source = planes.permute(1, 2, 0).flatten(1).unsqueeze(0)  # (1, h, 3 w)
+            out = slot.reshape(1, height, width * 3)[:, :h, : w * 3]
+            picture = slot.reshape(height, width, 3).transpose(2, 0, 1)
+        else:
+            source, picture = planes, slot.reshape(channels, height, width)
+            out = picture[:, :h, :w]
+        is_finite = self._copy(source, out)
+        if not (is_finite or channels == 3):
+            return None
+        nonfinite = _ALL_FINITE if is_finite else _colour_nonfinite(picture, planes)
+        if (h, w) != (height, width):
+            pad(picture, self.plan.panels[0])
+        sink.publish(self._format, width, height, capture_ns)
+        return nonfinite
+
+    def _copy(self, source: Tensor, out: Bytes) -> bool:
+        """Write the levels of ``source``, ``(K, h, n)``; return False if some may be NaN or Inf."""
+        if self._is_copied:
+            _copy_bytes(source.numpy(), out)
+            return True
+        # NumPy is six times slower with float16, and has no bfloat16.
+        values = None if source.dtype in _HALF else source.numpy()
+        scratch = np.empty((out.shape[0], self._strips[0].stop, out.shape[2]), np.float32)
+        is_finite = True
+        for rows in self._strips:
+            strip = source[:, rows].float().numpy() if values is None else values[:, rows]
+            is_finite &= self._scale(strip, scratch[:, : strip.shape[1]], out[:, rows])
+        return is_finite
+
+    def _scale(self, values: Array, scratch: Array, out: Bytes) -> bool:
+        """Write ``values`` as levels from 0 to 255, rounded half up; others are clamped.
+
+        Returns False if a value is NaN or Inf, also if it is so after scaling.
+        """
+        least, greatest = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
+        if self._low <= least and greatest <= self._high:  # False for NaN
+            self._multiply(values, scratch)
+            is_finite = True
+        else:
+            with np.errstate(all="ignore"):  # a result that is not finite is noticed
+                self._multiply(values, scratch)
+                is_finite = bool(np.isfinite(scratch).all())
+                np.clip(scratch, 0, _RGB_RANGE, out=scratch)
+                np.nan_to_num(scratch, copy=False)
+        np.add(scratch, _HALF_LEVEL, out=scratch)  # the cast truncates: rounds half up
+        np.copyto(out, scratch, casting="unsafe")
+        return is_finite
+
+    def _multiply(self, values: Array, out: Array) -> None:
+        if self._low:
+            values = np.subtract(values, self._low, out=out, casting="same_kind")
+        np.multiply(values, self._gain, out=out, casting="same_kind")
 
 
 def pad(picture: Bytes, panel: PanelPlan) -> None:
@@ -128,14 +197,6 @@ def _format_of(planes: Tensor) -> PixelFormat:
     return PixelFormat.RGB24 if planes.stride() == (1, 3 * w, 3) else PixelFormat.RGB24P
 
 
-def _copy(source: Tensor, scaling: Scaling, out: Bytes) -> bool:
-    """Write the levels of ``source``, ``(K, h, n)``; return False if there may be a NaN or Inf."""
-    if source.dtype == torch.uint8 and (scaling.low, scaling.high) == (0, _RGB_RANGE):
-        _copy_bytes(source.numpy(), out)
-        return True
-    return _scale(source, scaling, out)
-
-
 def _copy_bytes(source: Bytes, out: Bytes) -> None:
     if source.flags.c_contiguous and out.flags.c_contiguous:
         # Holds the GIL, for 0.1 ms at 720p: a copy that released it would, in a busy kernel, wait
@@ -143,39 +204,6 @@ def _copy_bytes(source: Bytes, out: Bytes) -> None:
         out.data.cast("B")[:] = source.data.cast("B")
     else:
         out[:] = source
-
-
-def _scale(source: Tensor, scaling: Scaling, out: Bytes) -> bool:
-    """Write ``source`` as levels from 0 to 255, rounded half up.
-
-    Returns False if a value is NaN or Inf, in the tensor or after scaling.
-
-    Args:
-        source: ``(K, h, n)``, any strides and dtype.
-        scaling: The values of the first and the last level; other values are clamped.
-        out: ``(K, h, n)``.
-    """
-    number = np.float64 if needs_float64(source.dtype) else np.float32
-    low, gain = number(scaling.low), number(_RGB_RANGE / (scaling.high - scaling.low))
-    n_rows = _rows_of(source)
-    scratch = np.empty((source.shape[0], n_rows, source.shape[2]), np.float32)
-    is_finite = True
-    with np.errstate(all="ignore"):  # a result that is not finite is noticed below
-        for rows, values in _strips(source, n_rows):
-            strip = scratch[:, : values.shape[1]]
-            if low:
-                np.subtract(values, low, out=strip, casting="same_kind")
-                np.multiply(strip, gain, out=strip, casting="same_kind")
-            else:
-                np.multiply(values, gain, out=strip, casting="same_kind")
-            least = float(np.minimum.reduce(strip, axis=None))
-            greatest = float(np.maximum.reduce(strip, axis=None))
-            is_finite &= math.isfinite(greatest - least)
-            if not (least >= 0 and greatest <= _RGB_RANGE):  # also true for NaN
-                np.clip(strip, 0, _RGB_RANGE, out=strip)
-            np.add(strip, np.float32(0.5), out=strip)  # the cast truncates: rounds half up
-            np.copyto(out[:, rows], strip, casting="unsafe")
-    return is_finite
 
 
 def _colour_nonfinite(picture: Bytes, planes: Tensor) -> NonFinite:
@@ -195,27 +223,7 @@ def _colour_nonfinite(picture: Bytes, planes: Tensor) -> NonFinite:
     return NonFinite(n_nan, n_inf)
 
 
-def _rows_of(source: Tensor) -> int:
-    """Return how many rows are computed at a time."""
-    channels, height, width = source.shape
-    numel = BLOCK_NUMEL if _is_half(source) else _STRIP_NUMEL
-    return max(1, min(height, numel // (channels * width)))
-
-
-def _strips(source: Tensor, n: int) -> Iterator[tuple[slice, Array]]:
-    """Read ``n`` rows at a time, in a dtype that NumPy has."""
-    height = source.shape[1]
-    if not _is_half(source):
-        values = source.numpy()
-        for top in range(0, height, n):
-            yield (rows := slice(top, top + n)), values[:, rows]
-        return
-    # NumPy is six times slower with float16, and has no bfloat16.
-    scratch = torch.empty((source.shape[0], n, source.shape[2]), dtype=torch.float32, device="cpu")
-    for top in range(0, height, n):
-        strip = source[:, top : top + n]
-        yield slice(top, top + n), scratch[:, : strip.shape[1]].copy_(strip).numpy()
-
-
-def _is_half(source: Tensor) -> bool:
-    return source.dtype in (torch.float16, torch.bfloat16)
+def _strips_of(planes: Tensor) -> tuple[slice, ...]:
+    height, numel = planes.shape[1], BLOCK_NUMEL if planes.dtype in _HALF else _STRIP_NUMEL
+    n = max(1, min(height, numel * height // planes.numel()))
+    return tuple(slice(top, min(top + n, height)) for top in range(0, height, n))

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.paint import Block, blocks, render
-from gpuview.frames.cpu.plain import NonFinite, is_full, is_plain, pad, write_plain
+from gpuview.frames.cpu.plain import NonFinite, PlainPicture, is_full, is_plain, pad
 from gpuview.frames.cpu.ranges import raw_ranges, shown_ranges
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
@@ -52,8 +52,8 @@ class Written(NamedTuple):
     nonfinite: NonFinite
     ranges: Sequence[Tensor | None]
     """The `raw_ranges` of each tensor that is scaled by them, and is on the CPU."""
-    is_plain: bool
-    """Whether `write_plain` has written it."""
+    plain: PlainPicture | None
+    """What has written it, if it was plain."""
 
 
 def write_picture(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_ns: int) -> Written:
@@ -76,12 +76,13 @@ def write_picture(sink: FrameSink, plan: Plan, tiles: Sequence[Tiles], capture_n
     panels = [_with_range(panel, raw) for panel, raw in zip(plan.panels, ranges, strict=True)]
     plan = replace(plan, panels=tuple(panels))
     if is_plain(plan) and pixels.device.type == "cpu":
-        marked = write_plain(sink, plan, pixels[0], capture_ns)
+        plain = PlainPicture.of(plan, pixels[0])
+        marked = plain.write(sink, pixels[0], capture_ns)
         if marked is not None:
-            return Written(marked, ranges, is_plain=True)
+            return Written(marked, ranges, plain)
     nonfinite = _paint(sink, plan, tiles, ranges)
     sink.publish(PixelFormat.RGB24P, plan.width, plan.height, capture_ns)
-    return Written(nonfinite, ranges, is_plain=False)
+    return Written(nonfinite, ranges, None)
 
 
 def _raw_ranges(panel: PanelPlan, pixels: Tensor) -> Tensor | None:
