@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from aiortc import RTCDataChannel, RTCSessionDescription
@@ -81,12 +81,7 @@ class Connection:
 
     async def make_offer(self) -> str:
         """Return the SDP of the offer."""
-        gathering = asyncio.ensure_future(self._gather())
-        try:
-            await asyncio.shield(gathering)
-        except asyncio.CancelledError:
-            await gathering  # aioice forgets the sockets of a gathering that does not end
-            raise
+        await _to_its_end(self._gather())
         return str(self._peer.localDescription.sdp)
 
     async def accept(self, answer_sdp: str) -> None:
@@ -113,6 +108,9 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection."""
+        await _to_its_end(self._close())
+
+    async def _close(self) -> None:
         self._peer.remove_all_listeners()
         await self._tasks.cancel()
         await self._peer.close()
@@ -176,3 +174,13 @@ class Connection:
                 return
             assert frame.pts is not None
             self._on_frame(frame.pts, frame)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run work that must not end early, or aioice forgets its sockets; cancelled, end after it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
