@@ -30,6 +30,8 @@ __all__ = ["AbandonedStreams", "FollowedStream", "follow"]
 logger = logging.getLogger("gpuview")
 
 _MIMETYPE = "application/vnd.jupyter.widget-view+json"
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 300.0
 
 
 def follow(stream: Any, close: Callable[[], None]) -> FollowedStream:
@@ -68,6 +70,8 @@ class FollowedStream:
         self._kept_alive: Any = None
         self._close = close
         self._n_references = -1
+        self._pause_s = _FIRST_PAUSE_S
+        self._due_s = 0.0
 
     def owned_by(self, owner: Any) -> None:
         """Something else stands for the stream: each lives as long as the other."""
@@ -94,12 +98,21 @@ class FollowedStream:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it may have been abandoned since `remember`."""
-        return self.may_be_abandoned and self._count() != self._n_references
+        """Whether it may have been abandoned since `remember`.
+
+        If the number of references has changed; or now and then, as a thread that has ended may
+        have held what refers to the stream.
+        """
+        has_changed = self._count() != self._n_references
+        return self.may_be_abandoned and (has_changed or time.monotonic() >= self._due_s)
 
     def remember(self) -> None:
         """Remember how many references there are to the stream, which was found alive."""
-        self._n_references = self._count()
+        count = self._count()
+        is_same = count == self._n_references
+        self._n_references = count
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S) if is_same else _FIRST_PAUSE_S
+        self._due_s = time.monotonic() + self._pause_s
 
     def close(self) -> None:
         """Free what is left of the stream, here and in the pages."""

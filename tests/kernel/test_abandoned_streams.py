@@ -38,6 +38,7 @@ for ref in made:
     if stream is not None:
         stream.close()
 stream, GPUStream = None, gpuview.GPUStream
+gc.enable()
 """
 ABANDONED = {
     "a display": "display(GPUStream())",
@@ -59,6 +60,18 @@ thread.start()
 thread.join()""",
     "two displays": "stream = GPUStream()\ndisplay(stream, stream)\nstream",
 }
+# As garbage, the holder is freed by a collection only, so it still refers to the stream.
+HELD_BY_A_THREAD = """
+gc.disable()
+class Holder:
+    def __init__(self):
+        self.stream, self.itself = GPUStream(), self
+def hold(holder):
+    may_end.wait()
+may_end = threading.Event()
+thread = threading.Thread(target=hold, args=[Holder()])
+thread.start()
+display(thread._args[0].stream)"""
 KEPT = {
     "a variable": "kept = GPUStream()\ndisplay(kept)",
     "a list": "kept = [GPUStream()]\ndisplay(*kept)",
@@ -113,6 +126,19 @@ def test_a_stream_is_closed_when_its_cell_runs_again(notebook: Kernel, code: str
     engine = "gpuview.engine.shared.shared_engine(gpuview.Settings())"
     assert notebook.evaluate(f"len({engine}._streams) <= 1")
     wait_until(lambda: not stream.is_open, "the page to be told")
+
+
+def test_a_stream_that_a_thread_has_held_is_closed_after_it(notebook: Kernel) -> None:
+    notebook.run(HELD_BY_A_THREAD, cell_id="usual")
+    notebook.run("later = 1", cell_id="usual")
+    assert is_alive(notebook)
+    notebook.run("may_end.set()\nthread.join()\ndel thread", cell_id="other")
+
+    def is_gone() -> bool:
+        notebook.run("later = 2", cell_id="other")
+        return bool(notebook.evaluate("made[0]() is None"))
+
+    wait_until(is_gone, "the stream is closed")
 
 
 @pytest.mark.parametrize("code", KEPT.values(), ids=KEPT)
