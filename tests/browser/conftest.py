@@ -116,3 +116,4 @@ def open_notebook(
     yield open_
     shared_tab.tidy()
     lab.shutdown_kernels()
+    (lab.notebooks / "stop").unlink(missing_ok=True)  # by which a test has ended a cell

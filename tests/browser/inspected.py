@@ -6,6 +6,8 @@ import re
 
 from playwright.sync_api import Locator, Page
 
+from tests.waiting import wait_until
+
 __all__ = ["Inspected"]
 
 
@@ -16,8 +18,12 @@ class Inspected:
         self._page = page
         self.mouse = page.mouse
         self.button.click()
-        self.layer.wait_for()
-        self.layer.scroll_into_view_if_needed()
+        wait_until(self._is_in_view, "the picture is there to be inspected")
+
+    def _is_in_view(self) -> bool:
+        # JupyterLab scrolls to the cell that has begun to run, and takes others out of the page.
+        self.button.scroll_into_view_if_needed()
+        return self.layer.is_visible()
 
     @property
     def button(self) -> Locator:
