@@ -29,6 +29,7 @@ _RECEIVE_BUFFER = 4 << 20
 _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("qq")
+_SPAN = 40  # packets: the link's process sends several at a time
 _QUIET_S = 1.0  # nothing more comes after such a silence
 
 
@@ -60,18 +61,19 @@ def test_a_flow_has_the_rate_and_the_delay_of_its_direction(ends: _Ends, rate_bp
     flow = _send(ends.far, ends.near, "198.51.100.20", 1.5 * rate_bps, 1.5)
     assert flow.rate_bps == pytest.approx(rate_bps, rel=0.05)
     assert min(flow.delays_s) >= 0.025
-    # Its queue is full for most of the time.
-    assert statistics.median(flow.delays_s) == pytest.approx(0.125, abs=0.01)
+    # Its queue is full for most of the time, and what does not fit is lost.
+    assert statistics.median(flow.delays_s) > 0.025 + 0.75 * slow.queue_s
+    assert len(flow.delays_s) < flow.n_sent
     back = _send(ends.near, ends.far, "203.0.113.20", 2e6, 0.5)
     assert back.n_sent == len(back.delays_s)
-    assert statistics.median(back.delays_s) < 0.01
+    assert statistics.median(back.delays_s) < 0.025
 
 
 def test_a_flow_below_the_rate_has_only_the_delay(ends: _Ends) -> None:
     ends.link.change(up=Way(rate_bps=20e6, delay_s=0.025))
     flow = _send(ends.near, ends.far, "203.0.113.20", 2e6, 1.0)
     assert flow.n_sent == len(flow.delays_s)
-    assert statistics.median(flow.delays_s) == pytest.approx(0.026, abs=0.005)
+    assert 0.025 <= min(flow.delays_s) <= statistics.median(flow.delays_s) < 0.05
 
 
 def test_a_flow_loses_its_share(ends: _Ends) -> None:
@@ -104,6 +106,7 @@ class _Flow:
     delays_s: list[float]
     """Of those that arrived."""
     rate_bps: float
+    """The usual rate of some packets in a row."""
 
 
 def _send(source: Node, target: Node, address: str, rate_bps: float, seconds: float) -> _Flow:
@@ -139,8 +142,9 @@ def _received(receiver: socket.socket) -> Iterator[tuple[float, float]]:
 
 def _flow(n_sent: int, received: list[tuple[float, float]]) -> _Flow:
     arrived = [arrived_s for arrived_s, _ in received]
-    spread_s = max(arrived) - min(arrived) if len(arrived) > 1 else float("inf")
-    rate_bps = (len(arrived) - 1) * _PACKET_NBYTES * 8 / spread_s
+    # Usually: a machine without time for the sender or the link stops the flow now and then.
+    spans_s = [end - begin for begin, end in zip(arrived, arrived[_SPAN:], strict=False)]
+    rate_bps = _SPAN * _PACKET_NBYTES * 8 / statistics.median(spans_s) if spans_s else 0.0
     return _Flow(n_sent, [arrived_s - sent_s for arrived_s, sent_s in received], rate_bps)
 
 
