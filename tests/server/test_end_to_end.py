@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import websocket
 from playwright.sync_api import Page, expect
 
 from gpuview.server.refusal import CloseCode
+from tests.ports import free_port
 from tests.server.jupyter import JupyterServer, closing_of
 from tests.server.notebook import ServedKernel
 from tests.waiting import wait_until
@@ -133,8 +133,10 @@ def test_page_keeps_its_picture_while_the_server_is_away_and_says_what_to_do_whe
     page: Page, tmp_path: Path
 ) -> None:
     env = {"GPUVIEW_CARRIERS": "socket"}
+    # Not Jupyter's usual one, which another server takes once this one is gone.
+    port = {"ServerApp.port": free_port(), "ServerApp.port_retries": 0}
     with (
-        JupyterServer(tmp_path / "first", env=env) as server,
+        JupyterServer(tmp_path / "first", port, env=env) as server,
         ServedKernel(server) as kernel,
     ):
         kernel.run(SHOW)
@@ -145,7 +147,6 @@ def test_page_keeps_its_picture_while_the_server_is_away_and_says_what_to_do_whe
     main = page.locator("main")
     expect(main).to_contain_text("again", timeout=30_000)
     assert abs(page.evaluate(LEVEL) - 200) <= 4
-    port = {"ServerApp.port": urlsplit(server.url).port, "ServerApp.port_retries": 0}
     with JupyterServer(tmp_path / "second", port, token=server.token):
         expect(main).to_have_attribute("data-state", "gone", timeout=60_000)
         expect(main).to_contain_text("kernel")
