@@ -108,11 +108,14 @@ class FollowedStream:
 
     def remember(self) -> None:
         """Remember how many references there are to the stream, which was found alive."""
-        count = self._count()
-        is_same = count == self._n_references
-        self._n_references = count
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S) if is_same else _FIRST_PAUSE_S
-        self._due_s = time.monotonic() + self._pause_s
+        count, now_s = self._count(), time.monotonic()
+        if count != self._n_references:
+            self._n_references, self._pause_s = count, _FIRST_PAUSE_S
+        elif now_s >= self._due_s:
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        else:
+            return  # others were due
+        self._due_s = now_s + self._pause_s
 
     def close(self) -> None:
         """Free what is left of the stream, here and in the pages."""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -85,6 +86,15 @@ def test_one_of_the_same_shape_may_lie_otherwise_in_memory():
             shown(writer, ring, first)
 
             assert shown(writer, ring, second) == wanted
+
+
+def test_a_user_whose_numpy_raises_is_not_told_of_tiny_values():
+    look = Look(value_range=(0, 1e6))
+    frames = (torch.full((3, 240, 96), 1e-40), torch.full((240, 96), 1e-300, dtype=torch.float64))
+    with RingSink() as ring, np.errstate(all="raise"):
+        writer = FrameWriter(ring)
+        for frame in frames:
+            assert not any(shown(writer, ring, frame, look)[1:])
 
 
 def calls(work: Callable[[], object]) -> int:

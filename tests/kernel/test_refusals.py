@@ -173,9 +173,8 @@ def test_flood_of_unknown_messages_is_read_and_hardly_ever_answered(
     viewer = kernel.view(stream)
     viewer.next_frame()
     began_s = time.monotonic()
-    for seq in range(
-        1, 11
-    ):  # one after the other, as a kernel that says more than is read drops it
+    # In parts: a kernel drops what it says if too much of it is not read.
+    for seq in range(1, 11):
         for _ in range(100):
             stream.send({"type": "Unknown", "view": "flood"})
         # The media process refuses this, which is not rationed.

@@ -52,13 +52,13 @@ export class TileDecoders {
 
   /**
    * Ends the decoders of ranks that are not shown any more. A rank whose pictures could not be
-   * decoded, and whose worker has gone, gets another chance: it may come back with others.
+   * decoded gets another chance once its worker sends none: it may go on with others.
    */
   follow(tiles: readonly Tile[]): void {
     const shown = new Map(tiles.map((tile) => [tile.rank, tile]));
     for (const [rank, { is_given_up }] of this.#decodings) {
       const tile = shown.get(rank);
-      if (tile === undefined || (is_given_up && isGone(tile))) this.#end(rank);
+      if (tile === undefined || (is_given_up && isInterrupted(tile))) this.#end(rank);
     }
   }
 
@@ -99,6 +99,7 @@ export class TileDecoders {
   }
 }
 
-function isGone({ silent_since, text }: Tile): boolean {
+/** Whether its worker is silent, or says why it sends nothing. */
+function isInterrupted({ silent_since, text }: Tile): boolean {
   return silent_since !== undefined || text !== "";
 }

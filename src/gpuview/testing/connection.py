@@ -179,8 +179,12 @@ class Connection:
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Run work that must not end early, or aioice forgets its sockets; cancelled, end after it."""
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    task.result()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gpuview.media.carriers import link
+from gpuview.media.carriers import grid_viewer, link
 from gpuview.media.carriers.grid_viewer import GridViewer
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.remote_encodes import RemoteEncodes
@@ -143,9 +143,9 @@ def test_page_that_does_not_answer_gets_a_keyframe_of_each_tile_in_turn(
     async def make_packets(grid: Grid) -> None:
         while True:
             for rank in range(3):
-                encodes = grid.encodes_of(rank)
-                deliver(grid, rank, is_keyframe=encodes in requested)
-                requested.discard(encodes)
+                is_due = grid.encodes_of(rank) in requested
+                requested.discard(grid.encodes_of(rank))
+                deliver(grid, rank, is_keyframe=is_due)
             await asyncio.sleep(0.005)
 
     async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
@@ -161,3 +161,56 @@ def test_page_that_does_not_answer_gets_a_keyframe_of_each_tile_in_turn(
         assert min(n_of[rank] for rank in range(3)) >= 2  # a fourth round may be under way
 
     run(use, 3, "comm")
+
+
+def test_keyframe_that_comes_late_is_sent_in_the_next_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "_DEAF_S", 0.05)
+    monkeypatch.setattr(grid_viewer, "_ROUND_S", 0.01)
+    requested: set[RemoteEncodes] = set()
+    monkeypatch.setattr(RemoteEncodes, "request_keyframe", lambda self, *_: requested.add(self))
+
+    async def make_packets(grid: Grid) -> None:
+        ages = [0, 0]  # of the requests, in steps of 5 ms
+        while True:
+            for rank, least in enumerate((0, 5)):  # rank 1 is too late for the round
+                encodes = grid.encodes_of(rank)
+                is_due = encodes in requested and ages[rank] >= least
+                ages[rank] = ages[rank] + 1 if encodes in requested and not is_due else 0
+                if is_due:
+                    requested.discard(encodes)
+                deliver(grid, rank, is_keyframe=is_due)
+            await asyncio.sleep(0.005)
+
+    async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
+        making = asyncio.create_task(make_packets(grid))
+        await wait_until_async(
+            lambda: (
+                len(page.headers) > 9
+                and all(each.is_keyframe for each in page.headers[-6:])
+                and Counter(each.tile for each in page.headers[-6:])[1] >= 2
+            ),
+            "both ranks are sent",
+        )
+        making.cancel()
+
+    run(use, 2, "comm")
+
+
+def test_page_that_does_not_answer_may_lose_all_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_DEAF_S", 0.0)
+    monkeypatch.setattr(grid_viewer, "_ROUND_S", 0.001)
+    monkeypatch.setattr(link, "_LONGEST_UNHEARD_S", -1.0)  # nothing but keyframes, from the second
+
+    async def use(grid: Grid, viewer: GridViewer, page: Page) -> None:
+        deliver(grid, 0)
+        await wait_until_async(lambda: page.n_packets == 1, "it is sent")
+        grid.drop(0)
+        for _ in range(20):  # rounds; the event loop must go on
+            await asyncio.sleep(0.001)
+        grid.encodes_of(0)
+        deliver(grid, 0)
+        await wait_until_async(lambda: page.n_packets == 2, "it is sent again")
+
+    run(use, 1, "comm")

@@ -80,7 +80,7 @@ class PlainPicture:
     plan: Plan
     _format: PixelFormat
     _is_copied: bool
-    """Whether the values are the levels."""
+    """Whether the values are levels already."""
     _low: np.floating[Any]
     _gain: np.floating[Any]
     _high: float
@@ -152,9 +152,10 @@ class PlainPicture:
         values = None if source.dtype in _HALF else source.numpy()
         scratch = np.empty((out.shape[0], self._strips[0].stop, out.shape[2]), np.float32)
         is_finite = True
-        for rows in self._strips:
-            strip = source[:, rows].float().numpy() if values is None else values[:, rows]
-            is_finite &= self._scale(strip, scratch[:, : strip.shape[1]], out[:, rows])
+        with np.errstate(all="ignore"):  # a result that is not finite is noticed
+            for rows in self._strips:
+                strip = source[:, rows].float().numpy() if values is None else values[:, rows]
+                is_finite &= self._scale(strip, scratch[:, : strip.shape[1]], out[:, rows])
         return is_finite
 
     def _scale(self, values: Array, scratch: Array, out: Bytes) -> bool:
@@ -163,23 +164,16 @@ class PlainPicture:
         Returns False if a value is NaN or Inf, also if it is so after scaling.
         """
         least, greatest = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
-        if self._low <= least and greatest <= self._high:  # False for NaN
-            self._multiply(values, scratch)
-            is_finite = True
-        else:
-            with np.errstate(all="ignore"):  # a result that is not finite is noticed
-                self._multiply(values, scratch)
-                is_finite = bool(np.isfinite(scratch).all())
-                np.clip(scratch, 0, _RGB_RANGE, out=scratch)
-                np.nan_to_num(scratch, copy=False)
+        is_inside = self._low <= least and greatest <= self._high  # False for NaN
+        if self._low:
+            values = np.subtract(values, self._low, out=scratch, casting="same_kind")
+        np.multiply(values, self._gain, out=scratch, casting="same_kind")
+        is_finite = is_inside or bool(np.isfinite(scratch).all())
+        if not is_inside:
+            np.clip(scratch, 0, _RGB_RANGE, out=scratch)
         np.add(scratch, _HALF_LEVEL, out=scratch)  # the cast truncates: rounds half up
         np.copyto(out, scratch, casting="unsafe")
         return is_finite
-
-    def _multiply(self, values: Array, out: Array) -> None:
-        if self._low:
-            values = np.subtract(values, self._low, out=out, casting="same_kind")
-        np.multiply(values, self._gain, out=out, casting="same_kind")
 
 
 def pad(picture: Bytes, panel: PanelPlan) -> None:

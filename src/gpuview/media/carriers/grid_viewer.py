@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["GridViewer"]
 
 _ROUND_S = 0.5
-"""So long the keyframes of all tiles are waited for."""
+"""How long a round waits for the keyframes of all tiles."""
 
 
 class GridViewer:
@@ -97,7 +97,7 @@ class GridViewer:
         """Send pictures of these ranks in this size from now on."""
         for rank in ranks:
             if len(self._tiers) >= MAX_RANKS and rank not in self._tiers:
-                return
+                continue
             self._tiers[rank] = tier
             if (fanout := self._grid.fanouts.get(rank)) is not None:
                 self.show(rank, fanout)
@@ -122,7 +122,7 @@ class GridViewer:
         self._tell_room(time.monotonic())
 
     def drop(self, rank: int) -> None:
-        """Send a rank no more: it is forgotten."""
+        """Send a rank no more. If it comes back, its tile has the size that it had."""
         if (tile := self._tiles.pop(rank, None)) is not None:
             self._grid.fanouts[rank].unsubscribe(tile)
             self._due.pop(rank, None)
@@ -164,21 +164,26 @@ class GridViewer:
 
     async def _send_packets(self) -> None:
         while True:
-            if await self._outlet.wait_for_room():
+            needs_keyframe = await self._outlet.wait_for_room()
+            if needs_keyframe and self._tiles and not self.is_paused:
                 await self._send_round()
             else:
                 self._send(*await self._next())
 
     async def _send_round(self) -> None:
-        """Send a keyframe of each tile that has one soon, to a page that does not answer now."""
-        self._due.clear()
-        for tile in self._tiles.values():
-            tile.begin_again()
-            tile.request_keyframe()
+        """Send a keyframe of each tile that has one soon, to a page that does not answer now.
+
+        One that comes later is kept for the next round.
+        """
+        for rank, tile in self._tiles.items():
+            if not tile.begins_with_keyframe and not tile.awaits_keyframe:
+                tile.begin_again()
+                tile.request_keyframe()
+                self._due.pop(rank, None)
         waiting = set(self._tiles)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_S):
-                while waiting and self._connection.has_room:
+                while waiting & self._tiles.keys() and self._connection.has_room:
                     rank, packet = await self._next(waiting)
                     waiting.discard(rank)
                     self._send(rank, packet)
@@ -189,7 +194,7 @@ class GridViewer:
     async def _next(self, among: Container[int] | None = None) -> tuple[int, Packet]:
         """Wait for a packet of any of these tiles, or of all; those that have some take turns."""
         while True:
-            for rank in [each for each in self._due if among is None or each in among]:
+            while (rank := self._first_due(among)) is not None:
                 del self._due[rank]
                 packet = self._tiles[rank].take()
                 if packet is not None:
@@ -197,6 +202,9 @@ class GridViewer:
                     return rank, packet
             self._has_packets.clear()
             await self._has_packets.wait()
+
+    def _first_due(self, among: Container[int] | None) -> int | None:
+        return next((each for each in self._due if among is None or each in among), None)
 
     def _note_packet(self, rank: int) -> None:
         self._due.setdefault(rank)

@@ -106,7 +106,7 @@ class Outlet:
         Args:
             view: Its id.
             codec: What its page decodes.
-            tier: The size of its pictures; None before that is known.
+            tier: The size of its pictures; None before that is known, or if it differs among tiles.
             n_dropped: How many packets it was not sent.
             channel: What its page says of itself.
         """

@@ -104,6 +104,16 @@ class Subscription:
             self._has_packets.clear()
         return packet
 
+    @property
+    def awaits_keyframe(self) -> bool:
+        """Whether nothing is taken before the next keyframe, which has been requested."""
+        return self._needs_keyframe
+
+    @property
+    def begins_with_keyframe(self) -> bool:
+        """Whether the next packet is there, and needs no other."""
+        return bool(self._packets) and self._packets[0].is_keyframe
+
     def begin_again(self) -> None:
         """Drop what waits, and take nothing before the next keyframe."""
         self.n_dropped += len(self._packets)
