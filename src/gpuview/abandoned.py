@@ -111,10 +111,8 @@ class FollowedStream:
         count, now_s = self._count(), time.monotonic()
         if count != self._n_references:
             self._n_references, self._pause_s = count, _FIRST_PAUSE_S
-        elif now_s >= self._due_s:
+        elif now_s >= self._due_s:  # not if only others were due
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        else:
-            return  # others were due
         self._due_s = now_s + self._pause_s
 
     def close(self) -> None:

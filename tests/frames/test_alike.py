@@ -97,6 +97,15 @@ def test_a_user_whose_numpy_raises_is_not_told_of_tiny_values():
             assert not any(shown(writer, ring, frame, look)[1:])
 
 
+def test_each_has_a_range_of_its_own_if_that_is_asked_for():
+    look = Look(value_range="frame")
+    with RingSink() as ring, RingSink() as other:
+        writer = FrameWriter(ring)
+        for frame in (noise(240, 96), 5 * noise(240, 96), noise(3, 240, 96), 5 * noise(3, 240, 96)):
+            wanted = shown(FrameWriter(other), other, frame, look)
+            assert shown(writer, ring, frame, look) == wanted
+
+
 def calls(work: Callable[[], object]) -> int:
     """Count the functions that are called, ours and a library's."""
     count = 0

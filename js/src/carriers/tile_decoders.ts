@@ -17,6 +17,8 @@ export interface TileDecodersOptions {
 interface Decoding {
   readonly decoder: PacketDecoder;
   readonly end: AbortController;
+  /** Of this one, or of all. */
+  readonly stop: AbortSignal;
   is_given_up: boolean;
 }
 
@@ -25,6 +27,8 @@ export class TileDecoders {
   readonly #decodings = new Map<number, Decoding>();
   /** The counters of the decoders that have ended. */
   readonly #ended = { decoded: 0, dropped: 0 };
+  /** Whether a decoder that has ended had decoded what came. */
+  #has_played = false;
 
   constructor(options: TileDecodersOptions) {
     this.#options = options;
@@ -68,12 +72,13 @@ export class TileDecoders {
 
   #begin(tile: number): Decoding {
     const end = new AbortController();
+    const stop = AbortSignal.any([this.#options.stop, end.signal]);
     const decoder = new PacketDecoder({
       ...this.#options.decode(tile),
       onUnable: () => this.#giveUp(tile),
-      stop: AbortSignal.any([this.#options.stop, end.signal]),
+      stop,
     });
-    const decoding = { decoder, end, is_given_up: false };
+    const decoding = { decoder, end, stop, is_given_up: false };
     this.#decodings.set(tile, decoding);
     return decoding;
   }
@@ -83,6 +88,7 @@ export class TileDecoders {
     if (decoding === undefined) return;
     this.#ended.decoded += decoding.decoder.decoded;
     this.#ended.dropped += decoding.decoder.dropped;
+    this.#has_played ||= plays(decoding);
     this.#decodings.delete(tile);
     decoding.end.abort();
   }
@@ -92,11 +98,14 @@ export class TileDecoders {
     const decoding = this.#decodings.get(tile);
     if (decoding === undefined) return;
     decoding.is_given_up = true;
-    const plays = ({ decoder, is_given_up }: Decoding) => decoder.decoded > 0 && !is_given_up;
-    if (![...this.#decodings.values()].some(plays)) return this.#options.onUnable();
-    const stop = AbortSignal.any([this.#options.stop, decoding.end.signal]);
-    this.#options.onUnreadable(tile, stop);
+    const others_play = this.#has_played || [...this.#decodings.values()].some(plays);
+    if (!others_play) return this.#options.onUnable();
+    this.#options.onUnreadable(tile, decoding.stop);
   }
+}
+
+function plays({ decoder, is_given_up }: Decoding): boolean {
+  return decoder.decoded > 0 && !is_given_up;
 }
 
 /** Whether its worker is silent, or says why it sends nothing. */

@@ -62,8 +62,8 @@ export function tiersOf(
 ): ReadonlyMap<number, Tier> {
   const scale = shown_px / layout.width;
   const tiers = tiles.map((tile): readonly [number, Tier] => {
-    const size = hasSize(tile) ? tile : USUAL;
     const place = layout.places.get(tile.rank);
+    const size = hasSize(tile) ? tile : (place ?? USUAL); // As the others are, until it is known.
     const width = place === undefined ? size.width : fit(size, place).width;
     return [tile.rank, tierOf(size.width, width * scale)];
   });

@@ -57,6 +57,14 @@ test("what a rank has decoded counts when it is shown no more", () => {
   expect(FakeVideoDecoder.made).toHaveLength(3);
 });
 
+test("a codec that a rank has played, which is shown no more, is not given up for another", () => {
+  const { decoders, seen, take } = open();
+  take({ seq: 0, tile: 0 });
+  decoders.follow([tile(1)]);
+  for (let seq = 1; seq < 4; seq += 1) take({ seq, tile: 1, data: UNREADABLE });
+  expect(seen).toEqual({ unreadable: [1], unable: 0 });
+});
+
 test("a rank that was given up stays so while its worker is there", () => {
   const { decoders, seen, take } = open();
   take({ seq: 0, tile: 0 });

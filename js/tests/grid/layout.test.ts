@@ -107,6 +107,14 @@ describe("the pictures' size", () => {
     expect(tiersOf(layOut(mixed), mixed, 2560).get(0)).toBe(1);
   });
 
+  test("is that of the others where nothing is known of a rank yet", () => {
+    const mixed = [
+      { ...TILE, ...size },
+      { ...TILE, rank: 1, width: 0, height: 0 },
+    ];
+    expect([...tiersOf(layOut(mixed), mixed, 640).values()]).toEqual([4, 4]);
+  });
+
   test("is whole until it is known how wide the grid is", () => {
     expect([...tiersOf(layOut(tiles(0, 1)), tiles(0, 1), Infinity).values()]).toEqual([1, 1]);
   });

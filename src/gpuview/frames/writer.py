@@ -141,7 +141,8 @@ class FrameWriter:
                 self.map = _map_of(picture, names, tiles)
                 is_said = any(for_legend) or reading_hint(names, tiles)
                 self._alike = None
-                if not is_said and written is not None and written.plain is not None:
+                has_range = picture.panels[0].scaling.auto is None
+                if has_range and not is_said and written is not None and written.plain is not None:
                     self._alike = alike_of(frame, look, tiles, written.plain)
                 found = None
                 if to_measure is not None:

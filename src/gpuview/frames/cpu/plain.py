@@ -11,6 +11,7 @@ computed together, and `gpuview.frames.alike` leaves out what the frame before h
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,7 +84,6 @@ class PlainPicture:
     """Whether the values are levels already."""
     _low: np.floating[Any]
     _gain: np.floating[Any]
-    _high: float
     _strips: tuple[slice, ...]
     """The rows that are computed at a time, few enough to fit the cache."""
 
@@ -103,7 +103,6 @@ class PlainPicture:
             _is_copied=dtype == torch.uint8 and (scaling.low, scaling.high) == (0, _RGB_RANGE),
             _low=number(scaling.low),
             _gain=number(_RGB_RANGE / (scaling.high - scaling.low)),
-            _high=scaling.high,
             _strips=_strips_of(planes),
         )
 
@@ -163,13 +162,14 @@ class PlainPicture:
 
         Returns False if a value is NaN or Inf, also if it is so after scaling.
         """
-        least, greatest = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
-        is_inside = self._low <= least and greatest <= self._high  # False for NaN
         if self._low:
             values = np.subtract(values, self._low, out=scratch, casting="same_kind")
         np.multiply(values, self._gain, out=scratch, casting="same_kind")
-        is_finite = is_inside or bool(np.isfinite(scratch).all())
-        if not is_inside:
+        # Not of the values, which another thread may be writing.
+        least = float(np.minimum.reduce(scratch, axis=None))
+        greatest = float(np.maximum.reduce(scratch, axis=None))
+        is_finite = math.isfinite(greatest - least)
+        if not (least >= 0 and greatest <= _RGB_RANGE):  # also true for NaN
             np.clip(scratch, 0, _RGB_RANGE, out=scratch)
         np.add(scratch, _HALF_LEVEL, out=scratch)  # the cast truncates: rounds half up
         np.copyto(out, scratch, casting="unsafe")
