@@ -256,7 +256,7 @@ export interface RequestKeyframe {
 /** A page that shows a grid of ranks knows how large their tiles are; none is sent before. */
 export interface WantTier {
   readonly type: "WantTier";
-  /** What the sides of their pictures are divided by. */
+  /** What the sides of these ranks' pictures are divided by. */
   readonly tier: 1 | 2 | 4;
   readonly ranks: number[];
 }

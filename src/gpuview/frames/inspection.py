@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from gpuview.frames.cpu.paint import is_classes
-from gpuview.frames.cpu.ranges import tile_ranges
+from gpuview.frames.cpu.ranges import is_half, tile_ranges
 from gpuview.frames.cuda.device import reading_stream
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import AutoRange
@@ -258,7 +258,7 @@ def _slice(at: int | None) -> slice:
 def _values(tensor: Tensor, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
     """Return a part of a tensor in the CPU's memory; floats of 16 bits as float32."""
     part = tensor[slices]
-    if part.dtype in (torch.bfloat16, torch.float16):
+    if is_half(part):
         part = part.to(torch.float32)
     return part.cpu().numpy()
 

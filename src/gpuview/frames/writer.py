@@ -141,9 +141,10 @@ class FrameWriter:
                 self.map = _map_of(picture, names, tiles)
                 is_said = any(for_legend) or reading_hint(names, tiles)
                 self._alike = None
-                has_range = picture.panels[0].scaling.auto is None
-                if has_range and not is_said and written is not None and written.plain is not None:
-                    self._alike = alike_of(frame, look, tiles, written.plain)
+                plain = None if written is None else written.plain
+                is_range_known = picture.panels[0].scaling.auto is None
+                if plain is not None and is_range_known and not is_said:
+                    self._alike = alike_of(frame, look, tiles, plain)
                 found = None
                 if to_measure is not None:
                     ranges = () if written is None else written.ranges

@@ -79,7 +79,7 @@ class WantTier(Message, frozen=True, kw_only=True):
     """A page that shows a grid of ranks knows how large their tiles are; none is sent before."""
 
     tier: Literal[1, 2, 4]
-    """What the sides of their pictures are divided by."""
+    """What the sides of these ranks' pictures are divided by."""
     ranks: Annotated[list[Annotated[int, Meta(ge=0, lt=2**32)]], Meta(max_length=MAX_RANKS)]
 
 

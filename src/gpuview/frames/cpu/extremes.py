@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.ranges import BLOCK_NUMEL, tile_ranges
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_half, tile_ranges
 
 __all__ = ["finite_extremes"]
 
 _STRIP_NBYTES = 1 << 20  # fits the cache, and NumPy's calls cost little beside it
-_HALVES = (torch.float16, torch.bfloat16)
 
 
 def finite_extremes(pixels: Tensor) -> tuple[float, float] | None:
@@ -45,10 +43,8 @@ def finite_extremes(pixels: Tensor) -> tuple[float, float] | None:
 
 
 def _strips(pixels: Tensor) -> Iterator[npt.NDArray[Any]]:
-    is_half = pixels.dtype in _HALVES
-    numel = BLOCK_NUMEL if is_half else _STRIP_NBYTES // pixels.element_size()
+    numel = BLOCK_NUMEL if is_half(pixels) else _STRIP_NBYTES // pixels.element_size()
     n = max(1, numel // (pixels.shape[1] * pixels.shape[3]))
     for tile in pixels:
         for strip in tile.split(n, 1):
-            # NumPy is slow with float16, and has no bfloat16.
-            yield (strip.float() if is_half else strip).numpy()
+            yield (strip.float() if is_half(strip) else strip).numpy()

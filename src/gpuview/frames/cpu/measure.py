@@ -12,7 +12,7 @@ from torch import Tensor
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import class_rows, is_classes
 from gpuview.frames.cpu.percentiles import MAX_SAMPLE, sampled
-from gpuview.frames.cpu.ranges import range_of_all, union, work_dtype
+from gpuview.frames.cpu.ranges import is_half, range_of_all, union, work_dtype
 from gpuview.frames.picture.colormap import (
     IGNORED_INDEX,
     IGNORED_ROW,
@@ -114,7 +114,7 @@ def present_rows(pixels: Tensor) -> npt.NDArray[np.bool_]:
         ``(N_CLASS_ROWS,)``.
     """
     indices = _sparse(pixels)
-    values = indices.to(work_dtype(indices, None) if _is_half(indices) else indices.dtype).numpy()
+    values = indices.to(work_dtype(indices, None) if is_half(indices) else indices.dtype).numpy()
     if indices.dtype.is_floating_point:
         values = np.floor(values[np.isfinite(values)] + 0.5)
     is_row = (values >= 0) & (values < N_INDICES)
@@ -134,10 +134,6 @@ def _sparse(pixels: Tensor) -> Tensor:
 def _known(of_all: Tensor) -> Extremes:
     low, high = of_all.tolist()
     return (low, high) if low <= high else None
-
-
-def _is_half(values: Tensor) -> bool:
-    return values.dtype in (torch.float16, torch.bfloat16)
 
 
 def _is_within(extremes: tuple[float, float], scaling: Scaling) -> bool:

@@ -23,6 +23,7 @@ from torch import Tensor
 from gpuview.frames.cpu.ranges import (
     BLOCK_NUMEL,
     is_exact_in_float32,
+    is_half,
     is_known_finite,
     needs_float64,
 )
@@ -40,7 +41,6 @@ Bytes = npt.NDArray[np.uint8]
 
 _RGB_RANGE = 255
 _STRIP_NUMEL = 65_536  # fits the cache
-_HALF = (torch.float16, torch.bfloat16)
 _HALF_LEVEL = np.float32(0.5)
 
 
@@ -78,7 +78,7 @@ def is_full(plan: Plan) -> bool:
 class PlainPicture:
     """How tensors of one shape, dtype and strides are written, if their picture `is_plain`."""
 
-    plan: Plan
+    _plan: Plan
     _format: PixelFormat
     _is_copied: bool
     """Whether the values are levels already."""
@@ -124,7 +124,7 @@ class PlainPicture:
             MediaError: The sink has no memory for it.
         """
         channels, h, w = planes.shape
-        height, width = self.plan.height, self.plan.width
+        height, width = self._plan.height, self._plan.width
         slot = np.frombuffer(sink.begin(frame_nbytes(self._format, width, height)), np.uint8)
         if self._format is PixelFormat.RGB24:
             source = planes.permute(1, 2, 0).flatten(1).unsqueeze(0)  # (1, h, 3 w)
@@ -138,7 +138,7 @@ class PlainPicture:
             return None
         nonfinite = _ALL_FINITE if is_finite else _colour_nonfinite(picture, planes)
         if (h, w) != (height, width):
-            pad(picture, self.plan.panels[0])
+            pad(picture, self._plan.panels[0])
         sink.publish(self._format, width, height, capture_ns)
         return nonfinite
 
@@ -147,8 +147,7 @@ class PlainPicture:
         if self._is_copied:
             _copy_bytes(source.numpy(), out)
             return True
-        # NumPy is six times slower with float16, and has no bfloat16.
-        values = None if source.dtype in _HALF else source.numpy()
+        values = None if is_half(source) else source.numpy()
         scratch = np.empty((out.shape[0], self._strips[0].stop, out.shape[2]), np.float32)
         is_finite = True
         with np.errstate(all="ignore"):  # a result that is not finite is noticed
@@ -218,6 +217,6 @@ def _colour_nonfinite(picture: Bytes, planes: Tensor) -> NonFinite:
 
 
 def _strips_of(planes: Tensor) -> tuple[slice, ...]:
-    height, numel = planes.shape[1], BLOCK_NUMEL if planes.dtype in _HALF else _STRIP_NUMEL
+    height, numel = planes.shape[1], BLOCK_NUMEL if is_half(planes) else _STRIP_NUMEL
     n = max(1, min(height, numel * height // planes.numel()))
     return tuple(slice(top, min(top + n, height)) for top in range(0, height, n))

@@ -11,6 +11,7 @@ from gpuview.frames.picture.geometry import AutoRange, Scaling
 __all__ = [
     "BLOCK_NUMEL",
     "is_exact_in_float32",
+    "is_half",
     "is_known_finite",
     "needs_float64",
     "range_of_all",
@@ -93,6 +94,11 @@ def is_exact_in_float32(scaling: Scaling) -> bool:
     """Tell whether float32 is exact enough to scale by these bounds, which are not automatic."""
     span = scaling.high - scaling.low
     return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
+
+
+def is_half(tensor: Tensor) -> bool:
+    """Tell whether to read a tensor as float32: NumPy is slow with float16, and has no bfloat16."""
+    return tensor.dtype in (torch.float16, torch.bfloat16)
 
 
 def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:

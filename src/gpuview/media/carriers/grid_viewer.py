@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gpuview.media.carriers.connection import AnyConnection
-from gpuview.media.carriers.link import MAX_UNHEARD_NBYTES
 from gpuview.media.carriers.outlet import Outlet
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.fanout import Fanout, Subscription
@@ -176,23 +175,21 @@ class GridViewer:
 
         One that comes later is kept for the next round.
         """
-        for rank, tile in self._tiles.items():
+        for tile in self._tiles.values():
             if not tile.begins_with_keyframe and not tile.awaits_keyframe:
                 tile.begin_again()
                 tile.request_keyframe()
-                self._due.pop(rank, None)
         waiting = set(self._tiles)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_S):
-                while waiting & self._tiles.keys() and self._takes_more:
+                while waiting & self._tiles.keys() and self._has_room:
                     rank, packet = await self._next(waiting)
                     waiting.discard(rank)
                     self._send(rank, packet)
 
     @property
-    def _takes_more(self) -> bool:
-        is_full = self._outlet.link.unheard_nbytes >= MAX_UNHEARD_NBYTES
-        return self._connection.has_room and not is_full
+    def _has_room(self) -> bool:
+        return self._connection.has_room and not self._outlet.link.is_full
 
     def _send(self, rank: int, packet: Packet) -> None:
         self._outlet.send(packet, self._codec.name, tile=rank)

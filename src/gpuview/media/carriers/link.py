@@ -76,6 +76,11 @@ class CarrierLink:
         return self._allowed.target_bps
 
     @property
+    def is_full(self) -> bool:
+        """Whether so much is not acknowledged that nothing more is sent, whatever waits."""
+        return self._unheard_nbytes >= MAX_UNHEARD_NBYTES
+
+    @property
     def unheard_nbytes(self) -> int:
         """What was sent and is not acknowledged."""
         return self._unheard_nbytes
@@ -151,8 +156,7 @@ class CarrierLink:
             return max(now_s, self._unshown_until_s)
         shortest_s = min(self._round_trips, default=_FIRST_ROUND_TRIP_S) + self._every_s
         waited_s = now_s - self._unheard[0].sent_s
-        is_full = self._unheard_nbytes >= MAX_UNHEARD_NBYTES
-        if is_full or waited_s > shortest_s + _LONGEST_UNHEARD_S:
+        if self.is_full or waited_s > shortest_s + _LONGEST_UNHEARD_S:
             return math.inf
         drained_s = self._unheard_nbytes * 8 / self.target_bps - shortest_s - _QUEUE_S
         return max(now_s + drained_s, now_s, self._unshown_until_s)
@@ -161,7 +165,7 @@ class CarrierLink:
         """Tell whether to send a keyframe to a page that has not answered for a second."""
         return (
             self._may_be_deaf
-            and self._unheard_nbytes < MAX_UNHEARD_NBYTES
+            and not self.is_full
             and now_s - max(self._heard_s, self._sent_s) >= _DEAF_S
         )
 
