@@ -1,26 +1,13 @@
 // @vitest-environment happy-dom
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { usableCodecs, PacketDecoder } from "../../src/carriers/decoder";
 import { parsePacket } from "../../src/carriers/packet";
 import { last } from "../fakes";
-import { FakeVideoDecoder, stubCarriers } from "./fakes";
+import { FakeVideoDecoder, useDecoders } from "./fakes";
 import { packet, type PacketFields } from "./packets";
 
-let end: AbortController;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  stubCarriers();
-  end = new AbortController();
-});
-
-afterEach(() => {
-  end.abort();
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-  vi.unstubAllGlobals();
-});
+const running = useDecoders();
 
 function open() {
   const seen = { drawn: [] as number[], shown: [] as number[], requests: 0, unable: 0 };
@@ -29,7 +16,7 @@ function open() {
     onShown: ({ seq }) => seen.shown.push(seq),
     requestKeyframe: () => (seen.requests += 1),
     onUnable: () => (seen.unable += 1),
-    stop: end.signal,
+    stop: running.end.signal,
   });
   const take = (fields: PacketFields) => {
     const parsed = parsePacket(packet(fields));
@@ -152,7 +139,7 @@ describe("video", () => {
   test("ends with the connection", async () => {
     const { seen, take } = open();
     await take({ seq: 0 });
-    end.abort();
+    running.end.abort();
     await take({ seq: 1 });
     expect(seen.shown).toEqual([0]);
     expect(FakeVideoDecoder.made[0]?.state).toBe("closed");

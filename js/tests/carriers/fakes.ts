@@ -1,6 +1,6 @@
 // Fakes of what the carriers use: the Jupyter server's WebSocket, and WebCodecs.
 
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 
 import type { SentMessage } from "../../src/carriers/channel";
 import type { Pong } from "../../src/messages";
@@ -155,4 +155,25 @@ export function stubCarriers(): void {
   const context = { drawImage: vi.fn(), transferFromImageBitmap: vi.fn() };
   vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(context as never);
   localStorage.clear();
+}
+
+/** Gives each test of a file fake decoders, a fake clock, and what ends them. */
+export function useDecoders(): { readonly end: AbortController } {
+  let end = new AbortController();
+  beforeEach(() => {
+    vi.useFakeTimers();
+    stubCarriers();
+    end = new AbortController();
+  });
+  afterEach(() => {
+    end.abort();
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+    vi.unstubAllGlobals();
+  });
+  return {
+    get end() {
+      return end;
+    },
+  };
 }

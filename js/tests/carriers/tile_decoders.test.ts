@@ -1,27 +1,14 @@
 // @vitest-environment happy-dom
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import type { Tile } from "../../src/messages";
 import { parsePacket } from "../../src/carriers/packet";
 import { TileDecoders } from "../../src/carriers/tile_decoders";
-import { FakeVideoDecoder, stubCarriers } from "./fakes";
+import { FakeVideoDecoder, useDecoders } from "./fakes";
 import { packet, type PacketFields } from "./packets";
 
 const UNREADABLE = [0, 0, 0, 1, 0x65];
-let end: AbortController;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  stubCarriers();
-  end = new AbortController();
-});
-
-afterEach(() => {
-  end.abort();
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-  vi.unstubAllGlobals();
-});
+const running = useDecoders();
 
 function open() {
   const seen = { unreadable: [] as number[], unable: 0 };
@@ -32,7 +19,7 @@ function open() {
       stop.addEventListener("abort", () => seen.unreadable.splice(0));
     },
     onUnable: () => (seen.unable += 1),
-    stop: end.signal,
+    stop: running.end.signal,
   });
   const take = (fields: PacketFields) => {
     const parsed = parsePacket(packet(fields));

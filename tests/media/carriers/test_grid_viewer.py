@@ -87,7 +87,7 @@ def deliver(grid: Grid, rank: int, *, is_keyframe: bool = True) -> None:
     grid.fanouts[rank]._deliver(MAIN, Tier.FULL, packet)
 
 
-def test_what_the_link_takes_is_reported_once_however_many_tiles_there_are(
+def test_what_the_link_takes_is_reported_once_for_a_size_however_many_tiles_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reports: list[float] = []

@@ -41,6 +41,18 @@ def worker_of(notebook: NotebookMachine, rank: int) -> Iterator[WorkerMachine]:
         yield worker
 
 
+@contextlib.contextmanager
+def two_ranks_of(folder: Path) -> Iterator[tuple[CarrierPage, list[WorkerMachine]]]:
+    """Give a page of a grid, and the workers of its ranks 0 and 1."""
+    with (
+        grid_of(folder) as notebook,
+        worker_of(notebook, 0) as first,
+        worker_of(notebook, 1) as second,
+        notebook.page("grid") as page,
+    ):
+        yield page, [first, second]
+
+
 def watch(page: CarrierPage, codec: str = "H264") -> None:
     page.watch(codec)
     page.want_tier(1, RANKS)
@@ -97,12 +109,7 @@ def test_nothing_is_sent_before_the_page_has_said_how_large_its_tiles_are(tmp_pa
 
 
 def test_tiles_that_grow_get_larger_pictures_and_the_small_ones_end(tmp_path: Path) -> None:
-    with (
-        grid_of(tmp_path) as notebook,
-        worker_of(notebook, 0) as first,
-        worker_of(notebook, 1) as second,
-        notebook.page("grid") as page,
-    ):
+    with two_ranks_of(tmp_path) as (page, workers):
         page.watch()
         page.want_tier(4, RANKS)
         for rank in range(2):
@@ -115,16 +122,11 @@ def test_tiles_that_grow_get_larger_pictures_and_the_small_ones_end(tmp_path: Pa
             )
             before, *_, last = sorted(set(sizes_of(page, rank)))
             assert (before, last) == ((WIDTH // 4, HEIGHT // 4), (WIDTH // 2, HEIGHT // 2))
-        wait_for_views([first, second], 1, 1)  # one size
+        wait_for_views(workers, 1, 1)  # one size
 
 
 def test_each_rank_comes_in_the_size_that_its_tile_needs(tmp_path: Path) -> None:
-    with (
-        grid_of(tmp_path) as notebook,
-        worker_of(notebook, 0) as first,
-        worker_of(notebook, 1) as second,
-        notebook.page("grid") as page,
-    ):
+    with two_ranks_of(tmp_path) as (page, workers):
         page.watch()
         page.want_tier(4, [0])
         page.want_tier(1, [1])
@@ -137,7 +139,7 @@ def test_each_rank_comes_in_the_size_that_its_tile_needs(tmp_path: Path) -> None
             lambda: sizes_of(page, 0)[-1] == (WIDTH // 2, HEIGHT // 2), "rank 0 is larger"
         )
         assert set(sizes_of(page, 1)) == {(WIDTH, HEIGHT)}
-        wait_for_views([first, second], 1, 1)
+        wait_for_views(workers, 1, 1)
 
 
 def test_rank_that_joins_later_appears_by_itself(tmp_path: Path) -> None:
@@ -228,12 +230,7 @@ def test_keyframe_is_made_for_the_tile_that_asks(tmp_path: Path) -> None:
     def keyframes(page: CarrierPage, rank: int) -> int:
         return sum(each.is_keyframe for each in page.headers if each.tile == rank)
 
-    with (
-        grid_of(tmp_path) as notebook,
-        worker_of(notebook, 0),
-        worker_of(notebook, 1),
-        notebook.page("grid") as page,
-    ):
+    with two_ranks_of(tmp_path) as (page, _):
         watch(page)
         for rank in range(2):
             page.frames_after(3, tile=rank)
