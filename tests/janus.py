@@ -28,7 +28,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
-from gpuview.media import rtp_sender
+from gpuview.media import aiortc_compat
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.testing.peer import Image, to_rgb
 from tests.http_handler import QuietHandler
@@ -198,7 +198,7 @@ class Reader:
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._loop_thread.start()
-        rtp_sender.install()  # plays H.264 Main, as browsers do
+        aiortc_compat.install()  # plays H.264 Main, as browsers do
         gather_loopback_when_alone()
         self._peer = asyncio.run_coroutine_threadsafe(_new_peer(), self._loop).result(_TIMEOUT_S)
         self._watching: list[asyncio.Task[None]] = []

@@ -19,7 +19,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from gpuview.media import rtp_sender
+from gpuview.media import aiortc_compat
 from gpuview.media.ice.upstream import gather_loopback_when_alone
 from gpuview.protocol.page_messages import Ping
 from gpuview.protocol.wire import encode_text
@@ -39,11 +39,11 @@ async def _watch(codec: str, view: int, lines: asyncio.Queue[str], end: asyncio.
     print(json.dumps({"view": view, "sdp": peer.localDescription.sdp}), flush=True)
     answer = json.loads(await lines.get())["sdp"]
     receiver = transceiver.receiver
-    rtp_sender.drop_video(receiver, lambda timestamp: None)
+    aiortc_compat.drop_video(receiver, lambda timestamp: None)
     number = extension_id(answer)
     arrivals = ArrivalReport(number) if number is not None else None
     if arrivals is not None:
-        rtp_sender.watch_packets(receiver, lambda data: arrivals.add(data, time.monotonic()))
+        aiortc_compat.watch_packets(receiver, lambda data: arrivals.add(data, time.monotonic()))
     await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     talking = asyncio.create_task(_talk(receiver, channel, arrivals))
     await end.wait()
@@ -60,7 +60,7 @@ async def _talk(
         await asyncio.sleep(FEEDBACK_S)
         message = arrivals.take() if arrivals is not None else None
         if message is not None:
-            await rtp_sender.send_rtcp(receiver, message)
+            await aiortc_compat.send_rtcp(receiver, message)
         if channel.readyState == "open" and time.monotonic() >= next_ping_s:
             next_ping_s += _PING_S
             channel.send(encode_text(Ping(sent_ms=0)))
@@ -68,7 +68,7 @@ async def _talk(
 
 async def _main(count: int, codec: str) -> None:
     gather_loopback_when_alone()
-    rtp_sender.use_transport_feedback()
+    aiortc_compat.use_transport_feedback()
     end = asyncio.Event()
     answers = [asyncio.Queue[str]() for _ in range(count)]
     watching = [

@@ -4,7 +4,7 @@
 // number in its timestamp, see Note [picture number] in `gpuview/media/encode/timestamp.py`.
 
 import type { ShownFrame } from "./latency";
-import { PICTURES } from "./still";
+import { PICTURES } from "./still_assembler";
 
 /** The rate is that of the last seconds, or of the last few pictures of a slow source. */
 const WINDOW_MS = 3000;

@@ -21,7 +21,7 @@ import {
   type ConnectionProblem,
 } from "./problems";
 import type { Signalling } from "./signalling";
-import { STILL_CHANNEL } from "./still";
+import { STILL_CHANNEL } from "./still_assembler";
 import { TIMEOUT_MS, type ConnectionEvent } from "./state";
 import { candidatePairs, type CandidatePair, type StatsReport } from "./stats_report";
 import { after, every } from "./timers";

@@ -13,7 +13,7 @@ import type { Signalling } from "./signalling";
 import type { ViewEvent, ViewState } from "./state";
 import { snapshot, type Figures } from "./stats";
 import type { CandidatePair } from "./stats_report";
-import { Stills } from "./stills";
+import { Stills } from "./still_overlay";
 import { after } from "./timers";
 import { TrackVideo } from "./track_video";
 

@@ -10,7 +10,7 @@ import pytest
 from gpuview.doctor.report import Check
 from gpuview.doctor.stun_turn import ServerResult, query_server, servers_of
 from gpuview.settings import Settings
-from gpuview.signalling.turn_credentials import forget_turn_logins
+from gpuview.signalling.turn_rest_client import forget_turn_logins
 from gpuview.webrtc.ice_url import IceServerUrl, parse_ice_url
 from tests.credentials_endpoint import CredentialsEndpoint, login
 from tests.names import resolve_nothing

@@ -20,7 +20,7 @@ import pytest
 from gpuview.engine import process, shared, spare
 from gpuview.engine.engine import Engine
 from gpuview.engine.process import MediaProcess
-from gpuview.engine.restart import may_restart
+from gpuview.engine.restart_limit import may_restart
 from gpuview.engine.shared import shared_engine
 from gpuview.engine.stream import StreamHandle
 from gpuview.errors import (

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gpuview.frames.cpu.dtypes import is_exact_in_float32
 from gpuview.frames.cpu.paint import blocks, render
-from gpuview.frames.cpu.ranges import is_exact_in_float32, tile_ranges
+from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.picture.colormap import FLOW, INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Scaling
 from tests.frames.dtypes import FLOATS, INTEGERS

@@ -21,7 +21,7 @@ from gpuview.doctor.stun_turn import query_server
 from gpuview.errors import NetworkError
 from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import Settings
-from gpuview.signalling.turn_credentials import fetch_turn_login, forget_turn_logins
+from gpuview.signalling.turn_rest_client import fetch_turn_login, forget_turn_logins
 from gpuview.testing.kernel import Kernel
 from gpuview.webrtc.ice_url import server_urls
 from tests.hub.conftest import documented
@@ -64,7 +64,7 @@ c.Spawner.environment = {{"GPUVIEW_TURN_CREDENTIALS_URL": {url!r} + "/services/g
 ASK_FOR_LOGIN = """
 import os
 from gpuview.settings import Settings
-from gpuview.signalling.turn_credentials import fetch_turn_login
+from gpuview.signalling.turn_rest_client import fetch_turn_login
 found = fetch_turn_login(Settings(), "v1")
 result = [found.server.urls, found.server.username, found.server.credential, found.ttl_s]
 """

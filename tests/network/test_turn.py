@@ -10,7 +10,7 @@ import pytest
 
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.stream import StreamProxy
-from gpuview.webrtc.turn_login import ephemeral_credentials
+from gpuview.webrtc.ephemeral_credentials import ephemeral_credentials
 from tests.network.coturn import PASSWORD, USER
 from tests.network.page import Chromium, Pair, View
 from tests.network.topology import DEAD

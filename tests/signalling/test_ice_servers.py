@@ -22,7 +22,7 @@ from gpuview.signalling.ice_servers import (
     ice_servers_for,
     kernel_servers,
 )
-from gpuview.webrtc.turn_login import ephemeral_credentials
+from gpuview.webrtc.ephemeral_credentials import ephemeral_credentials
 
 TURN: dict[str, Any] = {
     "turn_url": "turn:turn.example.org",

@@ -11,7 +11,7 @@ import pytest
 from gpuview.protocol.page_messages import GetPeerConfig, IceServer, PeerConfig, Refusal
 from gpuview.settings import Settings
 from gpuview.signalling.peer_config import PeerConfigs
-from gpuview.signalling.turn_credentials import forget_turn_logins
+from gpuview.signalling.turn_rest_client import forget_turn_logins
 from tests.credentials_endpoint import Answer, Asked, CredentialsEndpoint, login
 
 TURN = {"turn_url": "turn:turn.example.org", "turn_username": "ann", "turn_credential": "s3cret"}

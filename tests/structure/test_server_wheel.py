@@ -49,7 +49,7 @@ def test_wheel_holds_the_extension_the_hubs_service_and_little_else(wheel: Path)
         "gpuview/webrtc/__init__.py",
         "gpuview/webrtc/addresses.py",
         "gpuview/webrtc/ice_url.py",
-        "gpuview/webrtc/turn_login.py",
+        "gpuview/webrtc/ephemeral_credentials.py",
     }
 
 

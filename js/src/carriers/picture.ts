@@ -10,7 +10,7 @@ import type { Size } from "../picture_size";
 import type { Player } from "../player";
 import { NO_PICTURE } from "../problems";
 import type { Figures } from "../stats";
-import { Stills } from "../stills";
+import { Stills } from "../still_overlay";
 import type { OpenChannel } from "./channel";
 import type { Codec } from "./packet";
 import { PacketConnection } from "./packet_connection";

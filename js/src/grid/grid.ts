@@ -5,7 +5,8 @@ import { element } from "../dom";
 import type { Tile, Tiles } from "../messages";
 import type { Player } from "../player";
 import { after } from "../timers";
-import { isSame, layOut, noteOf, shrink, tierOf, tiersOf, type Layout, type Tier } from "./layout";
+import { isSame, layOut, shrink, tierOf, tiersOf, type Layout, type Tier } from "./layout";
+import { noteOf } from "./note";
 
 /** Dragging an edge must not have pictures made in many sizes. */
 const REST_MS = 300;

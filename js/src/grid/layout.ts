@@ -1,4 +1,4 @@
-// Where the ranks of a grid are, how large, and what stands on each. Pure.
+// Where the ranks of a grid are, and how large. Pure.
 
 import type { Tile, WantTier } from "../messages";
 import type { Size } from "../picture_size";
@@ -27,9 +27,6 @@ const USUAL: Size = { width: 320, height: 180 };
 /** Of a canvas: on phones, Safari draws nothing on a larger one. Few screens have more pixels. */
 const MAX_AREA = 4096 * 4096;
 const MAX_SIDE = 16_384;
-/** After so long without a new frame, a tile says so. */
-const REST_MS = 5000;
-
 /** Arranges the tiles in the order in which they are given, in as many columns as rows or one more. */
 export function layOut(tiles: readonly Tile[]): Layout {
   const columns = Math.max(Math.ceil(Math.sqrt(tiles.length)), 1);
@@ -97,19 +94,6 @@ export function fit({ width, height }: Size, tile: Rect): Rect {
   return { x, y, ...size };
 }
 
-/**
- * Returns what is wrong with a rank, or is waited for; empty if it plays.
- *
- * @param rest_ms How long ago its last new picture was made; null if it does not rest.
- * @param now_ms The time of day, in Unix time.
- */
-export function noteOf(tile: Tile, rest_ms: number | null, now_ms: number): string {
-  if (tile.silent_since !== undefined) return `silent since ${timeOfDay(tile.silent_since)}`;
-  if (tile.text !== "") return tile.text;
-  if (rest_ms === null || rest_ms < REST_MS) return "";
-  return `no new frame since ${timeOfDay(now_ms - rest_ms)}`;
-}
-
 function largest(tiles: readonly Tile[]): Size {
   const known = tiles.filter(hasSize);
   if (known.length === 0) return USUAL;
@@ -121,9 +105,4 @@ function largest(tiles: readonly Tile[]): Size {
 
 function hasSize({ width, height }: Size): boolean {
   return width > 0 && height > 0;
-}
-
-/** As in "12:03:10". */
-function timeOfDay(unix_ms: number): string {
-  return new Date(unix_ms).toTimeString().slice(0, 8);
 }

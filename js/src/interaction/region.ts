@@ -2,7 +2,7 @@
 
 import { decodeOnto } from "../image";
 import type { Region } from "../messages";
-import { pngSize } from "../still";
+import { pngSize } from "../still_assembler";
 import { Asker } from "./asker";
 import { Pieces } from "./pieces";
 import type { Part } from "./viewport";

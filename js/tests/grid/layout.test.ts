@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { fit, layOut, noteOf, shrink, tierOf, tiersOf } from "../../src/grid/layout";
+import { fit, layOut, shrink, tierOf, tiersOf } from "../../src/grid/layout";
 import type { Tile } from "../../src/messages";
 
 const TILE: Tile = { rank: 0, host: "node7", width: 320, height: 180, text: "" };
@@ -124,29 +124,4 @@ test("a picture is seen whole, in the middle of its tile", () => {
   const tile = { x: 320, y: 180, width: 320, height: 180 };
   expect(fit({ width: 640, height: 360 }, tile)).toEqual(tile);
   expect(fit({ width: 90, height: 90 }, tile)).toEqual({ x: 390, y: 180, width: 180, height: 180 });
-});
-
-describe("the note on a tile", () => {
-  const now_ms = new Date(2026, 0, 2, 12, 3, 20).getTime();
-  const silent_since = now_ms - 10_000;
-
-  test("is empty while it plays", () => {
-    expect(noteOf(TILE, null, now_ms)).toBe("");
-    expect(noteOf(TILE, 4900, now_ms)).toBe("");
-  });
-
-  test("says since when there is no new frame", () => {
-    expect(noteOf(TILE, 10_000, now_ms)).toBe("no new frame since 12:03:10");
-  });
-
-  test("says since when its worker is silent, before all else", () => {
-    const tile = { ...TILE, silent_since, text: "waiting for its first frame" };
-    expect(noteOf(tile, 60_000, now_ms)).toBe("silent since 12:03:10");
-  });
-
-  test("says what is wrong, or is waited for", () => {
-    expect(noteOf({ ...TILE, text: "has not joined yet" }, null, now_ms)).toBe(
-      "has not joined yet",
-    );
-  });
 });

@@ -15,7 +15,7 @@ from gpuview.media.ice.sockets import Address
 from gpuview.media.ice.stun_client import StunResponse
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import ice_servers_for
-from gpuview.signalling.turn_credentials import fetch_turn_login
+from gpuview.signalling.turn_rest_client import fetch_turn_login
 from gpuview.webrtc.ice_url import IceServerUrl, server_urls
 
 __all__ = ["ANSWER_TIMEOUT_S", "ServerResult", "query_server", "servers_of"]

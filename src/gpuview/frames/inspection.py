@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gpuview.frames.cpu.dtypes import is_half
 from gpuview.frames.cpu.paint import is_classes
-from gpuview.frames.cpu.ranges import is_half, tile_ranges
+from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.cuda.device import reading_stream
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import AutoRange

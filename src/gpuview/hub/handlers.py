@@ -12,7 +12,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from gpuview import __version__
 from gpuview.hub.metrics import LOGINS, REFUSED
-from gpuview.webrtc.turn_login import ephemeral_credentials
+from gpuview.webrtc.ephemeral_credentials import ephemeral_credentials
 
 if TYPE_CHECKING:
     from gpuview.hub.app import GPUViewHub

@@ -15,7 +15,7 @@ from aiortc import (
     VideoStreamTrack,
 )
 
-from gpuview.media import rtp_sender
+from gpuview.media import aiortc_compat
 from gpuview.media.encode.choice import usable_codecs
 from gpuview.media.encode.codec import Packet, codec_of
 from gpuview.media.encode.fanout import Fanout, Subscription
@@ -63,10 +63,10 @@ class PeerVideo:
         """
         codecs = usable_codecs(self._fanout.encoder)
         sender = self.connection.addTrack(VideoStreamTrack())
-        rtp_sender.take_over(sender, self._start, self._on_failure)
+        aiortc_compat.take_over(sender, self._start, self._on_failure)
         (transceiver,) = self.connection.getTransceivers()
         transceiver.direction = "sendonly"
-        rtp_sender.prefer_codecs(transceiver, codecs)
+        aiortc_compat.prefer_codecs(transceiver, codecs)
         return codecs
 
     def set_ceiling(self, max_bitrate_bps: int) -> None:
@@ -150,7 +150,7 @@ class PeerVideo:
         return str(self._subscription.codec) if self._subscription else ""
 
     def _start(
-        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: rtp_sender.Srtp
+        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: aiortc_compat.Srtp
     ) -> VideoSender:
         subscription = self._subscription = self._fanout.subscribe(codec_of(codec))
 

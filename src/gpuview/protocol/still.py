@@ -1,7 +1,7 @@
 """How a still picture goes to a page: a PNG in pieces, over a reliable data channel of its own.
 
-The page opens the channel if it can show stills; ``js/src/still.ts`` is its half. Each binary
-message is a piece: a header of three big-endian 32-bit numbers, then a part of the PNG.
+The page opens the channel if it can show stills; ``js/src/still_assembler.ts`` is its half.
+Each binary message is a piece: a header of three big-endian 32-bit numbers, then a part of the PNG.
 
     timestamp   the RTP timestamp of a frame that shows the picture
     nbytes      of the whole PNG

@@ -19,9 +19,9 @@ from gpuview.protocol.page_messages import IceServer, Problem
 from gpuview.settings import IceServersFunction, Settings
 from gpuview.settings_rules import split_list
 from gpuview.signalling.time_limit import Overdue, call_within
-from gpuview.signalling.turn_credentials import fetch_turn_login
+from gpuview.signalling.turn_rest_client import fetch_turn_login
+from gpuview.webrtc.ephemeral_credentials import ephemeral_credentials
 from gpuview.webrtc.ice_server_list import parse_ice_servers
-from gpuview.webrtc.turn_login import ephemeral_credentials
 
 __all__ = [
     "call_for_ice_servers",

@@ -14,7 +14,7 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from gpuview.errors import SignalError
-from gpuview.media.rtp_sender import drop_video, send_rtcp, watch_packets
+from gpuview.media.aiortc_compat import drop_video, send_rtcp, watch_packets
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.page_messages import PeerConfig, Ping, Pong
 from gpuview.protocol.still import STILL_CHANNEL, StillAssembler

@@ -20,9 +20,9 @@ from aiortc import (
 from av import CodecContext, Packet, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from gpuview.media.aiortc_compat import use_transport_feedback
 from gpuview.media.encode import still
 from gpuview.media.ice.upstream import gather_loopback_when_alone
-from gpuview.media.rtp_sender import use_transport_feedback
 from gpuview.protocol.page_messages import PeerConfig
 
 __all__ = ["Image", "as_video", "first_codec", "image_of", "make_peer", "png_of", "to_rgb"]

@@ -1,6 +1,6 @@
 """What browsers do and aiortc's RTP receiver does not, so that a poor link is as poor as it is.
 
-The internals of aiortc's receiver that are used, besides those in `gpuview.media.rtp_sender`:
+The internals of aiortc's receiver that are used, besides those in `gpuview.media.aiortc_compat`:
 
 - ``__jitter_buffer`` gives one frame for each packet that comes. After a wait for a lost packet, a
   picture of one packet a frame would stay as late for ever. So the frames that are whole as well

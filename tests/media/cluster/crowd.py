@@ -6,11 +6,11 @@ import asyncio
 from typing import Any, cast
 
 from gpuview import __version__
-from gpuview.media.cluster.agreement import Agreement
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.listener import Peer
 from gpuview.media.cluster.runs import Run
+from gpuview.media.cluster.step_agreement import Agreement
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.carrier_messages import Tiles
 from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpuview.cluster.knob_sync import Schedule
-from gpuview.media.cluster.agreement import Agreement
+from gpuview.media.cluster.step_agreement import Agreement
 from gpuview.protocol.cluster_messages import Agreed, Synced
 
 REPORT_S = 0.05

@@ -22,9 +22,9 @@ from gpuview.media.encode import record
 from gpuview.media.encode.codec import CLOCK_HZ, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.fanout import Fanout, encoding_frames
-from gpuview.media.encode.keyframe_pace import KeyframePace
 from gpuview.media.encode.mp4 import Mp4File
 from gpuview.media.encode.record import CODEC, Recorder
+from gpuview.media.encode.recording_keyframes import KeyframePace
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.recorder_set import RecorderSet
 from gpuview.media.tasks import BackgroundTasks

@@ -23,7 +23,7 @@ from gpuview.media.ice.udp_mux import UdpMux
 from gpuview.protocol.media_messages import Configure, IceServers
 from gpuview.protocol.page_messages import IceServer, Problem
 from gpuview.protocol.stats import NetworkStats
-from gpuview.webrtc.turn_login import ephemeral_credentials
+from gpuview.webrtc.ephemeral_credentials import ephemeral_credentials
 from tests.clock import run_in_virtual_time
 from tests.names import resolve_nothing
 from tests.ports import free_port

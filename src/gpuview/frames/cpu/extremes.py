@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_half, tile_ranges
+from gpuview.frames.cpu.dtypes import is_half
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, tile_ranges
 
 __all__ = ["finite_extremes"]
 

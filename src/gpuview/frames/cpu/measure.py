@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gpuview.frames.cpu.dtypes import is_half, work_dtype
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import class_rows, is_classes
 from gpuview.frames.cpu.percentiles import MAX_SAMPLE, sampled
-from gpuview.frames.cpu.ranges import is_half, range_of_all, union, work_dtype
+from gpuview.frames.cpu.ranges import range_of_all, union
 from gpuview.frames.picture.colormap import (
     IGNORED_INDEX,
     IGNORED_ROW,

@@ -24,13 +24,8 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpuview.frames.cpu.area import Stretch, current_stream_id
-from gpuview.frames.cpu.ranges import (
-    BLOCK_NUMEL,
-    is_known_finite,
-    raw_ranges,
-    shown_ranges,
-    work_dtype,
-)
+from gpuview.frames.cpu.dtypes import work_dtype
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_known_finite, raw_ranges, shown_ranges
 from gpuview.frames.picture.colormap import (
     FLOW,
     IGNORED_INDEX,

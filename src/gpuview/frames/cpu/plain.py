@@ -20,13 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.ranges import (
-    BLOCK_NUMEL,
-    is_exact_in_float32,
-    is_half,
-    is_known_finite,
-    needs_float64,
-)
+from gpuview.frames.cpu.dtypes import is_exact_in_float32, is_half, needs_float64
+from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_known_finite
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import PanelPlan, Plan
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes

@@ -5,26 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gpuview.frames.cpu.dtypes import work_dtype
 from gpuview.frames.cpu.percentiles import percentile_ranges, sample_size
-from gpuview.frames.picture.geometry import AutoRange, Scaling
+from gpuview.frames.picture.geometry import AutoRange
 
 __all__ = [
     "BLOCK_NUMEL",
-    "is_exact_in_float32",
-    "is_half",
     "is_known_finite",
-    "needs_float64",
     "range_of_all",
     "raw_ranges",
     "shown_ranges",
     "tile_ranges",
     "union",
-    "work_dtype",
 ]
 
 BLOCK_NUMEL = 32_767  # torch uses threads for more elements
-_WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
-_HUGE = 1e30  # far beyond any range, but sums still fit float32
 
 
 def raw_ranges(pixels: Tensor, auto: AutoRange | None) -> Tensor:
@@ -90,23 +85,6 @@ def _robust_ranges(pixels: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def is_exact_in_float32(scaling: Scaling) -> bool:
-    """Tell whether float32 is exact enough to scale by these bounds, which are not automatic."""
-    span = scaling.high - scaling.low
-    return 1 / _HUGE < span < _HUGE and max(abs(scaling.low), abs(scaling.high)) < 1024 * span
-
-
-def is_half(tensor: Tensor) -> bool:
-    """Tell whether to read a tensor as float32: NumPy is slow with float16, and has no bfloat16."""
-    return tensor.dtype in (torch.float16, torch.bfloat16)
-
-
-def needs_float64(dtype: torch.dtype, scaling: Scaling | None = None) -> bool:
-    """Tell whether float32 is not exact enough for values of ``dtype``, or for these bounds."""
-    is_inexact = scaling is not None and scaling.auto is None and not is_exact_in_float32(scaling)
-    return dtype in _WIDE or is_inexact
-
-
 def _finite_ranges(tiles: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """Return ``(T, 2)``, read ``rows`` rows at a time; (inf, -inf) where no value is finite."""
     parts = [_extremes(_magnitudes(strip.to(dtype))) for strip in torch.split(tiles, rows, 2)]
@@ -138,8 +116,3 @@ def _extremes(values: Tensor) -> Tensor:
 def is_known_finite(values: Tensor) -> bool:
     """Tell whether all values are finite. False on a device, where this would have to wait."""
     return values.device.type == "cpu" and bool(values.sum().isfinite())
-
-
-def work_dtype(pixels: Tensor, scaling: Scaling | None) -> torch.dtype:
-    """Return the dtype in which values are scaled and averaged."""
-    return torch.float64 if needs_float64(pixels.dtype, scaling) else torch.float32

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.area import max_taps
+from gpuview.frames.cpu.dtypes import needs_float64
 from gpuview.frames.cpu.paint import is_classes
 from gpuview.frames.cpu.percentiles import sample_size
-from gpuview.frames.cpu.ranges import needs_float64
 from gpuview.frames.cuda.kernel import draw_panel
 from gpuview.frames.cuda.minmax import find_minmax, merge_minmax
 from gpuview.frames.cuda.percentiles import find_percentiles

@@ -12,12 +12,12 @@ from typing import cast
 import av
 
 from gpuview.errors import SignalError
+from gpuview.media.aiortc_compat import Packetizer, packetizer
 from gpuview.media.cluster.bitstream import look_at
 from gpuview.media.cluster.timeline import Timeline
 from gpuview.media.cluster.worker_link import Channel, WorkerLink
 from gpuview.media.encode.codec import TIME_BASE, Codec, Packet
 from gpuview.media.encode.tiers import Demand, Tier
-from gpuview.media.rtp_sender import Packetizer, packetizer
 from gpuview.protocol.carrier import HEADER_NBYTES, STILL_PIECE, PacketHeader
 from gpuview.protocol.carrier_messages import MAX_ARRIVALS, Received
 from gpuview.protocol.channels import END

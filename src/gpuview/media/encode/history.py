@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet
-from gpuview.media.encode.keyframe_pace import KeyframePace
+from gpuview.media.encode.recording_keyframes import KeyframePace
 from gpuview.media.encode.tiers import Tier
 
 __all__ = ["Group", "History", "KeptPacket", "Picture", "Span", "picture_at"]

@@ -17,8 +17,8 @@ from contextlib import suppress
 from gpuview.errors import RecordingError
 from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet
 from gpuview.media.encode.fanout import Subscription
-from gpuview.media.encode.keyframe_pace import KeyframePace
 from gpuview.media.encode.mp4 import Mp4File
+from gpuview.media.encode.recording_keyframes import KeyframePace
 from gpuview.media.internal_error import problem_of
 from gpuview.protocol.media_messages import RecordingEnded, RecordingProgress, StartRecording
 from gpuview.protocol.recording import numbered, open_next_file

@@ -13,7 +13,7 @@ from gpuview.media.encode.codec import CLOCK_HZ
 __all__ = ["PICTURES", "timestamp_of"]
 
 PICTURES = 32
-"""How many pictures in a row have different numbers; ``js/src/still.ts`` has it too."""
+"""How many pictures in a row have different numbers; ``js/src/still_assembler.ts`` has it too."""
 
 
 def timestamp_of(shown_ns: int, picture: int, *, after: int) -> int:

@@ -24,7 +24,7 @@ import aioice.ice
 from aioice.candidate import candidate_foundation, candidate_priority
 from aiortc import RTCPeerConnection
 
-from gpuview.media import rtp_sender
+from gpuview.media import aiortc_compat
 from gpuview.media.ice.sockets import Address
 
 __all__ = [
@@ -53,8 +53,8 @@ def install() -> None:
     Raises:
         MediaError: The internals of an installed version are unknown.
     """
-    rtp_sender.check_version("aioice", _AIOICE)
-    rtp_sender.install()
+    aiortc_compat.check_version("aioice", _AIOICE)
+    aiortc_compat.install()
     gather_loopback_when_alone()
 
 

@@ -17,7 +17,7 @@ The internals of aiortc that are used, and why:
   ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do.
 
 aiortc is pinned to one minor version, `install` refuses any other, and
-``tests/media/test_rtp_sender.py`` tests the behaviour of each name.
+``tests/media/test_aiortc_compat.py`` tests the behaviour of each name.
 """
 
 from __future__ import annotations

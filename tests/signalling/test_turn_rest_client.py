@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from gpuview.errors import NetworkError
 from gpuview.protocol.page_messages import IceServer
 from gpuview.settings import Settings
-from gpuview.signalling import turn_credentials
+from gpuview.signalling import turn_rest_client
 from gpuview.signalling.ice_servers import kernel_servers, servers_with_logins
-from gpuview.signalling.turn_credentials import (
+from gpuview.signalling.turn_rest_client import (
     fetch_turn_login,
     forget_turn_logins,
     hub_token,
@@ -163,7 +163,7 @@ class TestKeeping:
     def test_no_more_are_kept_than_views_that_may_ask(
         self, endpoint: CredentialsEndpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(turn_credentials, "_MAX_KEPT", 2)
+        monkeypatch.setattr(turn_rest_client, "_MAX_KEPT", 2)
         settings = settings_for(endpoint)
         for user in ("ann", "bob", "carol", "carol", "ann"):
             fetch_turn_login(settings, user)
@@ -236,7 +236,7 @@ class TestFailing:
             return login()
 
         endpoint.answer = wait
-        monkeypatch.setattr(turn_credentials, "_ANSWER_S", 0.1)
+        monkeypatch.setattr(turn_rest_client, "_ANSWER_S", 0.1)
         settings, now_s = settings_for(endpoint), time.monotonic()
         try:
             with pytest.raises(NetworkError, match=r"no answer within 0.1 s|cannot be reached"):
@@ -270,7 +270,7 @@ def test_nothing_secret_is_shown_or_logged(
     caplog.set_level(logging.DEBUG)
     settings = settings_for(endpoint, turn_credentials_token="t0ken", turn_credentials_key="k3y")
     found = fetch_turn_login(settings, "ann")
-    shown = f"{settings!r} {settings} {found!r} {list(turn_credentials._kept)!r} {caplog.text}"
+    shown = f"{settings!r} {settings} {found!r} {list(turn_rest_client._kept)!r} {caplog.text}"
     for secret in ("t0ken", "k3y", "s3cret"):
         assert secret not in shown
 

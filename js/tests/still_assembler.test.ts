@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { match, movedFrom, pngSize, StillAssembler } from "../src/still";
+import { match, movedFrom, pngSize, StillAssembler } from "../src/still_assembler";
 import { piece, png } from "./stills";
 
 const TICKS = 2 ** 32;

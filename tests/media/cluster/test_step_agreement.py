@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuview.cluster.knob_sync import Schedule
-from gpuview.media.cluster.agreement import Agreement
+from gpuview.media.cluster.step_agreement import Agreement
 from gpuview.protocol.cluster_messages import Synced
 from tests.media.cluster.stepping import Notebook, Rank, World
 

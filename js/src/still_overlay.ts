@@ -2,7 +2,7 @@
 
 import { decodeOnto } from "./image";
 import type { ShownFrame } from "./latency";
-import { match, movedFrom, pngSize, StillAssembler, type Still } from "./still";
+import { match, movedFrom, pngSize, StillAssembler, type Still } from "./still_assembler";
 
 export interface StillsOptions {
   /** Gets what is to lie over the video; null for nothing. */

@@ -24,7 +24,7 @@ from aiortc import (
 from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket, RtpPacket
 
 from gpuview.errors import MediaError
-from gpuview.media import rtp_sender
+from gpuview.media import aiortc_compat
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.ice import upstream
@@ -48,7 +48,7 @@ def installed() -> None:
 
 
 def test_only_this_seam_imports_the_insides_of_aiortc() -> None:
-    root = Path(rtp_sender.__file__).parents[1]
+    root = Path(aiortc_compat.__file__).parents[1]
     importing = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
@@ -56,7 +56,7 @@ def test_only_this_seam_imports_the_insides_of_aiortc() -> None:
     }
     # The headless viewer is a browser in Python, and no part of the media process.
     assert {name for name in importing if not name.startswith("testing/")} == {
-        "media/rtp_sender.py"
+        "media/aiortc_compat.py"
     }
 
 
@@ -64,9 +64,9 @@ def test_only_this_seam_imports_the_insides_of_aiortc() -> None:
 def test_unknown_version_is_refused(
     package: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = rtp_sender.version
+    known = aiortc_compat.version
     monkeypatch.setattr(
-        rtp_sender, "version", lambda name: found if name == package else known(name)
+        aiortc_compat, "version", lambda name: found if name == package else known(name)
     )
     with pytest.raises(MediaError, match=f"cannot work with {package} {found}") as caught:
         upstream.install()
@@ -88,7 +88,7 @@ def test_packets_pass_a_path_of_1280_bytes(codec: Codec) -> None:
     packet = running.encode(frame, 0, 0, is_keyframe=True)
     assert packet is not None
     assert len(packet.payloads) > 10
-    assert max(map(len, packet.payloads)) <= rtp_sender.MAX_PAYLOAD_NBYTES
+    assert max(map(len, packet.payloads)) <= aiortc_compat.MAX_PAYLOAD_NBYTES
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_answer_prefers_h264_main_then_baseline_then_vp8_of_those_that_are_usabl
         offer = await page.createOffer()
         ours.addTrack(VideoStreamTrack())
         (transceiver,) = ours.getTransceivers()
-        rtp_sender.prefer_codecs(transceiver, usable)
+        aiortc_compat.prefer_codecs(transceiver, usable)
         await ours.setRemoteDescription(offer)
         answer = (await ours.createAnswer()).sdp
         await asyncio.gather(page.close(), ours.close())
@@ -151,10 +151,10 @@ class Ours:
         """So many video packets, and one is lost on its first way; never the very first."""
         self._n_video = 0
         sender = self.connection.addTrack(VideoStreamTrack())
-        rtp_sender.take_over(sender, self._start, self.failures.append)
+        aiortc_compat.take_over(sender, self._start, self.failures.append)
 
     def _start(
-        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: rtp_sender.Srtp
+        self, codec: RTCRtpCodecParameters, negotiated: StreamFormat, srtp: aiortc_compat.Srtp
     ) -> VideoSender:
         self.codec, self.negotiated, self.srtp = codec, negotiated, srtp
         self.sender = VideoSender(
@@ -309,13 +309,13 @@ def test_fast_link_is_found_by_the_feedback_of_a_page() -> None:
         number = extension_id(ours.connection.localDescription.sdp)
         assert number is not None
         arrivals = ArrivalReport(number)
-        rtp_sender.watch_packets(receiver, lambda data: arrivals.add(data, time.monotonic()))
-        rtp_sender.drop_video(receiver, lambda timestamp: None)
+        aiortc_compat.watch_packets(receiver, lambda data: arrivals.add(data, time.monotonic()))
+        aiortc_compat.drop_video(receiver, lambda timestamp: None)
         for n in range(1000):
             ours.frames.put_nowait(Packet(b"", [bytes(1000)] * 4, n, 0, True, 2, 2, None))
             await asyncio.sleep(0.03)
             if (message := arrivals.take()) is not None:
-                await rtp_sender.send_rtcp(receiver, message)
+                await aiortc_compat.send_rtcp(receiver, message)
             if ours.sender.link.target_bps > 4 * START_BPS:
                 break
         assert ours.sender.link.target_bps > 4 * START_BPS
@@ -363,7 +363,7 @@ def test_connection_that_never_came_up_closes() -> None:
 def test_dropped_video_is_counted_frame_by_frame() -> None:
     async def use(ours: Ours) -> None:
         arrivals: asyncio.Queue[int] = asyncio.Queue()
-        rtp_sender.drop_video(ours.page.getReceivers()[0], arrivals.put_nowait)
+        aiortc_compat.drop_video(ours.page.getReceivers()[0], arrivals.put_nowait)
         for n in range(3):
             ours.frames.put_nowait(Packet(b"", [b"first", b"last"], n, 0, True, 2, 2, None))
         assert [await arrivals.get() for _ in range(3)] == [0, 1, 2]
@@ -376,7 +376,7 @@ def test_frame_that_comes_again_is_not_counted_again() -> None:
     async def use(ours: Ours) -> None:
         counted: list[int] = []
         receiver = ours.page.getReceivers()[0]
-        rtp_sender.drop_video(receiver, counted.append)
+        aiortc_compat.drop_video(receiver, counted.append)
         for timestamp in (2**32 - 1, 5, 2**32 - 1, 5, 9):
             packet = RtpPacket(96, 1, 77, timestamp, ours.negotiated.ssrc, b"payload")
             await receiver._handle_rtp_packet(packet, arrival_time_ms=0)
@@ -401,7 +401,7 @@ def test_failure_to_start_is_told() -> None:
         failures: list[Exception] = []
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         sender = connection.addTrack(VideoStreamTrack())
-        rtp_sender.take_over(sender, lambda *args: 1 / 0, failures.append)  # type: ignore[arg-type, return-value]
+        aiortc_compat.take_over(sender, lambda *args: 1 / 0, failures.append)  # type: ignore[arg-type, return-value]
         ours = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         ours.addTransceiver("video", direction="recvonly")
         await ours.setLocalDescription(await ours.createOffer())
