@@ -27,6 +27,8 @@ export interface LivenessOptions {
   readonly latency: () => Percentiles | null;
   /** Whether nobody can see the picture, or a person has paused it; told with each ping. */
   readonly isPaused: () => boolean;
+  /** Whether packets come through a relay by TCP; told with each ping. */
+  readonly isRelayedByTcp: () => boolean;
   readonly onPong: (pong: Pong) => void;
   readonly onDead: () => void;
   readonly stop: AbortSignal;
@@ -94,6 +96,7 @@ export class Liveness {
       type: "Ping",
       sent_ms: performance.now(),
       is_paused: this.#options.isPaused(),
+      is_relayed_by_tcp: this.#options.isRelayedByTcp(),
       ...(latency && { latency_p50_ms: latency.p50_ms, latency_p95_ms: latency.p95_ms }),
     });
   }

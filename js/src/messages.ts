@@ -208,6 +208,11 @@ export interface Ping {
   readonly latency_p95_ms?: number;
   /** Whether no picture is wanted now: nobody can see it, or a person has paused it. */
   readonly is_paused: boolean;
+  /**
+   * Whether it talks to its TURN server by TCP or TLS, so that a late packet holds up all those
+   * behind it.
+   */
+  readonly is_relayed_by_tcp: boolean;
 }
 
 /** The media process is alive. */

@@ -23,7 +23,7 @@ import {
 import type { Signalling } from "./signalling";
 import { STILL_CHANNEL } from "./still_assembler";
 import { TIMEOUT_MS, type ConnectionEvent } from "./state";
-import { candidatePairs, type CandidatePair, type StatsReport } from "./stats_report";
+import { candidatePairs, isByTcpRelay, type CandidatePair, type StatsReport } from "./stats_report";
 import { after, every } from "./timers";
 import { Trickle } from "./trickle";
 
@@ -205,7 +205,16 @@ export class Peer {
     const send = (ping: Ping) =>
       channel.readyState === "open" && channel.send(JSON.stringify(ping));
     const onDead = () => this.#lose();
-    const liveness = new Liveness({ send, latency, isPaused, onPong, onDead, stop });
+    const isRelayedByTcp = () => this.#pairs.some(isByTcpRelay);
+    const liveness = new Liveness({
+      send,
+      latency,
+      isPaused,
+      isRelayedByTcp,
+      onPong,
+      onDead,
+      stop,
+    });
     const hear = ({ data }: MessageEvent<string>) => liveness.hear(JSON.parse(data));
     channel.addEventListener("message", hear, { signal: stop });
     this.#liveness = liveness;
@@ -234,6 +243,7 @@ export class Peer {
     if (connection.connectionState === "failed") this.#lose();
     if (connection.connectionState !== "connected") return;
     this.#is_connected = true;
+    void this.stats(); // The pairs, for the first pings.
     this.#deadline.abort();
     this.#trickle.stopRepeating();
     this.#emit({ type: "connected" });

@@ -54,6 +54,11 @@ export function candidatePairs(report: StatsReport): readonly CandidatePair[] {
   );
 }
 
+/** Whether it is selected, and leads through a TURN server that this page talks to by TCP. */
+export function isByTcpRelay({ is_selected, local }: CandidatePair): boolean {
+  return is_selected && (local.relay_protocol === "tcp" || local.relay_protocol === "tls");
+}
+
 export function at(report: StatsReport, id: string | undefined): StatsEntry | undefined {
   return id === undefined ? undefined : report.get(id);
 }

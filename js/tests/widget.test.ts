@@ -154,6 +154,18 @@ describe("the picture", () => {
     expect(figures?.title).toMatch("latency 25 ms (p95 25 ms)");
   });
 
+  test.each(["udp", "tcp", "tls"])("says whether it is relayed by TCP: %s", async (protocol) => {
+    const { model, root } = await show();
+    peer().report = new Map<string, object>([
+      ["P", { type: "candidate-pair", selected: true, localCandidateId: "L" }],
+      ["L", { type: "local-candidate", candidateType: "relay", relayProtocol: protocol }],
+    ]);
+    await play(model, root);
+    await pass(2000);
+    const ping = JSON.parse(last(peer().channel?.sent ?? [])) as Ping;
+    expect(ping.is_relayed_by_tcp).toBe(protocol !== "udp");
+  });
+
   test("keeps its size on the page when a slow link is sent a smaller copy", async () => {
     const { model, root } = await show();
     await play(model, root);

@@ -57,6 +57,14 @@ def test_page_says_whether_somebody_sees_its_picture_and_each_change_is_told_onc
     assert told == [True, False]
 
 
+def test_page_says_with_each_ping_whether_its_relay_is_by_tcp() -> None:
+    told: list[bool] = []
+    page = PageChannel(lambda: (640, 360), lambda: None, told.append)
+    page.answer(Ping(sent_ms=0))
+    page.answer(Ping(sent_ms=1000, is_relayed_by_tcp=True))
+    assert told == [False, True]
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -162,6 +162,7 @@ export class PacketConnection {
       send: (ping) => this.#channel.send(ping),
       latency,
       isPaused,
+      isRelayedByTcp: () => false,
       onPong: (pong) => this.#hear(pong),
       onDead: () => this.#close(null),
       stop,

@@ -62,7 +62,8 @@ export class Link {
 
   #ping(): void {
     if (performance.now() - this.#heard_ms > SILENT_MS) return this.#fail(1006, "");
-    const ping: Ping = { type: "Ping", sent_ms: performance.now(), is_paused: false };
+    const states = { is_paused: false, is_relayed_by_tcp: false };
+    const ping: Ping = { type: "Ping", sent_ms: performance.now(), ...states };
     this.send(ping);
   }
 

@@ -31,10 +31,14 @@ class PageChannel:
     Args:
         picture_size: Returns the width and height of the stream's picture, zeros before the first.
         on_paused: Called when `is_paused` has changed.
+        on_relayed_by_tcp: Called with each ping's `Ping.is_relayed_by_tcp`.
     """
 
     def __init__(
-        self, picture_size: Callable[[], tuple[int, int]], on_paused: Callable[[], None]
+        self,
+        picture_size: Callable[[], tuple[int, int]],
+        on_paused: Callable[[], None],
+        on_relayed_by_tcp: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.heard_s: float | None = None
         """When the page last sent anything; None if it has not."""
@@ -45,6 +49,7 @@ class PageChannel:
         """How much of what the page said was malformed or too much."""
         self._picture_size = picture_size
         self._on_paused = on_paused
+        self._on_relayed_by_tcp = on_relayed_by_tcp
 
     def listen(self, channel: RTCDataChannel) -> None:
         """Answer on ``channel`` from now on."""
@@ -60,6 +65,7 @@ class PageChannel:
         if self.is_paused != ping.is_paused:
             self.is_paused = not self.is_paused
             self._on_paused()
+        self._on_relayed_by_tcp(ping.is_relayed_by_tcp)
         return self._pong(ping)
 
     def _hear(self, channel: RTCDataChannel, message: object) -> None:

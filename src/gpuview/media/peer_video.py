@@ -50,6 +50,7 @@ class PeerVideo:
         self._on_failure = on_failure
         self._subscription: Subscription | None = None
         self._sender: VideoSender | None = None
+        self._is_in_order = False
         self._quantiser: int | None = None  # of the last frame sent
 
     def add_track(self) -> Sequence[str]:
@@ -73,6 +74,13 @@ class PeerVideo:
         """Never send more than this from now on."""
         if self._sender is not None:
             self._sender.link.set_ceiling(max_bitrate_bps)
+
+    def set_in_order(self, is_in_order: bool) -> None:
+        """Say whether the page gets packets in order, because it talks to its relay by TCP."""
+        self._is_in_order = is_in_order  # a ping may come before the sending begins
+        if self._sender is not None:
+            pair = upstream.selected_pair(self.connection)
+            self._sender.link.set_in_order(is_in_order or (pair is not None and pair.is_in_order))
 
     def pause(self, is_paused: bool) -> None:
         """Send nothing from now on, or go on with the newest picture."""
@@ -172,6 +180,7 @@ class PeerVideo:
             on_keyframe_request=subscription.request_keyframe,
             on_failure=self._on_failure,
         )
+        self.set_in_order(self._is_in_order)
         return self._sender
 
     def _new_link(self) -> Link:

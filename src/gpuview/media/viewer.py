@@ -92,9 +92,11 @@ class Viewer:
         self._is_closed = False
         self._created_s = time.monotonic()
         self._connected_s: float | None = None
-        self._channel = PageChannel(lambda: fanout.encodes.picture_size, self._follow_paused)
         self._interaction = InteractionChannel(self.view, on_said)
         self._video = PeerVideo(fanout, self._sending_failed)
+        self._channel = PageChannel(
+            lambda: fanout.encodes.picture_size, self._follow_paused, self._video.set_in_order
+        )
         self._stills = StillSender(fanout.stills, self._video.rate_bps)
         self._video.on_packet = self._stills.follow
         self._connection = self._video.connection

@@ -299,6 +299,9 @@ class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
     latency_p95_ms: _Latency | None = None
     is_paused: bool = False
     """Whether no picture is wanted now: nobody can see it, or a person has paused it."""
+    is_relayed_by_tcp: bool = False
+    """Whether it talks to its TURN server by TCP or TLS, so that a late packet holds up all those
+    behind it."""
 
 
 class Pong(Message, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from aiortc.rtp import RtpPacket, unpack_header_extensions, unwrap_rtx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuview.media.link.stalls import PlayoutDelay
 from gpuview.media.rtp.packets import (
     ABS_SEND_TIME_URI,
     MID_URI,
@@ -53,6 +54,19 @@ def test_packet_has_what_it_was_given() -> None:
     assert (packet.sequence_number, packet.timestamp) == (65535, 4_294_967_295)
     assert (packet.ssrc, packet.payload_type, packet.marker) == (1111, 96, 1)
     assert extensions(video(ALL)) == {2: b"\x06\0\0", 3: b"\x02\x01", 4: b"0", 5: b"\0\0\0"}
+
+
+def test_pictures_are_held_back_from_the_packet_on_that_says_so() -> None:
+    writer = PacketWriter(negotiated(ALL))
+    times = {"number": 1, "timestamp": 2, "is_last": True, "now_s": 1.5, "transport_number": 3}
+    before = writer.video(b"payload", **times)
+    writer.set_playout_delay(PlayoutDelay(0.08, 0.13))
+    after = writer.video(b"payload", **times)
+    again = writer.retransmission(b"payload", original_number=1, **times)
+    assert extensions(before)[5] == b"\0\0\0"
+    assert extensions(after) == extensions(before) | {5: b"\x00\x80\x0d"}  # in 10 ms, 12 bits each
+    assert extensions(again) == extensions(after)
+    assert len(after) == len(before)
 
 
 @given(st.sets(st.sampled_from(sorted(ALL))), st.text("abc", min_size=1, max_size=16))

@@ -49,6 +49,10 @@ _MAX_ADDRESSES = 64  # learned for one connection; a browser has a handful
 class Transport(Protocol):
     """Carries datagrams: a shared socket, or a relay."""
 
+    @property
+    def is_in_order(self) -> bool:
+        """Whether datagrams come in order, a late one holding up those behind it: by TCP."""
+
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram, which may be lost as on any network."""
 
@@ -92,6 +96,8 @@ P = TypeVar("P", bound=_Receiver)
 
 class SocketTransport:
     """One of the shared sockets. It replies to viewers from the address that they sent to."""
+
+    is_in_order = False
 
     def __init__(self, sock: socket.socket, dropped: Counter[str]) -> None:
         self.sock = sock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gpuview.media.link.budget import Budget
@@ -10,6 +11,7 @@ from gpuview.media.link.feedback import SentPackets, parse_feedback
 from gpuview.media.link.protection import Protection, protect
 from gpuview.media.link.rate import Rate
 from gpuview.media.link.reports import Probe
+from gpuview.media.link.stalls import NO_DELAY, PlayoutDelay, Stalls
 
 __all__ = ["NOTHING_SENT", "Link", "LinkStats"]
 
@@ -50,6 +52,8 @@ class Link:
 
     def __init__(self, now_s: float, *, ceiling_bps: float, start_bps: float = START_BPS) -> None:
         self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps, start_bps=start_bps)
+        self._ceiling_bps = ceiling_bps
+        self._stalls: Stalls | None = None
         self._sent = SentPackets()
         self._sent_rate = Rate(now_s)
         self._repeated_rate = Rate(now_s)
@@ -75,7 +79,22 @@ class Link:
 
     def set_ceiling(self, ceiling_bps: float) -> None:
         """Never send more than this from now on."""
-        self._controller.ceiling_bps = ceiling_bps
+        self._ceiling_bps = ceiling_bps
+        self._limit()
+
+    def set_in_order(self, is_in_order: bool) -> None:
+        """Say whether packets come in order, because a part of the way is by TCP."""
+        if is_in_order != (self._stalls is not None):
+            self._stalls = Stalls() if is_in_order else None
+            self._limit()
+
+    def playout_delay(self, now_s: float) -> PlayoutDelay:
+        """Return how long the page is to hold pictures back."""
+        return NO_DELAY if self._stalls is None else self._stalls.playout_delay(now_s)
+
+    def _limit(self) -> None:
+        bound_bps = math.inf if self._stalls is None else self._stalls.bound_bps
+        self._controller.ceiling_bps = min(self._ceiling_bps, bound_bps)
 
     @property
     def under_way_nbytes(self) -> int | None:
@@ -111,6 +130,9 @@ class Link:
         arrived = [each.sent_s for each in reports if each.arrived_s is not None]
         if self.round_trip_s is None and arrived:
             self.round_trip_s = now_s - arrived[-1]
+        if self._stalls is not None:
+            self._stalls.take_reports(now_s, reports, target_bps=self.target_bps)
+            self._limit()
         self._controller.take_reports(now_s, reports, round_trip_s=self.round_trip_s)
 
     def take_remb(self, now_s: float, bitrate_bps: float) -> None:
@@ -131,6 +153,8 @@ class Link:
         if round_trip_s is not None and 0 <= round_trip_s < _MAX_ROUND_TRIP_S:
             last = self.round_trip_s if self.round_trip_s is not None else round_trip_s
             self.round_trip_s = last + _ROUND_TRIP_WEIGHT * (round_trip_s - last)
+            if self._stalls is not None:
+                self._stalls.note_round_trip(round_trip_s)
         if not self._has_feedback:
             self._controller.take_receiver_report(
                 now_s, fraction_lost=fraction_lost, round_trip_s=self.round_trip_s

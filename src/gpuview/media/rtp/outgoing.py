@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gpuview.media.link.link import Link
 from gpuview.media.link.pacer import Departures
+from gpuview.media.link.stalls import NO_DELAY
 from gpuview.media.rtp import rtcp
 from gpuview.media.rtp.history import History, SentPacket
 from gpuview.media.rtp.packets import MAX_PADDING_NBYTES, PacketWriter, StreamFormat
@@ -65,6 +66,7 @@ class Outgoing:
         # The lower half, because a number that wraps soon upsets SRTP when packets are lost.
         self._number = random.randrange(1, 32768)
         self._rtx_number = random.randrange(1, 32768)
+        self._playout_delay = NO_DELAY
         self._n_packets = 0
         self._nbytes = 0
         self._last_timestamp = 0
@@ -99,6 +101,7 @@ class Outgoing:
 
     def write(self, departures: Departures[SentPacket], now_s: float) -> list[bytes]:
         """Return the datagrams of what leaves now."""
+        self._follow_playout_delay(now_s)
         probe = departures.probe
         datagrams = [self._again(packet, now_s, probe) for packet in departures.retransmissions]
         self._link.note_retransmitted(now_s, sum(map(len, datagrams)))
@@ -122,6 +125,12 @@ class Outgoing:
         if departures.padding_nbytes:
             datagrams += self._padding(departures.padding_nbytes, now_s, probe)
         return datagrams
+
+    def _follow_playout_delay(self, now_s: float) -> None:
+        delay = self._link.playout_delay(now_s)
+        if delay != self._playout_delay:
+            self._playout_delay = delay
+            self._writer.set_playout_delay(delay)
 
     def _again(self, packet: SentPacket, now_s: float, probe: int | None) -> bytes:
         data = self._writer.retransmission(

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gpuview.media.link.stalls import NO_DELAY, PlayoutDelay
+
 __all__ = [
     "ABS_SEND_TIME_URI",
     "MAX_PADDING_NBYTES",
@@ -63,12 +65,17 @@ class PacketWriter:
         abs_send_time, transport = ids.get(ABS_SEND_TIME_URI), ids.get(TRANSPORT_CC_URI)
         self._abs_send_time = (abs_send_time or 0) << 28 | 2 << 24 if _fits(abs_send_time) else None
         self._transport = (transport or 0) << 4 | 1 if _fits(transport) else None
-        constant = _constant_extensions(negotiated)
+        constant = _constant_extensions(negotiated, NO_DELAY)
         fields = "I" * (self._abs_send_time is not None) + "BH" * (self._transport is not None)
         nbytes = struct.calcsize(f"!{fields}") + len(constant)
-        self._tail = constant + bytes(-nbytes % 4)
+        self._padding = bytes(-nbytes % 4)
+        self._tail = constant + self._padding
         self._n_words = (nbytes + 3) // 4
         self._header = struct.Struct(f"!BBHII{f'HH{fields}' if nbytes else ''}")
+
+    def set_playout_delay(self, delay: PlayoutDelay) -> None:
+        """Let the page hold pictures back, from the next packet on."""
+        self._tail = _constant_extensions(self._format, delay) + self._padding
 
     def video(
         self,
@@ -162,13 +169,14 @@ class PacketWriter:
         return self._header.pack(*fields) + self._tail
 
 
-def _constant_extensions(negotiated: StreamFormat) -> bytes:
-    """Return the playout delay and the mid, which are the same in each packet."""
+def _constant_extensions(negotiated: StreamFormat, delay: PlayoutDelay) -> bytes:
+    """Return the playout delay and the mid, which are the same in each packet for a while."""
     elements = b""
     playout_delay = negotiated.extension_ids.get(PLAYOUT_DELAY_URI)
     if playout_delay is not None and _fits(playout_delay):
-        # id, length - 1 = 2, then the least and the most delay in 10 ms, 12 bits each: none.
-        elements += bytes((playout_delay << 4 | 2, 0, 0, 0))
+        # id, length - 1 = 2, then the least and the most delay in 10 ms, 12 bits each.
+        least, most = (round(each_s * 100) for each_s in delay)
+        elements += bytes((playout_delay << 4 | 2,)) + (least << 12 | most).to_bytes(3)
     mid_id, mid = negotiated.extension_ids.get(MID_URI), negotiated.mid.encode()
     if mid_id is not None and _fits(mid_id) and 0 < len(mid) <= _MAX_ONE_BYTE_NBYTES:
         elements += bytes((mid_id << 4 | len(mid) - 1,)) + mid
