@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gpuview.frames.picture.colormap import BUILT_IN
 from gpuview.frames.picture.geometry import BACKGROUND
-from gpuview.frames.picture.markers import FAR, MARKERS, distances, oklab
+from gpuview.frames.picture.special_colours import FAR, MARKERS, distances, oklab
 
 TARGET = Path(__file__).resolve().parents[1] / "src/gpuview/frames/picture/colormaps.npz"
 

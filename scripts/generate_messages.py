@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from generated import write_or_compare
 from msgspec import Struct
 
-from gpuview.protocol import carrier_messages as carrier
+from gpuview.protocol import carrier_messages as carrier_packets
 from gpuview.protocol import interaction_messages as interaction
 from gpuview.protocol import page_messages as messages
 
@@ -40,17 +40,26 @@ FROM_PAGE = (
 )
 FROM_KERNEL = (messages.Answer, messages.Refusal, messages.PeerConfig, messages.Status)
 WITH_MEDIA = (messages.Ping, messages.Pong)
-CARRIED = (carrier.Watch, carrier.Received, carrier.RequestKeyframe, carrier.WantTier)
-TO_GRID = (carrier.Tiles,)
-TUNNEL_FROM_PAGE = (carrier.CarrierOpen, carrier.CarrierText, carrier.CarrierClose)
-TUNNEL_FROM_KERNEL = (carrier.CarrierData, carrier.CarrierClosed)
+CARRIED = (
+    carrier_packets.Watch,
+    carrier_packets.Received,
+    carrier_packets.RequestKeyframe,
+    carrier_packets.WantTier,
+)
+TO_GRID = (carrier_packets.Tiles,)
+TUNNEL_FROM_PAGE = (
+    carrier_packets.CarrierOpen,
+    carrier_packets.CarrierText,
+    carrier_packets.CarrierClose,
+)
+TUNNEL_FROM_KERNEL = (carrier_packets.CarrierData, carrier_packets.CarrierClosed)
 FOR_ALL = (interaction.Interaction,)
 PARTS = (
     messages.IceServer,
     messages.ColourBar,
     messages.LegendEntry,
     messages.Problem,
-    carrier.Tile,
+    carrier_packets.Tile,
 )
 INTERACTION_PARTS = tuple(
     kind

@@ -180,7 +180,7 @@ def _settled(holdings: Callable[[], Counter[str]]) -> Counter[str]:
 
 
 def _close_engine() -> None:
-    engine = sys.modules.get("gpuview.engine.shared")
+    engine = sys.modules.get("gpuview.engine.shared_engine")
     if engine is not None:
         engine.close_shared_engine()
 

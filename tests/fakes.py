@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from gpuview.engine.listening import WorkerPort
+from gpuview.engine.worker_port import WorkerPort
 from gpuview.errors import MediaError, StreamClosedError
 from gpuview.protocol.cluster_messages import (
     JoinChanged,

@@ -29,7 +29,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
 from gpuview.media import aiortc_compat
-from gpuview.media.ice.upstream import gather_loopback_when_alone
+from gpuview.media.ice.aioice_compat import gather_loopback_when_alone
 from gpuview.testing.peer import Image, to_rgb
 from tests.http_handler import QuietHandler
 from tests.ports import free_port

@@ -35,7 +35,7 @@ def test_all_is_appended_where_no_package_is_installed() -> None:
 KERNEL = """
 import sys
 sys.path += {packages!r}
-from gpuview.engine.shared import shared_engine
+from gpuview.engine.shared_engine import shared_engine
 sys.path[:0] = ["", "mine"]
 from gpuview.settings import Settings
 from tests.fakes import Listener

@@ -40,7 +40,7 @@ from gpuview import (
     StreamClosedError,
     recording,
 )
-from gpuview.engine.shared import close_shared_engine
+from gpuview.engine.shared_engine import close_shared_engine
 from gpuview.errors import GpuviewError
 from gpuview.frames.picture.look import Look
 from gpuview.protocol.media_messages import RecordingEnded, StartRecording, StopRecording

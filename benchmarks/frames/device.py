@@ -22,9 +22,9 @@ from gpuview.errors import FrameError
 from gpuview.frames.cpu.paint import render
 from gpuview.frames.cpu.yuv import write_i420
 from gpuview.frames.picture.geometry import TileKind
-from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import read_tiles
 from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from tests.frames.ring import RingSink

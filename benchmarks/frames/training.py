@@ -184,8 +184,8 @@ def _without_viewer(rounds: int) -> Row:
 @contextmanager
 def _into_a_ring(training: Training) -> Iterator[Callable[[], int]]:
     """Do what a watched tap does, 30 times a second, without the widget."""
-    from gpuview.frames.picture.layout import Values
     from gpuview.frames.picture.look import Look
+    from gpuview.frames.picture.tensor_layout import Values
     from gpuview.frames.writer import FrameWriter
 
     sink, look = RingSink(), Look()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from benchmarks.sender.scene import FPS, HEIGHT, WIDTH, Pixels, pictures
 from gpuview.engine.engine import Engine
-from gpuview.engine.shared import shared_engine
+from gpuview.engine.shared_engine import shared_engine
 from gpuview.engine.stream import StreamHandle
 from gpuview.protocol.page_messages import Answer, Offer
 from gpuview.protocol.pixel_format import PixelFormat

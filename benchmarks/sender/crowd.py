@@ -20,7 +20,7 @@ from aiortc import (
 )
 
 from gpuview.media import aiortc_compat
-from gpuview.media.ice.upstream import gather_loopback_when_alone
+from gpuview.media.ice.aioice_compat import gather_loopback_when_alone
 from gpuview.protocol.page_messages import Ping
 from gpuview.protocol.wire import encode_text
 from gpuview.testing.feedback import FEEDBACK_S, ArrivalReport, extension_id

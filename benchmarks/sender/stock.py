@@ -15,7 +15,7 @@ import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 
 from benchmarks.sender.scene import Pixels, pictures
-from gpuview.media.ice.upstream import gather_loopback_when_alone
+from gpuview.media.ice.aioice_compat import gather_loopback_when_alone
 
 _CLOCK = Fraction(1, 90_000)
 

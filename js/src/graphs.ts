@@ -1,7 +1,15 @@
 // Small graphs of the last minute in the details: frame rate, bit rate and latency.
 
 import { element } from "./dom";
-import { describe, extend, linePath, SERIES, SPAN_MS, type Point, type Series } from "./history";
+import {
+  describe,
+  extend,
+  linePath,
+  SERIES,
+  SPAN_MS,
+  type Point,
+  type Series,
+} from "./figures_history";
 import type { Figures } from "./stats";
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -1,11 +1,11 @@
 // One view of the stream: feeds events to the pure state machine and carries out its effects, while
 // other carriers stand in for WebRTC.
 
-import { Attention } from "./attention";
+import { Attention } from "./visibility";
 import { caption } from "./caption";
 import { commOpener } from "./carriers/comm_channel";
 import { Fallbacks, type Door } from "./carriers/fallbacks";
-import { placeOf, viewUrl } from "./carriers/place";
+import { placeOf, viewUrl } from "./carriers/server_url";
 import type { Carrier } from "./carriers/race";
 import { detailRows } from "./details";
 import { DetailsPanel } from "./details_panel";
@@ -16,7 +16,7 @@ import type { Pong, Problem, ToView } from "./messages";
 import { listen, type Model } from "./model";
 import { Overlay } from "./overlay";
 import { Player } from "./player";
-import { Room } from "./room";
+import { Room } from "./page_width";
 import { favouriteState, isOver, shownState } from "./shown_state";
 import { Signalling } from "./signalling";
 import { begin, next, type Effect, type Step, type ViewEvent, type ViewState } from "./state";

@@ -1,9 +1,9 @@
 // The widget as anywidget loads it: `initialize` for each model, then `render` for each output.
 
-import { placeOf, socketUrl } from "./carriers/place";
+import { placeOf, socketUrl } from "./carriers/server_url";
 import { SocketDoor } from "./carriers/socket_channel";
 import { keepsViews, listen, type Model } from "./model";
-import { LatestRemoved } from "./latest_removed";
+import { LatestRemoved } from "./removed_output";
 import { View } from "./view";
 
 type CleanUp = () => void;

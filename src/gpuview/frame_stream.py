@@ -16,12 +16,12 @@ from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
 from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look
-from gpuview.frames.picture.room import USUAL_ROOM, next_room
+from gpuview.frames.picture.page_width import USUAL_ROOM, next_room
 from gpuview.frames.picture.select import CurrentSelect, as_select
 from gpuview.frames.snapshot import extremes
 from gpuview.interaction.inspector import Inspector
 from gpuview.interaction.interactions import Interactions, Reply
-from gpuview.interaction.live import LiveInteraction
+from gpuview.interaction.public_methods import LiveInteraction
 from gpuview.interaction.stream_interaction import StreamInteraction
 from gpuview.options import LIMITS, LOOK, LiveOptions
 from gpuview.protocol.interaction_messages import FromView, Interaction

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from gpuview.abandoned import follow
-from gpuview.engine.shared import shared_engine
+from gpuview.engine.shared_engine import shared_engine
 from gpuview.errors import MediaEndedError, MediaError, StreamClosedError
 from gpuview.interaction.interactions import Reply
 from gpuview.ipykernel_compat import read_messages_while_cells_run

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gpuview.errors import FrameError, SettingsError, StreamClosedError
 from gpuview.frame_stream import FrameStream
-from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Size, ValueRange
 from gpuview.frames.picture.select import Index, Select
+from gpuview.frames.picture.tensor_layout import Layout
 from gpuview.frames.pushed_frame import PushedFrame, to_keep
 from gpuview.frames.snapshot import snapshot, video_picture
 from gpuview.frames.torch_compat import opaque_to_dynamo
-from gpuview.interaction.live import INTERACTION
+from gpuview.interaction.public_methods import INTERACTION
 from gpuview.options import unknown_attribute
 from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.wire import to_wire
-from gpuview.public_face import PublicFace
+from gpuview.public_names import PublicFace
 from gpuview.saved_output import SavedOutput, display_value
 from gpuview.settings import Settings
 from gpuview.sources.parse import parse_source
@@ -104,7 +104,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
         "doctor",
         *INTERACTION,
     )
-    """See `gpuview.public_face`."""
+    """See `gpuview.public_names`."""
 
     def __init__(
         self,

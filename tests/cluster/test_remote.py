@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gpuview.cluster import run_stream
+from gpuview.cluster.announcement import Posted
 from gpuview.cluster.join_file import WrittenJoinFile
 from gpuview.cluster.keys import notebook_keys, run_keys
-from gpuview.cluster.posted import Posted
 from gpuview.cluster.ray_discovery import Notice
 from gpuview.errors import NetworkError, SettingsError, StreamClosedError
 from gpuview.protocol.cluster_messages import Listening, OpenRun

@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from gpuview.engine import process, shared, spare
+from gpuview.engine import process, spare
+from gpuview.engine import shared_engine as shared_engine_module
 from gpuview.engine.engine import Engine
 from gpuview.engine.process import MediaProcess
 from gpuview.engine.restart_limit import may_restart
-from gpuview.engine.shared import shared_engine
+from gpuview.engine.shared_engine import shared_engine
 from gpuview.engine.stream import StreamHandle
 from gpuview.errors import (
     MediaEndedError,
@@ -237,7 +238,7 @@ def test_name_that_does_not_resolve_starts_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(SettingsError, match=r"the address of 'gpu.example.org'"):
         shared_engine(Settings(public_ip="gpu.example.org"))
-    assert shared._engine is None
+    assert shared_engine_module._engine is None
 
 
 def test_closed_stream_takes_no_frames() -> None:
@@ -264,7 +265,7 @@ def test_process_that_was_started_in_vain_ends_with_the_kernel() -> None:
     spare.prestart()
     assert spare._spare is not None
     pid = spare._spare.pid
-    shared.close_shared_engine()
+    shared_engine_module.close_shared_engine()
     assert not Path(f"/proc/{pid}").exists()
 
 
@@ -272,7 +273,7 @@ def test_process_that_was_started_in_vain_ends_with_the_kernel() -> None:
 def test_stream_has_a_place_where_the_extension_may_find_its_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, carriers: str, is_found: bool
 ) -> None:
-    monkeypatch.setattr(shared, "kernel_place", lambda: KernelPlace(tmp_path, "0f1e"))
+    monkeypatch.setattr(shared_engine_module, "kernel_place", lambda: KernelPlace(tmp_path, "0f1e"))
     _, handle, _ = open_stream(carriers=carriers)
     assert handle.place == (f"0f1e/{handle.name}" if is_found else "")
 
@@ -292,7 +293,7 @@ def test_process_survives_the_interrupt_that_stops_a_cell() -> None:
 
 CHILD = """
 import os, sys
-from gpuview.engine.shared import shared_engine
+from gpuview.engine.shared_engine import shared_engine
 from gpuview.settings import Settings
 from gpuview.signalling.ice_servers import kernel_servers
 from tests.fakes import Listener
@@ -324,7 +325,7 @@ def test_process_ends_when_the_kernel_is_killed_though_a_forked_child_lives() ->
 
 
 def _push_in_child(result: multiprocessing.SimpleQueue[str]) -> None:
-    assert shared._engine is None
+    assert shared_engine_module._engine is None
     try:
         show(_inherited)
     except StreamClosedError as exc:

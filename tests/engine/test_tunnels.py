@@ -15,8 +15,8 @@ import pytest
 from gpuview.engine import tunnels
 from gpuview.engine.engine import Engine
 from gpuview.engine.stream import StreamHandle
-from gpuview.protocol.carrier import PacketHeader
 from gpuview.protocol.carrier_messages import Received, Watch
+from gpuview.protocol.carrier_packets import PacketHeader
 from gpuview.protocol.page_messages import Message, Ping
 from gpuview.protocol.wire import encode_text
 from tests.engine.test_engine import open_stream, show

@@ -21,7 +21,7 @@ from gpuview.frames.picture.colormap import (
     palette,
 )
 from gpuview.frames.picture.geometry import BACKGROUND
-from gpuview.frames.picture.markers import FAR, distances, oklab
+from gpuview.frames.picture.special_colours import FAR, distances, oklab
 from gpuview.frames.picture.wheel import wheel_colours
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gpuview.frames.cpu.writer import NonFinite, write_picture
 from gpuview.frames.picture.geometry import Content, Plan
-from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import Tiles
 from gpuview.protocol.pixel_format import PixelFormat
 from tests.frames.dtypes import FLOATS, INTEGERS
 from tests.frames.encoded import EncoderSink

@@ -17,9 +17,9 @@ from gpuview.errors import FrameError
 from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.colormap import palette
-from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import read_tiles
 from gpuview.frames.writer import FrameWriter
 from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.protocol.ring import DEVICE_SLOTS, Slot

@@ -21,13 +21,13 @@ from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.slot_layout import rgb_planes
-from gpuview.frames.cuda.staging_thread import StagedPath
+from gpuview.frames.cuda.staging_fallback import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.colormap import FLOW, IGNORED_ROW
 from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.measured import Measured
+from gpuview.frames.picture.tensor_layout import Tiles
 from gpuview.protocol.media_messages import OpenStream
 from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.protocol.ring import DEVICE_SLOTS, HEADER_NBYTES, RingReader, Slot

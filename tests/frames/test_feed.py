@@ -17,9 +17,9 @@ from gpuview.errors import FrameError, MediaError, StreamClosedError
 from gpuview.frames import feed
 from gpuview.frames.error_reporter import ErrorReporter
 from gpuview.frames.feed import Feed
-from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.select import as_select
+from gpuview.frames.picture.tensor_layout import Values
 from gpuview.frames.snapshot import extremes, snapshot
 from gpuview.protocol.pixel_format import PixelFormat
 from tests.waiting import wait_until

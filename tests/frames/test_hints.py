@@ -14,9 +14,9 @@ from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import TileKind
 from gpuview.frames.picture.hints import range_hint
-from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
+from gpuview.frames.picture.tensor_layout import Values
 from gpuview.frames.writer import FrameWriter
 from tests.frames.discard import DiscardingSink
 from tests.frames.dtypes import FLOATS, INTEGERS

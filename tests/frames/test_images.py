@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.layout import read_tiles
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.tensor_layout import read_tiles
 from gpuview.frames.snapshot import snapshot
 
 COLOURS = Image.new("RGB", (30, 20), (204, 51, 102))  # of the web palette, which "P" has

@@ -23,7 +23,7 @@ from gpuview.frames.cuda.device import Gpu
 from gpuview.frames.cuda.slot_layout import planes, record_nbytes, rgb_planes
 from gpuview.frames.picture.colormap import FLOW, palette
 from gpuview.frames.picture.geometry import Label, PanelPlan, Plan, Scaling
-from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.tensor_layout import Tiles
 from gpuview.protocol.ring import CAPTURE_WORD, HEADER_NBYTES, SEQ_WORD
 from tests.frames.dtypes import FLOATS
 from tests.frames.fake_gpu import FakeGpu

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpuview.frames.picture.frame import read_frame
-from gpuview.frames.picture.layout import ElementIndex
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.panel import Panel
 from gpuview.frames.picture.picture_map import Box, PictureMap, Rectangle, Spot
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import ElementIndex
 from gpuview.frames.writer import FrameWriter
 from gpuview.media.encode.convert import copied_without_loss
 from tests.frames.dtypes import FLOATS, INTEGERS

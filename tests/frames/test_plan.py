@@ -23,8 +23,8 @@ from gpuview.frames.picture.geometry import (
     TileKind,
 )
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.page_width import next_room
 from gpuview.frames.picture.plan import plan
-from gpuview.frames.picture.room import next_room
 from gpuview.protocol.pixel_format import MIN_SIDE
 
 Rectangle = tuple[int, int, int, int]

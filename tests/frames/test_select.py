@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.select import as_select
+from gpuview.frames.picture.tensor_layout import Values
 
 
 @pytest.mark.parametrize(

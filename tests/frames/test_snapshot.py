@@ -7,8 +7,8 @@ import torch
 from gpuview.errors import FrameError
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import BACKGROUND
-from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.tensor_layout import Values
 from gpuview.frames.snapshot import extremes, snapshot
 
 

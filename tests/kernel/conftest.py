@@ -25,7 +25,7 @@ for stream in [each for each in globals().values() if isinstance(each, GPUStream
     stream.close()
 """
 END_MEDIA = """
-from gpuview.engine.shared import close_shared_engine
+from gpuview.engine.shared_engine import close_shared_engine
 close_shared_engine()
 """
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gpuview.protocol.carrier import PacketHeader
 from gpuview.protocol.carrier_messages import CarrierOpen, CarrierText, Received
+from gpuview.protocol.carrier_packets import PacketHeader
 from gpuview.protocol.page_messages import Message, Status
 from gpuview.protocol.wire import encode_text, to_wire
 from gpuview.testing.carrier_page import CarrierPage, connect

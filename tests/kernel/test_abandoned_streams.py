@@ -123,7 +123,7 @@ def test_a_stream_is_closed_when_its_cell_runs_again(notebook: Kernel, code: str
     notebook.run(code, cell_id="usual")
     assert notebook.evaluate("made[0]() is None")
     assert notebook.evaluate("made[1]() is not None")
-    engine = "gpuview.engine.shared.shared_engine(gpuview.Settings())"
+    engine = "gpuview.engine.shared_engine.shared_engine(gpuview.Settings())"
     assert notebook.evaluate(f"len({engine}._streams) <= 1")
     wait_until(lambda: not stream.is_open, "the page to be told")
 

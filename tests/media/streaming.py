@@ -1,4 +1,4 @@
-"""A hub with a stream that shows frames, and a socket that pages reach it by."""
+"""A media process with a stream that shows frames, and a socket that pages reach it by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpuview.media.hub import Hub
+from gpuview.media.streams import Streams
 from gpuview.protocol.media_messages import AttachRing, Configure, OpenStream
 from gpuview.protocol.page_messages import Message
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
@@ -25,7 +25,7 @@ FPS = 30
 
 
 class Streaming:
-    """A hub in this process, on the running event loop.
+    """What a media process has, in this process, on the running event loop.
 
     Args:
         folder: In which its socket is.
@@ -36,13 +36,13 @@ class Streaming:
         self.said: list[tuple[str, Message]] = []
         """What it said to the kernel."""
         self.socket_path = folder / "gpuview" / "kernel-1.sock"
-        self.hub = Hub(lambda stream, message: self.said.append((stream, message)))
-        self.hub.receive("", Configure(socket_path=str(self.socket_path), **configuration), [])
+        self.streams = Streams(lambda stream, message: self.said.append((stream, message)))
+        self.streams.receive("", Configure(socket_path=str(self.socket_path), **configuration), [])
         self._event_fd = os.eventfd(0)
         opening = OpenStream(fps=FPS, max_bitrate_bps=10**7)
-        self.hub.receive("s1", opening, [os.dup(self._event_fd)])
+        self.streams.receive("s1", opening, [os.dup(self._event_fd)])
         self._ring = RingWriter.create(frame_nbytes(PixelFormat.RGB24, WIDTH, HEIGHT), HOST_SLOTS)
-        self.hub.receive("s1", AttachRing(), [os.dup(self._ring.fd)])
+        self.streams.receive("s1", AttachRing(), [os.dup(self._ring.fd)])
         self.n_pushed = 0
 
     def push(self) -> None:
@@ -63,14 +63,14 @@ class Streaming:
         return connect(self.socket_path, stream, token=token)
 
     async def close(self) -> None:
-        await self.hub.close()
+        await self.streams.close()
         self._ring.close()
         os.close(self._event_fd)
 
 
 @contextlib.asynccontextmanager
 async def streaming(folder: Path, **configuration: Any) -> AsyncIterator[Streaming]:
-    """Give a hub whose stream shows frames."""
+    """Give a stream that shows frames."""
     stream = Streaming(folder, **configuration)
     playing = asyncio.create_task(stream.play())
     try:
@@ -81,5 +81,5 @@ async def streaming(folder: Path, **configuration: Any) -> AsyncIterator[Streami
 
 
 async def elsewhere(work: Callable[..., T], *args: object) -> T:
-    """Do what waits in another thread, while the hub's event loop runs."""
+    """Do what waits in another thread, while the event loop runs."""
     return await asyncio.to_thread(work, *args)

@@ -27,7 +27,7 @@ from gpuview.errors import MediaError
 from gpuview.media import aiortc_compat
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 from gpuview.media.link.controller import START_BPS
 from gpuview.media.link.link import Link
 from gpuview.media.rtp.packets import (
@@ -44,7 +44,7 @@ from tests.waiting import wait_until_async
 
 @pytest.fixture(autouse=True)
 def installed() -> None:
-    upstream.install()
+    aioice_compat.install()
 
 
 def test_only_this_seam_imports_the_insides_of_aiortc() -> None:
@@ -69,13 +69,13 @@ def test_unknown_version_is_refused(
         aiortc_compat, "version", lambda name: found if name == package else known(name)
     )
     with pytest.raises(MediaError, match=f"cannot work with {package} {found}") as caught:
-        upstream.install()
+        aioice_compat.install()
     assert caught.value.fix.startswith(f"pip install '{package}==")
 
 
 def test_installing_twice_changes_nothing() -> None:
     before = len(aiortc.codecs.CODECS["video"]), len(aiortc.codecs.HEADER_EXTENSIONS["video"])
-    upstream.install()
+    aioice_compat.install()
     after = len(aiortc.codecs.CODECS["video"]), len(aiortc.codecs.HEADER_EXTENSIONS["video"])
     assert before == after
 
@@ -172,7 +172,7 @@ class Ours:
 
     def _send(self, datagrams: list[bytes]) -> None:
         # The connection has aioice's own sockets here, which send one at a time.
-        pair = upstream._ice(self.connection)._nominated[1]
+        pair = aioice_compat._ice(self.connection)._nominated[1]
         for data in datagrams:
             is_video = data[8:12] == self.negotiated.ssrc.to_bytes(4)
             self._n_video += is_video
@@ -326,7 +326,7 @@ def test_fast_link_is_found_by_the_feedback_of_a_page() -> None:
 
 def test_connection_within_one_machine_is_known_as_such() -> None:
     async def use(ours: Ours) -> None:
-        pair = upstream.selected_pair(ours.connection)
+        pair = aioice_compat.selected_pair(ours.connection)
         assert pair is not None
         assert pair.is_local
 

@@ -35,7 +35,7 @@ from gpuview.protocol.page_messages import (
 )
 from gpuview.testing.carrier_page import CarrierPage
 from tests.media.streaming import HEIGHT, WIDTH, Streaming, elsewhere, streaming
-from tests.media.test_hub import page_offer
+from tests.media.test_streams import page_offer
 from tests.waiting import wait_until_async
 
 
@@ -65,7 +65,7 @@ def views(stream: Streaming) -> list[str]:
 
 
 async def until_all_have_gone(stream: Streaming) -> None:
-    pages = stream.hub._streams["s1"].pages
+    pages = stream.streams._streams["s1"].pages
     await wait_until_async(lambda: not pages and not views(stream), "all pages have gone")
 
 
@@ -81,7 +81,7 @@ def test_page_sees_the_stream(tmp_path: Path, codec: str) -> None:
             assert [each.seq for each in page.headers] == list(range(len(page.headers)))
             assert all(each.timestamp > first.timestamp for each in rest)
             assert views(stream) == [page.view]
-            (counters,) = stream.hub._streams["s1"].viewers
+            (counters,) = stream.streams._streams["s1"].viewers
             stats = counters.stats()
             assert (stats.view, stats.carrier, stats.state) == (page.view, "socket", "connected")
             assert stats.frames_sent >= 10
@@ -97,7 +97,7 @@ def test_viewers_of_one_codec_share_an_encoder(tmp_path: Path) -> None:
         async with watching(stream) as one, watching(stream) as other:
             for page in (one, other):
                 await elsewhere(page.frames_after, 5)
-            encoders = stream.hub._streams["s1"].fanout.encodes.stats()
+            encoders = stream.streams._streams["s1"].fanout.encodes.stats()
             assert [each.codec for each in encoders] == ["H264 Main"]
             assert sorted(views(stream)) == sorted([one.view, other.view])
 
@@ -137,9 +137,8 @@ def test_page_that_acknowledges_nothing_gets_little(tmp_path: Path) -> None:
         async with watching(stream) as deaf, watching(stream) as page:
             deaf.acknowledges = False
             await elsewhere(page.frames_after, 60)
-            deaf_now = next(
-                each.stats() for each in stream.hub._streams["s1"].viewers if each.view == deaf.view
-            )
+            viewers = stream.streams._streams["s1"].viewers
+            deaf_now = next(each.stats() for each in viewers if each.view == deaf.view)
             assert deaf_now.frames_sent < 30
             assert deaf.nbytes <= MAX_UNHEARD_NBYTES
 
@@ -153,9 +152,8 @@ def test_page_that_acknowledges_what_was_never_sent_gets_no_more(tmp_path: Path)
             for n in range(60):
                 liar.say(Received(seq=10**6 + n, arrived_ms=[n]))
                 await elsewhere(page.frames_after, 1)
-            liar_now = next(
-                each.stats() for each in stream.hub._streams["s1"].viewers if each.view == liar.view
-            )
+            viewers = stream.streams._streams["s1"].viewers
+            liar_now = next(each.stats() for each in viewers if each.view == liar.view)
             assert liar_now.frames_sent < 30
 
     run(tmp_path, use)
@@ -164,7 +162,7 @@ def test_page_that_acknowledges_what_was_never_sent_gets_no_more(tmp_path: Path)
 def test_page_that_reads_nothing_is_bounded(tmp_path: Path) -> None:
     async def use(stream: Streaming) -> None:
         ours, theirs = socket.socketpair()
-        stream.hub.receive("s1", OpenCarrier(view="blind"), [theirs.detach()])
+        stream.streams.receive("s1", OpenCarrier(view="blind"), [theirs.detach()])
         ours.setblocking(False)
         message = b'{"type": "Watch", "view": "blind", "codec": "H264"}'
         ours.send(frame_message(TEXT, message))
@@ -174,7 +172,7 @@ def test_page_that_reads_nothing_is_bounded(tmp_path: Path) -> None:
                     frame_message(TEXT, b'{"type": "Received", "seq": %d, "arrived_ms": [1]}' % n)
                 )
                 await elsewhere(page.frames_after, 1)
-            sessions = stream.hub._streams["s1"].pages._sessions
+            sessions = stream.streams._streams["s1"].pages._sessions
             (blind,) = (each for each in sessions if each._carrier == "comm")
             assert blind._connection.unsent_nbytes < 1_000_000
         ours.close()
@@ -211,7 +209,7 @@ def test_ping_is_answered_with_the_size_of_the_picture(tmp_path: Path) -> None:
             pong = await elsewhere(page.hear, Pong)
             assert isinstance(pong, Pong)
             assert (pong.sent_ms, pong.width, pong.height) == (4.5, WIDTH, HEIGHT)
-            (viewer,) = stream.hub._streams["s1"].viewers
+            (viewer,) = stream.streams._streams["s1"].viewers
             assert viewer.stats().latency_p50_ms == 30.0
 
     run(tmp_path, use)
@@ -246,7 +244,7 @@ def test_offer_over_the_socket_is_answered_there_and_nowhere_else(tmp_path: Path
         assert isinstance(answer, Answer)
         assert (answer.view, answer.seq) == ("v", 1)
         assert not [each for _, each in stream.said if isinstance(each, Answer)]
-        stream.hub.receive("s1", offer, [])  # the kernel was busy until now
+        stream.streams.receive("s1", offer, [])  # the kernel was busy until now
         assert [each for _, each in stream.said if isinstance(each, Answer)] == [answer]
         page.say(
             Candidates(view="v", seq=1, candidates=["candidate:1 1 udp 1 127.0.0.1 9 typ host"])
@@ -255,7 +253,7 @@ def test_offer_over_the_socket_is_answered_there_and_nowhere_else(tmp_path: Path
         await wait_until_async(lambda: not views(stream), "the view has gone")
         await elsewhere(page.close)
         await until_all_have_gone(stream)
-        known = stream.hub._streams["s1"].negotiation._views["v"]
+        known = stream.streams._streams["s1"].negotiation._views["v"]
         assert len(known.askers) == 1  # the kernel's way: the page's has ended
 
     run(tmp_path, use)
@@ -280,7 +278,7 @@ def test_view_may_have_two_carriers_for_a_while(tmp_path: Path) -> None:
             offer = await page_offer()
             page.say(type(offer)(view=page.view, seq=1, sdp=offer.sdp))
             await elsewhere(page.hear, Answer)
-            carriers = sorted(each.carrier for each in stream.hub._streams["s1"].viewers)
+            carriers = sorted(each.carrier for each in stream.streams._streams["s1"].viewers)
             assert carriers == ["socket", "webrtc"]
             assert views(stream) == [page.view]
 
@@ -296,7 +294,7 @@ def test_what_a_view_says_reaches_the_kernel_and_what_all_are_told_every_page(
         early.say(press)
         await wait_until_async(lambda: stream.said == [("s1", press)], "the kernel is told")
         told = Interaction(events=["wheel"])
-        stream.hub.receive("s1", told, [])
+        stream.streams.receive("s1", told, [])
         late = await elsewhere(stream.page)
         for page in (early, late):
             assert await elsewhere(page.hear, Interaction) == told
@@ -315,7 +313,7 @@ def test_ice_servers_come_from_the_kernel_to_whoever_asked(tmp_path: Path) -> No
             ("s1", PageLog(view="v1", text="hello")),
         ]
         await wait_until_async(lambda: stream.said == expected, "the kernel is told")
-        stream.hub.receive("s1", PeerConfig(view="v1"), [])
+        stream.streams.receive("s1", PeerConfig(view="v1"), [])
         assert await elsewhere(asker.hear, PeerConfig) == PeerConfig(view="v1")
         other.say(Ping(sent_ms=0))
         await elsewhere(other.hear, Pong)
@@ -328,10 +326,10 @@ def test_ice_servers_come_from_the_kernel_to_whoever_asked(tmp_path: Path) -> No
 
 def test_status_is_told_at_once_and_when_it_changes(tmp_path: Path) -> None:
     async def use(stream: Streaming) -> None:
-        stream.hub.receive("s1", Status(state="waiting", fix="push"), [])
+        stream.streams.receive("s1", Status(state="waiting", fix="push"), [])
         page = await elsewhere(stream.page)
         assert await elsewhere(page.hear, Status) == Status(state="waiting", fix="push")
-        stream.hub.receive("s1", Status(state="live"), [])
+        stream.streams.receive("s1", Status(state="live"), [])
         assert await elsewhere(page.hear, Status) == Status(state="live")
         await elsewhere(page.close)
 
@@ -395,7 +393,7 @@ def test_stream_that_is_closed_ends_its_pages(tmp_path: Path) -> None:
     async def use(stream: Streaming) -> None:
         async with watching(stream) as page:
             await elsewhere(page.frames_after, 1)
-            stream.hub.receive("s1", CloseStream(), [])
+            stream.streams.receive("s1", CloseStream(), [])
             await elsewhere(page.wait_for_end)
         refused = await elsewhere(stream.page)
         refusal = await elsewhere(refused.hear, Refusal)
@@ -410,7 +408,7 @@ def test_socket_that_cannot_be_made_costs_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def use(stream: Streaming) -> None:
-        stream.hub.receive("s1", await page_offer(), [])
+        stream.streams.receive("s1", await page_offer(), [])
         await wait_until_async(
             lambda: [each for _, each in stream.said if isinstance(each, Answer)], "an answer"
         )
@@ -423,12 +421,12 @@ def test_page_through_the_kernel_sees_the_stream(tmp_path: Path) -> None:
     async def use(stream: Streaming) -> None:
         ours, theirs = socket.socketpair()
         fds = [theirs.detach()]
-        stream.hub.receive("s1", OpenCarrier(view="v"), fds)
+        stream.streams.receive("s1", OpenCarrier(view="v"), fds)
         assert fds == []
         page = CarrierPage(ours)
         page.watch()
         await elsewhere(page.frames_after, 5)
-        (viewer,) = stream.hub._streams["s1"].viewers
+        (viewer,) = stream.streams._streams["s1"].viewers
         assert viewer.carrier == "comm"
         await elsewhere(page.close)
         await until_all_have_gone(stream)
@@ -442,7 +440,7 @@ def test_two_hundred_pages_that_come_and_go_leave_nothing(tmp_path: Path) -> Non
             async with watching(stream) as page:
                 await elsewhere(page.wait_for, lambda page=page: page.headers, "a packet")
         await until_all_have_gone(stream)
-        await wait_until_async(lambda: len(stream.hub._tasks._tasks) == 1, "the hub rests")
+        await wait_until_async(lambda: len(stream.streams._tasks._tasks) == 1, "nothing is done")
 
     def counts() -> tuple[int, int, int]:
         gc.collect()

@@ -67,7 +67,7 @@ async def pause(page: CarrierPage) -> Replay:
 
 
 async def replay_nbytes(stream: Streaming) -> int:
-    stream.hub.receive("s1", GetStats(request=1), [])
+    stream.streams.receive("s1", GetStats(request=1), [])
     stats = [message for _, message in stream.said if isinstance(message, Stats)]
     return stats[-1].replay_nbytes
 
@@ -128,12 +128,12 @@ def test_question_may_overtake_the_news_of_the_pause(tmp_path: Path) -> None:
             await watch(page, "H264")
             await watch(other, "H264")
             (kept,) = await ask(page)
-            stream.hub._streams["s1"].reap(0)
+            stream.streams._streams["s1"].reap(0)
             page.say(Ping(sent_ms=0, is_paused=True))
             await elsewhere(page.hear, Pong)
             for _ in range(4):
                 await elsewhere(other.frames_after, 15)
-                stream.hub._streams["s1"].reap(0)
+                stream.streams._streams["s1"].reap(0)
             assert (await ask(page, kept.oldest_ms))[0].time_ms == kept.oldest_ms
 
     run(tmp_path, use, replay_s=0.5)
@@ -168,7 +168,7 @@ def test_picture_that_cannot_be_decoded_is_answered_with_a_sentence(tmp_path: Pa
         with stream.page() as page:
             await watch(page, "H264")
             kept = await pause(page)
-            for group in stream.hub._streams["s1"].replays._history.span(page.view).groups:
+            for group in stream.streams._streams["s1"].replays._history.span(page.view).groups:
                 group.packets[:] = [
                     type(each)(b"\xff" * 9, each.timestamp, each.capture_ns)
                     for each in group.packets
@@ -186,11 +186,11 @@ def test_without_viewers_nothing_is_kept_and_nothing_is_encoded_for_it(tmp_path:
         with stream.page() as page:
             await watch(page, "H264")
             assert await replay_nbytes(stream) > 0
-            encoders = stream.hub._streams["s1"].fanout.encodes.stats()
+            encoders = stream.streams._streams["s1"].fanout.encodes.stats()
             assert [each.codec for each in encoders] == ["H264 Main"]
-        viewers = stream.hub._streams["s1"].viewers
+        viewers = stream.streams._streams["s1"].viewers
         await wait_until_async(lambda: len(viewers) == 0, "the viewer has gone")
-        stream.hub._streams["s1"].reap(0)
+        stream.streams._streams["s1"].reap(0)
         assert await replay_nbytes(stream) == 0
         with stream.page() as page:  # asks although it gets no picture
             (nothing,) = await ask(page)
@@ -231,7 +231,7 @@ def test_a_view_that_speaks_too_much_of_steps_is_refused(tmp_path: Path) -> None
         with stream.page() as page:
             await watch(page, "H264", 1)
             page.say(GetReplay(view=page.view, seq=1, time_ms=1.0, step=10**6))
-            (viewer,) = stream.hub._streams["s1"].viewers
+            (viewer,) = stream.streams._streams["s1"].viewers
             await wait_until_async(lambda: viewer.stats().messages_refused == 1, "it is refused")
 
     run(tmp_path, use)

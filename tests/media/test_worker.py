@@ -11,7 +11,7 @@ import pytest
 
 from gpuview import child_python
 from gpuview.media.encode import loop
-from gpuview.media.hub import Hub
+from gpuview.media.streams import Streams
 from gpuview.media.worker import Worker
 from gpuview.protocol.media_messages import GetStats, Log, OpenStream, Ready, Stats
 from gpuview.protocol.page_messages import Bye, Message
@@ -57,12 +57,12 @@ def log_of(line: bytes, fds: tuple[int, ...] = ()) -> str:
 def test_message_that_fails_is_logged_and_the_next_one_is_received(
     monkeypatch: pytest.MonkeyPatch, line: bytes, logged: str
 ) -> None:
-    receive = Hub.receive
+    receive = Streams.receive
 
-    def receive_all_but_byes(hub: Hub, name: str, message: Message, fds: list[int]) -> None:
-        (fail if isinstance(message, Bye) else receive)(hub, name, message, fds)
+    def receive_all_but_byes(streams: Streams, name: str, message: Message, fds: list[int]) -> None:
+        (fail if isinstance(message, Bye) else receive)(streams, name, message, fds)
 
-    monkeypatch.setattr(Hub, "receive", receive_all_but_byes)
+    monkeypatch.setattr(Streams, "receive", receive_all_but_byes)
     assert logged in log_of(line)
 
 

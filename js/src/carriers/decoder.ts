@@ -1,7 +1,7 @@
 // Decodes the packets of one picture and shows it: by WebCodecs, or JPEG by the browser's images.
 
 import { every } from "../timers";
-import { Gate } from "./gate";
+import { Gate } from "./keyframe_gate";
 import type { Codec, Packet } from "./packet";
 import { Painter, type Draw, type FrameInfo } from "./painter";
 import { PacketVideoDecoder } from "./video_decoder";

@@ -6,7 +6,7 @@ import type { Player } from "../player";
 import type { Figures } from "../stats";
 import { after } from "../timers";
 import type { OpenChannel } from "./channel";
-import { recall, remember } from "./memory";
+import { recall, remember } from "./last_winner";
 import type { Codec } from "./packet";
 import { Picture } from "./picture";
 import {

@@ -1,5 +1,5 @@
 // What comes over a carrier in binary messages. Pure. The other half is
-// `gpuview/protocol/carrier.py`, which describes the header.
+// `gpuview/protocol/carrier_packets.py`, which describes the header.
 
 import type { Size } from "../picture_size";
 

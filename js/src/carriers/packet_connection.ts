@@ -8,10 +8,10 @@ import type { FromView, Pong, Problem, Refusal, Tiles, ToView } from "../message
 import type { Size } from "../picture_size";
 import type { Snapshot } from "../stats";
 import { after } from "../timers";
-import { Board } from "./board";
+import { Board } from "./canvas";
 import type { Channel, OpenChannel } from "./channel";
 import { usableCodecs } from "./decoder";
-import { FreezeCounter } from "./freezes";
+import { FreezeCounter } from "./freeze_counter";
 import { PACKET, parsePacket, STILL_PIECE, type Codec, type Packet } from "./packet";
 import type { FrameInfo } from "./painter";
 import { TileDecoders } from "./tile_decoders";

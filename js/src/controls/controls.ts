@@ -7,7 +7,7 @@ import type { ViewState } from "../state";
 import { after } from "../timers";
 import { FloatingPicture } from "./floating";
 import { toggleFullscreen } from "./fullscreen";
-import { copy, isThere } from "./link";
+import { copy, isThere } from "./stream_link";
 import { RecordButton } from "./record";
 import { save } from "./save";
 

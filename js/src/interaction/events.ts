@@ -3,7 +3,7 @@
 
 import type { EventType, Interaction, RenderEvent, Touch } from "../messages";
 import type { Size } from "../picture_size";
-import { roomOf } from "../room";
+import { roomOf } from "../page_width";
 import type { Line } from "./line";
 import { contained, type Area } from "./viewport";
 

@@ -4,7 +4,7 @@
 import { CLOSE, closingProblem } from "../carriers/close_codes";
 import type { Interaction, KernelMessage, PageMessage, Problem, Status } from "../messages";
 import type { Model, ModelEvent, Traits } from "../model";
-import { Link } from "./link";
+import { Link } from "./socket_link";
 
 type Callback = Parameters<Model["on"]>[1];
 

@@ -15,9 +15,9 @@ from gpuview.cluster.join_file import JOIN_VARIABLE, read_join_file
 from gpuview.cluster.ray_discovery import find_notice, is_ray_initialized
 from gpuview.cluster.view import View
 from gpuview.errors import MediaError, SettingsError
-from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Size, ValueRange
 from gpuview.frames.picture.select import Index, Select
+from gpuview.frames.picture.tensor_layout import Layout
 from gpuview.protocol.join_file import JoinFile
 
 __all__ = ["publish"]

@@ -11,7 +11,7 @@ from gpuview.cluster.identity import Identity
 from gpuview.cluster.joining import Joining
 from gpuview.cluster.knob_sync import KnobSync, checked_step
 from gpuview.cluster.view import View
-from gpuview.engine.shared import shared_engine
+from gpuview.engine.shared_engine import shared_engine
 from gpuview.errors import MediaError, SettingsError, StreamClosedError, shorten
 from gpuview.frame_stream import FrameStream
 from gpuview.frames.error_reporter import explain

@@ -14,7 +14,7 @@ from gpuview.errors import SettingsError
 from gpuview.protocol.cluster_messages import Worker
 from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.join_file import RUN_NAME
-from gpuview.public_face import PublicFace
+from gpuview.public_names import PublicFace
 from gpuview.settings import Settings
 
 __all__ = ["HINT", "RemoteStream", "checked_name"]
@@ -44,7 +44,7 @@ class RemoteStream(RunStream, metaclass=PublicFace):
         "close",
         "doctor",
     )
-    """See `gpuview.public_face`."""
+    """See `gpuview.public_names`."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from gpuview.cluster.run_stream import RunStream
 from gpuview.errors import SettingsError
 from gpuview.protocol.cluster_messages import Worker
 from gpuview.protocol.interaction_messages import Interaction
-from gpuview.public_face import PublicFace
+from gpuview.public_names import PublicFace
 from gpuview.settings import Settings
 
 __all__ = ["RemoteGrid"]
@@ -33,7 +33,7 @@ class RemoteGrid(RunStream, metaclass=PublicFace):
     """
 
     _fields = ("join", "tunnel", "workers", "stats", "viewers", "close", "doctor")
-    """See `gpuview.public_face`."""
+    """See `gpuview.public_names`."""
 
     def __init__(
         self,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from gpuview.cluster.addresses import endpoints_of
+from gpuview.cluster.announcement import Posted, posted
 from gpuview.cluster.join_file import JOIN_VARIABLE, default_path, write_join_file
 from gpuview.cluster.keys import notebook_keys, run_keys
-from gpuview.cluster.posted import Posted, posted
 from gpuview.cluster.ray_discovery import is_ray_initialized, post_notice
 from gpuview.cluster.run_state import WorkersState
 from gpuview.errors import GpuviewError, NetworkError, SettingsError, StreamClosedError
 from gpuview.interaction.interactions import Reply
-from gpuview.interaction.live import INTERACTION
+from gpuview.interaction.public_methods import INTERACTION
 from gpuview.ipykernel_compat import CellRun, cell_run, kernel_shell
 from gpuview.options import LOOK, LineOptions
 from gpuview.protocol.cluster_messages import (

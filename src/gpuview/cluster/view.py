@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gpuview.frames.torch_compat import opaque_to_dynamo
 from gpuview.interaction.interactions import Interactions
-from gpuview.interaction.live import LiveInteraction
+from gpuview.interaction.public_methods import LiveInteraction
 from gpuview.interaction.stream_interaction import StreamInteraction
 from gpuview.options import LiveOptions
 from gpuview.sources.thread_context import as_on_this_thread

@@ -9,12 +9,12 @@ import time
 from copy import copy
 
 from gpuview.engine.ice_servers_for_media import IceServersForMedia
-from gpuview.engine.listening import WorkerPort
 from gpuview.engine.process import MediaProcess
 from gpuview.engine.restart_limit import died_too_often, may_restart
 from gpuview.engine.stats_requests import StatsRequests
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.engine.tunnels import Tunnels
+from gpuview.engine.worker_port import WorkerPort
 from gpuview.errors import (
     MediaEndedError,
     MediaError,

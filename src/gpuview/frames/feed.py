@@ -21,11 +21,11 @@ from gpuview.frames.error_reporter import ErrorReporter, explain
 from gpuview.frames.feed_stats import READ, UNWATCHED, FeedCounters, FeedStats
 from gpuview.frames.inspection import Inspection
 from gpuview.frames.picture.errors import explaining
-from gpuview.frames.picture.layout import Reading
 from gpuview.frames.picture.legend import Meaning
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.picture_map import PictureMap
 from gpuview.frames.picture.select import Select
+from gpuview.frames.picture.tensor_layout import Reading
 from gpuview.frames.pushed_frame import PushedFrame, synchronize, to_keep, unwrapped
 from gpuview.frames.sink import FrameSink
 from gpuview.frames.writer import FrameWriter

@@ -26,10 +26,10 @@ from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.cuda.device import reading_stream
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import AutoRange
-from gpuview.frames.picture.layout import ElementIndex, Reading, Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.picture_map import Box, PictureMap, Rectangle, Spot
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import ElementIndex, Reading, Tiles
 from gpuview.frames.pushed_frame import PushedFrame, devices_of, synchronize
 from gpuview.frames.region import drawn_region
 from gpuview.frames.statistics import statistics_of

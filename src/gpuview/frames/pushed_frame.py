@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import explain
-from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.panel import Panel
 from gpuview.frames.picture.select import Select
+from gpuview.frames.picture.tensor_layout import Values
 
 __all__ = ["PushedFrame", "devices_of", "synchronize", "to_keep", "unwrapped"]
 

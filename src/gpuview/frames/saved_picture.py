@@ -16,8 +16,8 @@ from PIL import Image
 
 from gpuview.frames.picture.geometry import BACKGROUND
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Reading
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.tensor_layout import Reading
 from gpuview.frames.snapshot import preview
 
 __all__ = ["SavedPicture", "draw_saved_picture"]

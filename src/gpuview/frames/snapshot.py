@@ -17,10 +17,10 @@ from gpuview.frames.cpu.writer import write_picture
 from gpuview.frames.picture.frame import read_frame
 from gpuview.frames.picture.geometry import BACKGROUND, MAX_SIDE, PanelPlan, Plan
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.look import Look, Size
 from gpuview.frames.picture.measured import Extremes
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import Reading, Tiles
 from gpuview.frames.torch_compat import outside_transforms
 from gpuview.protocol.pixel_format import MIN_SIDE, PixelFormat
 

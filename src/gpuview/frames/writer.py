@@ -19,20 +19,20 @@ import torch
 from torch import Tensor
 
 from gpuview.errors import FrameError, MediaError, shorten
-from gpuview.frames.alike import Alike, alike_of
 from gpuview.frames.cpu.measure import extremes_of_no_classes, measured
-from gpuview.frames.cpu.plain import NonFinite
+from gpuview.frames.cpu.unscaled import NonFinite
 from gpuview.frames.cpu.writer import Written, write_picture
 from gpuview.frames.hint_reporter import Found, HintReporter
 from gpuview.frames.picture.frame import read_frame, readings_of
 from gpuview.frames.picture.geometry import Plan, TileKind
 from gpuview.frames.picture.hints import is_measured, no_classes, range_hint, reading_hint
-from gpuview.frames.picture.layout import Reading, Tiles
 from gpuview.frames.picture.legend import Meaning, has_legend, legend_of
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
 from gpuview.frames.picture.picture_map import PictureMap
 from gpuview.frames.picture.plan import plan
+from gpuview.frames.picture.tensor_layout import Reading, Tiles
+from gpuview.frames.plan_cache import Alike, alike_of
 from gpuview.frames.sink import FrameSink, WriteStats
 from gpuview.frames.torch_compat import outside_transforms
 

@@ -21,12 +21,12 @@ from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.internal_error import problem_of
-from gpuview.media.link.budget import Budget
+from gpuview.media.link.request_limit import Budget
 from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet
-from gpuview.protocol.carrier import ViewerCarrier
 from gpuview.protocol.carrier_messages import Received, RequestKeyframe, Tiles, WantTier, Watch
+from gpuview.protocol.carrier_packets import ViewerCarrier
 from gpuview.protocol.cluster_messages import (
     Agreed,
     Synced,

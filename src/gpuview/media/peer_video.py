@@ -19,7 +19,7 @@ from gpuview.media import aiortc_compat
 from gpuview.media.encode.choice import usable_codecs
 from gpuview.media.encode.codec import Packet, codec_of
 from gpuview.media.encode.fanout import Fanout, Subscription
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 from gpuview.media.link.controller import START_BPS
 from gpuview.media.link.link import NOTHING_SENT, Link
 from gpuview.media.rtp.packets import StreamFormat
@@ -79,7 +79,7 @@ class PeerVideo:
         """Say whether the page gets packets in order, because it talks to its relay by TCP."""
         self._is_in_order = is_in_order  # a ping may come before the sending begins
         if self._sender is not None:
-            pair = upstream.selected_pair(self.connection)
+            pair = aioice_compat.selected_pair(self.connection)
             self._sender.link.set_in_order(is_in_order or (pair is not None and pair.is_in_order))
 
     def pause(self, is_paused: bool) -> None:
@@ -129,7 +129,7 @@ class PeerVideo:
         messages_refused: int = 0,
     ) -> ViewerStats:
         """Return the counters, besides those that only the receiver knows."""
-        pair = upstream.selected_pair(self.connection)
+        pair = aioice_compat.selected_pair(self.connection)
         sender, subscription = self._sender, self._subscription
         link = sender.link.stats(time.monotonic()) if sender else NOTHING_SENT
         return ViewerStats(
@@ -172,7 +172,7 @@ class PeerVideo:
             negotiated,
             srtp,
             self._new_link(),
-            send=partial(upstream.send_datagrams, self.connection),
+            send=partial(aioice_compat.send_datagrams, self.connection),
             next_frame=next_packet,
             on_room=lambda target_bps, free_s: subscription.report(
                 target_bps=target_bps, free_s=free_s
@@ -185,7 +185,7 @@ class PeerVideo:
 
     def _new_link(self) -> Link:
         ceiling_bps = self._fanout.encodes.max_bitrate_bps
-        pair = upstream.selected_pair(self.connection)
+        pair = aioice_compat.selected_pair(self.connection)
         # No network has to be found out about: the first picture is sharp, and comes at once.
         start_bps = ceiling_bps if pair is not None and pair.is_local else START_BPS
         return Link(time.monotonic(), ceiling_bps=ceiling_bps, start_bps=start_bps)

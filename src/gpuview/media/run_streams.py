@@ -10,7 +10,7 @@ from gpuview.media.cluster.follower import Follower
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.remote_encodes import RemoteEncodes
-from gpuview.media.encode.encodes import MakeEncodes
+from gpuview.media.encode.packet_source import MakeEncodes
 from gpuview.media.stream import Stream
 from gpuview.protocol.cluster_messages import OpenRun
 from gpuview.protocol.media_messages import EncoderSetting

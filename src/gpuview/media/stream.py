@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gpuview.media.encode.encodes import MakeEncodes
 from gpuview.media.encode.fanout import Fanout
+from gpuview.media.encode.packet_source import MakeEncodes
 from gpuview.media.ice.network import Network
 from gpuview.media.negotiation import Negotiation
 from gpuview.media.page_sessions import PageSessions

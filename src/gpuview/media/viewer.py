@@ -11,7 +11,7 @@ from aiortc import RTCDataChannel, RTCIceCandidate, RTCSessionDescription
 
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media.encode.fanout import Fanout
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 from gpuview.media.ice.network import Network
 from gpuview.media.interaction_channel import InteractionChannel
 from gpuview.media.internal_error import log_fault
@@ -126,7 +126,7 @@ class Viewer:
         offer = RTCSessionDescription(sdp=sdp.strip_candidates(self._offer.sdp), type="offer")
         try:
             await self._connection.setRemoteDescription(offer)
-            upstream.gather_from(self._connection, self._network.candidates)
+            aioice_compat.gather_from(self._connection, self._network.candidates)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as exc:
             # aiortc's parser raises ValueError, KeyError, AssertionError and others.
@@ -154,8 +154,8 @@ class Viewer:
 
     def update_candidates(self) -> list[str]:
         """Add the candidates that were found since the answer; return all our candidates."""
-        upstream.update_candidates(self._connection, self._network.server_candidates())
-        return upstream.local_candidates(self._connection)
+        aioice_compat.update_candidates(self._connection, self._network.server_candidates())
+        return aioice_compat.local_candidates(self._connection)
 
     def set_ceiling(self, max_bitrate_bps: int) -> None:
         """Never send more than this from now on."""
@@ -201,7 +201,7 @@ class Viewer:
         port = self._network.mux.port
         # It has no ufrag before its answer.
         has_received = self.is_answered and self._network.mux.has_remote_address(
-            upstream.ufrag(self._connection)
+            aioice_compat.ufrag(self._connection)
         )
         found = (
             "its packets arrive, but ours do not reach it"
@@ -240,7 +240,7 @@ class Viewer:
         if state == "connected":
             self._connected_s = time.monotonic()
             logger.info(
-                "view %s is connected: %s", self.view, upstream.selected_pair(self._connection)
+                "view %s is connected: %s", self.view, aioice_compat.selected_pair(self._connection)
             )
         elif state in ("failed", "closed"):
             self._on_closed(self)

@@ -9,7 +9,7 @@ from typing import Protocol
 from gpuview.errors import ConnectTimeout, SignalError
 from gpuview.media.internal_error import log_fault
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.carrier import ViewerCarrier
+from gpuview.protocol.carrier_packets import ViewerCarrier
 from gpuview.protocol.media_messages import Viewers
 from gpuview.protocol.stats import ViewerStats
 

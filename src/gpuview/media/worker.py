@@ -8,10 +8,10 @@ import logging
 import os
 import socket
 
-from gpuview.media.hub import FROM_KERNEL, Hub
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 from gpuview.media.internal_error import problem_of
 from gpuview.media.pipe import Pipe, PipeLogHandler
+from gpuview.media.streams import FROM_KERNEL, Streams
 from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.media_messages import Ready
 from gpuview.protocol.wire import decode_line
@@ -24,12 +24,12 @@ _LOOK_EVERY_S = 1.0
 
 
 class Worker:
-    """Connects the pipe to the hub."""
+    """Connects the pipe to the streams."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._ended = asyncio.Event()
         self._pipe = Pipe(sock, self._read_line, self.end)
-        self._hub = Hub(self._pipe.send)
+        self._streams = Streams(self._pipe.send)
 
     def end(self) -> None:
         """Make `run` return."""
@@ -43,13 +43,13 @@ class Worker:
             await self._ended.wait()
         finally:
             logging.getLogger().removeHandler(handler)
-            await self._hub.close()
+            await self._streams.close()
             self._pipe.close()
 
     def _read_line(self, line: bytes, fds: list[int]) -> None:
         try:
             stream, message = decode_line(line, *FROM_KERNEL)
-            self._hub.receive(stream, message, fds)
+            self._streams.receive(stream, message, fds)
         except Exception as exc:
             problem = problem_of(exc).problem
             logger.error("a message from the kernel failed: %s", problem)
@@ -92,7 +92,7 @@ def serve(fd: int, kernel_pid: int) -> None:
         kernel_pid: The kernel's process.
     """
     logging.getLogger("gpuview").setLevel(logging.DEBUG)
-    upstream.install()
+    aioice_compat.install()
     # The imported objects never go away. Each time the collector scanned them, it would delay every
     # viewer's frames by some 20 ms.
     gc.freeze()

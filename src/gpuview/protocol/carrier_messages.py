@@ -1,7 +1,8 @@
 """What pages and the media process say over a carrier other than WebRTC.
 
 Besides what is here and everything that pages say to the kernel: Ping and Pong. They are messages
-as those of `gpuview.protocol.page_messages`; `gpuview.protocol.carrier` tells what carriers are.
+as those of `gpuview.protocol.page_messages`; `gpuview.protocol.carrier_packets` tells what carriers
+are.
 
 A carrier through the comm is a tunnel: the page opens and closes it by CarrierOpen and
 CarrierClose, its messages travel in CarrierText and CarrierData, and CarrierClosed tells that it

@@ -6,9 +6,9 @@ dials out to it. Keys are those of CurveZMQ, as 40 characters of Z85. Whoever ha
 may join that run, and no other.
 
 A kernel talks with its media process as ever. The two media processes talk over channels, see
-`gpuview.protocol.channels`: on channel 0 a worker says `Join`. On each other one, the notebook is
-to the worker what a page is at the end of a carrier: it pings, says what its views say, and where
-it wants packets it says `WatchTier` in place of a page's Watch.
+`gpuview.protocol.worker_channels`: on channel 0 a worker says `Join`. On each other one, the
+notebook is to the worker what a page is at the end of a carrier: it pings, says what its views say,
+and where it wants packets it says `WatchTier` in place of a page's Watch.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The socket is ``<runtime dir>/gpuview/<kernel id>.sock``, with a token in ``<kernel id>.token``
 beside it. Both are readable by their owner only. The extension opens one connection for each page.
 Its first message is a `Hello`, as JSON text. If the media process takes it, what follows both ways
-are the messages of `gpuview.protocol.carrier`, and the extension passes them on unread. Otherwise
-one text message, a `Refusal`, says why, and the connection ends.
+are the messages of `gpuview.protocol.carrier_packets`, and the extension passes them on unread.
+Otherwise one text message, a `Refusal`, says why, and the connection ends.
 
 Each message is a length of 32 bits, big-endian, then one byte for its kind, then its content. The
 kernel speaks the same over a socket pair for pages that are reached by the widget's comm only; no

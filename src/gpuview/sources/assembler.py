@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from gpuview.sources.pacing import next_due
+from gpuview.sources.due_times import next_due
 
 __all__ = ["AT_ONCE", "FrameAssembler"]
 

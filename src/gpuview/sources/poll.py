@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explain, explained
-from gpuview.sources.pacing import RETRY_S, Haste, next_due
+from gpuview.sources.due_times import RETRY_S, Haste, next_due
 from gpuview.sources.switch_interval import short_switch_interval
 
 __all__ = ["Poller"]

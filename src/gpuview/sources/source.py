@@ -14,9 +14,9 @@ from gpuview.sources.awaiting import Awaiting
 from gpuview.sources.batch import pictures_in
 from gpuview.sources.context import FrameContext, FrameContexts
 from gpuview.sources.hints import SourceHints
+from gpuview.sources.optional_inputs import ProbedSource
 from gpuview.sources.parse import NextFrame, ParsedSource
 from gpuview.sources.poll import Poller
-from gpuview.sources.probe import ProbedSource
 from gpuview.sources.tap import Tap, TappedOutput
 from gpuview.sources.thread_context import as_on_this_thread
 

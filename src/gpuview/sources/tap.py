@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import ErrorReporter, explain, is_interrupt
-from gpuview.frames.picture.layout import Values
 from gpuview.frames.picture.select import Select
+from gpuview.frames.picture.tensor_layout import Values
 from gpuview.frames.torch_compat import is_compiled_in_place, is_traced
 from gpuview.sources.assembler import AT_ONCE, FrameAssembler
 from gpuview.sources.batch import items_of
+from gpuview.sources.due_times import RETRY_S
 from gpuview.sources.hints import SourceHints
-from gpuview.sources.pacing import RETRY_S
 
 __all__ = ["Tap", "TappedOutput", "first_tensor"]
 

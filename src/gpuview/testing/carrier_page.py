@@ -15,8 +15,8 @@ from typing import Literal, Self, TypeVar, cast
 import av
 from av import CodecContext, VideoFrame
 
-from gpuview.protocol.carrier import HEADER_NBYTES, STILL_PIECE, PacketHeader
 from gpuview.protocol.carrier_messages import Received, Tiles, WantTier, Watch
+from gpuview.protocol.carrier_packets import HEADER_NBYTES, STILL_PIECE, PacketHeader
 from gpuview.protocol.interaction_messages import TO_VIEW, Interaction
 from gpuview.protocol.local_socket import (
     MAX_FROM_MEDIA_NBYTES,

@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from gpuview.media.aiortc_compat import use_transport_feedback
 from gpuview.media.encode import still
-from gpuview.media.ice.upstream import gather_loopback_when_alone
+from gpuview.media.ice.aioice_compat import gather_loopback_when_alone
 from gpuview.protocol.page_messages import PeerConfig
 
 __all__ = ["Image", "as_video", "first_codec", "image_of", "make_peer", "png_of", "to_rgb"]

@@ -15,8 +15,8 @@ from gpuview.media.cluster.remote_encodes import RemoteEncodes
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
-from gpuview.protocol.carrier import PacketHeader, ViewerCarrier
 from gpuview.protocol.carrier_messages import Received
+from gpuview.protocol.carrier_packets import PacketHeader, ViewerCarrier
 from gpuview.protocol.page_messages import Message
 from tests.waiting import wait_until_async
 

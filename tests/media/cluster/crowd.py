@@ -13,11 +13,11 @@ from gpuview.media.cluster.runs import Run
 from gpuview.media.cluster.step_agreement import Agreement
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.carrier_messages import Tiles
-from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
 from gpuview.protocol.cluster_messages import Join, OpenRun, WorkersChanged
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message
 from gpuview.protocol.wire import encode_text
+from gpuview.protocol.worker_channels import ABOUT_CONNECTION, ChannelMessage
 from tests.waiting import wait_until_async
 
 __all__ = ["Crowd"]

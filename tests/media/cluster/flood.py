@@ -19,10 +19,10 @@ import msgspec
 import zmq
 
 from gpuview import __version__
-from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
 from gpuview.protocol.cluster_messages import Join, JoinRun
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.wire import encode_text
+from gpuview.protocol.worker_channels import ABOUT_CONNECTION, ChannelMessage
 
 AT_ONCE = 100
 EVERY_S = 0.01

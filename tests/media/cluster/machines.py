@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from gpuview.engine.process import MediaProcess
-from gpuview.media.hub import FROM_KERNEL
+from gpuview.media.streams import FROM_KERNEL
 from gpuview.protocol import (
     carrier_messages,
     cluster_messages,

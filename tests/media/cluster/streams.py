@@ -1,4 +1,4 @@
-"""Two hubs, a worker's and a notebook's, in this process: real sockets over loopback."""
+"""The streams of a worker and of a notebook in this process: real sockets over loopback."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any, Self, TypeVar
 import zmq
 
 from gpuview import __version__
-from gpuview.media.hub import Hub
-from gpuview.protocol.channels import ChannelMessage
+from gpuview.media.streams import Streams
 from gpuview.protocol.cluster_messages import (
     Join,
     JoinChanged,
@@ -29,6 +28,7 @@ from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.media_messages import Configure, OpenStream, Viewers
 from gpuview.protocol.page_messages import Message, Problem
 from gpuview.protocol.wire import decode_text, encode_text
+from gpuview.protocol.worker_channels import ChannelMessage
 from gpuview.testing.carrier_page import CarrierPage, connect
 from tests.media.streaming import Streaming
 from tests.waiting import wait_until_async
@@ -58,7 +58,7 @@ def join_run(
 
 
 class Notebook:
-    """A hub that shows a run's packets, on the running event loop."""
+    """Streams that show a run's packets, on the running event loop."""
 
     def __init__(
         self,
@@ -72,18 +72,18 @@ class Notebook:
         self.said: list[tuple[str, Message]] = []
         self.keys, self.worker_keys = keys or KeyPair(), worker_keys or KeyPair()
         self.socket_path = folder / "gpuview" / "kernel-2.sock"
-        self.hub = Hub(lambda stream, message: self.said.append((stream, message)))
-        self.hub.receive("", Configure(socket_path=str(self.socket_path)), [])
+        self.streams = Streams(lambda stream, message: self.said.append((stream, message)))
+        self.streams.receive("", Configure(socket_path=str(self.socket_path)), [])
         listen = ListenForWorkers(
             public_key=self.keys.public, secret_key=self.keys.secret, port=port
         )
-        self.hub.receive("", listen, [])
+        self.streams.receive("", listen, [])
         self.port = self.last(Listening).port
         self.open_run("s1", "run1", self.worker_keys, rank)
 
     def open_run(self, stream: str, run: str, keys: KeyPair, rank: int = 0) -> None:
-        self.hub.receive(stream, OpenStream(fps=30, max_bitrate_bps=10**7), [os.eventfd(0)])
-        self.hub.receive(stream, OpenRun(run=run, worker_key=keys.public, rank=rank), [])
+        self.streams.receive(stream, OpenStream(fps=30, max_bitrate_bps=10**7), [os.eventfd(0)])
+        self.streams.receive(stream, OpenRun(run=run, worker_key=keys.public, rank=rank), [])
 
     def last(self, kind: type[M], stream: str | None = None) -> M:
         """Return the newest message of a kind that it said to its kernel."""
@@ -113,7 +113,7 @@ class Notebook:
 
     @property
     def encodes(self) -> Any:
-        return self.hub._streams["s1"].fanout.encodes
+        return self.streams._streams["s1"].fanout.encodes
 
     def page(self, stream: str = "s1") -> CarrierPage:
         return connect(self.socket_path, stream)
@@ -122,7 +122,7 @@ class Notebook:
         return join_run(self.port, self.keys, self.worker_keys, **fields)
 
     async def close(self) -> None:
-        await self.hub.close()
+        await self.streams.close()
 
 
 class WorkerSide:
@@ -134,7 +134,7 @@ class WorkerSide:
         self.join(joining)
 
     def join(self, joining: JoinRun) -> None:
-        self.stream.hub.receive("s1", joining, [])
+        self.stream.streams.receive("s1", joining, [])
 
     @property
     def states(self) -> list[JoinChanged]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gpuview.media.cluster.gate import MAX_CONNECTIONS
+from gpuview.media.cluster.connection_limit import MAX_CONNECTIONS
 from tests.media.cluster.machines import (
     NotebookMachine,
     WorkerMachine,

@@ -18,13 +18,13 @@ from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.fanout import Subscription
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.encode.timestamp import timestamp_of
-from gpuview.protocol.carrier import STILL_PIECE, PacketHeader
 from gpuview.protocol.carrier_messages import Received
-from gpuview.protocol.channels import ChannelMessage
+from gpuview.protocol.carrier_packets import STILL_PIECE, PacketHeader
 from gpuview.protocol.cluster_messages import Joined, JoinRefused, WantStills, WatchTier
 from gpuview.protocol.local_socket import BINARY, TEXT
 from gpuview.protocol.page_messages import Message, Ping, Pong, Status
 from gpuview.protocol.still import still_pieces
+from gpuview.protocol.worker_channels import ChannelMessage
 from tests.media.cluster.streams import Notebook, RawWorker
 from tests.waiting import wait_until_async
 
@@ -88,7 +88,7 @@ def run(folder: Path, use: Callable[[Notebook, Liar, Subscription], Awaitable[No
         notebook = Notebook(folder)
         try:
             with RawWorker(notebook, notebook.worker_keys) as raw:
-                subscription = notebook.hub._streams["s1"].fanout.subscribe(MAIN)
+                subscription = notebook.streams._streams["s1"].fanout.subscribe(MAIN)
                 liar = Liar(raw, asyncio.get_running_loop().time)
                 await liar.join()
                 await use(notebook, liar, subscription)
@@ -253,7 +253,7 @@ def test_timestamps_that_go_back_do_not_go_back_for_the_viewer(tmp_path: Path) -
 @pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n", b"x" * 40_000])
 def test_still_that_is_none_ends_the_session(tmp_path: Path, content: bytes) -> None:
     async def use(notebook: Notebook, liar: Liar, viewer: Subscription) -> None:
-        board = notebook.hub._streams["s1"].fanout.stills
+        board = notebook.streams._streams["s1"].fanout.stills
         board.listen(lambda: None)
         await liar.raw.hear(WantStills)
         header, data = liar.frame(is_keyframe=True)

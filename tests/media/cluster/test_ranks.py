@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from gpuview.protocol.channels import ChannelMessage
 from gpuview.protocol.cluster_messages import JoinChanged, Joined, JoinRefused
 from gpuview.protocol.interaction_messages import Interaction, SetKnob
 from gpuview.protocol.local_socket import BINARY
 from gpuview.protocol.media_messages import CloseStream
 from gpuview.protocol.page_messages import Status
+from gpuview.protocol.worker_channels import ChannelMessage
 from gpuview.testing.carrier_page import CarrierPage
 from tests.media.cluster.machines import (
     NotebookMachine,
@@ -200,8 +200,8 @@ def problem_of(notebook: Notebook, stream: str) -> str:
 def test_what_a_worker_s_stream_does_is_told_to_the_stream_of_its_rank(tmp_path: Path) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
         failed = Status(state="error", part="source", problem="division by zero")
-        worker.stream.hub.receive("s1", failed, [])
-        worker.stream.hub.receive("s1", Interaction(events=["wheel"]), [])
+        worker.stream.streams.receive("s1", failed, [])
+        worker.stream.streams.receive("s1", Interaction(events=["wheel"]), [])
         await wait_until_async(
             lambda: notebook.workers()[0].interaction and notebook.workers()[0].status == failed,
             "it is told",
@@ -214,13 +214,13 @@ def test_what_a_worker_s_stream_does_is_told_to_the_stream_of_its_rank(tmp_path:
             )
         assert [each.status for each in notebook.workers("s2")] == [None, None]
         turned = SetKnob(view="v2", name="lr", value=0.1)
-        notebook.hub.receive("s2", turned, [])
+        notebook.streams.receive("s2", turned, [])
         own = SetKnob(view="v1", name="lr", value=0.2)
-        notebook.hub.receive("s1", own, [])
+        notebook.streams.receive("s1", own, [])
         await wait_until_async(lambda: ("s1", own) in worker.stream.said, "the worker hears it")
         assert ("s1", turned) not in worker.stream.said
         # A stream that is opened later is told at once, and in full.
-        notebook.hub.receive("s1", CloseStream(), [])
+        notebook.streams.receive("s1", CloseStream(), [])
         notebook.open_run("s3", "run1", notebook.worker_keys, 0)
         await wait_until_async(
             lambda: [each.status for each in notebook.workers("s3")] == [failed, None], "it is told"

@@ -138,7 +138,7 @@ def test_first_address_that_answers_is_used(tmp_path: Path, dead_server: str) ->
             await wait_until_async(lambda: worker.is_joined, "it has joined")
             assert worker.states[-1].problem is None
             await wait_until_async(
-                lambda: notebook.hub._runs._listener.gate.n_open == 1,  # type: ignore[union-attr]
+                lambda: notebook.streams._runs._listener.gate.n_open == 1,  # type: ignore[union-attr]
                 "there is one connection",
             )
             assert notebook.present == [0]

@@ -10,18 +10,18 @@ import pytest
 
 from gpuview import __version__
 from gpuview.errors import SignalError
+from gpuview.media.cluster.admission import Roster
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.listener import Peer
-from gpuview.media.cluster.roster import Roster
 from gpuview.media.cluster.runs import Runs
 from gpuview.media.cluster.worker_link import WorkerLink
-from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
 from gpuview.protocol.cluster_messages import Agreed, Join, OpenRun, Synced
 from gpuview.protocol.interaction_messages import Interaction, Knob, SetKnob
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Ping, Problem
 from gpuview.protocol.wire import decode_text, encode_text
+from gpuview.protocol.worker_channels import ABOUT_CONNECTION, ChannelMessage
 
 BASE = ABOUT_CONNECTION + 1
 """The channel on which a worker's kernel speaks."""

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from gpuview.media.cluster import dialler, listener, runs
-from gpuview.media.cluster.gate import Gate
+from gpuview.media.cluster.connection_limit import Gate
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.tiers import Demand, Tier
-from gpuview.media.hub import Hub
-from gpuview.protocol.channels import ChannelMessage
+from gpuview.media.streams import Streams
 from gpuview.protocol.cluster_messages import (
     Joined,
     JoinRefused,
@@ -27,6 +26,7 @@ from gpuview.protocol.cluster_messages import (
 from gpuview.protocol.local_socket import BINARY, TEXT
 from gpuview.protocol.media_messages import CloseStream
 from gpuview.protocol.page_messages import Message, Ping, Pong
+from gpuview.protocol.worker_channels import ChannelMessage
 from tests.media.cluster.streams import (
     KeyPair,
     Notebook,
@@ -65,7 +65,7 @@ def run_joined(folder: Path, use: Callable[[Notebook, WorkerSide], Awaitable[Non
 
 @contextlib.asynccontextmanager
 async def worker_of(folder: Path) -> AsyncIterator[Streaming]:
-    """Give a worker's hub, which has joined nothing yet."""
+    """Give a worker's streams, which has joined nothing yet."""
     (folder / "other").mkdir()
     stream = Streaming(folder / "other")
     try:
@@ -120,7 +120,7 @@ def test_stranger_without_a_key_is_not_heard_and_the_worker_plays_on(tmp_path: P
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
         with RawWorker(notebook, None) as stranger, talking(notebook.port) as sock:
             stranger.join()
-            gate = notebook.hub._runs._listener.gate  # type: ignore[union-attr]
+            gate = notebook.streams._runs._listener.gate  # type: ignore[union-attr]
             await wait_until_async(lambda: gate.n_open >= 2, "they have come")
             for _ in range(3):
                 with contextlib.suppress(OSError):
@@ -148,7 +148,7 @@ def test_flood_of_strangers_shuts_the_port_for_a_while_and_the_worker_stays(
     monkeypatch.setattr(listener, "_HANDSHAKE_MS", 1000)
 
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        gate: Gate = notebook.hub._runs._listener.gate  # type: ignore[union-attr]
+        gate: Gate = notebook.streams._runs._listener.gate  # type: ignore[union-attr]
         socks: list[socket.socket] = []
 
         async def knock() -> None:
@@ -181,16 +181,16 @@ def test_port_that_is_taken_is_said_so_and_streams_are_served(tmp_path: Path) ->
         with socket.socket() as taken:
             taken.bind(("", 0))
             taken.listen()
-            hub = Hub(lambda name, message: said.append(message))
+            streams = Streams(lambda name, message: said.append(message))
             keys = KeyPair()
-            hub.receive(
+            streams.receive(
                 "",
                 ListenForWorkers(
                     public_key=keys.public, secret_key=keys.secret, port=taken.getsockname()[1]
                 ),
                 [],
             )
-            await hub.close()
+            await streams.close()
         (listening,) = said
         assert isinstance(listening, Listening)
         assert listening.problem is not None
@@ -308,9 +308,9 @@ def test_flood_of_a_worker_ends_its_session_and_its_connection(tmp_path: Path) -
             problem = notebook.last_problem
             assert problem is not None
             assert "messages in a second" in problem.problem
-            n_peers = len(notebook.hub._runs._listener._peers)  # type: ignore[union-attr]
+            n_peers = len(notebook.streams._runs._listener._peers)  # type: ignore[union-attr]
             await wait_until_async(
-                lambda: len(notebook.hub._runs._listener._peers) < n_peers,  # type: ignore[union-attr]
+                lambda: len(notebook.streams._runs._listener._peers) < n_peers,  # type: ignore[union-attr]
                 "its connection is cut",
             )
         assert worker.is_joined
@@ -339,7 +339,7 @@ def test_who_has_a_key_and_says_nothing_is_sent_away_and_the_workers_stay(
     monkeypatch.setattr(listener, "_GATE_LOOK_S", 0.05)
 
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        gate = notebook.hub._runs._listener.gate  # type: ignore[union-attr]
+        gate = notebook.streams._runs._listener.gate  # type: ignore[union-attr]
         with RawWorker(notebook, notebook.worker_keys):
             await wait_until_async(lambda: gate.n_open == 2, "it has come")
             await wait_until_async(lambda: gate.n_open == 1, "it is sent away")
@@ -385,7 +385,7 @@ def test_run_that_is_closed_sends_its_workers_away_and_knows_the_key_no_more(
     tmp_path: Path,
 ) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        notebook.hub.receive("s1", CloseStream(), [])
+        notebook.streams.receive("s1", CloseStream(), [])
         await wait_until_async(lambda: not worker.is_joined, "the worker is out")
         await wait_until_async(lambda: worker.states[-1].problem, "it is told why")
         problem = worker.states[-1].problem
@@ -397,7 +397,7 @@ def test_run_that_is_closed_sends_its_workers_away_and_knows_the_key_no_more(
 
 def test_descriptor_that_has_another_owner_by_now_is_left_alone(tmp_path: Path) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        found = notebook.hub._runs._listener  # type: ignore[union-attr]
+        found = notebook.streams._runs._listener  # type: ignore[union-attr]
         other, far = socket.socketpair()
         memory = os.memfd_create("gpuview")
         try:
@@ -420,7 +420,7 @@ def test_descriptor_that_has_another_owner_by_now_is_left_alone(tmp_path: Path) 
 def test_second_time_to_listen_changes_nothing(tmp_path: Path) -> None:
     async def use(notebook: Notebook) -> None:
         keys = notebook.keys
-        notebook.hub.receive(
+        notebook.streams.receive(
             "", ListenForWorkers(public_key=keys.public, secret_key=keys.secret), []
         )
         assert notebook.last(Listening).port == notebook.port

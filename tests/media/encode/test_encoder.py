@@ -16,8 +16,8 @@ from gpuview.media.encode import choice
 from gpuview.media.encode.choice import usable_codecs, why_no_h264
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
+from gpuview.media.encode.frame_bits import MAX_FRAME_S
 from gpuview.media.encode.output import Output
-from gpuview.media.encode.rate import MAX_FRAME_S
 
 CODECS = [Codec("H264", "Main"), Codec("H264", "Constrained Baseline"), Codec("VP8")]
 STEP = 3000  # 90 kHz ticks of a frame at 30 fps

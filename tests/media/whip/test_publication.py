@@ -42,7 +42,7 @@ def publishing(
     async def main() -> None:
         async with streaming(folder, public_ips=["127.0.0.1"]) as stream:
             start = StartPublishing(publication=1, url=ingest.url, token=token)
-            stream.hub.receive("s1", start, [])
+            stream.streams.receive("s1", start, [])
             await use(stream)
 
     asyncio.run(main())
@@ -64,7 +64,7 @@ def test_ingest_gets_the_pictures_and_is_told_of_the_end(tmp_path: Path, ingest:
         assert picture is not None
         assert picture.shape == (240, 320, 3)
         assert np.ptp(picture) <= 2, "frames of one colour"
-        stream.hub.receive("s1", StopPublishing(publication=1), [])
+        stream.streams.receive("s1", StopPublishing(publication=1), [])
         await wait_for(stream, "connecting", "live", "ended")
         assert ingest.n_sessions == 0
 
@@ -75,7 +75,7 @@ def test_ingest_gets_the_pictures_and_is_told_of_the_end(tmp_path: Path, ingest:
 def test_ingest_is_told_when_the_stream_is_closed(tmp_path: Path, ingest: Ingest) -> None:
     async def use(stream: Streaming) -> None:
         await elsewhere(ingest.wait_for_frames, 1)
-        stream.hub.receive("s1", CloseStream(), [])
+        stream.streams.receive("s1", CloseStream(), [])
         await wait_until_async(lambda: ingest.n_sessions == 0, "the session has ended")
 
     publishing(tmp_path, ingest, use)
@@ -91,7 +91,7 @@ def test_it_is_a_viewer_for_which_frames_are_made_while_it_is_live(
             Viewers(views=["whip-1"], paused=["whip-1"]),
             Viewers(views=["whip-1"]),
         ]
-        stream.hub.receive("s1", GetStats(request=1), [])
+        stream.streams.receive("s1", GetStats(request=1), [])
         (stats,) = [each for _, each in stream.said if isinstance(each, Stats)]
         (viewer,) = stats.viewers
         assert (viewer.view, viewer.state, viewer.codec[:4]) == ("whip-1", "connected", "H264")

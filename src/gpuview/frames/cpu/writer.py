@@ -5,7 +5,7 @@ Also from tensors on any device to a picture beside the view.
 The pixel format depends on the picture:
 
     one tensor, pixel for pixel   3 channels   RGB, interleaved or planar like the tensor;
-                                  1 channel    grey; see `gpuview.frames.cpu.plain`
+                                  1 channel    grey; see `gpuview.frames.cpu.unscaled`
     anything else                              planar RGB; see `gpuview.frames.cpu.paint`
 
 Note [converted twice]: a painted picture becomes 8-bit RGB planes here, and the media process
@@ -28,11 +28,11 @@ import torch
 from torch import Tensor
 
 from gpuview.frames.cpu.paint import Block, blocks, render
-from gpuview.frames.cpu.plain import NonFinite, PlainPicture, is_full, is_plain, pad
 from gpuview.frames.cpu.ranges import raw_ranges, shown_ranges
+from gpuview.frames.cpu.unscaled import NonFinite, PlainPicture, is_full, is_plain, pad
 from gpuview.frames.picture.geometry import BACKGROUND, PanelPlan, Plan, Scaling
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.tensor_layout import Tiles
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 
 if TYPE_CHECKING:

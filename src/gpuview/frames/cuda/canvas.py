@@ -27,7 +27,7 @@ from gpuview.frames.cuda.slot_layout import (
 )
 from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan
 from gpuview.frames.picture.label import label_image
-from gpuview.frames.picture.layout import Tiles
+from gpuview.frames.picture.tensor_layout import Tiles
 from gpuview.protocol.pixel_format import PixelFormat
 from gpuview.protocol.ring import (
     CAPTURE_WORD,

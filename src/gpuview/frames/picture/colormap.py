@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gpuview.errors import FrameError
-from gpuview.frames.picture.markers import markers
+from gpuview.frames.picture.special_colours import markers
 from gpuview.frames.picture.wheel import wheel_colours, wheel_hues
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ FLOW = "flow"
 """The palette of a flow, which is no colour map: its hues, and the first one again."""
 
 NAN_ROW, INF_ROW, IGNORED_ROW, NO_CLASS_ROW = 256, 257, 258, 259
-"""The palette rows of what is no value; see `gpuview.frames.picture.markers`."""
+"""The palette rows of what is no value; see `gpuview.frames.picture.special_colours`."""
 
 IGNORED_INDEX = -100
 """PyTorch's ``ignore_index``. The other index that is ignored, 255, has a row as classes have."""

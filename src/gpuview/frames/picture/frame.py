@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gpuview.frames.picture.errors import explaining, naming_panel
-from gpuview.frames.picture.layout import Reading, Tiles, read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.panel import Panel
+from gpuview.frames.picture.tensor_layout import Reading, Tiles, read_tiles
 
 __all__ = ["read_frame", "read_part", "readings_of"]
 

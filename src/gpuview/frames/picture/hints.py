@@ -15,9 +15,9 @@ import torch
 from gpuview.errors import shorten
 from gpuview.frames.picture.colormap import IGNORED_INDEX, N_INDICES, n_classes
 from gpuview.frames.picture.geometry import TileKind
-from gpuview.frames.picture.layout import Tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.measured import Measured
+from gpuview.frames.picture.tensor_layout import Tiles
 
 __all__ = ["is_measured", "no_classes", "range_hint", "reading_hint"]
 

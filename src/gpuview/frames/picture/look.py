@@ -1,6 +1,6 @@
 """The look: the user's display options, validated when they are set.
 
-layout       the meaning of a tensor's dimensions      `gpuview.frames.picture.layout`
+layout       the meaning of a tensor's dimensions      `gpuview.frames.picture.tensor_layout`
 value_range  the values shown as black and white       `ValueRange`
 colormap     the colours of a map's values             `gpuview.frames.picture.colormap`
 size         the size of the encoded picture           `gpuview.frames.picture.plan`
@@ -27,8 +27,8 @@ from gpuview.frames.picture.geometry import (
     ValueRange,
     even_up,
 )
-from gpuview.frames.picture.layout import Layout, check_layout
-from gpuview.frames.picture.room import USUAL_ROOM
+from gpuview.frames.picture.page_width import USUAL_ROOM
+from gpuview.frames.picture.tensor_layout import Layout, check_layout
 from gpuview.protocol.pixel_format import MIN_SIDE
 
 __all__ = ["Look", "Size", "ValueRange"]

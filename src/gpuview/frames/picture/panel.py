@@ -8,9 +8,9 @@ from typing import Never
 
 from gpuview.errors import FrameError, closest
 from gpuview.frames.picture.geometry import PanelLook, ValueRange
-from gpuview.frames.picture.layout import Layout
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.select import Index, Select, as_select
+from gpuview.frames.picture.tensor_layout import Layout
 
 __all__ = ["Panel"]
 

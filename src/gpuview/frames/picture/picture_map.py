@@ -13,7 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 from gpuview.frames.picture.geometry import PanelPlan, Plan
-from gpuview.frames.picture.layout import Axes, ElementIndex
+from gpuview.frames.picture.tensor_layout import Axes, ElementIndex
 
 __all__ = ["Box", "PictureMap", "Rectangle", "Spot", "Track", "tracks"]
 

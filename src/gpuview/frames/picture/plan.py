@@ -30,7 +30,7 @@ from gpuview.frames.picture.geometry import (
 )
 from gpuview.frames.picture.grid import Grid, arrange
 from gpuview.frames.picture.look import Look, Size
-from gpuview.frames.picture.room import USUAL_ROOM
+from gpuview.frames.picture.page_width import USUAL_ROOM
 from gpuview.frames.picture.table import Table
 from gpuview.protocol.pixel_format import MIN_SIDE
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gpuview.errors import FrameError
 from gpuview.frames.error_reporter import explained
-from gpuview.frames.picture.layout import Values
+from gpuview.frames.picture.tensor_layout import Values
 
 __all__ = ["CurrentSelect", "Index", "Select", "as_select"]
 

@@ -13,7 +13,7 @@ from itertools import accumulate, product
 from gpuview.errors import FrameError
 from gpuview.frames.picture.geometry import MAX_COLUMNS, MIN_CELL, Sides, even_down
 from gpuview.frames.picture.grid import waste
-from gpuview.frames.picture.room import USUAL_ROOM
+from gpuview.frames.picture.page_width import USUAL_ROOM
 
 __all__ = ["Table"]
 

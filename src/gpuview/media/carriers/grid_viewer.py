@@ -16,8 +16,8 @@ from gpuview.media.encode.fanout import Fanout, Subscription
 from gpuview.media.encode.tiers import Member, Tier
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.carrier import ViewerCarrier
 from gpuview.protocol.carrier_messages import MAX_RANKS, Received
+from gpuview.protocol.carrier_packets import ViewerCarrier
 from gpuview.protocol.stats import ViewerStats
 
 if TYPE_CHECKING:

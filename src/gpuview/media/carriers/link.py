@@ -2,7 +2,8 @@
 
 A carrier loses nothing, keeps the order, and has queues that nobody sees: in a browser, a proxy, a
 kernel. So the page acknowledges each packet. What is not acknowledged is bounded in bytes and in
-time, and the times of what is acknowledged tell the rate, see `gpuview.media.carriers.rate`.
+time, and the times of what is acknowledged tell the rate, see
+`gpuview.media.carriers.acknowledged_rate`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from gpuview.media.carriers.rate import CarrierRate
+from gpuview.media.carriers.acknowledged_rate import CarrierRate
 from gpuview.media.link.link import LinkStats
-from gpuview.media.link.rate import Rate
+from gpuview.media.link.sent_rate import Rate
 from gpuview.protocol.carrier_messages import Received
 
 __all__ = ["MAX_UNHEARD_NBYTES", "CarrierLink"]

@@ -11,8 +11,8 @@ from gpuview.media.carriers.link import CarrierLink
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.page_channel import PageChannel
-from gpuview.protocol.carrier import PacketHeader, ViewerCarrier
 from gpuview.protocol.carrier_messages import Received
+from gpuview.protocol.carrier_packets import PacketHeader, ViewerCarrier
 from gpuview.protocol.stats import ViewerStats
 
 __all__ = ["Outlet"]

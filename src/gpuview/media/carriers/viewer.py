@@ -14,8 +14,8 @@ from gpuview.media.encode.tiers import Tier
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.still_sender import StillSender
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.carrier import STILL_PIECE, ViewerCarrier
 from gpuview.protocol.carrier_messages import Received
+from gpuview.protocol.carrier_packets import STILL_PIECE, ViewerCarrier
 from gpuview.protocol.cluster_messages import WantRate
 from gpuview.protocol.stats import ViewerStats
 

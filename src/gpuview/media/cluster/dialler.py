@@ -22,11 +22,11 @@ from gpuview.media.cluster.backoff import BackOff
 from gpuview.media.cluster.endpoints import Endpoints
 from gpuview.media.cluster.loop_socket import LoopSocket, watch_events
 from gpuview.media.tasks import BackgroundTasks
-from gpuview.protocol.channels import ABOUT_CONNECTION, MAX_CONTENT_NBYTES, ChannelMessage
 from gpuview.protocol.cluster_messages import Join, Joined, JoinRefused, JoinRun
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.wire import decode_text, encode_text
+from gpuview.protocol.worker_channels import ABOUT_CONNECTION, MAX_CONTENT_NBYTES, ChannelMessage
 
 __all__ = ["Dialler"]
 

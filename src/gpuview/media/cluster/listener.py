@@ -18,10 +18,10 @@ import zmq
 from zmq.utils import z85
 
 from gpuview.errors import NetworkError
-from gpuview.media.cluster.gate import Gate
+from gpuview.media.cluster.connection_limit import Gate
 from gpuview.media.cluster.loop_socket import LoopSocket, watch_events
 from gpuview.media.cluster.port import Port
-from gpuview.protocol.channels import MAX_CONTENT_NBYTES, ChannelMessage
+from gpuview.protocol.worker_channels import MAX_CONTENT_NBYTES, ChannelMessage
 
 __all__ = ["Listener", "Peer"]
 

@@ -18,9 +18,8 @@ from gpuview.media.cluster.timeline import Timeline
 from gpuview.media.cluster.worker_link import Channel, WorkerLink
 from gpuview.media.encode.codec import TIME_BASE, Codec, Packet
 from gpuview.media.encode.tiers import Demand, Tier
-from gpuview.protocol.carrier import HEADER_NBYTES, STILL_PIECE, PacketHeader
 from gpuview.protocol.carrier_messages import MAX_ARRIVALS, Received
-from gpuview.protocol.channels import END
+from gpuview.protocol.carrier_packets import HEADER_NBYTES, STILL_PIECE, PacketHeader
 from gpuview.protocol.cluster_messages import Synced, WantKeyframe, WantRate, WantStills, WatchTier
 from gpuview.protocol.interaction_messages import Interaction
 from gpuview.protocol.local_socket import TEXT
@@ -28,6 +27,7 @@ from gpuview.protocol.page_messages import Problem, Refusal, Status
 from gpuview.protocol.stats import EncoderStats
 from gpuview.protocol.still import StillAssembler
 from gpuview.protocol.wire import decode_text
+from gpuview.protocol.worker_channels import END
 
 __all__ = ["RemoteSession"]
 

@@ -10,13 +10,12 @@ from functools import partial
 
 from gpuview import __version__
 from gpuview.errors import NetworkError, SignalError, shorten
+from gpuview.media.cluster.admission import MAX_WORKERS, Roster, read_join
 from gpuview.media.cluster.follower import AnyFollower
 from gpuview.media.cluster.listener import Listener, Peer
-from gpuview.media.cluster.roster import MAX_WORKERS, Roster, read_join
 from gpuview.media.cluster.step_agreement import Agreement
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.media.internal_error import log_fault, problem_of
-from gpuview.protocol.channels import ABOUT_CONNECTION, ChannelMessage
 from gpuview.protocol.cluster_messages import (
     Join,
     Joined,
@@ -29,6 +28,7 @@ from gpuview.protocol.interaction_messages import Interaction, SetKnob
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Problem, Status
 from gpuview.protocol.wire import encode_text
+from gpuview.protocol.worker_channels import ABOUT_CONNECTION, ChannelMessage
 
 __all__ = ["Run", "Runs"]
 

@@ -11,11 +11,11 @@ from gpuview.errors import SignalError
 from gpuview.media.carriers.connection import MAX_UNSENT_NBYTES, ROOM_NBYTES
 from gpuview.media.cluster.dialler import Dialler
 from gpuview.media.page_sessions import PageSession, PageSessions
-from gpuview.protocol.channels import END, ChannelMessage
 from gpuview.protocol.cluster_messages import JoinChanged, JoinRun
 from gpuview.protocol.local_socket import BINARY, TEXT
 from gpuview.protocol.page_messages import Message, Problem
 from gpuview.protocol.wire import encode_text
+from gpuview.protocol.worker_channels import END, ChannelMessage
 
 __all__ = ["Uplink"]
 

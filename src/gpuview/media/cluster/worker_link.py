@@ -9,13 +9,13 @@ from collections.abc import Callable
 from gpuview.errors import SignalError
 from gpuview.media.cluster.listener import Peer
 from gpuview.media.cluster.timeline import WorkerClock
-from gpuview.media.link.budget import Budget
-from gpuview.protocol.channels import ABOUT_CONNECTION, END, ChannelMessage
+from gpuview.media.link.request_limit import Budget
 from gpuview.protocol.cluster_messages import Join, Synced
 from gpuview.protocol.interaction_messages import TO_VIEW, Interaction, SetKnob
 from gpuview.protocol.local_socket import TEXT
 from gpuview.protocol.page_messages import Message, Ping, Pong, Refusal, Status
 from gpuview.protocol.wire import decode_text, encode_text
+from gpuview.protocol.worker_channels import ABOUT_CONNECTION, END, ChannelMessage
 
 __all__ = ["Channel", "WorkerLink"]
 

@@ -13,9 +13,9 @@ from gpuview.errors import MediaError
 from gpuview.media.aiortc_compat import packetizer
 from gpuview.media.encode.codec import CLOCK_HZ, TIME_BASE, Codec, Packet
 from gpuview.media.encode.fixed_rate import FixedRate
+from gpuview.media.encode.frame_bits import MAX_FRAME_S, FrameTime, ceiling_bps, checked_target
 from gpuview.media.encode.h264 import X264, open_nvenc
 from gpuview.media.encode.jpeg import BEST_QUANTISER, Jpeg
-from gpuview.media.encode.rate import MAX_FRAME_S, FrameTime, ceiling_bps, checked_target
 from gpuview.media.encode.vp8 import open_vp8
 
 __all__ = ["Encoder", "Library"]

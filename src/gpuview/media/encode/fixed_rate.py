@@ -10,7 +10,7 @@ import av
 from av.video.frame import PictureType
 
 from gpuview.media.encode.codec import CLOCK_HZ
-from gpuview.media.encode.rate import is_band_left
+from gpuview.media.encode.frame_bits import is_band_left
 
 __all__ = ["FixedRate"]
 

@@ -8,7 +8,7 @@ import av
 from av.video.frame import PictureType
 
 from gpuview.media.encode.codec import Codec, new_context
-from gpuview.media.encode.rate import KEYFRAME_S
+from gpuview.media.encode.frame_bits import KEYFRAME_S
 
 __all__ = ["X264", "open_nvenc"]
 

@@ -8,7 +8,7 @@ import av
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from gpuview.media.encode.codec import TIME_BASE
-from gpuview.media.encode.rate import KEYFRAME_S
+from gpuview.media.encode.frame_bits import KEYFRAME_S
 
 __all__ = ["BEST_QUANTISER", "WORST_QUANTISER", "Jpeg"]
 

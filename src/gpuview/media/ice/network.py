@@ -11,10 +11,10 @@ from functools import partial
 from ipaddress import ip_address
 
 from gpuview.errors import NetworkError
+from gpuview.media.ice.aioice_compat import CandidateType, LocalCandidate
 from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import ALL_HOSTS, Address
 from gpuview.media.ice.udp_mux import Transport, UdpMux
-from gpuview.media.ice.upstream import CandidateType, LocalCandidate
 from gpuview.protocol.media_messages import Configure
 from gpuview.protocol.stats import NetworkStats
 from gpuview.webrtc.rewrite import PublicHost

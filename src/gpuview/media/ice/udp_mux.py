@@ -70,7 +70,7 @@ class _Receiver(Protocol):
 
 
 class ConnectionProtocol(_Receiver, Protocol):
-    """The mux's view of an ICE connection; `gpuview.media.ice.upstream.IceProtocol`."""
+    """The mux's view of an ICE connection; `gpuview.media.ice.aioice_compat.IceProtocol`."""
 
     @property
     def ufrag(self) -> str: ...

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gpuview.media.link.budget import Budget
 from gpuview.media.link.controller import START_BPS, CongestionController
 from gpuview.media.link.feedback import SentPackets, parse_feedback
 from gpuview.media.link.protection import Protection, protect
-from gpuview.media.link.rate import Rate
 from gpuview.media.link.reports import Probe
+from gpuview.media.link.request_limit import Budget
+from gpuview.media.link.sent_rate import Rate
 from gpuview.media.link.stalls import NO_DELAY, PlayoutDelay, Stalls
 
 __all__ = ["NOTHING_SENT", "Link", "LinkStats"]

@@ -17,7 +17,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from gpuview.errors import ConnectTimeout, GpuviewError, PublishError
 from gpuview.media.encode.fanout import Fanout
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 from gpuview.media.ice.network import Network
 from gpuview.media.internal_error import problem_of
 from gpuview.media.peer_video import PeerVideo
@@ -178,7 +178,7 @@ class Publication:
         """Return our offer with all our candidates, and without private addresses."""
         await self._network.servers.settle(_SETTLE_S)
         self._network.check_usable()
-        upstream.gather_from(connection, self._network.candidates)
+        aioice_compat.gather_from(connection, self._network.candidates)
         await connection.setLocalDescription(await connection.createOffer())
         return rewrite_answer(connection.localDescription.sdp, self._network.public_host)
 

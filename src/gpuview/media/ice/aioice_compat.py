@@ -10,7 +10,7 @@ The internals of aioice that are used, and why:
 - ``StunProtocol.transactions`` and ``.receiver``: to find the connection of a datagram in the mux.
 
 aioice is pinned to one minor version, `install` refuses any other, and
-``tests/media/ice/test_upstream.py`` tests the behaviour of each name.
+``tests/media/ice/test_aioice_compat.py`` tests the behaviour of each name.
 """
 
 from __future__ import annotations

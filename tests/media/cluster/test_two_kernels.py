@@ -1,4 +1,4 @@
-"""A worker's frames on a notebook's pages: two hubs, real sockets."""
+"""A worker's frames on a notebook's pages: two kernels' streams, real sockets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def watching(notebook: Notebook, codec: str = "H264") -> AsyncIterator[Car
 
 
 def cluster_viewers(worker: WorkerSide) -> list[Any]:
-    return [each.stats() for each in worker.stream.hub._streams["s1"].viewers]
+    return [each.stats() for each in worker.stream.streams._streams["s1"].viewers]
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8", "JPEG"])
@@ -89,19 +89,19 @@ def test_without_a_viewer_there_is_no_traffic_and_no_encoding(
 
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
         taken: list[int] = []
-        runs_take = notebook.hub._runs._take  # type: ignore[union-attr]
+        runs_take = notebook.streams._runs._take  # type: ignore[union-attr]
 
         def count(peer: Any, parts: list[bytes]) -> None:
             taken.append(sum(map(len, parts)))
             runs_take(peer, parts)
 
-        notebook.hub._runs._listener._on_message = count  # type: ignore[union-attr]
+        notebook.streams._runs._listener._on_message = count  # type: ignore[union-attr]
         n_pushed = worker.stream.n_pushed
         await wait_until_async(lambda: worker.stream.n_pushed > n_pushed + 30, "frames are pushed")
         await wait_until_async(lambda: len(taken) >= 3, "three pongs came")
         assert max(taken) < 200
         assert worker.views == []
-        assert worker.stream.hub._streams["s1"].fanout.encodes.frames_taken == 0
+        assert worker.stream.streams._streams["s1"].fanout.encodes.frames_taken == 0
         async with watching(notebook) as page:
             await elsewhere(page.frames_after, 5)
         await wait_until_async(lambda: not worker.views, "nobody watches")
@@ -120,7 +120,7 @@ def test_two_viewers_share_one_encode_and_one_way(tmp_path: Path) -> None:
                 await elsewhere(other.frames_after, 5)
                 assert other.headers[0].is_keyframe
                 await wait_until_async(lambda: len(worker.views) == 1, "one is watched")
-                (encoder,) = worker.stream.hub._streams["s1"].fanout.encodes.stats()
+                (encoder,) = worker.stream.streams._streams["s1"].fanout.encodes.stats()
                 assert encoder.codec == "H264 Main"
 
     run(tmp_path, use)
@@ -157,12 +157,12 @@ def test_time_of_a_frame_is_on_the_clock_that_the_page_is_told(tmp_path: Path) -
 
 def test_tier_is_encoded_at_the_worker_at_its_own_size(tmp_path: Path) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        fanout = notebook.hub._streams["s1"].fanout
+        fanout = notebook.streams._streams["s1"].fanout
         subscription = fanout.subscribe(MAIN, Tier.HALF)
         packet = await asyncio.wait_for(subscription.next(), 60)
         assert (packet.width, packet.height) == (WIDTH // 2, HEIGHT // 2)
         assert packet.payloads
-        (encoder,) = worker.stream.hub._streams["s1"].fanout.encodes.stats()
+        (encoder,) = worker.stream.streams._streams["s1"].fanout.encodes.stats()
         assert encoder.tier == "half"
         await wait_until_async(
             lambda: fanout.encodes.picture_size == (WIDTH, HEIGHT), "the whole size is known"
@@ -175,16 +175,16 @@ def test_tier_is_encoded_at_the_worker_at_its_own_size(tmp_path: Path) -> None:
 
 def test_worker_encodes_at_the_rate_that_the_notebook_s_viewers_take(tmp_path: Path) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        fanout = notebook.hub._streams["s1"].fanout
+        fanout = notebook.streams._streams["s1"].fanout
         subscription = fanout.subscribe(MAIN)
         await asyncio.wait_for(subscription.next(), 60)
-        viewer = next(iter(worker.stream.hub._streams["s1"].viewers))
+        viewer = next(iter(worker.stream.streams._streams["s1"].viewers))
         subscription.report(target_bps=123_456.0, free_s=0.0)
         await wait_until_async(
             lambda: viewer._subscription.member.target_bps == 123_456.0,  # type: ignore[attr-defined]
             "the worker knows",
         )
-        notebook.hub.receive("s1", SetLimits(fps=30, max_bitrate_bps=99_000), [])
+        notebook.streams.receive("s1", SetLimits(fps=30, max_bitrate_bps=99_000), [])
         await wait_until_async(
             lambda: viewer._subscription.member.target_bps == 99_000.0,  # type: ignore[attr-defined]
             "the worker knows the limit",
@@ -234,10 +234,10 @@ def test_picture_that_stands_still_is_exact(tmp_path: Path) -> None:
 
 def test_stills_are_not_made_where_nobody_can_show_them(tmp_path: Path) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        subscription = notebook.hub._streams["s1"].fanout.subscribe(MAIN)
+        subscription = notebook.streams._streams["s1"].fanout.subscribe(MAIN)
         await asyncio.wait_for(subscription.next(), 60)
-        assert not worker.stream.hub._streams["s1"].fanout.encodes._stills.is_wanted
-        notebook.hub._streams["s1"].fanout.unsubscribe(subscription)
+        assert not worker.stream.streams._streams["s1"].fanout.encodes._stills.is_wanted
+        notebook.streams._streams["s1"].fanout.unsubscribe(subscription)
 
     run(tmp_path, use)
 
@@ -248,8 +248,8 @@ def test_what_the_worker_s_stream_is_doing_is_told_to_the_notebook_s_kernel(
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
         failed = Status(state="error", part="source", problem="division by zero")
         knobs = Interaction(events=["wheel"])
-        worker.stream.hub.receive("s1", failed, [])
-        worker.stream.hub.receive("s1", knobs, [])
+        worker.stream.streams.receive("s1", failed, [])
+        worker.stream.streams.receive("s1", knobs, [])
         await wait_until_async(
             lambda: (
                 (notebook.workers()[0].status, notebook.workers()[0].interaction) == (failed, knobs)
@@ -272,11 +272,11 @@ def test_what_a_view_says_reaches_the_worker_s_kernel_and_the_answer_the_view(
             )
             assert not any(isinstance(each, SetKnob) for _, each in notebook.said)
             answer = Element(view=page.view, seq=1, problem="outside")
-            worker.stream.hub.receive("s1", answer, [])
+            worker.stream.streams.receive("s1", answer, [])
             assert await elsewhere(page.hear, Element) == answer
             # From a page that only its kernel hears.
             events = Events(view="v2", events=[RenderEvent(type="wheel", timestamp=1.0)])
-            notebook.hub.receive("s1", events, [])
+            notebook.streams.receive("s1", events, [])
             await wait_until_async(
                 lambda: ("s1", events) in worker.stream.said, "the worker's kernel hears it"
             )
@@ -286,7 +286,7 @@ def test_what_a_view_says_reaches_the_worker_s_kernel_and_the_answer_the_view(
 
 def test_codec_that_the_worker_has_not_is_said_so_in_the_notebook(tmp_path: Path) -> None:
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
-        worker.stream.hub._streams["s1"].fanout.encoder = "vp8"
+        worker.stream.streams._streams["s1"].fanout.encoder = "vp8"
         async with watching(notebook):
             await wait_until_async(
                 lambda: any(isinstance(each, EncodeFailed) for _, each in notebook.said),

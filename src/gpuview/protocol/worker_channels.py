@@ -7,8 +7,9 @@ A message has two parts: a header of five bytes, and its content.
 
 Channel 0 is there from the start, and is about the connection: see
 `gpuview.protocol.cluster_messages`. The notebook opens the others by its first message on each;
-their messages are those of `gpuview.protocol.carrier`, with the notebook in place of a page. Each
-side may end a channel, with an empty content. The number of one that has ended is not used again.
+their messages are those of `gpuview.protocol.carrier_packets`, with the notebook in place of a
+page. Each side may end a channel, with an empty content. The number of one that has ended is not
+used again.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gpuview.errors import FrameError
 from gpuview.frames.picture.frame import read_frame, read_part, readings_of
-from gpuview.frames.picture.layout import Reading, Values, read_tiles
 from gpuview.frames.picture.look import Look
 from gpuview.frames.picture.panel import Panel
+from gpuview.frames.picture.tensor_layout import Reading, Values, read_tiles
 from tests.frames.dtypes import FLOATS, INTEGERS
 
 

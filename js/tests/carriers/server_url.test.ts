@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { expect, test } from "vitest";
 
-import { socketUrl, viewUrl } from "../../src/carriers/place";
+import { socketUrl, viewUrl } from "../../src/carriers/server_url";
 
 const PATH = "0f1e2d-kernel/stream-1";
 const PLACE = { path: PATH, has_extension: true };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { FreezeCounter } from "../../src/carriers/freezes";
+import { FreezeCounter } from "../../src/carriers/freeze_counter";
 
 function countAt(...times_ms: number[]): number {
   const counter = new FreezeCounter();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpuview.engine.listening import WorkerPort
+from gpuview.engine.worker_port import WorkerPort
 from gpuview.errors import MediaError, NetworkError, SettingsError
 from gpuview.protocol.cluster_messages import ListenForWorkers, Listening
 from gpuview.protocol.page_messages import Problem

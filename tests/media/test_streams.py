@@ -11,11 +11,11 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from gpuview.errors import SignalError
-from gpuview.media import hub, negotiation, peer_video, viewer
+from gpuview.media import negotiation, peer_video, viewer
 from gpuview.media.encode.fanout import Subscription
-from gpuview.media.hub import Hub
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 from gpuview.media.negotiation import is_new_offer
+from gpuview.media.streams import Streams
 from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.media_messages import (
     CloseStream,
@@ -50,20 +50,20 @@ def test_administrator_s_bitrate_limits_every_stream(
     own_bps: int, admin_bps: int | None, used_bps: int
 ) -> None:
     async def main() -> None:
-        hub = Hub(lambda name, message: None)
-        hub.receive("", Configure(max_bitrate_bps=admin_bps), [])
-        hub.receive("s", OpenStream(fps=30, max_bitrate_bps=own_bps), [os.eventfd(0)])
-        encode_loop = hub._streams["s"].fanout.encodes
+        streams = Streams(lambda name, message: None)
+        streams.receive("", Configure(max_bitrate_bps=admin_bps), [])
+        streams.receive("s", OpenStream(fps=30, max_bitrate_bps=own_bps), [os.eventfd(0)])
+        encode_loop = streams._streams["s"].fanout.encodes
         assert encode_loop._max_bitrate_bps == used_bps
-        hub.receive("s", SetLimits(fps=30, max_bitrate_bps=own_bps + 1), [])
+        streams.receive("s", SetLimits(fps=30, max_bitrate_bps=own_bps + 1), [])
         assert encode_loop._max_bitrate_bps == min(own_bps + 1, admin_bps or own_bps + 1)
-        await hub.close()
+        await streams.close()
 
     asyncio.run(main())
 
 
 class HubHarness:
-    """A hub with one stream, and what it says to the kernel.
+    """The streams of a kernel, one of them, and what is said to the kernel.
 
     Args:
         server: The address and port of a STUN server; empty for none.
@@ -73,17 +73,17 @@ class HubHarness:
         self.said: list[Message] = []
         self._changed = asyncio.Event()
         self._servers = IceServers(ice_servers=[IceServer(urls=[f"stun:{server}"])])
-        self.hub = Hub(self._hear)
+        self.streams = Streams(self._hear)
         self.say(Configure(has_ice_servers=bool(server)))
         self.say(OpenStream(fps=30, max_bitrate_bps=10**6), [os.eventfd(0)])
 
     def say(self, message: Message, fds: list[int] | None = None) -> None:
         """Say something about the stream, as the kernel does."""
-        self.hub.receive("s", message, fds or [])
+        self.streams.receive("s", message, fds or [])
 
     @property
     def viewers(self) -> ViewerSet:
-        return self.hub._streams["s"].viewers
+        return self.streams._streams["s"].viewers
 
     def _hear(self, stream: str, message: Message) -> None:
         self.said.append(message)
@@ -101,13 +101,13 @@ class HubHarness:
                 await self._changed.wait()
 
     async def rest(self) -> None:
-        """Wait until the hub has nothing to do but to look after its viewers."""
-        await wait_until_async(lambda: len(self.hub._tasks._tasks) == 1, "the hub rests")
+        """Wait until there is nothing to do but to look after viewers."""
+        await wait_until_async(lambda: len(self.streams._tasks._tasks) == 1, "nothing is done")
 
     def remote_candidates(self) -> list[str]:
         viewer = self.viewers.get("v")
         assert viewer is not None
-        return [each.host for each in upstream._ice(viewer._connection).remote_candidates]
+        return [each.host for each in aioice_compat._ice(viewer._connection).remote_candidates]
 
 
 async def page_offer(seq: int = 1) -> Offer:
@@ -121,12 +121,12 @@ async def page_offer(seq: int = 1) -> Offer:
 
 def run(server: str, use: Callable[[HubHarness], Awaitable[None]]) -> None:
     async def live() -> None:
-        upstream.install()
+        aioice_compat.install()
         harness = HubHarness(server)
         try:
             await use(harness)
         finally:
-            await harness.hub.close()
+            await harness.streams.close()
 
     asyncio.run(live())
 
@@ -201,8 +201,8 @@ def test_page_that_leaves_while_it_is_answered_leaves_no_connection(n_steps: int
         harness.say(Bye(view="v"))
         await harness.reply()
         await harness.rest()
-        assert harness.hub._network is not None
-        assert not harness.hub._network.mux._by_ufrag
+        assert harness.streams._network is not None
+        assert not harness.streams._network.mux._by_ufrag
 
     run("", use)
 
@@ -245,7 +245,7 @@ def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
 def test_viewer_that_cannot_be_closed_does_not_keep_others_from_being_given_up(
     dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
+    monkeypatch.setattr("gpuview.media.streams._REAP_EVERY_S", 0.01)
 
     async def answered(harness: HubHarness, seq: int) -> viewer.Viewer:
         harness.say(await page_offer(seq))
@@ -273,7 +273,7 @@ def test_viewer_that_cannot_be_closed_does_not_keep_others_from_being_given_up(
 def test_viewer_that_is_overdue_before_its_answer_is_dropped_like_any_other(
     dead_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
+    monkeypatch.setattr("gpuview.media.streams._REAP_EVERY_S", 0.01)
     monkeypatch.setattr(negotiation, "_SETTLE_S", 60.0)
     monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
 
@@ -289,7 +289,7 @@ def test_viewer_that_is_overdue_before_its_answer_is_dropped_like_any_other(
 
 def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead_server: str) -> None:
     async def answer() -> tuple[Answer | Refusal, float]:
-        upstream.install()
+        aioice_compat.install()
         harness = HubHarness(dead_server)
         offer = await page_offer()
         loop = asyncio.get_running_loop()
@@ -298,7 +298,7 @@ def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead_server: str) -
             harness.say(offer)
             return await harness.reply(), loop.time() - before_s
         finally:
-            await harness.hub.close()
+            await harness.streams.close()
 
     reply, delay_s = run_in_virtual_time(answer())
     assert isinstance(reply, Answer)
@@ -392,7 +392,7 @@ def test_fault_of_ours_is_a_refusal_at_once_and_leaves_no_viewer(
 def test_viewer_that_cannot_be_checked_is_dropped_and_no_other_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "_REAP_EVERY_S", 0.01)
+    monkeypatch.setattr("gpuview.media.streams._REAP_EVERY_S", 0.01)
 
     async def use(harness: HubHarness) -> None:
         for seq in (1, 2):
@@ -413,7 +413,7 @@ def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
         await harness.reply()
         (found,) = harness.viewers
         close, found.close = found.close, fail  # type: ignore[method-assign, assignment]
-        encode_loop = harness.hub._streams["s"].fanout.encodes
+        encode_loop = harness.streams._streams["s"].fanout.encodes
         harness.say(CloseStream())
         await harness.rest()
         assert "closed" in repr(encode_loop)

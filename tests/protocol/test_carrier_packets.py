@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.protocol.carrier import CARRIER_CODECS, HEADER_NBYTES, PacketHeader
+from gpuview.protocol.carrier_packets import CARRIER_CODECS, HEADER_NBYTES, PacketHeader
 
 
 @given(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.protocol.channels import END, ChannelMessage
 from gpuview.protocol.local_socket import BINARY, TEXT
+from gpuview.protocol.worker_channels import END, ChannelMessage
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([TEXT, BINARY, END]), st.binary(max_size=99))

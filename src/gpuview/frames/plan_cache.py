@@ -2,7 +2,7 @@
 
 A loop pushes the same kind of tensor again and again. If one is shown pixel for pixel with a known
 range, where it goes and how it is scaled depends on its shape, strides and dtype only, so the first
-one has shown it. See Note [few operations] in `gpuview.frames.cpu.plain`.
+one has shown it. See Note [few operations] in `gpuview.frames.cpu.unscaled`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.plain import PlainPicture
-from gpuview.frames.picture.layout import Axes, Tiles, pixels_of
+from gpuview.frames.cpu.unscaled import PlainPicture
 from gpuview.frames.picture.look import Look
+from gpuview.frames.picture.tensor_layout import Axes, Tiles, pixels_of
 
 __all__ = ["Alike", "alike_of"]
 

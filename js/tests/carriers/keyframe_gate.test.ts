@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { Gate } from "../../src/carriers/gate";
+import { Gate } from "../../src/carriers/keyframe_gate";
 import { parsePacket, type Packet } from "../../src/carriers/packet";
 import { packet } from "./packets";
 

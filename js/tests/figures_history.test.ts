@@ -8,7 +8,7 @@ import {
   SPAN_MS,
   type Point,
   type Series,
-} from "../src/history";
+} from "../src/figures_history";
 
 const FPS = SERIES[0] as Series;
 const points = (...values: number[]): Point[] =>

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { recall, remember } from "../../src/carriers/memory";
+import { recall, remember } from "../../src/carriers/last_winner";
 
 afterEach(() => vi.unstubAllGlobals());
 

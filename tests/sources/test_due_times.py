@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.sources.pacing import Haste, next_due
+from gpuview.sources.due_times import Haste, next_due
 
 
 def test_after_a_frame_in_time_the_next_is_due_a_period_later():

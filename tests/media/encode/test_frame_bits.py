@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gpuview.media.encode.codec import CLOCK_HZ, Codec, Packet
 from gpuview.media.encode.encoder import Encoder
-from gpuview.media.encode.rate import (
+from gpuview.media.encode.frame_bits import (
     KEYFRAME_S,
     MAX_FRAME_S,
     FrameTime,

@@ -6,7 +6,7 @@ busy cell does not return it at once.
 
 Note [few operations]: after a training step the caches hold nothing of this code, and each function
 that is called, ours or a library's, costs microseconds to fetch from memory. So all channels are
-computed together, and `gpuview.frames.alike` leaves out what the frame before has shown.
+computed together, and `gpuview.frames.plan_cache` leaves out what the frame before has shown.
 """
 
 from __future__ import annotations

@@ -10,25 +10,25 @@ import aioice.ice
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, VideoStreamTrack
 
-from gpuview.media.ice import upstream
+from gpuview.media.ice import aioice_compat
 
 
 @pytest.fixture(autouse=True)
 def installed() -> None:
-    upstream.install()
+    aioice_compat.install()
 
 
 def test_machine_without_a_network_still_has_its_loopback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upstream, "_get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    monkeypatch.setattr(aioice_compat, "_get_host_addresses", lambda use_ipv4, use_ipv6: [])
     assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
 
 
 class Transport(asyncio.DatagramTransport):
     """Goes nowhere, and tells its protocol when it is closed."""
 
-    def __init__(self, protocol: upstream.IceProtocol) -> None:
+    def __init__(self, protocol: aioice_compat.IceProtocol) -> None:
         super().__init__()
         self._protocol = protocol
         self._is_closing = False
@@ -44,22 +44,22 @@ class Transport(asyncio.DatagramTransport):
 
 
 async def answering(
-    candidates: Callable[[list[str]], list[upstream.LocalCandidate]],
+    candidates: Callable[[list[str]], list[aioice_compat.LocalCandidate]],
 ) -> RTCPeerConnection:
     """Return a connection that has gathered ``candidates`` and answered."""
     page, ours = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
     page.addTransceiver("video", direction="recvonly")
     ours.addTrack(VideoStreamTrack())
     await ours.setRemoteDescription(await page.createOffer())
-    upstream.gather_from(ours, candidates)
+    aioice_compat.gather_from(ours, candidates)
     await ours.setLocalDescription(await ours.createAnswer())
     await page.close()
     return ours
 
 
-HOST = upstream.LocalCandidate("host", ("192.0.2.7", 10111), open=Transport)
-MAPPED = upstream.LocalCandidate("srflx", ("203.0.113.10", 10111), ("0.0.0.0", 9))
-RELAY = upstream.LocalCandidate("relay", ("198.51.100.2", 50_000), ("0.0.0.0", 9), Transport)
+HOST = aioice_compat.LocalCandidate("host", ("192.0.2.7", 10111), open=Transport)
+MAPPED = aioice_compat.LocalCandidate("srflx", ("203.0.113.10", 10111), ("0.0.0.0", 9))
+RELAY = aioice_compat.LocalCandidate("relay", ("198.51.100.2", 50_000), ("0.0.0.0", 9), Transport)
 
 
 def test_candidates_are_the_given_ones() -> None:
@@ -68,7 +68,7 @@ def test_candidates_are_the_given_ones() -> None:
         ours = await answering(lambda addresses: [asked.append(addresses), HOST, MAPPED][1:])  # type: ignore[list-item, func-returns-value]
         assert asked
         assert all(asked)
-        found = upstream.local_candidates(ours), ours.localDescription.sdp
+        found = aioice_compat.local_candidates(ours), ours.localDescription.sdp
         await ours.close()
         return found
 
@@ -84,13 +84,13 @@ def test_late_candidates_are_paired_with_the_pages() -> None:
         ice = ours.getTransceivers()[0].receiver.transport.transport._connection
         remote = "1 1 udp 1 198.51.100.20 4000 typ host"
         await ice.add_remote_candidate(aioice.Candidate.from_sdp(remote))
-        upstream.update_candidates(ours, [HOST, RELAY])
-        upstream.update_candidates(ours, [RELAY])
+        aioice_compat.update_candidates(ours, [HOST, RELAY])
+        aioice_compat.update_candidates(ours, [RELAY])
         pairs = [pair.local_candidate.type for pair in ice._check_list]
-        assert len(upstream.local_candidates(ours)) == 2
-        assert len(upstream.ufrag(ours)) >= 4
+        assert len(aioice_compat.local_candidates(ours)) == 2
+        assert len(aioice_compat.ufrag(ours)) >= 4
         await ours.close()
-        upstream.update_candidates(ours, [RELAY])
+        aioice_compat.update_candidates(ours, [RELAY])
         assert not ice._protocols
         return pairs
 
@@ -103,10 +103,11 @@ def test_candidates_that_have_gone_are_removed() -> None:
     async def move() -> list[int]:
         ours = await answering(lambda addresses: [HOST])
         for port in range(1000):
-            upstream.update_candidates(
-                ours, [upstream.LocalCandidate("srflx", ("203.0.113.10", port), ("0.0.0.0", 9))]
+            aioice_compat.update_candidates(
+                ours,
+                [aioice_compat.LocalCandidate("srflx", ("203.0.113.10", port), ("0.0.0.0", 9))],
             )
-        ports = [int(text.split()[5]) for text in upstream.local_candidates(ours)]
+        ports = [int(text.split()[5]) for text in aioice_compat.local_candidates(ours)]
         await ours.close()
         return ports
 
@@ -119,12 +120,12 @@ def test_relay_with_the_address_of_a_lost_one_is_a_new_candidate() -> None:
         ice = ours.getTransceivers()[0].receiver.transport.transport._connection
         host, first = ice._protocols
         first.transport.close()
-        upstream.update_candidates(ours, [])
+        aioice_compat.update_candidates(ours, [])
         assert ice._protocols == [host]
-        upstream.update_candidates(ours, [RELAY])
+        aioice_compat.update_candidates(ours, [RELAY])
         assert len(ice._protocols) == 2
         assert ice._protocols[1] is not first
-        assert len(upstream.local_candidates(ours)) == 2
+        assert len(aioice_compat.local_candidates(ours)) == 2
         await ours.close()
 
     asyncio.run(lose())
@@ -133,7 +134,7 @@ def test_relay_with_the_address_of_a_lost_one_is_a_new_candidate() -> None:
 def test_connection_without_a_transceiver_has_no_pair() -> None:
     async def ask() -> None:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        assert upstream.selected_pair(connection) is None
+        assert aioice_compat.selected_pair(connection) is None
         await connection.close()
 
     asyncio.run(ask())
@@ -143,16 +144,16 @@ def test_protocol_names_its_connection_and_knows_its_requests() -> None:
     """By these the mux finds the connection of a datagram."""
 
     async def look() -> None:
-        opened: list[upstream.IceProtocol] = []
+        opened: list[aioice_compat.IceProtocol] = []
 
-        def open_transport(protocol: upstream.IceProtocol) -> Transport:
+        def open_transport(protocol: aioice_compat.IceProtocol) -> Transport:
             opened.append(protocol)
             return Transport(protocol)
 
-        host = upstream.LocalCandidate("host", ("192.0.2.7", 10111), open=open_transport)
+        host = aioice_compat.LocalCandidate("host", ("192.0.2.7", 10111), open=open_transport)
         ours = await answering(lambda addresses: [host])
         (protocol,) = opened
-        assert protocol.ufrag == upstream.ufrag(ours)
+        assert protocol.ufrag == aioice_compat.ufrag(ours)
         assert f"a=ice-pwd:{protocol.password}\r\n" in ours.localDescription.sdp
         request = aioice.stun.Message(aioice.stun.Method.BINDING, aioice.stun.Class.REQUEST)
         asking = asyncio.create_task(protocol.request(request, ("192.0.2.9", 9)))

@@ -16,9 +16,9 @@ from aiortc import RTCCertificate
 
 from gpuview.errors import NetworkError
 from gpuview.media.encode.choice import find_encoders
-from gpuview.media.encode.encodes import Encodes, MakeEncodes
 from gpuview.media.encode.fanout import encoding_frames
 from gpuview.media.encode.loop import EncodeLoop
+from gpuview.media.encode.packet_source import Encodes, MakeEncodes
 from gpuview.media.ice.network import Network, hosts_to_bind
 from gpuview.media.ice.server_session import ServerSession
 from gpuview.media.ice.sockets import bind_sockets
@@ -69,7 +69,7 @@ from gpuview.protocol.stats import NetworkStats
 if TYPE_CHECKING:
     from gpuview.media.cluster.runs import Runs
 
-__all__ = ["FROM_KERNEL", "Hub"]
+__all__ = ["FROM_KERNEL", "Streams"]
 
 FROM_KERNEL: tuple[type[Message], ...] = (
     AttachRing,
@@ -99,13 +99,13 @@ FROM_KERNEL: tuple[type[Message], ...] = (
     *FROM_VIEW,
     *TO_VIEW,
 )
-"""The messages that `Hub.receive` takes."""
+"""The messages that `Streams.receive` takes."""
 
 _REAP_EVERY_S = 1.0
 _NO_PROBLEM = Problem(problem="", expected="", fix="")
 
 
-class Hub:
+class Streams:
     """All streams of one kernel.
 
     Args:
@@ -130,7 +130,7 @@ class Hub:
             name: The stream's name; empty for a message about no stream. Only an offer needs the
                 stream to be open: byes are repeated, and streams close at any time.
             message: The message.
-            fds: The descriptors that came with it; the hub removes those that it keeps.
+            fds: The descriptors that came with it; those that are kept are removed.
         """
         stream = self._streams.get(name)
         match message:
@@ -335,7 +335,7 @@ class Hub:
 
     def __repr__(self) -> str:
         counts = {name: len(stream.viewers) for name, stream in self._streams.items()}
-        return f"<Hub viewers={counts} network={self._network}>"
+        return f"<Streams viewers={counts} network={self._network}>"
 
 
 def _change_ring(encodes: Encodes, message: AttachRing | DetachRing, fds: list[int]) -> None:
