@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from gpuview.engine.worker_port import WorkerPort
+from gpuview.engine.listen_requests import ListenRequests
 from gpuview.errors import MediaError, StreamClosedError
 from gpuview.protocol.cluster_messages import (
     JoinChanged,
@@ -226,7 +226,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.handles: list[FakeHandle] = []
         self.listeners: list[Any] = []
-        self.worker_port = WorkerPort()
+        self.listen_requests = ListenRequests()
 
     def open_stream(
         self, listener: Any, *, fps: float, max_bitrate_bps: int, run: OpenRun | None = None
@@ -237,8 +237,8 @@ class FakeEngine:
         return self.handles[-1]
 
     def listen_for_workers(self, listening: ListenForWorkers) -> None:
-        self.worker_port.open(listening)
-        self.worker_port.take(Listening(port=40123))
+        self.listen_requests.ask(listening)
+        self.listen_requests.take(Listening(port=40123))
 
     def views(self, *views: str) -> None:
         """Say that these views are watching the newest stream."""

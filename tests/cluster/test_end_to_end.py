@@ -162,11 +162,11 @@ def test_a_media_process_that_dies_in_the_worker_or_here_comes_back(
     notebook.wait_for_status(state="live")
     with notebook.kernel.view(notebook.kernel.stream()) as viewer:
         viewer.next_frame()
-        port = notebook.kernel.evaluate("stream._engine.worker_port.wait(10)")
+        port = notebook.kernel.evaluate("stream._engine.listen_requests.wait(10)")
         notebook.kernel.run("import os\nos.kill(stream._engine.process.pid, 9)")
         viewer.wait_for_seq(2)
         assert rank_of(viewer.next_frame(timeout_s=60.0)) == 0
-        assert notebook.kernel.evaluate("stream._engine.worker_port.wait(10)") == port
+        assert notebook.kernel.evaluate("stream._engine.listen_requests.wait(10)") == port
         (media,) = (pid for pid in descendants(job.pid) if "gpuview.media" in command_line(pid))
         os.kill(media, signal.SIGKILL)
         notebook.wait_for_status(hint="has been silent since ")

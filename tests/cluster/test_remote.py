@@ -24,7 +24,7 @@ from tests.cluster.remotes import Remote, worker
 
 def test_it_listens_before_it_opens_the_run(make_remote: Remote) -> None:
     make_remote(rank=2)
-    assert make_remote.engine.worker_port.wait(0) == 40123
+    assert make_remote.engine.listen_requests.wait(0) == 40123
     opened = make_remote.engine.handles[0].runs
     assert opened == [OpenRun(run="run1", worker_key=run_keys("run1").public, rank=2)]
 
@@ -57,7 +57,7 @@ def test_a_port_that_is_taken_is_an_error_of_the_stream(make_remote: Remote) -> 
     problem = Problem(problem="port 22 is taken", expected="a free one", fix="choose another")
     make_remote.engine.tell("cluster_changed", Listening(problem=problem))
     assert (stream.status["state"], stream.status["problem"]) == ("error", "port 22 is taken")
-    make_remote.engine.worker_port.take(Listening(problem=problem))
+    make_remote.engine.listen_requests.take(Listening(problem=problem))
     with pytest.raises(NetworkError, match="port 22 is taken"):
         stream.join()
 

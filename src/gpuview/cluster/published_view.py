@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpuview.cluster.identity import Identity
-from gpuview.cluster.joining import Joining
 from gpuview.cluster.knob_sync import KnobSync, checked_step
+from gpuview.cluster.rejoining import Joining
 from gpuview.cluster.view import View
 from gpuview.engine.shared_engine import shared_engine
 from gpuview.errors import MediaError, SettingsError, StreamClosedError, shorten

@@ -183,7 +183,7 @@ class RunStream(LineOptions, StreamWidget):
             MediaError: The media process did not answer.
             NetworkError: It cannot listen at the port.
         """
-        port = self._engine.worker_port.wait(_PORT_WAIT_S)
+        port = self._engine.listen_requests.wait(_PORT_WAIT_S)
         return (
             f"ssh -N -R {port}:127.0.0.1:{port} {login}  # on this machine\n"
             f"ssh -N -L {port}:127.0.0.1:{port} {login}  # on the worker's machine"
@@ -251,7 +251,7 @@ class RunStream(LineOptions, StreamWidget):
             self._posted.end_notice(notice)
 
     def _join_content(self) -> JoinFile:
-        port = self._engine.worker_port.wait(_PORT_WAIT_S)
+        port = self._engine.listen_requests.wait(_PORT_WAIT_S)
         keys = run_keys(self._run)
         return JoinFile(
             run=self._run,

@@ -9,12 +9,12 @@ import time
 from copy import copy
 
 from gpuview.engine.ice_servers_for_media import IceServersForMedia
+from gpuview.engine.listen_requests import ListenRequests
 from gpuview.engine.process import MediaProcess
 from gpuview.engine.restart_limit import died_too_often, may_restart
 from gpuview.engine.stats_requests import StatsRequests
 from gpuview.engine.stream import StreamHandle, StreamListener
 from gpuview.engine.tunnels import Tunnels
-from gpuview.engine.worker_port import WorkerPort
 from gpuview.errors import (
     MediaEndedError,
     MediaError,
@@ -101,7 +101,7 @@ class Engine:
         self.settings = settings
         self.epoch = 1
         self.tunnels = Tunnels()
-        self.worker_port = WorkerPort()
+        self.listen_requests = ListenRequests()
         self._ice_servers = IceServersForMedia()
         self._stats_requests = StatsRequests()
         # Guards the rest. It is the inner lock: while it is held, no handle's lock is taken and no
@@ -170,13 +170,13 @@ class Engine:
     def listen_for_workers(self, listening: ListenForWorkers) -> None:
         """Listen for workers on other machines, with these keys, unless it does so already.
 
-        Streams of runs are told of the answer, and `worker_port` has it.
+        Streams of runs are told of the answer, and `listen_requests` has it.
 
         Raises:
             SettingsError: It listens at another port.
         """
         with self._lock:
-            if self.worker_port.open(listening):
+            if self.listen_requests.ask(listening):
                 self._process.send(encode("", listening))
 
     def close(self) -> None:
@@ -297,7 +297,7 @@ class Engine:
                     daemon=True,
                 ).start()
             case Listening():
-                self.worker_port.take(message)
+                self.listen_requests.take(message)
                 for handle in self._handles():
                     if isinstance(handle.run, OpenRun):
                         handle.receive(message)
@@ -332,7 +332,7 @@ class Engine:
                 self._failure = None
                 self.epoch += 1
                 process.send(encode("", self.configuration))
-                listening = self.worker_port.reopened()
+                listening = self.listen_requests.reopened()
                 if listening is not None:
                     process.send(encode("", listening))
         if not is_wanted:

@@ -10,7 +10,7 @@ from typing import cast
 from aiortc import RTCDataChannel
 
 from gpuview.errors import SignalError
-from gpuview.media.link.request_limit import Budget
+from gpuview.media.link.message_budget import Budget
 from gpuview.protocol.interaction_messages import (
     FROM_VIEW,
     MAX_FROM_VIEW_CHARS,

@@ -21,7 +21,7 @@ from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.fanout import Fanout
 from gpuview.media.encode.tiers import Tier
 from gpuview.media.internal_error import problem_of
-from gpuview.media.link.request_limit import Budget
+from gpuview.media.link.message_budget import Budget
 from gpuview.media.negotiation import Negotiation, refusal
 from gpuview.media.page_channel import PageChannel
 from gpuview.media.viewer_set import ViewerSet

@@ -9,10 +9,10 @@ import pytest
 from gpuview.media.link.link import Link
 
 
-def feedback(base: int, count: int, reference: int = 100) -> bytes:
-    """These packets arrived, 1 ms apart."""
+def feedback(base: int, count: int, reference: int = 100, *, late: int = 0) -> bytes:
+    """These packets arrived, 1 ms apart, all of them ``late`` times 0.25 ms later."""
     fci = struct.pack("!HHIH", base, count, reference << 8, 1 << 13 | count)
-    return fci + bytes([4] * count)
+    return fci + bytes([4 + late, *[4] * (count - 1)])
 
 
 def sending(link: Link, count: int, *, start_s: float = 0.0, nbytes: int = 1200) -> None:

@@ -7,7 +7,7 @@ from aiortc.rtp import RtpPacket, unpack_header_extensions, unwrap_rtx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.media.link.stalls import PlayoutDelay
+from gpuview.media.link.tcp_stalls import PlayoutDelay
 from gpuview.media.rtp.packets import (
     ABS_SEND_TIME_URI,
     MID_URI,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gpuview.errors import SignalError
 from gpuview.media.cluster.listener import Peer
 from gpuview.media.cluster.timeline import WorkerClock
-from gpuview.media.link.request_limit import Budget
+from gpuview.media.link.message_budget import Budget
 from gpuview.protocol.cluster_messages import Join, Synced
 from gpuview.protocol.interaction_messages import TO_VIEW, Interaction, SetKnob
 from gpuview.protocol.local_socket import TEXT

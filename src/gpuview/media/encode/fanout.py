@@ -14,9 +14,9 @@ from functools import partial
 from typing import TypeVar
 
 from gpuview.media.encode.codec import Codec, Packet
+from gpuview.media.encode.keyframe_requests import JOIN_SPACING_S, LOSS_SPACING_S, LossRequests
 from gpuview.media.encode.loop import EncodeLoop
 from gpuview.media.encode.packet_source import MakeEncodes
-from gpuview.media.encode.schedule import JOIN_SPACING_S, LOSS_SPACING_S, LossRequests
 from gpuview.media.encode.still import Still, StillBoard
 from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, moves
 from gpuview.protocol.media_messages import EncoderSetting

@@ -13,7 +13,7 @@ from gpuview.media.encode.choice import Line, line_for, why_vp8
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder, Library
 from gpuview.media.encode.frame_bits import checked_target
-from gpuview.media.encode.schedule import KeyframeGate
+from gpuview.media.encode.keyframe_requests import KeyframeGate
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.encode.timestamp import timestamp_of
 from gpuview.protocol.media_messages import EncoderSetting

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from gpuview.media.link.controller import START_BPS, CongestionController
 from gpuview.media.link.feedback import SentPackets, parse_feedback
+from gpuview.media.link.message_budget import Budget
 from gpuview.media.link.protection import Protection, protect
 from gpuview.media.link.reports import Probe
-from gpuview.media.link.request_limit import Budget
 from gpuview.media.link.sent_rate import Rate
-from gpuview.media.link.stalls import NO_DELAY, PlayoutDelay, Stalls
+from gpuview.media.link.tcp_stalls import NO_DELAY, PlayoutDelay, Stalls
 
 __all__ = ["NOTHING_SENT", "Link", "LinkStats"]
 
@@ -88,9 +88,10 @@ class Link:
             self._stalls = Stalls() if is_in_order else None
             self._limit()
 
-    def playout_delay(self, now_s: float) -> PlayoutDelay:
-        """Return how long the page is to hold pictures back."""
-        return NO_DELAY if self._stalls is None else self._stalls.playout_delay(now_s)
+    @property
+    def playout_delay(self) -> PlayoutDelay:
+        """How long the page is to hold pictures back."""
+        return NO_DELAY if self._stalls is None else self._stalls.playout_delay
 
     def _limit(self) -> None:
         bound_bps = math.inf if self._stalls is None else self._stalls.bound_bps

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gpuview.media.link.link import Link
 from gpuview.media.link.pacer import Departures
-from gpuview.media.link.stalls import NO_DELAY
+from gpuview.media.link.tcp_stalls import NO_DELAY
 from gpuview.media.rtp import rtcp
 from gpuview.media.rtp.history import History, SentPacket
 from gpuview.media.rtp.packets import MAX_PADDING_NBYTES, PacketWriter, StreamFormat
@@ -101,7 +101,7 @@ class Outgoing:
 
     def write(self, departures: Departures[SentPacket], now_s: float) -> list[bytes]:
         """Return the datagrams of what leaves now."""
-        self._follow_playout_delay(now_s)
+        self._follow_playout_delay()
         probe = departures.probe
         datagrams = [self._again(packet, now_s, probe) for packet in departures.retransmissions]
         self._link.note_retransmitted(now_s, sum(map(len, datagrams)))
@@ -126,8 +126,8 @@ class Outgoing:
             datagrams += self._padding(departures.padding_nbytes, now_s, probe)
         return datagrams
 
-    def _follow_playout_delay(self, now_s: float) -> None:
-        delay = self._link.playout_delay(now_s)
+    def _follow_playout_delay(self) -> None:
+        delay = self._link.playout_delay
         if delay != self._playout_delay:
             self._playout_delay = delay
             self._writer.set_playout_delay(delay)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpuview.media.link.stalls import NO_DELAY, PlayoutDelay
+from gpuview.media.link.tcp_stalls import NO_DELAY, PlayoutDelay
 
 __all__ = [
     "ABS_SEND_TIME_URI",

@@ -15,9 +15,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from gpuview.media.link.link import Link
+from gpuview.media.link.message_budget import Budget
 from gpuview.media.link.pacer import Pacer
 from gpuview.media.link.protection import Protection
-from gpuview.media.link.request_limit import Budget
 from gpuview.media.rtp import rtcp
 from gpuview.media.rtp.history import SentPacket
 from gpuview.media.rtp.outgoing import Frame, Outgoing, Srtp

@@ -1,4 +1,4 @@
-"""Where workers on other machines reach this kernel's media process."""
+"""Asks the media process to listen for workers on other machines, and remembers its answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import threading
 from gpuview.errors import MediaError, NetworkError, SettingsError
 from gpuview.protocol.cluster_messages import ListenForWorkers, Listening
 
-__all__ = ["WorkerPort"]
+__all__ = ["ListenRequests"]
 
 
-class WorkerPort:
+class ListenRequests:
     """The one port at which a kernel's media processes listen for workers. From any thread.
 
     A media process that takes the place of one that died listens at the same port, where the
@@ -22,7 +22,7 @@ class WorkerPort:
         self._listening: ListenForWorkers | None = None
         self._answer: Listening | None = None
 
-    def open(self, listening: ListenForWorkers) -> bool:
+    def ask(self, listening: ListenForWorkers) -> bool:
         """Remember what is sent to the media process; return whether it has to be sent.
 
         It has if nothing was sent yet, or if the media process could not listen.
@@ -87,4 +87,4 @@ class WorkerPort:
         return answer.port
 
     def __repr__(self) -> str:
-        return f"<WorkerPort {self._answer.port if self._answer else 'closed'}>"
+        return f"<ListenRequests {self._answer.port if self._answer else 'closed'}>"

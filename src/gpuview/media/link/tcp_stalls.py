@@ -27,7 +27,7 @@ WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
 """Of the intervals between stalls, the newest first."""
 LEAST_STALLS = 4
 """Fewer may be chance."""
-FLOOR_BPS = 1_000_000.0
+FLOOR_BPS = 1_500_000.0
 """Below this, a frame is one packet or two, and TCP, which sees nothing come behind it, takes
 longer to send it again. What the link takes may still be less."""
 SHORTEST_ROUND_TRIP_S = 0.01
@@ -63,6 +63,8 @@ class Stalls:
         self._n_since = 0
         self._lengths: deque[tuple[float, float]] = deque(maxlen=MOST)
         self._round_trip_s = math.inf
+        self.playout_delay = NO_DELAY
+        """How long pictures are held back."""
 
     def note_round_trip(self, round_trip_s: float) -> None:
         """Take one measured round trip. The shortest counts: the others contain stalls."""
@@ -75,6 +77,7 @@ class Stalls:
         for report in reports:
             if report.arrived_s is not None:
                 self._add(now_s, report.arrived_s - report.sent_s, report.nbytes * 8 / target_bps)
+        self.playout_delay = self._covering(now_s)
 
     def _add(self, now_s: float, delay_s: float, sending_s: float) -> None:
         """Take one packet that was so long on its way, ``sending_s`` of it on a slow link."""
@@ -99,8 +102,8 @@ class Stalls:
         ended = list(self._intervals)
         return max(_mean(ended), _mean([self._n_since, *ended][: len(WEIGHTS)]))
 
-    def playout_delay(self, now_s: float) -> PlayoutDelay:
-        """Return how long pictures are held back."""
+    def _covering(self, now_s: float) -> PlayoutDelay:
+        """Return the delay that hides most stalls of the last seconds."""
         while self._lengths and now_s - self._lengths[0][0] > RECENT_S:
             self._lengths.popleft()
         if len(self._lengths) < LEAST_STALLS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuview.media.link.request_limit import Budget
+from gpuview.media.link.message_budget import Budget
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 30)), max_size=200))

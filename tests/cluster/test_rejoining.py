@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from gpuview.cluster import joining
-from gpuview.cluster.joining import Joining, look_again_after_s
+from gpuview.cluster import rejoining
+from gpuview.cluster.rejoining import Joining, look_again_after_s
 from gpuview.errors import SettingsError
 from gpuview.protocol.cluster_messages import JoinChanged
 from gpuview.protocol.join_file import JoinFile
@@ -43,7 +43,7 @@ class Place:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joining, "look_again_after_s", lambda n_looks: 0.01)
+    monkeypatch.setattr(rejoining, "look_again_after_s", lambda n_looks: 0.01)
 
 
 def missing() -> SettingsError:
