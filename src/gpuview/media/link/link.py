@@ -75,7 +75,9 @@ class Link:
         """
         left_bps = self.target_bps * _VIDEO - self._repeated_rate.bps(now_s)
         left_bps = max(left_bps, self.target_bps / 2)
-        return protect(self._controller.state.lasting_loss, left_bps, can_repeat=can_repeat)
+        # TCP loses nothing. What is missing, a full relay has dropped, and copies fill it more.
+        loss = self._controller.state.lasting_loss if self._stalls is None else 0.0
+        return protect(loss, left_bps, can_repeat=can_repeat)
 
     def set_ceiling(self, ceiling_bps: float) -> None:
         """Never send more than this from now on."""
