@@ -209,8 +209,8 @@ export interface Ping {
   /** Whether no picture is wanted now: nobody can see it, or a person has paused it. */
   readonly is_paused: boolean;
   /**
-   * Whether it talks to its TURN server by TCP or TLS, so that a late packet holds up all those
-   * behind it.
+   * Whether its packets come through a TURN server to which it talks by TCP or TLS. There a late
+   * packet holds up those behind it.
    */
   readonly is_relayed_by_tcp: boolean;
 }

@@ -74,6 +74,7 @@ export class Peer {
   #problems: readonly ConnectionProblem[] = [];
   #pairs: readonly CandidatePair[] = [];
   #is_connected = false;
+  #is_relayed_by_tcp = false;
 
   /** Starts at once. */
   constructor(options: PeerOptions) {
@@ -119,6 +120,8 @@ export class Peer {
     const pairs = candidatePairs(report);
     // A browser forgets its pairs when it gives up, which is when they matter.
     if (pairs.length > 0) this.#pairs = pairs;
+    const selected = pairs.find(({ is_selected }) => is_selected);
+    if (selected !== undefined) this.#is_relayed_by_tcp = isByTcpRelay(selected);
     return report;
   }
 
@@ -205,7 +208,7 @@ export class Peer {
     const send = (ping: Ping) =>
       channel.readyState === "open" && channel.send(JSON.stringify(ping));
     const onDead = () => this.#lose();
-    const isRelayedByTcp = () => this.#pairs.some(isByTcpRelay);
+    const isRelayedByTcp = () => this.#is_relayed_by_tcp;
     const liveness = new Liveness({
       send,
       latency,

@@ -54,9 +54,9 @@ export function candidatePairs(report: StatsReport): readonly CandidatePair[] {
   );
 }
 
-/** Whether it is selected, and leads through a TURN server that this page talks to by TCP. */
-export function isByTcpRelay({ is_selected, local }: CandidatePair): boolean {
-  return is_selected && (local.relay_protocol === "tcp" || local.relay_protocol === "tls");
+/** Whether it leads through a TURN server that this page talks to by TCP. */
+export function isByTcpRelay({ local }: CandidatePair): boolean {
+  return local.relay_protocol === "tcp" || local.relay_protocol === "tls";
 }
 
 export function at(report: StatsReport, id: string | undefined): StatsEntry | undefined {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from gpuview.testing.kernel import Kernel
 from gpuview.testing.link import Way
+from tests.network.coturn import PASSWORD, USER, Coturn
 from tests.network.link import Link
 from tests.network.page import Chromium, Playwright, View
 from tests.network.topology import Internet
+from tests.turnserver import certificate
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.network
 
@@ -115,6 +118,41 @@ def test_the_picture_moves_on_after_an_outage_of_300_ms(remote: _Remote) -> None
     remote.link.cut(0.3)
     assert remote.time_ms() < _SLOWER * fast_ms
     assert remote.view.connections() == 1
+
+
+def test_a_page_holds_pictures_back_while_its_relay_by_tcp_stalls(
+    playwright: Playwright, tmp_path: Path
+) -> None:
+    turn = Coturn("198.18.0.10")
+    settings = {
+        "GPUVIEW_PUBLIC_IP": "",
+        "GPUVIEW_TURN_URL": turn.url("tcp"),
+        "GPUVIEW_TURN_USERNAME": USER,
+        "GPUVIEW_TURN_CREDENTIAL": PASSWORD,
+    }
+    with Internet() as internet, Link() as link:
+        viewer = internet.host("p", "198.51.100.20/28", cable=link.connect)
+        sender = internet.host("k", "203.0.113.20/28")
+        server = internet.host("t", f"{turn.address}/24")
+        internet.only_via(turn.address)
+        link.change(down=_FAST, up=_FAST)
+        with (
+            turn.run(server, tmp_path, certificate(tmp_path / "tls", turn.address)),
+            Kernel(prefix=sender.prefix, env=settings) as kernel,
+            Chromium(playwright, viewer, tmp_path) as chromium,
+        ):
+            kernel.run(_TEXTURE)
+            with chromium.show(kernel.stream()) as view:
+                view.wait_for_frames(_FRAMES)
+
+                def held_back_ms() -> float:
+                    return float(kernel.evaluate("stream.stats().viewers[0].playout_delay_ms"))
+
+                link.change(down=replace(_FAST, loss=0.1), up=_FAST)
+                wait_until(held_back_ms, "the page holds pictures back")
+                assert held_back_ms() <= 100
+                view.wait_for_frames(_FRAMES)
+                assert view.connections() == 1
 
 
 def test_nearly_no_frame_waits_for_a_retransmission(remote: _Remote) -> None:

@@ -50,7 +50,7 @@ class PeerVideo:
         self._on_failure = on_failure
         self._subscription: Subscription | None = None
         self._sender: VideoSender | None = None
-        self._is_in_order = False
+        self._is_page_by_tcp = False
         self._quantiser: int | None = None  # of the last frame sent
 
     def add_track(self) -> Sequence[str]:
@@ -75,12 +75,14 @@ class PeerVideo:
         if self._sender is not None:
             self._sender.link.set_ceiling(max_bitrate_bps)
 
-    def set_in_order(self, is_in_order: bool) -> None:
-        """Say whether the page gets packets in order, because it talks to its relay by TCP."""
-        self._is_in_order = is_in_order  # a ping may come before the sending begins
+    def set_relayed_by_tcp(self, is_page_by_tcp: bool) -> None:
+        """Say whether the page talks to its TURN server by TCP."""
+        self._is_page_by_tcp = is_page_by_tcp  # a ping may come before the sending begins
         if self._sender is not None:
             pair = aioice_compat.selected_pair(self.connection)
-            self._sender.link.set_in_order(is_in_order or (pair is not None and pair.is_in_order))
+            self._sender.link.set_relays(
+                is_page_by_tcp=is_page_by_tcp, are_we_by_tcp=pair is not None and pair.is_by_tcp
+            )
 
     def pause(self, is_paused: bool) -> None:
         """Send nothing from now on, or go on with the newest picture."""
@@ -145,6 +147,7 @@ class PeerVideo:
             sent_bps=link.sent_bps,
             loss=link.loss,
             round_trip_ms=None if link.round_trip_s is None else link.round_trip_s * 1000,
+            playout_delay_ms=sender.link.playout_delay.least_s * 1000 if sender else 0.0,
             tier=str(subscription.tier) if subscription else "",
             quantiser=self._quantiser,
             latency_p50_ms=latency_p50_ms,
@@ -180,7 +183,7 @@ class PeerVideo:
             on_keyframe_request=subscription.request_keyframe,
             on_failure=self._on_failure,
         )
-        self.set_in_order(self._is_in_order)
+        self.set_relayed_by_tcp(self._is_page_by_tcp)
         return self._sender
 
     def _new_link(self) -> Link:

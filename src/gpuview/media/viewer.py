@@ -95,7 +95,7 @@ class Viewer:
         self._interaction = InteractionChannel(self.view, on_said)
         self._video = PeerVideo(fanout, self._sending_failed)
         self._channel = PageChannel(
-            lambda: fanout.encodes.picture_size, self._follow_paused, self._video.set_in_order
+            lambda: fanout.encodes.picture_size, self._follow_paused, self._video.set_relayed_by_tcp
         )
         self._stills = StillSender(fanout.stills, self._video.rate_bps)
         self._video.on_packet = self._stills.follow

@@ -300,8 +300,8 @@ class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
     is_paused: bool = False
     """Whether no picture is wanted now: nobody can see it, or a person has paused it."""
     is_relayed_by_tcp: bool = False
-    """Whether it talks to its TURN server by TCP or TLS, so that a late packet holds up all those
-    behind it."""
+    """Whether its packets come through a TURN server to which it talks by TCP or TLS. There a late
+    packet holds up those behind it."""
 
 
 class Pong(Message, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ class ViewerStats(
     """The part of the packets that was lost lately, 0 to 1."""
     round_trip_ms: float | None = None
     """None until its page has said something of what was sent."""
+    playout_delay_ms: float = 0.0
+    """How long its page holds each picture back, at least: where a relay by TCP stalls."""
     tier: str = ""
     """The size of its pictures: ``"full"``, ``"half"`` or ``"quarter"``; empty if it differs among
     the tiles of a grid."""

@@ -319,7 +319,7 @@ def test_relay_comes_over_every_transport(
         assert (await harness.relay()).relay_url == url
         (candidate,) = [each for each in harness.network.candidates([]) if each.type == "relay"]
         assert 40000 <= candidate.address[1] < 40100
-        assert candidate.is_in_order == (url != UDP)
+        assert candidate.is_by_tcp == (url != UDP)
         await exchange(harness, candidate.address)
         # Over UDP it is made from the shared port: nothing else leaves this machine.
         assert harness.network.servers.relay is not None

@@ -117,14 +117,16 @@ def test_what_is_under_way_is_what_the_page_has_not_reported_on() -> None:
     assert link.under_way_nbytes == 3 * 1200
 
 
-def test_loss_where_packets_come_in_order_is_worth_no_copies() -> None:
+def test_copies_are_of_no_use_where_the_page_s_relay_is_by_tcp() -> None:
     link = Link(0.0, ceiling_bps=20e6)
     link.take_remb(0.0, 20e6)
     for second in range(1, 10):
         link.take_receiver_report(second, fraction_lost=0.05, round_trip_s=0.05)
     assert link.protection(10.0, can_repeat=True).n_copies > 0
-    link.set_in_order(True)
+    link.set_relays(is_page_by_tcp=True, are_we_by_tcp=False)
     assert link.protection(10.0, can_repeat=True).n_copies == 0
+    link.set_relays(is_page_by_tcp=False, are_we_by_tcp=True)
+    assert link.protection(10.0, can_repeat=True).n_copies > 0
 
 
 def test_loss_that_lasts_is_worth_copies_and_is_forgotten() -> None:

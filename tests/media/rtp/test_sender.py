@@ -6,7 +6,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,8 +27,9 @@ from aiortc.rtp import (
 
 from gpuview.media.link.link import Link
 from gpuview.media.link.reports import Probe
+from gpuview.media.link.tcp_stalls import NO_DELAY, PlayoutDelay
 from gpuview.media.rtp import sender as sender_module
-from gpuview.media.rtp.packets import TRANSPORT_CC_URI, StreamFormat
+from gpuview.media.rtp.packets import PLAYOUT_DELAY_URI, TRANSPORT_CC_URI, StreamFormat
 from gpuview.media.rtp.sender import VideoSender
 from tests.waiting import wait_until_async
 
@@ -260,6 +261,44 @@ def test_second_such_loss_soon_after_is_repaired() -> None:
         assert page.n_keyframe_requests == 1
 
     run(use, target_bps=1_000_000)
+
+
+def test_playout_delay_of_the_link_is_told_from_the_next_packet_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delays = [NO_DELAY, PlayoutDelay(0.08, 0.13), NO_DELAY]
+    monkeypatch.setattr(Link, "playout_delay", property(lambda link: delays[0]))
+
+    async def use(sender: VideoSender, page: Page) -> None:
+        for n in range(1, 4):
+            page.show(1)
+            await page.wait_for_packets(n)
+            delays.append(delays.pop(0))
+        told = [dict(unpack_header_extensions(0xBEDE, data[16:24]))[5] for data in page.rtp]
+        assert told == [b"\0\0\0", b"\x00\x80\x0d", b"\0\0\0"]
+
+    ids = {TRANSPORT_CC_URI: 3, PLAYOUT_DELAY_URI: 5}
+    run(use, negotiated=replace(FORMAT, extension_ids=ids))
+
+
+def test_what_a_full_relay_has_dropped_is_not_repaired_but_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Link, "has_overrun_relay", lambda link, now_s: True)
+
+    async def use(sender: VideoSender, page: Page) -> None:
+        page.show(3)
+        first, *_ = await page.wait_for_packets(3)
+        sender.take_rtcp(feedback(0, b"\4\4\4"))
+        assert page.n_keyframe_requests == 1
+        sender.take_rtcp(nack(first.sequence_number))
+        page.show(1)  # refers to what was dropped
+        page.frames.put_nowait(Frame([b"key"], 9000, is_keyframe=True))
+        *_, newest = await page.wait_for_packets(4)
+        assert newest.payload == b"key"
+        assert not [each for each in page.packets(RTX_SSRC) if each.payload[2:] == first.payload]
+
+    run(use)
 
 
 def test_page_without_retransmission_gets_none_and_no_padding() -> None:

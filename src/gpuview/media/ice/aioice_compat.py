@@ -73,7 +73,7 @@ def _host_addresses_or_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
 class IceProtocol(aioice.ice.StunProtocol):
     """The end of an ICE connection that receives datagrams."""
 
-    is_in_order = False
+    is_by_tcp = False
     """As of its `LocalCandidate`."""
 
     @property
@@ -99,8 +99,8 @@ class LocalCandidate:
     """For srflx and relay: the base address."""
     open: Callable[[IceProtocol], asyncio.DatagramTransport] | None = None
     """Opens its transport; None for srflx, whose datagrams come through the host's."""
-    is_in_order: bool = False
-    """Whether datagrams come in order, a late one holding up those behind it: by TCP."""
+    is_by_tcp: bool = False
+    """Whether it leads by TCP, where a late datagram holds up those behind it."""
 
 
 def gather_from(
@@ -181,7 +181,7 @@ def _open(ice: aioice.Connection, local: LocalCandidate) -> aioice.Candidate:
     if local.open is not None:
         protocol = IceProtocol(ice)
         protocol.local_candidate = candidate
-        protocol.is_in_order = local.is_in_order
+        protocol.is_by_tcp = local.is_by_tcp
         protocol.connection_made(local.open(protocol))
         ice._protocols.append(protocol)
     return candidate
@@ -205,7 +205,7 @@ class Pair:
     remote: str
     is_local: bool = False
     """Whether both ends are on this machine."""
-    is_in_order: bool = False
+    is_by_tcp: bool = False
     """Whether it leads through a TURN server that we talk to by TCP."""
 
 
@@ -217,8 +217,8 @@ def selected_pair(connection: RTCPeerConnection) -> Pair | None:
         return None
     local, remote = pair.local_candidate, pair.remote_candidate
     is_local = local.type == "host" and local.host == remote.host
-    is_in_order = isinstance(pair.protocol, IceProtocol) and pair.protocol.is_in_order
-    return Pair(_pair_end(local), _pair_end(remote), is_local, is_in_order)
+    is_by_tcp = isinstance(pair.protocol, IceProtocol) and pair.protocol.is_by_tcp
+    return Pair(_pair_end(local), _pair_end(remote), is_local, is_by_tcp)
 
 
 def send_datagrams(connection: RTCPeerConnection, datagrams: Sequence[bytes]) -> None:

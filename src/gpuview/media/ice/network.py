@@ -126,7 +126,7 @@ class Network:
         if transport is None:
             return LocalCandidate(kind, address, related)
         open_connection = partial(self.mux.open_connection, transport=transport)
-        return LocalCandidate(kind, address, related, open_connection, transport.is_in_order)
+        return LocalCandidate(kind, address, related, open_connection, transport.is_by_tcp)
 
     def __repr__(self) -> str:
         return f"<Network {self.stats()}>"

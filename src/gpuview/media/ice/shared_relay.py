@@ -46,7 +46,7 @@ class Relay:
         """The relayed address, to which browsers send."""
         self.mapped = client.mapped if client.is_datagram else None
         """The shared socket's address, as the server sees it; None over TCP."""
-        self.is_in_order = not client.is_datagram
+        self.is_by_tcp = not client.is_datagram
         self.lost = asyncio.Event()
         """Set when the allocation is lost or closed."""
         client.on_data = self._receive

@@ -50,8 +50,8 @@ class Transport(Protocol):
     """Carries datagrams: a shared socket, or a relay."""
 
     @property
-    def is_in_order(self) -> bool:
-        """Whether datagrams come in order, a late one holding up those behind it: by TCP."""
+    def is_by_tcp(self) -> bool:
+        """Whether it leads by TCP, where a late datagram holds up those behind it."""
 
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram, which may be lost as on any network."""
@@ -97,7 +97,7 @@ P = TypeVar("P", bound=_Receiver)
 class SocketTransport:
     """One of the shared sockets. It replies to viewers from the address that they sent to."""
 
-    is_in_order = False
+    is_by_tcp = False
 
     def __init__(self, sock: socket.socket, dropped: Counter[str]) -> None:
         self.sock = sock

@@ -11,7 +11,7 @@ from gpuview.media.link.message_budget import Budget
 from gpuview.media.link.protection import Protection, protect
 from gpuview.media.link.reports import Probe
 from gpuview.media.link.sent_rate import Rate
-from gpuview.media.link.tcp_stalls import NO_DELAY, PlayoutDelay, Stalls
+from gpuview.media.link.tcp_stalls import NO_DELAY, PlayoutDelay, TcpStalls
 
 __all__ = ["NOTHING_SENT", "Link", "LinkStats"]
 
@@ -19,6 +19,7 @@ _MAX_FEEDBACK_PER_S = 50.0  # browsers send 4 to 20
 _VIDEO = 0.92  # of a full packet; the rest is headers
 _ROUND_TRIP_WEIGHT = 0.3
 _MAX_ROUND_TRIP_S = 10.0
+_SILENCE_S = 0.25  # browsers send feedback twice as often, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Link:
     def __init__(self, now_s: float, *, ceiling_bps: float, start_bps: float = START_BPS) -> None:
         self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps, start_bps=start_bps)
         self._ceiling_bps = ceiling_bps
-        self._stalls: Stalls | None = None
+        self._stalls: TcpStalls | None = None
+        self._has_copies = True
         self._sent = SentPackets()
         self._sent_rate = Rate(now_s)
         self._repeated_rate = Rate(now_s)
@@ -75,8 +77,7 @@ class Link:
         """
         left_bps = self.target_bps * _VIDEO - self._repeated_rate.bps(now_s)
         left_bps = max(left_bps, self.target_bps / 2)
-        # TCP loses nothing. What is missing, a full relay has dropped, and copies fill it more.
-        loss = self._controller.state.lasting_loss if self._stalls is None else 0.0
+        loss = self._controller.state.lasting_loss if self._has_copies else 0.0
         return protect(loss, left_bps, can_repeat=can_repeat)
 
     def set_ceiling(self, ceiling_bps: float) -> None:
@@ -84,11 +85,17 @@ class Link:
         self._ceiling_bps = ceiling_bps
         self._limit()
 
-    def set_in_order(self, is_in_order: bool) -> None:
-        """Say whether packets come in order, because a part of the way is by TCP."""
-        if is_in_order != (self._stalls is not None):
-            self._stalls = Stalls() if is_in_order else None
-            self._limit()
+    def set_relays(self, *, is_page_by_tcp: bool, are_we_by_tcp: bool) -> None:
+        """Say which sides talk to a TURN server by TCP; may be said again at any time."""
+        # The page's relay drops what its buffer does not hold, and copies fill it the more. Where
+        # only we are by TCP, the page's own link may lose packets.
+        self._has_copies = not is_page_by_tcp
+        if (is_page_by_tcp or are_we_by_tcp) == (self._stalls is not None):
+            return
+        self._stalls = TcpStalls() if self._stalls is None else None
+        if self._stalls is not None and self.round_trip_s is not None:
+            self._stalls.note_round_trip(self.round_trip_s)
+        self._limit()
 
     @property
     def playout_delay(self) -> PlayoutDelay:
@@ -103,6 +110,12 @@ class Link:
     def under_way_nbytes(self) -> int | None:
         """What the page has not reported on yet; None if it reports nothing."""
         return self._sent.under_way_nbytes if self._has_feedback else None
+
+    def has_overrun_relay(self, now_s: float) -> bool:
+        """Whether so much was sent into a silence that a relay by TCP has dropped some of it."""
+        if self._stalls is None or self._unheard_s is None or now_s - self._unheard_s < _SILENCE_S:
+            return False
+        return self._sent.under_way_nbytes > self._stalls.room_nbytes(self.target_bps)
 
     @property
     def next_number(self) -> int:

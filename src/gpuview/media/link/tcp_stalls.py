@@ -1,9 +1,9 @@
-"""How packets are held up behind a lost one, where a relay by TCP lets them come in order. Pure.
+"""How packets are held up behind a lost one, where they come through a relay by TCP. Pure.
 
-There no packet is lost, but each that TCP has to send again stalls all behind it, which then come
-at once. So the rate follows the stalls as it would follow losses, by TCP's own equation: more would
-only wait for TCP. And the page holds each picture back for about as long as most stalls take, so
-that pictures that come at once are not drawn at once.
+TCP loses none, but each that it has to send again stalls all behind it, which then come at once.
+So the rate follows the stalls as it would follow losses, by TCP's own equation: more would only
+wait for TCP. And the page holds each picture back for about as long as most stalls take, so that
+pictures that come at once are not drawn at once.
 
 Source of the equation and of the weights: RFC 5348, sections 3.1 and 5.4.
 """
@@ -13,34 +13,47 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 from gpuview.media.link.reports import PacketReport
 
-__all__ = ["NO_DELAY", "PlayoutDelay", "Stalls"]
+__all__ = ["NO_DELAY", "PlayoutDelay", "TcpStalls"]
 
 STALL_S = 0.03
-"""A radio's jitter is less. TCP takes a round trip and more to send a packet again."""
+"""A radio's jitter is mostly less. TCP takes a round trip and more to send a packet again."""
 LARGEST_STALL_S = 3.0
 """A delay that changes by more: one of the clocks was set."""
+IDLE_S = 0.2
+"""After such a pause, a radio has to wake up and TCP begins with a small window: then the packets
+of the first round trip are late without any loss."""
 WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
 """Of the intervals between stalls, the newest first."""
-LEAST_STALLS = 4
-"""Fewer may be chance."""
+LEAST_TO_BEGIN = 4
+"""Fewer stalls may be chance."""
+LEAST_TO_GO_ON = 2
 FLOOR_BPS = 1_500_000.0
-"""Below this, a frame is one packet or two, and TCP, which sees nothing come behind it, takes
-longer to send it again. What the link takes may still be less."""
+"""With fewer packets behind a lost one, TCP takes longer to see that it is lost: nothing is gained
+below. What the link takes may still be less."""
 SHORTEST_ROUND_TRIP_S = 0.01
+LONGEST_ROUND_TRIP_S = 0.5
+FEEDBACK_S = 0.1
+"""After so long, a page has reported what has come."""
+RELAY_NBYTES = 65_536
+"""So much a relay keeps for one page; coturn's buffers are of this size."""
 PACKET_NBYTES = 1200
 RECENT_S = 10.0
-MOST = 512
-"""So many stalls are remembered at most."""
+"""What was known of stalls is forgotten when there was none for so long."""
+MAX_STALLS = 512
+"""So many are remembered at most."""
 COVERED = 0.9
 """So many of the stalls are hidden by the delay; the longest are not worth waiting for."""
 LONGEST_DELAY_S = 0.1
 SLACK_S = 0.05
 STEP_S = 0.02
-"""The delay is a multiple of it: a page that gets a new one each second draws less evenly."""
+"""The delay is a multiple of it."""
+HOLD_S = 5.0
+"""A shorter delay has to be enough for so long before it is taken: each change is seen."""
 
 
 class PlayoutDelay(NamedTuple):
@@ -54,15 +67,25 @@ NO_DELAY = PlayoutDelay(0.0, 0.0)
 """Each picture is drawn as soon as it is there."""
 
 
-class Stalls:
+class _Packet(NamedTuple):
+    sent_s: float
+    arrived_s: float
+    stall_s: float
+    """How much longer than the one before it took; 0 if that is no stall."""
+
+
+class TcpStalls:
     """Follows one viewer's stalls. All times are in seconds."""
 
     def __init__(self) -> None:
-        self._last_delay_s: float | None = None
+        self._last: _Packet | None = None
+        self._resumed_s = -math.inf
+        self._event_s = -math.inf
         self._intervals: deque[int] = deque(maxlen=len(WEIGHTS))
         self._n_since = 0
-        self._lengths: deque[tuple[float, float]] = deque(maxlen=MOST)
+        self._lengths: deque[tuple[float, float]] = deque(maxlen=MAX_STALLS)
         self._round_trip_s = math.inf
+        self._needed_s = -math.inf  # when so long a delay was needed last
         self.playout_delay = NO_DELAY
         """How long pictures are held back."""
 
@@ -76,25 +99,62 @@ class Stalls:
         """Take one feedback message, in the order of sending."""
         for report in reports:
             if report.arrived_s is not None:
-                self._add(now_s, report.arrived_s - report.sent_s, report.nbytes * 8 / target_bps)
-        self.playout_delay = self._covering(now_s)
+                self._add(now_s, report, report.arrived_s, report.nbytes * 8 / target_bps)
+        self._forget(now_s)
+        self._follow_delay(now_s)
 
-    def _add(self, now_s: float, delay_s: float, sending_s: float) -> None:
-        """Take one packet that was so long on its way, ``sending_s`` of it on a slow link."""
-        last_s, self._last_delay_s = self._last_delay_s, delay_s
+    def _add(self, now_s: float, report: PacketReport, arrived_s: float, sending_s: float) -> None:
+        """Take one packet; a slow link takes ``sending_s`` for it."""
+        last, sent_s = self._last, report.sent_s
+        if last is None or sent_s - last.sent_s > IDLE_S:
+            self._resumed_s = sent_s
         self._n_since += 1
-        length_s = 0.0 if last_s is None else delay_s - last_s
-        if STALL_S + sending_s <= length_s <= LARGEST_STALL_S:
-            self._lengths.append((now_s, length_s))
+        stall_s = 0.0
+        if last is not None:
+            # A packet that the next one overtakes has come by UDP, and has stalled nothing.
+            if last.stall_s and arrived_s >= last.arrived_s:
+                self._note_stall(now_s, last)
+            longer_s = arrived_s - sent_s - (last.arrived_s - last.sent_s)
+            is_usual = report.probe is None and sent_s - self._resumed_s > self._settling_s
+            if is_usual and STALL_S + sending_s <= longer_s <= LARGEST_STALL_S:
+                stall_s = longer_s
+        self._last = _Packet(sent_s, arrived_s, stall_s)
+
+    @property
+    def _settling_s(self) -> float:
+        return min(self._round_trip_s, LONGEST_ROUND_TRIP_S)
+
+    def _note_stall(self, now_s: float, packet: _Packet) -> None:
+        self._lengths.append((now_s, packet.stall_s))
+        # What is lost within one round trip is one event: TCP answers it once.
+        if packet.sent_s - self._event_s > self._resending_s:
+            self._event_s = packet.sent_s
             self._intervals.appendleft(self._n_since)
             self._n_since = 0
+
+    def _forget(self, now_s: float) -> None:
+        while self._lengths and now_s - self._lengths[0][0] > RECENT_S:
+            self._lengths.popleft()
+        if not self._lengths:
+            self._intervals.clear()
+            self._n_since = 0
+
+    @property
+    def _resending_s(self) -> float:
+        """How long TCP takes to send a packet again: a round trip to its relay, not to the page."""
+        usual_s = median(length_s for _, length_s in self._lengths)
+        return min(self._round_trip_s, usual_s)
+
+    def room_nbytes(self, target_bps: float) -> float:
+        """Return how much the way and the relay's buffer hold."""
+        return RELAY_NBYTES + target_bps * (self._settling_s + FEEDBACK_S) / 8
 
     @property
     def bound_bps(self) -> float:
         """What may be sent, everything included; infinite while there are few stalls."""
-        if len(self._intervals) < LEAST_STALLS or math.isinf(self._round_trip_s):
+        if len(self._intervals) < LEAST_TO_BEGIN:
             return math.inf
-        return max(_tcp_bps(1 / self._interval, self._round_trip_s), FLOOR_BPS)
+        return max(_tcp_bps(1 / self._interval, self._resending_s), FLOOR_BPS)
 
     @property
     def _interval(self) -> float:
@@ -102,13 +162,19 @@ class Stalls:
         ended = list(self._intervals)
         return max(_mean(ended), _mean([self._n_since, *ended][: len(WEIGHTS)]))
 
-    def _covering(self, now_s: float) -> PlayoutDelay:
-        """Return the delay that hides most stalls of the last seconds."""
-        while self._lengths and now_s - self._lengths[0][0] > RECENT_S:
-            self._lengths.popleft()
-        if len(self._lengths) < LEAST_STALLS:
-            return NO_DELAY
+    def _follow_delay(self, now_s: float) -> None:
+        delay = self._covering_delay()
+        if delay.least_s >= self.playout_delay.least_s:
+            self._needed_s = now_s
+        if delay.least_s > self.playout_delay.least_s or now_s - self._needed_s > HOLD_S:
+            self.playout_delay, self._needed_s = delay, now_s
+
+    def _covering_delay(self) -> PlayoutDelay:
+        """Return the delay that hides most stalls; none where most are too long for any."""
         lengths_s = sorted(length_s for _, length_s in self._lengths)
+        least = LEAST_TO_BEGIN if self.playout_delay == NO_DELAY else LEAST_TO_GO_ON
+        if len(lengths_s) < least or median(lengths_s) > LONGEST_DELAY_S:
+            return NO_DELAY
         length_s = lengths_s[math.ceil(COVERED * len(lengths_s)) - 1]
         least_s = min(math.ceil(length_s / STEP_S) * STEP_S, LONGEST_DELAY_S)
         return PlayoutDelay(least_s, least_s + SLACK_S)
