@@ -262,28 +262,6 @@ def test_ceiling_and_stalls_both_limit() -> None:
     assert link.target_bps <= FLOOR_BPS
 
 
-@pytest.mark.parametrize(
-    ("is_by_tcp", "n_sent", "silent_s", "expected"),
-    [
-        (True, 200, 0.3, True),
-        (True, 200, 0.2, False),  # feedback may be on its way
-        (True, 20, 0.3, False),  # the relay has kept it
-        (False, 200, 0.3, False),
-    ],
-)
-def test_what_is_sent_into_a_silence_overruns_a_relay_by_tcp(
-    is_by_tcp: bool, n_sent: int, silent_s: float, expected: bool
-) -> None:
-    link = Link(0.0, ceiling_bps=20e6)
-    link.set_relays(is_page_by_tcp=is_by_tcp, are_we_by_tcp=False)
-    sending(link, 10)
-    link.take_transport_feedback(0.05, feedback(0, 10))
-    sending(link, n_sent, start_s=1.0)
-    assert link.has_overrun_relay(1.0 + silent_s) is expected
-    link.take_transport_feedback(1.0 + silent_s, feedback(10, n_sent))
-    assert not link.has_overrun_relay(1.0 + silent_s)
-
-
 def test_another_way_forgets_the_stalls() -> None:
     link = Link(0.0, ceiling_bps=20e6)
     by_tcp(link)

@@ -281,26 +281,6 @@ def test_playout_delay_of_the_link_is_told_from_the_next_packet_on(
     run(use, negotiated=replace(FORMAT, extension_ids=ids))
 
 
-def test_what_a_full_relay_has_dropped_is_not_repaired_but_begun_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Link, "has_overrun_relay", lambda link, now_s: True)
-
-    async def use(sender: VideoSender, page: Page) -> None:
-        page.show(3)
-        first, *_ = await page.wait_for_packets(3)
-        sender.take_rtcp(feedback(0, b"\4\4\4"))
-        assert page.n_keyframe_requests == 1
-        sender.take_rtcp(nack(first.sequence_number))
-        page.show(1)  # refers to what was dropped
-        page.frames.put_nowait(Frame([b"key"], 9000, is_keyframe=True))
-        *_, newest = await page.wait_for_packets(4)
-        assert newest.payload == b"key"
-        assert not [each for each in page.packets(RTX_SSRC) if each.payload[2:] == first.payload]
-
-    run(use)
-
-
 def test_page_without_retransmission_gets_none_and_no_padding() -> None:
     negotiated = StreamFormat(
         ssrc=SSRC,

@@ -19,7 +19,6 @@ _MAX_FEEDBACK_PER_S = 50.0  # browsers send 4 to 20
 _VIDEO = 0.92  # of a full packet; the rest is headers
 _ROUND_TRIP_WEIGHT = 0.3
 _MAX_ROUND_TRIP_S = 10.0
-_SILENCE_S = 0.25  # browsers send feedback twice as often, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +109,6 @@ class Link:
     def under_way_nbytes(self) -> int | None:
         """What the page has not reported on yet; None if it reports nothing."""
         return self._sent.under_way_nbytes if self._has_feedback else None
-
-    def has_overrun_relay(self, now_s: float) -> bool:
-        """Whether so much was sent into a silence that a relay by TCP has dropped some of it."""
-        if self._stalls is None or self._unheard_s is None or now_s - self._unheard_s < _SILENCE_S:
-            return False
-        return self._sent.under_way_nbytes > self._stalls.room_nbytes(self.target_bps)
 
     @property
     def next_number(self) -> int:

@@ -37,10 +37,6 @@ FLOOR_BPS = 1_500_000.0
 below. What the link takes may still be less."""
 SHORTEST_ROUND_TRIP_S = 0.01
 LONGEST_ROUND_TRIP_S = 0.5
-FEEDBACK_S = 0.1
-"""After so long, a page has reported what has come."""
-RELAY_NBYTES = 65_536
-"""So much a relay keeps for one page; coturn's buffers are of this size."""
 PACKET_NBYTES = 1200
 RECENT_S = 10.0
 """What was known of stalls is forgotten when there was none for so long."""
@@ -144,10 +140,6 @@ class TcpStalls:
         """How long TCP takes to send a packet again: a round trip to its relay, not to the page."""
         usual_s = median(length_s for _, length_s in self._lengths)
         return min(self._round_trip_s, usual_s)
-
-    def room_nbytes(self, target_bps: float) -> float:
-        """Return how much the way and the relay's buffer hold."""
-        return RELAY_NBYTES + target_bps * (self._settling_s + FEEDBACK_S) / 8
 
     @property
     def bound_bps(self) -> float:

@@ -114,10 +114,7 @@ class VideoSender:
     def _take(self, now_s: float, message: rtcp.Message) -> None:
         match message:
             case rtcp.TransportFeedback():
-                has_overrun_relay = self.link.has_overrun_relay(now_s)
                 self.link.take_transport_feedback(now_s, message.fci)
-                if has_overrun_relay:
-                    self._start_anew(now_s)
             case rtcp.Nack():
                 if self._nack_budget.spend(now_s, len(message.numbers)):
                     for number in message.numbers:
