@@ -146,6 +146,12 @@ def test_rate_returns_when_the_stalls_become_seldom() -> None:
     assert stalls.bound_bps > 2 * before_bps
 
 
+def test_first_interval_is_as_long_as_it_was_quiet() -> None:
+    """Four intervals of 400, 100, 100 and 100 packets, and a rest: 175 each, in the mean."""
+    stalls = following(in_order([*[0.0] * 300, *[*[0.0] * 99, 0.07] * 4, *[0.0] * 10]))
+    assert stalls.bound_bps == pytest.approx(following(every(175, 0.07)).bound_bps, rel=0.03)
+
+
 def test_rate_returns_ten_seconds_after_the_last_stall_however_little_is_sent() -> None:
     stalls = following(every(10, 0.07))  # 2 s long
     follow(stalls, [BASE_S] * 50, start_s=2.0, spacing_s=0.2)

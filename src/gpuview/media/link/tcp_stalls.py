@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
+from gpuview.media.link.delay_signal import LARGEST_JUMP_S
 from gpuview.media.link.reports import PacketReport
 
 __all__ = ["NO_DELAY", "PlayoutDelay", "TcpStalls"]
 
 STALL_S = 0.03
 """A radio's jitter is mostly less. TCP takes a round trip and more to send a packet again."""
-LARGEST_STALL_S = 3.0
-"""A delay that changes by more: one of the clocks was set."""
 IDLE_S = 0.2
 """After such a pause, a radio has to wake up and TCP begins with a small window: then the packets
 of the first round trip are late without any loss."""
@@ -111,14 +110,11 @@ class TcpStalls:
             if last.stall_s and arrived_s >= last.arrived_s:
                 self._note_stall(now_s, last)
             longer_s = arrived_s - sent_s - (last.arrived_s - last.sent_s)
-            is_usual = report.probe is None and sent_s - self._resumed_s > self._settling_s
-            if is_usual and STALL_S + sending_s <= longer_s <= LARGEST_STALL_S:
+            settling_s = min(self._round_trip_s, LONGEST_ROUND_TRIP_S)
+            is_usual = report.probe is None and sent_s - self._resumed_s > settling_s
+            if is_usual and STALL_S + sending_s <= longer_s <= LARGEST_JUMP_S:
                 stall_s = longer_s
         self._last = _Packet(sent_s, arrived_s, stall_s)
-
-    @property
-    def _settling_s(self) -> float:
-        return min(self._round_trip_s, LONGEST_ROUND_TRIP_S)
 
     def _note_stall(self, now_s: float, packet: _Packet) -> None:
         self._lengths.append((now_s, packet.stall_s))
@@ -133,7 +129,6 @@ class TcpStalls:
             self._lengths.popleft()
         if not self._lengths:
             self._intervals.clear()
-            self._n_since = 0
 
     @property
     def _resending_s(self) -> float:
