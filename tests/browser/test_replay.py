@@ -128,9 +128,8 @@ def check_ages(way: list[tuple[float, int]], made: dict[int, float]) -> None:
     ages, numbers = zip(*way, strict=True)
     assert ages[-1] == 0
     assert ages[0] < ages[1] < ages[2] < ages[3] > ages[4] > ages[5] > 0
-    # Next to each other, but for what a machine without time has not encoded.
-    for later, earlier in ((0, 1), (1, 2), (4, 3)):
-        assert 0 < (numbers[later] - numbers[earlier]) % 256 < 10
+    assert [(numbers[at] - numbers[at + 1]) % 256 for at in (0, 1)] == [1, 1]
+    assert (numbers[4] - numbers[3]) % 256 == 1
     for age_s, number in way:
         if number == 0:
             continue  # it stood still before the cell ran, and was shown for longer than is kept
