@@ -423,6 +423,33 @@ def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
     assert "please report it" in caplog.text
 
 
+def test_stream_that_is_closed_waits_for_a_viewer_that_is_still_leaving() -> None:
+    async def use(harness: HubHarness) -> None:
+        harness.say(await page_offer())
+        await harness.reply()
+        (found,) = harness.viewers
+        close, may_close, has_begun = found.close, asyncio.Event(), asyncio.Event()
+
+        async def close_late() -> None:
+            has_begun.set()
+            await may_close.wait()
+            await close()
+
+        found.close = close_late  # type: ignore[method-assign]
+        encode_loop = harness.streams._streams["s"].fanout.encodes
+        harness.say(Bye(view="v"))
+        await has_begun.wait()
+        harness.say(CloseStream())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert "closed" not in repr(encode_loop)
+        may_close.set()
+        await harness.streams._closing.finish()
+        assert "closed" in repr(encode_loop)
+
+    run("", use)
+
+
 def test_offer_is_answered_with_vp8_where_this_pyav_encodes_no_h264(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from gpuview.protocol.cluster_messages import (
     OpenRun,
     WorkersChanged,
 )
+from gpuview.protocol.event_fd import EventFd
 from gpuview.protocol.interaction_messages import FromView
 from gpuview.protocol.media_messages import (
     AttachRing,
@@ -130,7 +130,7 @@ class StreamHandle:
         self._opened_in: MediaProcess | None = None
         self._ring: RingWriter | None = None
         self._n_pushed_before = 0  # into rings that have been released
-        self._event_fd = _eventfd()
+        self._event_fd = _new_event_fd()
 
     @property
     def frames_pushed(self) -> int:
@@ -154,9 +154,9 @@ class StreamHandle:
     def publish(self, pixel_format: PixelFormat, width: int, height: int, capture_ns: int) -> None:
         """Publish the slot from `begin` as the newest frame, and wake the media process."""
         with self._lock:
-            if self._ring is not None and self._event_fd >= 0:
+            if self._ring is not None and self._event_fd.is_open:
                 self._ring.publish(pixel_format, width, height, capture_ns)
-                os.eventfd_write(self._event_fd, 1)
+                self._event_fd.wake()
 
     def reserve(self, nbytes: int) -> Reservation:
         """Reserve a slot for a device to write ``nbytes`` to, in a larger ring if necessary.
@@ -175,14 +175,14 @@ class StreamHandle:
     def announce(self, seq: int) -> None:
         """Make the media process expect the reserved frame, and wake it."""
         with self._lock:
-            if self._ring is not None and self._event_fd >= 0:
+            if self._ring is not None and self._event_fd.is_open:
                 self._ring.announce(seq)
-                os.eventfd_write(self._event_fd, 1)
+                self._event_fd.wake()
 
     def release(self) -> None:
         """Free the ring until the next frame."""
         with self._lock:
-            if self._ring is None or self._event_fd < 0:
+            if self._ring is None or not self._event_fd.is_open:
                 return
             self._n_pushed_before = self._ring.seq
             self._ring.close()
@@ -197,7 +197,7 @@ class StreamHandle:
             StreamClosedError: The stream is closed.
         """
         self._engine.check_open()
-        if self._event_fd < 0:
+        if not self._event_fd.is_open:
             raise StreamClosedError(
                 "the stream is closed", expected="an open stream", fix="make a new GPUStream"
             )
@@ -207,7 +207,7 @@ class StreamHandle:
         limits = SetLimits(fps=fps, max_bitrate_bps=max_bitrate_bps)
         with self._lock:
             self._opening = OpenStream(fps=fps, max_bitrate_bps=max_bitrate_bps)
-            if self._event_fd >= 0:
+            if self._event_fd.is_open:
                 self._send(limits)
 
     def join(self, run: JoinRun) -> None:
@@ -215,7 +215,7 @@ class StreamHandle:
         with self._lock:
             is_new = run != self.run
             self.run = run
-            if self._event_fd >= 0 and self._opened_in is self._engine.process and is_new:
+            if self._event_fd.is_open and self._opened_in is self._engine.process and is_new:
                 self._send(run)
 
     def stats(self, timeout_s: float = 10.0) -> Stats:
@@ -230,11 +230,10 @@ class StreamHandle:
     def close(self) -> None:
         """Disconnect the viewers, and free the ring. Safe to call twice."""
         with self._lock:
-            if self._event_fd < 0:
+            if not self._event_fd.is_open:
                 return
             self._send(CloseStream())
-            os.close(self._event_fd)
-            self._event_fd = -1
+            self._event_fd.close()
             if self._ring is not None:
                 self._ring.close()
         self._engine.forget_stream(self.name)
@@ -257,7 +256,7 @@ class StreamHandle:
                 fix="reload the page; a browser's offer has some 6,000",
             )
         with self._lock:
-            if self._event_fd >= 0:
+            if self._event_fd.is_open:
                 self._open_in_process().send(line, fds)
 
     @property
@@ -289,15 +288,13 @@ class StreamHandle:
     def open_in_process(self) -> None:
         """Open this stream in the current media process, with its ring."""
         with self._lock:
-            if self._event_fd >= 0:
+            if self._event_fd.is_open:
                 self._open_in_process()
 
     def abandon(self, error: StreamClosedError) -> None:
         """Close everything in a forked child; ``error`` says why."""
         self._lock = threading.Lock()
-        if self._event_fd >= 0:
-            os.close(self._event_fd)
-            self._event_fd = -1
+        self._event_fd.abandon()
         self.tell(lambda listener: listener.forked(error))
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
@@ -308,12 +305,12 @@ class StreamHandle:
         process = self._engine.process
         if process is not self._opened_in:
             self._opened_in = process
-            process.send(encode(self.name, self._opening), [self._event_fd])
+            process.send(encode(self.name, self._opening), [self._event_fd.fileno()])
             if self.run is not None:
                 process.send(encode(self.name, self.run))
             if self._ring is not None:
                 process.send(encode(self.name, AttachRing()), [self._ring.fd])
-                os.eventfd_write(self._event_fd, 1)
+                self._event_fd.wake()
         return process
 
     def receive(self, message: Message) -> None:
@@ -365,7 +362,7 @@ class StreamHandle:
         return ring
 
     def __repr__(self) -> str:
-        state = "open" if self._event_fd >= 0 else "closed"
+        state = "open" if self._event_fd.is_open else "closed"
         return f"<StreamHandle {self.name} {state} frames_pushed={self.frames_pushed}>"
 
 
@@ -373,8 +370,8 @@ def _has_room(ring: RingWriter) -> bool:
     return ring.n_slots == HOST_SLOTS or ring.has_room()  # no device writes to the former
 
 
-def _eventfd() -> int:
+def _new_event_fd() -> EventFd:
     try:
-        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        return EventFd.create()
     except (OSError, AttributeError) as exc:
         raise system_refusal("open a stream", exc) from exc

@@ -8,9 +8,7 @@ on as long as the engine.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import selectors
 import socket
 import threading
@@ -18,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpuview.errors import system_refusal
+from gpuview.protocol.event_fd import EventFd
 from gpuview.protocol.local_socket import (
     MAX_FROM_MEDIA_NBYTES,
     TEXT,
@@ -63,7 +62,7 @@ class Tunnels:
         self._tunnels: dict[tuple[str, str], _Tunnel] = {}  # by stream and view
         self._sockets: set[_Tunnel] = set()  # those whose socket is open
         self._is_closed = False
-        self._wake_fd = -1
+        self._event_fd = EventFd(-1)  # wakes the thread
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -93,7 +92,7 @@ class Tunnels:
                 if not self._flush(tunnel):
                     self._drop(tunnel)
                     tunnel = None
-            self._wake()
+            self._event_fd.wake()
         return tunnel is not None
 
     def close_view(self, stream: StreamHandle, view: str) -> None:
@@ -102,14 +101,14 @@ class Tunnels:
             tunnel = self._tunnels.get((stream.name, view))
             if tunnel is not None:
                 self._drop(tunnel)
-                self._wake()
+                self._event_fd.wake()
 
     def close_stream(self, name: str) -> None:
         """Close all tunnels of a stream."""
         with self._lock:
             for tunnel in [each for each in self._sockets if each.stream.name == name]:
                 self._drop(tunnel)
-            self._wake()
+            self._event_fd.wake()
 
     def close(self) -> None:
         """Close all tunnels, and wait for the thread. No other can be opened."""
@@ -117,7 +116,7 @@ class Tunnels:
             self._is_closed = True
             for tunnel in self._sockets:
                 self._drop(tunnel)
-            self._wake()
+            self._event_fd.wake()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
@@ -128,9 +127,8 @@ class Tunnels:
         for tunnel in self._sockets:
             tunnel.sock.close()
         self._tunnels, self._sockets = {}, set()
-        if self._wake_fd >= 0:
-            os.close(self._wake_fd)
-        self._wake_fd, self._thread, self._is_closed = -1, None, True
+        self._event_fd.abandon()
+        self._thread, self._is_closed = None, True
 
     def _make(self, stream: StreamHandle, view: str) -> socket.socket | None:
         """Return the media process's end of a new tunnel; None if there may be no other.
@@ -152,14 +150,14 @@ class Tunnels:
             tunnel = _Tunnel(stream, view, ours)
             self._tunnels[stream.name, view] = tunnel
             self._sockets.add(tunnel)
-            self._wake()
+            self._event_fd.wake()
         return theirs
 
     def _start(self) -> None:
         if self._thread is not None:
             return
         try:
-            self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._event_fd = EventFd.create()
         except AttributeError as exc:
             raise OSError(str(system_refusal("open a tunnel", exc))) from exc
         self._thread = threading.Thread(target=self._run, name="gpuview-tunnels", daemon=True)
@@ -181,16 +179,12 @@ class Tunnels:
         tunnel.is_over = True
         self._tunnels.pop((tunnel.stream.name, tunnel.view), None)
 
-    def _wake(self) -> None:
-        if self._wake_fd >= 0:
-            os.eventfd_write(self._wake_fd, 1)
-
     # --- on the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._wake_fd, selectors.EVENT_READ)
+                selector.register(self._event_fd, selectors.EVENT_READ)
                 while self._arrange(selector):
                     for key, events in selector.select():
                         self._serve(key.data, events)
@@ -219,8 +213,7 @@ class Tunnels:
 
     def _serve(self, tunnel: _Tunnel | None, events: int) -> None:
         if tunnel is None:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake_fd)
+            self._event_fd.clear()
             return
         is_good = True
         if events & selectors.EVENT_WRITE:
@@ -261,8 +254,7 @@ class Tunnels:
             for tunnel in self._sockets:
                 tunnel.sock.close()
             self._tunnels, self._sockets = {}, set()
-            wake_fd, self._wake_fd = self._wake_fd, -1
-        os.close(wake_fd)
+        self._event_fd.close()
 
     def __repr__(self) -> str:
         return f"<Tunnels {list(self._tunnels)}>"

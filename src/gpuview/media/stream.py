@@ -58,7 +58,7 @@ class Stream:
         self.uplink: Uplink | None = None
         """If a notebook on another machine may watch it."""
         self.fanout = fanout = Fanout(make_encodes, configuration.encoder)
-        self.viewers = viewers = ViewerSet(name, send, tasks)
+        self.viewers = viewers = ViewerSet(name, send)
         self.negotiation = Negotiation(
             configuration,
             fanout,

@@ -57,16 +57,13 @@ class ViewerSet:
     Args:
         stream: The stream's name.
         send: Sends a message about the stream to the kernel.
-        tasks: Close the viewers in the background.
     """
 
-    def __init__(
-        self, stream: str, send: Callable[[Viewers], None], tasks: BackgroundTasks
-    ) -> None:
+    def __init__(self, stream: str, send: Callable[[Viewers], None]) -> None:
         self.stream = stream
         self.is_closed = False
         self._send = send
-        self._tasks = tasks
+        self._closing = BackgroundTasks()
         self._viewers: dict[tuple[str, ViewerCarrier], AnyViewer] = {}
 
     def get(self, view: str, carrier: ViewerCarrier = "webrtc") -> AnyViewer | None:
@@ -87,7 +84,7 @@ class ViewerSet:
         previous = self._viewers.get(key)
         self._viewers[key] = viewer
         if previous is not None:
-            self._tasks.spawn(self._close(previous))
+            self._closing.spawn(self._close(previous))
         self._send_views()
 
     def remove(self, viewer: AnyViewer, reason: str) -> None:
@@ -96,7 +93,7 @@ class ViewerSet:
             del self._viewers[viewer.view, viewer.carrier]
             logger.debug("view %s of stream %s closed: %s", viewer.view, self.stream, reason)
             self._send_views()
-        self._tasks.spawn(self._close(viewer))
+        self._closing.spawn(self._close(viewer))
 
     def remove_dead(self, now_s: float) -> None:
         """Remove the viewers that never connected or whose pages have gone silent."""
@@ -117,13 +114,14 @@ class ViewerSet:
         self._send_views()
 
     async def close(self) -> None:
-        """Close all connections, and wait until they are closed."""
+        """Close all connections, and wait until these and those of removed viewers are closed."""
         self.is_closed = True
         viewers, self._viewers = self._viewers, {}
         if viewers:
             self._send_views()
         for viewer in viewers.values():
             await self._close(viewer)
+        await self._closing.finish()
 
     async def _close(self, viewer: AnyViewer) -> None:
         try:

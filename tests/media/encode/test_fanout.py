@@ -149,7 +149,7 @@ class Feed:
             fanout.encodes.attach(os.dup(self._rings[-1].fd))
         self._rings[-1].begin(nbytes)[:] = pixels
         self._rings[-1].publish(PixelFormat.I420, width, height)
-        fanout.encodes._wake()
+        fanout.encodes._event_fd.wake()
 
     def close(self) -> None:
         for ring in self._rings:

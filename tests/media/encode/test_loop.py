@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -315,3 +316,30 @@ def test_counters_can_be_read_while_an_encoder_comes_and_goes(stream: Stream) ->
         is_over.set()
         thread.join()
         sys.setswitchinterval(interval_s)
+
+
+def test_loop_that_is_closed_writes_nothing_into_the_file_that_has_its_number(
+    stream: Stream,
+) -> None:
+    ours, theirs = socket.socketpair()
+    ring_fd = os.dup(stream.ring.fd)
+    stream.loop.close()
+    with ours, theirs:
+        theirs.setblocking(False)
+        os.dup2(ours.fileno(), stream.event_fd)
+        try:
+            stream.loop.start(VP8)
+            stream.loop.request_keyframe(VP8, 0.0)
+            stream.loop.stop(VP8)
+            stream.loop.set_limits(5, 10**5)
+            stream.loop.want_stills(is_wanted=True)
+            stream.loop.attach(ring_fd)
+            stream.loop.detach()
+            stream.loop.close()
+        finally:
+            os.close(stream.event_fd)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(8)
+    assert not encode_threads()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(ring_fd)

@@ -320,7 +320,7 @@ class Studio:
             self.fanout.encodes.attach(os.dup(self._rings[-1].fd))
         self._rings[-1].begin(nbytes)[:] = np.full(nbytes, level, np.uint8)
         self._rings[-1].publish(PixelFormat.I420, width, height)
-        self.fanout.encodes._wake()
+        self.fanout.encodes._event_fd.wake()
 
     async def show(self, level: int, width: int = 64, height: int = 48) -> None:
         """Push, and wait until it was encoded."""

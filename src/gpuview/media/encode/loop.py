@@ -26,6 +26,7 @@ from gpuview.media.encode.schedule import LookClock, RefreshClock, StartClock
 from gpuview.media.encode.still import Still, StillMaker
 from gpuview.media.encode.tiers import Demand, Tier
 from gpuview.media.internal_error import log_fault, problem_of
+from gpuview.protocol.event_fd import EventFd
 from gpuview.protocol.media_messages import EncoderSetting
 from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.ring import RingReader, Slot
@@ -62,7 +63,7 @@ class EncodeLoop:
         """How many frames were taken from the ring; repeats are not counted."""
         self.encoded_seq = 0
         """The number of the newest frame that every output has encoded."""
-        self._event_fd = event_fd
+        self._event_fd = EventFd(event_fd)
         self._encoder_setting: EncoderSetting = encoder
         self._on_packet = on_packet
         self._on_error = on_error
@@ -96,10 +97,12 @@ class EncodeLoop:
         The encode thread maps it, and tries again while there is no memory for it.
         """
         with self._lock:
-            unmapped, self._ring_fd = self._ring_fd, ring_fd
+            unmapped = ring_fd
+            if not self._is_stopping:
+                unmapped, self._ring_fd = self._ring_fd, ring_fd
         if unmapped >= 0:
             os.close(unmapped)
-        self._wake()
+        self._event_fd.wake()
 
     def detach(self) -> None:
         """Free the ring and forget the last frame."""
@@ -110,7 +113,7 @@ class EncodeLoop:
                 self._drop_ring()
         if unmapped >= 0:
             os.close(unmapped)
-        self._wake()
+        self._event_fd.wake()
 
     @property
     def max_bitrate_bps(self) -> int:
@@ -123,7 +126,7 @@ class EncodeLoop:
             self._fps, self._max_bitrate_bps = fps, max_bitrate_bps
             for output in self._outputs.values():
                 output.set_limits(fps, max_bitrate_bps)
-        self._wake()
+        self._event_fd.wake()
 
     def start(
         self, codec: Codec, tier: Tier = Tier.FULL, wants: Callable[[], Demand] = Demand
@@ -136,6 +139,8 @@ class EncodeLoop:
             wants: Tells what they want; called on the encode thread.
         """
         with self._lock:
+            if self._is_stopping:  # a viewer that is late
+                return
             if (codec, tier) not in self._outputs:
                 self._outputs[codec, tier] = Output(
                     codec,
@@ -155,7 +160,7 @@ class EncodeLoop:
         """Stop encoding for ``codec`` in ``tier``."""
         with self._lock:
             self._outputs.pop((codec, tier), None)
-        self._wake()
+        self._event_fd.wake()
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -169,13 +174,13 @@ class EncodeLoop:
             output = self._outputs.get((codec, tier))
         if output is not None:
             output.request_keyframe(spacing_s)
-        self._wake()
+        self._event_fd.wake()
 
     def want_stills(self, is_wanted: bool) -> None:
         """Make stills from now on, of the present picture too, or make none."""
         self._stills.is_wanted = is_wanted
         if is_wanted:
-            self._wake()
+            self._event_fd.wake()
 
     def stats(self) -> list[EncoderStats]:
         """Return the counters of each codec and tier in use."""
@@ -183,31 +188,28 @@ class EncodeLoop:
             return [output.stats() for output in self._outputs.values()]
 
     def close(self) -> None:
-        """End the thread, and free its resources."""
+        """End the thread, and free its resources. Whatever is asked for later does nothing."""
         with self._lock:
             self._is_stopping = True
             thread = self._thread
         if thread is not None:
-            self._wake()
+            self._event_fd.wake()
             thread.join()
         self._stills.close()
         self.detach()
-        os.close(self._event_fd)
-
-    def _wake(self) -> None:
-        os.eventfd_write(self._event_fd, 1)
+        self._event_fd.close()
 
     # --- on the encode thread -----------------------------------------------------------------
 
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._event_fd, select.POLLIN)
+        poll.register(self._event_fd.fileno(), select.POLLIN)
         next_s: float | None = None
         retry_s = float("-inf")
         while True:
             timeout_ms = None if next_s is None else max(0.0, next_s - time.monotonic()) * 1000
             if poll.poll(timeout_ms):
-                os.eventfd_read(self._event_fd)
+                self._event_fd.clear()
             with self._lock:
                 outputs = [] if self._is_stopping else list(self._outputs.values())
                 if not outputs:
