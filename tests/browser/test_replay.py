@@ -33,17 +33,24 @@ def push(number):
     made[number] = time.monotonic()
     stream.push(frame)
 
+def n_done():
+    # How many were encoded, or seen by nobody.
+    stats = stream.stats()
+    return stats.frames_shown + stats.frames_dropped.get("unwatched", 0)
+
 push(0)
 """
 
-# Pure Python between the pictures, until it is told to stop.
+# Pure Python between the pictures, until it is told to stop. Each is encoded before the next one is
+# made, however slow the machine is, so that each can be stepped to.
 SPIN = """
 n = 0
 while not os.path.exists("stop"):
     n += 1
+    n_before = n_done()
     push(n % 256)
     until = time.monotonic() + 0.08
-    while time.monotonic() < until:
+    while time.monotonic() < until or n_done() == n_before and not os.path.exists("stop"):
         pass
 """
 
