@@ -66,6 +66,12 @@ def restored_chance() -> Iterator[None]:
     random.setstate(state)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_folders_of_browsers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give PulseAudio a folder, or each browser that starts leaves one of its own in ``/tmp``."""
+    os.environ["PULSE_RUNTIME_PATH"] = str(tmp_path_factory.mktemp("pulse"))
+
+
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
     """The folder for files that a person looks at after the tests."""
