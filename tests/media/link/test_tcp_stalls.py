@@ -218,6 +218,21 @@ def test_behind_tcp_most_packets_come_within_the_delay(loss: float) -> None:
 # --- of a link ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("round_trip_s", "expected_bps"), [(0.05, 64_000 * 8 / 0.15), (0.5, FLOOR_BPS)]
+)
+def test_relay_s_buffer_has_room_until_a_silence_is_noticed(
+    round_trip_s: float, expected_bps: float
+) -> None:
+    stalls = TcpStalls()
+    assert stalls.relay_bps == math.inf
+    assert not stalls.is_silence(1e9)
+    stalls.note_round_trip(round_trip_s)
+    assert stalls.relay_bps == pytest.approx(expected_bps)
+    assert not stalls.is_silence(round_trip_s + 0.099)
+    assert stalls.is_silence(round_trip_s + 0.101)
+
+
 def by_tcp(link: Link) -> None:
     link.set_relays(is_page_by_tcp=True, are_we_by_tcp=False)
 
@@ -250,12 +265,52 @@ def test_stalls_of_our_own_relay_count_as_well() -> None:
     assert link.target_bps == FLOOR_BPS
 
 
-def test_link_by_tcp_without_stalls_is_like_any_other() -> None:
+def test_slow_link_by_tcp_without_stalls_is_like_any_other() -> None:
     link, other = Link(0.0, ceiling_bps=20e6), Link(0.0, ceiling_bps=20e6)
     by_tcp(link)
     stalling(link, is_stalling=False)
     stalling(other, is_stalling=False)
     assert (link.target_bps, link.playout_delay) == (other.target_bps, NO_DELAY)
+
+
+def test_link_by_tcp_leaves_room_in_the_relay() -> None:
+    link = Link(0.0, ceiling_bps=10e6, start_bps=10e6)
+    by_tcp(link)
+    stalling(link, is_stalling=False)
+    assert link.target_bps == pytest.approx(64_000 * 8 / (ROUND_TRIP_S + 0.1))
+
+
+def reported(link: Link, n_more: int) -> None:
+    """Send packets of which the page reports the first ten, and so many more in the same moment."""
+    sending(link, 10 + n_more)
+    link.take_transport_feedback(0.05, feedback(0, 10))
+    link.note_sent(0.1, NBYTES, None)
+
+
+@pytest.mark.parametrize(("n_more", "is_cut_off"), [(5, False), (30, True)])
+def test_frames_wait_once_the_buffer_of_a_silent_relay_is_half_full(
+    n_more: int, is_cut_off: bool
+) -> None:
+    link = Link(0.0, ceiling_bps=20e6)
+    by_tcp(link)
+    link.take_receiver_report(0.0, fraction_lost=0.0, round_trip_s=ROUND_TRIP_S)
+    assert not link.is_silent(99.0)  # nothing was sent
+    reported(link, n_more)
+    assert not link.is_silent(0.24)
+    assert link.is_silent(0.26)
+    assert not link.is_cut_off(0.24)
+    assert link.is_cut_off(0.26) is is_cut_off
+    link.take_transport_feedback(0.27, feedback(10, n_more + 1, 104))
+    assert not link.is_silent(99.0)
+    assert not link.is_cut_off(99.0)
+
+
+def test_silence_of_a_link_by_udp_holds_nothing_back() -> None:
+    link = Link(0.0, ceiling_bps=20e6)
+    link.take_receiver_report(0.0, fraction_lost=0.0, round_trip_s=ROUND_TRIP_S)
+    reported(link, 30)
+    assert not link.is_silent(0.26)
+    assert not link.is_cut_off(0.26)
 
 
 def test_ceiling_and_stalls_both_limit() -> None:

@@ -281,6 +281,31 @@ def test_playout_delay_of_the_link_is_told_from_the_next_packet_on(
     run(use, negotiated=replace(FORMAT, extension_ids=ids))
 
 
+def test_relay_that_is_cut_off_gets_a_sign_of_life_now_and_then_but_no_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut_off: list[bool] = []
+    for name in ("is_silent", "is_cut_off"):
+        monkeypatch.setattr(Link, name, lambda link, now_s: bool(cut_off))
+    monkeypatch.setattr(Link, "next_probe", lambda link, now_s: None)
+
+    async def use(sender: VideoSender, page: Page) -> None:
+        page.show(1)
+        await page.wait_for_packets(1)
+        sender.take_rtcp(feedback(0, bytes([1])))
+        cut_off.append(True)
+        page.show(4)
+        signs = await page.wait_for_packets(3, RTX_SSRC)
+        assert not any(packet.payload for packet in signs)
+        assert len(page.packets()) == 2  # the sender waited for that frame before
+        assert page.rooms[-1][1] > time.monotonic()
+        assert page.transport_numbers() == list(range(len(page.rtp)))
+        cut_off.clear()
+        await page.wait_for_packets(5)
+
+    run(use)
+
+
 def test_page_without_retransmission_gets_none_and_no_padding() -> None:
     negotiated = StreamFormat(
         ssrc=SSRC,

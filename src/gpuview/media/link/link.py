@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from gpuview.media.link.controller import START_BPS, CongestionController
@@ -11,7 +10,12 @@ from gpuview.media.link.message_budget import Budget
 from gpuview.media.link.protection import Protection, protect
 from gpuview.media.link.reports import Probe
 from gpuview.media.link.sent_rate import Rate
-from gpuview.media.link.tcp_stalls import NO_DELAY, PlayoutDelay, TcpStalls
+from gpuview.media.link.tcp_stalls import (
+    NO_DELAY,
+    RELAY_BUFFER_NBYTES,
+    PlayoutDelay,
+    TcpStalls,
+)
 
 __all__ = ["NOTHING_SENT", "Link", "LinkStats"]
 
@@ -102,8 +106,10 @@ class Link:
         return NO_DELAY if self._stalls is None else self._stalls.playout_delay
 
     def _limit(self) -> None:
-        bound_bps = math.inf if self._stalls is None else self._stalls.bound_bps
-        self._controller.ceiling_bps = min(self._ceiling_bps, bound_bps)
+        bounds_bps = [self._ceiling_bps]
+        if self._stalls is not None:
+            bounds_bps += [self._stalls.bound_bps, self._stalls.relay_bps]
+        self._controller.ceiling_bps = min(bounds_bps)
 
     @property
     def under_way_nbytes(self) -> int | None:
@@ -178,6 +184,20 @@ class Link:
         """Learn from silence."""
         if self._has_feedback and self._unheard_s is not None:
             self._controller.take_silence(now_s, sent_s=self._unheard_s)
+
+    def is_silent(self, now_s: float) -> bool:
+        """Tell whether nothing seems to get through a relay by TCP at present.
+
+        Then a small packet is to be sent every 50 ms: the first that arrives makes the relay send
+        again at once what was lost.
+        """
+        if self._stalls is None or not self._has_feedback or self._unheard_s is None:
+            return False
+        return self._stalls.is_silence(now_s - self._unheard_s)
+
+    def is_cut_off(self, now_s: float) -> bool:
+        """Tell whether no frame is to be sent meanwhile, which would fill the relay's buffer."""
+        return self.is_silent(now_s) and self._sent.under_way_nbytes > RELAY_BUFFER_NBYTES / 2
 
     def next_probe(self, now_s: float) -> Probe | None:
         """Return the probe that is due, to be sent at once."""

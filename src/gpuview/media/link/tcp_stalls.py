@@ -1,9 +1,13 @@
-"""How packets are held up behind a lost one, where they come through a relay by TCP. Pure.
+"""How packets are held up where they come through a relay by TCP. Pure.
 
 TCP loses none, but each that it has to send again stalls all behind it, which then come at once.
 So the rate follows the stalls as it would follow losses, by TCP's own equation: more would only
 wait for TCP. And the page holds each picture back for about as long as most stalls take, so that
 pictures that come at once are not drawn at once.
+
+When the link comes back after an outage, TCP sends again as soon as anything new arrives, and else
+only after its timer, which doubles each time. So something new has to follow all the time, and the
+relay has to have room for it: little waits in its buffer, and less is sent once the page is silent.
 
 Source of the equation and of the weights: RFC 5348, sections 3.1 and 5.4.
 """
@@ -37,6 +41,10 @@ below. What the link takes may still be less."""
 SHORTEST_ROUND_TRIP_S = 0.01
 LONGEST_ROUND_TRIP_S = 0.5
 PACKET_NBYTES = 1200
+RELAY_BUFFER_NBYTES = 64_000
+"""coturn keeps so much that the page has not acknowledged, and drops what comes then."""
+SILENCE_S = 0.1
+"""Browsers report at least so often what they have received."""
 RECENT_S = 10.0
 """What was known of stalls is forgotten when there was none for so long."""
 MAX_STALLS = 512
@@ -142,6 +150,21 @@ class TcpStalls:
         if len(self._intervals) < LEAST_TO_BEGIN:
             return math.inf
         return max(_tcp_bps(1 / self._interval, self._resending_s), FLOOR_BPS)
+
+    @property
+    def relay_bps(self) -> float:
+        """What may be sent so that the relay's buffer is not full before a silence is noticed."""
+        if self._round_trip_s == math.inf:
+            return math.inf
+        return max(RELAY_BUFFER_NBYTES * 8 / self._silence_s, FLOOR_BPS)
+
+    def is_silence(self, unheard_s: float) -> bool:
+        """Tell whether nothing gets through, if what was sent so long ago is not reported on."""
+        return unheard_s > self._silence_s
+
+    @property
+    def _silence_s(self) -> float:
+        return self._round_trip_s + SILENCE_S
 
     @property
     def _interval(self) -> float:

@@ -126,6 +126,10 @@ class Outgoing:
             datagrams += self._padding(departures.padding_nbytes, now_s, probe)
         return datagrams
 
+    def write_sign_of_life(self, now_s: float) -> bytes:
+        """Return one small packet of zeros, which the page reports on; where `can_repeat`."""
+        return self._zeros(now_s, None)
+
     def _follow_playout_delay(self) -> None:
         delay = self._link.playout_delay
         if delay != self._playout_delay:
@@ -152,16 +156,19 @@ class Outgoing:
                 datagrams.append(self._again(packet, now_s, probe))
                 nbytes -= len(datagrams[-1]) + _IP_UDP_NBYTES
         while nbytes > 0:
-            data = self._writer.padding(
-                MAX_PADDING_NBYTES,
-                number=self._next_rtx_number(),
-                timestamp=self._last_timestamp,
-                now_s=now_s,
-                transport_number=self._link.next_number,
-            )
-            datagrams.append(self._protect(data, now_s, probe))
+            datagrams.append(self._zeros(now_s, probe))
             nbytes -= len(datagrams[-1]) + _IP_UDP_NBYTES
         return datagrams
+
+    def _zeros(self, now_s: float, probe: int | None) -> bytes:
+        data = self._writer.padding(
+            MAX_PADDING_NBYTES,
+            number=self._next_rtx_number(),
+            timestamp=self._last_timestamp,
+            now_s=now_s,
+            transport_number=self._link.next_number,
+        )
+        return self._protect(data, now_s, probe)
 
     def _protect(self, packet: bytes, now_s: float, probe: int | None) -> bytes:
         """Encrypt a packet, and note that it leaves."""

@@ -29,6 +29,7 @@ _OVERHEAD_NBYTES = 76  # IPv4, UDP, RTP with extensions, SRTP's tag
 _LONGEST_REPAIR_S = 0.15  # a keyframe takes no longer
 _ANEW_SPACING_S = 4.0  # a viewer who asks for three keyframes in six seconds waits for the next
 _WAIT_S = 0.05  # how often feedback that is due is looked for
+_LOOK_S = 0.02  # how often it is looked whether a frame is wanted again
 _MAX_RTCP_PER_S = 200  # a browser sends some 30
 _MAX_NACKED_PER_S = 4000  # twice as many as packets are sent
 _KEYFRAME_REQUEST_S = 0.1
@@ -163,7 +164,12 @@ class VideoSender:
                 self._pacer.start_probe(now_s, probe)
 
     def _tell_room(self, now_s: float) -> None:
-        self._on_room(self._protection(now_s).video_bps, self._pacer.free_s(now_s))
+        self._on_room(self._protection(now_s).video_bps, self._free_s(now_s))
+
+    def _free_s(self, now_s: float) -> float:
+        """Return when the next frame is wanted; not after ``now_s`` if it is wanted now."""
+        free_s = self._pacer.free_s(now_s)
+        return max(free_s, now_s + _WAIT_S) if self.link.is_cut_off(now_s) else free_s
 
     def _protection(self, now_s: float) -> Protection:
         return self.link.protection(now_s, can_repeat=self._outgoing.can_repeat)
@@ -187,10 +193,10 @@ class VideoSender:
         """Wait until another frame is wanted; meanwhile frames wait where they can be left out."""
         while True:
             now_s = time.monotonic()
-            wait_s = self._pacer.free_s(now_s) - now_s
+            wait_s = self._free_s(now_s) - now_s
             if wait_s <= 0:
                 return
-            await asyncio.sleep(min(wait_s, _WAIT_S))  # the link may be found better meanwhile
+            await asyncio.sleep(min(wait_s, _LOOK_S))  # the link may be found better meanwhile
 
     def _queue(self, frame: Frame, now_s: float) -> None:
         packets = self._outgoing.split(frame, now_s)
@@ -202,15 +208,18 @@ class VideoSender:
     def _let_leave(self) -> None:
         """Send what may leave now, and come back when more may."""
         now_s = time.monotonic()
-        datagrams = self._outgoing.write(self._pacer.take(now_s), now_s)
-        if datagrams:
-            if not self._srtp.is_open:
-                raise ConnectionError("the connection is closed")
-            self._send(datagrams)
+        self._send_all(self._outgoing.write(self._pacer.take(now_s), now_s))
         if self._pace_timer is None and self._pacer.next_s is not None:
             self._pace_timer = self._loop.call_at(self._pacer.next_s, self._pace)
         if self._wait_timer is None and self.link.is_awaiting:
             self._wait_timer = self._loop.call_later(_WAIT_S, self._wait)
+
+    def _send_all(self, datagrams: list[bytes]) -> None:
+        if not datagrams:
+            return
+        if not self._srtp.is_open:
+            raise ConnectionError("the connection is closed")
+        self._send(datagrams)
 
     async def _send_reports(self) -> None:
         while True:
@@ -234,6 +243,8 @@ class VideoSender:
         try:
             now_s = time.monotonic()
             self.link.wait(now_s)
+            if self.link.is_silent(now_s) and self._outgoing.can_repeat:
+                self._send_all([self._outgoing.write_sign_of_life(now_s)])
             self._link_changed(now_s)
         except Exception as exc:
             self._fail(exc)
