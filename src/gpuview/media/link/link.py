@@ -11,8 +11,8 @@ from gpuview.media.link.protection import Protection, protect
 from gpuview.media.link.reports import Probe
 from gpuview.media.link.sent_rate import Rate
 from gpuview.media.link.tcp_stalls import (
+    FULL_NBYTES,
     NO_DELAY,
-    RELAY_BUFFER_NBYTES,
     PlayoutDelay,
     TcpStalls,
 )
@@ -197,7 +197,7 @@ class Link:
 
     def is_cut_off(self, now_s: float) -> bool:
         """Tell whether no frame is to be sent meanwhile, which would fill the relay's buffer."""
-        return self.is_silent(now_s) and self._sent.under_way_nbytes > RELAY_BUFFER_NBYTES / 2
+        return self.is_silent(now_s) and self._sent.under_way_nbytes > FULL_NBYTES
 
     def next_probe(self, now_s: float) -> Probe | None:
         """Return the probe that is due, to be sent at once."""

@@ -43,6 +43,8 @@ LONGEST_ROUND_TRIP_S = 0.5
 PACKET_NBYTES = 1200
 RELAY_BUFFER_NBYTES = 64_000
 """coturn keeps so much that the page has not acknowledged, and drops what comes then."""
+FULL_NBYTES = 48_000
+"""Once so much is unreported by a silent page, the rest is kept for the packets that follow."""
 SILENCE_S = 0.1
 """Browsers report at least so often what they have received."""
 RECENT_S = 10.0
