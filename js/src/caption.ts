@@ -1,6 +1,6 @@
 // Puts a view's state and the stream's status into words. Pure.
 
-import type { Carrier } from "./carriers/race";
+import type { Carrier } from "./carriers/carrier_policy";
 import type { LegendEntry, Problem, Status } from "./messages";
 import { spanText } from "./motion";
 import type { ViewState } from "./state";

@@ -2,7 +2,7 @@
 
 import { shortEndpoint } from "./addresses";
 import type { Candidate } from "./candidate";
-import type { Carrier, Fallback } from "./carriers/race";
+import type { Carrier, Fallback } from "./carriers/carrier_policy";
 import type { Facts } from "./diagnose";
 import type { Percentiles } from "./latency";
 import type { Problem } from "./messages";

@@ -1,6 +1,6 @@
 // The widget's model as anywidget provides it, and the one way to listen to it.
 
-import type { Carrier } from "./carriers/race";
+import type { Carrier } from "./carriers/carrier_policy";
 import type { Answer, Interaction, Offer, PageMessage, Refusal, Status } from "./messages";
 
 /** The state that kernel and page share. */

@@ -1,6 +1,6 @@
 // What a view says of itself: WebRTC's state, unless another carrier does better. Pure.
 
-import type { Favourite } from "./carriers/race";
+import type { Favourite } from "./carriers/carrier_policy";
 import type { Problem, Status } from "./messages";
 import type { ViewState } from "./state";
 

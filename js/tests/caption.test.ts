@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { caption as captionWith } from "../src/caption";
-import type { Carrier } from "../src/carriers/race";
+import type { Carrier } from "../src/carriers/carrier_policy";
 import type { Status } from "../src/messages";
 import type { ViewState } from "../src/state";
 import { LIVE } from "./fakes";

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gpuview.cluster import run_stream
-from gpuview.cluster.announcement import Posted
 from gpuview.cluster.join_file import WrittenJoinFile
+from gpuview.cluster.join_notices import Posted
 from gpuview.cluster.keys import notebook_keys, run_keys
 from gpuview.cluster.ray_discovery import Notice
 from gpuview.errors import NetworkError, SettingsError, StreamClosedError

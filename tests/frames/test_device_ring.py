@@ -21,7 +21,7 @@ from gpuview.errors import MediaError
 from gpuview.frames.cuda import canvas as canvas_module
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.slot_layout import rgb_planes
-from gpuview.frames.cuda.staging_fallback import StagedPath
+from gpuview.frames.cuda.staged_copy import StagedPath
 from gpuview.frames.cuda.writer import CudaWriter
 from gpuview.frames.picture.colormap import FLOW, IGNORED_ROW
 from gpuview.frames.picture.geometry import BACKGROUND, Label, PanelPlan, Plan, Scaling

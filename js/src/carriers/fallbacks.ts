@@ -22,7 +22,7 @@ import {
   type Favourite,
   type Lane,
   type Race,
-} from "./race";
+} from "./carrier_policy";
 
 /** A message through the kernel makes work for it, and two more for the front end. */
 const ACKNOWLEDGE_MS: Readonly<Record<Fallback, number>> = { socket: 0, comm: 200 };

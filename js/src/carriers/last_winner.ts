@@ -1,6 +1,6 @@
 // Remembers for this origin which carrier showed the picture the last time.
 
-import type { Carrier } from "./race";
+import type { Carrier } from "./carrier_policy";
 
 const KEY = "gpuview-carrier";
 const CARRIERS: readonly Carrier[] = ["webrtc", "socket", "comm"];

@@ -1,7 +1,7 @@
 // What a person can do with the picture of one view: inspect it, turn its knobs, touch it.
 
 import { listen, type Model } from "../model";
-import type { Overlay } from "../overlay";
+import type { Overlay } from "../view_dom";
 import type { Size } from "../picture_size";
 import type { Screen } from "../player";
 import { PictureEvents } from "./events";

@@ -2,7 +2,7 @@
 // A whole view, with the carriers that stand in for WebRTC.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import type { Carrier } from "../../src/carriers/race";
+import type { Carrier } from "../../src/carriers/carrier_policy";
 import { FakeModel, FakePeerConnection, last, LIVE, showFrame } from "../fakes";
 import {
   answer,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from gpuview.cluster.addresses import endpoints_of
-from gpuview.cluster.announcement import Posted, posted
 from gpuview.cluster.join_file import JOIN_VARIABLE, default_path, write_join_file
+from gpuview.cluster.join_notices import Posted, posted
 from gpuview.cluster.keys import notebook_keys, run_keys
 from gpuview.cluster.ray_discovery import is_ray_initialized, post_notice
 from gpuview.cluster.run_state import WorkersState

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gpuview.frames.cpu.dtypes import is_half
+from gpuview.frames.cpu.dtypes import is_16_bit_float
 from gpuview.frames.cpu.paint import is_classes
 from gpuview.frames.cpu.ranges import tile_ranges
 from gpuview.frames.cuda.device import reading_stream
@@ -259,7 +259,7 @@ def _slice(at: int | None) -> slice:
 def _values(tensor: Tensor, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
     """Return a part of a tensor in the CPU's memory; floats of 16 bits as float32."""
     part = tensor[slices]
-    if is_half(part):
+    if is_16_bit_float(part):
         part = part.to(torch.float32)
     return part.cpu().numpy()
 

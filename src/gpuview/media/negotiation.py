@@ -17,7 +17,7 @@ from gpuview.media.viewer_set import ViewerSet
 from gpuview.protocol.media_messages import Configure
 from gpuview.protocol.page_messages import Answer, Candidates, Message, Offer, Problem, Refusal
 from gpuview.webrtc import sdp
-from gpuview.webrtc.rewrite import rewrite_answer, rewrite_candidates
+from gpuview.webrtc.address_rewrite import rewrite_answer, rewrite_candidates
 
 __all__ = ["Negotiation", "is_new_offer", "no_stream", "refusal"]
 

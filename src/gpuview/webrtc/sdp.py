@@ -1,6 +1,6 @@
 """SDP: its lines, sections and candidates, and which offers can be answered. Pure.
 
-`gpuview.webrtc.rewrite` replaces the addresses in an answer.
+`gpuview.webrtc.address_rewrite` replaces the addresses in an answer.
 
 Source:
     RFC 8866 (SDP); RFC 8839 section 5.1 (candidate lines).

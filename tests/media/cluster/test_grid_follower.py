@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gpuview.media.cluster import admission, runs
+from gpuview.media.cluster import rank_roster, runs
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.tiers import Tier
 from gpuview.protocol.page_messages import Status
@@ -30,7 +30,7 @@ def run(use: Callable[[Crowd], Awaitable[None]]) -> None:
 @pytest.fixture
 def small_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let four workers into a run."""
-    for module in (admission, runs):
+    for module in (rank_roster, runs):
         monkeypatch.setattr(module, "MAX_WORKERS", 4)
 
 

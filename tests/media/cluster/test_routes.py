@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuview.media.cluster import dialler, endpoints
+from gpuview.media.cluster import endpoints, worker_dialler
 from gpuview.media.cluster.endpoints import Endpoints
 from gpuview.media.ice.sockets import Address
 from tests.media.cluster.streams import Notebook, WorkerSide
@@ -51,8 +51,10 @@ def find(*wanted: str) -> list[list[str]]:
 def recorded_hellos(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return a list that has one more element for each time that a worker dials."""
     made: list[object] = []
-    hello = dialler.Dialler._hello
-    monkeypatch.setattr(dialler.Dialler, "_hello", lambda self: (made.append(self), hello(self))[1])
+    hello = worker_dialler.Dialler._hello
+    monkeypatch.setattr(
+        worker_dialler.Dialler, "_hello", lambda self: (made.append(self), hello(self))[1]
+    )
     return made
 
 
@@ -81,8 +83,8 @@ def test_what_is_no_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch, endpo
 def test_name_whose_server_is_silent_is_asked_for_once_and_holds_up_no_other_route(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
-    monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
+    monkeypatch.setattr(worker_dialler, "_ANSWERS_IN_S", 0.05)
+    monkeypatch.setattr(worker_dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
     names = Names(monkeypatch)
     hellos = recorded_hellos(monkeypatch)
 
@@ -92,7 +94,7 @@ def test_name_whose_server_is_silent_is_asked_for_once_and_holds_up_no_other_rou
             await wait_until_async(lambda: len(hellos) >= 3, "it has dialled three times")
             assert names.asked == ["login1"]
             both = ["tcp://login2:40123", f"tcp://127.0.0.1:{notebook.port}"]
-            monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 3.0)
+            monkeypatch.setattr(worker_dialler, "_ANSWERS_IN_S", 3.0)
             worker.join(notebook.joining(endpoints=both))
             await wait_until_async(lambda: worker.is_joined, "it has joined")
 
@@ -102,15 +104,15 @@ def test_name_whose_server_is_silent_is_asked_for_once_and_holds_up_no_other_rou
 def test_next_address_is_dialled_only_where_the_one_before_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialler, "_NEXT_AFTER_S", 60.0)
+    monkeypatch.setattr(worker_dialler, "_NEXT_AFTER_S", 60.0)
     made: list[str] = []
-    connect = dialler._connect
+    connect = worker_dialler._connect
 
     def record(dealer: object, joining: object, endpoint: str) -> None:
         made.append(endpoint)
         connect(dealer, joining, endpoint)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(dialler, "_connect", record)
+    monkeypatch.setattr(worker_dialler, "_connect", record)
 
     async def use(notebook: Notebook) -> None:
         good = f"tcp://127.0.0.1:{notebook.port}"
@@ -150,7 +152,7 @@ def test_first_address_that_answers_is_used(tmp_path: Path, dead_server: str) ->
 def test_worker_that_begins_before_the_notebook_joins_it_when_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.3)
+    monkeypatch.setattr(worker_dialler, "_ANSWERS_IN_S", 0.3)
 
     async def main() -> None:
         notebook = Notebook(tmp_path)
@@ -173,8 +175,8 @@ def test_worker_that_begins_before_the_notebook_joins_it_when_it_is_there(
 def test_address_that_is_none_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.05)
-    monkeypatch.setattr(dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
+    monkeypatch.setattr(worker_dialler, "_ANSWERS_IN_S", 0.05)
+    monkeypatch.setattr(worker_dialler.BackOff, "wait_s", lambda self, was_refused: 0.01)
     hellos = recorded_hellos(monkeypatch)
 
     async def use(notebook: Notebook) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from gpuview import __version__
 from gpuview.errors import SignalError
-from gpuview.media.cluster.admission import Roster
 from gpuview.media.cluster.grid import Grid
 from gpuview.media.cluster.grid_follower import GridFollower
 from gpuview.media.cluster.listener import Peer
+from gpuview.media.cluster.rank_roster import Roster
 from gpuview.media.cluster.runs import Runs
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.cluster_messages import Agreed, Join, OpenRun, Synced

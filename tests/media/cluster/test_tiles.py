@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from gpuview.media.cluster.admission import Roster
+from gpuview.media.cluster.rank_roster import Roster
 from gpuview.media.cluster.tiles import are_alike, tiles_of
 from gpuview.protocol.carrier_messages import Tile
 from gpuview.protocol.cluster_messages import Join, Worker

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuview.media.cluster import dialler, listener, runs
+from gpuview.media.cluster import listener, runs, worker_dialler
 from gpuview.media.cluster.connection_limit import Gate
 from gpuview.media.encode.codec import Codec
 from gpuview.media.encode.tiers import Demand, Tier
@@ -101,7 +101,7 @@ def test_wrong_key_is_not_let_in_and_the_worker_is_told_what_to_do(tmp_path: Pat
 def test_other_notebook_at_the_address_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialler, "_ANSWERS_IN_S", 0.5)
+    monkeypatch.setattr(worker_dialler, "_ANSWERS_IN_S", 0.5)
 
     async def use(notebook: Notebook) -> None:
         async with worker_of(tmp_path) as stream:
@@ -205,7 +205,7 @@ def test_port_that_is_taken_is_said_so_and_streams_are_served(tmp_path: Path) ->
 def test_other_version_is_refused_on_both_sides_with_both_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialler, "__version__", "7.7.7")
+    monkeypatch.setattr(worker_dialler, "__version__", "7.7.7")
 
     async def use(notebook: Notebook) -> None:
         async with worker_of(tmp_path) as stream:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from gpuview.frames.picture.geometry import Scaling
 
-__all__ = ["is_exact_in_float32", "is_half", "needs_float64", "work_dtype"]
+__all__ = ["is_16_bit_float", "is_exact_in_float32", "needs_float64", "work_dtype"]
 
 _WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
 _HUGE = 1e30  # far beyond any range, but sums still fit float32
 
 
-def is_half(tensor: Tensor) -> bool:
+def is_16_bit_float(tensor: Tensor) -> bool:
     """Tell whether to read a tensor as float32: NumPy is slow with float16, and has no bfloat16."""
     return tensor.dtype in (torch.float16, torch.bfloat16)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from gpuview.frames.cpu.dtypes import is_half
+from gpuview.frames.cpu.dtypes import is_16_bit_float
 from gpuview.frames.cpu.ranges import BLOCK_NUMEL, tile_ranges
 
 __all__ = ["finite_extremes"]
@@ -44,8 +44,8 @@ def finite_extremes(pixels: Tensor) -> tuple[float, float] | None:
 
 
 def _strips(pixels: Tensor) -> Iterator[npt.NDArray[Any]]:
-    numel = BLOCK_NUMEL if is_half(pixels) else _STRIP_NBYTES // pixels.element_size()
+    numel = BLOCK_NUMEL if is_16_bit_float(pixels) else _STRIP_NBYTES // pixels.element_size()
     n = max(1, numel // (pixels.shape[1] * pixels.shape[3]))
     for tile in pixels:
         for strip in tile.split(n, 1):
-            yield (strip.float() if is_half(strip) else strip).numpy()
+            yield (strip.float() if is_16_bit_float(strip) else strip).numpy()

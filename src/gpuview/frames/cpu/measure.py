@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.dtypes import is_half, work_dtype
+from gpuview.frames.cpu.dtypes import is_16_bit_float, work_dtype
 from gpuview.frames.cpu.extremes import finite_extremes
 from gpuview.frames.cpu.paint import class_rows, is_classes
 from gpuview.frames.cpu.percentiles import MAX_SAMPLE, sampled
@@ -115,7 +115,9 @@ def present_rows(pixels: Tensor) -> npt.NDArray[np.bool_]:
         ``(N_CLASS_ROWS,)``.
     """
     indices = _sparse(pixels)
-    values = indices.to(work_dtype(indices, None) if is_half(indices) else indices.dtype).numpy()
+    values = indices.to(
+        work_dtype(indices, None) if is_16_bit_float(indices) else indices.dtype
+    ).numpy()
     if indices.dtype.is_floating_point:
         values = np.floor(values[np.isfinite(values)] + 0.5)
     is_row = (values >= 0) & (values < N_INDICES)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gpuview.frames.cpu.dtypes import is_exact_in_float32, is_half, needs_float64
+from gpuview.frames.cpu.dtypes import is_16_bit_float, is_exact_in_float32, needs_float64
 from gpuview.frames.cpu.ranges import BLOCK_NUMEL, is_known_finite
 from gpuview.frames.picture.colormap import INF_ROW, NAN_ROW, palette
 from gpuview.frames.picture.geometry import PanelPlan, Plan
@@ -142,7 +142,7 @@ class PlainPicture:
         if self._is_copied:
             _copy_bytes(source.numpy(), out)
             return True
-        values = None if is_half(source) else source.numpy()
+        values = None if is_16_bit_float(source) else source.numpy()
         scratch = np.empty((out.shape[0], self._strips[0].stop, out.shape[2]), np.float32)
         is_finite = True
         with np.errstate(all="ignore"):  # a result that is not finite is noticed
@@ -212,6 +212,6 @@ def _colour_nonfinite(picture: Bytes, planes: Tensor) -> NonFinite:
 
 
 def _strips_of(planes: Tensor) -> tuple[slice, ...]:
-    height, numel = planes.shape[1], BLOCK_NUMEL if is_half(planes) else _STRIP_NUMEL
+    height, numel = planes.shape[1], BLOCK_NUMEL if is_16_bit_float(planes) else _STRIP_NUMEL
     n = max(1, min(height, numel * height // planes.numel()))
     return tuple(slice(top, min(top + n, height)) for top in range(0, height, n))

@@ -6,7 +6,7 @@
 `CudaWriter.write` launches both. After that no Python runs for the frame: the ring is registered as
 pinned memory, the GPU writes to it, and the media process finds the number there. See Note [in
 flight] in ``gpuview.protocol.ring``. If the memory cannot be registered, a thread copies the frame
-into the ring (`gpuview.frames.cuda.staging_fallback`).
+into the ring (`gpuview.frames.cuda.staged_copy`).
 
 Two canvases are enough. A frame is drawn on one while the other is copied; a third frame waits on
 the GPU for the first copy. So frames that queue up behind a slow computation need no extra memory,
@@ -23,8 +23,8 @@ from torch import Tensor
 
 from gpuview.frames.cuda.canvas import Canvas
 from gpuview.frames.cuda.device import Event, Gpu
-from gpuview.frames.cuda.registered_ring import RegisteredPath
-from gpuview.frames.cuda.staging_fallback import StagedPath
+from gpuview.frames.cuda.pinned_copy import RegisteredPath
+from gpuview.frames.cuda.staged_copy import StagedPath
 from gpuview.frames.picture.geometry import Plan
 from gpuview.frames.picture.measured import N_MEASURES, Measured, as_measured
 from gpuview.frames.picture.tensor_layout import Tiles

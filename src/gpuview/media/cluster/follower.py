@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from gpuview.media.cluster.admission import Roster
+from gpuview.media.cluster.rank_roster import Roster
 from gpuview.media.cluster.remote_encodes import RemoteEncodes
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.cluster_messages import OpenRun, WorkersChanged

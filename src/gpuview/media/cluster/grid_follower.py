@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gpuview.media.cluster.admission import Roster
 from gpuview.media.cluster.grid import Grid
+from gpuview.media.cluster.rank_roster import Roster
 from gpuview.media.cluster.tiles import are_alike, tiles_of
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.protocol.carrier_messages import Tile, Tiles

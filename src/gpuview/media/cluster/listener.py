@@ -1,7 +1,7 @@
 """The notebook's TCP port for workers: who gets in, and whole messages with each of them.
 
 CURVE encrypts, and shows each side that the other has the key that it should have. Which keys may
-come in is asked over ZAP, RFC 27, before a first message. Lives on the event loop.
+come in, `zap_authentication` answers before a first message. Lives on the event loop.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ import time
 from collections.abc import Callable
 
 import zmq
-from zmq.utils import z85
 
 from gpuview.errors import NetworkError
 from gpuview.media.cluster.connection_limit import Gate
 from gpuview.media.cluster.loop_socket import LoopSocket, watch_events
 from gpuview.media.cluster.port import Port
+from gpuview.media.cluster.zap_authentication import ZapAuthenticator
 from gpuview.protocol.worker_channels import MAX_CONTENT_NBYTES, ChannelMessage
 
 __all__ = ["Listener", "Peer"]
 
 logger = logging.getLogger("gpuview.media")
 
-_ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 _HANDSHAKE_MS = 3000  # whoever connects and does not say who it is
 _SAYS_WHO_S = 5.0  # whoever has a key, and says nothing, or begins a message that does not end
 _UNREAD_MESSAGES = 32  # of one worker; then TCP holds it up
@@ -100,7 +99,6 @@ class Listener:
         on_gone: Callable[[], None],
     ) -> None:
         self.gate = Gate()
-        self._is_known = is_known
         self._on_message = on_message
         self._on_gone = on_gone
         self._peers: dict[bytes, Peer] = {}
@@ -122,8 +120,7 @@ class Listener:
                 expected="a port that is free",
                 fix="give another port, or none",
             ) from exc
-        self._zap = LoopSocket(self._context.socket(zmq.ROUTER), self._answer_for_key)
-        self._zap.raw.bind(_ZAP_ENDPOINT)
+        self._authenticator = ZapAuthenticator(self._context, is_known)
         events = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED
         self._events = watch_events(router, events, self._count)
         router.set(zmq.USE_FD, self._port.descriptor())
@@ -150,7 +147,7 @@ class Listener:
         """Cut everybody off, and free the port."""
         self._looking.cancel()
         self._peers.clear()
-        for each in (self._events, self._router, self._zap):
+        for each in (self._events, self._router, self._authenticator):
             each.close()
         self._port.close()
         await asyncio.to_thread(self._context.destroy, 0)
@@ -174,14 +171,6 @@ class Listener:
             self._on_message(peer, [frame.bytes for frame in content])
 
     # --- who may come in ------------------------------------------------------------------------
-
-    def _answer_for_key(self, frames: list[zmq.Frame]) -> None:
-        parts = [frame.bytes for frame in frames]
-        *envelope, version, request, _domain, _address, _identity, _mechanism, key = parts
-        name = z85.encode(key)
-        is_known = self._is_known(name.decode())
-        status, text = (b"200", b"OK") if is_known else (b"400", b"no run has this key")
-        self._zap.send([*envelope, version, request, status, text, name if is_known else b"", b""])
 
     def _count(self, event: zmq.Event, fd: int) -> None:
         if event == zmq.Event.ACCEPTED:

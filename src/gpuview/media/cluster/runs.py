@@ -10,9 +10,9 @@ from functools import partial
 
 from gpuview import __version__
 from gpuview.errors import NetworkError, SignalError, shorten
-from gpuview.media.cluster.admission import MAX_WORKERS, Roster, read_join
 from gpuview.media.cluster.follower import AnyFollower
 from gpuview.media.cluster.listener import Listener, Peer
+from gpuview.media.cluster.rank_roster import MAX_WORKERS, Roster, read_join
 from gpuview.media.cluster.step_agreement import Agreement
 from gpuview.media.cluster.worker_link import WorkerLink
 from gpuview.media.internal_error import log_fault, problem_of

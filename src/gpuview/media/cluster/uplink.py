@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gpuview.errors import SignalError
 from gpuview.media.carriers.connection import MAX_UNSENT_NBYTES, ROOM_NBYTES
-from gpuview.media.cluster.dialler import Dialler
+from gpuview.media.cluster.worker_dialler import Dialler
 from gpuview.media.page_sessions import PageSession, PageSessions
 from gpuview.protocol.cluster_messages import JoinChanged, JoinRun
 from gpuview.protocol.local_socket import BINARY, TEXT

@@ -1,1 +1,5 @@
-"""ICE, STUN and TURN. The only place that imports aioice or reaches into aiortc."""
+"""ICE, STUN and TURN. The only package that imports aioice.
+
+`gpuview.media.aiortc_compat` reaches into the rest of aiortc, and so does
+`gpuview.testing.receiver`.
+"""

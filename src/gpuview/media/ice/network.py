@@ -17,7 +17,7 @@ from gpuview.media.ice.sockets import ALL_HOSTS, Address
 from gpuview.media.ice.udp_mux import Transport, UdpMux
 from gpuview.protocol.media_messages import Configure
 from gpuview.protocol.stats import NetworkStats
-from gpuview.webrtc.rewrite import PublicHost
+from gpuview.webrtc.address_rewrite import PublicHost
 
 __all__ = ["Network", "hosts_to_bind"]
 

@@ -26,7 +26,7 @@ from gpuview.media.whip.resource import Session, begin_session, end_session
 from gpuview.protocol.media_messages import PublishingChanged, PublishingState, StartPublishing
 from gpuview.protocol.page_messages import Carrier, Problem
 from gpuview.protocol.stats import ViewerStats
-from gpuview.webrtc.rewrite import rewrite_answer
+from gpuview.webrtc.address_rewrite import rewrite_answer
 
 __all__ = ["Publication", "retry_after_s"]
 

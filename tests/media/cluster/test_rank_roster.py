@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from gpuview.errors import SignalError
-from gpuview.media.cluster import admission as roster_module
-from gpuview.media.cluster.admission import SILENT_S, Roster, read_join
+from gpuview.media.cluster import rank_roster as roster_module
 from gpuview.media.cluster.backoff import BackOff
 from gpuview.media.cluster.connection_limit import MAX_CONNECTIONS, Gate
+from gpuview.media.cluster.rank_roster import SILENT_S, Roster, read_join
 from gpuview.protocol.cluster_messages import Join
 from gpuview.protocol.page_messages import Status
 from gpuview.protocol.wire import to_wire

@@ -12,7 +12,7 @@ import {
   type Favourite,
   type Lane,
   type Race,
-} from "../../src/carriers/race";
+} from "../../src/carriers/carrier_policy";
 
 const START_MS = 10_000;
 const TRYING: Favourite = { state: "trying", since_ms: START_MS };

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuview.errors import NetworkError, SettingsError
-from gpuview.webrtc.rewrite import PublicHost, rewrite_answer
+from gpuview.webrtc.address_rewrite import PublicHost, rewrite_answer
 from gpuview.webrtc.sdp import candidates_of, strip_candidates
 from tests.sdp import OFFERS, private_addresses, read
 from tests.webrtc.made_up import (
