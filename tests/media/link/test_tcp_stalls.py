@@ -287,8 +287,8 @@ def reported(link: Link, n_more: int) -> None:
     link.note_sent(0.1, NBYTES, None)
 
 
-@pytest.mark.parametrize(("n_more", "is_cut_off"), [(5, False), (30, True)])
-def test_frames_wait_once_the_buffer_of_a_silent_relay_is_half_full(
+@pytest.mark.parametrize(("n_more", "is_cut_off"), [(20, False), (45, True)])
+def test_frames_wait_once_the_buffer_of_a_silent_relay_is_nearly_full(
     n_more: int, is_cut_off: bool
 ) -> None:
     link = Link(0.0, ceiling_bps=20e6)
