@@ -102,7 +102,13 @@ class HubHarness:
 
     async def rest(self) -> None:
         """Wait until there is nothing to do but to look after viewers."""
-        await wait_until_async(lambda: len(self.streams._tasks._tasks) == 1, "nothing is done")
+
+        def n_tasks() -> int:
+            viewers = (each.viewers._closing for each in self.streams._streams.values())
+            every = (self.streams._tasks, self.streams._closing, *viewers)
+            return sum(len(each._tasks) for each in every)
+
+        await wait_until_async(lambda: n_tasks() == 1, "nothing is done")
 
     def remote_candidates(self) -> list[str]:
         viewer = self.viewers.get("v")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -53,6 +54,8 @@ def test_one_that_is_closed_neither_writes_into_the_next_file_of_its_number_nor_
 
 def test_forked_child_closes_one_whose_lock_was_held_by_a_thread_of_its_parent() -> None:
     event_fd = EventFd.create()
+    thread = threading.Thread(target=event_fd.abandon, daemon=True)
     with event_fd._lock:  # as a fork finds it
-        event_fd.abandon()
-    assert not event_fd.is_open
+        thread.start()
+        thread.join(10)
+        assert not event_fd.is_open

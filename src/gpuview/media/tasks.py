@@ -43,8 +43,9 @@ class BackgroundTasks:
         return task
 
     async def finish(self) -> None:
-        """Wait until every task has ended by itself."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Wait until every task has ended by itself, those that begin meanwhile as well."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until all have ended."""

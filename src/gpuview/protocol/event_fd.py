@@ -11,7 +11,10 @@ __all__ = ["EventFd"]
 
 
 class EventFd:
-    """Owns the descriptor of an eventfd that does not block. Any thread.
+    """Owns the descriptor of an eventfd that does not block.
+
+    Any thread may wake it. `clear` belongs to the thread that sleeps on it, and `close` comes when
+    that has ended.
 
     Once it is closed, its number may be another file's, such as a page's socket: to wake it then
     does nothing, rather than write into that file.

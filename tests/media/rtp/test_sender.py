@@ -62,6 +62,7 @@ class Page:
         self.rtcp: list[Any] = []
         self.frames: asyncio.Queue[Frame | Exception] = asyncio.Queue()
         self.rooms: list[tuple[float, float]] = []
+        self.waits_s: list[float] = []
         self.failures: list[Exception] = []
         self.n_keyframe_requests = 0
 
@@ -83,6 +84,10 @@ class Page:
         if isinstance(frame, Exception):
             raise frame
         return frame
+
+    def note_room(self, target_bps: float, free_s: float) -> None:
+        self.rooms.append((target_bps, free_s))
+        self.waits_s.append(free_s - time.monotonic())
 
     def request_keyframe(self) -> None:
         self.n_keyframe_requests += 1
@@ -124,7 +129,7 @@ def run(
             link,
             send=page.send,
             next_frame=page.next_frame,
-            on_room=lambda target_bps, free_s: page.rooms.append((target_bps, free_s)),
+            on_room=page.note_room,
             on_keyframe_request=page.request_keyframe,
             on_failure=page.failures.append,
         )
@@ -281,14 +286,19 @@ def test_playout_delay_of_the_link_is_told_from_the_next_packet_on(
     run(use, negotiated=replace(FORMAT, extension_ids=ids))
 
 
-def test_relay_that_is_cut_off_gets_a_sign_of_life_now_and_then_but_no_frame(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the link is, while there is something in it. It is not probed."""
     cut_off: list[bool] = []
     for name in ("is_silent", "is_cut_off"):
         monkeypatch.setattr(Link, name, lambda link, now_s: bool(cut_off))
     monkeypatch.setattr(Link, "next_probe", lambda link, now_s: None)
+    return cut_off
 
+
+def test_relay_that_is_cut_off_gets_a_sign_of_life_now_and_then_but_no_frame(
+    cut_off: list[bool],
+) -> None:
     async def use(sender: VideoSender, page: Page) -> None:
         page.show(1)
         await page.wait_for_packets(1)
@@ -298,12 +308,25 @@ def test_relay_that_is_cut_off_gets_a_sign_of_life_now_and_then_but_no_frame(
         signs = await page.wait_for_packets(3, RTX_SSRC)
         assert not any(packet.payload for packet in signs)
         assert len(page.packets()) == 2  # the sender waited for that frame before
-        assert page.rooms[-1][1] > time.monotonic()
+        assert page.waits_s[-1] > sender_module._WAIT_S
         assert page.transport_numbers() == list(range(len(page.rtp)))
         cut_off.clear()
         await page.wait_for_packets(5)
 
     run(use)
+
+
+def test_page_without_retransmission_is_sent_frames_for_signs_of_life(cut_off: list[bool]) -> None:
+    cut_off.append(True)
+
+    async def use(sender: VideoSender, page: Page) -> None:
+        page.show(1)
+        await page.wait_for_packets(1)
+        sender.take_rtcp(feedback(0, bytes([1])))
+        page.show(4)
+        await page.wait_for_packets(5)
+
+    run(use, negotiated=replace(FORMAT, rtx_payload_type=None, rtx_ssrc=None))
 
 
 def test_page_without_retransmission_gets_none_and_no_padding() -> None:

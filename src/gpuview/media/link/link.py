@@ -58,13 +58,14 @@ class Link:
         self._controller = CongestionController(now_s, ceiling_bps=ceiling_bps, start_bps=start_bps)
         self._ceiling_bps = ceiling_bps
         self._stalls: TcpStalls | None = None
-        self._has_copies = True
+        self._is_page_by_tcp = False
         self._sent = SentPackets()
         self._sent_rate = Rate(now_s)
         self._repeated_rate = Rate(now_s)
         self._budget = Budget(now_s, _MAX_FEEDBACK_PER_S)
         self._has_feedback = False
-        self._unheard_s: float | None = None
+        self._unheard_s: float | None = None  # when the first packet since the last report was sent
+        self._unheard_nbytes = 0  # of all since then
         self.round_trip_s: float | None = None
         """Smoothed; None before the page has said anything."""
 
@@ -80,7 +81,9 @@ class Link:
         """
         left_bps = self.target_bps * _VIDEO - self._repeated_rate.bps(now_s)
         left_bps = max(left_bps, self.target_bps / 2)
-        loss = self._controller.state.lasting_loss if self._has_copies else 0.0
+        # The page's relay drops what its buffer does not hold, and copies fill it the more. Where
+        # only we are by TCP, the page's own link may lose packets.
+        loss = 0.0 if self._is_page_by_tcp else self._controller.state.lasting_loss
         return protect(loss, left_bps, can_repeat=can_repeat)
 
     def set_ceiling(self, ceiling_bps: float) -> None:
@@ -90,14 +93,11 @@ class Link:
 
     def set_relays(self, *, is_page_by_tcp: bool, are_we_by_tcp: bool) -> None:
         """Say which sides talk to a TURN server by TCP; may be said again at any time."""
-        # The page's relay drops what its buffer does not hold, and copies fill it the more. Where
-        # only we are by TCP, the page's own link may lose packets.
-        self._has_copies = not is_page_by_tcp
-        if (is_page_by_tcp or are_we_by_tcp) == (self._stalls is not None):
-            return
-        self._stalls = TcpStalls() if self._stalls is None else None
-        if self._stalls is not None and self.round_trip_s is not None:
-            self._stalls.note_round_trip(self.round_trip_s)
+        self._is_page_by_tcp = is_page_by_tcp
+        if (is_page_by_tcp or are_we_by_tcp) != (self._stalls is not None):
+            self._stalls = TcpStalls() if self._stalls is None else None
+            if self._stalls is not None and self.round_trip_s is not None:
+                self._stalls.note_round_trip(self.round_trip_s)
         self._limit()
 
     @property
@@ -108,7 +108,9 @@ class Link:
     def _limit(self) -> None:
         bounds_bps = [self._ceiling_bps]
         if self._stalls is not None:
-            bounds_bps += [self._stalls.bound_bps, self._stalls.relay_bps]
+            bounds_bps.append(self._stalls.bound_bps)
+            if self._is_page_by_tcp:
+                bounds_bps.append(self._stalls.relay_bps)
         self._controller.ceiling_bps = min(bounds_bps)
 
     @property
@@ -126,7 +128,8 @@ class Link:
         self._sent.add(now_s, nbytes, probe)
         self._sent_rate.add(now_s, nbytes)
         if self._unheard_s is None:
-            self._unheard_s = now_s
+            self._unheard_s, self._unheard_nbytes = now_s, 0
+        self._unheard_nbytes += nbytes
 
     def note_retransmitted(self, now_s: float, nbytes: int) -> None:
         """Note that so much of what was sent was retransmission that the page had asked for."""
@@ -141,6 +144,8 @@ class Link:
         if not reports:
             return
         self._has_feedback = True
+        if self._stalls is not None and self._unheard_s is not None:
+            self._stalls.note_wait(now_s - self._unheard_s)
         self._unheard_s = None
         arrived = [each.sent_s for each in reports if each.arrived_s is not None]
         if self.round_trip_s is None and arrived:
@@ -186,18 +191,20 @@ class Link:
             self._controller.take_silence(now_s, sent_s=self._unheard_s)
 
     def is_silent(self, now_s: float) -> bool:
-        """Tell whether nothing seems to get through a relay by TCP at present.
+        """Tell whether nothing seems to get through the page's relay by TCP at present.
 
         Then a small packet is to be sent every 50 ms: the first that arrives makes the relay send
         again at once what was lost.
         """
-        if self._stalls is None or not self._has_feedback or self._unheard_s is None:
+        if self._stalls is None or not self._is_page_by_tcp:
+            return False
+        if not self._has_feedback or self._unheard_s is None:
             return False
         return self._stalls.is_silence(now_s - self._unheard_s)
 
     def is_cut_off(self, now_s: float) -> bool:
         """Tell whether no frame is to be sent meanwhile, which would fill the relay's buffer."""
-        return self.is_silent(now_s) and self._sent.under_way_nbytes > FULL_NBYTES
+        return self.is_silent(now_s) and self._unheard_nbytes > FULL_NBYTES
 
     def next_probe(self, now_s: float) -> Probe | None:
         """Return the probe that is due, to be sent at once."""

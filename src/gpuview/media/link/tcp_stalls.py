@@ -8,6 +8,7 @@ pictures that come at once are not drawn at once.
 When the link comes back after an outage, TCP sends again as soon as anything new arrives, and else
 only after its timer, which doubles each time. So something new has to follow all the time, and the
 relay has to have room for it: little waits in its buffer, and less is sent once the page is silent.
+What is said here of a relay's buffer is about the page's relay; ours is this process's own.
 
 Source of the equation and of the weights: RFC 5348, sections 3.1 and 5.4.
 """
@@ -43,10 +44,17 @@ LONGEST_ROUND_TRIP_S = 0.5
 PACKET_NBYTES = 1200
 RELAY_BUFFER_NBYTES = 64_000
 """coturn keeps so much that the page has not acknowledged, and drops what comes then."""
-FULL_NBYTES = 48_000
-"""Once so much is unreported by a silent page, the rest is kept for the packets that follow."""
+FULL_NBYTES = 32_000
+"""Once so much was sent since the page's last report, no frame is added: what was under way before
+is in the buffer as well."""
 SILENCE_S = 0.1
-"""Browsers report at least so often what they have received."""
+"""Browsers report what they have received every 50 to 250 ms, mostly more often than this."""
+LATE = 1.5
+"""A report is late if it takes so many times as long as usual."""
+LONGEST_SILENCE_S = 5.0
+"""After that, it is no outage: whoever sends does as over any other link."""
+MAX_WAITS = 20
+"""So many of the waits for a report tell what is usual."""
 RECENT_S = 10.0
 """What was known of stalls is forgotten when there was none for so long."""
 MAX_STALLS = 512
@@ -90,6 +98,7 @@ class TcpStalls:
         self._n_since = 0
         self._lengths: deque[tuple[float, float]] = deque(maxlen=MAX_STALLS)
         self._round_trip_s = math.inf
+        self._waits: deque[float] = deque(maxlen=MAX_WAITS)
         self._needed_s = -math.inf  # when so long a delay was needed last
         self.playout_delay = NO_DELAY
         """How long pictures are held back."""
@@ -97,6 +106,10 @@ class TcpStalls:
     def note_round_trip(self, round_trip_s: float) -> None:
         """Take one measured round trip. The shortest counts: the others contain stalls."""
         self._round_trip_s = min(self._round_trip_s, max(round_trip_s, SHORTEST_ROUND_TRIP_S))
+
+    def note_wait(self, wait_s: float) -> None:
+        """Note how long after the first packet since the last report another one came."""
+        self._waits.append(wait_s)
 
     def take_reports(
         self, now_s: float, reports: Sequence[PacketReport], *, target_bps: float
@@ -155,18 +168,19 @@ class TcpStalls:
 
     @property
     def relay_bps(self) -> float:
-        """What may be sent so that the relay's buffer is not full before a silence is noticed."""
+        """What may be sent so that a silence is noticed about when the relay's buffer is full."""
         if self._round_trip_s == math.inf:
             return math.inf
         return max(RELAY_BUFFER_NBYTES * 8 / self._silence_s, FLOOR_BPS)
 
     def is_silence(self, unheard_s: float) -> bool:
         """Tell whether nothing gets through, if what was sent so long ago is not reported on."""
-        return unheard_s > self._silence_s
+        return self._silence_s < unheard_s < LONGEST_SILENCE_S
 
     @property
     def _silence_s(self) -> float:
-        return self._round_trip_s + SILENCE_S
+        usual_s = median(self._waits) if self._waits else 0.0
+        return max(self._round_trip_s + SILENCE_S, LATE * usual_s)
 
     @property
     def _interval(self) -> float:

@@ -127,8 +127,8 @@ class Outgoing:
         return datagrams
 
     def write_sign_of_life(self, now_s: float) -> bytes:
-        """Return one small packet of zeros, which the page reports on; where `can_repeat`."""
-        return self._zeros(now_s, None)
+        """Return the smallest packet that the page reports on; where `can_repeat`."""
+        return self._zeros(1, now_s, None)
 
     def _follow_playout_delay(self) -> None:
         delay = self._link.playout_delay
@@ -156,13 +156,13 @@ class Outgoing:
                 datagrams.append(self._again(packet, now_s, probe))
                 nbytes -= len(datagrams[-1]) + _IP_UDP_NBYTES
         while nbytes > 0:
-            datagrams.append(self._zeros(now_s, probe))
+            datagrams.append(self._zeros(MAX_PADDING_NBYTES, now_s, probe))
             nbytes -= len(datagrams[-1]) + _IP_UDP_NBYTES
         return datagrams
 
-    def _zeros(self, now_s: float, probe: int | None) -> bytes:
+    def _zeros(self, nbytes: int, now_s: float, probe: int | None) -> bytes:
         data = self._writer.padding(
-            MAX_PADDING_NBYTES,
+            nbytes,
             number=self._next_rtx_number(),
             timestamp=self._last_timestamp,
             now_s=now_s,

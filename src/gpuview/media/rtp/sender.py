@@ -169,7 +169,10 @@ class VideoSender:
     def _free_s(self, now_s: float) -> float:
         """Return when the next frame is wanted; not after ``now_s`` if it is wanted now."""
         free_s = self._pacer.free_s(now_s)
-        return max(free_s, now_s + _WAIT_S) if self.link.is_cut_off(now_s) else free_s
+        # Without signs of life, nothing but a frame would ever be reported on.
+        if self._outgoing.can_repeat and self.link.is_cut_off(now_s):
+            return max(free_s, now_s + 2 * _WAIT_S)  # longer than until it is said again
+        return free_s
 
     def _protection(self, now_s: float) -> Protection:
         return self.link.protection(now_s, can_repeat=self._outgoing.can_repeat)
