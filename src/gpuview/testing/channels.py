@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -12,6 +11,8 @@ from typing import Any
 
 import zmq
 from jupyter_client.client import KernelClient
+
+from gpuview.protocol.event_fd import EventFd
 
 __all__ = ["Channels", "JupyterMessage"]
 
@@ -49,7 +50,7 @@ class Channels:
         }
         self._on_message = on_message
         self._outgoing: queue.SimpleQueue[tuple[str, JupyterMessage] | None] = queue.SimpleQueue()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._event_fd = EventFd.create()
         self._thread = threading.Thread(target=self._pump, name="gpuview-kernel-channels")
         self._thread.daemon = True
         self._thread.start()
@@ -68,27 +69,28 @@ class Channels:
         if subshell_id is not None:
             message["header"]["subshell_id"] = subshell_id
         self._outgoing.put((channel, message))
-        os.eventfd_write(self._wake, 1)
+        self._event_fd.wake()
         return str(message["header"]["msg_id"])
 
     def close(self) -> None:
         """Send the messages that are left, then close the sockets and end the thread."""
         self._outgoing.put(None)
-        os.eventfd_write(self._wake, 1)
+        self._event_fd.wake()
         self._thread.join()
-        os.close(self._wake)
+        self._event_fd.close()
         self._client.context.destroy(linger=0)
 
     def _pump(self) -> None:
         names = {socket: name for name, socket in self._sockets.items()}
         poller = zmq.Poller()
-        poller.register(self._wake, zmq.POLLIN)
+        wake_fd = self._event_fd.fileno()
+        poller.register(wake_fd, zmq.POLLIN)
         for socket in names:
             poller.register(socket, zmq.POLLIN)
         while True:
             for source, _ in poller.poll():
-                if source == self._wake:
-                    os.eventfd_read(self._wake)
+                if source == wake_fd:
+                    self._event_fd.clear()
                     if not self._send_queued():
                         return
                 else:

@@ -1,7 +1,7 @@
 """The notebook's TCP port for workers: who gets in, and whole messages with each of them.
 
-CURVE encrypts, and shows each side that the other has the key that it should have. Which keys may
-come in, `zap_authentication` answers before a first message. Lives on the event loop.
+CURVE encrypts, and shows each side that the other has the key that it should have. Before a first
+message, `zap_authentication` answers whether a key may come in. Lives on the event loop.
 """
 
 from __future__ import annotations
