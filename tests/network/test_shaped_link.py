@@ -73,16 +73,6 @@ def test_a_flow_has_the_rate_and_the_delay_of_its_direction(ends: _Ends, rate_bp
     assert statistics.median(back.delays_s) < 0.01
 
 
-@pytest.mark.parametrize("rate_bps", [2e6, 20e6])
-def test_queue_of_a_link_is_full_for_most_of_the_time_behind_an_even_flow(rate_bps: float) -> None:
-    interval_s = _PACKET_NBYTES * 8 / (1.5 * rate_bps)
-    flow = _Flow([number * interval_s for number in range(round(1.5 / interval_s))], {})
-    due_s = _due_s(flow, Way(rate_bps=rate_bps, delay_s=0.025, queue_s=0.1))
-    delays_s = [each_s - flow.sent_s[number] for number, each_s in due_s.items()]
-    assert min(delays_s) >= 0.025
-    assert statistics.median(delays_s) == pytest.approx(0.125, abs=0.01)
-
-
 def test_a_flow_below_the_rate_has_only_the_delay(ends: _Ends) -> None:
     ends.link.change(up=Way(rate_bps=20e6, delay_s=0.025))
     flow = _send(ends.near, ends.far, "203.0.113.20", 2e6, 1.0)

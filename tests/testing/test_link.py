@@ -18,6 +18,17 @@ def test_packets_leave_one_after_the_other_at_the_rate() -> None:
     assert shaper.take(1.0, 1250) == pytest.approx(1.035)
 
 
+@pytest.mark.parametrize("rate_bps", [2e6, 20e6])
+def test_queue_is_full_for_most_of_the_time_behind_an_even_flow(rate_bps: float) -> None:
+    shaper = Shaper(Way(rate_bps=rate_bps, delay_s=0.025, queue_s=0.1), Random(1))
+    interval_s = 1200 * 8 / (1.5 * rate_bps)
+    sent_s = [number * interval_s for number in range(round(1.5 / interval_s))]
+    due_s = [(each_s, shaper.take(each_s, 1200)) for each_s in sent_s]
+    delays_s = [arrives_s - each_s for each_s, arrives_s in due_s if arrives_s is not None]
+    assert min(delays_s) >= 0.025
+    assert statistics.median(delays_s) == pytest.approx(0.125, abs=0.01)
+
+
 def test_a_packet_that_would_wait_longer_than_the_queue_is_dropped() -> None:
     shaper = Shaper(Way(rate_bps=1e6, queue_s=0.05), Random(1))
     came = [shaper.take(0.0, 1250) for _ in range(8)]
