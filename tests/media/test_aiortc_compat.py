@@ -333,6 +333,14 @@ def test_connection_within_one_machine_is_known_as_such() -> None:
     run(use)
 
 
+def test_connection_is_the_one_that_has_found_the_page() -> None:
+    async def use(ours: Ours) -> None:
+        ice = aiortc_compat.ice_connection(ours.connection)
+        assert f"a=ice-ufrag:{ice.local_username}\r\n" in ours.connection.localDescription.sdp
+
+    run(use)
+
+
 def test_connection_that_ends_is_no_longer_open_and_stops_the_sender() -> None:
     async def use(ours: Ours) -> None:
         assert ours.srtp.is_open

@@ -1,4 +1,4 @@
-"""The only access to aiortc's RTP sender: codecs, header extensions, packetising, SRTP, RTCP.
+"""The only access to aiortc's internals: codecs, header extensions, packetising, SRTP, RTCP.
 
 The internals of aiortc that are used, and why:
 
@@ -13,6 +13,7 @@ The internals of aiortc that are used, and why:
   once, and says nothing when its sending fails. ``_ssrc`` and ``_rtx_ssrc`` stay its own.
 - The DTLS transport's ``_tx_srtp``, to encrypt, and ``_handle_rtcp_data``, replaced: aiortc reads
   transport-wide feedback as NACKs.
+- The ICE transport's ``_connection``: aioice's, for `gpuview.media.ice.aioice_compat`.
 - For the headless viewer: the receiver's ``_handle_rtp_packet``, and the DTLS transport's
   ``_handle_rtp_data`` and ``_send_rtp``, to drop video and to report on it as browsers do.
 
@@ -31,6 +32,7 @@ import aiortc.codecs.h264
 import aiortc.codecs.vpx
 from aiortc import (
     RTCDtlsTransport,
+    RTCPeerConnection,
     RTCRtpCodecCapability,
     RTCRtpCodecParameters,
     RTCRtpHeaderExtensionParameters,
@@ -51,6 +53,7 @@ __all__ = [
     "Srtp",
     "check_version",
     "drop_video",
+    "ice_connection",
     "install",
     "packetizer",
     "prefer_codecs",
@@ -258,6 +261,12 @@ def _rtx_payload_type(codecs: Sequence[RTCRtpCodecParameters], payload_type: int
         if codec.mimeType == "video/rtx" and codec.parameters.get("apt") == payload_type:
             return codec.payloadType
     return None
+
+
+def ice_connection(connection: RTCPeerConnection) -> Any:
+    """Return aioice's connection; a viewer has one transceiver, and everything is bundled."""
+    (transceiver,) = connection.getTransceivers()
+    return transceiver.receiver.transport.transport._connection
 
 
 def drop_video(receiver: RTCRtpReceiver, on_frame: Callable[[int], None]) -> None:

@@ -235,9 +235,8 @@ def send_datagrams(connection: RTCPeerConnection, datagrams: Sequence[bytes]) ->
 
 
 def _ice(connection: RTCPeerConnection) -> aioice.Connection:
-    """Return the ICE connection; a viewer has one transceiver, and everything is bundled."""
-    (transceiver,) = connection.getTransceivers()
-    return transceiver.receiver.transport.transport._connection
+    ice: aioice.Connection = aiortc_compat.ice_connection(connection)
+    return ice
 
 
 def _pair_end(candidate: aioice.Candidate) -> str:
