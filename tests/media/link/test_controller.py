@@ -9,7 +9,7 @@ import pytest
 
 from gpuview.media.link.controller import CongestionController
 from gpuview.media.link.reports import PacketReport
-from tests.media.link.virtual_link import Link, Sender, run, steps
+from tests.media.link.virtual_link import Greedy, Link, Sender, run, steps
 
 MBPS = 1e6
 FAST = steps((0, 20 * MBPS))
@@ -58,6 +58,35 @@ def test_target_follows_other_links_too(
     assert sender.queue_s(15, 25) < 0.15
     assert sender.video_bps(13, 25) > 1.4 * MBPS
     assert sender.reached_s(10 * MBPS, from_s=25) < 5
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("queue_s", [0.5, 1.0])
+@pytest.mark.parametrize("ceiling_bps", [3.4 * MBPS, 20 * MBPS], ids=["by TCP", "free"])
+def test_long_queue_of_a_link_that_falls_is_empty_after_a_second(
+    ceiling_bps: float, queue_s: float, seed: int
+) -> None:
+    """coturn keeps 64 kB for a page by TCP: half a second at 1 Mbit/s."""
+    link = Link(steps((0, 20 * MBPS), (10, 1 * MBPS), (20, 20 * MBPS)), queue_s=queue_s, seed=seed)
+    sender = Sender(link, ceiling_bps=ceiling_bps, seed=seed)
+
+    run(26, sender)
+
+    assert sender.queue_s(10, 11) > 0.4
+    assert sender.queue_s(11.5, 20) < 0.15
+    assert sender.video_bps(12, 20) > 0.8 * MBPS
+    assert sender.reached_s(0.9 * ceiling_bps, from_s=20) < 5
+
+
+def test_others_who_fill_a_long_queue_take_no_more_from_us_than_from_one_that_waits() -> None:
+    link = Link(steps((0, 10 * MBPS)), queue_s=1.0)
+    sender = Sender(link)
+
+    run(60, sender, Greedy(link, from_s=10, to_s=20, wait_s=0.4))
+
+    assert sender.target_bps(13) > 3 * MBPS
+    assert sender.target_bps(19.9) > 1.5 * MBPS
+    assert sender.video_bps(25, 60) > 7.5 * MBPS
 
 
 @pytest.mark.parametrize("wanted_bps", [3 * MBPS, math.inf])

@@ -92,3 +92,46 @@ def test_queue_that_stands_lowers_the_rate_to_what_arrives_and_on() -> None:
     assert rate.rate_bps == pytest.approx(4 * MBPS)
     follow(rate, Usage.NORMAL, from_s=1.05, seconds=1, queue_s=0.15)
     assert rate.rate_bps == pytest.approx(4 * MBPS / 1.08, rel=0.01)
+
+
+def test_long_queue_is_drained_and_the_rate_stays_what_the_link_takes() -> None:
+    rate = DelayRate(0, 6 * MBPS)
+
+    follow(rate, Usage.OVER, queue_s=0.4)
+    assert rate.is_draining
+    follow(rate, Usage.NORMAL, from_s=1.05, seconds=1, queue_s=0.1, acknowledged_bps=2 * MBPS)
+    assert rate.is_draining
+    follow(rate, Usage.UNDER, from_s=2.05, queue_s=0.04)
+    assert not rate.is_draining
+    assert rate.rate_bps == pytest.approx(0.85 * 4 * MBPS)
+
+
+def test_link_that_falls_while_its_queue_is_drained_lowers_the_rate() -> None:
+    rate = DelayRate(0, 6 * MBPS)
+
+    follow(rate, Usage.OVER, queue_s=0.4)
+    follow(rate, Usage.OVER, from_s=2, queue_s=0.5, acknowledged_bps=1 * MBPS)
+
+    assert rate.is_draining
+    assert rate.rate_bps == pytest.approx(0.85 * 1 * MBPS)
+
+
+def test_queue_that_others_fill_is_drained_once_until_it_has_been_empty() -> None:
+    rate = DelayRate(0, 6 * MBPS)
+
+    follow(rate, Usage.OVER, queue_s=0.4)
+    follow(rate, Usage.NORMAL, from_s=1.05, seconds=2, queue_s=0.4)
+    assert rate.is_draining
+    follow(rate, Usage.NORMAL, from_s=3.05, seconds=20, queue_s=0.4)
+    assert not rate.is_draining
+    follow(rate, Usage.NORMAL, from_s=24, queue_s=0.01)
+    follow(rate, Usage.OVER, from_s=25, queue_s=0.4)
+    assert rate.is_draining
+
+
+def test_queue_that_empties_by_itself_is_not_drained() -> None:
+    rate = DelayRate(0, 6 * MBPS)
+
+    follow(rate, Usage.UNDER, queue_s=0.4)
+
+    assert not rate.is_draining

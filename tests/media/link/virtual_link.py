@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gpuview.media.link.controller import CongestionController
 from gpuview.media.link.reports import PacketReport, Probe
 
-__all__ = ["Link", "Sender", "run", "steps"]
+__all__ = ["Greedy", "Link", "Sender", "run", "steps"]
 
 TICK_S = 0.005
 """The pacer's bursts."""
@@ -227,7 +227,21 @@ class Sender:
         )
 
 
-def run(seconds: float, *senders: Sender) -> None:
+@dataclass(frozen=True)
+class Greedy:
+    """Keeps the link's queue so long for a while, as a download by TCP does."""
+
+    link: Link
+    from_s: float
+    to_s: float
+    wait_s: float
+
+    def tick(self, now_s: float) -> None:
+        while self.from_s <= now_s < self.to_s and self.link.wait_s(now_s) < self.wait_s:
+            self.link.send(now_s, PACKET_NBYTES)
+
+
+def run(seconds: float, *senders: Sender | Greedy) -> None:
     """Let virtual time pass from 0."""
     for tick in range(round(seconds / TICK_S)):
         for sender in senders:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gpuview.media.link.delay_rate import INCREASE_PER_S, DelayRate
+from gpuview.media.link.delay_rate import DRAINING, INCREASE_PER_S, DelayRate
 from gpuview.media.link.delay_signal import DelaySignal
 from gpuview.media.link.loss_rate import LOW, LossRate
 from gpuview.media.link.probes import Probes, Try
@@ -89,6 +89,13 @@ class CongestionController:
     @property
     def target_bps(self) -> float:
         """What may be sent, everything included: video, retransmissions, padding."""
+        if self._delay.is_draining:
+            return max(DRAINING * self._rate_bps, min(self._floor_bps, self.ceiling_bps))
+        return self._rate_bps
+
+    @property
+    def _rate_bps(self) -> float:
+        """What the link takes."""
         rate_bps = min(self._delay.rate_bps, self._loss.bound_bps)
         return min(max(rate_bps, self._floor_bps), self.ceiling_bps)
 
@@ -123,7 +130,7 @@ class CongestionController:
         if self._loss.take_reports(
             now_s,
             reports,
-            target_bps=self.target_bps,
+            target_bps=self._rate_bps,
             acknowledged_bps=self._acknowledged.rate_bps or 0.0,
             lowered_s=self._delay.lowered_s,
             queue_s=self._signal.queue_s,
@@ -137,7 +144,7 @@ class CongestionController:
             is_application_limited=self._is_application_limited,
             round_trip_s=_sane_round_trip(round_trip_s),
         )
-        shown = self._probes.take_reports(now_s, reports, estimate_bps=self.target_bps)
+        shown = self._probes.take_reports(now_s, reports, estimate_bps=self._rate_bps)
         if shown is not None:
             self._take_try(shown)
         self._bound()
@@ -179,7 +186,7 @@ class CongestionController:
         """
         if now_s - max(sent_s, self._silenced_s) > SILENCE_S:
             self._silenced_s = now_s
-            self._delay.set(SILENCE_DECREASE * self.target_bps)
+            self._delay.set(SILENCE_DECREASE * self._rate_bps)
             self._bound()
 
     def next_probe(self, now_s: float) -> Probe | None:

@@ -1,13 +1,15 @@
 """The rate that the growth of delay allows: up while nothing grows, down when something does.
 
-Source: draft-ietf-rmcat-gcc-02, section 5.5.
+Source: draft-ietf-rmcat-gcc-02, section 5.5. That a long queue is drained comes on top: a little
+less than what the link takes empties half a second of queue in three seconds, and every picture
+is late meanwhile. Relays by TCP and cheap routers keep so much.
 """
 
 from __future__ import annotations
 
 from gpuview.media.link.trendline import Usage
 
-__all__ = ["INCREASE_PER_S", "DelayRate"]
+__all__ = ["DRAINING", "INCREASE_PER_S", "DelayRate"]
 
 DECREASE = 0.85
 INCREASE_PER_S = 1.08
@@ -26,6 +28,13 @@ STANDING_QUEUE_S = 0.05
 """Such a queue keeps a link busy without end, whatever little is sent: then what arrives is what
 the link takes. A queue that filled within a few packets shows no trend; so while one stands, the
 rate is at most what arrives, and sinks as fast as it would rise."""
+LONG_QUEUE_S = 0.25
+"""Such a queue is drained. Most queues are shorter, and empty soon enough."""
+DRAINED_S = 0.05
+DRAINING = 0.5
+"""So much of the rate is sent meanwhile: the queue shrinks by half a second each second."""
+LONGEST_DRAIN_S = 2.0
+"""A queue that stands for longer is others' work, or the way has become longer."""
 
 
 class DelayRate:
@@ -37,6 +46,13 @@ class DelayRate:
         self._updated_s = now_s
         self.lowered_s = now_s
         """When it was last decreased."""
+        self._drain_ends_s: float | None = None
+        self._may_drain = True
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether only a part of the rate is to be sent, so that a long queue empties."""
+        return self._drain_ends_s is not None
 
     def set(self, rate_bps: float) -> None:
         """Take a rate that was measured: what was known of the link before is forgotten."""
@@ -56,7 +72,12 @@ class DelayRate:
         """Take what one feedback message showed."""
         elapsed_s = min(max(now_s - self._updated_s, 0.0), 1.0)
         self._updated_s = now_s
-        if usage is Usage.OVER and queue_s > REAL_QUEUE_S:
+        if self.is_draining:
+            # What arrives now is what is sent, unless the link has fallen once more.
+            has_fallen = (acknowledged_bps or 0.0) < DECREASE * DRAINING * self.rate_bps
+            if usage is Usage.OVER and has_fallen:
+                self._decrease(now_s, acknowledged_bps, round_trip_s)
+        elif usage is Usage.OVER and queue_s > REAL_QUEUE_S:
             if not is_application_limited or queue_s > STANDING_QUEUE_S:
                 self._decrease(now_s, acknowledged_bps, round_trip_s)
         elif usage is Usage.NORMAL and queue_s > STANDING_QUEUE_S:
@@ -64,6 +85,16 @@ class DelayRate:
             self.rate_bps = min(self.rate_bps / INCREASE_PER_S**elapsed_s, arriving_bps)
         elif usage is Usage.NORMAL and not is_application_limited:
             self._increase(elapsed_s, acknowledged_bps, round_trip_s)
+        self._drain(now_s, usage, queue_s)
+
+    def _drain(self, now_s: float, usage: Usage, queue_s: float) -> None:
+        """Begin to drain a long queue, or end it. The same queue is drained once."""
+        if queue_s < DRAINED_S:
+            self._drain_ends_s, self._may_drain = None, True
+        elif self._drain_ends_s is not None and now_s > self._drain_ends_s:
+            self._drain_ends_s = None
+        elif queue_s > LONG_QUEUE_S and usage is not Usage.UNDER and self._may_drain:
+            self._drain_ends_s, self._may_drain = now_s + LONGEST_DRAIN_S, False
 
     def _decrease(self, now_s: float, acknowledged_bps: float | None, round_trip_s: float) -> None:
         if acknowledged_bps is None:
