@@ -313,6 +313,7 @@ def test_frames_wait_once_the_buffer_of_a_silent_relay_is_half_full(
     assert link.is_silent(0.26)
     assert not link.is_cut_off(0.24)
     assert link.is_cut_off(0.26) is is_cut_off
+    assert link.next_probe(1.5) is None
     link.take_transport_feedback(0.27, feedback(60, n_more, 104))
     assert not link.is_silent(99.0)
     assert not link.is_cut_off(99.0)
@@ -327,6 +328,7 @@ def test_page_by_udp_has_no_relay_that_could_be_full(are_we_by_tcp: bool) -> Non
     assert not link.is_silent(0.26)
     assert not link.is_cut_off(0.26)
     assert link.target_bps == 10e6
+    assert link.next_probe(1.5) is not None
 
 
 def test_ceiling_and_stalls_both_limit() -> None:

@@ -208,7 +208,10 @@ class Link:
 
     def next_probe(self, now_s: float) -> Probe | None:
         """Return the probe that is due, to be sent at once."""
-        return self._controller.next_probe(now_s) if self._has_feedback else None
+        # Into a relay that is cut off, it would only fill the buffer.
+        if not self._has_feedback or self.is_silent(now_s):
+            return None
+        return self._controller.next_probe(now_s)
 
     def stats(self, now_s: float) -> LinkStats:
         return LinkStats(
