@@ -17,6 +17,8 @@ WORKERS ?= 3
 SLOW_FOLDERS := tests/browser tests/hosts tests/kernel tests/network
 PYTEST := $(BIN)/python -m pytest --numprocesses
 SKIPPED := artifacts/skipped.txt
+# The tests start hundreds of kernels and media processes: none of them is to compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .PHONY: demo test check build lint unit vitest wheel networks-table bench-notebook bench-frames bench-link bench-sender bench-quality bench-scale clean
@@ -118,7 +120,7 @@ hub: .venv/hub.stamp
 	@touch $@
 
 .venv/dev.stamp: .venv/demo.stamp
-	$(PIP) --editable . --group dev
+	$(PIP) --group dev
 	@touch $@
 
 .venv/hub.stamp: .venv/dev.stamp

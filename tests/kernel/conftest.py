@@ -9,6 +9,7 @@ import pytest
 
 from gpuview.testing.kernel import Kernel
 from tests.processes import command_line, descendants, wait_until_gone
+from tests.shared_kernel import close_streams, own_media
 
 StartKernel = Callable[..., Kernel]
 KernelWith = Callable[..., Kernel]
@@ -18,15 +19,6 @@ import torch
 from gpuview import GPUStream
 stream = GPUStream(lambda: torch.rand(96, 128, 3))
 display(stream)
-"""
-
-CLOSE_STREAMS = """
-for stream in [each for each in globals().values() if isinstance(each, GPUStream)]:
-    stream.close()
-"""
-END_MEDIA = """
-from gpuview.engine.shared_engine import close_shared_engine
-close_shared_engine()
 """
 
 
@@ -59,29 +51,26 @@ def kernel(module_kernel: Kernel) -> Iterator[Kernel]:
     for viewer in module_kernel.viewers:
         viewer.close()
     module_kernel.interrupt()
-    module_kernel.run(CLOSE_STREAMS)
+    close_streams(module_kernel)
 
 
 @pytest.fixture
 def kernel_with_own_media(kernel: Kernel) -> Iterator[Kernel]:
     """Give the module's kernel with a media process for this test alone, which may kill it."""
-    kernel.run(END_MEDIA)
-    yield kernel
-    kernel.run(CLOSE_STREAMS + END_MEDIA)
+    with own_media(kernel):
+        yield kernel
 
 
 @pytest.fixture
-def kernel_with(kernel_with_own_media: Kernel) -> Iterator[KernelWith]:
+def kernel_with(kernel: Kernel) -> Iterator[KernelWith]:
     """Give a function that sets ``env`` in the module's kernel, for this test alone."""
-    kernel = kernel_with_own_media
-    kernel.run("import os\nenvironment = dict(os.environ)")
+    with ExitStack() as stack:
 
-    def set_env(**env: str) -> Kernel:
-        kernel.run(f"os.environ.update({env!r})")
-        return kernel
+        def set_env(**env: str) -> Kernel:
+            stack.enter_context(own_media(kernel, env))
+            return kernel
 
-    yield set_env
-    kernel.run("os.environ.clear()\nos.environ.update(environment)")
+        yield set_env
 
 
 @pytest.fixture

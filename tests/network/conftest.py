@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
@@ -18,23 +18,25 @@ _OWN += ("jupyterlab", "ssh ", "dropbear")
 
 
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a namespace behind, a kernel, a media process, a proxy or a tunnel.
 
     Chromium starts and ends its own processes at any time, so they are not checked here. They end
-    with their namespace.
+    with their namespace. The kernels of the module's world stay.
     """
+    has_world = "module_world" in request.fixturenames
+    world: World | None = request.getfixturevalue("module_world") if has_world else None
     before = _holdings()
     yield
 
     def left() -> set[str]:
-        return _holdings() - before
+        return _holdings(world.kernel_pids if world else ()) - before
 
     wait_until(lambda: not left(), "nothing is left behind", describe=left)
 
 
-def _holdings() -> set[str]:
-    own = {pid: command_line(pid) for pid in descendants(os.getpid())}
+def _holdings(kept: Collection[int] = ()) -> set[str]:
+    own = {pid: command_line(pid) for pid in descendants(os.getpid()) if pid not in kept}
     held = {f"process {pid}: {line}" for pid, line in own.items() if any(w in line for w in _OWN)}
     own_tag = f"gpuview-{os.getpid()}-"
     return held | {f"namespace {name}" for name in namespaces() if name.startswith(own_tag)}

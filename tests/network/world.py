@@ -13,6 +13,7 @@ from gpuview.testing.stream import StreamProxy
 from tests.network.coturn import PASSWORD, USER, Coturn
 from tests.network.page import Chromium, Playwright
 from tests.network.topology import Internet, Lan, Node
+from tests.shared_kernel import own_media
 from tests.turnserver import TurnServer, certificate
 
 __all__ = [
@@ -108,6 +109,7 @@ class World:
         self._playwright = playwright
         self._folder = folder
         self._browsers: dict[str, Chromium] = {}
+        self._kernels: dict[str, Kernel] = {}
         self._stack = ExitStack()
         self.internet = self._stack.enter_context(Internet(has_ipv6=has_ipv6))
         try:
@@ -144,17 +146,30 @@ class World:
     @contextlib.contextmanager
     def kernel(self, node: Node, settings: Mapping[str, str]) -> Iterator[Kernel]:
         """Run a kernel with a moving stream on a machine; gpuview's log is in its ``log``."""
-        # An empty variable counts as unset. Left out, the harness would set it.
-        env = {"GPUVIEW_PUBLIC_IP": "", "SSL_CERT_FILE": str(self._certificate[0])}
-        with Kernel(prefix=node.prefix, env={**env, **settings}) as kernel:
+        with self._start_kernel(node, settings) as kernel:
             kernel.run(_LISTEN + MOVING)
             yield kernel
 
     @contextlib.contextmanager
     def stream(self, node: Node, settings: Mapping[str, str]) -> Iterator[StreamProxy]:
-        """Run a kernel on a machine and give its stream."""
-        with self.kernel(node, settings) as kernel:
+        """Give a moving stream in a media process of its own; the machine's kernel stays."""
+        kernel = self._kernels.get(node.name)
+        if kernel is None:
+            kernel = self._stack.enter_context(self._start_kernel(node, {}))
+            self._kernels[node.name] = kernel
+        with own_media(kernel, settings):
+            kernel.run(MOVING)
             yield kernel.stream()
+
+    def _start_kernel(self, node: Node, settings: Mapping[str, str]) -> Kernel:
+        # An empty variable counts as unset. Left out, the harness would set it.
+        env = {"GPUVIEW_PUBLIC_IP": "", "SSL_CERT_FILE": str(self._certificate[0])}
+        return Kernel(prefix=node.prefix, env={**env, **settings})
+
+    @property
+    def kernel_pids(self) -> set[int]:
+        """The kernels that stay until the world ends."""
+        return {kernel.pid for kernel in self._kernels.values()}
 
     def browser(self, node: Node) -> Chromium:
         """Return the machine's Chromium; start it first if it does not run."""
