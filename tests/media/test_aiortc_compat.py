@@ -163,7 +163,7 @@ class Ours:
             Link(asyncio.get_running_loop().time(), ceiling_bps=20_000_000),
             send=self._send,
             next_frame=self.frames.get,
-            on_room=lambda target_bps, free_s: None,
+            on_room=lambda target_bps, lasting_bps, free_s: None,
             on_keyframe_request=self.is_asked_for_keyframe.set,
             on_failure=self.failures.append,
         )

@@ -91,7 +91,7 @@ class PeerVideo:
             follow(self._subscription)
 
     def rate_bps(self) -> float:
-        """Return what the link takes, as far as is known."""
+        """Return what may be sent, as far as is known."""
         limit_bps = self._fanout.encodes.max_bitrate_bps
         if self._subscription is None:
             return limit_bps
@@ -177,8 +177,8 @@ class PeerVideo:
             self._new_link(),
             send=partial(aioice_compat.send_datagrams, self.connection),
             next_frame=next_packet,
-            on_room=lambda target_bps, free_s: subscription.report(
-                target_bps=target_bps, free_s=free_s
+            on_room=lambda target_bps, lasting_bps, free_s: subscription.report(
+                target_bps=target_bps, lasting_bps=lasting_bps, free_s=free_s
             ),
             on_keyframe_request=subscription.request_keyframe,
             on_failure=self._on_failure,

@@ -20,7 +20,9 @@ class Stream:
 
     def __init__(self, *targets_bps: float) -> None:
         self.now_s = 0.0
-        self.members = [Member(target_bps=target) for target in targets_bps]
+        self.members = [Member() for _ in targets_bps]
+        for member, target_bps in zip(self.members, targets_bps, strict=True):
+            member.report(target_bps, -math.inf, self.now_s)
         self.history: list[tuple[float, Member, Tier]] = []
 
     @property
@@ -128,6 +130,33 @@ def test_link_that_falls_and_returns_does_not_make_the_move_up_slower() -> None:
         stream.run(8.0, {Tier.HALF: SHARP, Tier.FULL: SHARP})
         times_up_s.append(stream.history[-1][0] - returned_s)
     assert times_up_s == pytest.approx([times_up_s[0]] * 4, abs=0.2)
+
+
+def test_move_up_onto_a_link_that_is_found_better_after_it_has_not_failed_when_that_falls() -> None:
+    stream = Stream(1.7e6)
+    (member,) = stream.members
+    stream.run(1.2, {Tier.FULL: MUSH, Tier.HALF: SHARP})
+    stream.run(2.2, {Tier.HALF: SHARP, Tier.FULL: MEDIUM})
+    assert stream.tiers == [Tier.FULL]
+    member.report(1.9e7, -math.inf, stream.now_s)
+    stream.run(5.0, {Tier.FULL: SHARP})
+    member.report(0.9e6, -math.inf, stream.now_s)
+    stream.run(1.2, {Tier.FULL: MUSH, Tier.HALF: MEDIUM})
+    assert stream.tiers == [Tier.HALF]
+    member.report(1.9e7, -math.inf, stream.now_s)
+    stream.run(2.3, {Tier.HALF: SHARP, Tier.FULL: SHARP})
+    assert stream.tiers == [Tier.FULL]
+
+
+def test_rate_that_is_low_for_a_moment_moves_nobody() -> None:
+    stream = Stream(8e6, 1e7)
+    stream.members[0].report(4e6, -math.inf, stream.now_s, lasting_bps=8e6)
+    stream.run(5.0, {Tier.FULL: MEDIUM})
+    assert stream.tiers == [Tier.FULL, Tier.FULL]
+    assert demand(stream.members).target_bps == 4e6
+    stream.members[0].report(4e6, -math.inf, stream.now_s)
+    stream.run(1.2, {Tier.FULL: MEDIUM, Tier.HALF: SHARP})
+    assert stream.tiers == [Tier.HALF, Tier.FULL]
 
 
 def test_overloaded_viewer_leaves_those_who_are_well() -> None:

@@ -78,14 +78,27 @@ def test_long_queue_of_a_link_that_falls_is_empty_after_a_second(
     assert sender.reached_s(0.9 * ceiling_bps, from_s=20) < 5
 
 
-def test_others_who_fill_a_long_queue_take_no_more_from_us_than_from_one_that_waits() -> None:
+@pytest.mark.parametrize("queue_s", [0.5, 1.0])
+def test_long_queue_is_drained_again_when_the_link_falls_once_more(queue_s: float) -> None:
+    rates = ((0, 20 * MBPS), (10, 2 * MBPS), (10.8, 0.5 * MBPS))
+    sender = Sender(Link(steps(*rates), queue_s=queue_s))
+
+    run(20, sender)
+
+    assert sender.queue_s(10.8, 11.8) > 0.4
+    assert sender.queue_s(14, 20) < 0.15
+
+
+def test_others_who_fill_a_long_queue_take_no_share_by_our_draining_it() -> None:
     link = Link(steps((0, 10 * MBPS)), queue_s=1.0)
     sender = Sender(link)
 
     run(60, sender, Greedy(link, from_s=10, to_s=20, wait_s=0.4))
 
-    assert sender.target_bps(13) > 3 * MBPS
-    assert sender.target_bps(19.9) > 1.5 * MBPS
+    # Half of it while the queue is drained, then what the queue's standing there makes of it.
+    assert sender.lowest_bps(10, 12.5) < 4.5 * MBPS
+    assert sender.target_bps(13) > 5 * MBPS
+    assert sender.target_bps(19.9) > 2.6 * MBPS
     assert sender.video_bps(25, 60) > 7.5 * MBPS
 
 

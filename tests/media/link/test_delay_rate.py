@@ -26,6 +26,7 @@ def follow(
             usage,
             queue_s=queue_s,
             acknowledged_bps=acknowledged_bps,
+            bounded_bps=rate.rate_bps,
             is_application_limited=is_application_limited,
             round_trip_s=0.05,
         )
@@ -98,34 +99,69 @@ def test_long_queue_is_drained_and_the_rate_stays_what_the_link_takes() -> None:
     rate = DelayRate(0, 6 * MBPS)
 
     follow(rate, Usage.OVER, queue_s=0.4)
+    lowered_bps = rate.rate_bps
+    assert lowered_bps == pytest.approx(0.85 * 4 * MBPS)
     assert rate.is_draining
-    follow(rate, Usage.NORMAL, from_s=1.05, seconds=1, queue_s=0.1, acknowledged_bps=2 * MBPS)
+    follow(rate, Usage.NORMAL, from_s=1.05, seconds=0.8, queue_s=0.1)
     assert rate.is_draining
-    follow(rate, Usage.UNDER, from_s=2.05, queue_s=0.04)
+    follow(rate, Usage.UNDER, from_s=1.85, queue_s=0.04, acknowledged_bps=lowered_bps / 2)
     assert not rate.is_draining
-    assert rate.rate_bps == pytest.approx(0.85 * 4 * MBPS)
+    assert rate.drained_s == pytest.approx(1.9)
+    # What was sent last while it was drained.
+    follow(rate, Usage.OVER, from_s=1.9, queue_s=0.04, acknowledged_bps=lowered_bps / 2)
+    assert rate.rate_bps == lowered_bps
+    follow(rate, Usage.OVER, from_s=2.5, queue_s=0.04, acknowledged_bps=lowered_bps / 2)
+    assert rate.rate_bps == pytest.approx(0.85 * lowered_bps / 2)
+
+
+@pytest.mark.parametrize("acknowledged_bps", [1.7 * MBPS, None])
+def test_what_arrives_while_a_queue_is_drained_does_not_lower_the_rate(
+    acknowledged_bps: float | None,
+) -> None:
+    rate = DelayRate(0, 6 * MBPS)
+
+    follow(rate, Usage.OVER, queue_s=0.4)
+    lowered_bps = rate.rate_bps
+    follow(rate, Usage.OVER, from_s=1.5, queue_s=0.3, acknowledged_bps=acknowledged_bps)
+
+    assert rate.rate_bps == lowered_bps
 
 
 def test_link_that_falls_while_its_queue_is_drained_lowers_the_rate() -> None:
     rate = DelayRate(0, 6 * MBPS)
 
     follow(rate, Usage.OVER, queue_s=0.4)
-    follow(rate, Usage.OVER, from_s=2, queue_s=0.5, acknowledged_bps=1 * MBPS)
-
-    assert rate.is_draining
+    follow(rate, Usage.OVER, from_s=1.5, queue_s=0.8, acknowledged_bps=1 * MBPS)
     assert rate.rate_bps == pytest.approx(0.85 * 1 * MBPS)
+    # For as long as its longer queue needs.
+    follow(rate, Usage.NORMAL, from_s=3.85, queue_s=0.1, acknowledged_bps=1 * MBPS)
+    assert rate.is_draining
 
 
 def test_queue_that_others_fill_is_drained_once_until_it_has_been_empty() -> None:
     rate = DelayRate(0, 6 * MBPS)
 
     follow(rate, Usage.OVER, queue_s=0.4)
-    follow(rate, Usage.NORMAL, from_s=1.05, seconds=2, queue_s=0.4)
+    lowered_bps = rate.rate_bps
+    follow(rate, Usage.NORMAL, from_s=1.05, seconds=1.1, queue_s=0.4)
     assert rate.is_draining
-    follow(rate, Usage.NORMAL, from_s=3.05, seconds=20, queue_s=0.4)
+    follow(rate, Usage.NORMAL, from_s=2.2, seconds=0.5, queue_s=0.4, acknowledged_bps=1.7 * MBPS)
+    assert not rate.is_draining
+    assert rate.rate_bps == lowered_bps
+    follow(rate, Usage.NORMAL, from_s=3, seconds=20, queue_s=0.4)
     assert not rate.is_draining
     follow(rate, Usage.NORMAL, from_s=24, queue_s=0.01)
     follow(rate, Usage.OVER, from_s=25, queue_s=0.4)
+    assert rate.is_draining
+
+
+def test_rate_that_was_measured_ends_a_drain() -> None:
+    rate = DelayRate(0, 6 * MBPS)
+
+    follow(rate, Usage.OVER, queue_s=0.4)
+    rate.set(1 * MBPS)
+    assert not rate.is_draining
+    follow(rate, Usage.OVER, from_s=2, queue_s=0.4, acknowledged_bps=1 * MBPS)
     assert rate.is_draining
 
 

@@ -62,6 +62,7 @@ class Page:
         self.rtcp: list[Any] = []
         self.frames: asyncio.Queue[Frame | Exception] = asyncio.Queue()
         self.rooms: list[tuple[float, float]] = []
+        self.lasting_bps = 0.0
         self.waits_s: list[float] = []
         self.failures: list[Exception] = []
         self.n_keyframe_requests = 0
@@ -85,8 +86,9 @@ class Page:
             raise frame
         return frame
 
-    def note_room(self, target_bps: float, free_s: float) -> None:
+    def note_room(self, target_bps: float, lasting_bps: float, free_s: float) -> None:
         self.rooms.append((target_bps, free_s))
+        self.lasting_bps = lasting_bps
         self.waits_s.append(free_s - time.monotonic())
 
     def request_keyframe(self) -> None:
@@ -189,6 +191,20 @@ def lose_packets(link: Link) -> None:
     now_s = asyncio.get_running_loop().time()
     for second in range(1, 6):
         link.take_receiver_report(now_s + second, fraction_lost=0.02, round_trip_s=0.0)
+
+
+def test_encoder_is_told_what_the_link_takes_beside_what_may_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Link, "rate_bps", property(lambda link: 2 * link.target_bps))
+
+    async def use(sender: VideoSender, page: Page) -> None:
+        page.frames.put_nowait(Frame([b"a"], 3000))
+        await page.wait_for_packets(1)
+        await wait_until_async(lambda: bool(page.rooms), "it is told")
+        assert page.lasting_bps == pytest.approx(2 * page.rooms[-1][0])
+
+    run(use)
 
 
 def test_link_that_loses_packets_gets_each_twice_the_copies_after_the_frame() -> None:

@@ -121,15 +121,16 @@ class Subscription:
         self._has_packets.clear()
         self._needs_keyframe = True
 
-    def report(self, *, target_bps: float, free_s: float) -> None:
-        """Say what this viewer's link takes.
+    def report(self, *, target_bps: float, free_s: float, lasting_bps: float | None = None) -> None:
+        """Say what may be sent to this viewer.
 
         Args:
             target_bps: Bits of video per second.
+            lasting_bps: What its link takes of video, if the target is lower for a moment.
             free_s: When all that waits for the link will have been sent, on ``time.monotonic``;
                 no new frame is wanted before, for half a second at most.
         """
-        self.member.report(target_bps, free_s, time.monotonic())
+        self.member.report(target_bps, free_s, time.monotonic(), lasting_bps=lasting_bps)
 
     def request_keyframe(self) -> None:
         """Request a keyframe, for a viewer that lost packets."""

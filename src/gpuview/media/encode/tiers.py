@@ -93,17 +93,31 @@ class Member:
     tier: Tier = Tier.FULL
     """The one that it is in, or moves to."""
     target_bps: float = math.inf
+    """What may be sent to it now."""
+    lasting_bps: float = math.inf
+    """What its link takes; more than the target for a moment, while a queue is drained."""
     free_s: float = -math.inf
     _down_since_s: float | None = None
     _up_since_s: float | None = None
     _up_after_s: float = _UP_AFTER_S
     _moved_up_s: float = -math.inf
-    _moved_up_bps: float = 0.0
+    _since_up_bps: float = 0.0  # the most that its link has taken since it moved up
     _troubles_s: deque[float] = field(default_factory=lambda: deque(maxlen=_TROUBLES))
 
-    def report(self, target_bps: float, free_s: float, now_s: float) -> None:
-        """Note what its link takes; a NaN, or a time far away, holds nothing up."""
-        self.target_bps = max(target_bps, 0.0) if target_bps == target_bps else 0.0
+    def report(
+        self, target_bps: float, free_s: float, now_s: float, *, lasting_bps: float | None = None
+    ) -> None:
+        """Note what may be sent to it; a NaN, or a time far away, holds nothing up.
+
+        Args:
+            target_bps: What may be sent now.
+            free_s: No frame is wanted before.
+            now_s: The time.
+            lasting_bps: What its link takes, if that is more than the target.
+        """
+        self.target_bps = _rate(target_bps)
+        self.lasting_bps = self.target_bps if lasting_bps is None else _rate(lasting_bps)
+        self._since_up_bps = max(self._since_up_bps, self.lasting_bps)
         self.free_s = min(free_s, now_s + _MAX_HOLD_S) if free_s == free_s else -math.inf
 
     def note_trouble(self, now_s: float) -> None:
@@ -122,14 +136,14 @@ class Member:
         self._up_since_s = _since(self._up_since_s, now_s) if wants_up else None
         if self._down_since_s is not None and now_s - self._down_since_s >= _DOWN_AFTER_S:
             # A link that has become poor again says nothing about the move.
-            is_same_link = self.target_bps > self._moved_up_bps * _FAR_BELOW
+            is_same_link = self.lasting_bps > self._since_up_bps * _FAR_BELOW
             has_failed = is_same_link and now_s - self._moved_up_s < _PROVEN_S
             longer_s = min(self._up_after_s * 2, _MAX_UP_AFTER_S)
             self._up_after_s = longer_s if has_failed else _UP_AFTER_S
             self._forget()
             return Tier(self.tier * 2)
         if self._up_since_s is not None and now_s - self._up_since_s >= self._up_after_s:
-            self._moved_up_s, self._moved_up_bps = now_s, self.target_bps
+            self._moved_up_s, self._since_up_bps = now_s, self.lasting_bps
             self._forget()
             return Tier(self.tier // 2)
         return self.tier
@@ -137,6 +151,10 @@ class Member:
     def _forget(self) -> None:
         self._down_since_s = self._up_since_s = None
         self._troubles_s.clear()
+
+
+def _rate(rate_bps: float) -> float:
+    return max(rate_bps, 0.0) if rate_bps == rate_bps else 0.0
 
 
 def _since(since_s: float | None, now_s: float) -> float:
@@ -189,10 +207,10 @@ def _wants_down(
     meter = meters.get(member.tier)
     if member.tier is Tier.QUARTER or meter is None:
         return False
-    lowest_bps, highest_bps = (pick(each.target_bps for each in beside) for pick in (min, max))
-    is_at_the_bottom = member.target_bps * _FAR_BELOW <= lowest_bps
+    lowest_bps, highest_bps = (pick(each.lasting_bps for each in beside) for pick in (min, max))
+    is_at_the_bottom = member.lasting_bps * _FAR_BELOW <= lowest_bps
     is_limited = meter.quantiser is not None and not meter.is_fine
-    is_blurring = is_limited and member.target_bps < highest_bps * _FAR_BELOW
+    is_blurring = is_limited and member.lasting_bps < highest_bps * _FAR_BELOW
     is_disturbing = len(beside) > 1 and member.is_troubled(now_s)
     return (meter.is_coarse and is_at_the_bottom) or is_blurring or is_disturbing
 
@@ -207,8 +225,8 @@ def _wants_up(
     if member.tier is Tier.FULL or meter is None or member.is_troubled(now_s):
         return False
     tier_above = Tier(member.tier // 2)
-    needed_bps = min((each.target_bps for each in by_tier[tier_above]), default=0.0) * _CLOSE_TO
+    needed_bps = min((each.lasting_bps for each in by_tier[tier_above]), default=0.0) * _CLOSE_TO
     above = meters.get(tier_above)
     if above is not None and above.is_fine:  # it may need much less than its members' links take
         needed_bps = min(needed_bps, above.bitrate_bps / _CLOSE_TO)
-    return meter.is_fine and member.target_bps >= needed_bps
+    return meter.is_fine and member.lasting_bps >= needed_bps

@@ -90,12 +90,12 @@ class CongestionController:
     def target_bps(self) -> float:
         """What may be sent, everything included: video, retransmissions, padding."""
         if self._delay.is_draining:
-            return max(DRAINING * self._rate_bps, min(self._floor_bps, self.ceiling_bps))
-        return self._rate_bps
+            return max(DRAINING * self.rate_bps, min(self._floor_bps, self.ceiling_bps))
+        return self.rate_bps
 
     @property
-    def _rate_bps(self) -> float:
-        """What the link takes."""
+    def rate_bps(self) -> float:
+        """What the link takes; more than may be sent while a long queue is drained."""
         rate_bps = min(self._delay.rate_bps, self._loss.bound_bps)
         return min(max(rate_bps, self._floor_bps), self.ceiling_bps)
 
@@ -130,7 +130,7 @@ class CongestionController:
         if self._loss.take_reports(
             now_s,
             reports,
-            target_bps=self._rate_bps,
+            target_bps=self.rate_bps,
             acknowledged_bps=self._acknowledged.rate_bps or 0.0,
             lowered_s=self._delay.lowered_s,
             queue_s=self._signal.queue_s,
@@ -141,10 +141,11 @@ class CongestionController:
             self._signal.usage,
             queue_s=self._signal.queue_s,
             acknowledged_bps=self._acknowledged.rate_bps,
+            bounded_bps=self.rate_bps,
             is_application_limited=self._is_application_limited,
             round_trip_s=_sane_round_trip(round_trip_s),
         )
-        shown = self._probes.take_reports(now_s, reports, estimate_bps=self._rate_bps)
+        shown = self._probes.take_reports(now_s, reports, estimate_bps=self.rate_bps)
         if shown is not None:
             self._take_try(shown)
         self._bound()
@@ -186,7 +187,7 @@ class CongestionController:
         """
         if now_s - max(sent_s, self._silenced_s) > SILENCE_S:
             self._silenced_s = now_s
-            self._delay.set(SILENCE_DECREASE * self._rate_bps)
+            self._delay.set(SILENCE_DECREASE * self.rate_bps)
             self._bound()
 
     def next_probe(self, now_s: float) -> Probe | None:
@@ -197,7 +198,7 @@ class CongestionController:
             return None
         return self._probes.next(
             now_s,
-            estimate_bps=self.target_bps,
+            estimate_bps=self.rate_bps,
             ceiling_bps=self.ceiling_bps,
             is_application_limited=is_quiet or self._is_application_limited,
         )
@@ -205,17 +206,22 @@ class CongestionController:
     @property
     def _is_application_limited(self) -> bool:
         sent_bps = self._sent.rate_bps
-        return sent_bps is None or sent_bps < APPLICATION_LIMITED * self.target_bps
+        if sent_bps is None:
+            return True
+        # What was sent during a drain was limited by us.
+        was_drained = self._heard_s - self._delay.drained_s < SENT_WINDOW_S
+        allowed_bps = DRAINING * self.rate_bps if was_drained else self.target_bps
+        return sent_bps < APPLICATION_LIMITED * allowed_bps
 
     def _take_try(self, shown: Try) -> None:
         rate_bps = shown.rate_bps
         if shown.is_limited and not self._is_application_limited:
             # Whoever sends more into a full link gets more of it: others may be sharing this one.
-            rate_bps = (rate_bps + self.target_bps) / 2
-        if rate_bps > self.target_bps:
+            rate_bps = (rate_bps + self.rate_bps) / 2
+        if rate_bps > self.rate_bps:
             self._delay.set(max(rate_bps, self._delay.rate_bps))
             self._loss.raise_to(rate_bps)
-        is_low = shown.rate_bps < LOW_TRY * self.target_bps and shown.stretched_s > STRETCH_S
+        is_low = shown.rate_bps < LOW_TRY * self.rate_bps and shown.stretched_s > STRETCH_S
         if not is_low or not self._is_application_limited:
             self._doubts_bps.clear()
             return

@@ -1,11 +1,15 @@
 """The rate that the growth of delay allows: up while nothing grows, down when something does.
 
-Source: draft-ietf-rmcat-gcc-02, section 5.5. That a long queue is drained comes on top: a little
-less than what the link takes empties half a second of queue in three seconds, and every picture
-is late meanwhile. Relays by TCP and cheap routers keep so much.
+Source: draft-ietf-rmcat-gcc-02, section 5.5.
+
+Beyond the draft, a long queue is drained. At 85 % of what the link takes, half a second of queue
+needs three seconds to empty, and every picture is late meanwhile. Relays by TCP and cheap routers
+keep so much.
 """
 
 from __future__ import annotations
+
+import math
 
 from gpuview.media.link.trendline import Usage
 
@@ -33,8 +37,10 @@ LONG_QUEUE_S = 0.25
 DRAINED_S = 0.05
 DRAINING = 0.5
 """So much of the rate is sent meanwhile: the queue shrinks by half a second each second."""
-LONGEST_DRAIN_S = 2.0
-"""A queue that stands for longer is others' work, or the way has become longer."""
+LONGEST_DRAIN = 3.0
+"""In lengths of the queue. If it still stands then, others fill it, or the path is longer now."""
+ARRIVING_S = 0.15
+"""What arrives is measured over such a time."""
 
 
 class DelayRate:
@@ -48,6 +54,9 @@ class DelayRate:
         """When it was last decreased."""
         self._drain_ends_s: float | None = None
         self._may_drain = True
+        self._reduced_until_s = -math.inf  # until then arrives what was sent during a drain
+        self.drained_s = -math.inf
+        """When the last drain ended."""
 
     @property
     def is_draining(self) -> bool:
@@ -58,6 +67,8 @@ class DelayRate:
         """Take a rate that was measured: what was known of the link before is forgotten."""
         self.rate_bps = rate_bps
         self._capacity_bps = None
+        self._drain_ends_s, self._may_drain = None, True
+        self._reduced_until_s = -math.inf
 
     def update(
         self,
@@ -66,17 +77,29 @@ class DelayRate:
         *,
         queue_s: float,
         acknowledged_bps: float | None,
+        bounded_bps: float,
         is_application_limited: bool,
         round_trip_s: float,
     ) -> None:
-        """Take what one feedback message showed."""
+        """Take what one feedback message showed.
+
+        Args:
+            now_s: The time.
+            usage: Whether delay grows.
+            queue_s: How long packets wait.
+            acknowledged_bps: What arrived lately; None if that is not known.
+            bounded_bps: The rate, or less if something else limits it.
+            is_application_limited: Whether much less than that is sent.
+            round_trip_s: How long feedback takes.
+        """
         elapsed_s = min(max(now_s - self._updated_s, 0.0), 1.0)
         self._updated_s = now_s
-        if self.is_draining:
-            # What arrives now is what is sent, unless the link has fallen once more.
-            has_fallen = (acknowledged_bps or 0.0) < DECREASE * DRAINING * self.rate_bps
-            if usage is Usage.OVER and has_fallen:
+        if self.is_draining or now_s < self._reduced_until_s:
+            # Then no more than a part of the rate can arrive. Less shows that the link has fallen.
+            arriving_bps = math.inf if acknowledged_bps is None else acknowledged_bps
+            if usage is Usage.OVER and arriving_bps < DECREASE * DRAINING * bounded_bps:
                 self._decrease(now_s, acknowledged_bps, round_trip_s)
+                self._may_drain = True
         elif usage is Usage.OVER and queue_s > REAL_QUEUE_S:
             if not is_application_limited or queue_s > STANDING_QUEUE_S:
                 self._decrease(now_s, acknowledged_bps, round_trip_s)
@@ -85,16 +108,21 @@ class DelayRate:
             self.rate_bps = min(self.rate_bps / INCREASE_PER_S**elapsed_s, arriving_bps)
         elif usage is Usage.NORMAL and not is_application_limited:
             self._increase(elapsed_s, acknowledged_bps, round_trip_s)
-        self._drain(now_s, usage, queue_s)
+        self._end_drain(now_s, queue_s, round_trip_s)
+        self._begin_drain(now_s, usage, queue_s)
 
-    def _drain(self, now_s: float, usage: Usage, queue_s: float) -> None:
-        """Begin to drain a long queue, or end it. The same queue is drained once."""
+    def _end_drain(self, now_s: float, queue_s: float, round_trip_s: float) -> None:
+        """End it once the queue is empty, or will not become so."""
+        if self._drain_ends_s is not None and (queue_s < DRAINED_S or now_s > self._drain_ends_s):
+            self._drain_ends_s, self.drained_s = None, now_s
+            self._reduced_until_s = now_s + queue_s + round_trip_s + ARRIVING_S
+
+    def _begin_drain(self, now_s: float, usage: Usage, queue_s: float) -> None:
+        """Drain a long queue from now on; each once, unless the link has fallen again."""
         if queue_s < DRAINED_S:
-            self._drain_ends_s, self._may_drain = None, True
-        elif self._drain_ends_s is not None and now_s > self._drain_ends_s:
-            self._drain_ends_s = None
+            self._may_drain = True
         elif queue_s > LONG_QUEUE_S and usage is not Usage.UNDER and self._may_drain:
-            self._drain_ends_s, self._may_drain = now_s + LONGEST_DRAIN_S, False
+            self._drain_ends_s, self._may_drain = now_s + LONGEST_DRAIN * queue_s, False
 
     def _decrease(self, now_s: float, acknowledged_bps: float | None, round_trip_s: float) -> None:
         if acknowledged_bps is None:

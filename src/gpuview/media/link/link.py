@@ -74,6 +74,11 @@ class Link:
         """What may be sent, everything included."""
         return self._controller.target_bps
 
+    @property
+    def rate_bps(self) -> float:
+        """What the link takes; more than the target while a long queue is drained."""
+        return self._controller.rate_bps
+
     def protection(self, now_s: float, *, can_repeat: bool) -> Protection:
         """Return what may be sent of video, without the headers, and how often each packet.
 
@@ -215,7 +220,7 @@ class Link:
 
     def stats(self, now_s: float) -> LinkStats:
         return LinkStats(
-            self.target_bps,
+            self.rate_bps,
             self._sent_rate.bps(now_s),
             self._controller.state.loss,
             self.round_trip_s,

@@ -47,7 +47,7 @@ class Pacer(Generic[T]):
     """A viewer's queue of packets.
 
     Args:
-        target_bps: What the link takes.
+        target_bps: What may be sent.
     """
 
     def __init__(self, target_bps: float) -> None:
@@ -63,7 +63,7 @@ class Pacer(Generic[T]):
         self._behind_s = float("-inf")
 
     def set_target(self, now_s: float, target_bps: float) -> None:
-        """Change what the link takes, for what is queued too."""
+        """Change what may be sent, for what is queued too."""
         self._settle(now_s)
         self._target_bps = target_bps
 

@@ -44,8 +44,9 @@ class VideoSender:
         link: The viewer's.
         send: Sends datagrams in order. Raises ConnectionError if there is no way to the page.
         next_frame: Awaited for each frame.
-        on_room: Called with what the link takes of video, in bit/s, and when the next frame is
-            wanted, on the monotonic clock: after each frame and whenever the link is known better.
+        on_room: Called after each frame and whenever the link is known better. It gets what may be
+            sent of video, what the link takes of it (more, while a queue is drained), both in
+            bit/s, and when the next frame is wanted, on the monotonic clock.
         on_keyframe_request: Called for the page's requests, at most ten times a second.
         on_failure: Called once, with what ended the sending; not called by `stop`.
     """
@@ -58,7 +59,7 @@ class VideoSender:
         *,
         send: Callable[[list[bytes]], None],
         next_frame: Callable[[], Awaitable[Frame]],
-        on_room: Callable[[float, float], None],
+        on_room: Callable[[float, float, float], None],
         on_keyframe_request: Callable[[], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
@@ -149,7 +150,7 @@ class VideoSender:
         self._on_keyframe_request()
 
     def _link_changed(self, now_s: float) -> None:
-        """Tell the pacer and the encoder what the link takes now, and send what may leave."""
+        """Tell the pacer and the encoder what may be sent now, and send what may leave."""
         self._pacer.set_target(now_s, self.link.target_bps)
         if (under_way_nbytes := self.link.under_way_nbytes) is not None:
             self._pacer.note_under_way(under_way_nbytes)
@@ -164,7 +165,9 @@ class VideoSender:
                 self._pacer.start_probe(now_s, probe)
 
     def _tell_room(self, now_s: float) -> None:
-        self._on_room(self._protection(now_s).video_bps, self._free_s(now_s))
+        video_bps = self._protection(now_s).video_bps
+        lasting_bps = video_bps * self.link.rate_bps / self.link.target_bps
+        self._on_room(video_bps, lasting_bps, self._free_s(now_s))
 
     def _free_s(self, now_s: float) -> float:
         """Return when the next frame is wanted; not after ``now_s`` if it is wanted now."""
