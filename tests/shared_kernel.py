@@ -41,4 +41,7 @@ def own_media(kernel: Kernel, env: Mapping[str, str] | None = None) -> Iterator[
     try:
         yield
     finally:
-        kernel.run(_CLOSE_STREAMS + _END_MEDIA + _RESET)
+        try:
+            kernel.run(_CLOSE_STREAMS + _END_MEDIA)
+        finally:
+            kernel.run(_RESET)

@@ -90,7 +90,7 @@ class PeerVideo:
             follow = self._fanout.pause if is_paused else self._fanout.resume
             follow(self._subscription)
 
-    def rate_bps(self) -> float:
+    def target_bps(self) -> float:
         """Return what may be sent, as far as is known."""
         limit_bps = self._fanout.encodes.max_bitrate_bps
         if self._subscription is None:

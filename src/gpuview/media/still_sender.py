@@ -34,17 +34,17 @@ _SHARE = 0.75
 _MIN_RATE_BPS = 50_000.0
 
 
-def is_worth_sending(nbytes: int, rate_bps: float, *, stood_s: float, gap_s: float) -> bool:
+def is_worth_sending(nbytes: int, target_bps: float, *, stood_s: float, gap_s: float) -> bool:
     """Tell whether a still is likely to be seen, and does not cost the link too much.
 
     Args:
         nbytes: The PNG's size.
-        rate_bps: What the link takes.
+        target_bps: What may be sent.
         stood_s: How long the picture has stood still.
         gap_s: The time between the picture before and this one. In a stream that pushes regularly,
             the next picture comes so long after this one; then a longer still would be for nothing.
     """
-    takes_s = nbytes * 8 / (_SHARE * max(rate_bps, _MIN_RATE_BPS))
+    takes_s = nbytes * 8 / (_SHARE * max(target_bps, _MIN_RATE_BPS))
     if nbytes > MAX_STILL_NBYTES or takes_s > _LONGEST_S:
         return False
     return stood_s + takes_s < gap_s or stood_s > gap_s
@@ -94,14 +94,14 @@ class StillSender:
 
     Args:
         board: The stream's.
-        rate_bps: Returns what the viewer's link takes.
+        target_bps: Returns what may be sent to the viewer.
     """
 
-    def __init__(self, board: StillBoard, rate_bps: Callable[[], float]) -> None:
+    def __init__(self, board: StillBoard, target_bps: Callable[[], float]) -> None:
         self.n_sent = 0
         """How many stills were sent whole."""
         self._board = board
-        self._rate_bps = rate_bps
+        self._target_bps = target_bps
         self._channel: StillChannel | None = None
         self._has_room = asyncio.Event()
         self._tasks = BackgroundTasks()
@@ -150,7 +150,7 @@ class StillSender:
             return
         stood_s = asyncio.get_running_loop().time() - self._capture_ns / 1e9
         if still.capture_ns == self._capture_ns and is_worth_sending(
-            len(still.png), self._rate_bps(), stood_s=stood_s, gap_s=self._gap_s
+            len(still.png), self._target_bps(), stood_s=stood_s, gap_s=self._gap_s
         ):
             self._sending = self._tasks.spawn(self._send_all(self._channel, still, self._timestamp))
 
@@ -159,7 +159,7 @@ class StillSender:
             await self._wait_for_room(channel)
             self._is_begun = True
             channel.send(piece)
-            rate_bps = max(self._rate_bps(), _MIN_RATE_BPS)
+            rate_bps = max(self._target_bps(), _MIN_RATE_BPS)
             await asyncio.sleep(len(piece) * 8 / (_SHARE * rate_bps))
         self.n_sent += 1
         self._sending = None

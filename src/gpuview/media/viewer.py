@@ -97,7 +97,7 @@ class Viewer:
         self._channel = PageChannel(
             lambda: fanout.encodes.picture_size, self._follow_paused, self._video.set_relayed_by_tcp
         )
-        self._stills = StillSender(fanout.stills, self._video.rate_bps)
+        self._stills = StillSender(fanout.stills, self._video.target_bps)
         self._video.on_packet = self._stills.follow
         self._connection = self._video.connection
         self._connection.on("connectionstatechange", self._connection_changed)

@@ -63,7 +63,7 @@ def test_target_follows_other_links_too(
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("queue_s", [0.5, 1.0])
 @pytest.mark.parametrize("ceiling_bps", [3.4 * MBPS, 20 * MBPS], ids=["by TCP", "free"])
-def test_long_queue_of_a_link_that_falls_is_empty_after_a_second(
+def test_long_queue_of_a_link_that_falls_is_empty_within_two_seconds(
     ceiling_bps: float, queue_s: float, seed: int
 ) -> None:
     """coturn keeps 64 kB for a page by TCP: half a second at 1 Mbit/s."""
@@ -73,7 +73,7 @@ def test_long_queue_of_a_link_that_falls_is_empty_after_a_second(
     run(26, sender)
 
     assert sender.queue_s(10, 11) > 0.4
-    assert sender.queue_s(11.5, 20) < 0.15
+    assert sender.queue_s(12, 20) < 0.15
     assert sender.video_bps(12, 20) > 0.8 * MBPS
     assert sender.reached_s(0.9 * ceiling_bps, from_s=20) < 5
 

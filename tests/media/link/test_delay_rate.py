@@ -134,7 +134,7 @@ def test_link_that_falls_while_its_queue_is_drained_lowers_the_rate() -> None:
     follow(rate, Usage.OVER, from_s=1.5, queue_s=0.8, acknowledged_bps=1 * MBPS)
     assert rate.rate_bps == pytest.approx(0.85 * 1 * MBPS)
     # For as long as its longer queue needs.
-    follow(rate, Usage.NORMAL, from_s=3.85, queue_s=0.1, acknowledged_bps=1 * MBPS)
+    follow(rate, Usage.NORMAL, from_s=3.8, queue_s=0.1, acknowledged_bps=1 * MBPS)
     assert rate.is_draining
 
 

@@ -38,7 +38,7 @@ def follow(
     for n, delay_s in enumerate(delays_s):
         sent_s = start_s + spacing_s * n
         report = PacketReport(sent_s, sent_s + delay_s, NBYTES, probe)
-        stalls.take_reports(sent_s + delay_s, [report], target_bps=TARGET_BPS)
+        stalls.take_reports(sent_s + delay_s, [report], rate_bps=TARGET_BPS)
 
 
 def in_order(late_s: Iterable[float]) -> list[float]:
@@ -89,7 +89,7 @@ def test_slow_link_is_no_stall() -> None:
     for frame in range(50):
         sent_s = 0.15 * frame
         reports = [PacketReport(sent_s, sent_s + 0.048 * (1 + n), NBYTES) for n in range(3)]
-        stalls.take_reports(sent_s + 0.15, reports, target_bps=200_000)
+        stalls.take_reports(sent_s + 0.15, reports, rate_bps=200_000)
     assert is_quiet(stalls)
 
 

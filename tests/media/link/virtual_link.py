@@ -111,8 +111,8 @@ class Sender:
         self._next_feedback_s = self.starts_s
         self._next_question_s = self.starts_s
         self._n_reported = 0
-        self._n_heard_of = 0
-        self._on_the_way: deque[tuple[float, int, list[PacketReport]]] = deque()
+        self._unheard_s: float | None = None  # when the first packet since the last report was sent
+        self._on_the_way: deque[tuple[float, list[PacketReport]]] = deque()
 
     def tick(self, now_s: float) -> None:
         """Do what is due."""
@@ -141,15 +141,15 @@ class Sender:
                 self._n_reported = heard[-1] + 1
                 reports = [packet.report() for packet in packets]
                 if self._random.random() >= self.feedback_loss:
-                    self._on_the_way.append((now_s + self.link.delay_s, self._n_reported, reports))
+                    self._on_the_way.append((now_s + self.link.delay_s, reports))
         while self._on_the_way and self._on_the_way[0][0] <= now_s:
-            _, self._n_heard_of, reports = self._on_the_way.popleft()
+            _, reports = self._on_the_way.popleft()
+            self._unheard_s = None
             self.controller.take_reports(now_s, reports, round_trip_s=2 * self.link.delay_s)
 
     def _ask(self, now_s: float) -> None:
-        if self._n_heard_of < len(self.packets):
-            sent_s = self.packets[self._n_heard_of].sent_s
-            self.controller.take_silence(now_s, sent_s=sent_s)
+        if self._unheard_s is not None:
+            self.controller.take_silence(now_s, sent_s=self._unheard_s)
         probe = self.controller.next_probe(now_s)
         if probe is not None:
             self.probes.append((now_s, probe))
@@ -183,6 +183,8 @@ class Sender:
         wait_s = self.link.wait_s(now_s)
         arrived_s = self.link.send(now_s, nbytes)
         number = probe.number if probe else None
+        if self._unheard_s is None:
+            self._unheard_s = now_s
         self.packets.append(_Packet(now_s, nbytes, wait_s, arrived_s, number, is_video))
         if probe:
             self._probe_left -= nbytes

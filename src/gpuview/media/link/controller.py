@@ -183,7 +183,7 @@ class CongestionController:
         """Learn that nothing has been heard of a packet that was sent at ``sent_s``, or later ones.
 
         To be called about every 50 ms while the newest feedback is older than a packet sent since;
-        ``sent_s`` is the first such packet's time. Each second of it halves the target.
+        ``sent_s`` is the first such packet's time. Each second of it halves the rate.
         """
         if now_s - max(sent_s, self._silenced_s) > SILENCE_S:
             self._silenced_s = now_s

@@ -52,7 +52,8 @@ class DelayRate:
         self._updated_s = now_s
         self.lowered_s = now_s
         """When it was last decreased."""
-        self._drain_ends_s: float | None = None
+        self._drain_began_s: float | None = None
+        self._longest_queue_s = 0.0  # of the drain
         self._may_drain = True
         self._reduced_until_s = -math.inf  # until then arrives what was sent during a drain
         self.drained_s = -math.inf
@@ -61,13 +62,13 @@ class DelayRate:
     @property
     def is_draining(self) -> bool:
         """Whether only a part of the rate is to be sent, so that a long queue empties."""
-        return self._drain_ends_s is not None
+        return self._drain_began_s is not None
 
     def set(self, rate_bps: float) -> None:
         """Take a rate that was measured: what was known of the link before is forgotten."""
         self.rate_bps = rate_bps
         self._capacity_bps = None
-        self._drain_ends_s, self._may_drain = None, True
+        self._drain_began_s, self._may_drain = None, True
         self._reduced_until_s = -math.inf
 
     def update(
@@ -97,32 +98,43 @@ class DelayRate:
         if self.is_draining or now_s < self._reduced_until_s:
             # Then no more than a part of the rate can arrive. Less shows that the link has fallen.
             arriving_bps = math.inf if acknowledged_bps is None else acknowledged_bps
-            if usage is Usage.OVER and arriving_bps < DECREASE * DRAINING * bounded_bps:
+            is_standing = usage is Usage.OVER and queue_s > STANDING_QUEUE_S
+            if is_standing and arriving_bps < DECREASE * DRAINING * bounded_bps:
                 self._decrease(now_s, acknowledged_bps, round_trip_s)
-                self._may_drain = True
         elif usage is Usage.OVER and queue_s > REAL_QUEUE_S:
             if not is_application_limited or queue_s > STANDING_QUEUE_S:
                 self._decrease(now_s, acknowledged_bps, round_trip_s)
         elif usage is Usage.NORMAL and queue_s > STANDING_QUEUE_S:
             arriving_bps = self.rate_bps if acknowledged_bps is None else acknowledged_bps
+            self._note_fall(now_s, arriving_bps)
             self.rate_bps = min(self.rate_bps / INCREASE_PER_S**elapsed_s, arriving_bps)
         elif usage is Usage.NORMAL and not is_application_limited:
             self._increase(elapsed_s, acknowledged_bps, round_trip_s)
-        self._end_drain(now_s, queue_s, round_trip_s)
-        self._begin_drain(now_s, usage, queue_s)
+        self._drain(now_s, usage, queue_s, round_trip_s)
 
-    def _end_drain(self, now_s: float, queue_s: float, round_trip_s: float) -> None:
-        """End it once the queue is empty, or will not become so."""
-        if self._drain_ends_s is not None and (queue_s < DRAINED_S or now_s > self._drain_ends_s):
-            self._drain_ends_s, self.drained_s = None, now_s
-            self._reduced_until_s = now_s + queue_s + round_trip_s + ARRIVING_S
+    def _drain(self, now_s: float, usage: Usage, queue_s: float, round_trip_s: float) -> None:
+        """Begin to drain a long queue, or end it: once it is empty, or will not become so.
 
-    def _begin_drain(self, now_s: float, usage: Usage, queue_s: float) -> None:
-        """Drain a long queue from now on; each once, unless the link has fallen again."""
+        Each queue is drained once; if the link has fallen again, it is another one.
+        """
         if queue_s < DRAINED_S:
             self._may_drain = True
+        if self._drain_began_s is not None:
+            # It is longer at first than it seems: the packets that show it have not arrived.
+            self._longest_queue_s = max(self._longest_queue_s, queue_s)
+            is_over = now_s - self._drain_began_s > LONGEST_DRAIN * self._longest_queue_s
+            if queue_s < DRAINED_S or is_over:
+                self._drain_began_s, self.drained_s = None, now_s
+                self._reduced_until_s = now_s + queue_s + round_trip_s + ARRIVING_S
         elif queue_s > LONG_QUEUE_S and usage is not Usage.UNDER and self._may_drain:
-            self._drain_ends_s, self._may_drain = now_s + LONGEST_DRAIN * queue_s, False
+            self._drain_began_s, self._may_drain = now_s, False
+            self._longest_queue_s = queue_s
+
+    def _note_fall(self, now_s: float, arriving_bps: float) -> None:
+        if arriving_bps < DRAINING * self.rate_bps:
+            self._may_drain = True
+            if self._drain_began_s is not None:
+                self._drain_began_s = now_s
 
     def _decrease(self, now_s: float, acknowledged_bps: float | None, round_trip_s: float) -> None:
         if acknowledged_bps is None:
@@ -131,6 +143,7 @@ class DelayRate:
         if is_settling and acknowledged_bps > self.rate_bps / 2:
             return
         self._learn_capacity(acknowledged_bps)
+        self._note_fall(now_s, acknowledged_bps)
         self.rate_bps = min(self.rate_bps, DECREASE * acknowledged_bps)
         self.lowered_s = now_s
 

@@ -156,7 +156,7 @@ class Link:
         if self.round_trip_s is None and arrived:
             self.round_trip_s = now_s - arrived[-1]
         if self._stalls is not None:
-            self._stalls.take_reports(now_s, reports, target_bps=self.target_bps)
+            self._stalls.take_reports(now_s, reports, rate_bps=self.rate_bps)
             self._limit()
         self._controller.take_reports(now_s, reports, round_trip_s=self.round_trip_s)
 

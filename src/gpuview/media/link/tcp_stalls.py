@@ -112,12 +112,12 @@ class TcpStalls:
         self._waits.append(wait_s)
 
     def take_reports(
-        self, now_s: float, reports: Sequence[PacketReport], *, target_bps: float
+        self, now_s: float, reports: Sequence[PacketReport], *, rate_bps: float
     ) -> None:
-        """Take one feedback message, in the order of sending."""
+        """Take one feedback message, in the order of sending; the link takes ``rate_bps``."""
         for report in reports:
             if report.arrived_s is not None:
-                self._add(now_s, report, report.arrived_s, report.nbytes * 8 / target_bps)
+                self._add(now_s, report, report.arrived_s, report.nbytes * 8 / rate_bps)
         self._forget(now_s)
         self._follow_delay(now_s)
 
