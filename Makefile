@@ -16,6 +16,8 @@ WORKERS ?= 3
 # All tests in these folders are slow, and importing them costs each worker seconds.
 SLOW_FOLDERS := tests/browser tests/hosts tests/kernel tests/network
 PYTEST := $(BIN)/python -m pytest --numprocesses
+# What has to be in .venv before anything runs there.
+PACKAGES ?= .venv/dev.stamp
 SKIPPED := artifacts/skipped.txt
 # The tests start hundreds of kernels and media processes: none of them is to compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,8 +30,9 @@ demo: .venv/demo.stamp $(STATIC)
 	  --LabApp.default_url=/lab/tree/quickstart.ipynb --LanguageServerManager.autodetect=False
 
 # What the slow tests need is fetched while the quick part runs, except what goes into .venv itself.
-test: forget-skipped .venv/hub.stamp .venv/cluster.stamp
-	@$(MAKE) --no-print-directory --jobs=4 lint vitest unit needs-of-slow-tests
+test: forget-skipped
+	@$(MAKE) --no-print-directory --jobs=4 PACKAGES=.venv/cluster.stamp \
+	  lint vitest unit needs-of-slow-tests
 	$(PYTEST) $(WORKERS) --dist loadscope --no-loadscope-reorder -m "$(SLOW)"
 	@echo "skipped:"; cat $(SKIPPED) 2>/dev/null || echo "nothing"
 
@@ -39,7 +42,7 @@ check:
 
 build: $(STATIC)
 
-lint: .venv/dev.stamp js/node_modules/.stamp
+lint: $(PACKAGES) js/node_modules/.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -51,7 +54,7 @@ lint: .venv/dev.stamp js/node_modules/.stamp
 vitest: js/node_modules/.stamp
 	npm --prefix js run --silent test
 
-unit: .venv/dev.stamp $(STATIC)
+unit: $(PACKAGES) $(STATIC)
 	$(PYTEST) $(UNIT_WORKERS) --dist worksteal -m "not ($(SLOW))" $(addprefix --ignore=,$(SLOW_FOLDERS))
 
 networks-table: .venv/dev.stamp $(STATIC) browser laboratory
@@ -127,8 +130,8 @@ hub: .venv/hub.stamp
 	$(PIP) --group hub
 	@touch $@
 
-# Ray has no wheels for every Python.
-.venv/cluster.stamp: .venv/dev.stamp
+# Ray has no wheels for every Python. After the hub's, as only one pip can run.
+.venv/cluster.stamp: .venv/hub.stamp
 	$(PIP) --group cluster || echo "the tests with Ray are skipped"
 	@touch $@
 
