@@ -41,17 +41,19 @@ def n_done():
 push(0)
 """
 
-# Pure Python between the pictures, until it is told to stop. Each is encoded before the next one is
-# made, however slow the machine is, so that each can be stepped to.
+# Pure Python between the pictures, until it is told to stop. Each is encoded before the next is
+# made, however slow the machine is, so that each can be stepped to. One that is in the ring when
+# the person pauses is never encoded: hence the end of the wait.
 SPIN = """
 n = 0
 while not os.path.exists("stop"):
     n += 1
     n_before = n_done()
     push(n % 256)
-    until = time.monotonic() + 0.08
-    while time.monotonic() < until or n_done() == n_before and not os.path.exists("stop"):
-        pass
+    began = time.monotonic()
+    while (age := time.monotonic() - began) < 0.08 or n_done() == n_before and age < 10:
+        if os.path.exists("stop"):
+            break
 """
 
 
