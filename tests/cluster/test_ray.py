@@ -59,9 +59,9 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
         kernel.run(BEGIN.format(folder=str(folder)), timeout_s=120.0)
         yield kernel
         children = descendants(kernel.pid)
-        kernel.run("stream.close()\nray.shutdown()", timeout_s=60.0)
-        left = [pid for pid in children if pid in descendants(kernel.pid)]
-    wait_until_gone(left, timeout_s=60.0)
+        kernel.run("stream.close()", timeout_s=60.0)
+        kernel.run("ray.shutdown()", timeout_s=60.0)
+    wait_until_gone(children, timeout_s=60.0)
 
 
 def test_an_actor_is_shown_without_an_environment_and_again_when_ray_makes_it_anew(
