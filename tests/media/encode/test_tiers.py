@@ -15,14 +15,19 @@ from gpuview.media.encode.tiers import Demand, Member, Meter, Tier, demand, move
 SHARP, MEDIUM, MUSH = 22, 34, 48
 
 
+def viewer(target_bps: float) -> Member:
+    """Return one whose link takes so much."""
+    member = Member()
+    member.report(target_bps, -math.inf, 0.0)
+    return member
+
+
 class Stream:
     """Viewers of one codec, and what their encoders would report."""
 
     def __init__(self, *targets_bps: float) -> None:
         self.now_s = 0.0
-        self.members = [Member() for _ in targets_bps]
-        for member, target_bps in zip(self.members, targets_bps, strict=True):
-            member.report(target_bps, -math.inf, self.now_s)
+        self.members = [viewer(target_bps) for target_bps in targets_bps]
         self.history: list[tuple[float, Member, Tier]] = []
 
     @property
@@ -210,7 +215,7 @@ def test_encoder_that_says_nothing_of_its_quantiser_moves_nobody(codec_name: str
     meter = Meter(codec_name)
     meter.add(0.0, 1000, None, is_keyframe=False)
     assert not meter.is_coarse
-    members = [Member(target_bps=1e5), Member(target_bps=1e7)]
+    members = [viewer(1e5), viewer(1e7)]
     assert not [move for now_s in range(9) for move in moves(now_s, members, {Tier.FULL: meter})]
 
 
