@@ -17,7 +17,7 @@ WORKERS ?= 3
 SLOW_FOLDERS := tests/browser tests/hosts tests/kernel tests/network
 PYTEST := $(BIN)/python -m pytest --numprocesses
 # What has to be in .venv before anything runs there.
-PACKAGES ?= .venv/dev.stamp
+PACKAGES := .venv/dev.stamp
 SKIPPED := artifacts/skipped.txt
 # The tests start hundreds of kernels and media processes: none of them is to compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE

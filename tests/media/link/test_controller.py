@@ -95,7 +95,7 @@ def test_others_who_fill_a_long_queue_take_no_share_by_our_draining_it() -> None
 
     run(60, sender, Greedy(link, from_s=10, to_s=20, wait_s=0.4))
 
-    # Half of it while the queue is drained, then what the queue's standing there makes of it.
+    # Half of the rate while it drains; then the rate sinks slowly, as behind any queue that stands.
     assert sender.lowest_bps(10, 12.5) < 4.5 * MBPS
     assert sender.target_bps(13) > 5 * MBPS
     assert sender.target_bps(19.9) > 2.6 * MBPS
