@@ -10,7 +10,7 @@ import pytest
 
 from gpuview.media.link.link import Link
 from gpuview.media.link.reports import PacketReport
-from gpuview.media.link.tcp_stalls import FLOOR_BPS, NO_DELAY, TcpStalls
+from gpuview.media.link.tcp_stalls import FLOOR_BPS, NO_DELAY, PlayoutDelay, TcpStalls
 from tests.media.link.test_link import feedback, sending
 
 ROUND_TRIP_S = 0.05
@@ -177,14 +177,20 @@ def test_round_trip_to_a_far_kernel_is_not_that_of_the_relay() -> None:
     assert far.bound_bps == pytest.approx(near.bound_bps)
 
 
-def test_delay_hides_nine_stalls_of_ten() -> None:
-    stalls = following([*every(10, 0.05, count=20), *every(100, 0.5, count=1)])
-    assert stalls.playout_delay == pytest.approx((0.06, 0.11))
+def test_delay_hides_all_stalls_but_the_two_longest() -> None:
+    def held_back(*longest_s: float) -> PlayoutDelay:
+        late_s = [*[0.0] * 9, 0.05] * 20
+        for each_s in longest_s:
+            late_s += [0.0] * 60 + [each_s]
+        return following(in_order(late_s + [0.0] * 60)).playout_delay
+
+    assert held_back(0.5, 0.4) == pytest.approx((0.06, 0.08))
+    assert held_back(0.5, 0.11, 0.4) == pytest.approx((0.12, 0.14))
 
 
 def test_delay_is_bounded_and_there_is_none_where_it_would_hide_nothing() -> None:
-    mixed = every(20, 0.09, count=12) + every(40, 0.3, count=3)
-    assert following(mixed).playout_delay == pytest.approx((0.1, 0.15))
+    mixed = every(20, 0.09, count=12) + every(40, 0.3, count=4)
+    assert following(mixed).playout_delay == pytest.approx((0.14, 0.16))
     assert following(every(50, 0.3)).playout_delay == NO_DELAY
 
 
@@ -264,7 +270,7 @@ def test_link_follows_stalls_only_where_a_relay_is_by_tcp() -> None:
     stalling(link)
     stalling(other)
     assert (link.target_bps, other.target_bps) == (FLOOR_BPS, 10e6)
-    assert link.playout_delay == pytest.approx((0.04, 0.09))
+    assert link.playout_delay == pytest.approx((0.04, 0.06))
     assert other.playout_delay == NO_DELAY
 
 

@@ -35,7 +35,6 @@ WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
 """Of the intervals between stalls, the newest first."""
 LEAST_TO_BEGIN = 4
 """Fewer stalls may be chance."""
-LEAST_TO_GO_ON = 2
 FLOOR_BPS = 1_500_000.0
 """With fewer packets behind a lost one, TCP takes longer to see that it is lost: nothing is gained
 below. What the link takes may still be less."""
@@ -59,10 +58,11 @@ RECENT_S = 10.0
 """What was known of stalls is forgotten when there was none for so long."""
 MAX_STALLS = 512
 """So many are remembered at most."""
-COVERED = 0.9
-"""So many of the stalls are hidden by the delay; the longest are not worth waiting for."""
-LONGEST_DELAY_S = 0.1
-SLACK_S = 0.05
+UNCOVERED = 2
+"""So many of the recent stalls are seen: the longest are not worth waiting for."""
+LONGEST_DELAY_S = 0.14
+SLACK_S = 0.02
+"""Chromium takes more than the least where frames come late, and keeps that for long."""
 STEP_S = 0.02
 """The delay is a multiple of it."""
 HOLD_S = 5.0
@@ -196,12 +196,12 @@ class TcpStalls:
             self.playout_delay, self._needed_s = delay, now_s
 
     def _covering_delay(self) -> PlayoutDelay:
-        """Return the delay that hides most stalls; none where most are too long for any."""
+        """Return the delay that hides most stalls; none where half are too long for any."""
         lengths_s = sorted(length_s for _, length_s in self._lengths)
-        least = LEAST_TO_BEGIN if self.playout_delay == NO_DELAY else LEAST_TO_GO_ON
+        least = LEAST_TO_BEGIN if self.playout_delay == NO_DELAY else UNCOVERED + 1
         if len(lengths_s) < least or median(lengths_s) > LONGEST_DELAY_S:
             return NO_DELAY
-        length_s = lengths_s[math.ceil(COVERED * len(lengths_s)) - 1]
+        length_s = lengths_s[-1 - UNCOVERED]
         least_s = min(math.ceil(length_s / STEP_S) * STEP_S, LONGEST_DELAY_S)
         return PlayoutDelay(least_s, least_s + SLACK_S)
 
