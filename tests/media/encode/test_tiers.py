@@ -80,6 +80,33 @@ def test_poor_link_moves_down_where_it_blurs_the_others_and_they_stay() -> None:
     assert stream.tiers == [Tier.FULL, Tier.HALF, Tier.FULL]
 
 
+def test_link_that_falls_blurs_the_others_for_a_moment_only() -> None:
+    stream = Stream(2e7, 2e7, 2e7)
+    stream.run(5, {Tier.FULL: SHARP})
+    stream.members[1].report(1e6, -math.inf, stream.now_s)
+    stream.run(0.35, {Tier.FULL: MUSH, Tier.HALF: MEDIUM})
+    assert stream.tiers == [Tier.FULL, Tier.HALF, Tier.FULL]
+
+
+def test_who_comes_has_a_second_until_its_link_is_known() -> None:
+    stream = Stream(2e7, 1e6)
+    stream.run(0.9, {Tier.FULL: MUSH})
+    stream.members[1].report(2e7, -math.inf, stream.now_s)
+    stream.run(5, {Tier.FULL: SHARP})
+    assert not stream.history
+
+
+def test_link_that_flaps_does_not_blur_the_others_for_long() -> None:
+    stream = Stream(2e7, 2e7)
+    for _ in range(5):
+        stream.members[0].report(1e5, -math.inf, stream.now_s)
+        stream.run(0.85, {Tier.FULL: MUSH, Tier.HALF: MUSH, Tier.QUARTER: MUSH})
+        stream.members[0].report(2e7, -math.inf, stream.now_s)
+        stream.run(0.1, {Tier.FULL: SHARP, Tier.HALF: SHARP, Tier.QUARTER: SHARP})
+    assert stream.members[0].tier > Tier.FULL
+    assert stream.history[0][0] < 0.5
+
+
 def test_poor_link_stays_where_all_pictures_are_sharp_on_it() -> None:
     stream = Stream(2e7, 1e6, 2e7)
     stream.run(30, {Tier.FULL: SHARP})

@@ -2,8 +2,9 @@
 
 A stream's picture is encoded at most three times for each codec: whole, at half and at a quarter of
 its sides, each only while somebody is in that tier. A tier's rate is the lowest target of those in
-it. So who has a poor link moves down where that rate blurs the picture of the others, or
-where the picture is mush even for himself: a smaller one is sharper then, and more frames pass.
+it. So who has a poor link moves down where that rate blurs the picture of the others, at once if
+the link was better before, or where the picture is mush even for himself: a smaller one is sharper
+then, and more frames pass.
 He moves up again when the small picture is fine, and his link would not hold up those above.
 """
 
@@ -34,6 +35,7 @@ _COARSE = {"H264": 42, "VP8": 54, "JPEG": 18}
 _FINE = {"H264": 30, "VP8": 24, "JPEG": 6}
 _MEAN_OF = 5  # frames
 _DOWN_AFTER_S = 1.0
+_FALLEN_DOWN_AFTER_S = 0.2  # meanwhile all others have its picture
 _UP_AFTER_S = 1.5
 _MAX_UP_AFTER_S = 60.0
 _PROVEN_S = 15.0
@@ -130,14 +132,25 @@ class Member:
         times = self._troubles_s
         return len(times) == _TROUBLES and now_s - times[0] <= _TROUBLE_S
 
-    def next_tier(self, now_s: float, *, wants_down: bool, wants_up: bool) -> Tier:
-        """Return its tier from now on; moves when it has wanted to for long enough."""
+    @property
+    def has_fallen(self) -> bool:
+        """Whether its link takes far less than it has taken since it came or moved up."""
+        return self.lasting_bps < self._since_up_bps * _FAR_BELOW
+
+    def next_tier(self, now_s: float, *, down_after_s: float, wants_up: bool) -> Tier:
+        """Return its tier from now on; moves when it has wanted to for long enough.
+
+        Args:
+            now_s: The time.
+            down_after_s: How long it has to want to move down; infinite if it does not.
+            wants_up: Whether it wants to move up.
+        """
+        wants_down = down_after_s < math.inf
         self._down_since_s = _since(self._down_since_s, now_s) if wants_down else None
         self._up_since_s = _since(self._up_since_s, now_s) if wants_up else None
-        if self._down_since_s is not None and now_s - self._down_since_s >= _DOWN_AFTER_S:
+        if self._down_since_s is not None and now_s - self._down_since_s >= down_after_s:
             # A link that has become poor again says nothing about the move.
-            is_same_link = self.lasting_bps > self._since_up_bps * _FAR_BELOW
-            has_failed = is_same_link and now_s - self._moved_up_s < _PROVEN_S
+            has_failed = not self.has_fallen and now_s - self._moved_up_s < _PROVEN_S
             longer_s = min(self._up_after_s * 2, _MAX_UP_AFTER_S)
             self._up_after_s = longer_s if has_failed else _UP_AFTER_S
             self._forget()
@@ -193,7 +206,7 @@ def moves(
     for member in members:
         tier = member.next_tier(
             now_s,
-            wants_down=_wants_down(now_s, member, by_tier[member.tier], meters),
+            down_after_s=_down_after_s(now_s, member, by_tier[member.tier], meters),
             wants_up=_wants_up(now_s, member, by_tier, meters),
         )
         if tier is not member.tier:
@@ -201,18 +214,21 @@ def moves(
     return moved
 
 
-def _wants_down(
+def _down_after_s(
     now_s: float, member: Member, beside: Sequence[Member], meters: Mapping[Tier, Meter]
-) -> bool:
+) -> float:
     meter = meters.get(member.tier)
     if member.tier is Tier.QUARTER or meter is None:
-        return False
+        return math.inf
     lowest_bps, highest_bps = (pick(each.lasting_bps for each in beside) for pick in (min, max))
     is_at_the_bottom = member.lasting_bps * _FAR_BELOW <= lowest_bps
     is_limited = meter.quantiser is not None and not meter.is_fine
     is_blurring = is_limited and member.lasting_bps < highest_bps * _FAR_BELOW
     is_disturbing = len(beside) > 1 and member.is_troubled(now_s)
-    return (meter.is_coarse and is_at_the_bottom) or is_blurring or is_disturbing
+    if is_blurring and member.has_fallen:
+        return _FALLEN_DOWN_AFTER_S
+    wants_down = (meter.is_coarse and is_at_the_bottom) or is_blurring or is_disturbing
+    return _DOWN_AFTER_S if wants_down else math.inf
 
 
 def _wants_up(
