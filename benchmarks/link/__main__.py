@@ -3,8 +3,9 @@
     python -m benchmarks.link [--only gpuview] [SCENARIO...]
 
 Writes ``artifacts/bench-link.json`` and, after a complete run, the tables in
-``docs/benchmarks.md``. Takes about 15 minutes; the machine should have nothing else to do. Only
-root can build the laboratory.
+``docs/benchmarks.md``. Takes about 20 minutes; the machine should have nothing else to do. Only
+root can build the laboratory. Ends with what is wanted of gpuview, and with the status 1 if one of
+these figures is missed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -20,18 +22,19 @@ from typing import Any
 
 from benchmarks.document import environment, replace_between_markers
 from benchmarks.link.contenders import CONTENDERS
-from benchmarks.link.laboratory import Laboratory
+from benchmarks.link.laboratory import VIEWER, Laboratory
 from benchmarks.link.measure import Session
 from benchmarks.link.report import Result, line, notes, tables
 from benchmarks.link.scenarios import SCENARIOS
+from benchmarks.link.wanted import check
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("aiortc", "av", "numpy")
 _WARM_UP_S = 6.0
 
 
-def main() -> None:
-    """Measure, print, write."""
+def main() -> int:
+    """Measure, print, write; return 1 if a figure is not what is wanted of it."""
     options = _parse()
     scenarios = options.scenarios or list(SCENARIOS)
     record: list[dict[str, Any]] = []
@@ -42,9 +45,12 @@ def main() -> None:
                 session = _run(laboratory, scenario, contender)
                 results.append(Result(scenario, contender, session.steps))
                 record.append(_record(scenario, contender, session))
-        version = laboratory.browser.version
+        version = laboratory.browser(VIEWER).version
     measured_on = environment("make bench-link", 1, _PACKAGES, Chromium=version)
     _write(results, record, measured_on, is_complete=not options.only and not options.scenarios)
+    comparison, is_as_wanted = check(results)
+    print(f"\n{comparison}")
+    return 0 if is_as_wanted else 1
 
 
 def _parse() -> argparse.Namespace:
@@ -60,8 +66,8 @@ def _parse() -> argparse.Namespace:
 def _run(laboratory: Laboratory, name: str, contender: str) -> Session:
     scenario = SCENARIOS[name]
     begin = CONTENDERS[contender]
-    size = (scenario.n_streams, scenario.width, scenario.height)
-    with begin(laboratory, scenario.route, *size) as sender:
+    shown = (scenario.viewers, scenario.width, scenario.height)
+    with begin(laboratory, scenario.route, *shown) as sender:
         time.sleep(_WARM_UP_S)
         with Session(laboratory, sender) as session:
             scenario.play(session)
@@ -100,4 +106,4 @@ def _write(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

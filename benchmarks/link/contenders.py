@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -21,7 +21,7 @@ from tests.network.coturn import PASSWORD, USER
 from tests.network.page import Tab
 from tests.waiting import wait_until
 
-__all__ = ["CONTENDERS", "Sender"]
+__all__ = ["CONTENDERS", "Sender", "Viewer"]
 
 _ROOT = Path(__file__).parents[2]
 _PAGE = (Path(__file__).parent / "page.js").read_text()
@@ -46,12 +46,21 @@ _REPORT = """[
 ]"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """A page that shows a stream."""
+
+    name: str = ""
+    """Unless it is the only one."""
+    stream: int = 0
+    address: str = VIEWER
+
+
 @dataclass(frozen=True)
 class Sender:
     """One contender that runs."""
 
-    pages: list[Tab]
-    """One for each stream."""
+    pages: Mapping[Viewer, Tab]
     tops: list[int]
     """The ids of its first processes."""
     move: Callable[[bool], None]
@@ -67,7 +76,7 @@ class Sender:
 
 @contextlib.contextmanager
 def _gpuview(
-    laboratory: Laboratory, route: Route, n: int, width: int, height: int
+    laboratory: Laboratory, route: Route, viewers: Sequence[Viewer], width: int, height: int
 ) -> Iterator[Sender]:
     with ExitStack() as stack:
         coturn = stack.enter_context(laboratory.route(route))
@@ -78,11 +87,13 @@ def _gpuview(
         kernel = stack.enter_context(
             Kernel(prefix=laboratory.sender.prefix, env=settings, cwd=_ROOT)
         )
-        kernel.run(_CELL.format(n=n, width=width, height=height))
-        pages: list[Tab] = []
-        for index in range(n):
-            stream = kernel.stream(f"streams[{index}]")
-            pages.append(stack.enter_context(laboratory.browser.show(stream)))
+        n_streams = 1 + max(viewer.stream for viewer in viewers)
+        kernel.run(_CELL.format(n=n_streams, width=width, height=height))
+        pages: dict[Viewer, Tab] = {}
+        for viewer in viewers:
+            stream = kernel.stream(f"streams[{viewer.stream}]")
+            browser = laboratory.browser(viewer.address)
+            pages[viewer] = stack.enter_context(browser.show(stream))
         _watch(pages)
 
         def move(is_moving: bool) -> None:
@@ -97,34 +108,40 @@ def _gpuview(
 
 @contextlib.contextmanager
 def _stock(
-    laboratory: Laboratory, route: Route, n: int, width: int, height: int
+    laboratory: Laboratory, route: Route, viewers: Sequence[Viewer], width: int, height: int
 ) -> Iterator[Sender]:
+    """Start a server for each viewer: it encodes for each connection anyway."""
     with ExitStack() as stack:
         coturn = stack.enter_context(laboratory.route(route))
         ice_servers = []
         if coturn is not None:
             url = coturn.url("tcp" if route == "turn-tcp" else "udp")
             ice_servers.append({"urls": [url], "username": USER, "credential": PASSWORD})
-        pages: list[Tab] = []
-        servers: list[Any] = []
-        for _ in range(n):
+        pages: dict[Viewer, Tab] = {}
+        servers: dict[Viewer, Any] = {}
+        for viewer in viewers:
             command = [sys.executable, "-m", "benchmarks.link.stock", str(width), str(height)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             server = laboratory.sender.start(command, cwd=_ROOT, text=True, bufsize=1, **pipes)
             stack.callback(_end, server)
-            servers.append(server)
-            pages.append(stack.enter_context(laboratory.browser.open()))
-        _watch(pages, lambda page, index: _connect(page, servers[index], ice_servers))
+            servers[viewer] = server
+            pages[viewer] = stack.enter_context(laboratory.browser(viewer.address).open())
+
+        def connect(viewer: Viewer) -> None:
+            _connect(pages[viewer], servers[viewer], ice_servers, viewer.address)
+
+        _watch(pages, connect)
 
         def move(is_moving: bool) -> None:
-            for server in servers:
+            for server in servers.values():
                 server.stdin.write(json.dumps({"is_moving": is_moving}) + "\n")
 
-        yield Sender(pages=pages, tops=[each.pid for each in servers], move=move, report=list)
+        tops = [server.pid for server in servers.values()]
+        yield Sender(pages=pages, tops=tops, move=move, report=list)
 
 
-def _connect(page: Tab, server: Any, ice_servers: list[dict[str, Any]]) -> None:
-    arguments = [ice_servers, VIEWER]
+def _connect(page: Tab, server: Any, ice_servers: list[dict[str, Any]], address: str) -> None:
+    arguments = [ice_servers, address]
     offer = page.evaluate("([servers, address]) => bench.offer(servers, address)", arguments)
     server.stdin.write(json.dumps({"sdp": offer}) + "\n")
     page.evaluate("sdp => bench.answer(sdp)", json.loads(server.stdout.readline())["sdp"])
@@ -135,14 +152,14 @@ def _end(server: subprocess.Popen[str]) -> None:
     server.communicate()
 
 
-def _watch(pages: list[Tab], connect: Callable[[Tab, int], None] | None = None) -> None:
+def _watch(pages: Mapping[Viewer, Tab], connect: Callable[[Viewer], None] | None = None) -> None:
     """Let the pages record what they show, and wait until each shows something."""
-    for index, page in enumerate(pages):
+    for viewer, page in pages.items():
         page.evaluate(_PAGE)
         page.evaluate("bench.start()")
         if connect is not None:
-            connect(page, index)
-    for page in pages:
+            connect(viewer)
+    for page in pages.values():
         wait_until(
             lambda page=page: page.evaluate("bench.samples.length"),
             "the page shows a frame",
@@ -151,5 +168,6 @@ def _watch(pages: list[Tab], connect: Callable[[Tab, int], None] | None = None) 
 
 
 CONTENDERS: dict[
-    str, Callable[[Laboratory, Route, int, int, int], AbstractContextManager[Sender]]
+    str,
+    Callable[[Laboratory, Route, Sequence[Viewer], int, int], AbstractContextManager[Sender]],
 ] = {"gpuview": _gpuview, "stock aiortc": _stock}

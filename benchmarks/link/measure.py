@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from benchmarks.link.contenders import Sender
-from benchmarks.link.laboratory import Laboratory
+from benchmarks.link.laboratory import VIEWER, Laboratory
 from gpuview.testing.link import Way
 from tests.network.page import Tab
 
@@ -37,12 +37,12 @@ class Step:
     """What one page showed while the link stayed as it was."""
 
     name: str
-    page: int
+    viewer: str
     down: Way
     began_s: float
     ended_s: float
     cpu_s: dict[str, float]
-    """CPU time of the sender, the browser and the link, and of the whole machine."""
+    """CPU time of the sender, the browsers and the link, and of the whole machine."""
     shown_fps: float = 0.0
     p50_ms: float | None = None
     """Glass to glass, as all latencies; None where no frame was shown."""
@@ -100,12 +100,12 @@ class Session:
             self._cut(outage_s)
         time.sleep(seconds / (len(outages_s) + 1))
         spent = {name: after - before[name] for name, after in self._cpu_s().items()}
-        for page in range(len(self.sender.pages)):
+        for viewer in self.sender.pages:
             self.steps.append(
                 Step(
                     name=name,
-                    page=page,
-                    down=down,
+                    viewer=viewer.name,
+                    down=down if viewer.address == VIEWER else Way(),
                     began_s=began_s,
                     ended_s=time.time(),
                     cpu_s=spent,
@@ -127,8 +127,8 @@ class Session:
         assert self._sampler is not None, "entered"
         self._sampler.join()
         if error is None:
-            for index, page in enumerate(self.sender.pages):
-                self._judge(page, [step for step in self.steps if step.page == index])
+            for viewer, page in self.sender.pages.items():
+                self._judge(page, [step for step in self.steps if step.viewer == viewer.name])
 
     def _sample(self) -> None:
         while not self._ended.wait(_SAMPLE_S):
@@ -140,7 +140,7 @@ class Session:
         busy = psutil.cpu_times()
         return {
             "sender": _spent_s(self.sender.pids()),
-            "browser": _spent_s(self.laboratory.browser.pids()),
+            "browser": _spent_s(self.laboratory.browser_pids()),
             "link": self.laboratory.link.traffic()[0].cpu_s,
             "machine": busy.user + busy.nice + busy.system + busy.softirq + busy.irq,
         }

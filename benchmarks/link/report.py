@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.document import markdown_table
 from benchmarks.link.measure import Step
 
-__all__ = ["Result", "line", "notes", "tables"]
+__all__ = ["COLUMNS", "Result", "line", "notes", "tables", "title"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,21 @@ class Result:
     steps: list[Step]
 
 
-_HEADS = (
-    "frames shown/s",
-    "p50, ms",
-    "p95, ms",
-    "longest gap, ms",
-    "picture",
-    "quantiser",
-    "Mbit/s",
-    "sharp after, s",
-    "moving after, ms",
-    "cores busy",
+COLUMNS: tuple[tuple[str, str, Callable[[Step], float | None]], ...] = (
+    ("frames shown/s", "{:.1f}", lambda step: step.shown_fps),
+    ("p50, ms", "{:.0f}", lambda step: step.p50_ms),
+    ("p95, ms", "{:.0f}", lambda step: step.p95_ms),
+    ("longest gap, ms", "{:.0f}", lambda step: step.longest_gap_ms),
+    ("picture", "{}p", lambda step: step.height or None),
+    ("quantiser", "{:.1f}", lambda step: step.quantiser),
+    ("Mbit/s", "{:.2f}", lambda step: step.received_bps / 1e6),
+    ("sharp after, s", "{:.1f}", lambda step: step.sharp_after_s),
+    ("moving after, ms", "{:.0f}", lambda step: step.moving_after_ms),
+    ("cores busy", "{:.1f}", lambda step: step.cpu_s["machine"] / (step.ended_s - step.began_s)),
 )
+"""Title, template, and how to read it from a step."""
+
+_HEADS = [head for head, *_ in COLUMNS]
 
 
 def tables(results: Sequence[Result]) -> str:
@@ -39,7 +42,7 @@ def tables(results: Sequence[Result]) -> str:
     found = []
     for scenario in dict.fromkeys(result.scenario for result in results):
         rows = [
-            (f"{result.contender}: {_title(step, result.steps)}", _cells(step))
+            (f"{result.contender}: {title(step)}", _cells(step))
             for result in results
             if result.scenario == scenario
             for step in result.steps
@@ -53,7 +56,7 @@ def line(step: Step) -> str:
     figures = "; ".join(f"{head} {cell}" for head, cell in zip(_HEADS, _cells(step), strict=True))
     seconds = step.ended_s - step.began_s
     cores = ", ".join(f"{name} {spent / seconds:.2f}" for name, spent in step.cpu_s.items())
-    return f"{step.name}: {figures}; cores: {cores}"
+    return f"{title(step)}: {figures}; cores: {cores}"
 
 
 def notes(measured_on: dict[str, str]) -> str:
@@ -61,25 +64,11 @@ def notes(measured_on: dict[str, str]) -> str:
     return "\n".join(f"- {key}: {value}" for key, value in measured_on.items())
 
 
-def _title(step: Step, steps: Sequence[Step]) -> str:
-    is_shared = any(each.page for each in steps)
-    return f"{step.name}, stream {step.page + 1}" if is_shared else step.name
+def title(step: Step) -> str:
+    """Return the step's name, with its viewer's where there are several."""
+    return f"{step.name}, {step.viewer}" if step.viewer else step.name
 
 
 def _cells(step: Step) -> list[str]:
-    return [
-        f"{step.shown_fps:.1f}",
-        _number(step.p50_ms),
-        _number(step.p95_ms),
-        _number(step.longest_gap_ms),
-        f"{step.height}p" if step.height else "none",
-        _number(step.quantiser, 1),
-        f"{step.received_bps / 1e6:.2f}",
-        _number(step.sharp_after_s, 1),
-        _number(step.moving_after_ms),
-        _number(step.cpu_s["machine"] / (step.ended_s - step.began_s), 1),
-    ]
-
-
-def _number(value: float | None, digits: int = 0) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    found = ((template, read(step)) for _, template, read in COLUMNS)
+    return ["" if value is None else template.format(value) for template, value in found]

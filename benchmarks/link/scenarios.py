@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.link.laboratory import FAST, Route, way
+from benchmarks.link.contenders import Viewer
+from benchmarks.link.laboratory import FAST, NEIGHBOUR, Route, way
 from benchmarks.link.measure import Session
 
 __all__ = ["SCENARIOS", "Scenario"]
@@ -22,7 +23,7 @@ class Scenario:
 
     play: Callable[[Session], None]
     route: Route = "direct"
-    n_streams: int = 1
+    viewers: tuple[Viewer, ...] = (Viewer(),)
     width: int = 1280
     height: int = 720
 
@@ -36,6 +37,12 @@ def _loss(session: Session) -> None:
     for share in (0.02, 0.1):
         lossy = way(loss=share)
         session.step(f"{share:.0%} loss", _STEP_S, down=lossy, up=lossy)
+
+
+def _jitter(session: Session) -> None:
+    for jitter_ms in (30, 60):
+        unsteady = way(jitter_s=jitter_ms / 1000)
+        session.step(f"{jitter_ms} ms of jitter", _STEP_S, down=unsteady, up=unsteady)
 
 
 def _outage(session: Session) -> None:
@@ -58,6 +65,11 @@ def _share(session: Session) -> None:
     session.step("two share 4 Mbit/s", 2 * _STEP_S, down=narrow, up=FAST)
 
 
+def _neighbours(session: Session) -> None:
+    for rate_mbps in (20, 1):
+        session.step(f"one at {rate_mbps} Mbit/s", _STEP_S, down=way(rate_mbps * 1e6), up=FAST)
+
+
 _HARDSHIPS = {"rates": _rates, "loss": _loss, "outage": _outage}
 
 SCENARIOS: dict[str, Scenario] = {
@@ -66,11 +78,22 @@ SCENARIOS: dict[str, Scenario] = {
     "loss-360p": Scenario(play=_loss, width=640, height=360),
     "idle": Scenario(play=_idle),
     # Two of 720p would be more than two cores can encode, decode and draw.
-    "share": Scenario(play=_share, n_streams=2, width=640, height=360),
+    "share": Scenario(
+        play=_share,
+        viewers=(Viewer(name="stream 1"), Viewer(name="stream 2", stream=1)),
+        width=640,
+        height=360,
+    ),
+    "jitter": Scenario(play=_jitter),
     **{
         f"{name}-{route}": Scenario(play=play, route=route)
         for route in ("turn-udp", "turn-tcp")
         for name, play in _HARDSHIPS.items()
     },
+    # The last, because it starts another browser.
+    "neighbours": Scenario(
+        play=_neighbours,
+        viewers=(Viewer(name="that one"), Viewer(name="its neighbour", address=NEIGHBOUR)),
+    ),
 }
 """By name, in the order of the table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.document import markdown_table
+from benchmarks.wanted import Bound, Figure, compare
 
 __all__ = ["AT_MOST", "check"]
 
@@ -29,16 +29,5 @@ def check(figures: Mapping[str, float], at_most: Mapping[str, float] = AT_MOST) 
     Returns:
         A Markdown table of all figures, and whether each that has a bound keeps it. NaN does not.
     """
-    rows, is_met = [], True
-    for name, value in figures.items():
-        bound = at_most.get(name)
-        is_good = bound is None or value <= bound
-        is_met = is_met and is_good
-        cell = _number(value) if is_good else f"{_number(value)}, **missed**"
-        rows.append((name, [cell, "" if bound is None else f"{bound:g} or less"]))
-    return markdown_table(["measured", "wanted"], rows), is_met
-
-
-def _number(value: float) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:.{digits}f}"
+    bounds = {name: Bound(at_most=bound) for name, bound in at_most.items()}
+    return compare([Figure(name, value, bounds.get(name)) for name, value in figures.items()])
