@@ -58,10 +58,13 @@ def packet(capture_s: float, timestamp: int) -> Packet:
     return Packet(b"x", [b"x"], timestamp, round(capture_s * S), False, 64, 48, None)
 
 
-def run(work: Callable[[StillSender, StillBoard], Coroutine[Any, Any, None]]) -> None:
+def run(
+    work: Callable[[StillSender, StillBoard], Coroutine[Any, Any, None]],
+    rate_bps: float = RATE_BPS,
+) -> None:
     async def live() -> None:
         board = StillBoard(lambda is_wanted: None)
-        sender = StillSender(board, lambda: RATE_BPS)
+        sender = StillSender(board, lambda: rate_bps)
         await work(sender, board)
         await sender.close()
 
@@ -174,3 +177,31 @@ def test_still_is_sent_if_it_is_likely_to_be_seen(
     nbytes: int, rate_bps: float, stood_s: float, gap_s: float, expected: bool
 ) -> None:
     assert is_worth_sending(nbytes, rate_bps, stood_s=stood_s, gap_s=gap_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "is_sent"),
+    [
+        (300_000, True),
+        (1_300_000, True),  # takes 0.69 s of the 0.7 s that are left
+        (1_330_000, False),  # takes 0.71 s
+    ],
+)
+def test_loop_that_pushes_once_a_second_shows_each_picture_exactly_if_the_link_has_time_for_it(
+    nbytes: int, is_sent: bool
+) -> None:
+    n_pictures = 5
+
+    async def work(sender: StillSender, board: StillBoard) -> None:
+        channel: Any = Channel()
+        sender.open(StillDataChannel(channel))
+        for second in range(1, n_pictures + 1):
+            await asyncio.sleep(second - asyncio.get_running_loop().time())
+            sender.follow(packet(second, 90_000 * second))
+            await asyncio.sleep(0.3)
+            board.post(Still(second * S, bytes(nbytes)))
+        await asyncio.sleep(0.7)
+        assert sender.n_sent == (n_pictures if is_sent else 0)
+        assert bool(channel.sent) == is_sent
+
+    run(work, rate_bps=20e6)

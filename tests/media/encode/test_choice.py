@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import av
@@ -9,7 +10,13 @@ import pytest
 
 from gpuview.errors import MediaError
 from gpuview.media.encode import choice
-from gpuview.media.encode.choice import Line, line_for, usable_codecs, why_no_nvenc
+from gpuview.media.encode.choice import (
+    Line,
+    find_encoders,
+    line_for,
+    usable_codecs,
+    why_no_nvenc,
+)
 from gpuview.media.encode.codec import Codec, Packet
 from gpuview.media.encode.encoder import Encoder
 from gpuview.media.encode.output import Output
@@ -41,6 +48,7 @@ def no_nvenc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_probe_says_why_there_is_no_nvenc_or_encodes_a_frame() -> None:
     why = why_no_nvenc()
     assert not why or why.startswith("no NVENC: ")
+    assert "avcodec_open2" not in why  # PyAV's call, with all of its arguments
     assert line_for(MAIN, "auto").libraries == (("x264",) if why else ("nvenc", "x264"))
 
 
@@ -64,6 +72,29 @@ def test_order_of_the_encoders(setting: EncoderSetting, libraries: tuple[str, ..
 def test_reason_is_told_where_nvenc_does_not_work(setting: EncoderSetting) -> None:
     line = line_for(MAIN, setting)
     assert (line.first, line.reason) == ("x264", "no NVENC: a reason")
+
+
+@pytest.mark.usefixtures("no_nvenc")
+@pytest.mark.parametrize(
+    ("setting", "levels"),
+    [("auto", [logging.INFO]), ("nvenc", [logging.WARNING]), ("x264", []), ("vp8", [])],
+)
+def test_log_says_once_why_nvenc_does_not_serve_and_warns_whoever_has_asked_for_it(
+    setting: EncoderSetting, levels: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="gpuview.media")
+    find_encoders(setting)
+    for _ in range(3):
+        line_for(MAIN, setting)
+    assert [record.levelno for record in caplog.records] == levels
+    assert caplog.messages == ["no NVENC: a reason; x264 encodes"] * len(levels)
+
+
+@pytest.mark.usefixtures("nvenc")
+def test_nvenc_that_serves_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="gpuview.media")
+    find_encoders("nvenc")
+    assert not caplog.records
 
 
 def test_vp8_alone_is_negotiated_if_that_is_the_setting() -> None:

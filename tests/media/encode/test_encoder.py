@@ -160,9 +160,15 @@ def test_payloads_fit_into_a_datagram() -> None:
         assert max(map(len, packet.payloads)) <= 1300
 
 
-def test_size_that_no_codec_takes_is_a_media_error() -> None:
-    with pytest.raises(MediaError, match="cannot open a VP8 encoder for 20000 x 20000 pixels"):
-        encoder(CODECS[2], 20_000, 20_000)
+@pytest.mark.parametrize(
+    ("codec", "name"), [(Codec("H264", "Main"), "an H264 Main"), (Codec("VP8"), "a VP8")]
+)
+def test_size_that_no_codec_takes_is_a_media_error(codec: Codec, name: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        encoder(codec, 20_000, 20_000)
+    assert caught.value.problem == (
+        f"cannot open {name} encoder for 20000 x 20000 pixels: Invalid argument"
+    )
 
 
 class Broken:

@@ -21,6 +21,7 @@ from gpuview.media.encode.timestamp import PICTURES
 from gpuview.protocol.page_messages import Problem
 from gpuview.protocol.pixel_format import PixelFormat, frame_nbytes
 from gpuview.protocol.ring import RingWriter
+from gpuview.protocol.stats import EncoderStats
 
 MAIN, VP8 = Codec("H264", "Main"), Codec("VP8")
 
@@ -327,6 +328,48 @@ def test_viewers_in_two_tiers_get_two_sizes_and_a_move_costs_the_others_no_keyfr
         assert (tiers["half"].width, tiers["half"].height) == (32, 24)
         fanout.unsubscribe(poor)
         assert [each.tier for each in fanout.encodes.stats()] == ["full"]
+
+    run(work)
+
+
+def test_poor_link_moves_to_a_smaller_picture_by_itself_and_gives_the_good_one_its_rate_back() -> (
+    None
+):
+    fps, good_bps, poor_bps = 60, 5_000_000, 200_000
+    noise = np.random.default_rng(0)
+
+    async def work(fanout: Fanout, feed: Feed) -> None:
+        fanout.encodes.set_limits(fps, 10**7)
+        good, poor = fanout.subscribe(MAIN), fanout.subscribe(MAIN)
+        good.report(target_bps=good_bps, free_s=0.0)
+        poor.report(target_bps=poor_bps, free_s=0.0)
+
+        targets_bps = []
+
+        async def show_next() -> None:
+            """Show a picture that is sharp at the good link's rate, and not at the poor one's."""
+            pixels = noise.integers(100, 148, 192 * 144 * 3 // 2, np.uint8)
+            feed.show_pixels(fanout, pixels, 192, 144)
+            assert (await good.next()).width == 192
+            while (packet := poor.take()) is not None:
+                assert packet.width == 192 // poor.tier
+            targets_bps.append(full().target_bps)
+
+        def full() -> EncoderStats:
+            return next(each for each in fanout.encodes.stats() if each.tier == "full")
+
+        while poor.tier is Tier.FULL:
+            await show_next()
+            assert len(targets_bps) < 3 * fps  # it moves after a second
+        for _ in range(fps):
+            await show_next()
+        n_lowered = targets_bps.count(poor_bps)
+        n_restored = len(targets_bps) - n_lowered
+        assert targets_bps == [poor_bps] * n_lowered + [good_bps] * n_restored
+        assert n_lowered > 0
+        assert n_restored >= fps
+        assert (good.tier, poor.tier) == (Tier.FULL, Tier.HALF)
+        assert full().keyframes == 1
 
     run(work)
 

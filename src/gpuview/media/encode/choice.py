@@ -55,9 +55,16 @@ class Line:
 
 
 def find_encoders(setting: EncoderSetting) -> None:
-    """Find out which encoders work, so that the first viewer does not wait for it. Any thread."""
-    if not why_no_h264() and setting in ("auto", "nvenc"):
-        why_no_nvenc()
+    """Find out which encoders work, so that the first viewer does not wait for it. Any thread.
+
+    Once for each media process, as it writes to the log why NVENC does not serve.
+    """
+    if why_no_h264() or setting not in ("auto", "nvenc"):
+        return
+    if why := why_no_nvenc():
+        # Most machines have none, which alarms nobody who has not asked for it.
+        level = logging.WARNING if setting == "nvenc" else logging.INFO
+        logger.log(level, "%s; x264 encodes", why)
 
 
 def line_for(codec: Codec, setting: EncoderSetting) -> Line:

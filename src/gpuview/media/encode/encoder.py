@@ -73,7 +73,8 @@ class Encoder:
             ) from exc
         except (av.FFmpegError, ValueError) as exc:
             raise MediaError(
-                f"cannot open a {codec} encoder for {width} x {height} pixels: {exc}",
+                f"cannot open {_with_article(codec)} encoder for {width} x {height} pixels: "
+                f"{_reason(exc)}",
                 expected="sides of 16 to 8192 pixels",
                 fix="show a smaller picture, for example frame[..., ::2, ::2]",
             ) from exc
@@ -127,7 +128,7 @@ class Encoder:
             )
         except (av.FFmpegError, ValueError) as exc:
             raise MediaError(
-                f"the {self.codec} encoder failed at {self.width} x {self.height}: {exc}",
+                f"the {self.codec} encoder failed at {self.width} x {self.height}: {_reason(exc)}",
                 expected="a packet for each frame",
                 fix="please report it; this should never happen",
             ) from exc
@@ -157,6 +158,17 @@ class Encoder:
 
     def __repr__(self) -> str:
         return f"<Encoder {self.codec} {self.library} {self.width}x{self.height}>"
+
+
+def _with_article(codec: Codec) -> str:
+    return f"{'an' if codec.name == 'H264' else 'a'} {codec}"
+
+
+def _reason(exc: av.FFmpegError | ValueError) -> str:
+    """Return what FFmpeg says, without PyAV's call of it and all of the arguments."""
+    if isinstance(exc, av.FFmpegError) and exc.strerror:
+        return exc.strerror
+    return str(exc)
 
 
 def _quantiser(packet: av.Packet[av.VideoStream]) -> int | None:
