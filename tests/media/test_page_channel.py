@@ -57,6 +57,25 @@ def test_page_says_whether_somebody_sees_its_picture_and_each_change_is_told_onc
     assert told == [True, False]
 
 
+def test_page_that_goes_back_and_forth_costs_the_others_few_keyframes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("gpuview.media.page_channel.time.monotonic", lambda: now_s)
+    told: list[bool] = []
+    page = PageChannel(lambda: (640, 360), lambda: told.append(page.is_paused))
+    for n in range(3000):
+        now_s += 0.001
+        page.answer(Ping(sent_ms=0, is_paused=n % 2 == 0))
+    assert told.count(False) <= 8
+    now_s += 1.0
+    page.answer(Ping(sent_ms=0, is_paused=True))
+    assert page.is_paused  # what it says at last holds
+    now_s += 1.0
+    page.answer(Ping(sent_ms=0, is_paused=False))
+    assert not page.is_paused
+
+
 def test_page_says_with_each_ping_whether_its_relay_is_by_tcp() -> None:
     told: list[bool] = []
     page = PageChannel(lambda: (640, 360), lambda: None, told.append)

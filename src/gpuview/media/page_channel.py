@@ -11,10 +11,14 @@ from typing import cast
 from aiortc import RTCDataChannel
 
 from gpuview.errors import SignalError
+from gpuview.media.link.message_budget import Budget
 from gpuview.protocol.page_messages import Ping, Pong
 from gpuview.protocol.wire import decode_text, encode_text
 
 __all__ = ["PageChannel"]
+
+_MAX_TOGGLES_PER_S = 4.0
+"""Each return costs a keyframe, for all who share the encode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class PageChannel:
         """Whether the page wants no picture now: nobody can see it, or a person has paused it."""
         self.n_refused = 0
         """How much of what the page said was malformed or too much."""
+        self._toggles = Budget(time.monotonic(), _MAX_TOGGLES_PER_S)
         self._picture_size = picture_size
         self._on_paused = on_paused
         self._on_relayed_by_tcp = on_relayed_by_tcp
@@ -62,7 +67,8 @@ class PageChannel:
     def answer(self, ping: Ping) -> Pong:
         """Note what a ping says, and return the answer."""
         self.latency = PageLatency(ping.latency_p50_ms, ping.latency_p95_ms)
-        if self.is_paused != ping.is_paused:
+        # What is too much now is said again with the next ping.
+        if self.is_paused != ping.is_paused and self._toggles.spend(time.monotonic(), 1):
             self.is_paused = not self.is_paused
             self._on_paused()
         self._on_relayed_by_tcp(ping.is_relayed_by_tcp)
