@@ -58,6 +58,7 @@ PARTS = (
     messages.IceServer,
     messages.ColourBar,
     messages.LegendEntry,
+    messages.LinkFigures,
     messages.Problem,
     carrier_packets.Tile,
 )

@@ -4,8 +4,9 @@ import { shortEndpoint } from "./addresses";
 import type { Candidate } from "./candidate";
 import type { Carrier, Fallback } from "./carriers/carrier_policy";
 import type { Facts } from "./diagnose";
+import { writeBitrate } from "./figures_history";
 import type { Percentiles } from "./latency";
-import type { Problem } from "./messages";
+import type { LinkFigures, Problem } from "./messages";
 import type { Figures } from "./stats";
 import type { CandidatePair, PairedCandidate } from "./stats_report";
 
@@ -44,6 +45,8 @@ export interface Details {
   readonly webrtc_problem: Problem | null;
   /** Of the last second; null while nothing plays. */
   readonly figures: Figures | null;
+  /** As the kernel's side knows it; null before it was said. */
+  readonly link: LinkFigures | null;
   /** As in "640×360"; empty before the first frame. */
   readonly size: string;
 }
@@ -55,10 +58,11 @@ const ROUTES: Readonly<Record<Fallback, string>> = {
 
 /** Returns the panel's rows, without the empty ones. */
 export function detailRows(details: Details): readonly Row[] {
-  const { view, connection, webrtc_problem, figures, size } = details;
+  const { view, connection, webrtc_problem, figures, link, size } = details;
   const rows = {
     route: routeLines(details),
     picture: figures === null ? [] : [pictureLine(figures, size)],
+    link: figures === null || link === null ? [] : [linkLine(link)],
     WebRTC: webrtc_problem === null ? [] : [problemLine(webrtc_problem)],
     ...(connection !== null && connectionRows(connection)),
     state: [...(connection === null ? [] : [stateLine(connection)]), line(`view ${view}`, "")],
@@ -107,6 +111,15 @@ function pictureLine(figures: Figures, size: string): Line {
   const rate = `${fps.toFixed(0)} fps, ${(bytes_per_s / 1000).toFixed(0)} kB/s`;
   const losses = `dropped frames: ${dropped}, freezes: ${freezes} in the last second`;
   return line(join(" · ", codec, decoder, size), `${rate}, ${latencyText(latency)}, ${losses}`);
+}
+
+function linkLine({ estimate_bps, loss, tier, quantiser }: LinkFigures): Line {
+  const sent = [
+    tier === "" ? "" : `${tier} size`,
+    quantiser === undefined ? "" : `quantiser ${quantiser}`,
+  ];
+  const takes = `takes ${writeBitrate(estimate_bps)}`;
+  return line(takes, join(", ", `${(loss * 100).toFixed(1)}% loss`, ...sent));
 }
 
 /** Returns how old the picture is when it reaches the screen, in words. */

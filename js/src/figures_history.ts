@@ -73,6 +73,7 @@ export function describe(points: readonly Point[], { name, write }: Series): str
   return `${name}: ${write(last)}, ${write(low)} to ${write(high)} in the last minute`;
 }
 
-function writeBitrate(bps: number): string {
+/** Says a rate in the unit that suits it. */
+export function writeBitrate(bps: number): string {
   return bps < 1_000_000 ? `${(bps / 1000).toFixed(0)} kbit/s` : `${(bps / 1e6).toFixed(1)} Mbit/s`;
 }

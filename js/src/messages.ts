@@ -86,6 +86,18 @@ export interface LegendEntry {
   readonly bar?: ColourBar;
 }
 
+/** What one view is sent, and what its link takes; as in `ViewerStats`. */
+export interface LinkFigures {
+  /** What the link takes, everything included. */
+  readonly estimate_bps: number;
+  /** The part of the packets that was lost lately, 0 to 1. */
+  readonly loss: number;
+  /** `full`, `half` or `quarter` size; empty if it differs among the tiles of a grid. */
+  readonly tier: string;
+  /** Of the last picture, coarser upwards; None if the encoder does not say. */
+  readonly quantiser?: number;
+}
+
 /** Something went wrong, which the connection may survive; a part of `Candidates`. */
 export interface Problem {
   readonly problem: string;
@@ -225,6 +237,8 @@ export interface Pong {
   /** The stream's picture in pixels, also for a view that is sent a smaller one; 0: none yet. */
   readonly width: number;
   readonly height: number;
+  /** None before the view was sent anything. */
+  readonly link?: LinkFigures;
 }
 
 /** Send this view the stream's packets, beginning with a keyframe. Once on each connection. */

@@ -12,7 +12,7 @@ import { DetailsPanel } from "./details_panel";
 import { Grid } from "./grid/grid";
 import { Interaction } from "./interaction/interaction";
 import { Line } from "./interaction/line";
-import type { Pong, Problem, ToView } from "./messages";
+import type { LinkFigures, Pong, Problem, ToView } from "./messages";
 import { listen, type Model } from "./model";
 import { Overlay } from "./view_dom";
 import { Player } from "./player";
@@ -44,6 +44,7 @@ export class View {
   /** WebRTC's. */
   #state: ViewState;
   #figures: Figures | null = null;
+  #link: LinkFigures | null = null;
 
   /**
    * Shows the stream in `root` from now until it is closed.
@@ -99,7 +100,7 @@ export class View {
       isPaused: () => !this.#attention.is_seen || this.#state.name === "paused",
       made_ms: () => this.#made_ms,
       onChange: () => this.#paint(),
-      onPong: (pong: Pong) => this.#takeSize(pong),
+      onPong: (pong: Pong) => this.#hear(pong),
       onTold: (message: ToView) => this.#line.hear(message),
     };
     this.#webrtc = new Webrtc({
@@ -329,8 +330,9 @@ export class View {
     return made_ms > 0 ? made_ms : null;
   }
 
-  #takeSize({ width, height }: Pong): void {
+  #hear({ width, height, link }: Pong): void {
     if (width > 0) this.#player.setPictureSize({ width, height });
+    if (link !== undefined) this.#link = link;
   }
 
   /** Shows how things stand, if somebody has opened the details. */
@@ -347,6 +349,7 @@ export class View {
         carrier,
         webrtc_problem: this.#fallbacks.shown === null ? null : this.#webrtc_problem,
         figures: this.#figures,
+        link: this.#link,
         size: this.#overlay.size,
       }),
     );

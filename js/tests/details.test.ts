@@ -41,6 +41,7 @@ const NOTHING: Details = {
   carrier: null,
   webrtc_problem: null,
   figures: null,
+  link: null,
   size: "",
 };
 
@@ -90,20 +91,34 @@ test("the pair in use is the route", () => {
   });
 });
 
+const FIGURES = {
+  fps: 29.9,
+  rest_ms: null,
+  dropped: 2,
+  freezes: 0,
+  bytes_per_s: 227_600,
+  codec: "H264",
+  decoder: "FFmpeg",
+  transport: "direct",
+  rtt_ms: 1,
+  latency: { p50_ms: 21.4, p95_ms: 38.2 },
+} as const;
+
+test.each([
+  [{ tier: "half", quantiser: 34 }, "0.4% loss, half size, quantiser 34"],
+  [{ tier: "" }, "0.4% loss"],
+])("the link is as the kernel's side knows it", (sent, note) => {
+  const link = { estimate_bps: 3_410_000, loss: 0.0042, ...sent };
+  expect(read({ figures: FIGURES, link })["link"]).toEqual([`takes 3.4 Mbit/s | ${note}`]);
+});
+
+test("the link's figures are not shown for a picture that stands still or is gone", () => {
+  const link = { estimate_bps: 3_410_000, loss: 0, tier: "full" };
+  expect(read({ figures: null, link })["link"]).toBeUndefined();
+});
+
 test("the picture's figures are those of the last second", () => {
-  const figures = {
-    fps: 29.9,
-    rest_ms: null,
-    dropped: 2,
-    freezes: 0,
-    bytes_per_s: 227_600,
-    codec: "H264",
-    decoder: "FFmpeg",
-    transport: "direct",
-    rtt_ms: 1,
-    latency: { p50_ms: 21.4, p95_ms: 38.2 },
-  } as const;
-  expect(read({ figures, size: "640×360" })["picture"]).toEqual([
+  expect(read({ figures: FIGURES, size: "640×360" })["picture"]).toEqual([
     "H264 · FFmpeg · 640×360 | 30 fps, 228 kB/s, latency 21 ms (p95 38 ms), dropped frames: 2, freezes: 0 in the last second",
   ]);
 });

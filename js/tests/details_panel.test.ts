@@ -58,6 +58,23 @@ describe("the details", () => {
     expect(box?.hidden).toBe(true);
   });
 
+  test("show what the link takes, once the kernel's side says it", async () => {
+    const { model, root } = await show();
+    decode(0, 1);
+    await play(model, root);
+    await pressDetails(root);
+    await passAlive(1000);
+    decode(1000, 31);
+    await passAlive(1000);
+    expect(details(root)).not.toMatch("takes");
+    const link = { estimate_bps: 3_000_000, loss: 0.02, tier: "half", quantiser: 34 };
+    peer().channel?.pong({ link });
+    decode(2000, 61);
+    await passAlive(1000); // Its answers say nothing new.
+    expect(details(root)).toMatch("takes 3.0 Mbit/s");
+    expect(details(root)).toMatch("2.0% loss, half size, quantiser 34");
+  });
+
   test("are in the DOM for scripts: the selected pair, while there is a picture", async () => {
     const { model, root } = await show();
     useRelay();

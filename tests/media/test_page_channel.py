@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pyee.asyncio import AsyncIOEventEmitter
 
 from gpuview.media.page_channel import PageChannel
-from gpuview.protocol.page_messages import Ping, Pong
+from gpuview.protocol.page_messages import LinkFigures, Ping, Pong
+from gpuview.protocol.stats import ViewerStats
 from gpuview.protocol.wire import decode_text, encode_text
 
 
@@ -27,7 +29,7 @@ class Channel(AsyncIOEventEmitter):
 
 
 def listening() -> tuple[PageChannel, Any]:
-    pages, channel = PageChannel(lambda: (640, 360), lambda: None), Channel()
+    pages, channel = PageChannel(lambda: (640, 360), lambda: None, lambda: None), Channel()
     pages.listen(channel)  # type: ignore[arg-type]
     return pages, channel
 
@@ -43,6 +45,28 @@ def test_ping_is_answered_with_the_clock_and_the_size_of_the_picture() -> None:
     assert abs(pong.clock_ms / 1000 - page.heard_s) < 1.0
 
 
+def test_page_is_told_what_its_link_takes_once_it_was_sent_something() -> None:
+    stats = ViewerStats(
+        view="v",
+        state="connected",
+        codec="H264 Main",
+        local="",
+        remote="",
+        frames_sent=0,
+        frames_dropped=0,
+        estimate_bps=3e6,
+        loss=0.02,
+        tier="half",
+        quantiser=34,
+    )
+    page = PageChannel(lambda: (640, 360), lambda: stats, lambda: None)
+    assert page.answer(Ping(sent_ms=0)).link is None
+    stats = structs.replace(stats, frames_sent=1)
+    pong = page.answer(Ping(sent_ms=0))
+    assert decode_text(encode_text(pong), Pong) == pong
+    assert pong.link == LinkFigures(estimate_bps=3e6, loss=0.02, tier="half", quantiser=34)
+
+
 def test_page_tells_its_latency() -> None:
     page, channel = listening()
     channel.emit("message", encode_text(Ping(sent_ms=0, latency_p50_ms=21.0, latency_p95_ms=40.0)))
@@ -51,7 +75,7 @@ def test_page_tells_its_latency() -> None:
 
 def test_page_says_whether_somebody_sees_its_picture_and_each_change_is_told_once() -> None:
     told: list[bool] = []
-    page = PageChannel(lambda: (640, 360), lambda: told.append(page.is_paused))
+    page = PageChannel(lambda: (640, 360), lambda: None, lambda: told.append(page.is_paused))
     for is_paused in (False, True, True, False):
         page.answer(Ping(sent_ms=0, is_paused=is_paused))
     assert told == [True, False]
@@ -63,7 +87,7 @@ def test_page_that_goes_back_and_forth_costs_the_others_few_keyframes(
     now_s = 100.0
     monkeypatch.setattr("gpuview.media.page_channel.time.monotonic", lambda: now_s)
     told: list[bool] = []
-    page = PageChannel(lambda: (640, 360), lambda: told.append(page.is_paused))
+    page = PageChannel(lambda: (640, 360), lambda: None, lambda: told.append(page.is_paused))
     for n in range(3000):
         now_s += 0.001
         page.answer(Ping(sent_ms=0, is_paused=n % 2 == 0))
@@ -78,7 +102,7 @@ def test_page_that_goes_back_and_forth_costs_the_others_few_keyframes(
 
 def test_page_says_with_each_ping_whether_its_relay_is_by_tcp() -> None:
     told: list[bool] = []
-    page = PageChannel(lambda: (640, 360), lambda: None, told.append)
+    page = PageChannel(lambda: (640, 360), lambda: None, lambda: None, told.append)
     page.answer(Ping(sent_ms=0))
     page.answer(Ping(sent_ms=1000, is_relayed_by_tcp=True))
     assert told == [False, True]

@@ -12,7 +12,8 @@ from aiortc import RTCDataChannel
 
 from gpuview.errors import SignalError
 from gpuview.media.link.message_budget import Budget
-from gpuview.protocol.page_messages import Ping, Pong
+from gpuview.protocol.page_messages import LinkFigures, Ping, Pong
+from gpuview.protocol.stats import ViewerStats
 from gpuview.protocol.wire import decode_text, encode_text
 
 __all__ = ["PageChannel"]
@@ -34,6 +35,7 @@ class PageChannel:
 
     Args:
         picture_size: Returns the width and height of the stream's picture, zeros before the first.
+        stats: Returns the view's counters; None if it has no viewer.
         on_paused: Called when `is_paused` has changed.
         on_relayed_by_tcp: Called with each ping's `Ping.is_relayed_by_tcp`.
     """
@@ -41,6 +43,7 @@ class PageChannel:
     def __init__(
         self,
         picture_size: Callable[[], tuple[int, int]],
+        stats: Callable[[], ViewerStats | None],
         on_paused: Callable[[], None],
         on_relayed_by_tcp: Callable[[bool], None] = lambda _: None,
     ) -> None:
@@ -53,6 +56,7 @@ class PageChannel:
         """How much of what the page said was malformed or too much."""
         self._toggles = Budget(time.monotonic(), _MAX_TOGGLES_PER_S)
         self._picture_size = picture_size
+        self._stats = stats
         self._on_paused = on_paused
         self._on_relayed_by_tcp = on_relayed_by_tcp
 
@@ -84,4 +88,21 @@ class PageChannel:
     def _pong(self, ping: Ping) -> Pong:
         width, height = self._picture_size()
         clock_ms = time.monotonic_ns() / 1e6
-        return Pong(sent_ms=ping.sent_ms, clock_ms=clock_ms, width=width, height=height)
+        return Pong(
+            sent_ms=ping.sent_ms,
+            clock_ms=clock_ms,
+            width=width,
+            height=height,
+            link=_link_figures(self._stats()),
+        )
+
+
+def _link_figures(stats: ViewerStats | None) -> LinkFigures | None:
+    if stats is None or not stats.frames_sent:
+        return None
+    return LinkFigures(
+        estimate_bps=stats.estimate_bps,
+        loss=stats.loss,
+        tier=stats.tier,
+        quantiser=stats.quantiser,
+    )

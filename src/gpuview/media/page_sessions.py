@@ -197,7 +197,11 @@ class PageSession:
         self._sessions = sessions
         self._viewer: CarrierViewer | GridViewer | None = None
         picture = sessions.fanout.encodes
-        self._channel = PageChannel(lambda: picture.picture_size, self._follow_paused)
+        self._channel = PageChannel(
+            lambda: picture.picture_size,
+            lambda: self._viewer.stats() if self._viewer else None,
+            self._follow_paused,
+        )
         self._heard_s = time.monotonic()
         self._budget = Budget(self._heard_s, _MAX_MESSAGES_PER_S)
         self._n_faults = 0

@@ -95,7 +95,10 @@ class Viewer:
         self._interaction = InteractionChannel(self.view, on_said)
         self._video = PeerVideo(fanout, self._sending_failed)
         self._channel = PageChannel(
-            lambda: fanout.encodes.picture_size, self._follow_paused, self._video.set_relayed_by_tcp
+            lambda: fanout.encodes.picture_size,
+            self.stats,
+            self._follow_paused,
+            self._video.set_relayed_by_tcp,
         )
         self._stills = StillSender(fanout.stills, self._video.target_bps)
         self._video.on_packet = self._stills.follow

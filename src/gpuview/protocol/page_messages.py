@@ -38,6 +38,7 @@ __all__ = [
     "IceServer",
     "KeepsViews",
     "LegendEntry",
+    "LinkFigures",
     "Message",
     "Offer",
     "PageClock",
@@ -304,7 +305,22 @@ class Ping(Message, frozen=True, kw_only=True, omit_defaults=True):
     packet holds up those behind it."""
 
 
-class Pong(Message, frozen=True, kw_only=True):
+class LinkFigures(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What one view is sent, and what its link takes; as in `ViewerStats`."""
+
+    estimate_bps: float
+    """What the link takes, everything included."""
+    loss: float
+    """The part of the packets that was lost lately, 0 to 1."""
+    tier: str
+    """``full``, ``half`` or ``quarter`` size; empty if it differs among the tiles of a grid."""
+    quantiser: int | None = None
+    """Of the last picture, coarser upwards; None if the encoder does not say."""
+
+
+class Pong(Message, frozen=True, kw_only=True, omit_defaults=True):
     """The media process is alive."""
 
     sent_ms: PageClock
@@ -314,3 +330,5 @@ class Pong(Message, frozen=True, kw_only=True):
     width: int
     """The stream's picture in pixels, also for a view that is sent a smaller one; 0: none yet."""
     height: int
+    link: LinkFigures | None = None
+    """None before the view was sent anything."""

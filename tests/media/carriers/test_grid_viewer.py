@@ -64,7 +64,7 @@ def run(
             carrier,
             MAIN,
             connection=page,
-            channel=PageChannel(lambda: (0, 0), lambda: None),
+            channel=PageChannel(lambda: (0, 0), lambda: None, lambda: None),
             grid=grid,
             acknowledged_every_s=0.02,
             on_failure=lambda _: None,
