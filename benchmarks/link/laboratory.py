@@ -55,6 +55,9 @@ class Laboratory:
             self.sender = self._internet.host("k", f"{_SENDER}/28")
             self._server = self._internet.host("t", f"{_TURN.address}/24")
             viewer = self._internet.host("p", f"{VIEWER}/28", cable=self.link.connect)
+            for host in (self._server, viewer):
+                # Each connection begins without what TCP has learnt in the scenario before.
+                host.run("sysctl -qw net.ipv4.tcp_no_metrics_save=1")
             enter(_TURN.run(self._server, folder, certificate(folder / "tls", _TURN.address)))
             self._browsers = {VIEWER: enter(Chromium(self._playwright, viewer, folder))}
         except BaseException:

@@ -5,7 +5,7 @@ import type { Pong } from "./messages";
 /** RTP timestamps are the capture times of frames, at 90 ticks a millisecond, in 32 bits. */
 const TICKS_PER_MS = 90;
 const TICKS = 2 ** 32;
-/** So many pongs are kept, and the quickest of them is believed. */
+/** So many pongs are kept, and the quickest of them counts. */
 const PONGS = 10;
 /** So long a frame counts. */
 const WINDOW_MS = 10_000;

@@ -12,7 +12,7 @@ export class Room {
   readonly #observer = new ResizeObserver(() => this.#look());
   #root: HTMLElement;
   #parent: Element | null = null;
-  #told = 0;
+  #last_sent = 0;
   #resting = new AbortController();
 
   /** Tells the room of `root` at once, and then each change, until `stop` is aborted. */
@@ -37,15 +37,15 @@ export class Room {
     }
     this.#resting.abort();
     this.#resting = new AbortController();
-    if (this.#told === 0) return this.#tell();
+    if (this.#last_sent === 0) return this.#tell();
     const stop = AbortSignal.any([this.#stop, this.#resting.signal]);
     after(REST_MS, () => this.#tell(), stop);
   }
 
   #tell(): void {
     const width = roomOf(this.#root);
-    if (width < 1 || width === this.#told) return; // Hidden, or as it was.
-    this.#told = width;
+    if (width < 1 || width === this.#last_sent) return; // Hidden, or as it was.
+    this.#last_sent = width;
     this.#model.send({ type: "Room", width });
   }
 }

@@ -4,7 +4,7 @@
 import { Attention } from "./visibility";
 import { caption } from "./caption";
 import { commOpener } from "./carriers/comm_channel";
-import { Fallbacks, type Door } from "./carriers/fallbacks";
+import { Fallbacks, type Opener } from "./carriers/fallbacks";
 import { placeOf, viewUrl } from "./carriers/server_url";
 import type { Carrier } from "./carriers/carrier_policy";
 import { detailRows } from "./details";
@@ -52,7 +52,7 @@ export class View {
    * @param socket How to reach the media process by the Jupyter server; null if that is impossible.
    * @param kernel Is aborted when the kernel is gone; by us, if we are the first to notice.
    */
-  constructor(model: Model, root: HTMLElement, socket: Door | null, kernel: AbortController) {
+  constructor(model: Model, root: HTMLElement, socket: Opener | null, kernel: AbortController) {
     this.#model = model;
     const carriers = model.get("carriers");
     this.#is_webrtc_allowed = carriers.includes("webrtc");
@@ -117,7 +117,7 @@ export class View {
       ...shared,
       grid,
       view,
-      doors: { socket, comm: carriers.includes("comm") ? comm : null },
+      openers: { socket, comm: carriers.includes("comm") ? comm : null },
       onFigures: (figures) => this.#state.name !== "paused" && this.#showFigures(figures, null),
       stop: this.#closing.signal,
     });

@@ -1,6 +1,6 @@
 // WebRTC of one view: one connection after the other, as the view's state machine says.
 
-import type { Door } from "./carriers/fallbacks";
+import type { Opener } from "./carriers/fallbacks";
 import { Latency, type ShownFrame } from "./latency";
 import type { FromView, Pong, ToView } from "./messages";
 import type { Model } from "./model";
@@ -26,7 +26,7 @@ export interface WebrtcOptions {
   readonly signalling: Signalling;
   readonly player: Player;
   /** Of the Jupyter server; null if it cannot be used. */
-  readonly socket: Door | null;
+  readonly socket: Opener | null;
   /** What has become of the connections so far. */
   readonly state: () => ViewState["name"];
   readonly emit: (event: ViewEvent) => void;

@@ -1,7 +1,7 @@
 // The widget as anywidget loads it: `initialize` for each model, then `render` for each output.
 
 import { placeOf, socketUrl } from "./carriers/server_url";
-import { SocketDoor } from "./carriers/socket_channel";
+import { SocketOpener } from "./carriers/socket_channel";
 import { keepsViews, listen, type Model } from "./model";
 import { LatestRemoved } from "./removed_output";
 import { View } from "./view";
@@ -21,11 +21,11 @@ export default function widget(): Widget {
   // The one that `render` gets loses its listeners with the output, and a view may outlive that.
   let lasting: Model | null = null;
   // Shared, so that a server without the extension is not asked by each view.
-  let socket: SocketDoor | null = null;
+  let socket: SocketOpener | null = null;
   return {
     initialize({ model }) {
       lasting = model;
-      socket = socketDoor(model);
+      socket = socketOpener(model);
       const stop = new AbortController();
       listen(model, "comm_live_update", () => kernel.abort(), stop.signal);
       if (keepsViews()) model.send({ type: "KeepsViews" });
@@ -41,7 +41,7 @@ export default function widget(): Widget {
   };
 }
 
-function socketDoor(model: Model): SocketDoor | null {
+function socketOpener(model: Model): SocketOpener | null {
   const url = model.get("carriers").includes("socket") ? socketUrl(placeOf(model), document) : null;
-  return url === null ? null : new SocketDoor(url);
+  return url === null ? null : new SocketOpener(url);
 }

@@ -5,7 +5,7 @@ whatever shows the file alone has the picture. It is the newest frame of the tim
 When the stream is closed, the last frame takes the place of the view.
 
 Note [run by a program]. nbconvert and papermill run notebooks with nbclient, which stores the state
-of every widget. nbconvert then believes that the view can be shown, and leaves the picture out. So
+of every widget. nbconvert then takes it that the view can be shown, and leaves the picture out. So
 the state is kept from nbclient, and as nobody watches, the picture is renewed at the end of each
 cell. If a front end is taken for nbclient, its view is drawn anew at the end of a cell, no more.
 """

@@ -215,7 +215,7 @@ class StreamWidget(PageTraits):
         """Viewers have come or gone, or a recording; on any thread."""
         self._followed.keep_alive(self if self._recordings.is_active else None)
 
-    def _told_interaction(self) -> Interaction:
+    def _interaction_message(self) -> Interaction:
         """Return what views may say."""
         return Interaction()
 
@@ -282,7 +282,7 @@ class StreamWidget(PageTraits):
         with self._lock:
             self.epoch = epoch
             self._published.update(media="restarting", media_error=None)
-            self._handle.send(self._told_interaction())
+            self._handle.send(self._interaction_message())
 
     def process_ready(self) -> None:
         with self._lock:

@@ -339,7 +339,7 @@ class GPUStream(FrameStream, StreamWidget, metaclass=PublicFace):
         self.interaction = to_wire(interaction)
         super()._publish_interaction(interaction)
 
-    def _told_interaction(self) -> Interaction:
+    def _interaction_message(self) -> Interaction:
         return self._interactions.newest
 
     # --- callbacks of the engine (`StreamListener`), on the engine's thread -------------------

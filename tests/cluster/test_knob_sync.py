@@ -190,7 +190,7 @@ def test_without_a_notebook_no_step_waits_or_says_anything(waits: list[float]) -
 
 def test_forked_child_agrees_with_nobody_even_where_the_lock_was_taken() -> None:
     worker = Worker()
-    with worker.steps._told:
+    with worker.steps._changed:
         worker.steps.abandon()
         worker.steps.sync()
     assert worker.said == []

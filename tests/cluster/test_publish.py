@@ -167,6 +167,7 @@ def test_nothing_is_raised_after_the_end(job: FakeEngine) -> None:
     view.push(PICTURE)
     view.tap(nn.Linear(2, 2))
     view.close()
+    assert [handle.is_closed for handle in job.handles] == [True]
 
 
 def test_in_a_forked_child_it_does_nothing(job: FakeEngine) -> None:
@@ -175,6 +176,7 @@ def test_in_a_forked_child_it_does_nothing(job: FakeEngine) -> None:
     job.tell("forked", error)
     view.push(PICTURE)
     view.close()
+    assert len(job.handles) == 1
 
 
 def test_a_media_process_that_cannot_start_costs_the_job_nothing(

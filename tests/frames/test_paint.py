@@ -228,7 +228,7 @@ def test_no_colour_appears_between_two_classes_that_neither_has():
 
 @pytest.mark.parametrize("shown", [(120, 200), (77, 130), (30, 40), (240, 400), (251, 333)])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_each_value_that_is_none_is_counted_once(shown, dtype):
+def test_each_nonfinite_value_is_counted_once(shown, dtype):
     pixels = noise(2, dtype, (2, 3, 120, 200))
     pixels[:, 1, ::7, ::3] = torch.nan
     pixels[1, :, 5:50, 60:80] = -torch.inf

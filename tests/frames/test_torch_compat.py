@@ -39,6 +39,7 @@ def names(request, monkeypatch) -> str:
             "_count_dispatch_modes",
             "_maybe_current_level",
             "_eval_frame",
+            "_disable_dynamo",
         ):
             monkeypatch.setattr(torch_compat, name, None)
         monkeypatch.setattr(torch_compat, "_is_fx_tracing", lambda: None)
@@ -52,8 +53,15 @@ def test_this_release_has_all_names(names):
         torch_compat._count_dispatch_modes is not None,
         torch_compat._maybe_current_level is not None,
         torch_compat._is_fx_tracing() is not None,
+        torch_compat._eval_frame is not None,
+        torch_compat._disable_dynamo is not None,
     ]
-    assert is_known == [names == "as it is"] * 5
+    assert is_known == [names == "as it is"] * 7
+
+
+def test_releases_before_2_7_import_dynamo_at_the_first_call(monkeypatch):
+    monkeypatch.setattr(torch_compat, "_eval_frame", None)
+    assert opaque_to_dynamo(lambda x: x + 1)(torch.ones(1)).tolist() == [2]
 
 
 def test_compiled_code_calls_an_opaque_function_with_real_tensors_and_traces_nothing_in_it():

@@ -71,6 +71,7 @@ def test_a_ring_that_finds_no_memory_is_told_and_tried_again(
     stream.wait_for(lambda traits: "cannot map" in traits["status"]["problem"], what="the problem")
     resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
     stream.wait_for(lambda traits: traits["status"]["state"] == "live", what="a live stream")
+    viewer.wait_until(lambda picture: bool(picture.min() > 250))  # not the old, black one
     assert media_pid(kernel) == pid
 
 

@@ -37,7 +37,7 @@ def candidates(sdp: str) -> list[tuple[str, int]]:
     return [(address, int(port)) for address, port in found]
 
 
-def welcomes(stream: StreamProxy) -> list[dict[str, Any]]:
+def peer_configs(stream: StreamProxy) -> list[dict[str, Any]]:
     """Return what the stream has told its views of how to connect."""
     return [each for each in stream.messages if each["type"] == "PeerConfig"]
 
@@ -98,7 +98,7 @@ def test_ice_servers_reach_a_view_by_message_and_never_by_trait(kernel_with: Ker
 
     viewer.wait_for_state("connecting", "playing", timeout_s=60.0)
 
-    told = welcomes(stream)  # several where it was slow, as a view repeats its question
+    told = peer_configs(stream)  # several where it was slow, as a view repeats its question
     assert told
     assert all(each["ice_servers"][0]["credential"] == "s3cret" for each in told)
     assert "s3cret" not in str(stream.traits)
@@ -113,7 +113,7 @@ def test_each_view_gets_a_login_of_its_own_made_from_the_secret(kernel_with: Ker
     for viewer in viewers:
         viewer.wait_for_state("connecting", "playing", timeout_s=60.0)
 
-    servers = {each["view"]: each["ice_servers"][0] for each in welcomes(stream)}
+    servers = {each["view"]: each["ice_servers"][0] for each in peer_configs(stream)}
     for viewer in viewers:
         assert servers[viewer.view]["username"].endswith(f":{viewer.view}")
     assert "t0p" not in f"{stream.messages} {stream.traits}"

@@ -364,6 +364,7 @@ def test_connection_that_never_came_up_closes() -> None:
         page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         ours = Ours(page)
         await asyncio.gather(page.close(), ours.connection.close())
+        assert (page.connectionState, ours.connection.connectionState) == ("closed", "closed")
 
     asyncio.run(close())
 

@@ -62,7 +62,7 @@ def test_administrator_s_bitrate_limits_every_stream(
     asyncio.run(main())
 
 
-class HubHarness:
+class StreamsHarness:
     """The streams of a kernel, one of them, and what is said to the kernel.
 
     Args:
@@ -125,10 +125,10 @@ async def page_offer(seq: int = 1) -> Offer:
     return offer
 
 
-def run(server: str, use: Callable[[HubHarness], Awaitable[None]]) -> None:
+def run(server: str, use: Callable[[StreamsHarness], Awaitable[None]]) -> None:
     async def live() -> None:
         aioice_compat.install()
-        harness = HubHarness(server)
+        harness = StreamsHarness(server)
         try:
             await use(harness)
         finally:
@@ -142,7 +142,7 @@ def told(seq: int = 1) -> Candidates:
 
 
 def test_candidates_that_come_before_the_answer_are_used(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         harness.say(told())  # told once, and the kernel lets no repetition through
         assert isinstance(await harness.reply(), Answer)
@@ -152,7 +152,7 @@ def test_candidates_that_come_before_the_answer_are_used(dead_server: str) -> No
 
 
 def test_candidates_that_come_after_it_are_used_once(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         await harness.reply()
         for _ in range(3):
@@ -164,7 +164,7 @@ def test_candidates_that_come_after_it_are_used_once(dead_server: str) -> None:
 
 
 def test_candidates_of_an_older_offer_are_not_used(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         for seq in (1, 2):
             harness.say(await page_offer(seq))
         await asyncio.sleep(0)
@@ -176,7 +176,7 @@ def test_candidates_of_an_older_offer_are_not_used(dead_server: str) -> None:
 
 
 def test_page_that_leaves_before_its_answer_is_not_answered(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         await asyncio.sleep(0)
         harness.say(Bye(view="v"))
@@ -188,7 +188,7 @@ def test_page_that_leaves_before_its_answer_is_not_answered(dead_server: str) ->
 
 
 def test_stream_that_is_closed_before_an_answer_refuses_it(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         await asyncio.sleep(0)
         harness.say(CloseStream())
@@ -200,7 +200,7 @@ def test_stream_that_is_closed_before_an_answer_refuses_it(dead_server: str) -> 
 
 @pytest.mark.parametrize("n_steps", range(12))
 def test_page_that_leaves_while_it_is_answered_leaves_no_connection(n_steps: int) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         for _ in range(n_steps):
             await asyncio.sleep(0)
@@ -214,7 +214,7 @@ def test_page_that_leaves_while_it_is_answered_leaves_no_connection(n_steps: int
 
 
 def test_viewer_that_is_not_answered_yet_has_counters(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         harness.say(GetStats(request=1))
         (stats,) = (each for each in harness.said if isinstance(each, Stats))
@@ -225,7 +225,7 @@ def test_viewer_that_is_not_answered_yet_has_counters(dead_server: str) -> None:
 
 
 def test_candidate_whose_end_makes_no_sense_costs_no_answer() -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         said = "candidate:1 1 udp 1 198.51.100.7 4000 typ host rport x"
         harness.say(Candidates(view="v", seq=1, candidates=[said]))
@@ -236,7 +236,7 @@ def test_candidate_whose_end_makes_no_sense_costs_no_answer() -> None:
 
 
 def test_page_that_names_ever_more_addresses_is_heard_out_once() -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         await harness.reply()
         for n in range(100):
@@ -253,19 +253,19 @@ def test_viewer_that_cannot_be_closed_does_not_keep_others_from_being_given_up(
 ) -> None:
     monkeypatch.setattr("gpuview.media.streams._REAP_EVERY_S", 0.01)
 
-    async def answered(harness: HubHarness, seq: int) -> viewer.Viewer:
+    async def answered(harness: StreamsHarness, seq: int) -> viewer.Viewer:
         harness.say(await page_offer(seq))
         await harness.reply(seq)
         (found,) = harness.viewers
         return found
 
-    async def expect_given_up(harness: HubHarness) -> None:
+    async def expect_given_up(harness: StreamsHarness) -> None:
         with monkeypatch.context() as late:
             late.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
             viewers = harness.viewers
             await wait_until_async(lambda: not viewers, "the viewer is given up")
 
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         broken = await answered(harness, 1)
         close, broken.close = broken.close, None  # type: ignore[method-assign, assignment]
         await expect_given_up(harness)
@@ -283,7 +283,7 @@ def test_viewer_that_is_overdue_before_its_answer_is_dropped_like_any_other(
     monkeypatch.setattr(negotiation, "_SETTLE_S", 60.0)
     monkeypatch.setattr(viewer, "CONNECT_TIMEOUT_S", 0.0)
 
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         viewers = harness.viewers
         for seq in (1, 2):
             harness.say(await page_offer(seq))
@@ -296,7 +296,7 @@ def test_viewer_that_is_overdue_before_its_answer_is_dropped_like_any_other(
 def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead_server: str) -> None:
     async def answer() -> tuple[Answer | Refusal, float]:
         aioice_compat.install()
-        harness = HubHarness(dead_server)
+        harness = StreamsHarness(dead_server)
         offer = await page_offer()
         loop = asyncio.get_running_loop()
         before_s = loop.time()
@@ -311,12 +311,12 @@ def test_dead_servers_delay_an_answer_by_a_tenth_of_a_second(dead_server: str) -
     assert delay_s == pytest.approx(0.1)
 
 
-def replies(harness: HubHarness) -> list[Answer | Refusal]:
+def replies(harness: StreamsHarness) -> list[Answer | Refusal]:
     return [each for each in harness.said if isinstance(each, Answer | Refusal)]
 
 
 def test_offer_that_is_repeated_gets_the_same_answer_again() -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         offer = await page_offer()
         for _ in range(3):
             harness.say(offer)
@@ -330,7 +330,7 @@ def test_offer_that_is_repeated_gets_the_same_answer_again() -> None:
 
 
 def test_offer_that_was_refused_is_refused_again_in_the_same_words(dead_server: str) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         offer = await page_offer()
         harness.say(offer)
         harness.say(Bye(view="v"))
@@ -342,7 +342,7 @@ def test_offer_that_was_refused_is_refused_again_in_the_same_words(dead_server: 
 
 
 def test_offer_that_comes_after_a_newer_one_is_refused() -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         offer = await page_offer()
         harness.say(await page_offer(2))
         harness.say(offer)
@@ -380,7 +380,7 @@ def fail(*args: object) -> None:
 def test_fault_of_ours_is_a_refusal_at_once_and_leaves_no_viewer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         monkeypatch.setattr(where, fail)
         harness.say(await page_offer())
         refusal = await harness.reply()
@@ -400,7 +400,7 @@ def test_viewer_that_cannot_be_checked_is_dropped_and_no_other_is_forgotten(
 ) -> None:
     monkeypatch.setattr("gpuview.media.streams._REAP_EVERY_S", 0.01)
 
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         for seq in (1, 2):
             harness.say(await page_offer(seq))
             await harness.reply(seq)
@@ -414,7 +414,7 @@ def test_viewer_that_cannot_be_checked_is_dropped_and_no_other_is_forgotten(
 def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         await harness.reply()
         (found,) = harness.viewers
@@ -430,7 +430,7 @@ def test_stream_is_closed_although_a_viewer_of_it_cannot_be(
 
 
 def test_stream_that_is_closed_waits_for_a_viewer_that_is_still_leaving() -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         await harness.reply()
         (found,) = harness.viewers
@@ -459,7 +459,7 @@ def test_stream_that_is_closed_waits_for_a_viewer_that_is_still_leaving() -> Non
 def test_offer_is_answered_with_vp8_where_this_pyav_encodes_no_h264(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         harness.say(await page_offer())
         answer = await harness.reply()
         assert isinstance(answer, Answer)
@@ -478,7 +478,7 @@ def test_viewer_whose_video_cannot_be_sent_is_closed_so_that_its_page_comes_agai
     async def fail(self: Subscription) -> None:
         raise RuntimeError("made up")
 
-    async def use(harness: HubHarness) -> None:
+    async def use(harness: StreamsHarness) -> None:
         page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         page.addTransceiver("video", direction="recvonly")
         page.createDataChannel("gpuview")

@@ -161,7 +161,7 @@ class TestRoundTrip:
 
 
 OFFER = {"type": "Offer", "view": "a", "seq": 1, "sdp": "v=0"}
-WELCOME = {"type": "PeerConfig", "view": "a"}
+CONFIG = {"type": "PeerConfig", "view": "a"}
 CANDIDATES = {"type": "Candidates", "view": "a", "seq": 1}
 PROBLEM = {"problem": "p", "expected": "e", "fix": "f"}
 
@@ -193,13 +193,16 @@ class TestRefusal:
             ({**OFFER, "view": "é"}, r"matching regex .* at `\$.view`"),
             ({**OFFER, "view": "a" * 65}, r"matching regex .* at `\$.view`"),
             (
-                {**WELCOME, "ice_servers": {}},
+                {**CONFIG, "ice_servers": {}},
                 r"Expected `array`, got `object` - at `\$.ice_servers`",
             ),
-            ({**WELCOME, "ice_servers": ["stun:a"]}, r"got `str` - at `\$.ice_servers\[0\]`"),
-            ({**WELCOME, "ice_servers": [{}]}, r"field `urls` - at `\$.ice_servers\[0\]`"),
-            ({**WELCOME, "ice_servers": [{"urls": [7]}]}, r"at `\$.ice_servers\[0\].urls\[0\]`"),
-            ({**WELCOME, "ice_servers": [{"url": "a"}]}, "unknown field `url`"),
+            ({**CONFIG, "ice_servers": ["stun:a"]}, r"got `str` - at `\$.ice_servers\[0\]`"),
+            ({**CONFIG, "ice_servers": [{}]}, r"field `urls` - at `\$.ice_servers\[0\]`"),
+            (
+                {**CONFIG, "ice_servers": [{"urls": [7]}]},
+                r"at `\$.ice_servers\[0\].urls\[0\]`",
+            ),
+            ({**CONFIG, "ice_servers": [{"url": "a"}]}, "unknown field `url`"),
             ({"type": "Status", "state": "odd"}, r"Invalid enum value 'odd' - at `\$.state`"),
             ({"type": "Status", "state": []}, r"Expected `str`, got `array` - at `\$.state`"),
             ({"type": "\ud800"}, r"type \?: "),
@@ -255,7 +258,7 @@ class TestRefusal:
     def test_a_credential_is_not_repeated_in_an_error(self) -> None:
         server = {"urls": ["turn:a"], "credential": ["s3cret"]}
         with pytest.raises(SignalError, match="credential") as caught:
-            from_wire({**WELCOME, "ice_servers": [server]}, PeerConfig)
+            from_wire({**CONFIG, "ice_servers": [server]}, PeerConfig)
         assert "s3cret" not in str(caught.value)
 
     def test_a_long_name_is_shortened_in_the_sentence(self) -> None:

@@ -28,17 +28,17 @@ import {
 const ACKNOWLEDGE_MS: Readonly<Record<Fallback, number>> = { socket: 0, comm: 200 };
 
 /** How one fallback is reached from this page. */
-export interface Door {
+export interface Opener {
   readonly open: OpenChannel;
   /** From when on it is worth trying, on the page's clock. */
   readonly opens_at_ms: number;
 }
 
-export type Doors = Readonly<Record<Fallback, Door | null>>;
+export type Openers = Readonly<Record<Fallback, Opener | null>>;
 
 export interface FallbacksOptions {
   readonly view: string;
-  readonly doors: Doors;
+  readonly openers: Openers;
   readonly player: Player;
   readonly grid: Grid;
   /** Whether the stream has frames, and somebody looks. */
@@ -72,7 +72,7 @@ export class Fallbacks {
 
   constructor(options: FallbacksOptions) {
     this.#options = options;
-    const { socket, comm } = options.doors;
+    const { socket, comm } = options.openers;
     const lanes = { socket: socket && CLOSED, comm: comm && CLOSED };
     this.#race = { favourite: { state: "idle" }, lanes, remembered: recall() };
     options.stop.addEventListener("abort", () => this.close(), { once: true });
@@ -156,7 +156,7 @@ export class Fallbacks {
 
   #decide(): void {
     const now_ms = performance.now();
-    const { open, wake_ms } = decide(this.#withDoors(), now_ms);
+    const { open, wake_ms } = decide(this.#withOpeners(), now_ms);
     this.#wake.abort();
     this.#wake = new AbortController();
     if (this.#options.stop.aborted) return;
@@ -165,27 +165,27 @@ export class Fallbacks {
     if (wake_ms !== null) after(wake_ms - now_ms, () => this.#decide(), this.#wake.signal);
   }
 
-  /** The race, with what else the doors know: all views of a model share them. */
-  #withDoors(): Race {
-    const { doors } = this.#options;
-    const withDoor = (carrier: Fallback) => {
+  /** The race, with what else the openers know: all views of a model share them. */
+  #withOpeners(): Race {
+    const { openers } = this.#options;
+    const withOpener = (carrier: Fallback) => {
       const lane = this.#race.lanes[carrier];
-      const opens_at_ms = doors[carrier]?.opens_at_ms ?? 0;
+      const opens_at_ms = openers[carrier]?.opens_at_ms ?? 0;
       return lane && { ...lane, opens_at_ms: Math.max(lane.opens_at_ms, opens_at_ms) };
     };
-    return { ...this.#race, lanes: { socket: withDoor("socket"), comm: withDoor("comm") } };
+    return { ...this.#race, lanes: { socket: withOpener("socket"), comm: withOpener("comm") } };
   }
 
   #begin(carrier: Fallback): void {
-    const { doors, view, player, grid, isFrameDue, isPaused, made_ms } = this.#options;
+    const { openers, view, player, grid, isFrameDue, isPaused, made_ms } = this.#options;
     const { onFigures, onPong, onTold } = this.#options;
-    const door = doors[carrier];
-    if (door === null) return;
+    const opener = openers[carrier];
+    if (opener === null) return;
     const end = new AbortController();
     this.#advance(carrier, "opening");
     const picture = new Picture({
       view,
-      open: door.open,
+      open: opener.open,
       acknowledge_ms: ACKNOWLEDGE_MS[carrier],
       undecodable: this.#undecodable,
       player,

@@ -68,7 +68,7 @@ export class PacketConnection {
   /** The number of the newest packet that has arrived. */
   #newest = -1;
   /** What the media process was told of the size of tiles since the last `Watch`. */
-  #told_tiers: ReadonlyMap<number, Tier> = new Map();
+  #sent_tiers: ReadonlyMap<number, Tier> = new Map();
   #is_watching = false;
   /** When it and those before it have arrived, as far as the media process was not told. */
   #arrived_ms: number[] = [];
@@ -77,7 +77,7 @@ export class PacketConnection {
   /** The number of the newest frame that was on the screen. */
   #shown = -1;
   /** What `shown` the media process was told last. */
-  #told = -1;
+  #acknowledged = -1;
   #nbytes = 0;
   readonly #freezes = new FreezeCounter();
   #picture_codec = "";
@@ -148,8 +148,8 @@ export class PacketConnection {
   tellTiers(): void {
     const { tiers } = this.#options.grid;
     if (!this.#is_watching || tiers === null) return;
-    const fresh = [...tiers].filter(([rank, tier]) => this.#told_tiers.get(rank) !== tier);
-    this.#told_tiers = new Map([...this.#told_tiers, ...fresh]);
+    const fresh = [...tiers].filter(([rank, tier]) => this.#sent_tiers.get(rank) !== tier);
+    this.#sent_tiers = new Map([...this.#sent_tiers, ...fresh]);
     for (const tier of new Set(fresh.map(([, tier]) => tier))) {
       const ranks = fresh.filter(([, each]) => each === tier).map(([rank]) => rank);
       this.#channel.send({ type: "WantTier", tier, ranks });
@@ -180,7 +180,7 @@ export class PacketConnection {
     else {
       const { view, acknowledge_ms } = this.#options;
       this.#channel.send({ type: "Watch", view, codec, acknowledge_ms });
-      [this.#is_watching, this.#told_tiers] = [true, new Map()];
+      [this.#is_watching, this.#sent_tiers] = [true, new Map()];
       this.tellTiers();
     }
   }
@@ -260,11 +260,11 @@ export class PacketConnection {
 
   /** What has arrived and what was shown, apart: a decoder may want a packet more than it shows. */
   #acknowledge(): void {
-    if (this.#arrived_ms.length === 0 && this.#told === this.#shown) return;
+    if (this.#arrived_ms.length === 0 && this.#acknowledged === this.#shown) return;
     const arrived_ms = this.#arrived_ms.slice(-MAX_ARRIVALS);
     this.#channel.send({ type: "Received", seq: this.#newest, arrived_ms, shown: this.#shown });
     this.#arrived_ms = [];
-    this.#told = this.#shown;
+    this.#acknowledged = this.#shown;
     this.#acknowledged_ms = performance.now();
   }
 

@@ -3,8 +3,8 @@
 import type { Channel, ChannelListener, OpenChannel, SentMessage } from "./channel";
 import { closing_ms, closingProblem } from "./close_codes";
 
-/** The door to one stream's WebSocket. A server that refuses is seldom asked. */
-export class SocketDoor {
+/** Opens one stream's WebSocket. A server that refuses is seldom asked. */
+export class SocketOpener {
   readonly #url: string;
   #failures = 0;
   #closed_until_ms = 0;

@@ -52,7 +52,7 @@ export class Inspector {
   #part = viewport.WHOLE;
   #is_on = false;
   #is_frozen = false;
-  /** What is below the pointer or, for who uses keys, in the middle; null if nobody looks. */
+  /** What is below the pointer, or in the middle where keys are used; null if nobody looks. */
   #hover: Place | null = null;
   /** The first corner of the box that is drawn. */
   #corner: Place = { x: 0, y: 0 };

@@ -1,6 +1,6 @@
 // The page that shows one stream and nothing else; `gpuview.server.view_page` serves it.
 
-import { SocketDoor } from "../carriers/socket_channel";
+import { SocketOpener } from "../carriers/socket_channel";
 import { RemoteModel } from "./remote_model";
 import { listen } from "../model";
 import { View } from "../view";
@@ -17,7 +17,7 @@ export function show(page: Document, stop: AbortSignal): void {
   listen(model, "comm_live_update", () => kernel.abort(), stop);
   const root = page.createElement("main");
   page.body.append(root);
-  const view = new View(model, root, new SocketDoor(url.href), kernel);
+  const view = new View(model, root, new SocketOpener(url.href), kernel);
   stop.addEventListener("abort", () => view.close(), { once: true });
 }
 

@@ -50,7 +50,7 @@ def checked_rank(rank: object) -> int:
     """Return ``rank``.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: It is not an integer from 0 on, or too large.
     """
     is_rank = isinstance(rank, int) and not isinstance(rank, bool) and 0 <= rank < _MAX_RANK
     if not is_rank:

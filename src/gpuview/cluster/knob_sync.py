@@ -109,7 +109,7 @@ class KnobSync:
         self._report = report
         self._is_connected = is_connected
         self._on_error = on_error
-        self._told = threading.Condition()  # guards the rest
+        self._changed = threading.Condition()  # guards the rest
         self._schedule = Schedule()
         self._step: int | None = None
         self._synced_s = 0.0
@@ -118,11 +118,11 @@ class KnobSync:
 
     def sync(self, step: int | None = None) -> None:
         """Begin a step; see `View.sync`."""
-        with self._told:
+        with self._changed:
             self._begin(step)
             if self._is_connected() and not self._is_sure():
                 self._tell()  # so that the notebook withdraws what is not final yet
-                self._told.wait_for(self._is_sure, timeout=_WAIT_S)
+                self._changed.wait_for(self._is_sure, timeout=_WAIT_S)
             self._schedule.give_up(self._now)
             due = self._schedule.due(self._now)
             late = [each for each in due if self._schedule.is_late(each)]
@@ -143,15 +143,15 @@ class KnobSync:
 
     def hear(self, message: Agreed) -> None:
         """Learn what is agreed on; on any thread."""
-        with self._told:
+        with self._changed:
             self._schedule.replace(message)
-            self._told.notify_all()
+            self._changed.notify_all()
             if self._step is not None:
                 self._tell()
 
     def abandon(self) -> None:
         """Agree with nobody in a forked child, where the parent's threads are gone."""
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
         self._is_connected = lambda: False
 
     def _is_sure(self) -> bool:
@@ -191,7 +191,7 @@ def checked_step(step: SupportsIndex) -> int:
     """Return the number of a step.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: It is not an integer from 0 on.
     """
     try:
         number = index(step)

@@ -82,7 +82,7 @@ def checked_name(name: object) -> str:
     """Return the name of a run.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: It is not a name.
     """
     if not (isinstance(name, str) and re.match(RUN_NAME, name)):
         raise SettingsError(

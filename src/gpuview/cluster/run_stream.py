@@ -276,7 +276,7 @@ class RunStream(LineOptions, StreamWidget):
         if not self._published.state.is_closed:
             self._handle.send(message)
 
-    def _told_interaction(self) -> Interaction:
+    def _interaction_message(self) -> Interaction:
         return self._newest_interaction
 
     def _tell_interaction(self, interaction: Interaction) -> None:

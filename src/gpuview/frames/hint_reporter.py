@@ -1,4 +1,4 @@
-"""The current hint and legend of a stream: measured seldom, told when they change."""
+"""The current hint and legend of a stream: measured seldom, reported when they change."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class HintReporter:
         self._found_ns = 0
         self._is_waiting = False
         self._pending: tuple[Callable[[], Found], Look, int] | None = None
-        self._reading = ""  # the hint that is told
+        self._reading = ""  # the hint that is reported
         self._newest_reading = ""
         self._newest_since_ns = 0
         self._range = ""
@@ -83,9 +83,9 @@ class HintReporter:
         """
         if hint != self._newest_reading:
             self._newest_reading, self._newest_since_ns = hint, now_ns
-        told = hint if now_ns - self._newest_since_ns < _READING_NS else ""
-        if told != self._reading:
-            self._reading = told
+        reported = hint if now_ns - self._newest_since_ns < _READING_NS else ""
+        if reported != self._reading:
+            self._reading = reported
             self._tell()
 
     def report_found(self, found: Found, look: Look, now_ns: int) -> None:

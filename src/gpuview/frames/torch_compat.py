@@ -44,6 +44,7 @@ _DisableTorchFunction = _private("_C.DisableTorchFunction")
 _count_dispatch_modes = _private("_C._len_torch_dispatch_stack")
 _maybe_current_level = _private("_C._functorch.maybe_current_level")
 _eval_frame = _private("_C._dynamo.eval_frame")
+_disable_dynamo = _private("_disable_dynamo")
 
 
 def _is_fx_tracing() -> bool | None:
@@ -64,7 +65,7 @@ def opaque_to_dynamo(function: FunctionT) -> FunctionT:
         strategy = _eval_frame._FrameExecStrategy(skip, skip)  # for the function, for its callees
         _eval_frame.set_code_exec_strategy(function.__code__, strategy)
     except (AttributeError, TypeError):
-        return _private("_disable_dynamo")(function)  # type: ignore[no-any-return]
+        return (_disable_dynamo or torch.compiler.disable)(function)  # type: ignore[no-any-return]
     function._torchdynamo_disable = True  # type: ignore[attr-defined]  # Dynamo does not inline it
     function._torchdynamo_disable_msg = "it reads values"  # type: ignore[attr-defined]
     return function

@@ -1,4 +1,6 @@
-"""The only access to aiortc's internals: codecs, header extensions, packetising, SRTP, RTCP.
+"""The media process's only access to aiortc's internals.
+
+These are codecs, header extensions, packetising, SRTP and RTCP.
 
 The internals of aiortc that are used, and why:
 
@@ -94,7 +96,6 @@ def install() -> None:
     Raises:
         MediaError: aiortc has another version.
     """
-    check_version("aiortc", _AIORTC)
     use_transport_feedback()
     if _use_extension(PLAYOUT_DELAY_URI, _PLAYOUT_DELAY_ID):
         aiortc.codecs.CODECS["video"] += _h264_main()
@@ -103,7 +104,12 @@ def install() -> None:
 
 
 def use_transport_feedback() -> None:
-    """Let this process's aiortc negotiate transport-wide feedback, at either end."""
+    """Let this process's aiortc negotiate transport-wide feedback, at either end.
+
+    Raises:
+        MediaError: aiortc has another version.
+    """
+    check_version("aiortc", _AIORTC)
     if _use_extension(TRANSPORT_CC_URI, _TRANSPORT_CC_ID):
         for codec in aiortc.codecs.CODECS["video"]:
             if codec.rtcpFeedback:  # RTX has none

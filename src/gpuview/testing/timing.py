@@ -17,7 +17,7 @@ __all__ = ["Latency", "Timing", "is_picture_of"]
 
 _TICKS_PER_MS = CLOCK_HZ / 1000
 _TICKS = 2**32
-_PONGS = 10  # the quickest of them is believed
+_PONGS = 10  # the quickest of them counts
 _WINDOW_MS = 10_000
 _MAX_PICTURES = 4096
 

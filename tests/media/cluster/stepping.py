@@ -57,7 +57,7 @@ class Notebook:
         is_new = self.agreement.hear(rank.number, message, self.world.now_s)
         self.ranks[rank.number] = rank
         if not self._decide() and is_new:
-            rank.send(self.agreement.told_to(rank.number))
+            rank.send(self.agreement.answer_for(rank.number))
 
     def lose(self, rank: Rank) -> None:
         self.agreement.lose(rank.number, self.world.now_s)
@@ -70,7 +70,7 @@ class Notebook:
         has_changed = self.agreement.decide(self.world.now_s)
         if has_changed:
             for number in self.agreement.ranks:
-                self.ranks[number].send(self.agreement.told_to(number))
+                self.ranks[number].send(self.agreement.answer_for(number))
         return has_changed
 
 

@@ -251,7 +251,7 @@ def test_timestamps_that_go_back_do_not_go_back_for_the_viewer(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n", b"x" * 40_000])
-def test_still_that_is_none_ends_the_session(tmp_path: Path, content: bytes) -> None:
+def test_malformed_still_ends_the_session(tmp_path: Path, content: bytes) -> None:
     async def use(notebook: Notebook, liar: Liar, viewer: Subscription) -> None:
         board = notebook.streams._streams["s1"].fanout.stills
         board.listen(lambda: None)

@@ -64,6 +64,7 @@ def test_both_families_lead_in(port: Port) -> None:
             if family == socket.AF_INET6 and not has_loopback_v6():
                 pytest.skip("this machine has no IPv6")
             sock.connect((host, port.number))
+            assert sock.getpeername()[:2] == (host, port.number)
 
 
 def has_loopback_v6() -> bool:

@@ -172,7 +172,7 @@ def test_worker_that_begins_before_the_notebook_joins_it_when_it_is_there(
     asyncio.run(main())
 
 
-def test_address_that_is_none_is_logged_once(
+def test_invalid_address_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(worker_dialler, "_ANSWERS_IN_S", 0.05)

@@ -242,16 +242,16 @@ def test_what_was_withdrawn_is_not_proposed_again_before_every_rank_has_said_whe
         agreement.hear(rank, Synced(step=5, since_ms=0, period_ms=100, epoch="", held=[]), 0.0)
     agreement.turn("lr", 0.5)
     agreement.decide(0.0)
-    (proposed,) = agreement.told_to(0).changes
+    (proposed,) = agreement.answer_for(0).changes
     sudden = Synced(step=proposed.step, since_ms=0, period_ms=10, epoch="", held=[])
     agreement.hear(0, sudden, 0.1)
     assert agreement.decide(0.1)
     agreement.hear(0, sudden, 0.2)
     agreement.decide(0.2)
-    assert agreement.told_to(0).changes == []
+    assert agreement.answer_for(0).changes == []
     agreement.hear(1, sudden, 0.2)
     assert agreement.decide(0.2)
-    (again,) = agreement.told_to(0).changes
+    (again,) = agreement.answer_for(0).changes
     assert again.step > proposed.step
 
 
@@ -263,7 +263,7 @@ def test_rank_that_has_not_come_back_to_a_run_that_is_shown_again_keeps_its_step
             message = Synced(step=5, since_ms=0, period_ms=100, epoch=agreement.epoch, held=held)
             agreement.hear(rank, message, 0.0)
         agreement.decide(0.0)
-    (final,) = agreement.told_to(0).changes
+    (final,) = agreement.answer_for(0).changes
     assert (final.is_final, final.step > 5) == (True, True)
     for rank in range(2):
         agreement.lose(rank, 0.1)
@@ -271,7 +271,7 @@ def test_rank_that_has_not_come_back_to_a_run_that_is_shown_again_keeps_its_step
     synced = Synced(step=final.step, since_ms=0, period_ms=100, epoch=agreement.epoch, held=[1])
     agreement.hear(0, synced, 1001.0)
     agreement.decide(1001.0)
-    assert agreement.told_to(1).changes == [final]
+    assert agreement.answer_for(1).changes == [final]
 
 
 def test_link_that_is_lost_after_all_have_heard_changes_nothing(notebook: Notebook) -> None:
@@ -358,7 +358,7 @@ def test_kernel_that_was_restarted_begins_anew_and_its_numbers_are_not_the_old_o
         synced = Synced(step=5, since_ms=0, period_ms=100, epoch=agreement.epoch, held=[1])
         agreement.hear(0, synced, 0.0)
         assert agreement.decide(0.0)
-        schedule.replace(agreement.told_to(0))
+        schedule.replace(agreement.answer_for(0))
         assert [each.value for each in schedule.due(50)] == [value]
         assert schedule.due(51) == []
 
@@ -370,4 +370,4 @@ def test_what_is_held_of_another_epoch_counts_for_nothing() -> None:
     agreement.decide(0.0)
     agreement.hear(0, Synced(step=5, since_ms=0, period_ms=100, epoch="old", held=[1]), 0.1)
     agreement.decide(0.1)
-    assert not any(each.is_final for each in agreement.told_to(0).changes)
+    assert not any(each.is_final for each in agreement.answer_for(0).changes)

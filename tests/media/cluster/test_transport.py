@@ -151,7 +151,7 @@ def test_flood_of_strangers_shuts_the_port_for_a_while_and_the_worker_stays(
         gate: Gate = notebook.streams._runs._listener.gate  # type: ignore[union-attr]
         socks: list[socket.socket] = []
 
-        async def knock() -> None:
+        async def flood() -> None:
             while gate.n_shut == 0:
                 sock = socket.socket()
                 socks.append(sock)
@@ -161,7 +161,7 @@ def test_flood_of_strangers_shuts_the_port_for_a_while_and_the_worker_stays(
 
         try:
             async with asyncio.timeout(60):
-                await knock()
+                await flood()
             assert notebook.present == [0]
             assert worker.is_joined
         finally:
@@ -345,6 +345,25 @@ def test_who_has_a_key_and_says_nothing_is_sent_away_and_the_workers_stay(
             await wait_until_async(lambda: gate.n_open == 1, "it is sent away")
         assert worker.is_joined
         assert len(worker.states) == 1
+
+    run_joined(tmp_path, use)
+
+
+def test_fault_in_one_look_at_the_gate_does_not_end_the_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listener, "_SAYS_WHO_S", 0.1)
+    monkeypatch.setattr(listener, "_GATE_LOOK_S", 0.05)
+
+    async def use(notebook: Notebook, worker: WorkerSide) -> None:
+        gate = notebook.streams._runs._listener.gate  # type: ignore[union-attr]
+        with monkeypatch.context() as broken:
+            broken.setattr(listener.Listener, "_turn_gate", lambda _: 1 / 0)
+            await wait_until_async(lambda: "ZeroDivisionError" in caplog.text, "it has failed")
+        with RawWorker(notebook, notebook.worker_keys):
+            await wait_until_async(lambda: gate.n_open == 2, "it has come")
+            await wait_until_async(lambda: gate.n_open == 1, "it is sent away")
+        assert worker.is_joined
 
     run_joined(tmp_path, use)
 

@@ -284,7 +284,7 @@ def test_fault_of_who_takes_the_packets_is_told_and_tried_again(stream: Stream) 
     expect_recovery(stream)
 
 
-def test_fault_of_who_hears_of_errors_costs_no_picture(
+def test_fault_of_an_error_handler_costs_no_picture(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream.loop._on_error = failing_once(stream.loop._on_error)

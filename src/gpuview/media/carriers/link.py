@@ -106,7 +106,7 @@ class CarrierLink:
         return self._seq
 
     def take_received(self, now_s: float, message: Received) -> None:
-        """Learn that a packet has arrived, and with it all before. Others are not believed."""
+        """Learn that this packet and all before it have arrived; ignore impossible numbers."""
         if not max(self._heard_seq, message.shown) <= message.seq <= self._seq:
             return
         is_slow = 0 <= message.shown < message.seq - self._most_unshown

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gpuview.errors import SignalError
 from gpuview.media.carriers.connection import Connection
+from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.local_socket import TEXT, Hello, is_private, short_path
 from gpuview.protocol.page_messages import Refusal
 
@@ -69,7 +70,7 @@ class SocketServer:
             self._remove(self._token_path)
             raise
         self._loop.add_reader(self._sock.fileno(), self._accept)
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = BackgroundTasks()
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -125,10 +126,10 @@ class SocketServer:
         connection = Connection(self._hear, self._forget)
         timer = self._loop.call_later(HELLO_TIMEOUT_S, connection.close)
         self._peers[connection] = _Peer(timer)
-        connect = self._loop.connect_accepted_socket(lambda: connection, sock)
-        task: asyncio.Task[object] = self._loop.create_task(connect)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._connect(connection, sock))
+
+    async def _connect(self, connection: Connection, sock: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(lambda: connection, sock)
 
     def _hear(self, connection: Connection, kind: int, content: bytes) -> None:
         peer = self._peers[connection]

@@ -41,7 +41,7 @@ class GridFollower:
         self._ranks = frozenset(opening.ranks)
         self._links: dict[int, WorkerLink] = {}
         self._workers: list[Worker] = []
-        self._told_ms = 0.0  # Unix time
+        self._known_ms = 0.0  # Unix time
         self._sizes: dict[int, tuple[int, int]] = {}
         self._problems: dict[int, Problem | None] = {}
         self._tiles: list[Tile] | None = None  # as pages were told last
@@ -83,7 +83,7 @@ class GridFollower:
 
     def tell(self, roster: Roster, now_s: float, problem: Problem | None) -> None:
         self._workers = roster.overview(now_s, self.shows)
-        self._told_ms = time.time() * 1000
+        self._known_ms = time.time() * 1000
         for rank in self._grid.fanouts.keys() - {each.rank for each in self._workers}:
             self._forget(rank)
         self._send(WorkersChanged(workers=self._workers, problem=problem))
@@ -102,7 +102,7 @@ class GridFollower:
     def _tell_pages(self) -> None:
         shown = [each for each in self._workers if self.shows(each.rank)]
         tiles = tiles_of(
-            shown, sorted(self._ranks), self._told_ms, sizes=self._sizes, problems=self._problems
+            shown, sorted(self._ranks), self._known_ms, sizes=self._sizes, problems=self._problems
         )
         if self._tiles is None or not are_alike(tiles, self._tiles):
             self._tiles = tiles

@@ -21,6 +21,8 @@ from gpuview.media.cluster.connection_limit import Gate
 from gpuview.media.cluster.loop_socket import LoopSocket, watch_events
 from gpuview.media.cluster.port import Port
 from gpuview.media.cluster.zap_authentication import ZapAuthenticator
+from gpuview.media.internal_error import log_fault
+from gpuview.media.tasks import BackgroundTasks
 from gpuview.protocol.worker_channels import MAX_CONTENT_NBYTES, ChannelMessage
 
 __all__ = ["Listener", "Peer"]
@@ -126,7 +128,8 @@ class Listener:
         router.set(zmq.USE_FD, self._port.descriptor())
         router.bind(f"tcp://*:{self.port}")
         self._router = LoopSocket(router, self._hear)
-        self._looking = asyncio.get_running_loop().create_task(self._look_at_gate())
+        self._tasks = BackgroundTasks()
+        self._tasks.spawn(self._look_at_gate())
 
     @property
     def port(self) -> int:
@@ -145,7 +148,7 @@ class Listener:
 
     async def close(self) -> None:
         """Cut everybody off, and free the port."""
-        self._looking.cancel()
+        await self._tasks.cancel()
         self._peers.clear()
         for each in (self._events, self._router, self._authenticator):
             each.close()
@@ -194,8 +197,11 @@ class Listener:
     async def _look_at_gate(self) -> None:
         while True:
             await asyncio.sleep(_GATE_LOOK_S)
-            self._end_nameless()
-            self._turn_gate()
+            try:
+                self._end_nameless()
+                self._turn_gate()
+            except Exception as exc:  # the next look is as needed as this one
+                log_fault(exc)
 
     def _end_nameless(self) -> None:
         """End connections that have not said a whole message in time."""

@@ -59,7 +59,7 @@ class Run:
         self._links: dict[int, WorkerLink] = {}
         self._problems: dict[int | None, Problem] = {}  # None: of a rank that no stream shows
         self._untold: set[AnyFollower] = set()
-        self._told_s = float("-inf")
+        self._last_sent_s = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -178,7 +178,7 @@ class Run:
     def _hear_step(self, rank: int, message: Synced) -> None:
         is_new = self._agreement.hear(rank, message, time.monotonic())
         if not self._agree() and is_new:
-            self._links[rank].say(self._agreement.told_to(rank))
+            self._links[rank].say(self._agreement.answer_for(rank))
 
     def _agree(self) -> bool:
         """Tell the ranks at which step they take knobs, if that has changed."""
@@ -194,7 +194,7 @@ class Run:
         self._roster.turned = self._agreement.awaited
         if has_changed:
             for rank in self._agreement.ranks & self._links.keys():
-                self._links[rank].say(self._agreement.told_to(rank))
+                self._links[rank].say(self._agreement.answer_for(rank))
         return has_changed
 
     def _replace(self, link: WorkerLink, join: Join) -> None:
@@ -227,11 +227,13 @@ class Run:
         """Refuse a worker, and say why: to the streams of its rank, or to all if there is none."""
         _refuse(peer, problem)
         has_followers = rank is not None and self._followers_of(rank)
-        told_to = rank if has_followers else None
-        if self._problems.get(told_to) != problem:  # a worker that is refused tries again for ever
+        addressee = rank if has_followers else None
+        if (
+            self._problems.get(addressee) != problem
+        ):  # a worker that is refused tries again for ever
             logger.warning("run %s: %s", self._name, problem.problem)
-        self._problems.pop(told_to, None)  # so that the newest comes last
-        self._problems[told_to] = problem
+        self._problems.pop(addressee, None)  # so that the newest comes last
+        self._problems[addressee] = problem
         if len(self._problems) > MAX_WORKERS:
             del self._problems[next(iter(self._problems))]
         self._tell()
@@ -253,12 +255,12 @@ class Run:
         """Tell streams how the workers are, ten times a second at most."""
         self._untold.update(followers)
         if self._timer is None:
-            delay_s = max(0.0, self._told_s + _TELL_EVERY_S - time.monotonic())
+            delay_s = max(0.0, self._last_sent_s + _TELL_EVERY_S - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._tell_now)
 
     def _tell_now(self) -> None:
         self._timer = None
-        self._told_s = now_s = time.monotonic()
+        self._last_sent_s = now_s = time.monotonic()
         untold, self._untold = self._untold, set()
         for follower in untold:
             follower.tell(self._roster, now_s, self._problem_for(follower))

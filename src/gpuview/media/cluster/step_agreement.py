@@ -120,7 +120,7 @@ class Agreement:
         """Those that have called `sync` and are there."""
         return frozenset(rank for rank, each in self._ranks.items() if each.silent_since_s is None)
 
-    def told_to(self, rank: int) -> Agreed:
+    def answer_for(self, rank: int) -> Agreed:
         """Return what a rank is told."""
         changes = [each.final(is_at_once=rank in self.behind) for each in self._final]
         changes += [each.proposed for each in self._proposal]

@@ -16,7 +16,7 @@ _ALIKE_MS = 1000.0  # pages show seconds, and the clocks are read one after the 
 def tiles_of(
     workers: Iterable[Worker],
     ranks: Iterable[int],
-    told_ms: float,
+    known_ms: float,
     *,
     sizes: Mapping[int, tuple[int, int]],
     problems: Mapping[int, Problem | None],
@@ -26,13 +26,13 @@ def tiles_of(
     Args:
         workers: Those that have joined, with as much of their status as `Roster.overview` has.
         ranks: Those that were asked for, and are shown before they have joined.
-        told_ms: When this was known of the workers, in Unix time.
+        known_ms: When this was known of the workers, in Unix time.
         sizes: The picture sizes that workers have said, where they have.
         problems: Why ranks send no packets, if they do not.
     """
     known = {each.rank: each for each in workers}
     return [
-        _tile(rank, known.get(rank), told_ms, sizes.get(rank, (0, 0)), problems.get(rank))
+        _tile(rank, known.get(rank), known_ms, sizes.get(rank, (0, 0)), problems.get(rank))
         for rank in sorted({*known, *ranks})
     ]
 
@@ -54,7 +54,7 @@ def _without_time(tile: Tile) -> tuple[object, ...]:
 def _tile(
     rank: int,
     worker: Worker | None,
-    told_ms: float,
+    known_ms: float,
     size: tuple[int, int],
     problem: Problem | None,
 ) -> Tile:
@@ -69,7 +69,7 @@ def _tile(
         width=size[0],
         height=size[1],
         text=_text(worker, problem),
-        silent_since=None if worker.silent_s is None else told_ms - worker.silent_s * 1000,
+        silent_since=None if worker.silent_s is None else known_ms - worker.silent_s * 1000,
     )
 
 

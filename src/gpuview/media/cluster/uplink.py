@@ -38,7 +38,7 @@ class Uplink:
     ) -> None:
         self._pages = pages
         self._send = send
-        self._told: JoinChanged | None = None
+        self._last_sent: JoinChanged | None = None
         self._channels: dict[int, _Channel] = {}
         self._unsent: deque[ChannelMessage] = deque()
         self._unsent_nbytes = 0
@@ -91,7 +91,7 @@ class Uplink:
         self._tell(JoinChanged(is_connected=True))
 
     def _failed(self, problem: Problem) -> None:
-        if self._told is None or self._told.problem != problem:
+        if self._last_sent is None or self._last_sent.problem != problem:
             logger.warning("%s", problem.problem)
         self._tell(JoinChanged(is_connected=False, problem=problem))
 
@@ -129,8 +129,8 @@ class Uplink:
             channel.end()
 
     def _tell(self, message: JoinChanged) -> None:
-        if message != self._told:
-            self._told = message
+        if message != self._last_sent:
+            self._last_sent = message
             self._send(message)
 
     def __repr__(self) -> str:

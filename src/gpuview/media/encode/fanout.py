@@ -139,7 +139,7 @@ class Subscription:
         self._request(self._losses.spacing_s(now_s))
 
     def request_keyframe_after(self, spacing_s: float) -> None:
-        """Request a keyframe, so long after the last one; whoever asks may be in no trouble."""
+        """Request a keyframe, so long after the last one; it is not counted as trouble."""
         self._request(spacing_s)
 
 

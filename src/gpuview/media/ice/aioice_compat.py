@@ -53,13 +53,17 @@ def install() -> None:
     Raises:
         MediaError: The internals of an installed version are unknown.
     """
-    aiortc_compat.check_version("aioice", _AIOICE)
-    aiortc_compat.install()
     gather_loopback_when_alone()
+    aiortc_compat.install()
 
 
 def gather_loopback_when_alone() -> None:
-    """Let ICE use 127.0.0.1 on a machine without another address; aioice never does."""
+    """Let ICE use 127.0.0.1 on a machine without another address; aioice never does.
+
+    Raises:
+        MediaError: aioice has another version.
+    """
+    aiortc_compat.check_version("aioice", _AIOICE)
     aioice.ice.get_host_addresses = _host_addresses_or_loopback
 
 
