@@ -93,7 +93,7 @@ SCENARIOS: dict[str, Scenario] = {
     # The last, because it starts another browser.
     "neighbours": Scenario(
         play=_neighbours,
-        viewers=(Viewer(name="that one"), Viewer(name="its neighbour", address=NEIGHBOUR)),
+        viewers=(Viewer(name="its viewer"), Viewer(name="the other viewer", address=NEIGHBOUR)),
     ),
 }
 """By name, in the order of the table."""

@@ -57,11 +57,11 @@ WANTED = (
         for n in (1, 2)
     ),
     *(Wanted(("jitter",), f"{ms} ms of jitter", _FPS, Bound(at_least=29)) for ms in (30, 60)),
-    Wanted(("neighbours",), "one at 1 Mbit/s, that one", _FPS, Bound(at_least=15)),
-    Wanted(("neighbours",), "one at 1 Mbit/s, its neighbour", _FPS, Bound(at_least=29)),
-    Wanted(("neighbours",), "one at 1 Mbit/s, its neighbour", "picture", Bound(at_least=720)),
+    Wanted(("neighbours",), "one at 1 Mbit/s, its viewer", _FPS, Bound(at_least=15)),
+    Wanted(("neighbours",), "one at 1 Mbit/s, the other viewer", _FPS, Bound(at_least=29)),
+    Wanted(("neighbours",), "one at 1 Mbit/s, the other viewer", "picture", Bound(at_least=720)),
     # The poor link is noticed first, and the page is looked at four times a second.
-    Wanted(("neighbours",), "one at 1 Mbit/s, its neighbour", _SHARP, Bound(at_most=1.5)),
+    Wanted(("neighbours",), "one at 1 Mbit/s, the other viewer", _SHARP, Bound(at_most=1.5)),
 )
 
 
@@ -89,6 +89,11 @@ def _figure(result: Result, wanted: Wanted, step: Step) -> Figure:
 
 
 def _steps(result: Result, wanted: Wanted) -> Iterable[Step]:
-    # The first is what a later one's sharpness is compared with.
-    counted = result.steps[1:] if wanted.column == _SHARP else result.steps
-    return (step for step in counted if title(step) == wanted.step)
+    # Each viewer's first step is what the sharpness of its later ones is compared with.
+    firsts = {step.viewer: step for step in reversed(result.steps)}
+    return (
+        step
+        for step in result.steps
+        if title(step) == wanted.step
+        and not (wanted.column == _SHARP and step is firsts[step.viewer])
+    )

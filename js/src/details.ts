@@ -118,8 +118,8 @@ function linkLine({ estimate_bps, loss, tier, quantiser }: LinkFigures): Line {
     tier === "" ? "" : `${tier} size`,
     quantiser === undefined ? "" : `quantiser ${quantiser}`,
   ];
-  const takes = `takes ${writeBitrate(estimate_bps)}`;
-  return line(takes, join(", ", `${(loss * 100).toFixed(1)}% loss`, ...sent));
+  const lost = loss === undefined ? "" : `${(loss * 100).toFixed(1)}% loss`;
+  return line(`estimate ${writeBitrate(estimate_bps)}`, join(", ", lost, ...sent));
 }
 
 /** Returns how old the picture is when it reaches the screen, in words. */

@@ -90,8 +90,8 @@ export interface LegendEntry {
 export interface LinkFigures {
   /** What the link takes, everything included. */
   readonly estimate_bps: number;
-  /** The part of the packets that was lost lately, 0 to 1. */
-  readonly loss: number;
+  /** The part of the packets that was lost lately, 0 to 1; None where the carrier loses none. */
+  readonly loss?: number;
   /** `full`, `half` or `quarter` size; empty if it differs among the tiles of a grid. */
   readonly tier: string;
   /** Of the last picture, coarser upwards; None if the encoder does not say. */

@@ -44,7 +44,10 @@ export class View {
   /** WebRTC's. */
   #state: ViewState;
   #figures: Figures | null = null;
-  #link: LinkFigures | null = null;
+  readonly #links: { webrtc: LinkFigures | null; fallback: LinkFigures | null } = {
+    webrtc: null,
+    fallback: null,
+  };
 
   /**
    * Shows the stream in `root` from now until it is closed.
@@ -100,11 +103,11 @@ export class View {
       isPaused: () => !this.#attention.is_seen || this.#state.name === "paused",
       made_ms: () => this.#made_ms,
       onChange: () => this.#paint(),
-      onPong: (pong: Pong) => this.#hear(pong),
       onTold: (message: ToView) => this.#line.hear(message),
     };
     this.#webrtc = new Webrtc({
       ...shared,
+      onPong: (pong) => this.#hear(pong, "webrtc"),
       model,
       signalling: this.#signalling,
       socket,
@@ -115,6 +118,7 @@ export class View {
     const comm = { open: commOpener(model, view), opens_at_ms: 0 };
     this.#fallbacks = new Fallbacks({
       ...shared,
+      onPong: (pong) => this.#hear(pong, "fallback"),
       grid,
       view,
       openers: { socket, comm: carriers.includes("comm") ? comm : null },
@@ -330,9 +334,9 @@ export class View {
     return made_ms > 0 ? made_ms : null;
   }
 
-  #hear({ width, height, link }: Pong): void {
+  #hear({ width, height, link }: Pong, way: "webrtc" | "fallback"): void {
     if (width > 0) this.#player.setPictureSize({ width, height });
-    if (link !== undefined) this.#link = link;
+    this.#links[way] = link ?? null;
   }
 
   /** Shows how things stand, if somebody has opened the details. */
@@ -349,7 +353,7 @@ export class View {
         carrier,
         webrtc_problem: this.#fallbacks.shown === null ? null : this.#webrtc_problem,
         figures: this.#figures,
-        link: this.#link,
+        link: this.#links[carrier === "webrtc" ? "webrtc" : "fallback"],
         size: this.#overlay.size,
       }),
     );

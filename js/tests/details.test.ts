@@ -105,11 +105,12 @@ const FIGURES = {
 } as const;
 
 test.each([
-  [{ tier: "half", quantiser: 34 }, "0.4% loss, half size, quantiser 34"],
-  [{ tier: "" }, "0.4% loss"],
+  [{ loss: 0.0042, tier: "half", quantiser: 34 }, "0.4% loss, half size, quantiser 34"],
+  [{ loss: 0, tier: "" }, "0.0% loss"],
+  [{ tier: "full", quantiser: 22 }, "full size, quantiser 22"],
 ])("the link is as the kernel's side knows it", (sent, note) => {
-  const link = { estimate_bps: 3_410_000, loss: 0.0042, ...sent };
-  expect(read({ figures: FIGURES, link })["link"]).toEqual([`takes 3.4 Mbit/s | ${note}`]);
+  const link = { estimate_bps: 3_410_000, ...sent };
+  expect(read({ figures: FIGURES, link })["link"]).toEqual([`estimate 3.4 Mbit/s | ${note}`]);
 });
 
 test("the link's figures are not shown for a picture that stands still or is gone", () => {

@@ -171,13 +171,11 @@ class Ours:
         return self.sender
 
     def _send(self, datagrams: list[bytes]) -> None:
-        # The connection has aioice's own sockets here, which send one at a time.
-        pair = aioice_compat._ice(self.connection)._nominated[1]
         for data in datagrams:
             is_video = data[8:12] == self.negotiated.ssrc.to_bytes(4)
             self._n_video += is_video
             if not (is_video and self.lose_every and self._n_video % self.lose_every == 0):
-                pair.protocol.transport.sendto(data, pair.remote_addr)
+                aioice_compat.send_datagrams(self.connection, [data])
 
     async def say(self, rtcp: bytes) -> None:
         """Let the page send RTCP."""

@@ -65,6 +65,9 @@ def test_page_is_told_what_its_link_takes_once_it_was_sent_something() -> None:
     pong = page.answer(Ping(sent_ms=0))
     assert decode_text(encode_text(pong), Pong) == pong
     assert pong.link == LinkFigures(estimate_bps=3e6, loss=0.02, tier="half", quantiser=34)
+    stats = structs.replace(stats, carrier="socket")
+    link = page.answer(Ping(sent_ms=0)).link
+    assert link == LinkFigures(estimate_bps=3e6, tier="half", quantiser=34)
 
 
 def test_page_tells_its_latency() -> None:
@@ -91,7 +94,7 @@ def test_page_that_goes_back_and_forth_costs_the_others_few_keyframes(
     for n in range(3000):
         now_s += 0.001
         page.answer(Ping(sent_ms=0, is_paused=n % 2 == 0))
-    assert told.count(False) <= 8
+    assert told.count(False) <= 4
     now_s += 1.0
     page.answer(Ping(sent_ms=0, is_paused=True))
     assert page.is_paused  # what it says at last holds

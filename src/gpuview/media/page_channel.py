@@ -18,7 +18,7 @@ from gpuview.protocol.wire import decode_text, encode_text
 
 __all__ = ["PageChannel"]
 
-_MAX_TOGGLES_PER_S = 4.0
+_MAX_TOGGLES_PER_S = 2.0
 """Each return costs a keyframe, for all who share the encode."""
 
 
@@ -102,7 +102,7 @@ def _link_figures(stats: ViewerStats | None) -> LinkFigures | None:
         return None
     return LinkFigures(
         estimate_bps=stats.estimate_bps,
-        loss=stats.loss,
+        loss=stats.loss if stats.carrier == "webrtc" else None,
         tier=stats.tier,
         quantiser=stats.quantiser,
     )

@@ -312,8 +312,8 @@ class LinkFigures(
 
     estimate_bps: float
     """What the link takes, everything included."""
-    loss: float
-    """The part of the packets that was lost lately, 0 to 1."""
+    loss: float | None = None
+    """The part of the packets that was lost lately, 0 to 1; None where the carrier loses none."""
     tier: str
     """``full``, ``half`` or ``quarter`` size; empty if it differs among the tiles of a grid."""
     quantiser: int | None = None

@@ -345,12 +345,17 @@ def test_poor_link_moves_to_a_smaller_picture_by_itself_and_gives_the_good_one_i
         poor.report(target_bps=poor_bps, free_s=0.0)
 
         targets_bps = []
+        shown_ns = 0
 
         async def show_next() -> None:
             """Show a picture that is sharp at the good link's rate, and not at the poor one's."""
+            nonlocal shown_ns
             pixels = noise.integers(100, 148, 192 * 144 * 3 // 2, np.uint8)
             feed.show_pixels(fanout, pixels, 192, 144)
-            assert (await good.next()).width == 192
+            while (packet := await good.next()).capture_ns == shown_ns:
+                pass
+            assert packet.width == 192
+            shown_ns = packet.capture_ns
             while (packet := poor.take()) is not None:
                 assert packet.width == 192 // poor.tier
             targets_bps.append(full().target_bps)

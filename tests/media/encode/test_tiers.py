@@ -96,6 +96,26 @@ def test_who_comes_has_a_second_until_its_link_is_known() -> None:
     assert not stream.history
 
 
+def test_link_that_dips_every_few_seconds_moves_more_and_more_seldom() -> None:
+    stream = Stream(2e7, 2e7)
+    for _ in range(20):
+        stream.run(3.0, {Tier.FULL: SHARP, Tier.HALF: SHARP})
+        stream.members[0].report(1e6, -math.inf, stream.now_s)
+        stream.run(0.5, {Tier.FULL: MUSH, Tier.HALF: MEDIUM})
+        stream.members[0].report(2e7, -math.inf, stream.now_s)
+    assert len(stream.history) <= 5
+
+
+def test_link_that_has_been_slower_for_long_has_not_fallen() -> None:
+    member = viewer(2e7)
+    for now_s in range(1, 15):
+        member.report(8e6, -math.inf, float(now_s))
+    member.report(5e6, -math.inf, 15.0)
+    assert not member.has_fallen
+    member.report(1e6, -math.inf, 15.1)
+    assert member.has_fallen
+
+
 def test_link_that_flaps_does_not_blur_the_others_for_long() -> None:
     stream = Stream(2e7, 2e7)
     for _ in range(5):

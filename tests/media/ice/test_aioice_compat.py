@@ -131,6 +131,16 @@ def test_relay_with_the_address_of_a_lost_one_is_a_new_candidate() -> None:
     asyncio.run(lose())
 
 
+def test_nothing_is_sent_before_there_is_a_route() -> None:
+    async def send() -> None:
+        ours = await answering(lambda _: [HOST])
+        with pytest.raises(ConnectionError, match="no route"):
+            aioice_compat.send_datagrams(ours, [b"frame"])
+        await ours.close()
+
+    asyncio.run(send())
+
+
 def test_connection_without_a_transceiver_has_no_pair() -> None:
     async def ask() -> None:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))

@@ -214,6 +214,7 @@ class Fanout:
         """Send a viewer nothing until `resume`. It counts for nothing meanwhile."""
         self.unsubscribe(subscription)
         subscription.begin_again()
+        subscription.member.forget()
 
     def resume(self, subscription: Subscription) -> None:
         """Send a paused viewer the newest picture, and what follows."""

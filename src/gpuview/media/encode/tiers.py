@@ -2,9 +2,9 @@
 
 A stream's picture is encoded at most three times for each codec: whole, at half and at a quarter of
 its sides, each only while somebody is in that tier. A tier's rate is the lowest target of those in
-it. So who has a poor link moves down where that rate blurs the picture of the others, at once if
-the link was better before, or where the picture is mush even for himself: a smaller one is sharper
-then, and more frames pass.
+it. So who has a poor link moves down where that rate blurs the picture of the others, sooner if
+the link was better just before, or where the picture is mush even for himself: a smaller one is
+sharper then, and more frames pass.
 He moves up again when the small picture is fine, and his link would not hold up those above.
 """
 
@@ -35,11 +35,14 @@ _COARSE = {"H264": 42, "VP8": 54, "JPEG": 18}
 _FINE = {"H264": 30, "VP8": 24, "JPEG": 6}
 _MEAN_OF = 5  # frames
 _DOWN_AFTER_S = 1.0
-_FALLEN_DOWN_AFTER_S = 0.2  # meanwhile all others have its picture
+_FALLEN_DOWN_AFTER_S = 0.2  # meanwhile its rate blurs the others' pictures
 _UP_AFTER_S = 1.5
 _MAX_UP_AFTER_S = 60.0
 _PROVEN_S = 15.0
+_STEADY_S = 4.0
 _FAR_BELOW = 0.5
+_FALLEN_TO = 0.4  # copies of lost packets take half of the rate, and the link is the same
+_REMEMBERED_S = 5.0
 _CLOSE_TO = 0.75
 _TROUBLE_S = 5.0
 _TROUBLES = 3
@@ -104,6 +107,9 @@ class Member:
     _up_after_s: float = _UP_AFTER_S
     _moved_up_s: float = -math.inf
     _since_up_bps: float = 0.0  # the most that its link has taken since it moved up
+    _peak_bps: float = 0.0  # the most that it has taken in these five seconds
+    _last_peak_bps: float = 0.0  # and in those before
+    _peak_since_s: float = -math.inf
     _troubles_s: deque[float] = field(default_factory=lambda: deque(maxlen=_TROUBLES))
 
     def report(
@@ -120,6 +126,10 @@ class Member:
         self.target_bps = _rate(target_bps)
         self.lasting_bps = self.target_bps if lasting_bps is None else _rate(lasting_bps)
         self._since_up_bps = max(self._since_up_bps, self.lasting_bps)
+        if now_s - self._peak_since_s > _REMEMBERED_S:
+            self._last_peak_bps, self._peak_bps = self._peak_bps, 0.0
+            self._peak_since_s = now_s
+        self._peak_bps = max(self._peak_bps, self.lasting_bps)
         self.free_s = min(free_s, now_s + _MAX_HOLD_S) if free_s == free_s else -math.inf
 
     def note_trouble(self, now_s: float) -> None:
@@ -134,8 +144,8 @@ class Member:
 
     @property
     def has_fallen(self) -> bool:
-        """Whether its link takes far less than it has taken since it came or moved up."""
-        return self.lasting_bps < self._since_up_bps * _FAR_BELOW
+        """Whether its link takes far less than it did some seconds ago."""
+        return self.lasting_bps < max(self._peak_bps, self._last_peak_bps) * _FALLEN_TO
 
     def next_tier(self, now_s: float, *, down_after_s: float, wants_up: bool) -> Tier:
         """Return its tier from now on; moves when it has wanted to for long enough.
@@ -149,19 +159,21 @@ class Member:
         self._down_since_s = _since(self._down_since_s, now_s) if wants_down else None
         self._up_since_s = _since(self._up_since_s, now_s) if wants_up else None
         if self._down_since_s is not None and now_s - self._down_since_s >= down_after_s:
-            # A link that has become poor again says nothing about the move.
-            has_failed = not self.has_fallen and now_s - self._moved_up_s < _PROVEN_S
+            # A link that has become poor again says nothing about the move, unless it flaps.
+            is_same_link = self.lasting_bps > self._since_up_bps * _FAR_BELOW
+            has_failed = now_s - self._moved_up_s < (_PROVEN_S if is_same_link else _STEADY_S)
             longer_s = min(self._up_after_s * 2, _MAX_UP_AFTER_S)
             self._up_after_s = longer_s if has_failed else _UP_AFTER_S
-            self._forget()
+            self.forget()
             return Tier(self.tier * 2)
         if self._up_since_s is not None and now_s - self._up_since_s >= self._up_after_s:
             self._moved_up_s, self._since_up_bps = now_s, self.lasting_bps
-            self._forget()
+            self.forget()
             return Tier(self.tier // 2)
         return self.tier
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget what it has wanted so far, and its troubles."""
         self._down_since_s = self._up_since_s = None
         self._troubles_s.clear()
 

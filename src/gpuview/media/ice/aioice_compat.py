@@ -3,9 +3,10 @@
 The internals of aioice that are used, and why:
 
 - ``get_host_addresses``: to offer loopback on a machine without a network.
-- The connection's ``get_component_candidates``, ``_protocols``, ``_local_candidates`` and
-  ``_check_list``: to give it candidates on the shared sockets and the shared relay, and to add new
-  candidates while it runs.
+- The connection's ``get_component_candidates``, ``_protocols``, ``_local_candidates``,
+  ``_check_list`` and ``_closing``: to give it candidates on the shared sockets and the shared
+  relay, and to add new candidates while it runs; ``_remote_candidates``,
+  ``_pair_remote_candidate`` and ``sort_check_list``: to pair these with the page's.
 - ``_nominated``: to send many datagrams at once, without a coroutine for each.
 - ``StunProtocol.transactions`` and ``.receiver``: to find the connection of a datagram in the mux.
 
