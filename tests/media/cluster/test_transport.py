@@ -358,7 +358,7 @@ def test_fault_in_one_look_at_the_gate_does_not_end_the_looking(
     async def use(notebook: Notebook, worker: WorkerSide) -> None:
         gate = notebook.streams._runs._listener.gate  # type: ignore[union-attr]
         with monkeypatch.context() as broken:
-            broken.setattr(listener.Listener, "_turn_gate", lambda _: 1 / 0)
+            broken.setattr(listener.Listener, "_end_nameless", lambda _: 1 / 0)
             await wait_until_async(lambda: "ZeroDivisionError" in caplog.text, "it has failed")
         with RawWorker(notebook, notebook.worker_keys):
             await wait_until_async(lambda: gate.n_open == 2, "it has come")
